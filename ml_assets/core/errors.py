@@ -1,0 +1,57 @@
+"""Every error that a user can meet.
+
+Each says what failed, what was found, what was expected and what to do. Each is also
+a standard-library type, so `except ValueError` keeps working, and survives pickling
+(Dagster carries errors between processes).
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class MlAssetsError(Exception):
+    """Base of all errors that this project raises on purpose."""
+
+
+class DeclarationError(MlAssetsError, ValueError):
+    """A system's declaration is wrong. The message names the field."""
+
+
+class UnknownName(MlAssetsError, LookupError):
+    """Something was asked for by a name that nothing has."""
+
+
+class FetchError(MlAssetsError, OSError):
+    """A data set could not be fetched or is not the one that was pinned."""
+
+
+class Quarantined(MlAssetsError, ValueError):
+    """A record cannot become an event. The message is the reason kept beside it."""
+
+
+class InvalidRequest(MlAssetsError, ValueError):
+    """A request to the API is well-formed JSON but says something impossible."""
+
+
+class ContractViolation(MlAssetsError, ValueError):
+    """A table breaks its data contract. The message names column, value and rule."""
+
+
+class LogUnavailable(MlAssetsError, OSError):
+    """The event log cannot be written, so nothing may be answered."""
+
+
+class ModelRefused(MlAssetsError, RuntimeError):
+    """A stored model failed to load, or does not reproduce its stored example."""
+
+
+class NotReady(MlAssetsError, RuntimeError):
+    """An earlier step of the loop has not run yet. The message says which one."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
+    """An `UnknownName` that offers the closest known names."""
+    options = sorted(known)
+    closest = difflib.get_close_matches(name, options, n=3, cutoff=0.4)
+    offer = f"Closest: {', '.join(closest)}." if closest else f"Known: {', '.join(options) or 'none'}."
+    return UnknownName(f"there is no {kind} {name!r}. {offer}{' ' + hint if hint else ''}")

@@ -1,0 +1,162 @@
+"""The decisions that a system declares instead of coding: labels, models, gates, upkeep.
+
+All are frozen and keyword-only; a wrong value fails when it is written, naming the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from ml_assets.core.errors import DeclarationError
+
+Metric = Literal[
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "calibration_error",
+    "recall_at_fpr_0.5%",
+    "recall_at_fpr_1%",
+    "false_positive_rate",
+    "recall",
+]
+"""What an evaluation reports for each model and slice; rates are shares in [0, 1]."""
+
+HIGHER_IS_BETTER: frozenset[str] = frozenset(
+    {"roc_auc", "average_precision", "recall_at_fpr_0.5%", "recall_at_fpr_1%", "recall"}
+)
+
+
+def require(condition: bool, owner: object, field: str, found: object, expected: str) -> None:
+    """Raise DeclarationError, naming the field, unless `condition` holds."""
+    if not condition:
+        name = owner if isinstance(owner, str) else type(owner).__name__
+        raise DeclarationError(f"{name}.{field} is {found!r}; expected {expected}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelPolicy:
+    """When an outcome may be believed.
+
+    An explicit outcome counts from the instant it arrives. Where none arrives within
+    `maturity` of the event, the label is what `silence` says: `"decision_stands"` takes the
+    decision that was served (nobody complained), `"negative"` takes False (no chargeback
+    came), `"unlabelled"` takes none. Several outcomes for one event are resolved by
+    `conflict`; nothing is overwritten, later ones are corrections that are known later.
+    """
+
+    name: str
+    maturity: timedelta
+    silence: Literal["decision_stands", "negative", "unlabelled"] = "unlabelled"
+    conflict: Literal["latest", "first"] = "latest"
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+        require(self.maturity > timedelta(0), self, "maturity", self.maturity, "a positive time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One condition that a candidate must meet on held-out, later events.
+
+    `at_least` and `at_most` bound the candidate's own value. `better_than_champion_by`
+    compares with the champion on the same events: the candidate must be better by more than
+    this margin (negative allows it to be that much worse), in the metric's own unit and good
+    direction; it holds of itself where there is no champion. `slice` restricts the gate to
+    one declared slice.
+    """
+
+    metric: Metric
+    at_least: float | None = None
+    at_most: float | None = None
+    better_than_champion_by: float | None = None
+    slice: str | None = None
+
+    def __post_init__(self) -> None:
+        bounds = [self.at_least, self.at_most, self.better_than_champion_by]
+        given = sum(bound is not None for bound in bounds)
+        require(given == 1, self, "at_least / at_most / better_than_champion_by", bounds,
+                "exactly one of them")
+
+    @property
+    def name(self) -> str:
+        """An identifier, unique within a system; names the asset check."""
+        kind = ("better" if self.better_than_champion_by is not None
+                else "floor" if self.at_least is not None else "ceiling")
+        parts = [self.metric.replace("%", "pc").replace(".", "_"), kind, self.slice]
+        return "_".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A part of the events that is judged on its own: those for which SQL `where` holds."""
+
+    name: str
+    where: str
+    description: str
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainingPolicy:
+    """When a model is trained again.
+
+    after_labels: so many newly matured labels since the last training.
+    max_age: the champion's training is older than this.
+    cooldown: no two trainings start within this time, whatever the reason.
+    """
+
+    after_labels: int
+    max_age: timedelta
+    cooldown: timedelta
+
+    def __post_init__(self) -> None:
+        require(self.after_labels > 0, self, "after_labels", self.after_labels, "at least 1")
+        require(self.max_age > timedelta(0), self, "max_age", self.max_age, "a positive time")
+        require(self.cooldown >= timedelta(0), self, "cooldown", self.cooldown, "no negative time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftPolicy:
+    """When a change of the inputs or scores counts as drift.
+
+    A feature drifts on a day when its distribution over the last `window` differs from the
+    champion's training set by at least `effect` (population stability index) *and*
+    significantly at `false_discovery_rate` (Kolmogorov-Smirnov p-values, Benjamini-Hochberg
+    over all features). Drift is confirmed when a feature drifts on `persistence` days in a row.
+    """
+
+    window: timedelta = timedelta(days=7)
+    effect: float = 0.25
+    false_discovery_rate: float = 0.01
+    persistence: int = 3
+    min_events: int = 100
+
+    def __post_init__(self) -> None:
+        require(self.window >= timedelta(days=1), self, "window", self.window, "at least a day")
+        require(self.effect > 0, self, "effect", self.effect, "a positive index")
+        require(0 < self.false_discovery_rate < 1, self, "false_discovery_rate",
+                self.false_discovery_rate, "a share in (0, 1)")
+        require(self.persistence >= 1, self, "persistence", self.persistence, "at least 1 day")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayPolicy:
+    """How the people behind the recorded events behave when history is replayed live.
+
+    Each wrong decision is reported by a share `reporting` of its recipients, after a delay
+    drawn uniformly from `[0, max_delay)`; correct decisions draw no report. The draws are a
+    hash of the event id, so a replay gives the same result twice.
+    """
+
+    reporting: float
+    max_delay: timedelta
+
+    def __post_init__(self) -> None:
+        require(0 <= self.reporting <= 1, self, "reporting", self.reporting, "a share in [0, 1]")
+        require(self.max_delay >= timedelta(0), self, "max_delay", self.max_delay,
+                "no negative time")

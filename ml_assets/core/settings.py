@@ -1,0 +1,76 @@
+"""Where things lie and which engines run: read once from the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_assets.core.errors import DeclarationError
+from ml_assets.core.time import Clock, EventClock, WallClock
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: where `feature_repo/` and, unless set otherwise, `var/` lie."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that differs between two installations of the same code.
+
+    `var` holds all state; deleting it starts afresh. `host` and `port` are where the API
+    listens.
+    """
+
+    var: Path = ROOT / "var"
+    host: str = "127.0.0.1"
+    port: int = 8080
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read `ML_ASSETS_VAR`, `ML_ASSETS_HOST` and `ML_ASSETS_PORT`."""
+        port = os.environ.get("ML_ASSETS_PORT", str(cls.port))
+        if not port.isdigit() or not 0 <= int(port) < 65536:
+            raise DeclarationError(f"ML_ASSETS_PORT is {port!r}; expected a port, 0 to 65535")
+        return cls(
+            var=Path(os.environ.get("ML_ASSETS_VAR", cls.var)).resolve(),
+            host=os.environ.get("ML_ASSETS_HOST", cls.host),
+            port=int(port),
+        )
+
+    @property
+    def cache(self) -> Path:
+        """Fetched data sets; survives `--fresh`."""
+        return Path(os.environ.get("ML_ASSETS_CACHE", ROOT / "var" / "cache"))
+
+    @property
+    def lake(self) -> Path:
+        return self.var / "lake"
+
+    @property
+    def event_log(self) -> Path:
+        return self.var / "event_log.sqlite"
+
+    @property
+    def deployments(self) -> Path:
+        return self.var / "deployments.sqlite"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.var / "dagster"
+
+    @property
+    def mlflow_tracking_uri(self) -> str:
+        return f"sqlite:///{self.var / 'mlflow' / 'mlflow.sqlite'}"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.var / "mlflow" / "artifacts"
+
+    @property
+    def clock_file(self) -> Path:
+        return self.var / "clock.json"
+
+    @property
+    def clock(self) -> Clock:
+        """The replay's clock where one has run in this `var`, else the wall's."""
+        return EventClock(self.clock_file) if self.clock_file.exists() else WallClock()

@@ -1,0 +1,53 @@
+"""Where a system's events come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+Request = Mapping[str, object]
+"""The JSON object that a client of the API posts for one event, as it came."""
+
+Event = Mapping[str, object]
+"""One parsed event: the columns that the system declares."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchivedEvent:
+    """One event of a recorded history.
+
+    `request` is what a live client would have posted for it, so history and live traffic
+    take the same path; `event_timestamp` is when it happened, on the replay clock;
+    `outcome` is the true label (None where the archive does not know).
+    """
+
+    event_id: str
+    event_timestamp: datetime
+    request: Request
+    outcome: bool | None
+
+
+class Source(Protocol):
+    """What a system must say about its data. Light to build: work happens in the calls."""
+
+    def fetch(self, cache: Path) -> Path:
+        """Bring the recorded history under `cache`, verified; return where it lies.
+
+        Does nothing where it is already there. Raises FetchError, saying what to do.
+        """
+        ...
+
+    def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
+        """The recorded history in the order of time."""
+        ...
+
+    def parse(self, request: Request) -> Event:
+        """The event's columns. Raises Quarantined with the reason where there is none.
+
+        The one function that both training and serving call, so it may look at nothing
+        but `request`.
+        """
+        ...

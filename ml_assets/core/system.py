@@ -1,0 +1,193 @@
+"""The declaration of one machine-learning system, from which everything else is derived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from ml_assets.core.errors import DeclarationError
+from ml_assets.core.policies import (
+    DriftPolicy,
+    Gate,
+    LabelPolicy,
+    ReplayPolicy,
+    RetrainingPolicy,
+    Slice,
+    require,
+)
+from ml_assets.core.source import Source
+from ml_assets.core.time import midnight
+
+RESERVED_COLUMNS = frozenset({"event_id", "event_timestamp", "label", "known_at"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of an event, as its data contract sees it.
+
+    `minimum` and `maximum` bound numbers (inclusive); `max_length` bounds texts (characters).
+    """
+
+    name: str
+    dtype: Literal["text", "number"]
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+        require(self.name not in RESERVED_COLUMNS, self, "name", self.name,
+                f"none of {sorted(RESERVED_COLUMNS)}: the platform writes these")
+        require(self.dtype in ("text", "number"), self, "dtype", self.dtype, "'text' or 'number'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entity:
+    """Something whose past tells about its next event: a sender, a card, a film.
+
+    `name` is also the event column that holds its key. An empty key means "unknown": it has
+    no history.
+    """
+
+    name: str
+    description: str
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calendar:
+    """The days of a system. All are UTC.
+
+    first_day: the first day with events.
+    go_live: recorded history feeds the days before it, the API's event log those from it on.
+    last_day: the last partition (inclusive); None for a system that goes on.
+    """
+
+    first_day: date
+    go_live: date
+    last_day: date | None = None
+
+    def __post_init__(self) -> None:
+        require(self.first_day < self.go_live, self, "go_live", self.go_live,
+                f"a day after first_day, {self.first_day}")
+        require(self.last_day is None or self.last_day >= self.go_live, self, "last_day",
+                self.last_day, f"none, or a day from go_live on, {self.go_live}")
+
+    @property
+    def live_from(self) -> datetime:
+        """The first instant at which the API's event log is the source."""
+        return midnight(self.go_live)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextField:
+    """One view of a text column: its byte 4-grams or its lower-case words."""
+
+    column: str
+    unit: Literal["bytes", "words"] = "bytes"
+
+    def __post_init__(self) -> None:
+        require(self.unit in ("bytes", "words"), self, "unit", self.unit, "'bytes' or 'words'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A binary classifier over hashed texts, event numbers and store features.
+
+    fields: what is read of the event's texts; numbers: event columns read as they are; the
+    feature service adds its features. See `ml_assets.training.model`.
+    `threshold` is the score from which the decision is True; `holdout` the share of matured
+    labels, the latest ones, on which a candidate is judged. `l2_text` and `l2_dense` are the
+    penalties on half the squared weights, beside the loss summed over rows.
+    """
+
+    fields: tuple[TextField, ...]
+    numbers: tuple[str, ...]
+    threshold: float = 0.5
+    holdout: float = 0.1
+    buckets: int = 2**18
+    hidden: int = 16
+    iterations: int = 40
+    l2_text: float = 0.05
+    l2_dense: float = 2.0
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        require(bool(self.fields or self.numbers), self, "fields", self.fields,
+                "at least one text field or number")
+        require(0 < self.threshold < 1, self, "threshold", self.threshold, "a share in (0, 1)")
+        require(0 < self.holdout < 0.5, self, "holdout", self.holdout, "a share in (0, 0.5)")
+        require(self.buckets & (self.buckets - 1) == 0, self, "buckets", self.buckets,
+                "a power of two")
+        for name in ("buckets", "hidden", "iterations"):
+            require(getattr(self, name) >= 1, self, name, getattr(self, name), "at least 1")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text columns that the fields read, each once."""
+        return tuple(dict.fromkeys(field.column for field in self.fields))
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """One use case: what differs from every other one, and nothing else.
+
+    It names its Feast feature service instead of importing it, so that loading definitions
+    never imports Feast; the name is checked against the Feast manifest.
+    """
+
+    name: str
+    description: str
+    owners: tuple[str, ...]
+    source: Source
+    calendar: Calendar
+    columns: tuple[Column, ...]
+    entities: tuple[Entity, ...]
+    feature_service: str
+    label: LabelPolicy
+    model: ModelConfig
+    gates: tuple[Gate, ...]
+    slices: tuple[Slice, ...] = ()
+    retraining: RetrainingPolicy
+    drift: DriftPolicy = DriftPolicy()
+    replay: ReplayPolicy
+
+    def __post_init__(self) -> None:
+        owner = f"System {self.name!r}"
+        require(self.name.isidentifier() and self.name.islower(), "System", "name", self.name,
+                "a lower-case identifier")
+        require(bool(self.owners), owner, "owners", self.owners, "at least one e-mail or team:name")
+        for person in self.owners:
+            require("@" in person or person.startswith("team:"), owner, "owners", person,
+                    "an e-mail address or 'team:name'")
+        names = [column.name for column in self.columns]
+        require(len(set(names)) == len(names), owner, "columns", names, "unique names")
+        texts = {column.name for column in self.columns if column.dtype == "text"}
+        numbers = {column.name for column in self.columns if column.dtype == "number"}
+        self._require_known("entities", [entity.name for entity in self.entities], texts, "text")
+        self._require_known("model.texts", self.model.texts, texts, "text")
+        self._require_known("model.numbers", self.model.numbers, numbers, "number")
+        slices = {part.name for part in self.slices}
+        self._require_known("gates", [gate.slice for gate in self.gates if gate.slice], slices,
+                            "slice")
+        gates = [gate.name for gate in self.gates]
+        require(len(set(gates)) == len(gates), owner, "gates", gates, "each gate once")
+
+    def _require_known(
+        self, field: str, asked: tuple[str, ...] | list[str], known: set[str], kind: str
+    ) -> None:
+        for name in asked:
+            if name not in known:
+                raise DeclarationError(
+                    f"System {self.name!r}: {field} names {name!r}, which is no declared {kind}; "
+                    f"declared: {', '.join(sorted(known)) or 'none'}"
+                )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The event columns that hold entity keys."""
+        return tuple(entity.name for entity in self.entities)

@@ -1,0 +1,71 @@
+"""A tiny system for unit tests: purchases in shops, some of which are returned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+from ml_assets.core.errors import Quarantined
+from ml_assets.core.policies import (
+    DriftPolicy,
+    Gate,
+    LabelPolicy,
+    ReplayPolicy,
+    RetrainingPolicy,
+    Slice,
+)
+from ml_assets.core.source import ArchivedEvent, Event, Request
+from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToySource:
+    """An archive held in memory; a request is `{"shop": str, "note": str, "amount": number}`."""
+
+    history: tuple[ArchivedEvent, ...] = field(default=())
+
+    def fetch(self, cache: Path) -> Path:
+        return cache
+
+    def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
+        return iter(self.history)
+
+    def parse(self, request: Request) -> Event:
+        amount = request.get("amount")
+        if not isinstance(amount, (int, float)):
+            raise Quarantined(f"amount is {amount!r}; expected a number")
+        return {
+            "shop": str(request.get("shop", "")),
+            "note": str(request.get("note", "")),
+            "amount": float(amount),
+        }
+
+
+TOY = System(
+    name="toy",
+    description="Will a purchase be returned?",
+    owners=("team:tests",),
+    source=ToySource(),
+    calendar=Calendar(first_day=date(2024, 1, 1), go_live=date(2024, 1, 8), last_day=date(2024, 3, 1)),
+    columns=(
+        Column(name="shop", dtype="text", description="where it was bought"),
+        Column(name="note", dtype="text", description="what the buyer wrote", max_length=1000),
+        Column(name="amount", dtype="number", description="price in EUR", minimum=0),
+    ),
+    entities=(Entity(name="shop", description="a shop"),),
+    feature_service="toy_returns",
+    label=LabelPolicy(name="returned", maturity=timedelta(days=3), silence="negative"),
+    model=ModelConfig(fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12, iterations=20),
+    gates=(
+        Gate(metric="roc_auc", at_least=0.6),
+        Gate(metric="log_loss", better_than_champion_by=0.0),
+    ),
+    slices=(Slice(name="cheap", where="amount < 10", description="less than 10 EUR"),),
+    retraining=RetrainingPolicy(
+        after_labels=50, max_age=timedelta(days=14), cooldown=timedelta(days=1)
+    ),
+    drift=DriftPolicy(min_events=20),
+    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(days=2)),
+)
