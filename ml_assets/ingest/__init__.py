@@ -1,0 +1,1 @@
+"""Events come in: recorded history, the API's event log, the lake, data contracts."""

@@ -1,0 +1,238 @@
+"""The event log: what the API accepted and answered, and the feedback it received.
+
+SQLite in WAL mode with `synchronous=NORMAL`: what was committed survives `kill -9` of any
+process; a power cut may lose the last commits.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from ml_assets.core.errors import ContractViolation, LogUnavailable, UnknownName
+from ml_assets.ingest.served import (
+    Feedback,
+    Prediction,
+    feedback_of,
+    prediction_of,
+    row_of,
+    to_us,
+)
+
+__all__ = ["EventLog", "Feedback", "Prediction"]
+
+SCHEMA = """
+create table if not exists predictions (
+    prediction_id  text primary key,
+    system         text not null,
+    event_id       text not null,
+    event_timestamp integer not null,  -- microseconds since 1970, UTC
+    accepted_at    integer not null,
+    request        text not null,      -- the client's JSON object, as it came
+    features_as_of integer not null,
+    features       blob not null,      -- float32, little endian, in the order of feature_names
+    feature_names  text not null,      -- JSON list
+    model_version  integer not null,
+    score          real not null,
+    decision       integer not null,
+    degraded       integer not null,
+    unique (system, event_id)
+);
+create index if not exists predictions_by_day on predictions (system, accepted_at);
+create table if not exists feedback (
+    feedback_id   integer primary key,
+    prediction_id text not null references predictions (prediction_id),
+    system        text not null,
+    label         integer not null,
+    source        text not null,       -- who says so
+    received_at   integer not null
+);
+create index if not exists feedback_by_day on feedback (system, received_at);
+create index if not exists feedback_by_prediction on feedback (prediction_id, source);
+create table if not exists probe (id integer primary key, at integer not null);
+"""
+
+
+class EventLog:
+    """Append-only store of predictions and feedback.
+
+    One instance per thread; any number of threads and processes may write at once. Every
+    method raises LogUnavailable where the file cannot be read or written, also where it was
+    deleted or replaced after opening: what is written then could not be found again.
+    """
+
+    def __init__(self, path: Path, *, patience_s: float = 10) -> None:
+        """Open `path`, creating it where it is missing; wait `patience_s` for other writers."""
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=patience_s, isolation_level=None)
+            self._use_wal(time.monotonic() + patience_s)
+            self._db.execute("pragma synchronous=normal")
+            self._db.execute("pragma foreign_keys=on")
+            # In one transaction, so that processes which open a new file at once queue up.
+            self._db.executescript(f"begin immediate; {SCHEMA} commit;")
+            self._file = _identity(path)
+        except (sqlite3.Error, OSError) as error:
+            raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
+
+    def _use_wal(self, deadline: float) -> None:
+        # SQLite does not wait by itself when two processes switch a new file at once.
+        while True:
+            try:
+                self._db.execute("pragma journal_mode=wal")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def check(self) -> None:
+        """Prove by a write that predictions can be logged. Raises LogUnavailable."""
+        with self._writing():
+            self._db.execute("insert or replace into probe values (1, unixepoch())")
+
+    def append(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """Store all of them in one transaction, or none; return what is stored for each.
+
+        An event that is already there keeps its first answer, and this is returned for it.
+        Raises ContractViolation where a prediction cannot be stored as it is.
+        """
+        with self._writing():
+            return [self._append(prediction) for prediction in predictions]
+
+    def _append(self, p: Prediction) -> Prediction:
+        row = row_of(p)
+        marks = ", ".join("?" * len(row))
+        try:
+            added = self._db.execute(
+                f"insert into predictions values ({marks}) on conflict do nothing", row
+            ).rowcount
+        except sqlite3.IntegrityError as error:
+            raise ContractViolation(
+                f"the prediction for event {p.event_id!r} of {p.system!r} (score {p.score}) "
+                f"cannot be logged: {error}"
+            ) from error
+        if added:
+            return p
+        first = self.answer_to(p.system, p.event_id)
+        if first is None:
+            raise ContractViolation(
+                f"the prediction for event {p.event_id!r} of {p.system!r} cannot be logged: its "
+                f"id {p.prediction_id!r} belongs to another event"
+            )
+        return first
+
+    def add_feedback(self, feedback: Feedback) -> bool:
+        """Store it; False where it is what this source said of this prediction last.
+
+        A source may change its mind, and back; a repetition changes nothing. Raises
+        UnknownName where the system has made no such prediction.
+        """
+        about = (feedback.prediction_id, feedback.system)
+        with self._writing():
+            if not self._db.execute(
+                "select 1 from predictions where prediction_id = ? and system = ?", about
+            ).fetchone():
+                raise UnknownName(
+                    f"system {feedback.system!r} has made no prediction "
+                    f"{feedback.prediction_id!r}; use the `prediction_id` of an answer"
+                )
+            last = self._db.execute(
+                "select label from feedback where prediction_id = ? and source = ?"
+                " order by feedback_id desc limit 1", (feedback.prediction_id, feedback.source),
+            ).fetchone()
+            if last is not None and bool(last[0]) == feedback.label:
+                return False
+            self._db.execute(
+                "insert into feedback (prediction_id, system, label, source, received_at)"
+                " values (?, ?, ?, ?, ?)",
+                (*about, feedback.label, feedback.source, to_us(feedback.received_at)),
+            )
+            return True
+
+    def answer_to(self, system: str, event_id: str) -> Prediction | None:
+        """The answer that this event got, if it got one."""
+        return next(self._predictions("system = ? and event_id = ?", system, event_id), None)
+
+    def prediction(self, prediction_id: str) -> Prediction | None:
+        return next(self._predictions("prediction_id = ?", prediction_id), None)
+
+    def predictions(self, system: str, start: datetime, end: datetime) -> Iterator[Prediction]:
+        """Those accepted in `[start, end)`, in that order."""
+        return self._predictions(
+            "system = ? and accepted_at >= ? and accepted_at < ? order by accepted_at, event_id",
+            system, to_us(start), to_us(end),
+        )
+
+    def feedback(self, system: str, start: datetime, end: datetime) -> Iterator[Feedback]:
+        """What was received in `[start, end)`, in that order."""
+        return self._feedback(
+            "system = ? and received_at >= ? and received_at < ?"
+            " order by received_at, feedback_id", system, to_us(start), to_us(end),
+        )
+
+    def feedback_on(self, prediction_id: str) -> list[Feedback]:
+        """All that was said about one prediction, in the order in which it came."""
+        return list(self._feedback("prediction_id = ? order by feedback_id", prediction_id))
+
+    def count(self, system: str) -> tuple[int, int]:
+        """(predictions, feedback) of a system."""
+        predictions, feedback = (
+            int(str(count))
+            for table in ("predictions", "feedback")
+            for (count,) in self._read(f"select count(*) from {table} where system = ?", system)
+        )
+        return predictions, feedback
+
+    def _predictions(self, where: str, *arguments: object) -> Iterator[Prediction]:
+        rows = self._read(f"select * from predictions where {where}", *arguments)
+        return map(prediction_of, rows)
+
+    def _feedback(self, where: str, *arguments: object) -> Iterator[Feedback]:
+        return map(feedback_of, self._read(
+            f"select prediction_id, system, label, source, received_at from feedback where {where}",
+            *arguments,
+        ))
+
+    def _read(self, query: str, *arguments: object) -> Iterator[tuple[object, ...]]:
+        try:
+            yield from self._db.execute(query, arguments)
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"cannot read the event log {self.path}: {error}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction: committed when the block ends well, else undone."""
+        try:
+            if _identity(self.path) != self._file:
+                raise LogUnavailable(
+                    f"the event log {self.path} was replaced while it was open: start again"
+                )
+            self._db.execute("begin immediate")
+            try:
+                yield
+                self._db.execute("commit")
+            except BaseException:
+                # A failed write may have ended the transaction by itself.
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise
+        except LogUnavailable:
+            raise
+        except (sqlite3.Error, OSError) as error:
+            raise LogUnavailable(f"cannot write the event log {self.path}: {error}") from error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file lies at `path`: device and inode."""
+    found = os.stat(path)  # noqa: PTH116  (once per request: twice as fast as Path.stat)
+    return found.st_dev, found.st_ino

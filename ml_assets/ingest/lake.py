@@ -1,0 +1,89 @@
+"""The lake: tables of day partitions, each one Parquet file that is replaced whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml_assets.core.errors import ContractViolation
+from ml_assets.core.files import replacing
+
+INSTANT = pa.timestamp("us", tz="UTC")
+"""How every instant is stored: Feast on DuckDB breaks on nanosecond UTC Parquet."""
+
+
+class Lake:
+    """`<root>/<system>/<table>/<day>.parquet`.
+
+    A partition is there whole or not at all: it is written beside its name and renamed.
+    Days without rows have a partition too, so that "nothing happened" and "not yet
+    ingested" differ.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def table(self, system: str, table: str) -> Path:
+        """The folder of a table."""
+        return self.root / system / table
+
+    def partition(self, system: str, table: str, day: date) -> Path:
+        """The file of one day."""
+        return self.table(system, table) / f"{day.isoformat()}.parquet"
+
+    def write(
+        self, system: str, table: str, day: date, rows: pd.DataFrame, schema: pa.Schema
+    ) -> Path:
+        """Replace one day by `rows`, in the columns and types of `schema`.
+
+        Raises ContractViolation where the rows do not have them.
+        """
+        path = self.partition(system, table, day)
+        try:
+            arrow = pa.Table.from_pandas(rows, schema=schema, preserve_index=False, safe=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
+            raise ContractViolation(
+                f"{system}/{table} of {day}: the rows do not fit the table's schema: {error}"
+            ) from error
+        write_parquet(arrow, path)
+        return path
+
+    def days(self, system: str, table: str) -> list[date]:
+        """The days that have a partition, in order."""
+        folder = self.table(system, table)
+        return sorted(date.fromisoformat(path.stem) for path in folder.glob("[0-9]*.parquet"))
+
+    def read(
+        self,
+        system: str,
+        table: str,
+        schema: pa.Schema,
+        *,
+        start: date | None = None,
+        end: date | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """The rows of the days in `[start, end)`, in the order of days; empty where none."""
+        wanted = [
+            day
+            for day in self.days(system, table)
+            if (start is None or day >= start) and (end is None or day < end)
+        ]
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
+        parts = [
+            pq.read_table(self.partition(system, table, day), columns=schema.names)
+            for day in wanted
+        ]
+        return pa.concat_tables([schema.empty_table(), *parts]).to_pandas()
+
+
+def write_parquet(rows: pa.Table, path: Path) -> None:
+    """Write `rows` to `path` atomically."""
+    with replacing(path) as temporary:
+        pq.write_table(rows, temporary, compression="zstd")

@@ -1,0 +1,101 @@
+"""One answer and one word of feedback: as values, and as rows of the event log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One answer, with all that is needed to explain and to recompute it.
+
+    features: (F,) float32, in the order of `feature_names`: event numbers, then store features.
+    features_as_of: the instant whose state of the feature store was read.
+    """
+
+    prediction_id: str
+    system: str
+    event_id: str
+    event_timestamp: datetime
+    accepted_at: datetime
+    request: str
+    features_as_of: datetime
+    features: npt.NDArray[np.float32]
+    feature_names: tuple[str, ...]
+    model_version: int
+    score: float
+    decision: bool
+    degraded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What one source says about one prediction."""
+
+    prediction_id: str
+    system: str
+    label: bool
+    source: str
+    received_at: datetime
+
+
+def to_us(instant: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC, exact."""
+    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def from_us(us: int) -> datetime:
+    """The inverse of `to_us`."""
+    seconds, microseconds = divmod(us, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
+
+
+def row_of(p: Prediction) -> tuple[object, ...]:
+    """The columns of the table `predictions`, in order."""
+    return (
+        p.prediction_id, p.system, p.event_id, to_us(p.event_timestamp), to_us(p.accepted_at),
+        p.request, to_us(p.features_as_of), np.ascontiguousarray(p.features, dtype="<f4").tobytes(),
+        _names_text(p.feature_names), p.model_version, p.score, p.decision, p.degraded,
+    )
+
+
+@lru_cache(maxsize=16)
+def _names_text(names: tuple[str, ...]) -> str:
+    return json.dumps(names)
+
+
+@lru_cache(maxsize=16)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
+def feedback_of(row: tuple[object, ...]) -> Feedback:
+    """From (prediction_id, system, label, source, received_at)."""
+    prediction_id, system, label, source, received_at = row
+    return Feedback(
+        prediction_id=str(prediction_id), system=str(system), label=bool(label),
+        source=str(source), received_at=from_us(int(str(received_at))),
+    )
+
+
+def prediction_of(row: tuple[object, ...]) -> Prediction:
+    """The inverse of `row_of`."""
+    (prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,
+     features, feature_names, model_version, score, decision, degraded) = row
+    return Prediction(
+        prediction_id=str(prediction_id), system=str(system), event_id=str(event_id),
+        event_timestamp=from_us(int(str(event_timestamp))),
+        accepted_at=from_us(int(str(accepted_at))), request=str(request),
+        features_as_of=from_us(int(str(features_as_of))),
+        features=np.frombuffer(bytes(features), dtype="<f4"),  # type: ignore[call-overload]
+        feature_names=_names(str(feature_names)),
+        model_version=int(str(model_version)), score=float(str(score)),
+        decision=bool(decision), degraded=bool(degraded),
+    )

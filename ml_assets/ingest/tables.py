@@ -1,0 +1,88 @@
+"""The columns of the lake's tables, as Arrow schemas. All instants are UTC microseconds."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from ml_assets.core.system import System
+from ml_assets.ingest.lake import INSTANT
+
+ARROW = {"text": pa.string(), "number": pa.float64()}
+
+RAW = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("event_timestamp", INSTANT),
+        ("accepted_at", INSTANT),
+        ("request", pa.string()),
+        ("outcome", pa.bool_()),
+    ]
+)
+"""What reached the system on a day, as it came (`request` is the client's JSON).
+
+`accepted_at` is when the system received it; its day is the partition. `outcome` is the
+archive's true label, null for live events.
+"""
+
+QUARANTINE = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("event_timestamp", INSTANT),
+        ("reason", pa.string()),
+        ("request", pa.string()),
+    ]
+)
+"""Raw records that could not become events, and why."""
+
+LABELS = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("event_timestamp", INSTANT),
+        ("known_at", INSTANT),
+        ("label", pa.bool_()),
+        ("basis", pa.string()),
+    ]
+)
+"""What became known on a day (the partition is the day of `known_at`).
+
+`basis` is `archive`, `feedback` or `silence`. A later row for the same event corrects an
+earlier one; nothing is overwritten.
+"""
+
+PREDICTIONS = pa.schema(
+    [
+        ("prediction_id", pa.string()),
+        ("event_id", pa.string()),
+        ("event_timestamp", INSTANT),
+        ("accepted_at", INSTANT),
+        ("features_as_of", INSTANT),
+        ("features", pa.list_(pa.float32())),
+        ("feature_names", pa.list_(pa.string())),
+        ("model_version", pa.int64()),
+        ("score", pa.float64()),
+        ("decision", pa.bool_()),
+        ("degraded", pa.bool_()),
+    ]
+)
+"""What was served on a day (the partition is the day of `accepted_at`)."""
+
+OUTCOMES = pa.schema(
+    [
+        ("prediction_id", pa.string()),
+        ("event_id", pa.string()),
+        ("event_timestamp", INSTANT),
+        ("known_at", INSTANT),
+        ("label", pa.bool_()),
+        ("basis", pa.string()),
+        ("model_version", pa.int64()),
+        ("score", pa.float64()),
+        ("decision", pa.bool_()),
+    ]
+)
+"""Predictions joined with the labels that became known on a day (day of `known_at`)."""
+
+
+def events_schema(system: System) -> pa.Schema:
+    """The system's declared columns beside `event_id` and `event_timestamp`."""
+    declared = [(column.name, ARROW[column.dtype]) for column in system.columns]
+    return pa.schema([("event_id", pa.string()), ("event_timestamp", INSTANT), *declared])
