@@ -1,0 +1,1 @@
+"""A training set becomes a model: encoders, torch network, fitting, export."""

@@ -1,0 +1,67 @@
+"""`model`: the training set becomes a registered model version."""
+
+from typing import Any
+
+import dagster as dg
+
+from ml_assets.core.assets import attributes, key, keys
+from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.system import System
+
+
+def build(system: System) -> list[Any]:
+    return [_model(system)]
+
+
+def _model(system: System) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=key(system, "model"),
+        deps=keys(system, "training_set"),
+        description="One version in the MLflow registry: a torch network fitted to the training "
+        "part of the latest training set. Nothing after the training part has been seen by it. "
+        "Stored as safetensors and JSON; loading executes no pickle.",
+        code_version="1",
+        **attributes(system, "training", "pytorch", "mlflow", partitioned=False),
+    )
+    def model(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.MaterializeResult[None]:
+        from ml_assets.features.training_set import TrainingSets
+        from ml_assets.registry.models import ModelRegistry
+        from ml_assets.training.run import train
+
+        training_set = TrainingSets(settings, system).latest()
+        version, trained = train(
+            system, training_set, ModelRegistry(settings),
+            tags={"dagster_run_id": context.run_id, "asset_key": context.asset_key.to_user_string(),
+                  "git_commit": git_commit()},
+            progress=lambda evaluation, loss: (
+                context.log.info(f"evaluation {evaluation}: loss {loss:.4f}")
+                if evaluation % 10 == 1 else None
+            ),
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": trained.rows,
+                "version": version.version,
+                "train_loss": trained.losses[-1],
+                "parameters": trained.parameters,
+                "seconds": trained.seconds,
+                "training_set": training_set.version,
+                "mlflow_run": version.run_id,
+                "uri": version.uri,
+            },
+            data_version=dg.DataVersion(str(version.version)),
+        )
+
+    return model
+
+
+def git_commit() -> str:
+    """The commit of the code that trains, `unknown` outside a checkout."""
+    import subprocess
+
+    answer = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or "unknown"

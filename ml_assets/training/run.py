@@ -1,0 +1,85 @@
+"""One training: a training set in, a registered model version out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from ml_assets.core.system import System
+from ml_assets.features.training_set import TrainingSet
+from ml_assets.registry.models import ModelRegistry, ModelVersion
+from ml_assets.training import artifact
+from ml_assets.training.fit import Progress, fit
+
+EXAMPLE_ROWS = 4
+"""Rows stored with a model to prove, whenever it is loaded, that it still scores the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training took: rows fitted, mean loss by evaluation, weights, wall seconds."""
+
+    rows: int
+    losses: tuple[float, ...]
+    parameters: int
+    seconds: float
+
+
+def train(
+    system: System,
+    training_set: TrainingSet,
+    registry: ModelRegistry,
+    *,
+    tags: Mapping[str, str],
+    progress: Progress = lambda evaluation, loss: None,
+) -> tuple[ModelVersion, Trained]:
+    """Fit the system's model to the training part of `training_set` and register it.
+
+    The version is tagged with the data it saw: version, days, feature service, as-of.
+    """
+    started = perf_counter()
+    losses: list[float] = []
+
+    def heard(evaluation: int, loss: float) -> None:
+        losses.append(loss)
+        progress(evaluation, loss)
+
+    rows = training_set.rows[training_set.rows["split"] == "train"]
+    texts = {column: rows[column].tolist() for column in system.model.texts}
+    dense = rows[list(training_set.feature_names)].to_numpy(np.float32)
+    scorer = fit(system.model, texts, dense, rows["label"].to_numpy(bool),
+                 feature_names=training_set.feature_names, progress=heard)
+    trained = Trained(
+        rows=len(rows),
+        losses=tuple(losses),
+        parameters=sum(parameter.numel() for parameter in scorer.network.parameters()),
+        seconds=perf_counter() - started,
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        artifact.save(
+            scorer, folder, dense=dense[:EXAMPLE_ROWS],
+            texts={column: values[:EXAMPLE_ROWS] for column, values in texts.items()},
+        )
+        version = registry.register(
+            system.name,
+            folder,
+            params={**asdict(system.model), "rows": len(rows)},
+            metrics={"train_loss": losses[-1], "train_seconds": trained.seconds,
+                     "train_positive_share": float(rows["label"].mean())},
+            tags={
+                **tags,
+                "data_version": training_set.version,
+                "first_day": training_set.partitions[0].isoformat(),
+                "last_day": training_set.partitions[1].isoformat(),
+                "as_of": training_set.as_of.isoformat(),
+                "feature_service": training_set.feature_service,
+                "seed": str(system.model.seed),
+            },
+        )
+    return version, trained
