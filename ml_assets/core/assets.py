@@ -5,6 +5,7 @@ An asset reads, calls one function of its room, and returns the result with meta
 """
 
 import base64
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,12 @@ from ml_assets.core.time import parse_day
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Single-run backfills are beta in Dagster; what we rely on of them is tested.
+warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)
+
+Materialized = dg.MaterializeResult  # type: ignore[type-arg]
+"""What assets are annotated to return: Dagster does not recognise `MaterializeResult[None]`."""
 
 Room = Literal[
     "ingest", "features", "training", "evaluation", "registry", "serving", "feedback", "monitoring"

@@ -18,12 +18,14 @@ class Settings:
     """Everything that differs between two installations of the same code.
 
     `var` holds all state; deleting it starts afresh. `host` and `port` are where the API
-    listens.
+    listens. `in_replay` is set in the process that replays history: it asks the sensors
+    itself, and those of other processes leave the work to it.
     """
 
     var: Path = ROOT / "var"
     host: str = "127.0.0.1"
     port: int = 8080
+    in_replay: bool = False
 
     @classmethod
     def from_environment(cls) -> Settings:

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from ml_assets.core.assets import (
+    Materialized,
     attributes,
     check_result,
     column_schema,
@@ -37,7 +38,7 @@ def _archive(system: System) -> dg.AssetsDefinition:
         code_version="1",
         **attributes(system, "ingest", "file", partitioned=False),
     )
-    def archive(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult[None]:
+    def archive(settings: dg.ResourceParam[Settings]) -> Materialized:
         path = system.source.fetch(settings.cache)
         return dg.MaterializeResult(
             metadata={"bytes": path.stat().st_size, "file": path.name},
@@ -69,7 +70,7 @@ def _raw(system: System) -> dg.AssetsDefinition:
     )
     def raw(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-    ) -> dg.MaterializeResult[None]:
+    ) -> Materialized:
         import pandas as pd
 
         from ml_assets.ingest.event_log import EventLog
@@ -136,7 +137,7 @@ def _events(system: System) -> dg.AssetsDefinition:
     )
     def events(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-    ) -> dg.MaterializeResult[None]:
+    ) -> Materialized:
         from ml_assets.ingest.contracts import breaches
         from ml_assets.ingest.events import parse_raw
         from ml_assets.ingest.lake import Lake
@@ -193,7 +194,7 @@ def _labels(system: System) -> dg.AssetsDefinition:
     )
     def labels(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-    ) -> dg.MaterializeResult[None]:
+    ) -> Materialized:
         from ml_assets.ingest.event_log import EventLog
         from ml_assets.ingest.labels import labels_known_in
         from ml_assets.ingest.lake import Lake

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.core.assets import attributes, key, keys
+from ml_assets.core.assets import Materialized, attributes, key, keys
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.system import System
 
@@ -25,7 +25,7 @@ def _model(system: System) -> dg.AssetsDefinition:
     )
     def model(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-    ) -> dg.MaterializeResult[None]:
+    ) -> Materialized:
         from ml_assets.features.training_set import TrainingSets
         from ml_assets.registry.models import ModelRegistry
         from ml_assets.training.run import train
@@ -33,7 +33,7 @@ def _model(system: System) -> dg.AssetsDefinition:
         training_set = TrainingSets(settings, system).latest()
         version, trained = train(
             system, training_set, ModelRegistry(settings),
-            tags={"dagster_run_id": context.run_id, "asset_key": context.asset_key.to_user_string(),
+            tags={"dagster_run_id": context.run.run_id, "asset_key": context.asset_key.to_user_string(),
                   "git_commit": git_commit()},
             progress=lambda evaluation, loss: (
                 context.log.info(f"evaluation {evaluation}: loss {loss:.4f}")

@@ -81,5 +81,10 @@ def train(
                 "feature_service": training_set.feature_service,
                 "seed": str(system.model.seed),
             },
+            loader_module="ml_assets.training.pyfunc",
+            inputs={
+                **dict.fromkeys(system.model.texts, "string"),
+                **dict.fromkeys(training_set.feature_names, "double"),
+            },
         )
     return version, trained

@@ -1,0 +1,61 @@
+"""What every benchmark reports, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+import click
+
+from ml_assets.core.errors import NotReady
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One line: our figure beside a peer's (None where the goal is a figure of its own).
+
+    ratio: peer / ours, so more is better; goal: in words; equal: whether both gave the same
+    results, None where there is nothing to compare.
+    """
+
+    bench: str
+    ours: float
+    peer: float | None
+    unit: str
+    ratio: float | None
+    goal: str
+    met: bool
+    equal: bool | None
+
+
+def require_checkout() -> None:
+    """Benchmarks lie beside the package. Raises NotReady where it was installed alone."""
+    from ml_assets.core.settings import ROOT
+
+    if not (ROOT / "benchmarks").is_dir():
+        raise NotReady("benchmarks need the project's checkout: clone it and run `make bench`")
+
+
+def show(measurements: Iterable[Measurement], *, as_json: bool) -> int:
+    """Print them as they come; 0 where all goals are met, else 1."""
+    failed = 0
+    for measurement in measurements:
+        failed += not measurement.met
+        click.echo(_json(measurement) if as_json else "\n".join(_lines(measurement)))
+    return min(failed, 1)
+
+
+def _json(measurement: Measurement) -> str:
+    import json
+
+    return json.dumps(asdict(measurement))
+
+
+def _lines(measurement: Measurement) -> Iterator[str]:
+    verdict = "met" if measurement.met else "MISSED"
+    yield f"{measurement.bench}: {measurement.ours:.3g} {measurement.unit}"
+    if measurement.peer is not None:
+        yield f"  peer {measurement.peer:.3g} {measurement.unit}, ratio {measurement.ratio:.3g}"
+    yield f"  goal {measurement.goal}: {verdict}"
+    if measurement.equal is not None:
+        yield f"  same results: {'yes' if measurement.equal else 'NO'}"

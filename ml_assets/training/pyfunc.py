@@ -1,0 +1,35 @@
+"""How MLflow scores with one of our models: `mlflow.pyfunc.load_model("models:/spam/1")`.
+
+MLflow calls `_load_pyfunc` with the model's folder; no pickle is involved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml_assets.training import artifact
+from ml_assets.training.scorer import Scorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class PandasScorer:
+    """Scores a DataFrame that has the model's text and dense columns."""
+
+    scorer: Scorer
+
+    def predict(
+        self, rows: pd.DataFrame, params: dict[str, object] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Probabilities of True, (B,)."""
+        texts = {column: rows[column].tolist() for column in self.scorer.texts}
+        dense = rows[list(self.scorer.feature_names)].to_numpy(np.float32)
+        return self.scorer.score(texts, dense)
+
+
+def _load_pyfunc(folder: str) -> PandasScorer:
+    return PandasScorer(scorer=artifact.load(Path(folder)))

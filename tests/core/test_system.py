@@ -1,0 +1,86 @@
+"""A wrong declaration fails where it is written, with an error that names the field."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from ml_assets.core import errors
+from ml_assets.core.policies import DriftPolicy, Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
+from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System
+from ml_assets.systems import SYSTEMS, find
+from tests.toy import TOY
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "field"),
+    [
+        (LabelPolicy, {"name": "is spam", "maturity": DAY}, "LabelPolicy.name"),
+        (LabelPolicy, {"name": "spam", "maturity": -DAY}, "LabelPolicy.maturity"),
+        (Gate, {"metric": "roc_auc"}, "Gate.at_least"),
+        (Gate, {"metric": "roc_auc", "at_least": 0.9, "at_most": 0.99}, "Gate.at_least"),
+        (RetrainingPolicy, {"after_labels": 0, "max_age": DAY, "cooldown": DAY}, "after_labels"),
+        (DriftPolicy, {"false_discovery_rate": 5}, "false_discovery_rate"),
+        (ReplayPolicy, {"reporting": 90, "max_delay": DAY}, "ReplayPolicy.reporting"),
+        (Column, {"name": "event_id", "dtype": "text", "description": ""}, "Column.name"),
+        (Column, {"name": "price", "dtype": "float", "description": ""}, "Column.dtype"),
+        (Entity, {"name": "a b", "description": ""}, "Entity.name"),
+        (Calendar, {"first_day": date(2024, 1, 2), "go_live": date(2024, 1, 1)}, "go_live"),
+        (ModelConfig, {"fields": (), "numbers": ()}, "ModelConfig.fields"),
+        (ModelConfig, {"fields": (), "numbers": ("x",), "threshold": 50}, "threshold"),
+        (ModelConfig, {"fields": (), "numbers": ("x",), "buckets": 1000}, "buckets"),
+    ],
+)
+def test_a_wrong_value_is_named(kind: Any, arguments: dict[str, Any], field: str) -> None:
+    """The error says which field of what, what was found and what is expected."""
+    with pytest.raises(errors.DeclarationError, match=field) as caught:
+        kind(**arguments)
+    assert "expected" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "Spam Filter"}, "System.name"),
+        ({"owners": ("nobody",)}, "owners"),
+        ({"entities": (Entity(name="shopp", description=""),)}, "'shopp'.*declared text"),
+        ({"model": replace(TOY.model, numbers=("amuont",))}, "'amuont'.*declared: amount"),
+        ({"gates": (*TOY.gates, TOY.gates[0])}, "each gate once"),
+        ({"gates": (Gate(metric="recall", at_least=0.1, slice="dear"),)}, "'dear'.*cheap"),
+        ({"columns": (*TOY.columns, TOY.columns[0])}, "unique names"),
+    ],
+)
+def test_a_name_that_nothing_declares_is_named(change: dict[str, Any], message: str) -> None:
+    """A typing mistake is found when the declaration is imported, not when it is used."""
+    with pytest.raises(errors.DeclarationError, match=message):
+        replace(TOY, **change)
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_every_system_is_found_by_its_name(system: System) -> None:
+    """And names are unique."""
+    assert find(system.name) is system
+
+
+def test_an_unknown_system_offers_the_closest_name() -> None:
+    """`ml-assets run spamm` must help."""
+    with pytest.raises(errors.UnknownName, match="'spamm'.*Closest: spam"):
+        find("spamm")
+
+
+@pytest.mark.parametrize("kind", [
+    kind for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.MlAssetsError)
+    and kind is not errors.MlAssetsError
+])
+def test_every_error_is_a_standard_type_too_and_survives_pickling(kind: type[Exception]) -> None:
+    """Dagster carries errors between processes."""
+    assert len([base for base in kind.__mro__ if base.__module__ == "builtins"]) > 3
+    copy = pickle.loads(pickle.dumps(kind("what was found")))  # noqa: S301  (our own bytes)
+    assert type(copy) is kind and "what was found" in str(copy)

@@ -1,0 +1,65 @@
+"""Laws of clocks and files."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.files import replacing, write_atomically
+from ml_assets.core.settings import Settings
+from ml_assets.core.time import EventClock, WallClock, day_bounds, utc
+
+AT = datetime(2002, 8, 22, 12, tzinfo=UTC)
+
+
+def test_an_event_clock_stands_still_until_it_is_started(tmp_path: Path) -> None:
+    """A replay moves it; afterwards it runs at the wall's pace."""
+    clock = EventClock(tmp_path / "clock.json")
+    clock.set(AT)
+    assert clock.now() == AT
+    clock.start()
+    assert AT <= clock.now() < AT + timedelta(minutes=1)
+
+
+def test_two_readers_of_one_event_clock_agree(tmp_path: Path) -> None:
+    """The server and the replay are different processes."""
+    EventClock(tmp_path / "clock.json").set(AT)
+    assert EventClock(tmp_path / "clock.json").now() == AT
+
+
+def test_an_installation_without_a_replay_reads_the_wall_clock(settings: Settings) -> None:
+    """And one with a replay reads the replay's."""
+    assert isinstance(settings.clock, WallClock)
+    EventClock(settings.clock_file).set(AT)
+    assert settings.clock.now() == AT
+
+
+def test_days_are_half_open() -> None:
+    """Midnight belongs to the day that it begins."""
+    start, end = day_bounds(date(2002, 8, 22))
+    assert (start.isoformat(), end - start) == ("2002-08-22T00:00:00+00:00", timedelta(days=1))
+
+
+def test_an_instant_without_a_zone_is_refused() -> None:
+    """A naive instant would be read differently on two machines."""
+    with pytest.raises(InvalidRequest, match="no time zone"):
+        utc(datetime(2002, 8, 22))  # noqa: DTZ001  (that is the point)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    """An error while writing leaves the old content and no litter."""
+    path = tmp_path / "config.json"
+    write_atomically(path, b"old")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"half of the n")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,268 @@
+"""The event log keeps what was acknowledged, once, whatever happens to its writers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_assets.core.errors import ContractViolation, LogUnavailable, UnknownName
+from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
+from ml_assets.ingest.served import from_us, to_us
+
+NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
+
+
+def prediction(event_id: str, **changes: object) -> Prediction:
+    """A prediction for `event_id` of the system `toy`, accepted at noon."""
+    usual = Prediction(
+        prediction_id=f"p-{event_id}", system="toy", event_id=event_id, event_timestamp=NOON,
+        accepted_at=NOON, request='{"amount": 1}', features_as_of=NOON - timedelta(hours=12),
+        features=np.array([1.5, np.nan], np.float32), feature_names=("amount", "returns_7d"),
+        model_version=3, score=0.25, decision=False,
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def said(prediction_id: str, label: bool, source: str = "buyer", minutes: int = 0) -> Feedback:
+    return Feedback(prediction_id=prediction_id, system="toy", label=label, source=source,
+                    received_at=NOON + timedelta(minutes=minutes))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "var" / "log.sqlite"
+
+
+@pytest.fixture
+def log(path: Path) -> EventLog:
+    return EventLog(path)
+
+
+def test_what_was_appended_is_read_back_bit_by_bit(log: EventLog) -> None:
+    before = prediction("a", score=0.1 + 0.2, degraded=True,
+                        event_timestamp=NOON + timedelta(microseconds=1))
+    log.append([before])
+    after = log.answer_to("toy", "a")
+    assert after is not None
+    assert after.features.tobytes() == before.features.tobytes()
+    blank = np.empty(0, np.float32)
+    assert replace(after, features=blank).__dict__ | {"features": 0} == (
+        before.__dict__ | {"features": 0}
+    )
+    assert log.prediction("p-a") is not None
+    assert log.answer_to("other", "a") is None
+
+
+def test_an_event_keeps_its_first_answer_and_a_second_append_returns_it(log: EventLog) -> None:
+    first, second = prediction("a"), prediction("a", score=0.9, model_version=4)
+    assert log.append([first]) == [first]
+    [returned] = log.append([second])
+    assert (returned.score, returned.model_version) == (0.25, 3)
+    assert log.count("toy") == (1, 0)
+
+
+def test_the_same_event_twice_in_one_append_counts_once(log: EventLog) -> None:
+    first, again = log.append([prediction("a"), prediction("a", score=0.9)])
+    assert again.score == first.score == 0.25
+    assert log.count("toy") == (1, 0)
+
+
+def test_the_same_event_id_of_another_system_is_another_event(log: EventLog) -> None:
+    log.append([prediction("a"), prediction("a", prediction_id="q", system="other")])
+    assert log.count("toy") == log.count("other") == (1, 0)
+
+
+def test_an_append_is_whole_or_nothing(log: EventLog) -> None:
+    with pytest.raises(ContractViolation, match=r"event 'b' of 'toy' .score nan. cannot be logged"):
+        log.append([prediction("a"), prediction("b", score=float("nan"))])
+    assert log.count("toy") == (0, 0)
+    log.append([prediction("a")])
+    assert log.count("toy") == (1, 0)
+
+
+def test_a_prediction_id_that_belongs_to_another_event_is_refused(log: EventLog) -> None:
+    log.append([prediction("a")])
+    with pytest.raises(ContractViolation, match="belongs to another event"):
+        log.append([prediction("b", prediction_id="p-a")])
+
+
+def test_days_are_half_open_and_ordered(log: EventLog) -> None:
+    at = [NOON - timedelta(microseconds=1), NOON, NOON + timedelta(hours=1)]
+    log.append([prediction(f"e{n}", accepted_at=instant) for n, instant in enumerate(at)])
+    found = log.predictions("toy", NOON, NOON + timedelta(hours=1))
+    assert [p.event_id for p in found] == ["e1"]
+    assert [p.event_id for p in log.predictions("toy", at[0], at[2] + timedelta(days=1))] == [
+        "e0", "e1", "e2",
+    ]
+
+
+def test_repeated_feedback_changes_nothing(log: EventLog) -> None:
+    log.append([prediction("a")])
+    assert log.add_feedback(said("p-a", True))
+    assert not log.add_feedback(said("p-a", True, minutes=5))
+    assert log.count("toy") == (1, 1)
+
+
+def test_a_source_may_change_its_mind_and_back_and_all_is_kept(log: EventLog) -> None:
+    log.append([prediction("a")])
+    words = [(True, "buyer"), (False, "buyer"), (False, "clerk"), (True, "buyer")]
+    for minute, (label, source) in enumerate(words):
+        assert log.add_feedback(said("p-a", label, source, minute))
+    heard = log.feedback_on("p-a")
+    assert [(f.label, f.source) for f in heard] == words
+    assert list(log.feedback("toy", NOON, NOON + timedelta(minutes=3))) == heard[:3]
+
+
+def test_feedback_on_an_unknown_prediction_or_another_system_is_refused(log: EventLog) -> None:
+    log.append([prediction("a")])
+    for feedback in (said("nowhere", True), replace(said("p-a", True), system="other")):
+        with pytest.raises(UnknownName, match="has made no prediction"):
+            log.add_feedback(feedback)
+    assert log.count("toy") == (1, 0)
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_instants_survive_to_the_microsecond(instant: datetime) -> None:
+    assert from_us(to_us(instant)) == instant
+
+
+# --- a log that cannot be written ---------------------------------------------------------
+
+
+def test_a_log_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "garbage.sqlite").write_bytes(b"this is no database" * 100)
+    (tmp_path / "folder.sqlite").mkdir()
+    for bad in ("file/log.sqlite", "garbage.sqlite", "folder.sqlite"):
+        with pytest.raises(LogUnavailable, match=f"cannot open the event log .*{Path(bad).name}"):
+            EventLog(tmp_path / bad)
+
+
+def test_a_full_disk_is_reported_and_leaves_the_log_usable(log: EventLog) -> None:
+    log.append([prediction("a")])
+    pages = log._db.execute("pragma page_count").fetchone()[0]
+    log._db.execute(f"pragma max_page_count = {pages}")
+    with pytest.raises(LogUnavailable, match=r"cannot write the event log .*full"):
+        log.append([prediction("b", request="x" * 100_000)])
+    log._db.execute("pragma max_page_count = 1000000")
+    log.append([prediction("c")])
+    assert log.count("toy") == (2, 0)
+
+
+def test_a_writer_that_holds_the_log_too_long_is_reported(path: Path, log: EventLog) -> None:
+    impatient = EventLog(path, patience_s=0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("begin immediate")
+    with pytest.raises(LogUnavailable, match="locked"):
+        impatient.append([prediction("a")])
+    with pytest.raises(LogUnavailable, match="locked"):
+        impatient.check()
+    other.execute("rollback")
+    impatient.check()
+    impatient.append([prediction("a")])
+    other.close()
+
+
+def test_a_log_that_was_deleted_or_replaced_is_not_written_into_the_void(
+    path: Path, log: EventLog
+) -> None:
+    log.append([prediction("a")])
+    for leftover in path.parent.iterdir():
+        leftover.unlink()
+    with pytest.raises(LogUnavailable, match="cannot write"):
+        log.append([prediction("b")])
+    EventLog(path).append([prediction("c")])
+    with pytest.raises(LogUnavailable, match="was replaced"):
+        log.append([prediction("d")])
+    with pytest.raises(LogUnavailable, match="was replaced"):
+        log.check()
+
+
+def test_a_log_that_cannot_be_read_says_so(path: Path, log: EventLog) -> None:
+    log.append([prediction("a")])
+    log._db.execute("drop table predictions")
+    with pytest.raises(LogUnavailable, match="cannot read the event log"):
+        log.answer_to("toy", "a")
+
+
+# --- many writers -------------------------------------------------------------------------
+
+
+def test_threads_that_open_a_new_log_at_once_and_race_for_events_agree(path: Path) -> None:
+    """The law: whoever comes first, all get one answer per event, and none is lost."""
+
+    def write(writer: int) -> list[int]:
+        log = EventLog(path)
+        answers = []
+        for n in range(40):
+            [stored] = log.append([prediction(f"e{n}", model_version=writer)])
+            answers.append(stored.model_version)
+        log.close()
+        return answers
+
+    with ThreadPoolExecutor(8) as pool:
+        first, *others = pool.map(write, range(8))
+    assert all(answers == first for answers in others)
+    assert EventLog(path).count("toy") == (40, 0)
+
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+import numpy as np
+from ml_assets.ingest.event_log import EventLog, Prediction
+
+log, name = EventLog(Path(sys.argv[1])), sys.argv[2]
+now = datetime(2024, 1, 9, tzinfo=UTC)
+n = 0
+while True:
+    batch = [
+        Prediction(prediction_id=f"{name}-{n}-{k}", system="toy", event_id=f"{name}-{n}-{k}",
+                   event_timestamp=now, accepted_at=now, request="{}", features_as_of=now,
+                   features=np.ones(3, np.float32), feature_names=("a", "b", "c"),
+                   model_version=1, score=0.5, decision=True)
+        for k in range(1 + n % 3)
+    ]
+    log.append(batch)
+    sys.stdout.write("".join(p.prediction_id + "\\n" for p in batch))
+    sys.stdout.flush()
+    n += 1
+"""
+
+
+def test_kill_9_at_any_moment_loses_no_acknowledged_prediction(path: Path) -> None:
+    """Two processes write at once and are killed mid-work; then two more on the same file."""
+    acknowledged: list[str] = []
+    for round_ in range(2):
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, str(path), f"w{round_}{n}"],
+                             stdout=subprocess.PIPE, text=True)
+            for n in range(2)
+        ]
+        for writer, lines in zip(writers, (150, 333), strict=True):
+            assert writer.stdout is not None
+            acknowledged += [writer.stdout.readline().strip() for _ in range(lines)]
+        for writer in writers:
+            os.kill(writer.pid, signal.SIGKILL)
+        for writer in writers:
+            rest, _ = writer.communicate()
+            # A last line that the kill cut off was not acknowledged.
+            acknowledged += rest[: rest.rfind("\n") + 1].split()
+    log = EventLog(path)
+    stored = {p.prediction_id for p in log.predictions("toy", NOON - timedelta(days=1), NOON)}
+    assert len(acknowledged) > 900
+    assert stored >= set(acknowledged)
+    assert log._db.execute("pragma integrity_check").fetchone() == ("ok",)
