@@ -1,0 +1,1 @@
+"""What the system remembers: windowed histories, the Feast stores, training sets, parity."""

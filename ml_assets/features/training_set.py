@@ -1,0 +1,174 @@
+"""Training sets: matured labels joined with their events and with the features of that time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml_assets.core.errors import NotReady, unknown
+from ml_assets.core.files import write_atomically
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.offline import OfflineFeatures
+from ml_assets.ingest.labels import latest_labels
+from ml_assets.ingest.lake import INSTANT, Lake, write_parquet
+from ml_assets.ingest.tables import LABELS, events_schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """What a model is trained and judged on.
+
+    version:  address of the content: the same rows, columns and service have the same
+    as_of:    no label in it was known at or after this instant
+    rows:     event_id, event_timestamp, label, known_at, split ('train' or 'holdout'), all
+              columns that the system declares, the store's features (NaN where unknown);
+              ordered by event_timestamp; `holdout` are the latest events
+    feature_names: the model's dense inputs: event numbers, then store features
+    texts:    the model's texts
+    partitions: the first and last day that an event in it happened
+    events_lacking: labels left out because their event is not (a quarantined record, say)
+    path:     the Parquet file
+    """
+
+    version: str
+    as_of: datetime
+    rows: pd.DataFrame
+    feature_names: tuple[str, ...]
+    texts: tuple[str, ...]
+    partitions: tuple[date, date]
+    feature_service: str
+    labels: int
+    events_lacking: int
+    path: Path
+
+
+class TrainingSets:
+    """The training sets of a system: `<lake>/<system>/training_set/<version>.parquet`."""
+
+    def __init__(self, settings: Settings, system: System) -> None:
+        self.settings, self.system = settings, system
+        self.lake = Lake(settings.lake)
+        self.folder = self.lake.table(system.name, "training_set")
+
+    def build(self, as_of: datetime) -> TrainingSet:
+        """Build, store and return the training set of what was known strictly before `as_of`.
+
+        Raises NotReady where nothing was, or where a day lacks its entity history.
+        """
+        system = self.system
+        service = load_manifest(self.settings).service(system)
+        rows, lacking = self._labelled_events(as_of)
+        if rows.empty:
+            raise NotReady(f"no label of {system.name!r} was known before {as_of.isoformat()}; "
+                           f"materialise {system.name}/events and {system.name}/labels first")
+        features = OfflineFeatures(self.settings, system)
+        values = features.read(rows, rows["event_timestamp"])
+        remembered = pd.DataFrame(values, columns=list(features.names), index=rows.index)
+        rows = pd.concat([rows, remembered], axis=1)
+        about: dict[str, Any] = {
+            "feature_names": [*system.model.numbers, *service.features],
+            "texts": list(system.model.texts),
+            "feature_service": service.name,
+        }
+        version = _address(rows, about)
+        days = rows["event_timestamp"].dt.date
+        about |= {
+            "version": version, "as_of": as_of.isoformat(), "labels": len(rows),
+            "positives": int(rows["label"].sum()), "events_lacking": lacking,
+            "partitions": [days.min().isoformat(), days.max().isoformat()],
+        }
+        if not self._path(version).exists():
+            write_parquet(pa.Table.from_pandas(rows, self._schema(service.features),
+                                               preserve_index=False), self._path(version))
+        if not self._about(version).exists():
+            write_atomically(self._about(version), json.dumps(about, indent=1).encode())
+        write_atomically(self.folder / "latest.json", json.dumps(about, indent=1).encode())
+        return self._training_set(about, rows)
+
+    def latest(self) -> TrainingSet:
+        """The one that was built last. Raises NotReady where none was."""
+        path = self.folder / "latest.json"
+        if not path.exists():
+            raise NotReady(f"{self.system.name!r} has no training set yet; "
+                           f"materialise {self.system.name}/training_set first")
+        about = json.loads(path.read_bytes())
+        return self._training_set(about, self._read(about["version"]))
+
+    def load(self, version: str) -> TrainingSet:
+        """One version, as of the first time it was built. Raises UnknownName."""
+        if not self._about(version).exists():
+            known = [path.stem for path in self.folder.glob("*.parquet")]
+            raise unknown(f"training set of {self.system.name!r}", version, known)
+        return self._training_set(json.loads(self._about(version).read_bytes()),
+                                  self._read(version))
+
+    def _labelled_events(self, as_of: datetime) -> tuple[pd.DataFrame, int]:
+        """(events with their labels and split, labels without an event)"""
+        system, until = self.system, as_of.date()
+        labels = self.lake.read(system.name, "labels", LABELS)
+        # Two words of the same instant: the order of files must not decide.
+        labels = labels.sort_values(["known_at", "event_id", "label"], kind="stable")
+        labels = latest_labels(labels, as_of)[["event_id", "label", "known_at"]]
+        days = [day for day in self.lake.days(system.name, "events") if day <= until]
+        last = date.fromordinal(days[-1].toordinal() + 1) if days else None
+        events = self.lake.read(system.name, "events", events_schema(system), end=last)
+        rows = events.drop_duplicates("event_id").merge(labels, on="event_id")
+        rows = rows.sort_values(["event_timestamp", "event_id"], ignore_index=True)
+        held_out = round(len(rows) * system.model.holdout)
+        split = ["train"] * (len(rows) - held_out) + ["holdout"] * held_out
+        columns = [column.name for column in system.columns]
+        return (
+            rows.assign(split=pd.Series(split, dtype=object))[
+                ["event_id", "event_timestamp", "label", "known_at", "split", *columns]],
+            len(labels) - len(rows),
+        )
+
+    def _schema(self, features: tuple[str, ...]) -> pa.Schema:
+        events = events_schema(self.system)
+        return pa.schema([
+            *list(events)[:2], ("label", pa.bool_()), ("known_at", INSTANT), ("split", pa.string()),
+            *list(events)[2:], *((name, pa.float32()) for name in features),
+        ])
+
+    def _path(self, version: str) -> Path:
+        return self.folder / f"{version}.parquet"
+
+    def _about(self, version: str) -> Path:
+        return self.folder / f"{version}.json"
+
+    def _read(self, version: str) -> pd.DataFrame:
+        rows: pd.DataFrame = pq.read_table(self._path(version)).to_pandas()
+        return rows
+
+    def _training_set(self, about: Mapping[str, Any], rows: pd.DataFrame) -> TrainingSet:
+        first, last = about["partitions"]
+        return TrainingSet(
+            version=about["version"],
+            as_of=datetime.fromisoformat(about["as_of"]),
+            rows=rows,
+            feature_names=tuple(about["feature_names"]),
+            texts=tuple(about["texts"]),
+            partitions=(date.fromisoformat(first), date.fromisoformat(last)),
+            feature_service=about["feature_service"],
+            labels=about["labels"],
+            events_lacking=about["events_lacking"],
+            path=self._path(about["version"]),
+        )
+
+
+def _address(rows: pd.DataFrame, about: Mapping[str, Any]) -> str:
+    """Of values and their meaning; neither file format nor library version enters."""
+    values = pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
+    meaning = json.dumps([list(rows.columns), about], sort_keys=True).encode()
+    return hashlib.sha256(meaning + values).hexdigest()[:16]

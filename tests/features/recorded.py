@@ -1,0 +1,68 @@
+"""A made-up past for any system, written to the lake as the ingest room would."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, day_bounds, midnight
+from ml_assets.features.daily_history import changes, history_schema
+from ml_assets.features.history_inputs import read_inputs
+from ml_assets.features.manifest import View
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import LABELS, events_schema
+
+
+def first_days(system: System, count: int) -> list[date]:
+    return [system.calendar.first_day + timedelta(days=n) for n in range(count)]
+
+
+def record(
+    settings: Settings, system: System, days: Sequence[date], *, per_day: int = 12, seed: int = 1
+) -> None:
+    """Events and labels of `days`: few entities, some unknown; a third True, two days late."""
+    draw = random.Random(seed)
+    lake = Lake(settings.lake)
+    labels: list[tuple[object, ...]] = []
+    for day in days:
+        rows = []
+        for number in range(per_day):
+            at = midnight(day) + draw.random() * DAY
+            row: dict[str, object] = {"event_id": f"{day}-{number}", "event_timestamp": at}
+            for column in system.columns:
+                if column.dtype == "number":
+                    row[column.name] = column.minimum or 0.0
+                else:
+                    row[column.name] = f"{column.name} {number}"
+            for key in system.keys:
+                row[key] = draw.choice(["", *(f"{key}-{n}" for n in range(5))])
+            rows.append(row)
+            labels.append((row["event_id"], at, at + 2 * DAY, draw.random() < 0.3, "archive"))
+        schema = events_schema(system)
+        lake.write(system.name, "events", day, pd.DataFrame(rows, columns=schema.names), schema)
+    for day in days:
+        start, end = day_bounds(day)
+        known = [row for row in labels if isinstance(row[2], datetime) and start <= row[2] < end]
+        lake.write(system.name, "labels", day, pd.DataFrame(known, columns=LABELS.names), LABELS)
+
+
+def remember(
+    settings: Settings, system: System, views: Sequence[View], days: Sequence[date]
+) -> None:
+    """The daily histories of `days`, each built as its own partition."""
+    lake = Lake(settings.lake)
+    for view in views:
+        for day in days:
+            inputs = read_inputs(lake, system, [view], day, day)
+            earlier = [each for each in lake.days(system.name, view.table) if each < day]
+            rows = changes(
+                inputs.events, inputs.labels, key=view.key, aggregates=view.aggregates,
+                instants=[midnight(day) + DAY], since=midnight(day) if earlier else None,
+            )
+            lake.write(system.name, view.table, day, rows.to_pandas(),
+                       history_schema(view.key, view.aggregates))
