@@ -111,7 +111,7 @@ class ModelConfig:
     holdout: float = 0.1
     buckets: int = 2**18
     hidden: int = 16
-    iterations: int = 40
+    iterations: int = 30
     l2_text: float = 0.05
     l2_dense: float = 2.0
     seed: int = 7

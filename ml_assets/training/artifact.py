@@ -107,7 +107,7 @@ def load(folder: Path) -> Scorer:
 
 def _build(stored: StoredModel, weights: Mapping[str, npt.NDArray[np.float32]]) -> Scorer:
     network = HashedTextNetwork(
-        fields=len(stored.fields), buckets=stored.buckets, inputs=2 * len(stored.feature_names),
+        vocabulary=len(stored.fields) * stored.buckets, inputs=2 * len(stored.feature_names),
         hidden=stored.hidden,
     )
     network.load_state_dict({

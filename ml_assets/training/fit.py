@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ml_assets.core.errors import NotReady
 from ml_assets.core.system import ModelConfig
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser, encode_texts
-from ml_assets.training.model import HashedTextNetwork, tensors
+from ml_assets.training.model import HashedTextNetwork, sparse_rows, transposed
 from ml_assets.training.scorer import Scorer
 
 Progress = Callable[[int, float], None]
@@ -41,16 +41,17 @@ def fit(
             "both classes must occur: ingest more days first"
         )
     bags = encode_texts(config.fields, texts, config.buckets)
-    weighting = NaiveBayesWeights.fit(bags, labels, len(config.fields) * config.buckets)
+    vocabulary = len(config.fields) * config.buckets
+    weighting = NaiveBayesWeights.fit(bags, labels, vocabulary)
     standardiser = Standardiser.fit(dense)
     inputs = standardiser(dense)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = HashedTextNetwork(
-            fields=len(config.fields), buckets=config.buckets, inputs=inputs.shape[1],
-            hidden=config.hidden,
+            vocabulary=vocabulary, inputs=inputs.shape[1], hidden=config.hidden
         )
-    arguments = (*tensors(weighting(bags)), torch.from_numpy(inputs))
+    text_BV = sparse_rows(weighting(bags), fields=len(config.fields), vocabulary=vocabulary)
+    arguments = (text_BV, transposed(text_BV), torch.from_numpy(inputs))
     labels_B = torch.from_numpy(labels.astype(np.float32))
     optimiser = torch.optim.LBFGS(
         network.parameters(), max_iter=config.iterations, history_size=8,

@@ -7,41 +7,39 @@ hidden layer over the standardised numbers; their logits are added.
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import torch
 from torch import nn
 
 from ml_assets.training.encoders import Bags
 
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+
 
 class HashedTextNetwork(nn.Module):
-    """Logits of rows: fields * buckets weights for the texts, `hidden` units over the inputs."""
+    """Logits of rows: V text weights, `hidden` units over the standardised inputs."""
 
-    def __init__(self, *, fields: int, buckets: int, inputs: int, hidden: int) -> None:
+    def __init__(self, *, vocabulary: int, inputs: int, hidden: int) -> None:
         super().__init__()
-        self.fields = fields
-        self.words = nn.Parameter(torch.zeros(fields * buckets))
+        self.words = nn.Parameter(torch.zeros(vocabulary))
         self.hidden = nn.Linear(inputs, hidden)
         self.output = nn.Linear(hidden, 1)
         self.linear = nn.Linear(inputs, 1, bias=False)
         nn.init.zeros_(self.linear.weight)
 
     def forward(
-        self,
-        buckets_N: torch.Tensor,
-        weights_N: torch.Tensor,
-        offsets: torch.Tensor,
-        inputs_BD: torch.Tensor,
+        self, text_BV: torch.Tensor, text_VB: torch.Tensor | None, inputs_BD: torch.Tensor
     ) -> torch.Tensor:
-        """Logits (B,) of B rows; `offsets` has B * fields + 1 entries, as in `Bags`."""
+        """Logits (B,) of B rows: their weighted n-grams (sparse) and standardised inputs.
+
+        `text_VB` is the transpose of `text_BV`, needed for the backward pass alone.
+        """
         deep_BH = torch.tanh(self.hidden(inputs_BD))
-        logits_B = (self.output(deep_BH) + self.linear(inputs_BD)).squeeze(1)
-        if self.fields:
-            # A one-dimensional nn.EmbeddingBag, with a backward pass 20 times as fast:
-            # 0.04 instead of 1.0 CPU s for 6.5 million n-grams (torch 2.13).
-            row_N = torch.repeat_interleave(offsets.diff()) // self.fields
-            terms_N = self.words.index_select(0, buckets_N) * weights_N
-            logits_B = logits_B.index_add(0, row_N, terms_N)
-        return logits_B
+        deep_B = (self.output(deep_BH) + self.linear(inputs_BD)).squeeze(1)
+        text_B: torch.Tensor = SparseTimesVector.apply(text_BV, text_VB, self.words)
+        return deep_B + text_B
 
     def penalty(self, *, text: float, dense: float) -> torch.Tensor:
         """Half the squared weights of the two parts, times their penalties; biases are free."""
@@ -50,10 +48,39 @@ class HashedTextNetwork(nn.Module):
         return 0.5 * (text * self.words.square().sum() + dense * squares)
 
 
-def tensors(bags: Bags) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The arguments of `forward` that a batch of bags gives, without copying."""
-    return (
-        torch.from_numpy(bags.buckets),
-        torch.from_numpy(bags.weights),
-        torch.from_numpy(bags.offsets),
+class SparseTimesVector(torch.autograd.Function):
+    """S w, whose backward pass multiplies by a transpose of S that was made once.
+
+    torch 2.13 makes it anew at each step: for 1,900 mails and 6.5 million n-grams this takes
+    0.05 CPU s forth and back, torch's own product and nn.EmbeddingBag more than 1.0.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, text_BV: torch.Tensor, text_VB: torch.Tensor | None, words_V: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.text_VB = text_VB
+        return text_BV @ words_V
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, None, torch.Tensor]:
+        [gradient_B] = gradients
+        return None, None, ctx.text_VB @ gradient_B
+
+
+def sparse_rows(bags: Bags, *, fields: int, vocabulary: int) -> torch.Tensor:
+    """The bags of B rows as a sparse matrix (B, V), without copying what they hold."""
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(bags.offsets[:: max(1, fields)].copy()), torch.from_numpy(bags.buckets),
+        torch.from_numpy(bags.weights), size=((len(bags.offsets) - 1) // max(1, fields), vocabulary),
+        check_invariants=False,
+    )
+
+
+def transposed(text_BV: torch.Tensor) -> torch.Tensor:
+    """The transpose (V, B), in the layout that multiplies quickly."""
+    by_column = text_BV.to_sparse_csc()
+    return torch.sparse_csr_tensor(
+        by_column.ccol_indices(), by_column.row_indices(), by_column.values(),
+        size=(text_BV.shape[1], text_BV.shape[0]), check_invariants=False,
     )

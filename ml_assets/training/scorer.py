@@ -11,7 +11,7 @@ import torch
 
 from ml_assets.core.system import TextField
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser, encode_texts
-from ml_assets.training.model import HashedTextNetwork, tensors
+from ml_assets.training.model import HashedTextNetwork, sparse_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,9 @@ class Scorer:
         """
         bags = self.weighting(encode_texts(self.fields, texts, self.buckets))
         inputs_BD = torch.from_numpy(self.standardiser(np.asarray(dense, np.float32)))
+        text_BV = sparse_rows(
+            bags, fields=len(self.fields), vocabulary=len(self.weighting.importance)
+        )
         with torch.inference_mode():
-            logits_B = self.network(*tensors(bags), inputs_BD).double()
+            logits_B = self.network(text_BV, None, inputs_BD).double()
         return np.asarray(torch.sigmoid(logits_B).numpy())

@@ -1,0 +1,94 @@
+"""`evaluation`: the candidate beside the champion, with one check for each gate."""
+
+from typing import Any
+
+import dagster as dg
+
+from ml_assets.core.assets import Materialized, attributes, check_result, key, keys, plot, rows
+from ml_assets.core.policies import Gate
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+
+
+def build(system: System) -> list[Any]:
+    return [_evaluation(system)]
+
+
+def _evaluation(system: System) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=key(system, "evaluation"),
+        deps=keys(system, "training_set", "model"),
+        description="The latest candidate beside the champion on the held-out part of the training "
+        "set, which is later than all they learnt from: metrics with 95% intervals, slices, and "
+        "one check for each declared gate. Source: the training set and the model registry; the "
+        "report is stored with the model version.",
+        code_version="1",
+        check_specs=[_spec(system, gate) for gate in system.gates],
+        **attributes(system, "evaluation", "numpy", "mlflow", partitioned=False),
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> Materialized:
+        from ml_assets.evaluation import tables
+        from ml_assets.evaluation.run import evaluate_candidate, values
+        from ml_assets.features.training_set import TrainingSets
+        from ml_assets.registry.deployments import Deployments
+        from ml_assets.registry.models import ModelRegistry
+
+        evaluated = evaluate_candidate(
+            system, TrainingSets(settings, system).latest(), ModelRegistry(settings),
+            Deployments(settings.deployments),
+        )
+        report = evaluated.report
+        if evaluated.absent:
+            context.log.warning(
+                f"version {report.champion} reads {', '.join(evaluated.absent)}, which no longer "
+                "exist: it was scored without them"
+            )
+        metadata: dict[str, Any] = {
+            **{name.replace("%", "pc").replace(".", "_"): value
+               for name, value in values(report).items()},
+            "candidate": report.candidate,
+            "training_set": report.data_version,
+            "mlflow_page": evaluated.candidate.page,
+            "gates": dg.MetadataValue.md(tables.gates(report)),
+            "metrics": dg.MetadataValue.md(tables.metrics(report)),
+            "slices": dg.MetadataValue.md(tables.slices(report)),
+            "curves": plot(evaluated.figures["overview"], "ROC, precision, calibration, scores"),
+        }
+        if report.champion is not None:
+            metadata["champion"] = report.champion
+        return dg.MaterializeResult(
+            metadata=rows(len(evaluated.rows), **metadata),
+            check_results=[
+                check_result(
+                    gate.passed, gate.name,
+                    {"says": gate.says, "bound": gate.bound,
+                     **({} if gate.value is None else {"value": gate.value})},
+                    severity=dg.AssetCheckSeverity.WARN if gate.comparing
+                    else dg.AssetCheckSeverity.ERROR,
+                )
+                for gate in report.gates
+            ],
+        )
+
+    return evaluation
+
+
+def _spec(system: System, gate: Gate) -> dg.AssetCheckSpec:
+    """A bound on the candidate itself stops the flow; losing to the champion does not.
+
+    The deployment keeps the champion in both cases.
+    """
+    where = "" if gate.slice is None else f" on slice `{gate.slice}`"
+    if gate.better_than_champion_by is not None:
+        text = f"better than the champion's by more than {gate.better_than_champion_by:g}"
+    elif gate.at_least is not None:
+        text = f"at least {gate.at_least:g}"
+    else:
+        text = f"at most {gate.at_most:g}"
+    return dg.AssetCheckSpec(
+        gate.name, asset=key(system, "evaluation"),
+        blocking=gate.better_than_champion_by is None,
+        description=f"`{gate.metric}`{where} of the candidate, on held-out events, is {text}.",
+    )

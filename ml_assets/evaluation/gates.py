@@ -1,0 +1,112 @@
+"""Gates: the declared conditions on a candidate, each with a verdict in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ml_assets.core.policies import Gate, Metric
+from ml_assets.evaluation.comparison import Estimate, Estimates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came of one gate.
+
+    comparing: it compares with the champion. value, low, high: what was judged, the
+    candidate's own metric or its lead, with a 95% interval; None where there was nothing to
+    judge. says: the verdict as half a sentence, with the numbers.
+    """
+
+    name: str
+    metric: Metric
+    slice: str | None
+    comparing: bool
+    bound: float
+    value: float | None
+    low: float | None
+    high: float | None
+    passed: bool
+    says: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Both models on some of the rows: on all of them, or on a slice.
+
+    candidate: None where the slice is too small to judge a model; champion and better_by, the
+    candidate's lead: also None where there is no champion.
+    """
+
+    rows: int
+    positives: int
+    candidate: Estimates | None
+    champion: Estimates | None
+    better_by: Estimates | None
+
+
+def judge(gate: Gate, part: Part, champion: int | None) -> Verdict:
+    """The verdict on the candidate.
+
+    part: the slice that the gate names, or all rows; champion: its version.
+
+    The value itself decides; its interval is told beside it. A slice that is too small passes
+    and says so, and so does a comparison where there is no champion. A metric that cannot be
+    computed fails.
+    """
+    where = gate.metric if gate.slice is None else f"{gate.metric} on {gate.slice}"
+    found = f"{part.rows} rows, {part.positives} of them True"
+    if part.candidate is None:
+        return _verdict(gate, None, True, f"{where}: too few to judge ({found})")
+    own = part.candidate[gate.metric]
+    if own.value is None:
+        return _verdict(gate, own, False, f"{where} cannot be computed ({found})")
+    said = f"{where} {number(own.value)}"
+    if gate.better_than_champion_by is not None:
+        return _against_champion(gate, part, champion, said, gate.better_than_champion_by)
+    said = f"{said} (95%: {_span(own)})"
+    if gate.at_least is not None:
+        passed = own.value >= gate.at_least
+        said = f"{said} is {'at least' if passed else 'below'} {gate.at_least:g}"
+    else:
+        passed = gate.at_most is not None and own.value <= gate.at_most
+        said = f"{said} is {'at most' if passed else 'above'} {gate.at_most:g}"
+    return _verdict(gate, own, passed, said)
+
+
+def _against_champion(
+    gate: Gate, part: Part, champion: int | None, said: str, margin: float
+) -> Verdict:
+    if part.champion is None or part.better_by is None:
+        return _verdict(gate, None, True, f"{said}, and there is no champion to beat")
+    lead, other = part.better_by[gate.metric], part.champion[gate.metric]
+    assert lead.value is not None  # what the candidate has on these rows, the champion has too
+    passed = lead.value > margin
+    compared = "equals" if lead.value == 0 else (
+        f"is {number(abs(lead.value))} {'better' if lead.value > 0 else 'worse'} than")
+    said = f"{said} {compared} version {champion}'s {number(other.value)} (95%: {_span(lead)})"
+    return _verdict(gate, lead, passed,
+                    said if passed else f"{said}; it must be better by more than {margin:g}")
+
+
+def _verdict(gate: Gate, judged: Estimate | None, passed: bool, says: str) -> Verdict:
+    bounds = (gate.at_least, gate.at_most, gate.better_than_champion_by)
+    return Verdict(
+        name=gate.name, metric=gate.metric, slice=gate.slice,
+        comparing=gate.better_than_champion_by is not None,
+        bound=next(bound for bound in bounds if bound is not None),
+        value=None if judged is None else judged.value,
+        low=None if judged is None else judged.low,
+        high=None if judged is None else judged.high,
+        passed=passed, says=says,
+    )
+
+
+def _span(estimate: Estimate) -> str:
+    return f"{number(estimate.low)} to {number(estimate.high)}"
+
+
+def number(value: float | None) -> str:
+    """Four decimals, more where they would hide a small value."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 0.0001 else f"{value:.1e}"

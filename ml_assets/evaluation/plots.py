@@ -1,0 +1,184 @@
+"""The pictures on the page of `evaluation` and of its MLflow run, as small PNGs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.evaluation.calibration import reliability
+from ml_assets.evaluation.metrics import Floats, Labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Models = Mapping[str, Floats]
+"""Scores of the same rows by name, (N,) each: the candidate, then the champion if any."""
+
+COLORS = ("#e45756", "#4c78a8")
+"""Candidate, champion."""
+TRUE, FALSE = "#f58518", "#54a24b"
+MARKED_RATES = (0.005, 0.01)
+"""The false positive rates of `recall_at_fpr_0.5%` and `recall_at_fpr_1%`."""
+SIZE, HEADLINE = (9.0, 7.0), 0.05
+"""Of the overview: inches, and the share of its height that the title takes."""
+PALETTE = 64
+"""Colours of a picture: a third of the bytes, and an asset's page holds all its pictures."""
+
+
+def figures(labels_N: Labels, models: Models, title: str) -> dict[str, bytes]:
+    """PNGs by name: `overview` and the four panels that it consists of.
+
+    roc: recall by false positive rate, the rate in logarithms, because the first percent is
+        what counts.
+    precision_recall: precision by recall; the dotted line is the precision of chance.
+    calibration: share of True by mean score, in equally filled bins with 95% intervals.
+    scores: how many rows of each class got which score.
+    """
+    from matplotlib.figure import Figure
+
+    # Neither pyplot, which keeps every figure in memory, nor a layout engine, which doubles
+    # the time: each panel has its quarter, and is cut out of the whole instead of drawn again.
+    figure = Figure(figsize=SIZE, dpi=100)
+    figure.suptitle(title, fontsize=10, y=0.985)
+    half = (1 - HEADLINE) / 2
+    for place, draw in enumerate(PANELS.values()):
+        left, bottom = 0.5 * (place % 2), half * (1 - place // 2)
+        axes = figure.add_axes((left + 0.062, bottom + 0.07, 0.42, half - 0.11))
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.5)
+        draw(axes, labels_N, models)
+    pixels = _pixels(figure)
+    height, width = pixels.shape[0], pixels.shape[1]
+    top = round(height * HEADLINE)
+    rows, columns = (height - top) // 2, width // 2
+    pictures = {"overview": _png(pixels)}
+    for place, name in enumerate(PANELS):
+        row, column = top + rows * (place // 2), columns * (place % 2)
+        pictures[name] = _png(pixels[row : row + rows, column : column + columns])
+    return pictures
+
+
+def _roc(axes: Axes, labels_N: Labels, models: Models) -> None:
+    least = min(0.5 / max(1, int((~labels_N).sum())), MARKED_RATES[0] / 2)
+    worst = 1.0
+    for name, scores_N, color, height in _each(models):
+        recall_U, rate_U, _ = _steps(labels_N, scores_N)
+        axes.step(np.maximum(rate_U, least), recall_U, where="post", color=color,
+                  label=name, zorder=height)
+        worst = min(worst, float(recall_U[rate_U <= MARKED_RATES[0]].max(initial=0)))
+    for rate in MARKED_RATES:
+        axes.axvline(rate, color="grey", linestyle=":", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlim(least, 1)
+    ticks = [tick for tick in (0.001, *MARKED_RATES, 0.1, 1) if tick >= least]
+    axes.set_xticks(ticks, [f"{tick:.1%}" if tick < 0.01 else f"{tick:.0%}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(max(0.0, worst - 0.2), 1.01)
+    _name(axes, "ROC", "false positive rate (log)", "recall")
+    axes.legend(fontsize=7, frameon=False, loc="lower right")
+
+
+def _precision_recall(axes: Axes, labels_N: Labels, models: Models) -> None:
+    chance = float(labels_N.mean()) if len(labels_N) else 0.0
+    for name, scores_N, color, height in _each(models):
+        recall_U, _, precision_U = _steps(labels_N, scores_N)
+        axes.step(recall_U, precision_U, where="pre", color=color, label=name,
+                  zorder=height)
+    axes.axhline(chance, color="grey", linestyle=":", linewidth=1)
+    axes.set_xlim(0, 1.01)
+    axes.set_ylim(0, 1.03)
+    _name(axes, "precision and recall", "recall", "precision")
+    axes.legend(fontsize=7, frameon=False, loc="lower left")
+
+
+def _calibration(axes: Axes, labels_N: Labels, models: Models) -> None:
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
+    for name, scores_N, color, height in _each(models):
+        bins = reliability(labels_N, scores_N)
+        reach = np.array([bins.share - bins.low, bins.high - bins.share])
+        axes.errorbar(bins.mean_score, bins.share, reach, color=color, label=name, fmt="o-",
+                      markersize=3.5, capsize=2, linewidth=1, elinewidth=0.8, zorder=height)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    _name(axes, f"calibration: bins of {round(len(labels_N) / 10)} of {len(labels_N)} rows",
+          "mean score", "share of True")
+    axes.legend(fontsize=7, frameon=False, loc="upper center")
+
+
+def _scores(axes: Axes, labels_N: Labels, models: Models) -> None:
+    edges = np.linspace(0, 1, 26).tolist()
+    for place, (name, scores_N) in enumerate(models.items()):
+        for value, color in ((False, FALSE), (True, TRUE)):
+            of_class = scores_N[labels_N == value]
+            label = f"{value}: {name}"
+            if place == 0:
+                axes.hist(of_class, edges, color=color, label=label, alpha=0.5,
+                          histtype="stepfilled")
+            else:
+                axes.hist(of_class, edges, color=color, label=label, histtype="step")
+    axes.set_xlim(0, 1)
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set_ylim(0, 2 * max(1, len(labels_N)))
+    ticks = [tick for tick in (0, 1, 10, 100, 1000, 10_000) if tick <= len(labels_N)]
+    axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    _name(axes, "scores by class", "score", "rows (log)")
+    axes.legend(fontsize=7, frameon=False, loc="upper center")
+
+
+PANELS: dict[str, Callable[[Axes, Labels, Models], None]] = {
+    "roc": _roc,
+    "precision_recall": _precision_recall,
+    "calibration": _calibration,
+    "scores": _scores,
+}
+
+
+def _each(models: Models) -> list[tuple[str, Floats, str, int]]:
+    """(name, scores, colour, height): the candidate comes first and lies on top."""
+    return [
+        (name, scores_N, COLORS[place], 3 - place)
+        for place, (name, scores_N) in enumerate(models.items())
+    ]
+
+
+def _steps(labels_N: Labels, scores_N: Floats) -> tuple[Floats, Floats, Floats]:
+    """Recall, false positive rate and precision at every threshold, from the highest on.
+
+    The first entry is a threshold above all scores.
+    """
+    order = np.argsort(-scores_N, kind="stable")
+    last_of_step = np.append(np.diff(scores_N[order]) != 0, True)[: len(order)]
+    found = np.concatenate([[0], np.cumsum(labels_N[order])[last_of_step]])
+    flagged = np.concatenate([[0], np.flatnonzero(last_of_step) + 1])
+    positives, negatives = max(1, int(labels_N.sum())), max(1, int((~labels_N).sum()))
+    precision = np.where(flagged > 0, found / np.maximum(flagged, 1), 1.0)
+    return found / positives, (flagged - found) / negatives, precision
+
+
+def _name(axes: Axes, title: str, x: str, y: str) -> None:
+    axes.set_title(title, fontsize=9)
+    axes.set_xlabel(x, fontsize=8)
+    axes.set_ylabel(y, fontsize=8)
+
+
+def _pixels(figure: Figure) -> npt.NDArray[np.uint8]:
+    """(height, width, 3)"""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[:, :, :3]  # type: ignore[no-untyped-call]
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).quantize(PALETTE).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,132 @@
+"""One evaluation: the latest candidate beside the champion, on what neither was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ml_assets.core.errors import NotReady
+from ml_assets.core.system import System
+from ml_assets.evaluation import plots
+from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
+from ml_assets.features.training_set import TrainingSet
+from ml_assets.registry.deployments import Deployment, Deployments
+from ml_assets.registry.models import ModelRegistry, ModelVersion
+from ml_assets.training import artifact
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """A report and what it was made from.
+
+    figures: PNGs by name; absent: columns that the champion reads and the rows no longer have
+    (it was scored without them, as it would be served).
+    """
+
+    report: EvaluationReport
+    candidate: ModelVersion
+    rows: pd.DataFrame
+    figures: dict[str, bytes]
+    absent: tuple[str, ...]
+
+
+def evaluate_candidate(
+    system: System,
+    training_set: TrainingSet,
+    registry: ModelRegistry,
+    deployments: Deployments,
+) -> Evaluated:
+    """Judge the latest registered version on the held-out rows, and store the verdict with it.
+
+    It is compared with the version in force; once it is in force itself, with the one that it
+    replaced, so that the report stays the same when it is made again.
+
+    Raises NotReady where there is no candidate, no held-out row, or where the candidate was
+    trained on another training set: then it may have seen these rows.
+    """
+    rows = training_set.rows[training_set.rows["split"] == "holdout"].reset_index(drop=True)
+    candidate = _candidate(system, training_set, registry)
+    if rows.empty:
+        raise NotReady(
+            f"training set {training_set.version} of {system.name!r} holds nothing out: its "
+            f"{training_set.labels} labels are too few for model.holdout={system.model.holdout:g}"
+        )
+    scored, _ = _score(registry.folder(system.name, candidate.version), candidate.version, rows)
+    champion, absent = None, tuple[str, ...]()
+    opponent = opponent_of(candidate.version, deployments.history(system.name))
+    if opponent is not None:
+        champion, absent = _score(registry.folder(system.name, opponent), opponent, rows)
+    report = evaluate(system, rows, scored, champion, data_version=training_set.version)
+    figures = _figures(system, rows, scored, champion)
+    registry.log_evaluation(
+        system.name, candidate.version, report.to_json(), metrics=values(report), figures=figures
+    )
+    return Evaluated(report=report, candidate=candidate, rows=rows, figures=figures, absent=absent)
+
+
+def opponent_of(candidate: int, history: list[Deployment]) -> int | None:
+    """The version to compare with.
+
+    history: all deployments of the system, oldest first.
+    """
+    if not history:
+        return None
+    current = history[-1]
+    return current.previous if current.version == candidate else current.version
+
+
+def values(report: EvaluationReport) -> dict[str, float]:
+    """The candidate's metrics on all rows, those that can be computed."""
+    measured = report.metrics.candidate or {}
+    return {name: found.value for name, found in measured.items() if found.value is not None}
+
+
+def _candidate(
+    system: System, training_set: TrainingSet, registry: ModelRegistry
+) -> ModelVersion:
+    candidate = registry.latest(system.name)
+    if candidate is None:
+        raise NotReady(f"{system.name!r} has no model yet: materialise {system.name}/model first")
+    trained_on = candidate.tags.get("data_version", "none")
+    if trained_on != training_set.version:
+        raise NotReady(
+            f"version {candidate.version} of {system.name!r} was trained on training set "
+            f"{trained_on}, but the latest is {training_set.version}: it may have seen the rows "
+            f"that are held out now. Materialise {system.name}/model again"
+        )
+    return candidate
+
+
+def _score(folder: Path, version: int, rows: pd.DataFrame) -> tuple[Scored, tuple[str, ...]]:
+    """(scores, columns that the model reads and the rows lack)"""
+    scorer = artifact.load(folder)
+    absent = tuple(
+        name for name in (*scorer.texts, *scorer.feature_names) if name not in rows.columns
+    )
+    texts = {
+        column: rows[column].tolist() if column in rows.columns else [""] * len(rows)
+        for column in scorer.texts
+    }
+    dense = rows.reindex(columns=list(scorer.feature_names)).to_numpy(np.float32)
+    return Scored(version=version, scores=scorer.score(texts, dense)), absent
+
+
+def _figures(
+    system: System, rows: pd.DataFrame, candidate: Scored, champion: Scored | None
+) -> dict[str, bytes]:
+    models = {f"version {candidate.version} (candidate)": candidate.scores}
+    title = f"{system.name}: version {candidate.version}"
+    if champion is not None:
+        models[f"version {champion.version} (champion)"] = champion.scores
+        title += f" beside version {champion.version}"
+    first, last = rows["event_timestamp"].min(), rows["event_timestamp"].max()
+    return plots.figures(
+        rows["label"].to_numpy(bool), models,
+        f"{title} on {len(rows)} held-out events, {first:%Y-%m-%d} to {last:%Y-%m-%d}",
+    )

@@ -1,0 +1,57 @@
+"""A report as a person reads it: markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ml_assets.evaluation.comparison import Estimate
+from ml_assets.evaluation.gates import Part, number
+from ml_assets.evaluation.metrics import METRICS
+from ml_assets.evaluation.report import EvaluationReport
+
+
+def gates(report: EvaluationReport) -> str:
+    """One row for each gate: whether it passed, and the sentence that says why."""
+    return _table(
+        ("gate", "passed", "why"),
+        ((gate.name, "yes" if gate.passed else "**no**", gate.says) for gate in report.gates),
+    )
+
+
+def metrics(report: EvaluationReport) -> str:
+    """One row for each metric: both models and the candidate's lead, with 95% intervals."""
+    part = report.metrics
+    rows: list[tuple[str, ...]] = []
+    for metric in METRICS:
+        rows.append((metric, *(
+            _interval(estimates[metric]) if estimates else "-"
+            for estimates in (part.candidate, part.champion, part.better_by)
+        )))
+    champion = "no champion" if report.champion is None else f"version {report.champion}"
+    return _table(("metric", f"version {report.candidate}", champion, "better by"), rows)
+
+
+def slices(report: EvaluationReport) -> str:
+    """One row for each slice, all rows first."""
+    parts: dict[str, Part] = {"all": report.metrics, **report.slices}
+    return _table(
+        ("slice", "rows", "True", "roc_auc", "log_loss", "false_positive_rate", "recall"),
+        (
+            (name, str(part.rows), str(part.positives), *(
+                _interval(part.candidate[metric]) if part.candidate else "too few rows"
+                for metric in ("roc_auc", "log_loss", "false_positive_rate", "recall")
+            ))
+            for name, part in parts.items()
+        ),
+    )
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "-"
+    return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,1 @@
+"""Model versions and their verdicts in MLflow, deployments, and the decision between the two."""

@@ -1,0 +1,69 @@
+"""`deployment`: a candidate that passed its gates becomes the champion."""
+
+from typing import Any
+
+import dagster as dg
+
+from ml_assets.core.assets import Materialized, attributes, check_result, key, keys
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+
+
+def build(system: System) -> list[Any]:
+    return [_deployment(system)]
+
+
+def _deployment(system: System) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=key(system, "deployment"),
+        deps=keys(system, "evaluation"),
+        description="The model version in force: one record for each change, with its reason, "
+        "never altered. The latest candidate takes over if it passed every gate of "
+        f"`{system.name}/evaluation`; otherwise the champion stays. The API follows within a "
+        "second.",
+        code_version="1",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "candidate_shipped", asset=key(system, "deployment"),
+                description="The latest candidate is the champion. Where it is not, the reason "
+                "says why; that is a result, not a fault.",
+            )
+        ],
+        **attributes(system, "registry", "sqlite", "mlflow", partitioned=False),
+    )
+    def deployment(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> Materialized:
+        from ml_assets.registry.deployments import Deployments
+        from ml_assets.registry.models import ModelRegistry
+        from ml_assets.registry.promotion import ship
+
+        shipped = ship(
+            system.name, ModelRegistry(settings), Deployments(settings.deployments),
+            by=f"dagster run {context.run.run_id}", at=settings.clock.now(),
+        )
+        context.log.info(shipped.reason)
+        current = shipped.current
+        metadata: dict[str, Any] = {
+            "candidate": shipped.candidate.version,
+            "deployments": shipped.count,
+            "reason": shipped.reason,
+            "mlflow_page": shipped.candidate.page,
+        }
+        if current is not None:
+            metadata |= {"version": current.version, "since": current.at.isoformat()}
+            if current.previous is not None:
+                metadata["previous"] = current.previous
+        return dg.MaterializeResult(
+            metadata=metadata,
+            check_results=[
+                check_result(
+                    current is not None and current.version == shipped.candidate.version,
+                    "candidate_shipped", {"reason": shipped.reason},
+                    severity=dg.AssetCheckSeverity.WARN,
+                )
+            ],
+            data_version=dg.DataVersion(str(current.version) if current else "none"),
+        )
+
+    return deployment

@@ -1,0 +1,209 @@
+"""Model versions and the verdicts on them, in MLflow's registry.
+
+A model is a folder whose content means nothing here; a verdict is a JSON object. Of the
+rooms that train, judge and serve, the registry knows nothing but what they store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_assets.core.errors import ModelRefused, unknown
+from ml_assets.core.settings import Settings
+from ml_assets.registry import runs
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+
+Alias = Literal["candidate", "champion"]
+
+EVALUATION = "evaluation"
+REPORT = f"{EVALUATION}/report.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """One registered version of a system's model.
+
+    uri: for `mlflow.pyfunc.load_model`; page: where MLflow's UI shows it, below its address;
+    tags: what it was made from, as given to `register`.
+    """
+
+    system: str
+    version: int
+    run_id: str
+    uri: str
+    page: str
+    tags: Mapping[str, str]
+
+
+class ModelRegistry:
+    """The models of all systems; a system's registered model and experiment bear its name.
+
+    Light to build: the first call imports MLflow (1.7 CPU seconds), and the first of an
+    installation makes MLflow's tables (2 CPU seconds).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def register(
+        self,
+        system: str,
+        folder: Path,
+        *,
+        params: Mapping[str, object],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        figures: Mapping[str, bytes] | None = None,
+        loader_module: str | None = None,
+        inputs: runs.Inputs | None = None,
+    ) -> ModelVersion:
+        """Store the model in `folder` as the next version, and name it the candidate.
+
+        params, metrics: logged on a run of its own; tags: on the run and on the version, where
+        `data_version` also links the training set. figures: PNGs by name.
+        loader_module: has `_load_pyfunc(folder)`, which gives an object that predicts from a
+        DataFrame of the columns `inputs`; with it, `mlflow.pyfunc.load_model` works.
+
+        Where anything fails the run ends as FAILED and there is no version.
+        """
+        if not folder.is_dir():
+            raise ModelRefused(f"the new model of {system!r} should lie in {folder}: not there")
+        client = self._client
+        with runs.tracked_run(client, self.settings, system, tags) as (run_id, experiment_id):
+            runs.log(client, run_id, params=params, metrics=metrics)
+            runs.log_data_set(client, run_id, system, tags)
+            runs.log_figures(client, run_id, "training", figures or {})
+            source = runs.store_model(client, run_id, experiment_id, folder, name=system,
+                                      loader_module=loader_module, inputs=inputs)
+            self._make_registered_model(system)
+            made = client.create_model_version(system, source, run_id, tags=dict(tags))
+            client.set_registered_model_alias(system, "candidate", str(made.version))
+        return _version(made)
+
+    def get(self, system: str, version: int) -> ModelVersion:
+        """One version. Raises UnknownName, saying which there are."""
+        return _version(self._find(system, version))
+
+    def latest(self, system: str) -> ModelVersion | None:
+        """The version that was registered last, None where there is none."""
+        found = self._search(system, 1)
+        return _version(found[0]) if found else None
+
+    def versions(self, system: str) -> list[ModelVersion]:
+        """All versions, oldest first."""
+        return [_version(found) for found in reversed(self._search(system, 10_000))]
+
+    def folder(self, system: str, version: int) -> Path:
+        """The model's folder on this machine, as it was registered; not to be written to.
+
+        It lies where MLflow keeps it (nothing is copied) unless that is another machine. Raises
+        ModelRefused where its files are gone.
+        """
+        source = str(self._find(system, version).source)
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        try:
+            folder = Path(download_artifacts(artifact_uri=f"{source}/{runs.DATA}"))
+        except (OSError, MlflowException) as error:
+            raise ModelRefused(
+                f"version {version} of model {system!r} has lost its files in {source}: roll back "
+                f"to an earlier version, or train again ({error})"
+            ) from error
+        return folder
+
+    def log_evaluation(
+        self,
+        system: str,
+        version: int,
+        report: Mapping[str, Any],
+        *,
+        metrics: Mapping[str, float] | None = None,
+        figures: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Store the verdict on a version, in place of an earlier one.
+
+        report: a JSON object without NaN; metrics: shown on the version's run as
+        `holdout/<name>`; figures: PNGs by name.
+        """
+        text = json.dumps(report, indent=1, allow_nan=False)
+        run_id = str(self._find(system, version).run_id)
+        runs.log_figures(self._client, run_id, EVALUATION, figures or {})
+        shown = {f"holdout/{name}": value for name, value in (metrics or {}).items()}
+        runs.log(self._client, run_id, metrics=shown)
+        self._client.log_text(run_id, text, REPORT)
+
+    def evaluation(self, system: str, version: int) -> Mapping[str, Any] | None:
+        """The verdict on a version, None where it was not judged yet."""
+        run_id = str(self._find(system, version).run_id)
+        if all(stored.path != REPORT for stored in self._client.list_artifacts(run_id, EVALUATION)):
+            return None
+        from mlflow.artifacts import download_artifacts
+
+        uri = f"{self._client.get_run(run_id).info.artifact_uri}/{REPORT}"
+        path = Path(download_artifacts(artifact_uri=uri))
+        report: Mapping[str, Any] = json.loads(path.read_text())
+        return report
+
+    def set_alias(self, system: str, alias: Alias, version: int) -> None:
+        """Let `alias` name this version and no other."""
+        self._find(system, version)
+        self._client.set_registered_model_alias(system, alias, str(version))
+
+    def aliased(self, system: str, alias: Alias) -> int | None:
+        """The version that `alias` names, None where it names none."""
+        if not self._search(system, 1):
+            return None
+        named = self._client.get_registered_model(system).aliases.get(alias)
+        return None if named is None else int(named)
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return runs.connect(self.settings)
+
+    def _search(self, system: str, most: int) -> list[MlflowVersion]:
+        """The latest versions, latest first."""
+        if not runs.database(self.settings).exists():  # a mere look makes no tables
+            return []
+        return list(self._client.search_model_versions(
+            f"name = '{system}'", order_by=["version_number DESC"], max_results=most
+        ))
+
+    def _find(self, system: str, version: int) -> MlflowVersion:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if runs.database(self.settings).exists():
+                return self._client.get_model_version(system, str(version))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+        known = [str(there.version) for there in self.versions(system)]
+        raise unknown(f"version of model {system!r}", str(version), known)
+
+    def _make_registered_model(self, system: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if self._search(system, 1):
+            return
+        try:
+            self._client.create_registered_model(system)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def _version(found: MlflowVersion) -> ModelVersion:
+    return ModelVersion(
+        system=str(found.name), version=int(found.version), run_id=str(found.run_id),
+        uri=f"models:/{found.name}/{found.version}",
+        page=f"/#/models/{found.name}/versions/{found.version}", tags=dict(found.tags),
+    )

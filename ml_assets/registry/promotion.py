@@ -1,0 +1,112 @@
+"""Whether a candidate replaces the champion, the sentence that says why, and the deed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ml_assets.core.errors import NotReady
+from ml_assets.registry.deployments import Deployment, Deployments
+from ml_assets.registry.models import ModelRegistry, ModelVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Ship or keep. `reason` is one plain sentence with the numbers."""
+
+    deploy: bool
+    reason: str
+
+
+def decide(report: Mapping[str, Any], history: Sequence[Deployment]) -> Decision:
+    """What the stored verdict of an evaluation means for the deployments so far.
+
+    report: `system`, `candidate` and `champion` (versions; champion may be None) and `gates`,
+        each with `name`, `comparing`, `passed` and `says`, as `evaluation.report` writes them.
+    history: all deployments of the system, oldest first.
+
+    Asked again after its own answer was carried out, it changes nothing. A version that was
+    rolled back is not shipped twice. Raises NotReady where the champion is no longer the one
+    that the candidate was compared with.
+    """
+    candidate, compared = int(report["candidate"]), report["champion"]
+    current = history[-1] if history else None
+    if current is not None and current.version == candidate:
+        return Decision(deploy=False, reason=f"version {candidate} is the champion already")
+    earlier = [deployment for deployment in history if deployment.version == candidate]
+    if current is not None and earlier:
+        return Decision(deploy=False, reason=(
+            f"version {candidate} was deployed on {earlier[-1].at:%Y-%m-%d %H:%M} and version "
+            f"{current.version} has taken its place since ({current.reason}): train a new candidate"
+        ))
+    champion = None if current is None else current.version
+    if compared != champion:
+        system = report["system"]
+        raise NotReady(
+            f"{system}/evaluation compared version {candidate} with {_version(compared)}, but the "
+            f"champion is now {_version(champion)}: materialise {system}/evaluation again"
+        )
+    failed = [gate for gate in report["gates"] if not gate["passed"]]
+    if failed:
+        kept = "nothing is deployed" if current is None else f"version {current.version} stays"
+        said = "; ".join(f"{gate['name']}: {gate['says']}" for gate in failed)
+        return Decision(deploy=False, reason=f"{kept}, version {candidate} failed {said}")
+    # Of the first model one wants to know whether it is good, of a later one how much better.
+    telling = [gate["says"] for gate in report["gates"] if gate["comparing"] == bool(current)]
+    said = f": {'; '.join(telling)}" if telling else ""
+    role = "the first model" if current is None else f"it replaces version {current.version}"
+    return Decision(deploy=True, reason=f"{role}, {_passed(len(report['gates']))}{said}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipped:
+    """What came of a candidate.
+
+    current: what is in force now, None where nothing is; reason: why it is, or why the
+    candidate was left; count: the system's deployments so far.
+    """
+
+    candidate: ModelVersion
+    current: Deployment | None
+    reason: str
+    count: int
+
+
+def ship(
+    system: str, registry: ModelRegistry, deployments: Deployments, *, by: str, at: datetime
+) -> Shipped:
+    """Decide on the latest candidate from its stored evaluation, and deploy it or leave it.
+
+    Afterwards MLflow's alias `champion` names what is in force. Raises NotReady where there is
+    no candidate, or none that was evaluated.
+    """
+    candidate = registry.latest(system)
+    if candidate is None:
+        raise NotReady(f"{system!r} has no model yet: materialise {system}/model first")
+    report = registry.evaluation(system, candidate.version)
+    if report is None:
+        raise NotReady(
+            f"version {candidate.version} of {system!r} is not evaluated yet: materialise "
+            f"{system}/evaluation first"
+        )
+    decision = decide(report, deployments.history(system))
+    if decision.deploy:
+        deployments.deploy(system, candidate.version, reason=decision.reason, by=by, at=at)
+    history = deployments.history(system)
+    current = history[-1] if history else None
+    if current is not None and registry.aliased(system, "champion") != current.version:
+        registry.set_alias(system, "champion", current.version)
+    return Shipped(candidate=candidate, current=current, reason=decision.reason,
+                   count=len(history))
+
+
+def _passed(gates: int) -> str:
+    if gates == 0:
+        return "no gate is declared"
+    return "its gate passed" if gates == 1 else f"all {gates} gates passed"
+
+
+def _version(version: int | None) -> str:
+    return "no version" if version is None else f"version {version}"

@@ -1,0 +1,176 @@
+"""What MLflow keeps of one training: a run with its data, figures and the model's files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import shutil
+import sqlite3
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ml_assets.core.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Inputs = Mapping[str, Literal["string", "double"]]
+"""The columns that a model reads, and their MLflow types."""
+
+DATA = "data"
+"""The model's own folder, beside MLflow's `MLmodel`."""
+MAX_PARAM, MAX_DIGEST = 6000, 36
+"""MLflow's limits, in characters."""
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """A client of the installation's MLflow; its tables are made where there are none."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    path = database(settings)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Readers (the API, MLflow's UI) and the writer then never wait for each other.
+        new = sqlite3.connect(path)
+        new.execute("pragma journal_mode=wal")
+        new.close()
+    uri = settings.mlflow_tracking_uri
+    with warnings.catch_warnings():
+        # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates; nothing we could change.
+        warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def database(settings: Settings) -> Path:
+    """The SQLite file behind MLflow."""
+    return Path(settings.mlflow_tracking_uri.removeprefix("sqlite:///"))
+
+
+@contextmanager
+def tracked_run(
+    client: MlflowClient, settings: Settings, system: str, tags: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """A run in the system's experiment: its id and the experiment's, for the block.
+
+    It ends with the block: FINISHED, or FAILED where the block raises.
+    """
+    experiment = client.get_experiment_by_name(system)
+    if experiment is None:
+        folder = settings.mlflow_artifacts / system
+        folder.mkdir(parents=True, exist_ok=True)
+        experiment_id = client.create_experiment(system, artifact_location=folder.as_uri())
+    else:
+        experiment_id = experiment.experiment_id
+    run = client.create_run(experiment_id, tags=dict(tags), run_name=f"{system} training")
+    status = "FAILED"
+    try:
+        yield run.info.run_id, experiment_id
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run.info.run_id, status)
+
+
+def log(
+    client: MlflowClient,
+    run_id: str,
+    *,
+    metrics: Mapping[str, float],
+    params: Mapping[str, object] | None = None,
+) -> None:
+    """Log all of them in one transaction."""
+    from mlflow.entities import Metric, Param
+    from mlflow.utils.time import get_current_time_millis
+
+    now = get_current_time_millis()  # type: ignore[no-untyped-call]
+    client.log_batch(
+        run_id,
+        # MLflow allows no percent sign in a name.
+        metrics=[Metric(name.replace("%", "pc"), float(value), now, 0)
+                 for name, value in metrics.items()],
+        params=[Param(name, _text(value)[:MAX_PARAM]) for name, value in (params or {}).items()],
+    )
+
+
+def log_data_set(client: MlflowClient, run_id: str, system: str, tags: Mapping[str, str]) -> None:
+    """Link the training set that the tag `data_version` names, if there is one."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    if "data_version" in tags:
+        data_set = Dataset(
+            name=f"{system}/training_set", digest=tags["data_version"][:MAX_DIGEST],
+            source_type="dagster", source=json.dumps({"asset": f"{system}/training_set", **tags}),
+        )
+        client.log_inputs(
+            run_id, [DatasetInput(data_set, [InputTag("mlflow.data.context", "training")])]
+        )
+
+
+def log_figures(
+    client: MlflowClient, run_id: str, folder: str, figures: Mapping[str, bytes]
+) -> None:
+    """Store PNGs as `<folder>/<name>.png` of the run."""
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, png in figures.items():
+            (Path(temporary) / f"{name}.png").write_bytes(png)
+        if figures:
+            client.log_artifacts(run_id, temporary, folder)
+
+
+def store_model(
+    client: MlflowClient,
+    run_id: str,
+    experiment_id: str,
+    folder: Path,
+    *,
+    name: str,
+    loader_module: str | None,
+    inputs: Inputs | None,
+) -> str:
+    """Store `folder` as a model that the run put out; the URI under which it lies.
+
+    With a loader module it gets an `MLmodel`, without requirements: it runs where this
+    package does.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    model = client.create_logged_model(experiment_id, name=name, source_run_id=run_id)
+    with tempfile.TemporaryDirectory() as temporary:
+        shutil.copytree(folder, Path(temporary) / DATA)
+        if loader_module is not None:
+            _describe(Path(temporary), run_id, model.model_id, loader_module, inputs)
+        client.log_model_artifacts(model.model_id, temporary)
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    return str(model.artifact_location)
+
+
+def _describe(
+    folder: Path, run_id: str, model_id: str, loader_module: str, inputs: Inputs | None
+) -> None:
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    described = Model(run_id=run_id, model_id=model_id)
+    if inputs is not None:
+        described.signature = ModelSignature(
+            Schema([ColSpec(dtype, column) for column, dtype in inputs.items()]),
+            Schema([ColSpec("double")]),
+        )
+    # What `mlflow.pyfunc.add_to_model` writes; importing it warns about MLflow's own types.
+    described.add_flavor(
+        "python_function", loader_module=loader_module, data=DATA,
+        python_version=platform.python_version(),
+    )
+    described.save(str(folder / "MLmodel"))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,0 +1,95 @@
+"""Laws of gates: who passes, and that the verdict says why with the numbers."""
+
+from __future__ import annotations
+
+from ml_assets.core.policies import Gate, Metric
+from ml_assets.evaluation.comparison import Estimate, Estimates
+from ml_assets.evaluation.gates import Part, judge, number
+from ml_assets.evaluation.metrics import METRICS
+
+
+def estimates(metric: Metric, value: float | None) -> Estimates:
+    nothing = Estimate(value=None, low=None, high=None)
+    if value is None:
+        return dict.fromkeys(METRICS, nothing)
+    found = Estimate(value=value, low=value - 0.01, high=value + 0.01)
+    return {**dict.fromkeys(METRICS, nothing), metric: found}
+
+
+def part(
+    metric: Metric, own: float | None, other: float | None = None, better_by: float = 0.0
+) -> Part:
+    return Part(
+        rows=100, positives=30, candidate=estimates(metric, own),
+        champion=None if other is None else estimates(metric, other),
+        better_by=None if other is None else estimates(metric, better_by),
+    )
+
+
+def test_a_floor_holds_from_its_bound_on() -> None:
+    gate = Gate(metric="roc_auc", at_least=0.9)
+    assert judge(gate, part("roc_auc", 0.9), None).passed
+    failed = judge(gate, part("roc_auc", 0.89), None)
+    assert not failed.passed
+    assert failed.says == "roc_auc 0.8900 (95%: 0.8800 to 0.9000) is below 0.9"
+
+
+def test_a_ceiling_holds_up_to_its_bound() -> None:
+    gate = Gate(metric="false_positive_rate", at_most=0.03)
+    assert judge(gate, part("false_positive_rate", 0.03), None).passed
+    assert judge(gate, part("false_positive_rate", 0.031), None).says.endswith("is above 0.03")
+
+
+def test_a_candidate_must_be_better_by_more_than_the_margin() -> None:
+    gate = Gate(metric="log_loss", better_than_champion_by=0.02)
+    assert judge(gate, part("log_loss", 0.10, 0.13, 0.03), 4).passed
+    verdict = judge(gate, part("log_loss", 0.11, 0.13, 0.02), 4)
+    assert not verdict.passed
+    assert verdict.comparing
+    assert verdict.says == (
+        "log_loss 0.1100 is 0.0200 better than version 4's 0.1300 (95%: 0.0100 to 0.0300); "
+        "it must be better by more than 0.02"
+    )
+
+
+def test_an_equal_candidate_does_not_beat_the_champion() -> None:
+    gate = Gate(metric="log_loss", better_than_champion_by=0.0)
+    verdict = judge(gate, part("log_loss", 0.1, 0.1, 0.0), 4)
+    assert not verdict.passed
+    assert "log_loss 0.1000 equals version 4's 0.1000" in verdict.says
+
+
+def test_a_negative_margin_allows_to_be_a_little_worse() -> None:
+    gate = Gate(metric="recall", better_than_champion_by=-0.05)
+    verdict = judge(gate, part("recall", 0.90, 0.94, -0.04), 4)
+    assert verdict.passed
+    assert "recall 0.9000 is 0.0400 worse than version 4's 0.9400" in verdict.says
+
+
+def test_a_first_model_has_no_champion_to_beat() -> None:
+    verdict = judge(Gate(metric="log_loss", better_than_champion_by=0.0), part("log_loss", 1), None)
+    assert verdict.passed
+    assert verdict.value is None
+    assert verdict.says == "log_loss 1.0000, and there is no champion to beat"
+
+
+def test_a_slice_that_is_too_small_passes_and_says_so() -> None:
+    gate = Gate(metric="roc_auc", at_least=0.9, slice="html")
+    few = Part(rows=12, positives=3, candidate=None, champion=None, better_by=None)
+    verdict = judge(gate, few, None)
+    assert verdict.passed
+    assert verdict.slice == "html"
+    assert verdict.says == "roc_auc on html: too few to judge (12 rows, 3 of them True)"
+
+
+def test_a_metric_that_cannot_be_computed_fails() -> None:
+    for gate in (Gate(metric="roc_auc", at_least=0.1),
+                 Gate(metric="roc_auc", better_than_champion_by=-1.0)):
+        verdict = judge(gate, part("roc_auc", None), None)
+        assert not verdict.passed
+        assert verdict.says == "roc_auc cannot be computed (100 rows, 30 of them True)"
+
+
+def test_a_number_is_never_rounded_away() -> None:
+    assert [number(value) for value in (0, 0.98765, 0.00002, -0.00002, None)] == [
+        "0.0000", "0.9877", "2.0e-05", "-2.0e-05", "-"]
