@@ -8,7 +8,7 @@ import base64
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import dagster as dg
 
@@ -21,12 +21,25 @@ if TYPE_CHECKING:
 # Single-run backfills are beta in Dagster; what we rely on of them is tested.
 warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)
 
-Materialized = dg.MaterializeResult  # type: ignore[type-arg]
-"""What assets are annotated to return: Dagster does not recognise `MaterializeResult[None]`."""
+if TYPE_CHECKING:
+    Materialized = dg.MaterializeResult[Any]
+else:
+    Materialized = dg.MaterializeResult
+    """What assets are annotated to return: Dagster does not know `MaterializeResult[Any]`."""
 
 Room = Literal[
     "ingest", "features", "training", "evaluation", "registry", "serving", "feedback", "monitoring"
 ]
+
+
+class Attributes(TypedDict, total=False):
+    """What `dg.asset` is told of every asset."""
+
+    group_name: str
+    owners: list[str]
+    kinds: set[str]
+    partitions_def: dg.PartitionsDefinition[Any]
+    backfill_policy: dg.BackfillPolicy
 
 
 def key(system: System, name: str) -> dg.AssetKey:
@@ -50,21 +63,17 @@ def daily(system: System) -> dg.DailyPartitionsDefinition:
 
 def attributes(
     system: System, room: Room, *kinds: str, partitioned: bool = True
-) -> dict[str, Any]:
+) -> Attributes:
     """The attributes that an asset takes from its system and room.
 
     Daily assets backfill any range of days in one run.
     """
-    shared: dict[str, Any] = {
-        "group_name": f"{system.name}_{room}",
-        "owners": list(system.owners),
-        "kinds": set(kinds),
-    }
+    shared = Attributes(
+        group_name=f"{system.name}_{room}", owners=list(system.owners), kinds=set(kinds)
+    )
     if partitioned:
-        shared |= {
-            "partitions_def": daily(system),
-            "backfill_policy": dg.BackfillPolicy.single_run(),
-        }
+        shared["partitions_def"] = daily(system)
+        shared["backfill_policy"] = dg.BackfillPolicy.single_run()
     return shared
 
 

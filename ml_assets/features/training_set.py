@@ -31,7 +31,7 @@ class TrainingSet:
 
     version:  address of the content: the same rows, columns and service have the same
     as_of:    no label in it was known at or after this instant
-    rows:     event_id, event_timestamp, label, known_at, split ('train' or 'holdout'), all
+    rows:     events whose whole maturity window had passed: event_id, event_timestamp, label, known_at, split ('train' or 'holdout'), all
               columns that the system declares, the store's features (NaN where unknown);
               ordered by event_timestamp; `holdout` are the latest events
     feature_names: the model's dense inputs: event numbers, then store features
@@ -124,6 +124,10 @@ class TrainingSets:
         last = date.fromordinal(days[-1].toordinal() + 1) if days else None
         events = self.lake.read(system.name, "events", events_schema(system), end=last)
         rows = events.drop_duplicates("event_id").merge(labels, on="event_id")
+        lacking = len(labels) - len(rows)
+        # Complaints arrive before silence speaks: of the latest events only the mistakes would
+        # be known. So an event counts once its whole maturity window has passed.
+        rows = rows[rows["event_timestamp"] + system.label.maturity <= as_of]
         rows = rows.sort_values(["event_timestamp", "event_id"], ignore_index=True)
         held_out = round(len(rows) * system.model.holdout)
         split = ["train"] * (len(rows) - held_out) + ["holdout"] * held_out
@@ -131,7 +135,7 @@ class TrainingSets:
         return (
             rows.assign(split=pd.Series(split, dtype=object))[
                 ["event_id", "event_timestamp", "label", "known_at", "split", *columns]],
-            len(labels) - len(rows),
+            lacking,
         )
 
     def _schema(self, features: tuple[str, ...]) -> pa.Schema:

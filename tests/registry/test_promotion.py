@@ -43,7 +43,9 @@ def test_a_first_candidate_that_passes_is_deployed() -> None:
 def test_a_candidate_that_passes_replaces_the_champion_and_says_by_how_much() -> None:
     decision = decide(report(2, 1, GOOD, BETTER), deployed(1))
     assert decision.deploy
-    assert decision.reason == "it replaces version 1, all 2 gates passed: log_loss 0.2 is 0.1 better"
+    assert decision.reason == (
+        "it replaces version 1, all 2 gates passed: log_loss 0.2 is 0.1 better"
+    )
 
 
 def test_without_gates_every_candidate_is_deployed() -> None:

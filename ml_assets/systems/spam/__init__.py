@@ -83,11 +83,11 @@ SPAM = System(
     gates=(
         Gate(metric="roc_auc", at_least=0.97),
         Gate(metric="roc_auc", at_least=0.95, slice="not_a_reply"),
-        Gate(metric="false_positive_rate", at_most=0.03),
+        Gate(metric="false_positive_rate", at_most=0.05),
         Gate(metric="log_loss", better_than_champion_by=0.0),
     ),
     retraining=RetrainingPolicy(
-        after_labels=200, max_age=timedelta(days=10), cooldown=timedelta(days=2)
+        after_labels=200, max_age=timedelta(days=10), cooldown=timedelta(days=4)
     ),
     drift=DriftPolicy(),
     replay=ReplayPolicy(reporting=0.9, max_delay=timedelta(days=2)),

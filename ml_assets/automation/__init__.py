@@ -1,0 +1,1 @@
+"""Sensors and schedules: what happens by itself, when, and why."""

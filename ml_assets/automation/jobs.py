@@ -1,0 +1,54 @@
+"""The jobs of a system: what its past takes, what every day takes, what a retraining takes."""
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition,  # what define_asset_job returns; dagster does not export it
+)
+
+from ml_assets.core.assets import keys
+from ml_assets.core.system import System
+
+HISTORY, DAILY, RETRAINING = "{}_history", "{}_daily", "{}_retraining"
+"""The jobs' names, for a system's name."""
+
+TRAINING_TAG = "ml_assets/training"
+"""Runs that carry it with the same value queue up: one system never trains twice at once."""
+
+
+def daily_job(system: System) -> UnresolvedAssetJobDefinition:
+    """A day's data in, its features computed and loaded, its predictions judged."""
+    return dg.define_asset_job(
+        DAILY.format(system.name),
+        selection=dg.AssetSelection.assets(*keys(
+            system, "raw", "events", "labels",
+            *(f"{entity.name}_history" for entity in system.entities),
+            *(f"{entity.name}_history_view" for entity in system.entities),
+            "predictions", "outcomes", "drift", "performance", "parity",
+        )),
+        description=daily_job.__doc__,
+    )
+
+
+def history_job(system: System) -> UnresolvedAssetJobDefinition:
+    """The recorded days before going live: data and features, nothing was served yet."""
+    return dg.define_asset_job(
+        HISTORY.format(system.name),
+        selection=dg.AssetSelection.assets(*keys(
+            system, "raw", "events", "labels",
+            *(f"{entity.name}_history" for entity in system.entities),
+            *(f"{entity.name}_history_view" for entity in system.entities),
+        )),
+        description=history_job.__doc__,
+    )
+
+
+def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
+    """A training set, a model, its evaluation, and its deployment if it is better."""
+    return dg.define_asset_job(
+        RETRAINING.format(system.name),
+        selection=dg.AssetSelection.assets(
+            *keys(system, "training_set", "model", "evaluation", "deployment")
+        ),
+        tags={TRAINING_TAG: system.name},
+        description=retraining_job.__doc__,
+    )

@@ -1,0 +1,165 @@
+"""What sets the loop going again: feedback, drift, age, and the end of each day.
+
+All of them put the same question to `retraining.decide`; each tick says in words what it
+saw and why it fired or did not.
+"""
+
+import json
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from ml_assets.automation.instance import replay_elsewhere
+from ml_assets.automation.jobs import DAILY, RETRAINING
+from ml_assets.automation.retraining import Decision, decide
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+
+IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+REPLAYING = "a replay is under way: it asks the sensors itself, on its own clock"
+
+
+def build(system: System) -> list[Any]:
+    """The sensors and schedules of a system."""
+    return [
+        _retraining_sensor(
+            system, "feedback", {"first", "labels"},
+            f"Retrains after {system.retraining.after_labels} newly matured labels.",
+        ),
+        _retraining_sensor(
+            system, "drift", {"drift", "performance"},
+            "Retrains when drift is confirmed or live quality has fallen.",
+        ),
+        _age_schedule(system),
+        _daily_schedule(system),
+    ]
+
+
+def _retraining_sensor(
+    system: System, name: str, kinds: Collection[str], description: str
+) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{system.name}_{name}_sensor",
+        job_name=RETRAINING.format(system.name),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+        description=description,
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.SensorResult:
+        if replay_elsewhere(settings):
+            return dg.SensorResult(skip_reason=dg.SkipReason(REPLAYING))
+        now = settings.clock.now()
+        decision = _decide(system, settings, context.instance, now, attempted(context.cursor))
+        if decision.train and decision.kind in kinds:
+            return dg.SensorResult(
+                run_requests=[_training_request(decision)],
+                cursor=json.dumps({"attempted_at": now.isoformat()}),
+            )
+        return dg.SensorResult(skip_reason=dg.SkipReason(decision.reason))
+
+    return sensor
+
+
+def _age_schedule(system: System) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"{system.name}_age_schedule",
+        job_name=RETRAINING.format(system.name),
+        cron_schedule="37 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Retrains a model older than {system.retraining.max_age.days} days.",
+    )
+    def schedule(
+        context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.RunRequest | dg.SkipReason:
+        if replay_elsewhere(settings):
+            return dg.SkipReason(REPLAYING)
+        now = settings.clock.now()
+        decision = _decide(system, settings, context.instance, now, None)
+        if decision.train and decision.kind == "age":
+            return _training_request(decision)
+        return dg.SkipReason(decision.reason)
+
+    return schedule
+
+
+def _daily_schedule(system: System) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"{system.name}_daily_schedule",
+        job_name=DAILY.format(system.name),
+        cron_schedule="7 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Takes in the oldest closed day that has not been taken in yet.",
+    )
+    def schedule(
+        context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.RunRequest | dg.SkipReason:
+        if replay_elsewhere(settings):
+            return dg.SkipReason(REPLAYING)
+        now = settings.clock.now()
+        day = next_closed_day(system, settings, now)
+        if day is None:
+            return dg.SkipReason(
+                f"every day that has closed by {now:%Y-%m-%d %H:%M} UTC is taken in"
+            )
+        return dg.RunRequest(partition_key=day.isoformat())
+
+    return schedule
+
+
+def next_closed_day(system: System, settings: Settings, now: datetime) -> date | None:
+    """The oldest day, from the calendar's first to yesterday, that is not wholly taken in.
+
+    A live day is when its outcomes are there, and every day when the last entity's history
+    is: both come late in the day's run, so one that failed half-way is taken in again.
+    """
+    from ml_assets.ingest.lake import Lake
+
+    lake = Lake(settings.lake)
+    last_table = f"{system.entities[-1].name}_history" if system.entities else "labels"
+    ingested = set(lake.days(system.name, last_table))
+    served = ingested & set(lake.days(system.name, "outcomes"))
+    day = system.calendar.first_day
+    last = min(now.date(), (system.calendar.last_day or date.max))
+    while day < last:
+        done = served if day >= system.calendar.go_live else ingested
+        if day not in done:
+            return day
+        day += timedelta(days=1)
+    return None
+
+
+def attempted(cursor: str | None) -> datetime | None:
+    """When this sensor last asked for a training, on the system's clock."""
+    return datetime.fromisoformat(json.loads(cursor)["attempted_at"]) if cursor else None
+
+
+def _decide(
+    system: System,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    now: datetime,
+    attempted_at: datetime | None,
+) -> Decision:
+    from ml_assets.automation.situation import gather
+
+    running = instance.get_runs_count(
+        dg.RunsFilter(job_name=RETRAINING.format(system.name), statuses=IN_PROGRESS)
+    )
+    situation = gather(system, settings, now, training_in_progress=running > 0,
+                       attempted_at=attempted_at)
+    return decide(situation, system.retraining)
+
+
+def _training_request(decision: Decision) -> dg.RunRequest:
+    return dg.RunRequest(tags={"ml_assets/reason": decision.kind, "ml_assets/why": decision.reason})

@@ -1,0 +1,82 @@
+"""Gathers from the stores what the retraining decision looks at. Light: no Feast, no MLflow."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from ml_assets.automation.retraining import Situation
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+
+
+def gather(
+    system: System,
+    settings: Settings,
+    now: datetime,
+    *,
+    training_in_progress: bool,
+    attempted_at: datetime | None = None,
+) -> Situation:
+    """The situation of `system` at `now`, from what its assets have stored.
+
+    attempted_at: when a training was last asked for, where the caller remembers.
+    """
+    from ml_assets.monitoring.drift_report import DriftReports
+    from ml_assets.monitoring.performance import PerformanceReports
+
+    last = last_trained_at(system, settings)
+    drift = DriftReports(settings, system).latest()
+    performance = PerformanceReports(settings, system).latest()
+    return Situation(
+        now=now,
+        new_labels=new_labels(system, settings, last, now),
+        last_trained_at=last,
+        training_in_progress=training_in_progress,
+        attempted_at=attempted_at,
+        drift_confirmed=drift.confirmed if drift else (),
+        drift_confirmed_at=drift.confirmed_at if drift else None,
+        fallen_at=performance.fallen_at if performance else None,
+        champion_age=champion_age(system, settings, now),
+    )
+
+
+def last_trained_at(system: System, settings: Settings) -> datetime | None:
+    """The instant as of which the latest training set was built, None where none was.
+
+    Reads its note alone: the rows hold every text that the model learns from.
+    """
+    from ml_assets.features.training_set import TrainingSets
+
+    path = TrainingSets(settings, system).folder / "latest.json"
+    return datetime.fromisoformat(json.loads(path.read_bytes())["as_of"]) if path.exists() else None
+
+
+def new_labels(
+    system: System, settings: Settings, since: datetime | None, now: datetime
+) -> int:
+    """How many distinct events have a label that became known in `[since, now)`."""
+    from ml_assets.ingest.lake import Lake
+    from ml_assets.ingest.tables import LABELS
+
+    labels = Lake(settings.lake).read(
+        system.name, "labels", LABELS, start=since.date() if since else None,
+        end=now.date() + timedelta(days=1), columns=["event_id", "known_at"],
+    )
+    known = labels["known_at"] < now
+    if since is not None:
+        known &= labels["known_at"] >= since
+    return int(labels.loc[known, "event_id"].nunique())
+
+
+def champion_age(system: System, settings: Settings, now: datetime) -> timedelta | None:
+    """Since the champion first shipped, right after its training; None where nothing has.
+
+    A rollback puts an old model back in force and does not make it young.
+    """
+    from ml_assets.registry.deployments import Deployments
+
+    history = Deployments(settings.deployments).history(system.name)
+    if not history:
+        return None
+    return now - min(record.at for record in history if record.version == history[-1].version)

@@ -1,0 +1,145 @@
+"""The command `ml-assets`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import click
+
+from ml_assets import __version__
+from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.settings import Settings
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Show the project's own errors as one message; anything else is a bug and keeps its trace."""
+    try:
+        yield
+    except MlAssetsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def main() -> None:
+    """A machine-learning system as a running loop: data, features, model, API, feedback.
+
+    \b
+    Start here:
+      ml-assets run spam     replay six weeks of real mail through the whole loop
+      ml-assets ui           then look at it: Dagster, the API and MLflow
+      ml-assets status       where each system stands
+
+    All state lies under var/ (ML_ASSETS_VAR sets another folder); delete it to start afresh.
+    """
+
+
+@main.command()
+@click.argument("system")
+@click.option("--fresh", is_flag=True, help="Forget all earlier runs of the loop and start over.")
+@click.option("--days", type=click.IntRange(1), help="Replay so many live days, then stop.")
+def run(system: str, fresh: bool, days: int | None) -> None:
+    """Run the closed loop of SYSTEM on its recorded data.
+
+    Fetches the data, takes in history, trains and deploys a first model, starts the real API
+    and replays the following weeks as live traffic over HTTP: predictions, complaints days
+    later, sensors, retrainings, deployments. Ends with a summary beside the frozen first
+    model. Stop it whenever you like (Ctrl-C): the same command goes on where it stopped.
+    """
+    from ml_assets.replay.run import run_loop
+    from ml_assets.systems import find
+
+    with plain_errors():
+        try:
+            run_loop(find(system), Settings.from_environment(), fresh=fresh, days=days)
+        except KeyboardInterrupt:
+            click.echo(f"\nStopped. `ml-assets run {system}` goes on from here.", err=True)
+            sys.exit(130)
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.  [default: ML_ASSETS_HOST or 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="[default: ML_ASSETS_PORT or 8080]")
+def serve(host: str | None, port: int | None) -> None:
+    """Serve the prediction API of all systems until Ctrl-C.
+
+    \b
+      curl localhost:8080/            what there is
+      curl localhost:8080/readyz      whether it can answer, and why not
+      http://localhost:8080/docs      every call, to try in a browser
+    """
+    from ml_assets.serving.server import serve as serve_api
+    from ml_assets.systems import SYSTEMS
+
+    settings = Settings.from_environment()
+    settings = replace(
+        settings,
+        host=settings.host if host is None else host,
+        port=settings.port if port is None else port,
+    )
+    with plain_errors():
+        serve_api(settings, SYSTEMS)
+
+
+@main.command()
+@click.option("--dagster-port", default=3000, show_default=True)
+@click.option("--mlflow-port", default=5000, show_default=True)
+def ui(dagster_port: int, mlflow_port: int) -> None:
+    """Open everything: Dagster with its daemon, the API and MLflow; Ctrl-C stops all."""
+    from ml_assets.services import run_services
+
+    with plain_errors():
+        run_services(Settings.from_environment(), dagster_port, mlflow_port)
+
+
+@main.command()
+@click.argument("system", required=False)
+def status(system: str | None) -> None:
+    """Where SYSTEM (or each system) stands: clock, days, labels, champion, next retraining."""
+    from ml_assets.replay.status import print_status
+    from ml_assets.systems import SYSTEMS, find
+
+    with plain_errors():
+        for each in SYSTEMS if system is None else (find(system),):
+            print_status(each, Settings.from_environment())
+
+
+@main.command()
+@click.argument("prediction_id")
+def explain(prediction_id: str) -> None:
+    """Why a prediction came out as it did: input, features, model, training data, outcome."""
+    from ml_assets.replay.status import print_explanation
+    from ml_assets.systems import SYSTEMS
+
+    with plain_errors():
+        print_explanation(prediction_id, SYSTEMS, Settings.from_environment())
+
+
+@main.command()
+@click.argument("area", type=click.Choice(["start"]))
+@click.option("--quick", is_flag=True, help="End within 50 seconds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def bench(area: str, quick: bool, as_json: bool) -> None:
+    """Measure AREA beside its goal or peer.
+
+    \b
+      start   CPU seconds and modules that loading the Dagster definitions costs
+    """
+    from importlib import import_module
+
+    from ml_assets.core.bench import require_checkout, show
+    from ml_assets.core.settings import ROOT
+
+    with plain_errors():
+        require_checkout()
+        sys.path.insert(0, str(ROOT))
+        measure = import_module(f"benchmarks.{area}").measure
+        sys.exit(show(measure(quick=quick), as_json=as_json))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The whole graph: every room's assets for every system. Dagster loads this module."""
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from ml_assets.automation import jobs, sensors
+from ml_assets.core.assets import flatten
+from ml_assets.core.settings import Settings
+from ml_assets.evaluation import assets as evaluation
+from ml_assets.features import assets as features
+from ml_assets.features.manifest import load_manifest
+from ml_assets.feedback import assets as feedback
+from ml_assets.ingest import assets as ingest
+from ml_assets.monitoring import assets as monitoring
+from ml_assets.registry import assets as registry
+from ml_assets.serving import assets as serving
+from ml_assets.systems import SYSTEMS
+from ml_assets.training import assets as training
+
+FLOW = (ingest, features, training, evaluation, registry, serving, feedback, monitoring)
+"""The rooms in the order in which data passes through them."""
+
+
+def definitions(settings: Settings) -> dg.Definitions:
+    """Assets, checks, jobs, sensors and schedules of every system, on `settings`."""
+    from dagster import AssetChecksDefinition
+
+    parts = flatten(room.build(system) for room in FLOW for system in SYSTEMS)
+    automation = flatten(sensors.build(system) for system in SYSTEMS)
+    return dg.Definitions(
+        assets=[part for part in parts if not isinstance(part, AssetChecksDefinition)],
+        asset_checks=[part for part in parts if isinstance(part, AssetChecksDefinition)],
+        jobs=[
+            job(system)
+            for system in SYSTEMS
+            for job in (jobs.history_job, jobs.daily_job, jobs.retraining_job)
+        ],
+        sensors=[part for part in automation if isinstance(part, dg.SensorDefinition)],
+        schedules=[part for part in automation if isinstance(part, dg.ScheduleDefinition)],
+        resources={"settings": settings, "duckdb": DuckDBResource(database=":memory:")},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions(Settings.from_environment())

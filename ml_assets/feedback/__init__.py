@@ -1,0 +1,1 @@
+"""Predictions joined with what became known about them."""

@@ -1,0 +1,1 @@
+"""What watches the loop: drift, live quality and parity, one report of each a day."""

@@ -1,0 +1,130 @@
+"""What one day says about drift, and when enough days have said it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from ml_assets.core.policies import DriftPolicy
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
+from ml_assets.monitoring.drift import ColumnDrift, Samples, compare
+from ml_assets.monitoring.reports import DailyReports
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftReport:
+    """The drift of one day's window against the champion's training set.
+
+    model_version: the champion at the end of the day; None where nothing was deployed.
+    reference: version of the training set that the champion was trained on.
+    reference_rows, rows: its size, and how many predictions the window holds.
+    judged: the window held enough events. Where not, `columns` are those of the last day
+        that was judged against the same reference, so a quiet day neither confirms nor
+        clears a drift.
+    columns: the features in the model's order, then `model score`.
+    confirmed_since: the first of the days, without a break and against this reference, on which
+        some column's drift stood confirmed; None where none does. Further columns that follow
+        are the same drift: related features cross the limit one after the other.
+    note: what a reader should know, in words.
+    """
+
+    day: date
+    model_version: int | None
+    reference: str
+    reference_rows: int
+    rows: int
+    judged: bool
+    columns: tuple[ColumnDrift, ...]
+    confirmed_since: date | None
+    note: str
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """The columns that drift, the furthest first."""
+        return tuple(column.name for column in self.by_size() if column.drifted)
+
+    @property
+    def confirmed(self) -> tuple[str, ...]:
+        """The columns whose drift is confirmed, the furthest first."""
+        return tuple(column.name for column in self.by_size() if column.confirmed_on is not None)
+
+    @property
+    def confirmed_at(self) -> datetime | None:
+        """When the drift came to be confirmed: the end of that day."""
+        return midnight(self.confirmed_since) + DAY if self.confirmed_since else None
+
+    def by_size(self) -> list[ColumnDrift]:
+        """The columns by their stability index, the largest first."""
+        return sorted(self.columns, key=lambda column: -column.psi)
+
+
+class DriftReports(DailyReports[DriftReport]):
+    """A system's drift reports: `<lake>/<system>/drift/<day>.json`."""
+
+    def __init__(self, settings: Settings, system: System) -> None:
+        super().__init__(settings.lake / system.name / "drift", DriftReport)
+
+
+def judge_day(
+    day: date,
+    columns: Mapping[str, Samples],
+    previous: DriftReport | None,
+    policy: DriftPolicy,
+    *,
+    model_version: int,
+    reference: str,
+    reference_rows: int,
+    rows: int,
+) -> DriftReport:
+    """The report of `day`; `previous` is that of the day before, None where there is none."""
+    if previous is not None and previous.reference != reference:
+        previous = None  # another champion: what was measured against the old one is over
+    judged = rows >= policy.min_events
+    if judged:
+        found = confirm(compare(columns, policy), day, previous, policy.persistence)
+        drifted = sum(column.drifted for column in found)
+        note = f"{drifted} of {len(found)} columns drift"
+    else:
+        found = previous.columns if previous is not None else ()
+        note = f"{rows} events in the window, {policy.min_events} needed: this day does not count"
+    since = None
+    if any(column.confirmed_on is not None for column in found):
+        since = previous.confirmed_since if previous is not None else None
+        since = since or day
+    return DriftReport(
+        day=day, model_version=model_version, reference=reference, reference_rows=reference_rows,
+        rows=rows, judged=judged, columns=found, confirmed_since=since, note=note,
+    )
+
+
+def nothing_deployed(day: date) -> DriftReport:
+    """The report of a day at whose end no model was deployed."""
+    return DriftReport(day=day, model_version=None, reference="", reference_rows=0, rows=0,
+                       judged=False, columns=(), confirmed_since=None,
+                       note="no model was deployed by the end of the day: nothing to compare with")
+
+
+def confirm(
+    today: tuple[ColumnDrift, ...],
+    day: date,
+    previous: DriftReport | None,
+    persistence: int,
+) -> tuple[ColumnDrift, ...]:
+    """Count the days in a row on which each column has drifted against one reference.
+
+    Windows of neighbouring days overlap, so these days are no independent evidence: they ask
+    that a change lasts, not that it is proved again.
+    """
+    earlier = {column.name: column for column in previous.columns} if previous else {}
+    counted = []
+    for column in today:
+        before = earlier.get(column.name)
+        days = (before.days if before else 0) + 1 if column.drifted else 0
+        since = before.confirmed_on if before and column.drifted else None
+        if since is None and days >= persistence:
+            since = day
+        counted.append(replace(column, days=days, confirmed_on=since))
+    return tuple(counted)

@@ -1,0 +1,132 @@
+"""Every vector that was served, computed once more: from what the client sent and from history.
+
+The numbers come from the request through the function that serving used, the store's features
+from the point-in-time join at the instant that serving says it read. Equal means equal bits.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml_assets.core.errors import NotReady, Quarantined
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.features.parity import ParityReport
+from ml_assets.monitoring.reports import DailyReports
+from ml_assets.serving.scoring import dense_vectors
+
+
+class PointInTime(Protocol):
+    """`ml_assets.features.offline.OfflineFeatures`, or a stand-in."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def read(
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp]
+    ) -> npt.NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed:
+    """vectors: (n, D) float32, columns `names`; unparsable: event ids that no longer parse."""
+
+    names: tuple[str, ...]
+    vectors: npt.NDArray[np.float32]
+    unparsable: tuple[str, ...]
+
+
+def recompute(
+    system: System, predictions: pd.DataFrame, raw: pd.DataFrame, offline: PointInTime
+) -> Recomputed:
+    """The vectors of `predictions`, in their order.
+
+    predictions: (n rows) `tables.PREDICTIONS`; raw: `tables.RAW`, with a row for each event.
+
+    Degraded predictions, whose features are defaults on purpose, have a vector of NaN, and so
+    have events that parsed when they were served and do not now. Raises NotReady where an
+    event has no raw row.
+    """
+    requests = dict(zip(raw["event_id"], raw["request"], strict=True))
+    lacking = [event_id for event_id in predictions["event_id"] if event_id not in requests]
+    if lacking:
+        raise NotReady(f"{len(lacking)} served events of {system.name!r} have no raw row, first "
+                       f"{lacking[0]!r}. Materialise {system.name}/raw of that day again.")
+    names = (*system.model.numbers, *offline.names)
+    vectors = np.full((len(predictions), len(names)), np.nan, dtype=np.float32)
+    events, places, unparsable = [], [], []
+    for place, (event_id, degraded) in enumerate(
+        zip(predictions["event_id"], predictions["degraded"], strict=True)
+    ):
+        if degraded:
+            continue
+        try:
+            events.append(system.source.parse(json.loads(requests[event_id])))
+            places.append(place)
+        except Quarantined:
+            unparsable.append(event_id)
+    keys = pd.DataFrame(
+        [[event[name] for name in system.keys] for event in events],
+        columns=list(system.keys), dtype=object,
+    )
+    at = predictions["features_as_of"].iloc[places].reset_index(drop=True)
+    vectors[places] = dense_vectors(system, events, offline.read(keys, at))
+    return Recomputed(names=names, vectors=vectors, unparsable=tuple(unparsable))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mismatch:
+    """One served number that history does not give."""
+
+    prediction_id: str
+    feature: str
+    served: float
+    recomputed: float
+    explained: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityDay:
+    """One day's comparison, see `ml_assets.features.parity.ParityReport` for the counts."""
+
+    day: date
+    checked: int
+    unexplained: int
+    explained: int
+    degraded: int
+    other_features: int
+    unparsable: int
+    worst: tuple[Mismatch, ...]
+
+    @property
+    def holds(self) -> bool:
+        return self.unexplained == 0 and self.unparsable == 0
+
+
+class ParityReports(DailyReports[ParityDay]):
+    """A system's parity reports: `<lake>/<system>/parity/<day>.json`."""
+
+    def __init__(self, settings: Settings, system: System) -> None:
+        super().__init__(settings.lake / system.name / "parity", ParityDay)
+
+
+def parity_day(day: date, report: ParityReport, unparsable: int) -> ParityDay:
+    """What is kept of a day's comparison."""
+    return ParityDay(
+        day=day, checked=report.checked, unexplained=report.unexplained,
+        explained=report.explained, degraded=report.degraded,
+        other_features=report.other_features, unparsable=unparsable,
+        worst=tuple(
+            Mismatch(prediction_id=str(row["prediction_id"]), feature=str(row["feature"]),
+                     served=float(row["served"]), recomputed=float(row["recomputed"]),
+                     explained=bool(row["explained"]))
+            for row in report.worst.to_dict("records")
+        ),
+    )

@@ -1,0 +1,123 @@
+"""The pictures on the pages of `drift` and `performance`, as small PNGs."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ml_assets.monitoring.drift import Samples
+from ml_assets.monitoring.drift_report import DriftReport
+from ml_assets.monitoring.performance import WINDOWS, PerformanceReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN = 12
+"""Columns in the bar chart: the furthest from their reference."""
+
+CALM, WARNING, ALARM, BEFORE = "#4c78a8", "#f2a3a2", "#d62f2e", "#9d9d9d"
+
+
+def drift(report: DriftReport, columns: Mapping[str, Samples], effect: float) -> bytes:
+    """Stability index by column, and the furthest column then and now.
+
+    columns: the samples that the report judged, at least one.
+    """
+    worst = report.by_size()[:SHOWN]
+    figure, (bars, overlay) = _panels(height=1.1 + 0.22 * len(worst), left_margin=0.24)
+    colors = [ALARM if column.confirmed_on else WARNING if column.drifted else CALM
+              for column in worst]
+    bars.barh(range(len(worst)), [column.psi for column in worst], height=0.7, color=colors)
+    bars.axvline(effect, color="black", linestyle="--", linewidth=1)
+    bars.set_yticks(range(len(worst)), [column.name for column in worst], fontsize=8)
+    bars.invert_yaxis()
+    bars.set_xlabel(f"population stability index; limit {effect:g}; pink: drifts, red: confirmed",
+                    fontsize=8)
+    bars.set_title(f"{report.day}: {report.rows} events beside {report.reference_rows} "
+                   "of the training set", fontsize=9)
+    _overlay(overlay, worst[0].name, columns[worst[0].name])
+    return _png(figure)
+
+
+def performance(reports: Sequence[PerformanceReport]) -> bytes:
+    """Error rate and log loss of all that was served, by day, and where the model changed."""
+    figure, panels = _panels(height=3.0, left_margin=0.05)
+    for axes, name in zip(panels, ("error_rate", "log_loss"), strict=True):
+        for days, color in zip(reversed(WINDOWS), (CALM, ALARM), strict=True):
+            found = [(report.day, report.quality(days)) for report in reports]
+            points = [(day, getattr(live, name)) for day, live in found if live and live.n]
+            place = [day.toordinal() for day, _ in points]
+            axes.plot(place, [value.value for _, value in points], color=color, marker=".",
+                      label=f"events of {days} days")
+            axes.fill_between(place, [value.low for _, value in points],
+                              [value.high for _, value in points], color=color, alpha=0.15)
+        for then, now in itertools.pairwise(reports):
+            if then.champion != now.champion:
+                axes.axvline(now.day.toordinal(), color="black", linestyle=":", linewidth=1)
+                axes.annotate(f"v{now.champion}", (now.day.toordinal(), 1), fontsize=7,
+                              xycoords=("data", "axes fraction"), xytext=(2, -8),
+                              textcoords="offset points")
+        axes.set_ylim(bottom=0)
+        axes.set_title(f"live {name.replace('_', ' ')}, with 95% intervals", fontsize=9)
+    judged = [(report.day.toordinal(), report.held_out_log_loss.value) for report in reports
+              if report.held_out_log_loss is not None
+              and report.held_out_log_loss.value is not None]
+    if judged:
+        panels[1].step([day for day, _ in judged], [value for _, value in judged], where="post",
+                       color="black", linewidth=1, label="champion, held out")
+    for axes in panels:
+        _date_axis(axes, reports)
+        axes.legend(fontsize=7)
+    return _png(figure)
+
+
+def _overlay(axes: Axes, name: str, samples: Samples) -> None:
+    """Both distributions of a column, as shares of its rows."""
+    then, now = samples.reference, samples.current
+    both = np.concatenate([then[~np.isnan(then)], now[~np.isnan(now)]])
+    if len(both):
+        # Beyond these, single values would squeeze all others into one bar.
+        low, high = (float(edge) for edge in np.quantile(both, [0.005, 0.995]))
+        edges = np.linspace(low, high if high > low else low + 1, 31)
+        for values, color, label in ((then, BEFORE, "training set"), (now, ALARM, "window")):
+            present = np.clip(values[~np.isnan(values)], edges[0], edges[-1])
+            axes.hist(present, edges.tolist(), weights=np.full(len(present), 1 / len(values)),
+                      histtype="stepfilled", color=color, alpha=0.6,
+                      label=f"{label}, {np.isnan(values).mean():.0%} missing")
+        axes.legend(fontsize=7)
+    axes.set_title(f"furthest: {name}", fontsize=9)
+    axes.set_ylabel("share of rows", fontsize=8)
+
+
+def _date_axis(axes: Axes, reports: Sequence[PerformanceReport]) -> None:
+    """Days on the x axis. Own ticks: matplotlib's date locators cost more than the plot."""
+    days = [report.day for report in reports]
+    step = max(1, len(days) // 5)
+    axes.set_xticks([day.toordinal() for day in days[::step]],
+                    [f"{day:%d %b}" for day in days[::step]], fontsize=7)
+    axes.set_xlim(days[0].toordinal() - 0.5, days[-1].toordinal() + 0.5)
+
+
+def _panels(*, height: float, left_margin: float) -> tuple[Figure, tuple[Axes, Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, height), dpi=72)
+    left, right = figure.subplots(1, 2)
+    # Set by hand: matplotlib's own layout engine doubles the time of a plot.
+    figure.subplots_adjust(left=left_margin, right=0.98, bottom=0.5 / height, wspace=0.2,
+                           top=1 - 0.3 / height)
+    for axes in (left, right):
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, (left, right)
+
+
+def _png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()

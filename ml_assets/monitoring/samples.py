@@ -1,0 +1,142 @@
+"""What drift compares: the champion's training set with the predictions of a window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.errors import NotReady
+from ml_assets.core.files import replacing
+from ml_assets.core.policies import DriftPolicy
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
+from ml_assets.monitoring.drift import Samples
+from ml_assets.registry.deployments import Deployment
+from ml_assets.serving.scoring import Scorer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ml_assets.features.training_set import TrainingSet
+
+SCORE = "model score"
+"""The column that stands for prediction drift; no feature can have this name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What a model learnt from and how it scored what it had not learnt from.
+
+    training_set: its version; names: the D columns of `dense`.
+    dense: (n, D) float32, all rows of the training set, held-out ones included.
+    scores: (h,) float64, the model's scores of the held-out rows: on rows that it was fitted
+        to, it is surer of itself than on any it will meet.
+    """
+
+    training_set: str
+    names: tuple[str, ...]
+    dense: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float64]
+
+
+def reference_of(training_set: TrainingSet, scorer: Scorer) -> Reference:
+    """The reference of a model and the training set that it was trained on."""
+    rows = training_set.rows
+    names = training_set.feature_names
+    dense = rows[list(names)].to_numpy(np.float32)
+    held_out = (rows["split"] == "holdout").to_numpy(bool)
+    texts = {text: rows.loc[held_out, text].tolist() for text in scorer.texts}
+    scores = scorer.score(texts, dense[held_out]) if held_out.any() else np.empty(0)
+    return Reference(training_set=training_set.version, names=tuple(names), dense=dense,
+                     scores=scores)
+
+
+class References:
+    """The references of a system's models, each made once and then read from
+    `<lake>/<system>/drift_reference/<model version>.npz`.
+    """
+
+    def __init__(self, settings: Settings, system: System) -> None:
+        self.settings = settings
+        self.system = system
+
+    def read(self, model_version: int) -> Reference:
+        """The reference of a registered model.
+
+        Raises NotReady where the registry does not know which data it was trained on.
+        """
+        path = self._path(model_version)
+        if not path.exists():
+            self.keep(model_version, self._make(model_version))
+        with np.load(path, allow_pickle=False) as stored:
+            return Reference(
+                training_set=str(stored["training_set"]), names=tuple(stored["names"].tolist()),
+                dense=stored["dense"], scores=stored["scores"],
+            )
+
+    def keep(self, model_version: int, reference: Reference) -> None:
+        """Store the reference of a model."""
+        with replacing(self._path(model_version)) as temporary, temporary.open("wb") as file:
+            np.savez(file, training_set=np.array(reference.training_set),
+                     names=np.array(reference.names, dtype=np.str_), dense=reference.dense,
+                     scores=reference.scores)
+
+    def _make(self, model_version: int) -> Reference:
+        from ml_assets.features.training_set import TrainingSets
+        from ml_assets.registry.models import ModelRegistry
+        from ml_assets.training.artifact import load
+
+        registry = ModelRegistry(self.settings)
+        tags = registry.get(self.system.name, model_version).tags
+        if "data_version" not in tags:
+            raise NotReady(
+                f"model version {model_version} of {self.system.name!r} carries no tag "
+                "`data_version`, so what it was trained on is not known. Train it again."
+            )
+        training_set = TrainingSets(self.settings, self.system).load(tags["data_version"])
+        return reference_of(training_set, load(registry.folder(self.system.name, model_version)))
+
+    def _path(self, model_version: int) -> Path:
+        folder = self.settings.lake / self.system.name / "drift_reference"
+        return folder / f"{model_version}.npz"
+
+
+def window_start(day: date, policy: DriftPolicy) -> date:
+    """The first day of the window that ends with `day`."""
+    return (midnight(day) + DAY - policy.window).date()
+
+
+def samples(
+    reference: Reference, predictions: pd.DataFrame, model_version: int, policy: DriftPolicy
+) -> tuple[dict[str, Samples], int]:
+    """The columns to compare, and how many predictions stand behind them.
+
+    predictions: rows of `tables.PREDICTIONS`; those whose features have other names than the
+        champion's are left out. Scores are compared where the champion itself gave enough.
+    """
+    alike = [tuple(names) == reference.names for names in predictions["feature_names"]]
+    rows = predictions[alike]
+    if rows.empty:
+        return {}, 0
+    current = np.stack(rows["features"].to_list()).astype(np.float32)
+    columns = {
+        name: Samples(reference=reference.dense[:, place], current=current[:, place])
+        for place, name in enumerate(reference.names)
+    }
+    scores = rows.loc[rows["model_version"] == model_version, "score"].to_numpy(np.float64)
+    if len(scores) >= policy.min_events and len(reference.scores):
+        columns[SCORE] = Samples(reference=reference.scores, current=scores)
+    return columns, len(rows)
+
+
+def champion_at(history: Iterable[Deployment], instant: datetime) -> Deployment | None:
+    """The deployment that was in force just before `instant`."""
+    earlier = [deployment for deployment in history if deployment.at < instant]
+    return max(earlier, key=lambda deployment: deployment.id, default=None)

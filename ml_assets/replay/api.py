@@ -1,0 +1,115 @@
+"""The API as its clients see it: a real server in a process of its own, over HTTP."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from ml_assets.core.errors import NotReady
+from ml_assets.core.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """Talks to the API of one system. All calls are safe to repeat."""
+
+    http: httpx.Client
+    system: str
+
+    def predict(self, event_id: str, at: datetime, event: object) -> dict[str, Any]:
+        """The answer to one event; `latency_ms` is measured here, on the client's side."""
+        started = time.perf_counter()
+        body = {"event_id": event_id, "event_timestamp": at.isoformat(), "event": event}
+        answer = _checked(self.http.post(f"/v1/{self.system}/predict", json=body))
+        return {**answer, "latency_ms": (time.perf_counter() - started) * 1000}
+
+    def report(self, prediction_id: str, label: bool) -> None:
+        body = {"prediction_id": prediction_id, "label": label, "source": "recipient"}
+        _checked(self.http.post(f"/v1/{self.system}/feedback", json=body))
+
+    def version(self) -> int | None:
+        """The model version that this server answers with now."""
+        loaded: int | None = _checked(self.http.get(f"/v1/{self.system}/version"))["loaded"]
+        return loaded
+
+    def await_version(self, version: int, *, seconds: float = 30) -> None:
+        """Return once the server answers with `version`. Raises NotReady after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while (found := self.version()) != version:
+            if time.monotonic() > deadline:
+                raise NotReady(
+                    f"the API still answers with version {found} of {self.system!r} after "
+                    f"{seconds:.0f} s; expected {version}. Its log says why."
+                )
+            time.sleep(0.05)
+
+
+@contextmanager
+def running_api(settings: Settings, system: str) -> Iterator[Client]:
+    """Start the API on a free port, wait until it is ready, stop it at the end.
+
+    Its output goes to `<var>/logs/api.log`. Raises NotReady, with the end of that log, where
+    it does not come up within two minutes.
+    """
+    log = settings.var / "logs" / "api.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    command = [sys.executable, "-m", "ml_assets.cli", "serve", "--port", str(port)]
+    environment = {**os.environ, "ML_ASSETS_VAR": str(settings.var)}
+    with log.open("ab") as output:
+        # A group of its own: an interrupt of the replay must not kill it mid-answer.
+        server = subprocess.Popen(
+            command, stdout=output, stderr=output, env=environment, start_new_session=True
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+            _await_ready(http, server, log.read_text)
+            yield Client(http=http, system=system)
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _await_ready(http: httpx.Client, server: subprocess.Popen[bytes], log: Any) -> None:
+    deadline = time.monotonic() + 120
+    reason = "it did not answer"
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            answer = http.get("/readyz")
+            if answer.status_code == 200:
+                return
+            reason = answer.text
+        except httpx.TransportError as error:
+            reason = str(error)
+        time.sleep(0.1)
+    raise NotReady(f"the API did not become ready: {reason}\n{log()[-2000:]}")
+
+
+def _checked(answer: httpx.Response) -> dict[str, Any]:
+    if answer.is_error:
+        raise NotReady(f"{answer.request.method} {answer.request.url} -> {answer.status_code}: "
+                       f"{answer.text[:500]}")
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,159 @@
+"""The replay itself: history, a first champion, then day after day of live traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from ml_assets.automation.sensors import next_closed_day
+from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.time import DAY, EventClock, day_bounds, midnight
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.ingest.event_log import EventLog
+from ml_assets.registry.deployments import Deployment, Deployments
+from ml_assets.registry.models import ModelRegistry
+from ml_assets.registry.promotion import decide
+from ml_assets.replay.api import Client, running_api
+from ml_assets.replay.people import People
+from ml_assets.replay.runs import Runs, StoppedByCheck
+
+Say = Callable[[datetime, str], None]
+"""Told, on the event clock, what a reader of the loop wants to know."""
+
+
+@dataclass(kw_only=True)
+class Journey:
+    """One replay of one system, from wherever the last one stopped.
+
+    All state is in the installation (event log, lake, deployments, clock), so an interrupt
+    at any moment loses nothing: days that were closed stay closed, predictions that were
+    answered are found again under their event ids.
+    """
+
+    system: System
+    settings: Settings
+    runs: Runs
+    say: Say
+    step: Callable[[datetime, int], None] = lambda at, done: None
+    answered: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+
+    @property
+    def clock(self) -> EventClock:
+        return EventClock(self.settings.clock_file)
+
+    @property
+    def deployments(self) -> Deployments:
+        return Deployments(self.settings.deployments)
+
+    def prepare(self) -> None:
+        """History and a first champion, unless they are there."""
+        live_from = self.system.calendar.live_from
+        if not self.settings.clock_file.exists():
+            self.clock.set(live_from)
+        unread = next_closed_day(self.system, self.settings, live_from)
+        if unread is not None:
+            self.say(live_from, f"taking in the recorded days from {unread}")
+            self.runs.history(self.system.calendar.go_live)
+        if self.deployments.current(self.system.name) is None:
+            self.say(live_from, "training the first model")
+            self.runs.retraining({"ml_assets/reason": "first"})
+            self.say(live_from, told(self.deployments.current(self.system.name)))
+
+    def travel(self, events: list[ArchivedEvent], until: date) -> None:
+        """Replay the live events of the days up to `until` (exclusive), day by day.
+
+        events: the recorded live events, in the order of time.
+        """
+        first = next_closed_day(self.system, self.settings, midnight(until))
+        if first is None:
+            return
+        people = self._people_after(events, midnight(first))
+        self.answered = sum(event.event_timestamp < midnight(first) for event in events)
+        with running_api(self.settings, self.system.name) as api:
+            while first < until:
+                start, end = day_bounds(first)
+                for event in events:
+                    if start <= event.event_timestamp < end:
+                        self._report(api, people, event.event_timestamp)
+                        self._predict(api, people, event)
+                self._report(api, people, end)
+                self._close(api, first)
+                first += timedelta(days=1)
+        self.clock.start()
+
+    def _predict(self, api: Client, people: People, event: ArchivedEvent) -> None:
+        self.clock.set(event.event_timestamp)
+        answer = api.predict(event.event_id, event.event_timestamp, event.request)
+        self.latencies_ms.append(answer["latency_ms"])
+        if event.outcome is not None:
+            people.receive(
+                event_id=event.event_id, at=event.event_timestamp, outcome=event.outcome,
+                prediction_id=answer["prediction_id"], decision=answer["decision"],
+            )
+        self.answered += 1
+        self.step(event.event_timestamp, self.answered)
+
+    def _report(self, api: Client, people: People, until: datetime) -> None:
+        for report in people.due(until):
+            self.clock.set(report.due)
+            api.report(report.prediction_id, report.label)
+
+    def _close(self, api: Client, day: date) -> None:
+        """A day is over: take it in, then let the sensors look."""
+        now = midnight(day) + DAY
+        self.clock.set(now)
+        self.runs.day(day)
+        for name, request in self.runs.ticks():
+            self.say(now, f"{name}: {request.tags['ml_assets/why']}")
+            before = self.deployments.current(self.system.name)
+            try:
+                self.runs.retraining(dict(request.tags))
+            except StoppedByCheck as stopped:
+                # A candidate that is not good enough is a result; the champion stays.
+                self.say(now, str(stopped))
+                continue
+            after = self.deployments.current(self.system.name)
+            if after is not None and after != before:
+                api.await_version(after.version)
+                self.say(now, told(after))
+            else:
+                self.say(now, self.kept())
+
+    def kept(self) -> str:
+        """Why the latest candidate did not replace the champion."""
+        registry = ModelRegistry(self.settings)
+        candidate = registry.latest(self.system.name)
+        report = candidate and registry.evaluation(self.system.name, candidate.version)
+        if not report:
+            return "the champion stays"
+        return decide(report, self.deployments.history(self.system.name)).reason
+
+    def _people_after(self, events: list[ArchivedEvent], start: datetime) -> People:
+        """Those who were served before `start` and have not complained yet."""
+        people = People(policy=self.system.replay)
+        outcomes = {event.event_id: event.outcome for event in events}
+        log = EventLog(self.settings.event_log)
+        said = {f.prediction_id for f in log.feedback(self.system.name, *_ever(start))}
+        for served in log.predictions(self.system.name, *_ever(start)):
+            outcome = outcomes.get(served.event_id)
+            if outcome is not None and served.prediction_id not in said:
+                people.receive(
+                    event_id=served.event_id, at=served.event_timestamp, outcome=outcome,
+                    prediction_id=served.prediction_id, decision=served.decision,
+                )
+        log.close()
+        return people
+
+
+def told(deployment: Deployment | None) -> str:
+    """A deployment in a line."""
+    if deployment is None:
+        return "no model passed its gates: nothing is deployed"
+    return f"version {deployment.version} is the champion: {deployment.reason}"
+
+
+def _ever(until: datetime) -> tuple[datetime, datetime]:
+    return datetime.min.replace(tzinfo=until.tzinfo), until

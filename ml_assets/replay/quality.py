@@ -1,0 +1,109 @@
+"""How good the looped system was, beside its own first model left as it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.errors import NotReady
+from ml_assets.core.settings import Settings
+from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
+from ml_assets.evaluation.comparison import Comparison, compare
+from ml_assets.ingest.event_log import EventLog
+from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.models import ModelRegistry
+from ml_assets.serving.scoring import score_rows
+from ml_assets.training import artifact
+
+Scores = npt.NDArray[np.float64]
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """All replayed events with a known true outcome, (N,), in the order of time.
+
+    looped: the scores that were served; frozen: those of the first version, for the same
+    events with the same features. Only the weights differ between the two.
+    """
+
+    days: list[date]
+    outcomes: npt.NDArray[np.bool_]
+    looped: Scores
+    frozen: Scores
+    decisions: npt.NDArray[np.bool_]
+    threshold: float
+
+    def between(self, start: date, end: date) -> Served:
+        """Those of `[start, end)`."""
+        chosen = np.array([start <= day < end for day in self.days], dtype=bool)
+        return Served(
+            days=[day for day, kept in zip(self.days, chosen, strict=True) if kept],
+            outcomes=self.outcomes[chosen], looped=self.looped[chosen],
+            frozen=self.frozen[chosen], decisions=self.decisions[chosen],
+            threshold=self.threshold,
+        )
+
+    def weeks(self) -> list[tuple[date, Served]]:
+        """Cut into weeks from the first day on; the last may be shorter."""
+        starts = [self.days[0]] if self.days else []
+        while starts and starts[-1] + WEEK <= self.days[-1]:
+            starts.append(starts[-1] + WEEK)
+        return [(start, self.between(start, start + WEEK)) for start in starts]
+
+    def compared(self) -> Comparison:
+        """Looped as the candidate beside frozen as the champion, with 95% intervals."""
+        return compare(self.outcomes, self.looped, self.frozen, threshold=self.threshold)
+
+    @property
+    def errors(self) -> tuple[int, int]:
+        """(looped, frozen) wrong decisions."""
+        frozen = self.frozen >= self.threshold
+        return int((self.decisions != self.outcomes).sum()), int((frozen != self.outcomes).sum())
+
+
+def served(system: System, settings: Settings, events: list[ArchivedEvent]) -> Served:
+    """What was served for `events`, beside the first version's scores for the same vectors.
+
+    Raises NotReady where nothing was deployed or an event was not served.
+    """
+    history = Deployments(settings.deployments).history(system.name)
+    if not history:
+        raise NotReady(f"no model of {system.name!r} was ever deployed: nothing to compare")
+    first = artifact.load(ModelRegistry(settings).folder(system.name, history[0].version))
+    log = EventLog(settings.event_log)
+    known = [event for event in events if event.outcome is not None]
+    end = max((event.event_timestamp for event in known), default=system.calendar.live_from)
+    answers = {
+        answer.event_id: answer
+        for answer in log.predictions(
+            system.name, system.calendar.live_from, midnight(end.date()) + DAY
+        )
+    }
+    log.close()
+    lacking = [event.event_id for event in known if event.event_id not in answers]
+    if lacking:
+        raise NotReady(f"{len(lacking)} replayed events were not served, first {lacking[0]!r}: "
+                       f"run `ml-assets run {system.name}` again")
+    found = [answers[event.event_id] for event in known]
+    frozen = score_rows(
+        first,
+        [system.source.parse(json.loads(answer.request)) for answer in found],
+        np.array([answer.features for answer in found], dtype=np.float32).reshape(
+            len(found), len(first.feature_names)
+        ),
+    )
+    return Served(
+        days=[event.event_timestamp.date() for event in known],
+        outcomes=np.array([bool(event.outcome) for event in known], dtype=bool),
+        looped=np.array([answer.score for answer in found]),
+        frozen=frozen,
+        decisions=np.array([answer.decision for answer in found], dtype=bool),
+        threshold=first.threshold,
+    )

@@ -1,0 +1,114 @@
+"""The main job: `ml-assets run <system>`."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from time import perf_counter
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ml_assets.automation.instance import REPLAY_LOCK, alone, instance
+from ml_assets.core.errors import NotReady
+from ml_assets.core.settings import Settings
+from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.system import System
+
+
+def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | None) -> None:
+    """Fetch, take in history, deploy a first model, replay the live days, print the summary.
+
+    days: stop after so many live days (all by default). Goes on where an earlier run of the
+    same installation stopped, unless `fresh`. Raises NotReady where another run is under way.
+    """
+    started = perf_counter()
+    console = Console(highlight=False)
+    settings = replace(settings, in_replay=True)
+    with alone(settings):
+        if fresh:
+            forget(settings)
+        _quiet()
+        with console.status("fetching the recorded events ..."):
+            history = list(system.source.archive(system.source.fetch(settings.cache)))
+        live = [e for e in history if e.event_timestamp >= system.calendar.live_from]
+        if not live:
+            raise NotReady(
+                f"system {system.name!r} has no recorded event from {system.calendar.go_live} on: "
+                "there is nothing to replay"
+            )
+        until = _until(system, live, days)
+        console.print(
+            f"[bold]{system.name}[/]: {len(history):,} recorded events, {len(live):,} of them to "
+            f"be served live from {system.calendar.go_live} on"
+        )
+        latencies = _journey(console, system, settings, live, until)
+        from ml_assets.replay.summary import print_summary
+
+        print_summary(
+            console, system, settings, [e for e in live if e.event_timestamp.date() < until],
+            latencies_ms=latencies, seconds=perf_counter() - started,
+        )
+
+
+def _journey(
+    console: Console, system: System, settings: Settings, live: list[ArchivedEvent], until: date
+) -> list[float]:
+    # Dagster and the definitions take a second to import; the fetch need not wait for them.
+    from ml_assets.definitions import definitions
+    from ml_assets.replay.journey import Journey
+    from ml_assets.replay.runs import Runs
+
+    replayed = sum(event.event_timestamp.date() < until for event in live)
+    with _progress(console) as bar:
+        task = bar.add_task("preparing", total=replayed)
+
+        def say(at: datetime, text: str) -> None:
+            bar.console.print(f"[dim]{at:%Y-%m-%d %H:%M}[/]  {text}", soft_wrap=True)
+
+        def step(at: datetime, done: int) -> None:
+            bar.update(task, completed=done, description=f"{at:%Y-%m-%d}")
+
+        journey = Journey(
+            system=system, settings=settings, say=say, step=step,
+            runs=Runs(system=system, settings=settings, definitions=definitions(settings),
+                      instance=instance(settings)),
+        )
+        journey.prepare()
+        journey.travel(live, until)
+        bar.update(task, completed=replayed)
+    return journey.latencies_ms
+
+
+def forget(settings: Settings) -> None:
+    """Delete the installation's state; fetched data sets stay."""
+    for path in settings.var.iterdir() if settings.var.exists() else ():
+        if path.resolve() == settings.cache.resolve() or path.name == REPLAY_LOCK:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _until(system: System, live: list[ArchivedEvent], days: int | None) -> date:
+    """The day before which the replay ends."""
+    end = live[-1].event_timestamp.date() + timedelta(days=1)
+    return end if days is None else min(end, system.calendar.go_live + timedelta(days=days))
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:>10}"), BarColumn(bar_width=None), MofNCompleteColumn(),
+        TextColumn("events,"), TimeRemainingColumn(), TextColumn("left"), console=console,
+    )
+
+
+def _quiet() -> None:
+    """Libraries log to files and to Dagster's UI; the terminal is for the reader of the loop."""
+    for name in ("dagster", "mlflow", "alembic", "feast", "httpx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")

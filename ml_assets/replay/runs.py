@@ -1,0 +1,113 @@
+"""Dagster runs and sensor ticks of a replay: the real jobs and the real sensors, in process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import dagster as dg
+
+from ml_assets.automation.jobs import DAILY, HISTORY, RETRAINING
+from ml_assets.automation.sensors import build as build_automation
+from ml_assets.core.errors import NotReady
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+INTERRUPTED = "DagsterExecutionInterruptedError"
+BLOCKED = "dagster._core.errors.DagsterAssetCheckFailedError"
+
+
+class StoppedByCheck(NotReady):
+    """A run that a blocking check stopped before anything came of it."""
+
+
+@dataclass(kw_only=True)
+class Runs:
+    """Executes a system's jobs in this process and asks its sensors, as the daemon would."""
+
+    system: System
+    settings: Settings
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    cursors: dict[str, str | None] = field(default_factory=dict)
+
+    def history(self, until: date) -> None:
+        """Take in all days before `until`, in one run."""
+        first = self.system.calendar.first_day
+        self._execute(
+            HISTORY,
+            tags={
+                "dagster/asset_partition_range_start": first.isoformat(),
+                "dagster/asset_partition_range_end": (until - timedelta(days=1)).isoformat(),
+            },
+        )
+
+    def day(self, day: date) -> None:
+        """Take in one closed day."""
+        self._execute(DAILY, partition_key=day.isoformat())
+
+    def retraining(self, tags: dict[str, str] | None = None) -> None:
+        self._execute(RETRAINING, tags=tags)
+
+    def ticks(self) -> Iterator[tuple[str, dg.RunRequest]]:
+        """Ask each sensor and the age schedule once; yield (name, request) of those that fire."""
+        for automaton in build_automation(self.system):
+            if isinstance(automaton, dg.SensorDefinition):
+                yield from self._sensor_tick(automaton)
+            elif automaton.name.endswith("_age_schedule"):
+                with dg.build_schedule_context(
+                    instance=self.instance, resources={"settings": self.settings}
+                ) as context:
+                    ticked = automaton.evaluate_tick(context)
+                for request in ticked.run_requests or []:
+                    yield automaton.name, request
+
+    def _sensor_tick(self, sensor: dg.SensorDefinition) -> Iterator[tuple[str, dg.RunRequest]]:
+        with dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursors.get(sensor.name),
+            resources={"settings": self.settings}, sensor_name=sensor.name,
+        ) as context:
+            ticked = sensor.evaluate_tick(context)
+        self.cursors[sensor.name] = ticked.cursor or self.cursors.get(sensor.name)
+        for request in ticked.run_requests or []:
+            yield sensor.name, request
+
+    def _execute(
+        self, job: str, *, partition_key: str | None = None, tags: dict[str, str] | None = None
+    ) -> None:
+        name = job.format(self.system.name)
+        result = self.definitions.resolve_job_def(name).execute_in_process(
+            run_config=QUIET, instance=self.instance, partition_key=partition_key, tags=tags,
+            raise_on_error=False,
+        )
+        if result.success:
+            return
+        failed = [
+            f"{check.asset_key.to_user_string()}: {check.check_name}"
+            for check in result.get_asset_check_evaluations()
+            if not check.passed and check.blocking
+        ]
+        where = f"run {result.run_id} of job {name}" + (
+            f" for {partition_key}" if partition_key else ""
+        )
+        if any(INTERRUPTED in _cause(event) for event in result.all_events if event.is_failure):
+            raise KeyboardInterrupt
+        causes = [_cause(event) for event in result.all_events if event.is_step_failure]
+        if failed and all(cause.startswith(BLOCKED) for cause in causes):
+            raise StoppedByCheck(f"{where} was stopped by {', '.join(failed)}")
+        raise NotReady(
+            f"{where} failed: {'; '.join(causes[:3])}. Its page in the Dagster UI "
+            "(`ml-assets ui`) shows the step and the traceback."
+        )
+
+
+def _cause(event: dg.DagsterEvent) -> str:
+    """The first line of what went wrong, without Dagster's wrapping."""
+    data = event.event_specific_data
+    error = getattr(data, "error", None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip().splitlines()[0] if error is not None else str(event.message)

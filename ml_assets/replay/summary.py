@@ -1,0 +1,120 @@
+"""What a reader wants to know when the replay is over."""
+
+from __future__ import annotations
+
+from datetime import date
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from ml_assets.core.policies import Metric
+from ml_assets.core.settings import Settings
+from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.system import System
+from ml_assets.evaluation.comparison import Comparison, Estimate
+from ml_assets.ingest.event_log import EventLog
+from ml_assets.monitoring.parity import ParityReports
+from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.models import ModelRegistry
+from ml_assets.replay.quality import Served, served
+
+SHOWN: tuple[Metric, ...] = ("log_loss", "roc_auc", "recall_at_fpr_0.5%", "recall_at_fpr_1%")
+
+
+def print_summary(
+    console: Console,
+    system: System,
+    settings: Settings,
+    events: list[ArchivedEvent],
+    *,
+    latencies_ms: list[float],
+    seconds: float,
+) -> None:
+    """Quality by week beside the frozen first model, versions and why, counts, what next.
+
+    events: those that were replayed; latencies_ms: of this run, empty where it served none.
+    """
+    both = served(system, settings, events)
+    console.print()
+    console.print(_weeks(both))
+    console.print(_whole(both))
+    console.print(_versions(system, settings))
+    log = EventLog(settings.event_log)
+    predictions, feedback = log.count(system.name)
+    log.close()
+    parity = list(ParityReports(settings, system).between(system.calendar.go_live, date.max))
+    broken = sum(day.unexplained for day in parity)
+    facts = [
+        ("predictions served", f"{predictions:,}"),
+        ("complaints received", f"{feedback:,}"),
+        ("p50 latency", f"{median(latencies_ms):.1f} ms over HTTP, features and log included"
+         if latencies_ms else "not measured: this run served nothing new"),
+        ("parity", f"{sum(day.checked for day in parity):,} feature vectors recomputed from "
+         f"history, {broken} unexplained mismatches"),
+        ("took", f"{seconds:.0f} s"),
+    ]
+    for name, value in facts:
+        console.print(f"  {name:<20} {value}")
+    console.print("\nOpen it: [bold]make ui[/] (Dagster, the API, MLflow); "
+                  "[bold]ml-assets status[/] says where the system stands.")
+
+
+def _weeks(both: Served) -> Table:
+    table = Table(title="Live quality by week: the loop / its first model, frozen", title_style="")
+    for name in ("week from", "events", "positive", "errors", "log loss", "ROC AUC"):
+        table.add_column(name, justify="right")
+    for start, week in both.weeks():
+        compared = week.compared()
+        table.add_row(
+            str(start), str(len(week.outcomes)), str(int(week.outcomes.sum())),
+            " / ".join(map(str, week.errors)),
+            _pair(compared, "log_loss"), _pair(compared, "roc_auc"),
+        )
+    return table
+
+
+def _whole(both: Served) -> Table:
+    compared = both.compared()
+    table = Table(
+        title=f"All {len(both.outcomes):,} replayed events (95% intervals; paired bootstrap)",
+        title_style="",
+    )
+    for name in ("", "the loop", "frozen", "the loop is better by"):
+        table.add_column(name, justify="right")
+    table.add_row("errors", *map(str, both.errors), str(both.errors[1] - both.errors[0]))
+    for metric in SHOWN:
+        table.add_row(
+            metric.replace("_", " "), _estimate(compared.candidate[metric]),
+            _estimate((compared.champion or {}).get(metric)),
+            _estimate((compared.better_by or {}).get(metric)),
+        )
+    return table
+
+
+def _versions(system: System, settings: Settings) -> Table:
+    history = Deployments(settings.deployments).history(system.name)
+    trained = len(ModelRegistry(settings).versions(system.name))
+    shipped = len({deployment.version for deployment in history})
+    table = Table(title=f"{trained} versions trained, {shipped} shipped", title_style="")
+    table.add_column("since")
+    table.add_column("version", justify="right")
+    table.add_column("why")
+    for deployment in history:
+        table.add_row(f"{deployment.at:%Y-%m-%d}", str(deployment.version), deployment.reason)
+    return table
+
+
+def _pair(compared: Comparison, metric: Metric) -> str:
+    champion = (compared.champion or {}).get(metric)
+    return f"{_number(compared.candidate[metric])} / {_number(champion)}"
+
+
+def _number(estimate: Estimate | None) -> str:
+    return "-" if estimate is None or estimate.value is None else f"{estimate.value:.4f}"
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.value is None or estimate.low is None or estimate.high is None:
+        return "-"
+    return f"{estimate.value:.4f}  [{estimate.low:.4f}, {estimate.high:.4f}]"

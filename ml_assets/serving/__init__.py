@@ -1,0 +1,1 @@
+"""The prediction API, the pool of loaded models, and batch scoring with the same functions."""

@@ -1,0 +1,122 @@
+"""Which requests become events: parsed, within the contract, not from the future, not changed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from ml_assets.core.errors import Quarantined
+from ml_assets.core.source import Event
+from ml_assets.core.system import Column, System
+from ml_assets.ingest.event_log import Prediction
+from ml_assets.serving.protocol import PredictRequest, RequestRefused
+
+FUTURE = timedelta(seconds=60)
+"""How far ahead of ours a client's clock may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """A request that can be answered: the event parsed, its id and instant decided."""
+
+    request: PredictRequest
+    posted: str
+    event: Event
+    event_id: str
+    at: datetime
+
+
+def admit(system: System, request: PredictRequest, now: datetime) -> Admitted:
+    """The request as an event at its instant. Raises RequestRefused, naming the field."""
+    at = now if request.event_timestamp is None else _utc(request.event_timestamp)
+    if at - now > FUTURE:
+        raise RequestRefused(
+            422, "event_in_the_future",
+            f"event_timestamp is {at.isoformat()}, more than {FUTURE.seconds} s after this "
+            f"system's clock, {now.isoformat()}",
+            "event_timestamp",
+        )
+    try:
+        posted = bytes(request.event).decode()
+        event = read_event(system, posted)
+    except (Quarantined, UnicodeDecodeError) as error:
+        raise RequestRefused(422, "unusable_event", str(error), "event") from None
+    return Admitted(request=request, posted=posted, event=event, at=at,
+                    event_id=request.event_id or uuid4().hex)
+
+
+def read_event(system: System, posted: str) -> Event:
+    """The columns of the event in `posted`, a JSON object.
+
+    What this accepts, ingestion accepts too: the same parser on the same text, and the same
+    data contract. Raises Quarantined with the reason where it cannot become an event.
+    """
+    try:
+        request = json.loads(posted)
+    except (ValueError, RecursionError) as error:
+        raise Quarantined(f"the event cannot be read as JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise Quarantined(f"the event is {posted[:80]!r}; expected a JSON object")
+    event = system.source.parse(request)
+    for column in system.columns:
+        breach = _breach(column, event.get(column.name))
+        if breach:
+            raise Quarantined(breach)
+    return event
+
+
+def require_same(first: Prediction, request: PredictRequest) -> None:
+    """Raise RequestRefused where `request` uses the id of an event that was another one."""
+    posted = bytes(request.event).decode("utf-8", "replace")
+    if posted != first.request and _canonical(posted) != _canonical(first.request):
+        raise RequestRefused(
+            409, "event_changed",
+            f"event {first.event_id!r} was answered before with another body; an id belongs to "
+            f"one event. See /v1/{first.system}/predictions/{first.prediction_id}",
+            "event",
+        )
+    at = request.event_timestamp
+    if at is not None and at != first.event_timestamp:
+        raise RequestRefused(
+            409, "event_changed",
+            f"event {first.event_id!r} was answered before with event_timestamp "
+            f"{first.event_timestamp.isoformat()}, not {at.isoformat()}; an id belongs to one "
+            "event",
+            "event_timestamp",
+        )
+
+
+def _breach(column: Column, value: object) -> str | None:
+    """How `value` breaks the contract that `ml_assets.ingest.contracts` gives the column."""
+    wanted = float if column.dtype == "number" else str
+    if not isinstance(value, wanted) or value != value:
+        return f"{column.name} is {str(value)[:80]!r}; expected a {column.dtype}"
+    if isinstance(value, float):
+        if column.minimum is not None and value < column.minimum:
+            return f"{column.name} is {value:g}; expected at least {column.minimum:g}"
+        if column.maximum is not None and value > column.maximum:
+            return f"{column.name} is {value:g}; expected at most {column.maximum:g}"
+    elif column.max_length is not None and len(str(value)) > column.max_length:
+        return (f"{column.name} has {len(str(value)):,} characters; expected at most "
+                f"{column.max_length:,}")
+    return None
+
+
+def _canonical(posted: str) -> str:
+    """The JSON without what order and spaces change."""
+    try:
+        return json.dumps(json.loads(posted), sort_keys=True)
+    except (ValueError, RecursionError):
+        return posted
+
+
+def _utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise RequestRefused(
+            422, "invalid_request", f"event_timestamp is {instant.isoformat()}, which lies "
+            "outside the years 1 to 9999 in UTC", "event_timestamp",
+        ) from None

@@ -1,0 +1,234 @@
+"""The prediction API over HTTP: addresses, bodies and errors, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from ml_assets.core.errors import (
+    LogUnavailable,
+    MlAssetsError,
+    NotReady,
+    Quarantined,
+    UnknownName,
+    unknown,
+)
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.serving.openapi import index, openapi
+from ml_assets.serving.protocol import (
+    MAX_BODY_BYTES,
+    LiveAnswer,
+    Problem,
+    ProblemAnswer,
+    ReadyAnswer,
+    RequestRefused,
+)
+from ml_assets.serving.service import Backends, Service
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+DOCS = Path(__file__).with_name("docs.html")
+MAX_DRAINED_BYTES = 8 * MAX_BODY_BYTES
+"""So much of a body that is too large is still read: a client that writes does not listen."""
+
+
+def create_app(
+    settings: Settings, systems: Sequence[System], backends: Backends | None = None
+) -> Starlette:
+    """The API of `systems`; `backends` are the installation's own unless given."""
+    api = Api([Service(system, settings, backends or Backends.of(settings)) for system in systems])
+    described = msgspec.json.format(msgspec.json.encode(openapi(systems)))
+    docs = DOCS.read_text()
+    listed = msgspec.json.format(msgspec.json.encode(index(systems)))
+
+    async def home(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(docs)
+        return _json(listed)
+
+    async def show_docs(request: Request) -> Response:
+        return HTMLResponse(docs)
+
+    async def describe(request: Request) -> Response:
+        return _json(described)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await api.open()
+        yield
+        await api.close()
+
+    return Starlette(
+        routes=[
+            Route("/", home),
+            Route("/docs", show_docs),
+            Route("/openapi.json", describe),
+            Route("/healthz", api.live),
+            Route("/readyz", api.ready),
+            Route("/v1/{system}/predict", api.predict, methods=["POST"]),
+            Route("/v1/{system}/predict/batch", api.predict_batch, methods=["POST"]),
+            Route("/v1/{system}/feedback", api.feedback, methods=["POST"]),
+            Route("/v1/{system}/predictions/{prediction_id}", api.record),
+            Route("/v1/{system}/version", api.version),
+        ],
+        exception_handlers={
+            MlAssetsError: on_known_error,
+            HTTPException: on_http_error,
+            ClientDisconnect: on_disconnect,
+            Exception: on_bug,
+        },
+        lifespan=lifespan,
+    )
+
+
+class Api:
+    """The handlers. Everything that reads a store or scores runs on one worker thread.
+
+    There SQLite connections stay on the thread that made them, and requests for the same
+    event meet one after the other, so the second finds the answer of the first; meanwhile
+    the event loop goes on reading requests and telling that the process lives.
+    """
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._services = {service.system.name: service for service in services}
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="predict")
+
+    async def open(self) -> None:
+        for service in self._services.values():
+            await self._on_worker(service.open)
+
+    async def close(self) -> None:
+        for service in self._services.values():
+            await self._on_worker(service.close)
+        self._worker.shutdown()
+
+    async def predict(self, request: Request) -> Response:
+        service, body = self._service(request), await read_body(request)
+        return _answer(await self._on_worker(lambda: service.predict(body)))
+
+    async def predict_batch(self, request: Request) -> Response:
+        service, body = self._service(request), await read_body(request)
+        return _answer(await self._on_worker(lambda: service.predict_batch(body)))
+
+    async def feedback(self, request: Request) -> Response:
+        service, body = self._service(request), await read_body(request)
+        return _answer(await self._on_worker(lambda: service.add_feedback(body)))
+
+    async def record(self, request: Request) -> Response:
+        service, wanted = self._service(request), request.path_params["prediction_id"]
+        return _answer(await self._on_worker(lambda: service.record(wanted)))
+
+    async def version(self, request: Request) -> Response:
+        return _answer(self._service(request).version())
+
+    async def live(self, request: Request) -> Response:
+        return _answer(LiveAnswer())
+
+    async def ready(self, request: Request) -> Response:
+        services = self._services.values()
+        problems = await self._on_worker(
+            lambda: [problem for service in services for problem in service.problems()]
+        )
+        answer = ReadyAnswer(
+            ready=not problems, problems=problems,
+            warnings=[warning for service in services for warning in service.warnings()],
+        )
+        return _answer(answer, 200 if answer.ready else 503)
+
+    def _service(self, request: Request) -> Service:
+        name = request.path_params["system"]
+        if name not in self._services:
+            raise unknown("system", name, self._services)
+        return self._services[name]
+
+    async def _on_worker(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body. Raises RequestRefused where it is larger than MAX_BODY_BYTES."""
+    declared = int(request.headers.get("content-length", "0"))
+    # Who asks "Expect: 100-continue" has not sent anything yet.
+    if declared > MAX_DRAINED_BYTES or (declared > MAX_BODY_BYTES and "expect" in request.headers):
+        raise _too_large()
+    body = bytearray()
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            body += chunk
+        elif size > MAX_DRAINED_BYTES:
+            break
+    if size > MAX_BODY_BYTES:
+        raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> RequestRefused:
+    return RequestRefused(
+        413, "body_too_large",
+        f"the body has more than {MAX_BODY_BYTES:,} bytes; send larger batches in parts",
+    )
+
+
+async def on_known_error(request: Request, error: Exception) -> Response:
+    """The project's own errors say what is wrong in words meant for the client."""
+    if isinstance(error, RequestRefused):
+        return _problem(error.status, error.problem)
+    if isinstance(error, UnknownName):
+        return _problem(404, Problem(code="not_found", message=str(error)))
+    if isinstance(error, Quarantined):
+        return _problem(422, Problem(code="unusable_event", message=str(error)))
+    if isinstance(error, LogUnavailable | NotReady):
+        code = "log_unavailable" if isinstance(error, LogUnavailable) else "not_ready"
+        log.error("%s: %s", request.url.path, error)
+        return _problem(503, Problem(code=code, message=str(error)), {"retry-after": "1"})
+    log.error("%s: %s", request.url.path, error)
+    return _problem(500, Problem(code="failed", message=str(error)))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """An address or a method that does not exist."""
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path}: {error.detail}; GET / lists all calls"
+    code = error.detail.lower().replace(" ", "_")
+    return _problem(error.status_code, Problem(code=code, message=message), error.headers)
+
+
+async def on_disconnect(request: Request, error: Exception) -> Response:
+    """The client went away before its request was complete: nobody reads this."""
+    return Response(status_code=400)
+
+
+async def on_bug(request: Request, error: Exception) -> Response:
+    """Whatever we did not foresee: the log has the trace, the client an apology."""
+    message = "this is a fault of the server, not of your request; its log has the details"
+    return _problem(500, Problem(code="internal", message=message))
+
+
+def _problem(status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return _answer(ProblemAnswer(error=problem), status, headers)
+
+
+def _answer(
+    answer: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return _json(msgspec.json.encode(answer), status, headers)
+
+
+def _json(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(content, status, headers, media_type="application/json")

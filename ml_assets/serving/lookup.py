@@ -1,0 +1,96 @@
+"""Features of an event from the online store, or declared defaults where it cannot answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.system import System
+
+Floats = npt.NDArray[np.float32]
+log = logging.getLogger(__name__)
+
+
+class FeatureReader(Protocol):
+    """The online store of one system, as `ml_assets.features.online.OnlineFeatures`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features, in order."""
+        ...
+
+    def read(
+        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
+    ) -> tuple[Floats, list[datetime]]:
+        """Features (B, F) and, for each row, the instant whose state they show."""
+        ...
+
+
+class FeatureLookup:
+    """Reads features, and answers with missing ones rather than not at all.
+
+    Opens the store at the first call; after a failure the next call tries again. All calls
+    on one thread: SQLite connections stay on the thread that made them.
+    """
+
+    def __init__(self, system: System, open_reader: Callable[[], FeatureReader]) -> None:
+        self._system = system
+        self._open = open_reader
+        self._reader: FeatureReader | None = None
+        self.problem: str | None = None
+        """Why the latest call could not read the store; None where it could."""
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The features of the service, None while the store cannot be opened."""
+        return None if self._reader is None else self._reader.names
+
+    def read(
+        self,
+        events: Sequence[Mapping[str, object]],
+        at: Sequence[datetime],
+        wanted: tuple[str, ...],
+    ) -> tuple[Floats, list[datetime], bool]:
+        """The F wanted features (B, F), the instants whose state they show, whether degraded.
+
+        Degraded features are all NaN, which models know as "missing"; their instant is the
+        event's own.
+        """
+        keys = [{name: str(event[name]) for name in self._system.keys} for event in events]
+        try:
+            reader = self._ready()
+            if reader.names != wanted:
+                raise ValueError(f"it has the features {reader.names}; the model reads {wanted}")
+            values, until = reader.read(keys, at)
+        except Exception as error:
+            # Whatever the store's engine raises: no failure of it may keep an answer back.
+            self._note(error)
+            return np.full((len(events), len(wanted)), np.nan, np.float32), list(at), True
+        self.problem = None
+        return np.asarray(values, np.float32), until, False
+
+    def check(self, now: datetime) -> None:
+        """Try a read of nobody's features and note the `problem`, if there is one."""
+        try:
+            reader = self._ready()
+            reader.read([dict.fromkeys(self._system.keys, "?")], [now])
+        except Exception as error:
+            self._note(error)
+        else:
+            self.problem = None
+
+    def _ready(self) -> FeatureReader:
+        if self._reader is None:
+            self._reader = self._open()
+        return self._reader
+
+    def _note(self, error: Exception) -> None:
+        problem = f"the feature store cannot be read: {type(error).__name__}: {error}"
+        if problem != self.problem:
+            log.warning("%s: %s; answers are degraded", self._system.name, problem, exc_info=error)
+        self.problem = problem

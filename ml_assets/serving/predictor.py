@@ -1,0 +1,236 @@
+"""One system's way from requests to answers that are in the log before they are sent."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import blake2b
+
+import msgspec
+import numpy as np
+
+from ml_assets.core.errors import LogUnavailable, ModelRefused, NotReady, UnknownName
+from ml_assets.core.system import System
+from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
+from ml_assets.serving.admission import Admitted, admit, require_same
+from ml_assets.serving.lookup import FeatureLookup
+from ml_assets.serving.pool import Loaded, ModelPool
+from ml_assets.serving.protocol import (
+    FeedbackAnswer,
+    FeedbackEntry,
+    FeedbackRequest,
+    PredictAnswer,
+    PredictionRecord,
+    PredictRequest,
+    RequestRefused,
+)
+from ml_assets.serving.scoring import dense_vectors, score_rows
+
+log = logging.getLogger(__name__)
+
+
+class Predictor:
+    """Answers for one system. All calls on one thread, which the event log demands.
+
+    now: the clock, read once for each call, since a replay moves it
+    counts: since the start, by the names of `protocol.Counts`
+    """
+
+    def __init__(
+        self,
+        system: System,
+        *,
+        features: FeatureLookup,
+        models: ModelPool,
+        open_log: Callable[[], EventLog],
+        now: Callable[[], datetime],
+    ) -> None:
+        self.system = system
+        self.counts: Counter[str] = Counter()
+        self._features, self._models = features, models
+        self._open_log, self._now = open_log, now
+        self._opened: EventLog | None = None
+
+    @property
+    def _log(self) -> EventLog:
+        """Opened at the first call, so that a log that cannot be opened now may be later."""
+        if self._opened is None:
+            self._opened = self._open_log()
+        return self._opened
+
+    def close(self) -> None:
+        """Close the log; the next call opens it anew, for example after it was replaced."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def predict(
+        self, requests: Sequence[PredictRequest | RequestRefused]
+    ) -> list[PredictAnswer | RequestRefused]:
+        """An answer or a refusal for each request, in order.
+
+        One that was refused before stays so. All others are logged in one transaction before
+        this returns; an event that has an answer keeps it. Raises LogUnavailable where they
+        cannot be logged and NotReady where there is no model: then none is answered.
+        """
+        now = self._now()
+        answers: dict[int, PredictAnswer | RequestRefused] = {}
+        fresh: dict[int, Admitted] = {}
+        for place, request in enumerate(requests):
+            try:
+                if isinstance(request, RequestRefused):
+                    raise request
+                earlier = self._earlier(request)
+                if earlier is not None:
+                    answers[place] = earlier
+                else:
+                    fresh[place] = admit(self.system, request, now)
+            except RequestRefused as refused:
+                answers[place] = self._rejected(refused)
+        if fresh:
+            answers.update(zip(fresh, self._answer(list(fresh.values()), now), strict=True))
+        return [answers[place] for place in range(len(requests))]
+
+    def add_feedback(self, said: FeedbackRequest) -> FeedbackAnswer:
+        """Log the feedback. Raises UnknownName where this system made no such prediction."""
+        about = self._prediction(said.prediction_id)
+        new = self._log.add_feedback(Feedback(
+            prediction_id=said.prediction_id, system=self.system.name, label=said.label,
+            source=said.source,
+            # No outcome is known before its event, whatever the client's clock said of that.
+            received_at=max(self._now(), about.event_timestamp),
+        ))
+        self.counts["feedback"] += new
+        return FeedbackAnswer(accepted=True, new=new)
+
+    def record(self, prediction_id: str) -> PredictionRecord:
+        """All that is known of a prediction. Raises UnknownName."""
+        p = self._prediction(prediction_id)
+        return PredictionRecord(
+            prediction_id=p.prediction_id, system=p.system, event_id=p.event_id,
+            event_timestamp=p.event_timestamp, accepted_at=p.accepted_at,
+            request=msgspec.Raw(p.request.encode()), features_as_of=p.features_as_of,
+            features={
+                name: None if np.isnan(value) else float(value)
+                for name, value in zip(p.feature_names, p.features, strict=True)
+            },
+            model_version=p.model_version, label_name=self.system.label.name, score=p.score,
+            decision=p.decision, degraded=p.degraded,
+            feedback=[
+                FeedbackEntry(label=said.label, source=said.source, received_at=said.received_at)
+                for said in self._log.feedback_on(prediction_id)
+            ],
+        )
+
+    def problems(self) -> list[str]:
+        """Why full answers cannot be given now, tried out: log, feature store, model."""
+        found = []
+        try:
+            self._log.check()
+        except LogUnavailable as error:
+            self.close()
+            found.append(str(error))
+        self._features.check(self._now())
+        if self._features.problem is not None:
+            found.append(f"{self._features.problem}; predictions are degraded")
+        if self._models.current is None:
+            found.append(self._why_no_model())
+        return found
+
+    def _prediction(self, prediction_id: str) -> Prediction:
+        found = self._log.prediction(prediction_id)
+        if found is None or found.system != self.system.name:
+            raise UnknownName(
+                f"system {self.system.name!r} has made no prediction {prediction_id!r}; use the "
+                "`prediction_id` of an answer"
+            )
+        return found
+
+    def _earlier(self, request: PredictRequest) -> PredictAnswer | None:
+        """The answer that the event got before. Raises RequestRefused where it has changed."""
+        if request.event_id is None:
+            return None
+        first = self._log.answer_to(self.system.name, request.event_id)
+        return None if first is None else self._repeated(first, request)
+
+    def _repeated(self, first: Prediction, request: PredictRequest) -> PredictAnswer:
+        require_same(first, request)
+        self.counts["repeated"] += 1
+        return self._answer_of(first)
+
+    def _answer(
+        self, admitted: list[Admitted], now: datetime
+    ) -> list[PredictAnswer | RequestRefused]:
+        """Score, log and answer, all in one batch."""
+        model = self._models.current
+        if model is None:
+            raise NotReady(self._why_no_model())
+        predictions = self._score(model, admitted, now)
+        logged = self._log.append(predictions)
+        answers: list[PredictAnswer | RequestRefused] = []
+        for one, mine, stored in zip(admitted, predictions, logged, strict=True):
+            if stored is mine:
+                self.counts["predicted"] += 1
+                self.counts["degraded"] += stored.degraded
+                answers.append(self._answer_of(stored))
+                continue
+            # The same event, twice in this batch or at this moment in another process.
+            try:
+                answers.append(self._repeated(stored, one.request))
+            except RequestRefused as refused:
+                answers.append(self._rejected(refused))
+        return answers
+
+    def _score(self, model: Loaded, admitted: list[Admitted], now: datetime) -> list[Prediction]:
+        events = [one.event for one in admitted]
+        names = tuple(model.scorer.feature_names)
+        features, until, degraded = self._features.read(
+            events, [one.at for one in admitted], names[len(self.system.model.numbers) :]
+        )
+        dense = dense_vectors(self.system, events, features)
+        scores = score_rows(model.scorer, events, dense)
+        if not np.all((scores >= 0) & (scores <= 1)):
+            raise ModelRefused(
+                f"version {model.version} of {self.system.name!r} gave {scores.tolist()}; "
+                "expected probabilities"
+            )
+        return [
+            Prediction(
+                prediction_id=prediction_id(self.system.name, one.event_id),
+                system=self.system.name, event_id=one.event_id, event_timestamp=one.at,
+                accepted_at=now, request=one.posted, features_as_of=until[row],
+                features=dense[row], feature_names=names, model_version=model.version,
+                score=float(scores[row]), decision=bool(scores[row] >= model.scorer.threshold),
+                degraded=degraded,
+            )
+            for row, one in enumerate(admitted)
+        ]
+
+    def _answer_of(self, p: Prediction) -> PredictAnswer:
+        return PredictAnswer(
+            prediction_id=p.prediction_id, event_id=p.event_id,
+            label_name=self.system.label.name, decision=p.decision, score=p.score,
+            model_version=p.model_version, features_as_of=p.features_as_of, degraded=p.degraded,
+        )
+
+    def _rejected(self, refused: RequestRefused) -> RequestRefused:
+        self.counts["rejected"] += 1
+        log.warning("%s: request %d refused since the start: %s", self.system.name,
+                    self.counts["rejected"], refused)
+        return refused
+
+    def _why_no_model(self) -> str:
+        name, pool = self.system.name, self._models
+        if pool.refusal is not None:
+            return (f"version {pool.refusal.version} of {name!r} is deployed but was refused: "
+                    f"{pool.refusal.reason}")
+        if pool.problem is not None:
+            return pool.problem
+        return f"no model of {name!r} is deployed: materialise {name}/deployment or run the loop"
+
+
+def prediction_id(system: str, event_id: str) -> str:
+    """One for each event, so that whoever answers it first, the id is the same."""
+    return blake2b(f"{system}\0{event_id}".encode(), digest_size=12).hexdigest()

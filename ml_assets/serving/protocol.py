@@ -1,0 +1,252 @@
+"""What travels over HTTP: requests, answers and problems, decoded and checked by msgspec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ml_assets.core.errors import InvalidRequest
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_BATCH = 256
+
+EventId = Annotated[str, Meta(
+    min_length=1, max_length=200,
+    description="Your id of the event. Repeating a request with the same id is safe: it gets the "
+    "same answer. A random one where you give none.",
+)]
+PredictionId = Annotated[str, Meta(
+    min_length=1, max_length=200, description="The `prediction_id` of an answer.")]
+Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone.")]
+
+
+class PredictRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event to predict."""
+
+    event: Annotated[msgspec.Raw, Meta(description="The event itself: the system's own fields.")]
+    event_id: EventId | None = None
+    event_timestamp: Annotated[datetime, Meta(
+        tz=True, description="When it happened, ISO 8601 with a time zone; now where absent.",
+    )] | None = None
+
+
+class PredictBatchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several events to predict; each is answered or refused on its own."""
+
+    events: Annotated[list[msgspec.Raw], Meta(description="Requests as for one prediction.")]
+
+
+class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What someone found out about one prediction."""
+
+    prediction_id: PredictionId
+    label: Annotated[bool, Meta(description="The true label.")]
+    source: Annotated[str, Meta(min_length=1, max_length=100, description="Who says so. Each "
+                                "source may correct itself; repetitions change nothing.")]
+
+
+class PredictAnswer(Struct, frozen=True, kw_only=True):
+    """One prediction. It was durably logged before this answer was sent."""
+
+    prediction_id: Annotated[str, Meta(description="Name it when you send feedback.")]
+    event_id: str
+    label_name: Annotated[str, Meta(description="What `decision` is about.")]
+    decision: bool
+    score: Annotated[float, Meta(ge=0, le=1, description="The probability of True.")]
+    model_version: int
+    features_as_of: Annotated[datetime, Meta(
+        tz=True, description="The instant whose state of the feature store was read.")]
+    degraded: Annotated[bool, Meta(
+        description="The feature store could not answer; its features counted as missing.")]
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a request was refused."""
+
+    code: Annotated[str, Meta(description="For programs.")]
+    message: Annotated[str, Meta(description="For people: what was found and what is expected.")]
+    field: Annotated[str | None, Meta(description="The field at fault, where one is.")] = None
+
+
+class ProblemAnswer(Struct, frozen=True, kw_only=True):
+    """The body of every answer that is an error."""
+
+    error: Problem
+
+
+class PredictBatchAnswer(Struct, frozen=True, kw_only=True):
+    """An answer or a problem for each event, in the order of the request."""
+
+    # msgspec knows no union of structs without tags; `openapi` says what these are.
+    predictions: Annotated[list[Any], Meta(description="Answers and problems, in order.")]
+
+
+class FeedbackAnswer(Struct, frozen=True, kw_only=True):
+    """The feedback is durably logged."""
+
+    accepted: bool
+    new: Annotated[bool, Meta(
+        description="False where this source has just said the same of this prediction.")]
+
+
+class FeedbackEntry(Struct, frozen=True, kw_only=True):
+    """One piece of feedback on a prediction."""
+
+    label: bool
+    source: str
+    received_at: Instant
+
+
+class PredictionRecord(Struct, frozen=True, kw_only=True):
+    """Everything that the log knows about one prediction."""
+
+    prediction_id: str
+    system: str
+    event_id: str
+    event_timestamp: Instant
+    accepted_at: Instant
+    request: Annotated[msgspec.Raw, Meta(description="The event as it was posted.")]
+    features: Annotated[dict[str, float | None], Meta(
+        description="What the model saw beside the texts, by name; null is missing.")]
+    features_as_of: Instant
+    model_version: int
+    label_name: str
+    score: float
+    decision: bool
+    degraded: bool
+    feedback: list[FeedbackEntry]
+
+
+class DeploymentEntry(Struct, frozen=True, kw_only=True):
+    """The decision that put a model version in charge."""
+
+    version: int
+    previous: int | None
+    reason: str
+    by: str
+    at: Instant
+
+
+class RefusedModel(Struct, frozen=True, kw_only=True):
+    """A deployed version that this process does not serve."""
+
+    version: int
+    reason: str
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """Since this process started: events answered anew, answered from the log, degraded,
+    refused (unusable or invalid), and feedback received."""
+
+    predicted: int = 0
+    repeated: int = 0
+    degraded: int = 0
+    rejected: int = 0
+    feedback: int = 0
+
+
+class VersionAnswer(Struct, frozen=True, kw_only=True):
+    """Which model answers."""
+
+    system: str
+    loaded: Annotated[int | None, Meta(description="The version that this process answers with.")]
+    loaded_at: Instant | None
+    deployment: Annotated[DeploymentEntry | None, Meta(
+        description="The decision in force. Its version is loaded within a second or refused.")]
+    refused: RefusedModel | None
+    counts: Counts
+
+
+class LiveAnswer(Struct, frozen=True, kw_only=True):
+    """The process runs."""
+
+    status: str = "live"
+
+
+class ReadyAnswer(Struct, frozen=True, kw_only=True):
+    """Whether full answers can be given now, tried out at this moment."""
+
+    ready: bool
+    problems: Annotated[list[str], Meta(description="Why it is not ready; what to do.")]
+    warnings: Annotated[list[str], Meta(description="What needs a look, though answers are full.")]
+
+
+class RequestRefused(InvalidRequest):
+    """A request that gets a problem for an answer.
+
+    Its arguments are (status, code, message, field), so that it survives pickling.
+    """
+
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+        super().__init__(status, code, message, field)
+        self.status = status
+        self.problem = Problem(code=code, message=message, field=field)
+
+    def __str__(self) -> str:
+        return self.problem.message
+
+
+T = TypeVar("T")
+_AT_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_NAMED = re.compile(r"field `(\w+)`")
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
+    """The request in `body`. Raises RequestRefused, saying where it goes wrong."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise RequestRefused(422, "invalid_request", *_explained(str(error))) from None
+    except msgspec.DecodeError as error:
+        raise RequestRefused(
+            422, "malformed_json", f"{error}{_position(str(error), bytes(body))}"
+        ) from None
+    except RecursionError:
+        raise RequestRefused(422, "malformed_json", "the JSON is nested too deeply") from None
+
+
+def decode_batch(
+    many: msgspec.json.Decoder[PredictBatchRequest],
+    one: msgspec.json.Decoder[PredictRequest],
+    body: bytes,
+) -> list[PredictRequest | RequestRefused]:
+    """The requests of a batch; one that cannot be decoded is a refusal in its place."""
+    events: Sequence[msgspec.Raw] = decode(many, body).events
+    if len(events) > MAX_BATCH:
+        raise RequestRefused(
+            413, "batch_too_large",
+            f"the batch has {len(events)} events; at most {MAX_BATCH} are answered at once",
+            "events",
+        )
+    decoded: list[PredictRequest | RequestRefused] = []
+    for event in events:
+        try:
+            decoded.append(decode(one, event))
+        except RequestRefused as refused:
+            decoded.append(refused)
+    return decoded
+
+
+def _explained(message: str) -> tuple[str, str | None]:
+    """msgspec's message without its path, and the field that it is about."""
+    path = _AT_PATH.search(message)
+    inside = path.group(1) if path else ""
+    named = _NAMED.search(message)
+    field = ".".join(part for part in (inside, named.group(1) if named else "") if part)
+    text = _AT_PATH.sub("", message)
+    return (f"{field}: {text}" if field else text), field or None
+
+
+def _position(message: str, body: bytes) -> str:
+    """Line and column of the byte that msgspec names."""
+    byte = _AT_BYTE.search(message)
+    offset = int(byte.group(1)) if byte else len(body)
+    before = body[:offset]
+    line, column = before.count(b"\n") + 1, offset - before.rfind(b"\n")
+    return f", line {line}, column {column}"

@@ -1,0 +1,85 @@
+"""The API as a process: takes its address, says when it is ready, drains when it must stop."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Callable, Sequence
+
+import click
+import uvicorn
+
+from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.serving.app import create_app
+from ml_assets.serving.service import Backends
+
+DRAIN_SECONDS = 15
+"""After SIGTERM or SIGINT requests in progress have so long to be answered."""
+
+
+class AddressUnavailable(MlAssetsError, OSError):
+    """The API cannot listen where it was told to."""
+
+
+def serve(
+    settings: Settings,
+    systems: Sequence[System],
+    *,
+    backends: Backends | None = None,
+    say: Callable[[str], None] = click.echo,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests that were accepted and return.
+
+    Raises AddressUnavailable where the port is taken or the host is not ours.
+    """
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("ml_assets").setLevel(logging.INFO)
+    with _listen(settings.host, settings.port) as listener:
+        config = uvicorn.Config(
+            create_app(settings, systems, backends),
+            log_config=None, access_log=False, server_header=False, lifespan="on",
+            timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
+        )
+        server = AnnouncingServer(config, lambda: _announce(settings.host, listener, say))
+        # Uvicorn raises it again once everything is drained: this is how Ctrl-C ends.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+
+
+class AnnouncingServer(uvicorn.Server):
+    """Calls `ready` once requests are answered."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._ready()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressUnavailable(
+                f"port {port} of {host} is taken. Stop what listens there, or choose another: "
+                "`--port` or ML_ASSETS_PORT; 0 takes a free one"
+            ) from error
+        raise AddressUnavailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _announce(host: str, listener: socket.socket, say: Callable[[str], None]) -> None:
+    port = listener.getsockname()[1]
+    named = f"[{host}]" if ":" in host else host
+    say(f"The API answers on http://{named}:{port}, its documentation is on "
+        f"http://{named}:{port}/docs (Ctrl-C stops it)")

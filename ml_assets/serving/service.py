@@ -1,0 +1,181 @@
+"""One system as it is served: bodies in, answers out, on one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.ingest.event_log import EventLog
+from ml_assets.serving.lookup import FeatureLookup, FeatureReader
+from ml_assets.serving.pool import Deployments, ModelPool
+from ml_assets.serving.predictor import Predictor
+from ml_assets.serving.protocol import (
+    Counts,
+    DeploymentEntry,
+    FeedbackAnswer,
+    FeedbackRequest,
+    PredictAnswer,
+    PredictBatchAnswer,
+    PredictBatchRequest,
+    PredictionRecord,
+    PredictRequest,
+    ProblemAnswer,
+    RefusedModel,
+    RequestRefused,
+    VersionAnswer,
+    decode,
+    decode_batch,
+)
+from ml_assets.serving.scoring import Scorer, require_names
+
+LOG_PATIENCE_S = 2.0
+"""How long a request waits for another writer of the log before it is answered with 503."""
+
+T = TypeVar("T")
+
+_ONE = msgspec.json.Decoder(PredictRequest)
+_MANY = msgspec.json.Decoder(PredictBatchRequest)
+_FEEDBACK = msgspec.json.Decoder(FeedbackRequest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backends:
+    """What answers come from. Each call makes a new one; tests put fakes here."""
+
+    deployments: Callable[[], Deployments]
+    model: Callable[[System, int], Scorer]
+    features: Callable[[System], FeatureReader]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Backends:
+        """The installation's own: deployment record, MLflow registry, Feast online store."""
+
+        def deployments() -> Deployments:
+            from ml_assets.registry.deployments import Deployments as Record
+
+            return Record(settings.deployments)
+
+        def model(system: System, version: int) -> Scorer:
+            import torch
+
+            from ml_assets.registry.models import ModelRegistry
+            from ml_assets.training import artifact
+
+            # One row does not fill two threads, and contended ones take 17 times as long.
+            torch.set_num_threads(1)
+            return artifact.load(ModelRegistry(settings).folder(system.name, version))
+
+        def features(system: System) -> FeatureReader:
+            from ml_assets.features.online import OnlineFeatures
+
+            return OnlineFeatures(settings, system)
+
+        return cls(deployments=deployments, model=model, features=features)
+
+
+class Service:
+    """The API's calls for one system. All on one thread, except `version`."""
+
+    def __init__(self, system: System, settings: Settings, backends: Backends) -> None:
+        def now() -> datetime:
+            return settings.clock.now()
+
+        def load(version: int) -> Scorer:
+            scorer = backends.model(system, version)
+            require_names(system, scorer, self._features.names)
+            return scorer
+
+        self.system = system
+        self._now = now
+        self._features = FeatureLookup(system, lambda: backends.features(system))
+        self._models = ModelPool(system.name, backends.deployments, load, now)
+        self._predictor = Predictor(
+            system, features=self._features, models=self._models, now=now,
+            open_log=lambda: EventLog(settings.event_log, patience_s=LOG_PATIENCE_S),
+        )
+
+    def open(self) -> None:
+        """Open the stores, load the deployed model and follow the deployments from now on."""
+        self._features.check(self._now())
+        self._models.refresh()
+        self._models.start()
+
+    def close(self) -> None:
+        self._models.stop()
+        self._predictor.close()
+
+    def predict(self, body: bytes) -> PredictAnswer:
+        """Raises RequestRefused, NotReady or LogUnavailable."""
+        request: PredictRequest | RequestRefused
+        try:
+            request = decode(_ONE, body)
+        except RequestRefused as refused:
+            request = refused
+        [answer] = self._logged(lambda: self._predictor.predict([request]))
+        if isinstance(answer, RequestRefused):
+            raise answer
+        return answer
+
+    def predict_batch(self, body: bytes) -> PredictBatchAnswer:
+        """Raises RequestRefused, NotReady or LogUnavailable, for the batch as a whole."""
+        requests = decode_batch(_MANY, _ONE, body)
+        answers = self._logged(lambda: self._predictor.predict(requests))
+        return PredictBatchAnswer(predictions=[
+            ProblemAnswer(error=answer.problem) if isinstance(answer, RequestRefused) else answer
+            for answer in answers
+        ])
+
+    def add_feedback(self, body: bytes) -> FeedbackAnswer:
+        """Raises RequestRefused, UnknownName or LogUnavailable."""
+        said = decode(_FEEDBACK, body)
+        return self._logged(lambda: self._predictor.add_feedback(said))
+
+    def record(self, prediction_id: str) -> PredictionRecord:
+        """Raises UnknownName or LogUnavailable."""
+        return self._logged(lambda: self._predictor.record(prediction_id))
+
+    def problems(self) -> list[str]:
+        """Why full answers cannot be given now; empty where they can."""
+        return [f"{self.system.name}: {problem}" for problem in self._predictor.problems()]
+
+    def warnings(self) -> list[str]:
+        """What needs a look though answers are given: a refused version, an unread record."""
+        pool, found = self._models, []
+        if pool.current is not None and pool.refusal is not None:
+            found.append(f"version {pool.refusal.version} was refused, {pool.current.version} "
+                         f"stays: {pool.refusal.reason}")
+        if pool.problem is not None:
+            found.append(pool.problem)
+        return [f"{self.system.name}: {warning}" for warning in found]
+
+    def version(self) -> VersionAnswer:
+        """Which model answers, since when and why. On any thread."""
+        pool = self._models
+        loaded, deployed, refusal = pool.current, pool.deployment, pool.refusal
+        return VersionAnswer(
+            system=self.system.name,
+            loaded=loaded.version if loaded else None,
+            loaded_at=loaded.loaded_at if loaded else None,
+            deployment=None if deployed is None else DeploymentEntry(
+                version=deployed.version, previous=deployed.previous, reason=deployed.reason,
+                by=deployed.by, at=deployed.at,
+            ),
+            refused=RefusedModel(version=refusal.version, reason=refusal.reason)
+            if refusal else None,
+            counts=Counts(**self._predictor.counts),
+        )
+
+    def _logged(self, call: Callable[[], T]) -> T:
+        """`call`; after a failure of the log the next one opens it anew."""
+        try:
+            return call()
+        except LogUnavailable:
+            self._predictor.close()
+            raise

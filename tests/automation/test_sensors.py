@@ -1,0 +1,149 @@
+"""Each tick says what it saw; one reason leads to one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from ml_assets.automation.instance import alone
+from ml_assets.automation.jobs import RETRAINING
+from ml_assets.automation.sensors import build, next_closed_day
+from ml_assets.core.settings import Settings
+from ml_assets.core.time import EventClock
+from ml_assets.features.training_set import TrainingSets
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import LABELS, OUTCOMES
+from tests.toy import TOY
+
+NOW = datetime(2024, 1, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def at_noon(settings: Settings) -> Settings:
+    EventClock(settings.clock_file).set(NOW)
+    return settings
+
+
+def label(settings: Settings, count: int, known_at: datetime) -> None:
+    """So many events get their label at `known_at`."""
+    rows = [(f"e{n}", known_at, known_at, True, "feedback") for n in range(count)]
+    Lake(settings.lake).write("toy", "labels", known_at.date(),
+                              pd.DataFrame(rows, columns=LABELS.names), LABELS)
+
+
+def trained(settings: Settings, at: datetime) -> None:
+    """A training set was built at this instant."""
+    folder = TrainingSets(settings, TOY).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "latest.json").write_text(json.dumps({"as_of": at.isoformat()}))
+
+
+def tick(
+    name: str, settings: Settings, instance: dg.DagsterInstance, cursor: str | None = None
+) -> tuple[list[str], str, str | None]:
+    """(why, for each run that is asked for; why not; the new cursor)"""
+    [sensor] = [one for one in build(TOY) if one.name == name]
+    with dg.build_sensor_context(instance=instance, cursor=cursor,
+                                 resources={"settings": settings}) as context:
+        ticked = sensor.evaluate_tick(context)
+    why = [request.tags["ml_assets/why"] for request in ticked.run_requests or []]
+    return why, ticked.skip_message or "", ticked.cursor
+
+
+def test_enough_feedback_asks_for_one_training_and_says_the_numbers(
+    at_noon: Settings, instance: dg.DagsterInstance
+) -> None:
+    """Threshold 50: 60 labels fire."""
+    trained(at_noon, NOW - timedelta(days=5))
+    label(at_noon, 60, NOW - timedelta(hours=12))
+    why, _, cursor = tick("toy_feedback_sensor", at_noon, instance)
+    assert len(why) == 1 and "60 labels" in why[0] and "threshold 50" in why[0]
+    again, reason, _ = tick("toy_feedback_sensor", at_noon, instance, cursor)
+    assert again == [] and "cooldown" in reason
+
+
+def test_too_little_feedback_is_said_to_be_too_little(
+    at_noon: Settings, instance: dg.DagsterInstance
+) -> None:
+    """The tick of a quiet day is readable in the UI."""
+    trained(at_noon, NOW - timedelta(days=5))
+    label(at_noon, 20, NOW - timedelta(hours=12))
+    why, reason, _ = tick("toy_feedback_sensor", at_noon, instance)
+    assert why == [] and "20 of 50 labels matured" in reason
+
+
+def test_labels_known_before_the_last_training_do_not_count_again(
+    at_noon: Settings, instance: dg.DagsterInstance
+) -> None:
+    """They are in the model already."""
+    label(at_noon, 60, NOW - timedelta(days=6))
+    trained(at_noon, NOW - timedelta(days=5))
+    why, reason, _ = tick("toy_feedback_sensor", at_noon, instance)
+    assert why == [] and "0 of 50" in reason
+
+
+def test_no_second_training_is_asked_for_while_one_is_under_way(
+    at_noon: Settings, instance: dg.DagsterInstance
+) -> None:
+    """Never two trainings of one system at once."""
+    trained(at_noon, NOW - timedelta(days=5))
+    label(at_noon, 60, NOW - timedelta(hours=12))
+    instance.add_run(dg.DagsterRun(job_name=RETRAINING.format("toy"),
+                                   status=dg.DagsterRunStatus.STARTED))
+    why, reason, _ = tick("toy_feedback_sensor", at_noon, instance)
+    assert why == [] and "in progress" in reason
+
+
+def test_the_drift_sensor_leaves_feedback_to_the_other_sensor(
+    at_noon: Settings, instance: dg.DagsterInstance
+) -> None:
+    """One reason leads to one run, not to one from each sensor."""
+    trained(at_noon, NOW - timedelta(days=5))
+    label(at_noon, 60, NOW - timedelta(hours=12))
+    why, _, _ = tick("toy_drift_sensor", at_noon, instance)
+    assert why == []
+
+
+def test_the_sensors_of_the_daemon_rest_while_history_is_replayed(
+    at_noon: Settings, instance: dg.DagsterInstance
+) -> None:
+    """The replay asks them itself, on its own clock; two trainings would follow otherwise."""
+    label(at_noon, 60, NOW - timedelta(hours=12))
+    with alone(at_noon):
+        why, reason, _ = tick("toy_feedback_sensor", at_noon, instance)
+        assert why == [] and "a replay is under way" in reason
+        why, _, _ = tick("toy_feedback_sensor", replace(at_noon, in_replay=True), instance)
+        assert len(why) == 1
+
+
+def test_the_oldest_closed_day_that_is_not_taken_in_comes_next(settings: Settings) -> None:
+    """Also one that failed half-way; never a day that is still open."""
+    lake, second = Lake(settings.lake), date(2024, 1, 2)
+    assert next_closed_day(TOY, settings, NOW) == TOY.calendar.first_day
+    for day in (date(2024, 1, 1), date(2024, 1, 3)):
+        lake.write("toy", "shop_history", day, pd.DataFrame(columns=LABELS.names), LABELS)
+    assert next_closed_day(TOY, settings, NOW) == second
+    assert next_closed_day(TOY, settings, datetime(2024, 1, 2, 23, tzinfo=UTC)) is None
+
+
+def test_a_live_day_is_taken_in_once_its_outcomes_are_there(settings: Settings) -> None:
+    """From going live on, features alone are not enough."""
+    lake, live = Lake(settings.lake), TOY.calendar.go_live
+    for offset in range((live - TOY.calendar.first_day).days + 1):
+        day = TOY.calendar.first_day + timedelta(days=offset)
+        lake.write("toy", "shop_history", day, pd.DataFrame(columns=LABELS.names), LABELS)
+    assert next_closed_day(TOY, settings, NOW) == live
+    lake.write("toy", "outcomes", live, pd.DataFrame(columns=OUTCOMES.names), OUTCOMES)
+    assert next_closed_day(TOY, settings, NOW) == live + timedelta(days=1)

@@ -1,0 +1,121 @@
+"""The situation is what the stores say, at the instant that is asked about."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+
+import pandas as pd
+
+from ml_assets.automation.retraining import Situation
+from ml_assets.automation.situation import gather
+from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.time import DAY
+from ml_assets.evaluation.comparison import Estimate
+from ml_assets.features.training_set import TrainingSets
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import LABELS
+from ml_assets.monitoring.drift import ColumnDrift
+from ml_assets.monitoring.drift_report import DriftReport, DriftReports
+from ml_assets.monitoring.performance import PerformanceReport, PerformanceReports
+from ml_assets.registry.deployments import Deployments
+from tests.toy import TOY
+
+FIRST = date(2024, 1, 8)
+NOON = datetime(2024, 1, 8, 12, tzinfo=UTC)
+
+
+def know(settings: Settings, *labels: tuple[str, datetime]) -> None:
+    """Store labels of events by when they became known."""
+    rows = pd.DataFrame({
+        "event_id": [event_id for event_id, _ in labels],
+        "event_timestamp": pd.to_datetime([at - DAY for _, at in labels]),
+        "known_at": pd.to_datetime([at for _, at in labels]),
+        "label": True, "basis": "feedback",
+    })
+    for day, part in rows.groupby(rows["known_at"].dt.date):
+        Lake(settings.lake).write("toy", "labels", date.fromisoformat(str(day)), part, LABELS)
+
+
+def trained(settings: Settings, as_of: datetime) -> None:
+    """Leave the note that building a training set leaves."""
+    folder = TrainingSets(settings, TOY).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "latest.json").write_text(json.dumps({"as_of": as_of.isoformat()}))
+
+
+def ask(settings: Settings, now: datetime) -> Situation:
+    return gather(TOY, settings, now, training_in_progress=False)
+
+
+def test_an_empty_installation_has_nothing_to_say(settings: Settings) -> None:
+    assert ask(settings, NOON) == Situation(now=NOON)
+
+
+def test_before_the_first_training_every_known_label_is_new(settings: Settings) -> None:
+    know(settings, ("a", NOON - 9 * DAY), ("b", NOON - DAY), ("c", NOON + DAY))
+    assert ask(settings, NOON).new_labels == 2
+
+
+def test_labels_count_from_the_last_training_on_and_before_now(settings: Settings) -> None:
+    """An event whose label was corrected counts once."""
+    tick = timedelta(microseconds=1)
+    know(settings, ("too early", NOON - tick), ("first", NOON), ("again", NOON + DAY),
+         ("again", NOON + DAY + tick), ("last", NOON + 2 * DAY - tick), ("late", NOON + 2 * DAY))
+    trained(settings, NOON)
+    found = ask(settings, NOON + 2 * DAY)
+    assert found.new_labels == 3
+    assert found.last_trained_at == NOON
+
+
+def test_what_the_caller_knows_is_passed_on(settings: Settings) -> None:
+    found = gather(TOY, settings, NOON, training_in_progress=True, attempted_at=NOON - DAY)
+    assert found.training_in_progress
+    assert found.attempted_at == NOON - DAY
+
+
+def test_the_champion_is_as_old_as_its_first_deployment(settings: Settings) -> None:
+    deployments = Deployments(settings.deployments)
+    for version, days in ((1, 0), (2, 3)):
+        deployments.deploy("toy", version, reason="test", by="test", at=NOON + days * DAY)
+    assert ask(settings, NOON + 5 * DAY).champion_age == 2 * DAY
+    deployments.rollback("toy", reason="test", by="test", at=NOON + 5 * DAY)
+    assert ask(settings, NOON + 6 * DAY).champion_age == 6 * DAY
+
+
+def test_alarms_come_from_the_latest_reports(settings: Settings) -> None:
+    column = ColumnDrift(
+        name="amount", psi=1.0, ks=0.5, p_value=0.0, reference_missing=0.0, missing=0.0,
+        drifted=True, days=4, confirmed_on=FIRST,
+    )
+    for days, columns in ((0, ()), (1, (column,))):
+        DriftReports(settings, TOY).write(DriftReport(
+            day=FIRST + timedelta(days=days), model_version=1, reference="set1",
+            reference_rows=9, rows=9, judged=True, columns=columns,
+            confirmed_since=FIRST if columns else None, note=""))
+    nothing = Estimate(value=None, low=None, high=None)
+    PerformanceReports(settings, TOY).write(PerformanceReport(
+        day=FIRST + DAY, champion=1, live=(), held_out_log_loss=nothing, fallen=True,
+        fallen_since=FIRST + DAY, note=""))
+    found = ask(settings, NOON + 3 * DAY)
+    assert found.drift_confirmed == ("amount",)
+    assert found.drift_confirmed_at == datetime(2024, 1, 9, tzinfo=UTC)
+    assert found.fallen_at == datetime(2024, 1, 10, tzinfo=UTC)
+
+
+def test_gathering_imports_neither_torch_nor_feast_nor_mlflow(settings: Settings) -> None:
+    """Sensors ask every half minute, in a process that should stay light."""
+    code = (
+        "import sys, pathlib, datetime\n"
+        "from ml_assets.core.settings import Settings\n"
+        "from ml_assets.automation.situation import gather\n"
+        "from tests.toy import TOY\n"
+        "now = datetime.datetime.now(datetime.UTC)\n"
+        "gather(TOY, Settings(var=pathlib.Path(sys.argv[1])), now, training_in_progress=False)\n"
+        "print({'torch', 'feast', 'mlflow', 'matplotlib', 'scipy'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code, str(settings.var)],
+                            capture_output=True, text=True, check=False, cwd=ROOT)
+    assert answer.stdout.strip() == "set()", answer.stderr

@@ -1,0 +1,111 @@
+"""Outcomes: each label beside its prediction, corrections kept, nothing invented."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pandas as pd
+from hypothesis import given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
+
+from ml_assets.core.settings import Settings
+from ml_assets.feedback.outcomes import count_by_basis, join_outcomes, quality
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS
+
+NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
+
+
+def predictions(decisions: dict[str, bool]) -> pd.DataFrame:
+    rows = [
+        (f"p-{event}", event, NOON, NOON, NOON, [1.0], ["amount"], 3, 0.9 if decision else 0.1,
+         decision, False)
+        for event, decision in decisions.items()
+    ]
+    return pd.DataFrame(rows, columns=PREDICTIONS.names)
+
+
+def labels(*said: tuple[str, int, bool, str]) -> pd.DataFrame:
+    """Rows of (event, hours until known, label, basis)."""
+    rows = [
+        (event, NOON, NOON + timedelta(hours=hours), label, basis)
+        for event, hours, label, basis in said
+    ]
+    return pd.DataFrame(rows, columns=LABELS.names)
+
+
+def test_a_label_meets_its_prediction() -> None:
+    joined = join_outcomes(predictions({"a": True, "b": False}),
+                           labels(("b", 2, True, "feedback"), ("a", 1, True, "silence")))
+    assert list(joined.columns) == OUTCOMES.names
+    assert joined[["prediction_id", "label", "basis", "decision"]].to_numpy().tolist() == [
+        ["p-a", True, "silence", True], ["p-b", True, "feedback", False],
+    ]
+
+
+def test_labels_of_events_that_were_never_predicted_are_left_out() -> None:
+    joined = join_outcomes(predictions({"a": True}), labels(("old", 1, True, "archive")))
+    assert joined.empty
+
+
+def test_corrections_are_kept_and_the_latest_counts() -> None:
+    said = labels(("a", 9, False, "feedback"), ("a", 72, True, "feedback"),
+                  ("b", 72, False, "silence"))
+    joined = join_outcomes(predictions({"a": True, "b": False}), said)
+    assert len(joined) == 3
+    found = quality(joined)
+    assert (found.judged, found.accuracy, found.false_positives) == (2, 1.0, 0)
+    assert count_by_basis(joined) == {"feedback": 2, "silence": 1, "archive": 0}
+
+
+def test_errors_are_told_apart() -> None:
+    joined = join_outcomes(
+        predictions({"a": True, "b": False, "c": False, "d": True}),
+        labels(("a", 1, False, "feedback"), ("b", 1, True, "feedback"),
+               ("c", 1, False, "silence"), ("d", 1, True, "silence")),
+    )
+    found = quality(joined)
+    assert (found.accuracy, found.false_positives, found.false_negatives) == (0.5, 1, 1)
+
+
+def test_no_outcome_is_no_quality(settings: Settings) -> None:
+    nothing = join_outcomes(predictions({}), labels())
+    assert math.isnan(quality(nothing).accuracy)
+    lake = Lake(settings.lake)
+    lake.write("toy", "outcomes", NOON.date(), nothing, OUTCOMES)
+    assert quality(lake.read("toy", "outcomes", OUTCOMES)).judged == 0
+
+
+def test_outcomes_fit_their_table(settings: Settings) -> None:
+    joined = join_outcomes(predictions({"a": True}), labels(("a", 1, True, "feedback")))
+    lake = Lake(settings.lake)
+    lake.write("toy", "outcomes", NOON.date(), joined, OUTCOMES)
+    pd.testing.assert_frame_equal(
+        lake.read("toy", "outcomes", OUTCOMES), joined, check_dtype=False
+    )
+
+
+words = st.lists(
+    st.tuples(st.sampled_from("abcdx"), st.integers(1, 90), st.booleans(),
+              st.sampled_from(["feedback", "silence"])), max_size=12,
+)
+
+
+@settings_of(max_examples=40, deadline=None)
+@given(words, st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(
+    said: list[tuple[str, int, bool, str]], random: Random
+) -> None:
+    """The law: outcomes are a set; at most one label per event and instant is assumed."""
+    unique = list({(event, hours): (event, hours, label, basis)
+                   for event, hours, label, basis in said}.values())
+    served = predictions(dict.fromkeys("abcd", True))
+    shuffled = list(unique)
+    random.shuffle(shuffled)
+    first, second = join_outcomes(served, labels(*unique)), join_outcomes(served, labels(*shuffled))
+    pd.testing.assert_frame_equal(first, second)
+    assert quality(first) == quality(second) or math.isnan(quality(first).accuracy)
+    assert len(first) == sum(event != "x" for event, *_ in unique)

@@ -1,0 +1,233 @@
+"""The room's door to Dagster: what each day stores, shows and warns of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml_assets.core.assets import key, keys
+from ml_assets.core.settings import Settings
+from ml_assets.core.source import ArchivedEvent, Event, Request
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.offline import OfflineFeatures
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import OUTCOMES, PREDICTIONS, RAW, events_schema
+from ml_assets.monitoring.assets import build
+from ml_assets.monitoring.drift_report import DriftReports
+from ml_assets.monitoring.parity import ParityReports
+from ml_assets.monitoring.performance import PerformanceReports
+from ml_assets.monitoring.samples import SCORE, Reference, References
+from ml_assets.registry.deployments import Deployments
+from ml_assets.systems import SYSTEMS
+from ml_assets.systems.spam import SPAM
+from tests.features.recorded import first_days, record, remember
+from tests.toy import TOY
+
+LIVE = TOY.calendar.go_live
+NAMES = ("amount", "shop_events")
+
+
+def materialise(
+    settings: Settings, name: str, first: date, last: date | None = None, system: System = TOY
+) -> dg.ExecuteInProcessResult:
+    return dg.materialize(
+        build(system), selection=dg.AssetSelection.assets(*keys(system, name)),
+        resources={"settings": settings}, raise_on_error=False,
+        tags={"dagster/asset_partition_range_start": first.isoformat(),
+              "dagster/asset_partition_range_end": (last or first).isoformat()},
+    )
+
+
+def metadata(result: dg.ExecuteInProcessResult, name: str, system: System = TOY) -> dict[str, Any]:
+    found = result.asset_materializations_for_node(f"{system.name}__{name}")[-1]
+    return {label: value.value for label, value in found.metadata.items()}
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+
+
+def deploy(settings: Settings, version: int, at: datetime) -> None:
+    Deployments(settings.deployments).deploy("toy", version, reason="test", by="test", at=at)
+
+
+def serve(settings: Settings, day: date, *, shift: float, count: int = 60) -> None:
+    """A day's predictions of version 1; amounts are normal around `shift`."""
+    random = np.random.default_rng(day.toordinal())
+    at = pd.to_datetime([midnight(day) + timedelta(minutes=n) for n in range(count)], utc=True)
+    dense = np.column_stack([random.normal(shift, size=count), random.poisson(2, size=count)])
+    scores = random.random(count)
+    rows = pd.DataFrame({
+        "prediction_id": [f"{day}p{n}" for n in range(count)],
+        "event_id": [f"{day}e{n}" for n in range(count)],
+        "event_timestamp": at, "accepted_at": at, "features_as_of": at.floor("D"),
+        "features": list(dense.astype(np.float32)), "feature_names": [list(NAMES)] * count,
+        "model_version": 1, "score": scores, "decision": scores >= 0.5, "degraded": False,
+    })
+    Lake(settings.lake).write("toy", "predictions", day, rows, PREDICTIONS)
+
+
+def keep_reference(settings: Settings) -> None:
+    random = np.random.default_rng(0)
+    dense = np.column_stack([random.normal(size=800), random.poisson(2, size=800)])
+    References(settings, TOY).keep(1, Reference(
+        training_set="set1", names=NAMES, dense=dense.astype(np.float32),
+        scores=random.random(120)))
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_every_asset_says_what_a_row_is_and_where_it_comes_from(system: System) -> None:
+    graph = dg.Definitions(build(system), resources={"settings": Settings()}).resolve_asset_graph()
+    parents = {}
+    for name in ("drift", "performance", "parity"):
+        node = graph.get(key(system, name))
+        assert "One report for each day" in str(node.description)
+        assert "Source:" in str(node.description)
+        assert (node.group_name, node.code_version) == (f"{system.name}_monitoring", "1")
+        parents[name] = {each.path[-1] for each in node.parent_keys}
+    assert parents == {
+        "drift": {"predictions", "deployment"},
+        "performance": {"outcomes", "deployment"},
+        "parity": {"predictions", "raw", *(f"{name}_history" for name in system.keys)},
+    }
+
+
+def test_a_planted_shift_warns_on_the_day_that_confirms_it(settings: Settings) -> None:
+    keep_reference(settings)
+    deploy(settings, 1, TOY.calendar.live_from)
+    for number in range(6):
+        serve(settings, LIVE + timedelta(days=number), shift=0 if number < 2 else 5)
+    warned = []
+    for number in range(6):
+        result = materialise(settings, "drift", LIVE + timedelta(days=number))
+        assert result.success
+        warned.append(not checks(result)["no_confirmed_drift"])
+    # The shift shows from its first day on, for the window is young.
+    assert warned == [False] * 4 + [True] * 2
+    said = metadata(result, "drift")
+    assert said["dagster/row_count"] == 360
+    assert (said["drifted"], said["confirmed"]) == (1, 1)
+    assert said["largest_index"] > TOY.drift.effect
+    assert 0 <= said["score_index"] < TOY.drift.effect
+    assert "data:image/png;base64" in said["plot"]
+    assert len(said["plot"]) < 70_000
+    latest = DriftReports(settings, TOY).latest()
+    assert latest is not None
+    assert latest.confirmed == ("amount",)
+    assert [column.name for column in latest.columns] == [*NAMES, SCORE]
+
+
+def test_one_run_over_many_days_gives_the_reports_of_single_days(settings: Settings) -> None:
+    keep_reference(settings)
+    deploy(settings, 1, TOY.calendar.live_from)
+    days = [LIVE + timedelta(days=number) for number in range(4)]
+    for day in days:
+        serve(settings, day, shift=5)
+    reports = DriftReports(settings, TOY)
+    for day in days:
+        materialise(settings, "drift", day)
+    one_by_one = list(reports.between(days[0], days[-1] + DAY))
+    assert materialise(settings, "drift", days[0], days[-1]).success
+    assert list(reports.between(days[0], days[-1] + DAY)) == one_by_one
+
+
+def test_days_without_a_champion_or_with_few_events_say_so(settings: Settings) -> None:
+    keep_reference(settings)
+    serve(settings, LIVE, shift=0, count=5)
+    result = materialise(settings, "drift", LIVE)
+    assert "no model was deployed" in metadata(result, "drift")["note"]
+    deploy(settings, 1, TOY.calendar.live_from)
+    result = materialise(settings, "drift", LIVE)
+    assert checks(result) == {"no_confirmed_drift": True}
+    assert metadata(result, "drift")["note"] == (
+        "5 events in the window, 20 needed: this day does not count")
+
+
+def test_performance_judges_mature_outcomes_and_draws_the_days(settings: Settings) -> None:
+    lake, random = Lake(settings.lake), np.random.default_rng(1)
+    days = [LIVE + timedelta(days=number) for number in range(5)]
+    for day in days:
+        at = pd.to_datetime([midnight(day) - TOY.label.maturity + timedelta(minutes=n)
+                             for n in range(40)], utc=True)
+        labels, scores = random.random(40) < 0.4, random.random(40)
+        rows = pd.DataFrame({
+            "prediction_id": [f"{day}p{n}" for n in range(40)],
+            "event_id": [f"{day}e{n}" for n in range(40)], "event_timestamp": at,
+            "known_at": at + TOY.label.maturity, "label": labels, "basis": "silence",
+            "model_version": 1, "score": scores, "decision": scores >= 0.5,
+        })
+        lake.write("toy", "outcomes", day, rows, OUTCOMES)
+    result = materialise(settings, "performance", days[0], days[-1])
+    assert result.success
+    assert checks(result) == {"live_quality_holds": True}
+    said = metadata(result, "performance")
+    assert said["dagster/row_count"] == 200
+    assert 0.3 < said["error_rate_7d"] < 0.7
+    assert "data:image/png;base64" in said["plot"]
+    assert len(PerformanceReports(settings, TOY).days()) == 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Echo:
+    """A request is the event."""
+
+    def fetch(self, cache: Path) -> Path:
+        return cache
+
+    def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
+        return iter(())
+
+    def parse(self, request: Request) -> Event:
+        return request
+
+
+@pytest.mark.slow
+def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
+    settings: Settings,
+) -> None:
+    system = replace(SPAM, source=Echo())
+    days = first_days(system, 4)
+    service = load_manifest(settings).service(system)
+    record(settings, system, days)
+    remember(settings, system, service.views, days)
+    lake, schema = Lake(settings.lake), events_schema(system)
+    day, as_of = days[-1], midnight(days[-1])
+    events = lake.read(system.name, "events", schema, start=day, end=day + DAY)
+    remembered = OfflineFeatures(settings, system).read(
+        events, pd.Series([pd.Timestamp(as_of)] * len(events)))
+    numbers = events[list(system.model.numbers)].to_numpy(np.float32)
+    vectors = np.concatenate([numbers, remembered], axis=1)
+    requests = events.drop(columns="event_timestamp").to_dict("records")
+    raw = events[["event_id", "event_timestamp"]].assign(
+        accepted_at=events["event_timestamp"], outcome=None,
+        request=[json.dumps(request) for request in requests])
+    lake.write(system.name, "raw", day, raw[RAW.names], RAW)
+    served = events[["event_id", "event_timestamp"]].assign(
+        prediction_id=events["event_id"], accepted_at=events["event_timestamp"],
+        features_as_of=as_of, features=list(vectors),
+        feature_names=pd.Series([[*system.model.numbers, *service.features]] * len(events)),
+        model_version=1, score=0.5, decision=True, degraded=False)
+    lake.write(system.name, "predictions", day, served[PREDICTIONS.names], PREDICTIONS)
+    result = materialise(settings, "parity", day, system=system)
+    assert checks(result) == {"parity_holds": True}
+    assert metadata(result, "parity", system)["dagster/row_count"] == len(events)
+
+    vectors[0, -1] = np.nan_to_num(vectors[0, -1]) + np.float32(1)
+    served["features"] = list(vectors)
+    lake.write(system.name, "predictions", day, served[PREDICTIONS.names], PREDICTIONS)
+    result = materialise(settings, "parity", day, system=system)
+    assert checks(result) == {"parity_holds": False}
+    latest = ParityReports(settings, system).latest()
+    assert latest is not None
+    assert (latest.unexplained, latest.worst[0].prediction_id) == (1, str(events["event_id"][0]))

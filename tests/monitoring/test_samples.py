@@ -1,0 +1,118 @@
+"""What drift compares: the right rows on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml_assets.core.policies import DriftPolicy
+from ml_assets.features.training_set import TrainingSet
+from ml_assets.monitoring.samples import (
+    SCORE,
+    Reference,
+    champion_at,
+    reference_of,
+    samples,
+    window_start,
+)
+from ml_assets.registry.deployments import Deployments
+
+AT = datetime(2024, 1, 8, tzinfo=UTC)
+POLICY = DriftPolicy(window=timedelta(days=7), min_events=2)
+
+
+class HalfTheAmount:
+    """Scores half of the first dense column, and one for the note `x`."""
+
+    texts = ("note",)
+    feature_names = ("amount", "shop_events")
+    threshold = 0.5
+
+    def score(
+        self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        marked = np.array([note == "x" for note in texts["note"]])
+        return np.where(marked, 1.0, dense[:, 0].astype(np.float64) / 2)
+
+
+def training_set() -> TrainingSet:
+    rows = pd.DataFrame({
+        "split": ["train", "train", "holdout", "holdout"],
+        "note": ["x", "", "", "x"],
+        "amount": [0.1, 0.2, 0.3, 0.4],
+        "shop_events": [np.nan, 1.0, 2.0, 3.0],
+    })
+    return TrainingSet(
+        version="set1", as_of=AT, rows=rows, feature_names=("amount", "shop_events"),
+        texts=("note",), partitions=(date(2024, 1, 1), date(2024, 1, 7)),
+        feature_service="toy_returns", labels=4, events_lacking=0, path=Path("nowhere"),
+    )
+
+
+def predictions(
+    versions: list[int], names: Sequence[str] = ("amount", "shop_events")
+) -> pd.DataFrame:
+    return pd.DataFrame({
+        "features": [np.array([n, 10 * n], dtype=np.float32) for n in range(len(versions))],
+        "feature_names": [list(names)] * len(versions),
+        "model_version": versions,
+        "score": [n / 10 for n in range(len(versions))],
+    })
+
+
+def test_inputs_are_compared_with_all_rows_and_scores_with_the_held_out_ones() -> None:
+    reference = reference_of(training_set(), HalfTheAmount())
+    assert reference.training_set == "set1"
+    assert reference.names == ("amount", "shop_events")
+    assert reference.dense.shape == (4, 2)
+    assert np.allclose(reference.scores, [0.15, 1.0])
+
+
+def test_every_prediction_counts_for_inputs_and_the_champions_own_for_scores() -> None:
+    reference = reference_of(training_set(), HalfTheAmount())
+    columns, rows = samples(reference, predictions([1, 2, 2]), 2, POLICY)
+    assert rows == 3
+    assert list(columns) == ["amount", "shop_events", SCORE]
+    assert list(columns["shop_events"].current) == [0, 10, 20]
+    assert list(columns[SCORE].current) == [0.1, 0.2]
+
+
+def test_scores_wait_until_the_champion_has_given_enough() -> None:
+    reference = reference_of(training_set(), HalfTheAmount())
+    columns, rows = samples(reference, predictions([1, 1, 2]), 2, POLICY)
+    assert rows == 3
+    assert SCORE not in columns
+
+
+def test_predictions_with_other_features_are_left_out() -> None:
+    reference = reference_of(training_set(), HalfTheAmount())
+    mixed = pd.concat([predictions([1]), predictions([1], ("shop_events", "amount"))])
+    assert samples(reference, mixed, 1, POLICY)[1] == 1
+    assert samples(reference, predictions([1], ("amount",)), 1, POLICY) == ({}, 0)
+    assert samples(reference, predictions([]), 1, POLICY) == ({}, 0)
+
+
+def test_the_window_ends_with_its_day() -> None:
+    assert window_start(date(2024, 1, 8), POLICY) == date(2024, 1, 2)
+    assert window_start(date(2024, 1, 8), DriftPolicy(window=timedelta(days=1))) == date(2024, 1, 8)
+
+
+def test_the_champion_of_a_day_is_what_was_in_force_before_its_end(tmp_path: Path) -> None:
+    record = Deployments(tmp_path / "deployments.sqlite")
+    for version, days in ((1, 0), (2, 2)):
+        record.deploy("toy", version, reason="test", by="test", at=AT + timedelta(days=days))
+    record.rollback("toy", reason="test", by="test", at=AT + timedelta(days=3, hours=1))
+    history = record.history("toy")
+    champions = [champion_at(history, AT + timedelta(days=n)) for n in range(5)]
+    assert [c and c.version for c in champions] == [None, 1, 1, 2, 1]
+
+
+def test_a_reference_is_plain_values() -> None:
+    empty = Reference(training_set="", names=(), dense=np.empty((0, 0), np.float32),
+                      scores=np.empty(0))
+    assert samples(empty, predictions([1]), 1, POLICY) == ({}, 0)

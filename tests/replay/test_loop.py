@@ -1,0 +1,175 @@
+"""The whole loop on a small slice of the real corpus: real assets, real API, real sensors."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ml_assets.core.settings import ROOT, Settings
+from ml_assets.features.training_set import TrainingSets
+from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import OUTCOMES
+from ml_assets.monitoring.parity import ParityReports
+from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.models import ModelRegistry
+from ml_assets.systems.spam import SPAM
+
+pytestmark = [pytest.mark.slow, pytest.mark.corpus]
+
+DAYS = 4
+"""Enough for silence to speak once and for the feedback sensor to fire."""
+
+
+def ml_assets(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ml_assets.cli", *arguments], capture_output=True, text=True,
+        env={**os.environ, "ML_ASSETS_VAR": str(settings.var)}, check=False, cwd=ROOT,
+    )
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(var=tmp_path_factory.mktemp("loop") / "var")
+
+
+@pytest.fixture(scope="module")
+def summary(installation: Settings) -> str:
+    """The output of the main job over the first live days, which one interrupt has cut in two."""
+    command = [sys.executable, "-m", "ml_assets.cli", "run", "spam", "--days", str(DAYS)]
+    environment = {**os.environ, "ML_ASSETS_VAR": str(installation.var)}
+    run = subprocess.Popen(command, env=environment, cwd=ROOT, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 300
+    while served(installation) < 30 and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    stopped = run.communicate(timeout=60)[0]
+    assert run.returncode == 130, stopped
+    assert "goes on from here" in stopped
+    finished = ml_assets(installation, "run", "spam", "--days", str(DAYS))
+    assert finished.returncode == 0, finished.stderr
+    assert "training the first model" not in finished.stdout
+    return finished.stdout
+
+
+def served(settings: Settings) -> int:
+    if not settings.event_log.exists():
+        return 0
+    log = EventLog(settings.event_log)
+    predictions, _ = log.count("spam")
+    log.close()
+    return predictions
+
+
+@pytest.fixture(scope="module")
+def log(installation: Settings, summary: str) -> Iterator[EventLog]:
+    opened = EventLog(installation.event_log)
+    yield opened
+    opened.close()
+
+
+def test_every_mail_is_answered_once_although_the_replay_was_interrupted(
+    installation: Settings, summary: str, log: EventLog
+) -> None:
+    """236 mails arrived on these days; the interrupt lost none and repeated none."""
+    predictions, feedback = log.count("spam")
+    assert predictions == 236
+    assert feedback > 0
+    assert re.search(r"predictions served +236\n", summary)
+
+
+def test_every_vector_that_was_served_is_recomputed_bit_by_bit(
+    installation: Settings, summary: str
+) -> None:
+    """Parity is proved, not hoped: all were checked and none differs."""
+    days = [ParityReports(installation, SPAM).read(day) for day in Lake(
+        installation.lake).days("spam", "outcomes")]
+    found = [day for day in days if day is not None]
+    assert sum(day.checked for day in found) == 236
+    assert sum(day.unexplained + day.explained for day in found) == 0
+
+
+def test_feedback_became_labels_and_outcomes(installation: Settings, summary: str) -> None:
+    """Both complaints and silence have spoken within four days."""
+    outcomes = Lake(installation.lake).read("spam", "outcomes", OUTCOMES)
+    assert {"feedback", "silence"} <= set(outcomes["basis"])
+
+
+def test_the_feedback_sensor_retrained_and_the_verdict_is_recorded(
+    installation: Settings, summary: str
+) -> None:
+    """A second version was trained, judged on later mail beside the first, and shipped or not."""
+    versions = ModelRegistry(installation).versions("spam")
+    assert len(versions) == 2
+    report = ModelRegistry(installation).evaluation("spam", 2)
+    assert report is not None and report["champion"] == 1
+    history = Deployments(installation.deployments).history("spam")
+    assert history[0].version == 1 and history[0].reason
+
+
+def test_a_version_says_what_it_was_trained_on(installation: Settings, summary: str) -> None:
+    """Training set, days, feature service, Dagster run and commit are tags of the version."""
+    tags = ModelRegistry(installation).get("spam", 1).tags
+    assert TrainingSets(installation, SPAM).load(tags["data_version"]).labels > 1000
+    assert tags["feature_service"] == "spam_filter"
+    assert tags["first_day"] == "2002-07-28"
+    with dg.DagsterInstance.from_config(str(installation.dagster_home)) as instance:
+        run = instance.get_run_by_id(tags["dagster_run_id"])
+    assert run is not None and run.job_name == "spam_retraining"
+
+
+def test_running_again_serves_nothing_twice(installation: Settings, summary: str) -> None:
+    """The main job is safe to repeat: it finds everything done and prints the summary."""
+    again = ml_assets(installation, "run", "spam", "--days", str(DAYS))
+    assert again.returncode == 0, again.stderr
+    assert served(installation) == 236
+    assert "this run served nothing new" in again.stdout
+
+
+def test_status_and_explain_tell_the_whole_story(
+    installation: Settings, summary: str, log: EventLog
+) -> None:
+    """From the prediction back to the training set and the reason why it was in traffic."""
+    status = ml_assets(installation, "status", "spam")
+    assert "236 predictions" in status.stdout and "labels matured" in status.stdout
+    first = next(log.predictions("spam", SPAM.calendar.live_from,
+                                 installation.clock.now()))
+    told = ml_assets(installation, "explain", first.prediction_id).stdout
+    for word in ("is_spam", "training set", "sender_spam_rate_60d", "the first model", "outcome"):
+        assert word in told
+    lost = ml_assets(installation, "explain", "nothing")
+    assert lost.returncode == 1 and "there is no prediction 'nothing'" in lost.stderr
+
+
+def test_the_feast_command_line_sees_the_same_features(
+    installation: Settings, summary: str, tmp_path: Path
+) -> None:
+    """`feast apply` and an online lookup of a sender's domain, as the README shows."""
+    repository = tmp_path / "feature_repo"
+    repository.mkdir()
+    for name in ("feature_store.yaml", "definitions.py"):
+        (repository / name).write_text(
+            (ROOT / "feature_repo" / name).read_text().replace("../var", str(installation.var))
+        )
+    feast = [str(Path(sys.executable).parent / "feast"), "-c", str(repository)]
+    for arguments in (
+        ["apply"],
+        ["get-online-features", "-f", "spam_sender_domain_history:sender_domain_events_30d",
+         "-e", "sender_domain=hotmail.com"],
+    ):
+        output = subprocess.run([*feast, *arguments], capture_output=True, text=True, check=False,
+                                env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert output.returncode == 0, output.stderr[-2000:]
+    found = json.loads(output.stdout[output.stdout.index("{"):])
+    assert found["sender_domain_events_30d"][0] > 0

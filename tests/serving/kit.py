@@ -1,0 +1,166 @@
+"""A toy system's API over a real socket: fakes for the model and the feature store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import uvicorn
+
+from ml_assets.core.errors import ModelRefused
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.time import EventClock
+from ml_assets.registry.deployments import Deployments
+from ml_assets.serving.app import create_app
+from ml_assets.serving.service import Backends
+from tests.toy import TOY
+
+NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
+LOADED = datetime(2024, 1, 9, tzinfo=UTC)
+"""The instant up to which the fake feature store is loaded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeScorer:
+    """Scores by a formula that reads text, number and feature; NaN counts as nothing."""
+
+    bias: float = 0.0
+    texts: tuple[str, ...] = ("note",)
+    feature_names: tuple[str, ...] = ("amount", "returns_7d")
+    threshold: float = 0.5
+
+    def score(
+        self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        numbers = np.nan_to_num(dense.astype(np.float64))
+        logits = self.bias + numbers.sum(axis=1) / 10 + [len(note) / 100 for note in texts["note"]]
+        return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+@dataclass(kw_only=True)
+class FakeFeatures:
+    """One feature by shop; fails with `failure` while one is set."""
+
+    names: tuple[str, ...] = ("returns_7d",)
+    by_shop: dict[str, float] = field(default_factory=lambda: {"corner": 3.0})
+    failure: Exception | None = None
+    threads: set[int] = field(default_factory=set)
+
+    def read(
+        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
+    ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
+        self.threads.add(threading.get_ident())
+        if self.failure is not None:
+            raise self.failure
+        values = [[self.by_shop.get(row["shop"], np.nan)] for row in keys]
+        return np.array(values, np.float32).reshape(len(keys), 1), [LOADED for _ in at]
+
+
+@dataclass(kw_only=True)
+class Toy:
+    """The parts of a toy installation, in a test's hands."""
+
+    settings: Settings
+    system: System = TOY
+    features: FakeFeatures = field(default_factory=FakeFeatures)
+    models: dict[int, FakeScorer | Exception] = field(
+        default_factory=lambda: {1: FakeScorer(), 2: FakeScorer(bias=-1.0)}
+    )
+    loading: Callable[[int], None] = lambda version: None
+
+    def __post_init__(self) -> None:
+        self.clock.set(NOON)
+
+    @property
+    def clock(self) -> EventClock:
+        return EventClock(self.settings.clock_file)
+
+    @property
+    def deployments(self) -> Deployments:
+        return Deployments(self.settings.deployments)
+
+    def deploy(self, version: int, reason: str = "it is better") -> None:
+        self.deployments.deploy(self.system.name, version, reason=reason, by="test", at=NOON)
+
+    def backends(self) -> Backends:
+        return Backends(
+            deployments=lambda: self.deployments, model=self._load, features=self._features
+        )
+
+    def _features(self, system: System) -> FakeFeatures:
+        if self.features.failure is not None:
+            raise self.features.failure
+        return self.features
+
+    def _load(self, system: System, version: int) -> FakeScorer:
+        self.loading(version)
+        model = self.models.get(version, ModelRefused(f"version {version} has no files"))
+        if isinstance(model, Exception):
+            raise model
+        return model
+
+
+@contextmanager
+def serving(toy: Toy) -> Iterator[httpx.Client]:
+    """A client of the toy's API, which runs on a port of its own until the block ends."""
+    app = create_app(toy.settings, [toy.system], toy.backends())
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="on",
+                            timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive())
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 10) -> None:
+    """Return once `holds()`; fail after `seconds`."""
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.01)):
+        if holds():
+            return
+        pause.wait(0.01)
+    raise AssertionError(f"it does not hold after {seconds} s")
+
+
+def event(amount: object = 12.5, shop: str = "corner", note: str = "hello") -> dict[str, object]:
+    return {"shop": shop, "note": note, "amount": amount}
+
+
+def asked(event_id: str | None = None, at: datetime | None = None, **of: Any) -> dict[str, object]:
+    """The body of a prediction request."""
+    body: dict[str, object] = {"event": event(**of)}
+    if event_id is not None:
+        body["event_id"] = event_id
+    if at is not None:
+        body["event_timestamp"] = at.isoformat()
+    return body
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, str]:
+    """The problem that an answer names, after checking status, code and shape."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    body = answer.json()
+    assert list(body) == ["error"]
+    assert body["error"]["code"] == code, answer.text
+    assert "Traceback" not in answer.text
+    found: dict[str, str] = body["error"]
+    return found
+
+
+LATER = NOON + timedelta(hours=1)

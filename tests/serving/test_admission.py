@@ -1,0 +1,53 @@
+"""The API admits exactly the events that ingestion admits later."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml_assets.core.errors import Quarantined
+from ml_assets.core.system import Column
+from ml_assets.ingest.contracts import breaches
+from ml_assets.ingest.tables import events_schema
+from ml_assets.serving.admission import _breach, read_event
+from tests.serving.kit import NOON
+from tests.toy import TOY
+
+numbers = st.floats() | st.sampled_from([0.0, -0.0, 1.0, math.nan, math.inf, -1e-9])
+texts = st.text(max_size=5) | st.integers(990, 1010).map(lambda n: "x" * n)
+
+
+@settings(max_examples=60, deadline=None)
+@given(amount=numbers, note=texts, shop=texts)
+def test_the_contract_at_the_door_is_the_contract_of_the_lake(
+    amount: float, note: str, shop: str
+) -> None:
+    event = {"shop": shop, "note": note, "amount": amount}
+    refused = any(_breach(column, event[column.name]) for column in TOY.columns)
+    row = pd.DataFrame([{**event, "event_id": "e", "event_timestamp": NOON}])
+    assert refused == bool(breaches(TOY, row[events_schema(TOY).names]))
+
+
+def test_a_column_that_the_parser_forgot_or_mistyped_is_refused() -> None:
+    number = Column(name="amount", dtype="number", description="", maximum=5)
+    for value, says in ((None, "amount is 'None'; expected a number"), ("3", "expected a number"),
+                        (6.0, "amount is 6; expected at most 5")):
+        assert says in str(_breach(number, value))
+    assert _breach(number, 5.0) is None
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+))
+def test_any_json_is_either_an_event_or_quarantined(posted: object) -> None:
+    try:
+        event = read_event(TOY, json.dumps(posted))
+    except Quarantined as error:
+        assert str(error)
+    else:
+        assert set(event) == {"shop", "note", "amount"}

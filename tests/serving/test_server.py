@@ -1,0 +1,157 @@
+"""The server as a process: what it acknowledged survives it, however it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from ml_assets.core.settings import ROOT, Settings
+from ml_assets.ingest.event_log import EventLog
+from ml_assets.serving.server import AddressUnavailable, serve
+from tests.serving.kit import Toy, asked
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A running toy server and what it has said."""
+
+    process: subprocess.Popen[str]
+    said: str
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"http://127\.0\.0\.1:\d+", self.said)
+        assert found, self.said
+        return found.group()
+
+    def stop(self, how: signal.Signals) -> tuple[int, str]:
+        """Send the signal; exit status and the rest of what it said."""
+        os.kill(self.process.pid, how)
+        rest, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, rest
+
+
+@contextmanager
+def server(settings: Settings, *, pause: float = 0) -> Iterator[Server]:
+    """A toy server in a process of its own; killed at the end where it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.serving.toy_server", str(settings.var), "0", str(pause)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+    )
+    try:
+        assert process.stdout is not None
+        said = ""
+        while "http://" not in said:
+            line = process.stdout.readline()
+            assert line, f"the server ended: {said}"
+            said += line
+        yield Server(process=process, said=said)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@dataclass(kw_only=True)
+class Load:
+    """Clients that ask for new predictions until told to stop."""
+
+    url: str
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, client: int) -> None:
+        with httpx.Client(base_url=self.url, timeout=10) as http:
+            n = 0
+            while not self.over.is_set():
+                event_id = f"{client}-{n}"
+                try:
+                    answer = http.post("/v1/toy/predict", json=asked(event_id, amount=float(n)))
+                except httpx.TransportError:
+                    return
+                if answer.status_code == 200:
+                    self.acknowledged[event_id] = answer.text
+                else:
+                    self.refused.append(answer.text)
+                n += 1
+
+
+def test_kill_9_loses_no_acknowledged_prediction_and_retries_get_their_answers(
+    settings: Settings,
+) -> None:
+    with server(settings) as first:
+        load = Load(url=first.url)
+        with ThreadPoolExecutor(4) as pool:
+            clients = [pool.submit(load.ask, n) for n in range(4)]
+            while len(load.acknowledged) < 300:
+                time.sleep(0.005)
+            first.stop(signal.SIGKILL)
+            for client in clients:
+                client.result()
+    assert not load.refused
+    log = EventLog(settings.event_log)
+    assert all(log.answer_to("toy", event_id) for event_id in load.acknowledged)
+    logged, _ = log.count("toy")
+    assert len(load.acknowledged) <= logged <= len(load.acknowledged) + 4
+    with server(settings) as again, httpx.Client(base_url=again.url) as http:
+        for event_id, answer in list(load.acknowledged.items())[-20:]:
+            amount = float(event_id.split("-")[1])
+            body = asked(event_id, amount=amount)
+            assert http.post("/v1/toy/predict", json=body).text == answer
+    assert EventLog(settings.event_log).count("toy") == (logged, 0)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_answers_what_is_in_progress_and_ends_without_a_trace(
+    settings: Settings, how: signal.Signals
+) -> None:
+    with server(settings, pause=0.2) as running, ThreadPoolExecutor(3) as pool:
+        clients = [httpx.Client(base_url=running.url, timeout=10) for _ in range(3)]
+        for client in clients:
+            client.get("/healthz")
+        pending = [
+            pool.submit(client.post, "/v1/toy/predict", json=asked(f"e{n}"))
+            for n, client in enumerate(clients)
+        ]
+        time.sleep(0.15)
+        status, rest = running.stop(how)
+        answers = [each.result() for each in pending]
+        for client in clients:
+            client.close()
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert status in (0, -how)
+    assert "Traceback" not in rest
+    assert EventLog(settings.event_log).count("toy") == (3, 0)
+
+
+def test_it_says_where_it_answers_once_it_does(settings: Settings) -> None:
+    with server(settings) as running:
+        assert f"{running.url}/docs" in running.said
+        assert httpx.get(f"{running.url}/readyz").json()["ready"] is True
+
+
+def test_a_taken_port_is_a_clear_error(settings: Settings) -> None:
+    with server(settings) as running:
+        port = int(running.url.rpartition(":")[2])
+        toy = Toy(settings=Settings(var=settings.var, port=port))
+        with pytest.raises(AddressUnavailable, match=f"port {port} of 127.0.0.1 is taken.*--port"):
+            serve(toy.settings, [toy.system], backends=toy.backends())
+
+
+def test_a_host_that_is_not_ours_is_a_clear_error(settings: Settings) -> None:
+    elsewhere = Settings(var=settings.var, host="192.0.2.1", port=0)
+    with pytest.raises(AddressUnavailable, match=r"cannot listen on 192\.0\.2\.1:0"):
+        serve(elsewhere, [])

@@ -1,0 +1,38 @@
+"""Serves the toy system by the real `serve`, as a process: `toy_server.py VAR PORT [pause]`.
+
+A third argument makes each score take so many seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.settings import Settings
+from ml_assets.serving.server import serve
+from tests.serving.kit import FakeScorer, Toy
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowScorer(FakeScorer):
+    pause: float
+
+    def score(
+        self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        time.sleep(self.pause)
+        return super().score(texts, dense)
+
+
+if __name__ == "__main__":
+    settings = Settings(var=Path(sys.argv[1]), port=int(sys.argv[2]))
+    pause = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
+    toy = Toy(settings=settings, models={1: SlowScorer(pause=pause)})
+    toy.deploy(1)
+    serve(settings, [toy.system], backends=toy.backends())

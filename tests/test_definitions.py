@@ -1,0 +1,94 @@
+"""The whole graph: what it holds, and that loading it stays light."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ml_assets.core.settings import ROOT
+from ml_assets.core.system import System
+from ml_assets.definitions import defs
+from ml_assets.systems import SYSTEMS
+
+SNAPSHOT = Path(__file__).parent / "graph.txt"
+HEAVY = {"torch", "feast", "mlflow"}
+DAGSTER_ROOMS = {"assets.py", "feast_assets.py", "definitions.py"}
+
+
+def graph() -> str:
+    """Every asset with what it depends on and its checks, then jobs, sensors, schedules."""
+    repository = defs.get_repository_def()
+    nodes = repository.asset_graph
+    lines = []
+    for key in sorted(nodes.get_all_asset_keys(), key=lambda key: key.path):
+        node = nodes.get(key)
+        parents = ", ".join(sorted(parent.to_user_string() for parent in node.parent_keys))
+        lines.append(f"{key.to_user_string()} [{node.group_name}] <- {parents or 'nothing'}")
+        for check in sorted(node.check_keys, key=lambda check: check.name):
+            blocking = "blocking" if nodes.get(check).blocking else "warning"
+            lines.append(f"    {check.name} ({blocking})")
+    for kind, names in (
+        ("job", [job.name for job in repository.get_all_jobs()]),
+        ("sensor", [sensor.name for sensor in repository.sensor_defs]),
+        ("schedule", [schedule.name for schedule in repository.schedule_defs]),
+    ):
+        lines += [f"{kind} {name}" for name in sorted(names) if not name.startswith("__")]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_graph_is_the_one_that_was_agreed_on() -> None:
+    """A changed arrow must be meant: UPDATE_SNAPSHOTS=1 writes the new graph for review."""
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        SNAPSHOT.write_text(graph())
+    assert graph() == SNAPSHOT.read_text()
+
+
+def test_loading_the_definitions_imports_no_heavy_library() -> None:
+    """Every process of Dagster pays for the imports: torch, Feast and MLflow cost 8 CPU s."""
+    code = ("import json, sys, ml_assets.definitions;"
+            "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))")
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True,
+                            text=True, cwd=ROOT).stdout
+    assert HEAVY.isdisjoint(json.loads(output))
+
+
+def test_dagster_is_imported_at_the_rooms_doors_only() -> None:
+    """The rest of a room is plain Python that a notebook can call."""
+    for path in sorted((ROOT / "ml_assets").rglob("*.py")):
+        if path.name in DAGSTER_ROOMS or path.parent.name in ("automation", "replay"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
+                [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+            assert not [n for n in names if n.split(".")[0] == "dagster"], path
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_every_asset_of_a_system_says_what_it_is(system: System) -> None:
+    """Description, owner, kind and group: what one reads in the UI."""
+    nodes = defs.get_repository_def().asset_graph
+    mine = [key for key in nodes.get_all_asset_keys() if key.path[0] == system.name]
+    assert len(mine) > 10
+    for key in mine:
+        node = nodes.get(key)
+        assert len(node.description or "") > 40, key
+        assert node.owners, key
+        assert node.group_name.startswith(f"{system.name}_"), key
+        assert [tag for tag in node.tags if tag.startswith("dagster/kind/")], key
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_every_computed_asset_has_a_code_version(system: System) -> None:
+    """Without one, staleness in the UI is wrong."""
+    for asset in defs.assets or ():
+        if isinstance(asset, dg.AssetsDefinition) and asset.is_executable:
+            for key in asset.keys:
+                if key.path[0] == system.name:
+                    assert asset.code_versions_by_key[key], key

@@ -1,0 +1,28 @@
+"""The model as MLflow loads it scores what the model itself scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ml_assets.core.system import ModelConfig, TextField
+from ml_assets.training import artifact
+from ml_assets.training.fit import fit
+from ml_assets.training.pyfunc import _load_pyfunc
+
+
+def test_a_data_frame_in_any_order_of_columns_scores_as_the_model_does(tmp_path: Path) -> None:
+    config = ModelConfig(fields=(TextField(column="note"),), numbers=("amount",), buckets=2**8,
+                         iterations=3)
+    notes = ["it is broken", "it is lovely"] * 10
+    dense = np.array([[1, np.nan], [2, 3]] * 10, dtype=np.float32)
+    scorer = fit(config, {"note": notes}, dense, np.array([True, False] * 10),
+                 feature_names=["amount", "shop_returns"])
+    artifact.save(scorer, tmp_path, texts={"note": notes[:2]}, dense=dense[:2])
+    rows = pd.DataFrame({"unused": 0, "shop_returns": dense[:, 1].astype(float),
+                         "amount": dense[:, 0].astype(float), "note": notes})
+    np.testing.assert_allclose(
+        _load_pyfunc(str(tmp_path)).predict(rows), scorer.score({"note": notes}, dense), atol=1e-6
+    )
