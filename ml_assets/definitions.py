@@ -8,7 +8,6 @@ from ml_assets.core.assets import flatten
 from ml_assets.core.settings import Settings
 from ml_assets.evaluation import assets as evaluation
 from ml_assets.features import assets as features
-from ml_assets.features.manifest import load_manifest
 from ml_assets.feedback import assets as feedback
 from ml_assets.ingest import assets as ingest
 from ml_assets.monitoring import assets as monitoring

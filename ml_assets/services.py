@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,8 @@ def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> Non
                 _await(settings, service, processes)
         for service in wanted:
             if service.port is not None:
-                console.print(f"  {service.name:<8} http://127.0.0.1:{service.port:<6} {service.what}")
+                address = f"http://127.0.0.1:{service.port}"
+                console.print(f"  {service.name:<8} {address:<23} {service.what}")
         console.print(f"Logs lie in {settings.var / 'logs'}. Ctrl-C stops everything.")
         while True:
             for service in wanted:
@@ -113,20 +114,16 @@ def _running(
             _signal(process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         for process in processes.values():
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
             # Grandchildren (Dagster's code servers) may outlive their parent.
             _signal(process, signal.SIGKILL)
             process.wait()
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _require_free(service: Service) -> None:

@@ -27,7 +27,7 @@ def graph() -> str:
     repository = defs.get_repository_def()
     nodes = repository.asset_graph
     lines = []
-    for key in sorted(nodes.get_all_asset_keys(), key=lambda key: key.path):
+    for key in sorted(nodes.get_all_asset_keys(), key=lambda key: key.to_user_string()):
         node = nodes.get(key)
         parents = ", ".join(sorted(parent.to_user_string() for parent in node.parent_keys))
         lines.append(f"{key.to_user_string()} [{node.group_name}] <- {parents or 'nothing'}")

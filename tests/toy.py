@@ -48,7 +48,9 @@ TOY = System(
     description="Will a purchase be returned?",
     owners=("team:tests",),
     source=ToySource(),
-    calendar=Calendar(first_day=date(2024, 1, 1), go_live=date(2024, 1, 8), last_day=date(2024, 3, 1)),
+    calendar=Calendar(
+        first_day=date(2024, 1, 1), go_live=date(2024, 1, 8), last_day=date(2024, 3, 1)
+    ),
     columns=(
         Column(name="shop", dtype="text", description="where it was bought"),
         Column(name="note", dtype="text", description="what the buyer wrote", max_length=1000),
@@ -57,7 +59,9 @@ TOY = System(
     entities=(Entity(name="shop", description="a shop"),),
     feature_service="toy_returns",
     label=LabelPolicy(name="returned", maturity=timedelta(days=3), silence="negative"),
-    model=ModelConfig(fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12, iterations=20),
+    model=ModelConfig(
+        fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12, iterations=20
+    ),
     gates=(
         Gate(metric="roc_auc", at_least=0.6),
         Gate(metric="log_loss", better_than_champion_by=0.0),

@@ -16,6 +16,8 @@ DAGSTER_YAML = f"""\
 # Written by ml-assets; change ml_assets/automation/instance.py instead.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 4

@@ -53,5 +53,8 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> Unkno
     """An `UnknownName` that offers the closest known names."""
     options = sorted(known)
     closest = difflib.get_close_matches(name, options, n=3, cutoff=0.4)
-    offer = f"Closest: {', '.join(closest)}." if closest else f"Known: {', '.join(options) or 'none'}."
+    if closest:
+        offer = f"Closest: {', '.join(closest)}."
+    else:
+        offer = f"Known: {', '.join(options) or 'none'}."
     return UnknownName(f"there is no {kind} {name!r}. {offer}{' ' + hint if hint else ''}")

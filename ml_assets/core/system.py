@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from ml_assets.core.errors import DeclarationError
@@ -100,15 +100,15 @@ class ModelConfig:
 
     fields: what is read of the event's texts; numbers: event columns read as they are; the
     feature service adds its features. See `ml_assets.training.model`.
-    `threshold` is the score from which the decision is True; `holdout` the share of matured
-    labels, the latest ones, on which a candidate is judged. `l2_text` and `l2_dense` are the
-    penalties on half the squared weights, beside the loss summed over rows.
+    `threshold` is the score from which the decision is True. Of the matured events those of
+    the latest `holdout` are not trained on: on them a candidate is judged. `l2_text` and
+    `l2_dense` are the penalties on half the squared weights, beside the loss summed over rows.
     """
 
     fields: tuple[TextField, ...]
     numbers: tuple[str, ...]
     threshold: float = 0.5
-    holdout: float = 0.1
+    holdout: timedelta = timedelta(days=3)
     buckets: int = 2**18
     hidden: int = 16
     iterations: int = 30
@@ -120,7 +120,7 @@ class ModelConfig:
         require(bool(self.fields or self.numbers), self, "fields", self.fields,
                 "at least one text field or number")
         require(0 < self.threshold < 1, self, "threshold", self.threshold, "a share in (0, 1)")
-        require(0 < self.holdout < 0.5, self, "holdout", self.holdout, "a share in (0, 0.5)")
+        require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
         require(self.buckets & (self.buckets - 1) == 0, self, "buckets", self.buckets,
                 "a power of two")
         for name in ("buckets", "hidden", "iterations"):
@@ -153,7 +153,7 @@ class System:
     gates: tuple[Gate, ...]
     slices: tuple[Slice, ...] = ()
     retraining: RetrainingPolicy
-    drift: DriftPolicy = DriftPolicy()
+    drift: DriftPolicy = field(default_factory=DriftPolicy)
     replay: ReplayPolicy
 
     def __post_init__(self) -> None:

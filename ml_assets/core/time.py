@@ -66,8 +66,10 @@ class EventClock:
 def utc(instant: datetime) -> datetime:
     """`instant` as aware UTC; raises InvalidRequest where it names no time zone."""
     if instant.tzinfo is None:
-        raise InvalidRequest(f"instant {instant.isoformat()!r} has no time zone; write it as UTC, e.g. "
-                             f"{instant.replace(tzinfo=UTC).isoformat()!r}")
+        raise InvalidRequest(
+            f"instant {instant.isoformat()!r} has no time zone; write it as UTC, e.g. "
+            f"{instant.replace(tzinfo=UTC).isoformat()!r}"
+        )
     return instant.astimezone(UTC)
 
 

@@ -55,7 +55,7 @@ def evaluate_candidate(
     if rows.empty:
         raise NotReady(
             f"training set {training_set.version} of {system.name!r} holds nothing out: its "
-            f"{training_set.labels} labels are too few for model.holdout={system.model.holdout:g}"
+            f"{training_set.labels} labels are too few for model.holdout={system.model.holdout}"
         )
     scored, _ = _score(registry.folder(system.name, candidate.version), candidate.version, rows)
     champion, absent = None, tuple[str, ...]()

@@ -111,7 +111,7 @@ def build_feast_asset_specs(
 
 def _attributes(system: System, *kinds: str) -> dict[str, Any]:
     """What a daily spec takes; the backfill policy belongs to the op."""
-    taken = attributes(system, "features", *kinds)
+    taken: dict[str, Any] = {**attributes(system, "features", *kinds)}
     del taken["backfill_policy"]
     return taken
 

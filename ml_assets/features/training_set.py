@@ -31,9 +31,10 @@ class TrainingSet:
 
     version:  address of the content: the same rows, columns and service have the same
     as_of:    no label in it was known at or after this instant
-    rows:     events whose whole maturity window had passed: event_id, event_timestamp, label, known_at, split ('train' or 'holdout'), all
-              columns that the system declares, the store's features (NaN where unknown);
-              ordered by event_timestamp; `holdout` are the latest events
+    rows:     events whose whole maturity window had passed: event_id, event_timestamp,
+              label, known_at, split ('train' or 'holdout'), all columns that the system
+              declares, the store's features (NaN where unknown); ordered by
+              event_timestamp; `holdout` are the latest events
     feature_names: the model's dense inputs: event numbers, then store features
     texts:    the model's texts
     partitions: the first and last day that an event in it happened
@@ -129,11 +130,11 @@ class TrainingSets:
         # be known. So an event counts once its whole maturity window has passed.
         rows = rows[rows["event_timestamp"] + system.label.maturity <= as_of]
         rows = rows.sort_values(["event_timestamp", "event_id"], ignore_index=True)
-        held_out = round(len(rows) * system.model.holdout)
-        split = ["train"] * (len(rows) - held_out) + ["holdout"] * held_out
+        first_held_out = rows["event_timestamp"].max() - system.model.holdout
+        split = (rows["event_timestamp"] > first_held_out).map({False: "train", True: "holdout"})
         columns = [column.name for column in system.columns]
         return (
-            rows.assign(split=pd.Series(split, dtype=object))[
+            rows.assign(split=split.astype(object))[
                 ["event_id", "event_timestamp", "label", "known_at", "split", *columns]],
             lacking,
         )

@@ -165,7 +165,7 @@ def _events(system: System) -> dg.AssetsDefinition:
             ),
             check_results=[
                 check_result(not broken, "contract_holds",
-                             {"broken_rows": len(broken), "first": next(iter(broken.values()), "")}),
+                             {"broken_rows": len(broken), "reasons": list(broken.values())[:5]}),
                 check_result(share <= MAX_QUARANTINED, "quarantine_is_small",
                              {"quarantined": len(aside), "share": share, "reasons": reasons}),
             ],

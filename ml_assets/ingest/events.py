@@ -52,19 +52,20 @@ def parse_raw(system: System, raw: pd.DataFrame) -> ParsedDay:
     """Parse every raw row; set aside what cannot be parsed or breaks the contract."""
     names = events_schema(system).names
     parsed, aside = [], []
-    for row in raw.itertuples():
+    columns = (raw["event_id"], raw["event_timestamp"], raw["request"])
+    for event_id, happened, request in zip(*columns, strict=True):
         try:
-            event = system.source.parse(json.loads(row.request))
+            event = system.source.parse(json.loads(request))
         except Quarantined as error:
-            aside.append((row.event_id, row.event_timestamp, str(error), row.request))
+            aside.append((event_id, happened, str(error), request))
             continue
-        parsed.append({**event, "event_id": row.event_id, "event_timestamp": row.event_timestamp})
+        parsed.append({**event, "event_id": event_id, "event_timestamp": happened})
     events = pd.DataFrame(parsed, columns=names)
     broken = breaches(system, events)
     requests = dict(zip(raw["event_id"], raw["request"], strict=True))
     for position, reason in broken.items():
-        row = events.iloc[position]
-        aside.append((row.event_id, row.event_timestamp, reason, requests[row.event_id]))
+        event_id, happened = events.loc[position, ["event_id", "event_timestamp"]]
+        aside.append((event_id, happened, reason, requests[event_id]))
     return ParsedDay(
         events=events.drop(index=list(broken)).reset_index(drop=True),
         quarantine=pd.DataFrame(aside, columns=QUARANTINE.names),

@@ -32,10 +32,13 @@ def labels_known_in(
     """
     served = {prediction.prediction_id: prediction for prediction in predictions}
     rows: list[tuple[str, datetime, datetime, bool, str]] = []
-    for event in archived.dropna(subset=["outcome"]).itertuples():
-        known_at = event.event_timestamp + policy.maturity
+    decided = archived.dropna(subset=["outcome"])
+    for event_id, happened, outcome in zip(
+        decided["event_id"], decided["event_timestamp"], decided["outcome"], strict=True
+    ):
+        known_at = happened + policy.maturity
         if start <= known_at < end:
-            rows.append((event.event_id, event.event_timestamp, known_at, event.outcome, "archive"))
+            rows.append((event_id, happened, known_at, bool(outcome), "archive"))
 
     first_word: dict[str, datetime] = {}
     for said in feedback:

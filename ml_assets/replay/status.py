@@ -9,7 +9,7 @@ import click
 
 from ml_assets.automation.retraining import decide
 from ml_assets.automation.situation import gather
-from ml_assets.core.errors import unknown
+from ml_assets.core.errors import UnknownName
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Prediction
@@ -59,8 +59,10 @@ def print_explanation(prediction_id: str, systems: Sequence[System], settings: S
     prediction = log.prediction(prediction_id)
     if prediction is None:
         log.close()
-        raise unknown("prediction", prediction_id, (),
-                      f"The event log is {settings.event_log}; an answer's `prediction_id` names it.")
+        raise UnknownName(
+            f"there is no prediction {prediction_id!r} in {settings.event_log}; expected the "
+            "`prediction_id` of an answer of the API"
+        )
     system = next(system for system in systems if system.name == prediction.system)
     said = [
         f"{feedback.received_at:%Y-%m-%d %H:%M} {feedback.source}: {feedback.label}"

@@ -100,7 +100,7 @@ def load(folder: Path) -> Scorer:
         worst = int(np.argmax(np.abs(scores - example.scores)))
         raise ModelRefused(
             f"model {folder} does not reproduce its stored example: row {worst} scores "
-            f"{scores[worst]:.6f}, stored {example.scores[worst]:.6f}. Train it again, or roll back."
+            f"{scores[worst]:.6f}, stored {example.scores[worst]:.6f}. Train again, or roll back."
         )
     return scorer
 

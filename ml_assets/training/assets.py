@@ -33,8 +33,11 @@ def _model(system: System) -> dg.AssetsDefinition:
         training_set = TrainingSets(settings, system).latest()
         version, trained = train(
             system, training_set, ModelRegistry(settings),
-            tags={"dagster_run_id": context.run.run_id, "asset_key": context.asset_key.to_user_string(),
-                  "git_commit": git_commit()},
+            tags={
+                "dagster_run_id": context.run.run_id,
+                "asset_key": context.asset_key.to_user_string(),
+                "git_commit": git_commit(),
+            },
             progress=lambda evaluation, loss: (
                 context.log.info(f"evaluation {evaluation}: loss {loss:.4f}")
                 if evaluation % 10 == 1 else None

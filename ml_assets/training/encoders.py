@@ -28,7 +28,7 @@ class Bags:
     """A ragged batch of weighted buckets: bag i is `[offsets[i], offsets[i+1])`.
 
     buckets: (N,) int64 in [0, fields * buckets); weights: (N,) float32; offsets: (B*F+1,)
-    int64 where F is the number of fields: bag `b*F + f` is field f of row b.
+    int64 where F is the number of fields (at least 1): bag `b*F + f` is field f of row b.
     """
 
     buckets: npt.NDArray[np.int64]
@@ -37,23 +37,23 @@ class Bags:
 
 
 def encode_texts(
-    fields: Sequence[TextField], texts: Mapping[str, Sequence[str]], buckets: int
+    fields: Sequence[TextField], texts: Mapping[str, Sequence[str]], buckets: int, *, rows: int
 ) -> Bags:
-    """Hash each field of each row into a bag of its distinct n-grams.
+    """Hash each field of each of `rows` rows into a bag of its distinct n-grams.
 
     An n-gram that occurs k times weighs `1 + log(k)`. Fields hash into ranges of their own.
+    Without fields, each row has one empty bag.
     """
-    count = len(texts[fields[0].column]) if fields else 0
     parts: list[npt.NDArray[np.int64]] = []
     weights: list[Floats] = []
-    for row in range(count):
+    for row in range(rows):
         for place, field in enumerate(fields):
             grams = HASHES[field.unit](texts[field.column][row])
             found, times = np.unique(grams >> np.uint32(32 - buckets.bit_length() + 1),
                                      return_counts=True)
             parts.append(found.astype(np.int64) + place * buckets)
             weights.append((1.0 + np.log(times)).astype(np.float32))
-    lengths = [len(part) for part in parts]
+    lengths = [len(part) for part in parts] or [0] * rows
     return Bags(
         buckets=np.concatenate(parts) if parts else np.empty(0, np.int64),
         weights=np.concatenate(weights) if weights else np.empty(0, np.float32),

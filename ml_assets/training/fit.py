@@ -40,7 +40,7 @@ def fit(
             f"the training set has {len(labels)} labels, all {labels[0] if len(labels) else '-'}; "
             "both classes must occur: ingest more days first"
         )
-    bags = encode_texts(config.fields, texts, config.buckets)
+    bags = encode_texts(config.fields, texts, config.buckets, rows=len(labels))
     vocabulary = len(config.fields) * config.buckets
     weighting = NaiveBayesWeights.fit(bags, labels, vocabulary)
     standardiser = Standardiser.fit(dense)

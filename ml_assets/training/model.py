@@ -38,8 +38,11 @@ class HashedTextNetwork(nn.Module):
         """
         deep_BH = torch.tanh(self.hidden(inputs_BD))
         deep_B = (self.output(deep_BH) + self.linear(inputs_BD)).squeeze(1)
-        text_B: torch.Tensor = SparseTimesVector.apply(text_BV, text_VB, self.words)
-        return deep_B + text_B
+        text_B = SparseTimesVector.apply(  # type: ignore[no-untyped-call]
+            text_BV, text_VB, self.words
+        )
+        logits_B: torch.Tensor = deep_B + text_B
+        return logits_B
 
     def penalty(self, *, text: float, dense: float) -> torch.Tensor:
         """Half the squared weights of the two parts, times their penalties; biases are free."""
@@ -72,8 +75,8 @@ def sparse_rows(bags: Bags, *, fields: int, vocabulary: int) -> torch.Tensor:
     """The bags of B rows as a sparse matrix (B, V), without copying what they hold."""
     return torch.sparse_csr_tensor(
         torch.from_numpy(bags.offsets[:: max(1, fields)].copy()), torch.from_numpy(bags.buckets),
-        torch.from_numpy(bags.weights), size=((len(bags.offsets) - 1) // max(1, fields), vocabulary),
-        check_invariants=False,
+        torch.from_numpy(bags.weights),
+        size=((len(bags.offsets) - 1) // max(1, fields), vocabulary), check_invariants=False,
     )
 
 

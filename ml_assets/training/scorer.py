@@ -43,7 +43,9 @@ class Scorer:
         Missing numbers are NaN. A row scores the same alone as in a batch up to float32
         rounding.
         """
-        bags = self.weighting(encode_texts(self.fields, texts, self.buckets))
+        bags = self.weighting(
+            encode_texts(self.fields, texts, self.buckets, rows=len(dense))
+        )
         inputs_BD = torch.from_numpy(self.standardiser(np.asarray(dense, np.float32)))
         text_BV = sparse_rows(
             bags, fields=len(self.fields), vocabulary=len(self.weighting.importance)

@@ -47,7 +47,7 @@ def test_a_wrong_value_is_named(kind: Any, arguments: dict[str, Any], field: str
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "Spam Filter"}, "System.name"),
+        ({"name": "Spam Filter"}, r"System\.name"),
         ({"owners": ("nobody",)}, "owners"),
         ({"entities": (Entity(name="shopp", description=""),)}, "'shopp'.*declared text"),
         ({"model": replace(TOY.model, numbers=("amuont",))}, "'amuont'.*declared: amount"),
@@ -70,7 +70,7 @@ def test_every_system_is_found_by_its_name(system: System) -> None:
 
 def test_an_unknown_system_offers_the_closest_name() -> None:
     """`ml-assets run spamm` must help."""
-    with pytest.raises(errors.UnknownName, match="'spamm'.*Closest: spam"):
+    with pytest.raises(errors.UnknownName, match=r"'spamm'.*Closest: spam"):
         find("spamm")
 
 
@@ -82,5 +82,5 @@ def test_an_unknown_system_offers_the_closest_name() -> None:
 def test_every_error_is_a_standard_type_too_and_survives_pickling(kind: type[Exception]) -> None:
     """Dagster carries errors between processes."""
     assert len([base for base in kind.__mro__ if base.__module__ == "builtins"]) > 3
-    copy = pickle.loads(pickle.dumps(kind("what was found")))  # noqa: S301  (our own bytes)
+    copy = pickle.loads(pickle.dumps(kind("what was found")))
     assert type(copy) is kind and "what was found" in str(copy)

@@ -22,15 +22,16 @@ BUCKETS = 2**10
 
 def bags_of(bags: Bags, row: int, field: int) -> dict[int, float]:
     start, end = bags.offsets[row * len(FIELDS) + field : row * len(FIELDS) + field + 2]
-    return dict(zip(bags.buckets[start:end].tolist(), bags.weights[start:end].tolist(), strict=True))
+    weights = bags.weights[start:end].tolist()
+    return dict(zip(bags.buckets[start:end].tolist(), weights, strict=True))
 
 
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_a_row_is_encoded_the_same_alone_and_in_a_batch(texts: list[str]) -> None:
     """Serving scores one row, training thousands: the inputs must not depend on that."""
-    together = encode_texts(FIELDS, {"note": texts}, BUCKETS)
+    together = encode_texts(FIELDS, {"note": texts}, BUCKETS, rows=len(texts))
     for row, text in enumerate(texts):
-        alone = encode_texts(FIELDS, {"note": [text]}, BUCKETS)
+        alone = encode_texts(FIELDS, {"note": [text]}, BUCKETS, rows=1)
         for field in range(len(FIELDS)):
             assert bags_of(alone, 0, field) == bags_of(together, row, field)
 
@@ -38,7 +39,7 @@ def test_a_row_is_encoded_the_same_alone_and_in_a_batch(texts: list[str]) -> Non
 @given(st.text())
 def test_fields_hash_into_ranges_of_their_own(text: str) -> None:
     """Field f uses the buckets [f * B, (f+1) * B) and no others."""
-    bags = encode_texts(FIELDS, {"note": [text]}, BUCKETS)
+    bags = encode_texts(FIELDS, {"note": [text]}, BUCKETS, rows=1)
     for field in range(len(FIELDS)):
         used = bags_of(bags, 0, field)
         assert all(field * BUCKETS <= bucket < (field + 1) * BUCKETS for bucket in used)
@@ -52,13 +53,13 @@ def test_a_text_has_as_many_byte_grams_as_it_has_places_for_them() -> None:
 
 def test_a_lone_surrogate_is_encoded_and_does_not_raise() -> None:
     """Undecodable bytes of real mail reach the encoder as surrogates."""
-    assert encode_texts(FIELDS, {"note": ["caf\udce9 au lait"]}, BUCKETS).offsets[-1] > 0
+    assert encode_texts(FIELDS, {"note": ["caf\udce9 au lait"]}, BUCKETS, rows=1).offsets[-1] > 0
 
 
 def test_weighted_bags_have_length_one_or_are_empty() -> None:
     """After naive-Bayes weighting a bag is normalised; unseen n-grams weigh nothing."""
     texts = {"note": ["cheap pills", "see you at lunch", ""]}
-    bags = encode_texts(FIELDS, texts, BUCKETS)
+    bags = encode_texts(FIELDS, texts, BUCKETS, rows=3)
     labels = np.array([True, False, False])
     weighted = NaiveBayesWeights.fit(bags, labels, len(FIELDS) * BUCKETS)(bags)
     lengths = np.sqrt(np.add.reduceat(weighted.weights[: weighted.offsets[4]] ** 2,
@@ -70,10 +71,10 @@ def test_weighted_bags_have_length_one_or_are_empty() -> None:
 def test_an_ngram_that_occurs_in_one_class_only_weighs_more_than_a_shared_one() -> None:
     """The weight is the distance between the classes, whichever has more of it."""
     words = (TextField(column="note", unit="words"),)
-    bags = encode_texts(words, {"note": ["pills now"] * 4 + ["lunch now"] * 4}, BUCKETS)
+    bags = encode_texts(words, {"note": ["pills now"] * 4 + ["lunch now"] * 4}, BUCKETS, rows=8)
     labels = np.array([True] * 4 + [False] * 4)
     importance = NaiveBayesWeights.fit(bags, labels, BUCKETS).importance
-    once = encode_texts(words, {"note": ["pills", "lunch", "now"]}, BUCKETS).buckets
+    once = encode_texts(words, {"note": ["pills", "lunch", "now"]}, BUCKETS, rows=3).buckets
     pills, lunch, now = importance[once]
     assert pills > 1 and lunch > 1 and now < 0.1
 

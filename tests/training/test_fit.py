@@ -30,7 +30,7 @@ def rows() -> Rows:
     """200 notes whose words tell the class, and a number that tells it half."""
     draw = np.random.default_rng(0)
     labels = draw.random(200) < 0.4
-    words = np.array("cheap pills money now lunch tomorrow paper thanks".split())
+    words = np.array(["cheap", "pills", "money", "now", "lunch", "tomorrow", "paper", "thanks"])
     notes = [" ".join(draw.choice(words[:5] if label else words[3:], 12)) for label in labels]
     dense = (draw.normal(size=(200, 1)) + labels[:, None]).astype(np.float32)
     dense[::7] = np.nan
@@ -61,6 +61,15 @@ def test_a_fitted_model_tells_the_classes_apart(scorer: Scorer, rows: Rows) -> N
     """On words that differ between the classes it must make few errors."""
     texts, dense, labels = rows
     assert np.mean((scorer.score(texts, dense) >= 0.5) == labels) > 0.97
+
+
+def test_a_model_without_texts_learns_from_its_numbers(rows: Rows) -> None:
+    """A system of payments declares no text field."""
+    _, dense, labels = rows
+    fitted = fit(ModelConfig(fields=(), numbers=("amount",)), {}, dense, labels,
+                 feature_names=["amount"])
+    scores = fitted.score({}, dense)
+    assert scores[labels].mean() > scores[~labels].mean() + 0.05
 
 
 def test_labels_of_one_class_are_refused_in_words(rows: Rows) -> None:

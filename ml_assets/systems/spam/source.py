@@ -23,6 +23,7 @@ from datetime import date, datetime, timedelta
 from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path
+from typing import ClassVar
 
 from ml_assets.core.errors import FetchError
 from ml_assets.core.source import ArchivedEvent, Event, Request
@@ -57,12 +58,25 @@ STRETCHES = (
 
 KEPT = "kept"
 
+REQUEST_SCHEMA: Mapping[str, object] = {
+    "type": "object",
+    "description": "A mail with its headers: as text, or base64-encoded where every byte counts.",
+    "properties": {"message": {"type": "string"}, "message_base64": {"type": "string"}},
+    "examples": [{
+        "message": "From: Ann <ann@example.org>\nSubject: Lunch tomorrow?\n\nAt twelve, as ever?"
+    }],
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class MailArchive:
-    """The corpus as a `Source`."""
+    """The corpus as a `Source`.
+
+    request_schema: what clients post, for the API's documentation page.
+    """
 
     package: NpmPackage = CORPUS
+    request_schema: ClassVar[Mapping[str, object]] = REQUEST_SCHEMA
 
     def fetch(self, cache: Path) -> Path:
         """The corpus's `.tgz` under `cache`, verified. Raises FetchError."""
