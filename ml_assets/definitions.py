@@ -19,6 +19,8 @@ from ml_assets.training import assets as training
 FLOW = (ingest, features, training, evaluation, registry, serving, feedback, monitoring)
 """The rooms in the order in which data passes through them."""
 
+JOBS = (jobs.history_job, jobs.daily_job, jobs.batch_job, jobs.retraining_job)
+
 
 def definitions(settings: Settings) -> dg.Definitions:
     """Assets, checks, jobs, sensors and schedules of every system, on `settings`."""
@@ -32,7 +34,7 @@ def definitions(settings: Settings) -> dg.Definitions:
         jobs=[
             job(system)
             for system in SYSTEMS
-            for job in (jobs.history_job, jobs.daily_job, jobs.retraining_job)
+            for job in JOBS
         ],
         sensors=[part for part in automation if isinstance(part, dg.SensorDefinition)],
         schedules=[part for part in automation if isinstance(part, dg.ScheduleDefinition)],

@@ -8,7 +8,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 from ml_assets.core.assets import keys
 from ml_assets.core.system import System
 
-HISTORY, DAILY, RETRAINING = "{}_history", "{}_daily", "{}_retraining"
+HISTORY, DAILY, BATCH, RETRAINING = "{}_history", "{}_daily", "{}_batch", "{}_retraining"
 """The jobs' names, for a system's name."""
 
 TRAINING_TAG = "ml_assets/training"
@@ -34,11 +34,20 @@ def history_job(system: System) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         HISTORY.format(system.name),
         selection=dg.AssetSelection.assets(*keys(
-            system, "raw", "events", "labels",
+            system, "archive", "raw", "events", "labels",
             *(f"{entity.name}_history" for entity in system.entities),
             *(f"{entity.name}_history_view" for entity in system.entities),
         )),
         description=history_job.__doc__,
+    )
+
+
+def batch_job(system: System) -> UnresolvedAssetJobDefinition:
+    """Scores a day's events with the model in force, beside what was served."""
+    return dg.define_asset_job(
+        BATCH.format(system.name),
+        selection=dg.AssetSelection.assets(*keys(system, "batch_predictions")),
+        description=batch_job.__doc__,
     )
 
 

@@ -82,6 +82,7 @@ class Journey:
                 self._report(api, people, end)
                 self._close(api, first)
                 first += timedelta(days=1)
+        self.runs.batch(until - timedelta(days=1))
         self.clock.start()
 
     def _predict(self, api: Client, people: People, event: ArchivedEvent) -> None:

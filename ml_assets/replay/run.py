@@ -27,6 +27,8 @@ def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | Non
     """
     started = perf_counter()
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=100)
     settings = replace(settings, in_replay=True)
     with alone(settings):
         if fresh:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from ml_assets.automation.jobs import DAILY, HISTORY, RETRAINING
+from ml_assets.automation.jobs import BATCH, DAILY, HISTORY, RETRAINING
 from ml_assets.automation.sensors import build as build_automation
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
@@ -48,6 +48,10 @@ class Runs:
     def day(self, day: date) -> None:
         """Take in one closed day."""
         self._execute(DAILY, partition_key=day.isoformat())
+
+    def batch(self, day: date) -> None:
+        """Score one day's events in a batch."""
+        self._execute(BATCH, partition_key=day.isoformat())
 
     def retraining(self, tags: dict[str, str] | None = None) -> None:
         self._execute(RETRAINING, tags=tags)

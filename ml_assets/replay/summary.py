@@ -117,4 +117,4 @@ def _number(estimate: Estimate | None) -> str:
 def _estimate(estimate: Estimate | None) -> str:
     if estimate is None or estimate.value is None or estimate.low is None or estimate.high is None:
         return "-"
-    return f"{estimate.value:.4f}  [{estimate.low:.4f}, {estimate.high:.4f}]"
+    return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"

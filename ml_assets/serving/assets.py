@@ -46,7 +46,7 @@ def build(system: System) -> list[Any]:
 def _predictions(system: System) -> dg.AssetsDefinition:
     @dg.asset(
         key=key(system, "predictions"),
-        deps=keys(system, "deployment", "event_log"),
+        deps=keys(system, "deployment", "event_log", system.feature_service),
         description="One row for each prediction that the API answered on the day, with the exact "
         "feature vector that the model saw. Source: the event log.",
         code_version="1",
@@ -101,7 +101,7 @@ def _predictions(system: System) -> dg.AssetsDefinition:
 def _batch_predictions(system: System) -> dg.AssetsDefinition:
     @dg.asset(
         key=key(system, "batch_predictions"),
-        deps=keys(system, "deployment", "events"),
+        deps=keys(system, "deployment", "events", system.feature_service),
         description="One row for each event of the day: the score that the deployed model gives "
         "it, with the features as of the event, by the functions that the API uses. Source: "
         "`events` and the point-in-time join.",
