@@ -98,7 +98,9 @@ def _running(
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """The processes, each in a group of its own; all are stopped when the block ends."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
-    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Also where a shell has started us in the background, with Ctrl-C ignored.
+    stops = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, lambda *_: sys.exit(0)) for number in stops}
     try:
         for service in wanted:
             with _log(settings, service).open("wb") as log:
@@ -106,10 +108,9 @@ def _running(
                     service.command, stdout=log, stderr=log, cwd=ROOT, start_new_session=True
                 )
         yield processes
-    except KeyboardInterrupt:
-        pass
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         for process in processes.values():
             _signal(process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS

@@ -23,13 +23,16 @@ concurrency:
     max_concurrent_runs: 4
     tag_concurrency_limits:
       - key: {TRAINING_TAG}
-        value: {{{{applyLimitPerUniqueValue: true}}}}
+        value: {{applyLimitPerUniqueValue: true}}
         limit: 1
+# One SQLite file for the events of all runs: by default each run has its own, and every
+# event is written twice.
 event_log_storage:
   module: dagster._core.storage.event_log
   class: ConsolidatedSqliteEventLogStorage
   config:
-    base_dir: {{home}}
+    base_dir:
+      env: DAGSTER_HOME
 run_monitoring:
   enabled: true
 """
@@ -40,7 +43,7 @@ REPLAY_LOCK = "replay.lock"
 def prepare_home(settings: Settings) -> None:
     """Make the instance's folder, and point this process and its children at it."""
     home = settings.dagster_home
-    write_atomically(home / "dagster.yaml", DAGSTER_YAML.format(home=home).encode(), durable=False)
+    write_atomically(home / "dagster.yaml", DAGSTER_YAML.encode(), durable=False)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["ML_ASSETS_VAR"] = str(settings.var)
 

@@ -46,6 +46,7 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
                 "exist: it was scored without them"
             )
         metadata: dict[str, Any] = {
+            "curves": plot(evaluated.figures["overview"], "ROC, precision, calibration, scores"),
             **{name.replace("%", "pc").replace(".", "_"): value
                for name, value in values(report).items()},
             "candidate": report.candidate,
@@ -54,7 +55,6 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
             "gates": dg.MetadataValue.md(tables.gates(report)),
             "metrics": dg.MetadataValue.md(tables.metrics(report)),
             "slices": dg.MetadataValue.md(tables.slices(report)),
-            "curves": plot(evaluated.figures["overview"], "ROC, precision, calibration, scores"),
         }
         if report.champion is not None:
             metadata["champion"] = report.champion

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
@@ -87,10 +88,16 @@ def encode(value: Any) -> Any:
     return value
 
 
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields; looking them up costs more than all else here."""
+    return get_type_hints(kind)
+
+
 def decode(kind: Any, value: Any) -> Any:
     """The inverse of `encode` for a value of type `kind`."""
     if isinstance(kind, type) and is_dataclass(kind):
-        hints = get_type_hints(kind)
+        hints = _hints(kind)
         return kind(**{field.name: decode(hints[field.name], value[field.name])
                        for field in fields(kind)})
     if get_origin(kind) is tuple:

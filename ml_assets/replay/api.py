@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,28 @@ class Client:
 
     http: httpx.Client
     system: str
+    server: subprocess.Popen[bytes]
+    log: Path
+
+    def await_ready(self, *, seconds: float = 120) -> None:
+        """Return once the server can answer.
+
+        Raises NotReady, with the end of its log, where it has ended or is not ready in time.
+        """
+        deadline = time.monotonic() + seconds
+        reason = "it did not answer"
+        while time.monotonic() < deadline and self.server.poll() is None:
+            try:
+                answer = self.http.get("/readyz")
+                if answer.status_code == 200:
+                    return
+                reason = answer.text
+            except httpx.TransportError as error:
+                reason = str(error)
+            time.sleep(0.1)
+        raise NotReady(
+            f"the API did not become ready: {reason}\n{self.log.read_text()[-2000:]}"
+        )
 
     def predict(self, event_id: str, at: datetime, event: object) -> dict[str, Any]:
         """The answer to one event; `latency_ms` is measured here, on the client's side."""
@@ -55,11 +78,7 @@ class Client:
 
 @contextmanager
 def running_api(settings: Settings, system: str) -> Iterator[Client]:
-    """Start the API on a free port, wait until it is ready, stop it at the end.
-
-    Its output goes to `<var>/logs/api.log`. Raises NotReady, with the end of that log, where
-    it does not come up within two minutes.
-    """
+    """Start the API on a free port; stop it at the end. Its output goes to `<var>/logs/api.log`."""
     log = settings.var / "logs" / "api.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     port = _free_port()
@@ -72,8 +91,7 @@ def running_api(settings: Settings, system: str) -> Iterator[Client]:
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
-            _await_ready(http, server, log.read_text)
-            yield Client(http=http, system=system)
+            yield Client(http=http, system=system, server=server, log=log)
     finally:
         server.terminate()
         try:
@@ -81,21 +99,6 @@ def running_api(settings: Settings, system: str) -> Iterator[Client]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-
-
-def _await_ready(http: httpx.Client, server: subprocess.Popen[bytes], log: Any) -> None:
-    deadline = time.monotonic() + 120
-    reason = "it did not answer"
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            answer = http.get("/readyz")
-            if answer.status_code == 200:
-                return
-            reason = answer.text
-        except httpx.TransportError as error:
-            reason = str(error)
-        time.sleep(0.1)
-    raise NotReady(f"the API did not become ready: {reason}\n{log()[-2000:]}")
 
 
 def _checked(answer: httpx.Response) -> dict[str, Any]:

@@ -48,8 +48,25 @@ class Journey:
     def deployments(self) -> Deployments:
         return Deployments(self.settings.deployments)
 
-    def prepare(self) -> None:
-        """History and a first champion, unless they are there."""
+    def go(self, events: list[ArchivedEvent], until: date) -> None:
+        """History, a first champion, then the live days up to `until` (exclusive).
+
+        events: the recorded live events, in the order of time.
+        """
+        self._take_in_history()
+        first = next_closed_day(self.system, self.settings, midnight(until))
+        if first is None and self.deployments.current(self.system.name) is not None:
+            return
+        # The API takes ten seconds to start: the first training need not wait for it.
+        with running_api(self.settings, self.system.name) as api:
+            self._deploy_first()
+            api.await_ready()
+            if first is not None:
+                self._travel(api, events, first, until)
+        self.runs.batch(until - timedelta(days=1))
+        self.clock.start()
+
+    def _take_in_history(self) -> None:
         live_from = self.system.calendar.live_from
         if not self.settings.clock_file.exists():
             self.clock.set(live_from)
@@ -57,33 +74,29 @@ class Journey:
         if unread is not None:
             self.say(live_from, f"taking in the recorded days from {unread}")
             self.runs.history(self.system.calendar.go_live)
+
+    def _deploy_first(self) -> None:
+        live_from = self.system.calendar.live_from
         if self.deployments.current(self.system.name) is None:
             self.say(live_from, "training the first model")
             self.runs.retraining({"ml_assets/reason": "first"})
             self.say(live_from, told(self.deployments.current(self.system.name)))
 
-    def travel(self, events: list[ArchivedEvent], until: date) -> None:
-        """Replay the live events of the days up to `until` (exclusive), day by day.
-
-        events: the recorded live events, in the order of time.
-        """
-        first = next_closed_day(self.system, self.settings, midnight(until))
-        if first is None:
-            return
+    def _travel(
+        self, api: Client, events: list[ArchivedEvent], first: date, until: date
+    ) -> None:
+        """Replay the days from `first` to `until` (exclusive), one by one."""
         people = self._people_after(events, midnight(first))
         self.answered = sum(event.event_timestamp < midnight(first) for event in events)
-        with running_api(self.settings, self.system.name) as api:
-            while first < until:
-                start, end = day_bounds(first)
-                for event in events:
-                    if start <= event.event_timestamp < end:
-                        self._report(api, people, event.event_timestamp)
-                        self._predict(api, people, event)
-                self._report(api, people, end)
-                self._close(api, first)
-                first += timedelta(days=1)
-        self.runs.batch(until - timedelta(days=1))
-        self.clock.start()
+        for offset in range((until - first).days):
+            day = first + timedelta(days=offset)
+            start, end = day_bounds(day)
+            for event in events:
+                if start <= event.event_timestamp < end:
+                    self._report(api, people, event.event_timestamp)
+                    self._predict(api, people, event)
+            self._report(api, people, end)
+            self._close(api, day)
 
     def _predict(self, api: Client, people: People, event: ArchivedEvent) -> None:
         self.clock.set(event.event_timestamp)

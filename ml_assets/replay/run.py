@@ -79,8 +79,7 @@ def _journey(
             runs=Runs(system=system, settings=settings, definitions=definitions(settings),
                       instance=instance(settings)),
         )
-        journey.prepare()
-        journey.travel(live, until)
+        journey.go(live, until)
         bar.update(task, completed=replayed)
     return journey.latencies_ms
 

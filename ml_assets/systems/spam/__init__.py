@@ -90,7 +90,7 @@ SPAM = System(
         Gate(metric="log_loss", better_than_champion_by=0.0),
     ),
     retraining=RetrainingPolicy(
-        after_labels=200, max_age=timedelta(days=10), cooldown=timedelta(days=4)
+        after_labels=200, max_age=timedelta(days=10), cooldown=timedelta(days=5)
     ),
     drift=DriftPolicy(),
     replay=ReplayPolicy(reporting=0.9, max_delay=timedelta(days=2)),
