@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from math import isnan
 
 import click
 
@@ -93,7 +94,7 @@ def _explanation(
     yield "in traffic", since[-1].reason if since else "not deployed when it answered"
     yield "features", f"as of {prediction.features_as_of}"
     for name, value in zip(prediction.feature_names, prediction.features, strict=True):
-        yield "", f"{name} = {value:g}"
+        yield "", f"{name} = " + ("unknown" if isnan(value) else f"{value:g}")
     yield "feedback", "; ".join(said) or "none"
     labels = Lake(settings.lake).read(system.name, "labels", LABELS)
     known = labels[labels["event_id"] == prediction.event_id]
