@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -14,16 +13,20 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 
 
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Show the project's own errors as one message; anything else is a bug and keeps its trace."""
-    try:
-        yield
-    except MlAssetsError as error:
-        raise click.ClickException(str(error)) from error
+class PlainErrors(click.Group):
+    """Shows the project's own errors as one message; anything else is a bug, with its trace."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MlAssetsError as error:
+            raise click.ClickException(str(error)) from error
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=PlainErrors,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__)
 def main() -> None:
     """A machine-learning system as a running loop: data, features, model, API, feedback.
@@ -40,7 +43,8 @@ def main() -> None:
 
 @main.command()
 @click.argument("system")
-@click.option("--fresh", is_flag=True, help="Forget all earlier runs of the loop and start over.")
+@click.option("--fresh", is_flag=True, help="Forget all earlier runs of the loop and start over. "
+              "Stop `ml-assets ui` and `serve` first: they hold the old files.")
 @click.option("--days", type=click.IntRange(1), help="Replay so many live days, then stop.")
 def run(system: str, fresh: bool, days: int | None) -> None:
     """Run the closed loop of SYSTEM on its recorded data.
@@ -53,12 +57,11 @@ def run(system: str, fresh: bool, days: int | None) -> None:
     from ml_assets.replay.run import run_loop
     from ml_assets.systems import find
 
-    with plain_errors():
-        try:
-            run_loop(find(system), Settings.from_environment(), fresh=fresh, days=days)
-        except KeyboardInterrupt:
-            click.echo(f"\nStopped. `ml-assets run {system}` goes on from here.", err=True)
-            sys.exit(130)
+    try:
+        run_loop(find(system), Settings.from_environment(), fresh=fresh, days=days)
+    except KeyboardInterrupt:
+        click.echo(f"\nStopped. `ml-assets run {system}` goes on from here.", err=True)
+        sys.exit(130)
 
 
 @main.command()
@@ -81,8 +84,7 @@ def serve(host: str | None, port: int | None) -> None:
         host=settings.host if host is None else host,
         port=settings.port if port is None else port,
     )
-    with plain_errors():
-        serve_api(settings, SYSTEMS)
+    serve_api(settings, SYSTEMS)
 
 
 @main.command()
@@ -92,8 +94,7 @@ def ui(dagster_port: int, mlflow_port: int) -> None:
     """Open everything: Dagster with its daemon, the API and MLflow; Ctrl-C stops all."""
     from ml_assets.services import run_services
 
-    with plain_errors():
-        run_services(Settings.from_environment(), dagster_port, mlflow_port)
+    run_services(Settings.from_environment(), dagster_port, mlflow_port)
 
 
 @main.command()
@@ -103,9 +104,8 @@ def status(system: str | None) -> None:
     from ml_assets.replay.status import print_status
     from ml_assets.systems import SYSTEMS, find
 
-    with plain_errors():
-        for each in SYSTEMS if system is None else (find(system),):
-            print_status(each, Settings.from_environment())
+    for each in SYSTEMS if system is None else (find(system),):
+        print_status(each, Settings.from_environment())
 
 
 @main.command()
@@ -115,8 +115,7 @@ def explain(prediction_id: str) -> None:
     from ml_assets.replay.status import print_explanation
     from ml_assets.systems import SYSTEMS
 
-    with plain_errors():
-        print_explanation(prediction_id, SYSTEMS, Settings.from_environment())
+    print_explanation(prediction_id, SYSTEMS, Settings.from_environment())
 
 
 @main.command()
@@ -134,11 +133,10 @@ def bench(area: str, quick: bool, as_json: bool) -> None:
     from ml_assets.core.bench import require_checkout, show
     from ml_assets.core.settings import ROOT
 
-    with plain_errors():
-        require_checkout()
-        sys.path.insert(0, str(ROOT))
-        measure = import_module(f"benchmarks.{area}").measure
-        sys.exit(show(measure(quick=quick), as_json=as_json))
+    require_checkout()
+    sys.path.insert(0, str(ROOT))
+    measure = import_module(f"benchmarks.{area}").measure
+    sys.exit(show(measure(quick=quick), as_json=as_json))
 
 
 if __name__ == "__main__":
