@@ -1,0 +1,67 @@
+"""The events that windows are computed from, as columns, and how an event is named."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.features.engine.exact import Ints
+from ml_assets.features.engine.windows import Slot
+
+Hashes = npt.NDArray[np.uint64]
+Values = Mapping[Slot, npt.NDArray[Any]]
+"""For each slot of a view one value an event: float64, or uint64 for a hash."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Events:
+    """n events in any order.
+
+    entity: (n) a number for each entity; negative where the event has none
+    at:     (n) the instants when they count, microseconds since 1970 UTC
+    uid:    (n) `uid` of their ids; of events of one entity with the same only the first counts
+    values: for each of the view's `slots` (n) values
+    """
+
+    entity: Ints
+    at: Ints
+    uid: Hashes
+    values: Values
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def take(self, places: npt.NDArray[Any]) -> Events:
+        """Those at `places`, or where a mask is True."""
+        return Events(
+            entity=self.entity[places], at=self.at[places], uid=self.uid[places],
+            values={slot: column[places] for slot, column in self.values.items()},
+        )
+
+
+def uid(text: str) -> int:
+    """64 bits that stand for `text`: the lower half of its MD5 (DuckDB's `md5_number_lower`)."""
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[8:], "little")
+
+
+def uids(texts: Sequence[str]) -> Hashes:
+    return np.fromiter(map(uid, texts), dtype=np.uint64, count=len(texts))
+
+
+def entity_key(values: Sequence[object]) -> bytes | None:
+    """The bytes that name an entity in an online store; None where a value is missing.
+
+    values: those of the view's `keys`, in their order. An empty text is a missing one.
+    """
+    texts = [b"" if value is None else str(value).encode() for value in values]
+    if not all(texts):
+        return None
+    if len(texts) == 1:
+        return texts[0]
+    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)

@@ -1,0 +1,133 @@
+"""Sums whose order does not matter: the same bits offline, online, forwards and backwards.
+
+A float64 is split into four integer limbs of 32 bits, the lowest worth 2**-64. Integers
+add exactly, so running totals may be subtracted and tiles merged in any order; what is lost
+is below 2**-64. A difference of int64 running totals is right even where the totals
+themselves have wrapped around. Variances are taken in double-double arithmetic (T. J. Dekker,
+"A floating-point technique for extending the available precision", 1971).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+LIMIT = 2.0**80
+"""A summed value must be smaller than this in size."""
+
+SQUARED_LIMIT = 2.0**40
+"""The same for a value whose variance is asked for."""
+
+_UNIT = 2.0**32
+_WORTH = (2.0**32, 1.0, 2.0**-32, 2.0**-64)
+_BITS = np.int64(32)
+_MASK = np.int64(2**32 - 1)
+
+
+class Limbs(NamedTuple):
+    """`top * 2**32 + whole + middle / 2**32 + low / 2**64`; each may be any int64."""
+
+    top: Ints
+    whole: Ints
+    middle: Ints
+    low: Ints
+
+    def minus(self, other: Limbs) -> Limbs:
+        return Limbs(*(mine - its for mine, its in zip(self, other, strict=True)))
+
+    def plus(self, other: Limbs) -> Limbs:
+        return Limbs(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+def split(values: Floats) -> Limbs:
+    """The limbs of finite `values`, each below `LIMIT` in size."""
+    sign = np.sign(values).astype(np.int64)
+    rest = np.abs(values) / _UNIT
+    limbs = []
+    for _ in _WORTH:
+        limb = np.floor(rest)
+        limbs.append(sign * limb.astype(np.int64))
+        # Both steps are exact: what is left has fewer bits, and 2**32 is a power of two.
+        rest = (rest - limb) * _UNIT
+    return Limbs(*limbs)
+
+
+def split_squares(values: Floats) -> Limbs:
+    """The limbs of the exact squares of finite `values`, each below `SQUARED_LIMIT` in size."""
+    square, error = _two_product(values, values)
+    return split(square).plus(split(error))
+
+
+def to_float(total: Limbs) -> Floats:
+    """The value as float64."""
+    high, low = to_double_double(total)
+    return high + low
+
+
+def to_double_double(total: Limbs) -> tuple[Floats, Floats]:
+    """The value as an unevaluated sum of two float64."""
+    limbs = _normalised(total)
+    negative = limbs.top < 0
+    if negative.any():
+        # Near zero from below, -1 + 0.99... would lose what it should keep.
+        limbs = _normalised(Limbs(*(np.where(negative, -limb, limb) for limb in total)))
+    high = np.zeros(len(limbs.top))
+    rest = high
+    for limb, worth in zip(limbs, _WORTH, strict=True):
+        high, error = _two_sum(high, limb.astype(np.float64) * worth)
+        rest = rest + error
+    high, rest = _two_sum(high, rest)
+    sign = np.where(negative, -1.0, 1.0)
+    return sign * high, sign * rest
+
+
+def variance(n: Ints, total: Limbs, squares: Limbs) -> Floats:
+    """Of the population: `(n * squares - total**2) / n**2`, NaN where n is 0."""
+    count = n.astype(np.float64)
+    mean_high, mean_low = to_double_double(total)
+    first = _times(to_double_double(squares), count)
+    second, error = _two_product(mean_high, mean_high)
+    error = error + 2 * mean_high * mean_low
+    high, rest = _two_sum(first[0], -second)
+    spread = high + (rest + (first[1] - error))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = np.where(n > 0, np.maximum(spread, 0) / (count * count), np.nan)
+    return found
+
+
+def _normalised(total: Limbs) -> Limbs:
+    """The same value with the lower three limbs in [0, 2**32)."""
+    middle = total.middle + (total.low >> _BITS)
+    whole = total.whole + (middle >> _BITS)
+    top = total.top + (whole >> _BITS)
+    return Limbs(top, whole & _MASK, middle & _MASK, total.low & _MASK)
+
+
+def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _two_product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    product = a * b
+    a_high, b_high = _upper_half(a), _upper_half(b)
+    a_low, b_low = a - a_high, b - b_high
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, error
+
+
+def _upper_half(a: Floats) -> Floats:
+    factor = 134217729.0 * a
+    found: Floats = factor - (factor - a)
+    return found
+
+
+def _times(a: tuple[Floats, Floats], b: Floats) -> tuple[Floats, Floats]:
+    product, error = _two_product(a[0], b)
+    return _two_sum(product, error + a[1] * b)
