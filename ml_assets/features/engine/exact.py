@@ -17,11 +17,11 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-LIMIT = 2.0**80
-"""A summed value must be smaller than this in size."""
+LIMIT = 2.0**64
+"""A summed value must be smaller than this in size: two billion such fit in a sum."""
 
-SQUARED_LIMIT = 2.0**40
-"""The same for a value whose variance is asked for."""
+SQUARED_LIMIT = 2.0**36
+"""The same for a value whose variance is asked for: eight million such fit."""
 
 _UNIT = 2.0**32
 _WORTH = (2.0**32, 1.0, 2.0**-32, 2.0**-64)

@@ -70,9 +70,10 @@ def _finish(function: Function, found: Statistics, as_of: Ints) -> Floats:
         case "std":
             return np.sqrt(variance(_there(found.n), _there(found.total), _there(found.squares)))
         case "min":
-            return _there(found.low)
+            # Which of -0.0 and 0.0 was found depends on their order; the sum is 0.0.
+            return _there(found.low) + 0.0
         case "max":
-            return _there(found.high)
+            return _there(found.high) + 0.0
         case "first":
             return _there(found.first)[1]
         case "last":

@@ -6,6 +6,7 @@ A function is a name, some with arguments in brackets: `count`, `last_n(5)`,
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -34,7 +35,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "count": Kind(
         reads="rows", needs=frozenset({"n"}), alone=0,
-        meaning="events; with a column, those where it is not missing",
+        meaning="events; with a column, those that have it",
     ),
     "sum": Kind(reads="number", needs=frozenset({"sum"}), alone=0, meaning="the exact sum"),
     "mean": Kind(reads="number", needs=frozenset({"n", "sum"}), meaning="the exact mean"),
@@ -66,7 +67,7 @@ KINDS: dict[str, Kind] = {
     ),
     "smoothed_mean": Kind(
         reads="number", needs=frozenset({"n", "sum"}), parameters=("prior", "weight"),
-        meaning="(sum + prior * weight) / (n + weight): a mean that starts at `prior`",
+        meaning="mean; (sum + prior * weight) / (n + weight), which starts at `prior`",
     ),
 }
 
@@ -109,15 +110,26 @@ def parse_function(text: str, owner: str) -> Function:
         raise unknown("aggregate function", text, KINDS, f"{owner} asks for it.")
     kind = KINDS[name]
     written = [part for part in (found[2] or "").split(",") if part.strip()]
-    try:
-        arguments = tuple(float(part.split("=")[-1]) for part in written)
-    except ValueError:
-        arguments = ()
     usage = f"{name}({', '.join(kind.parameters)})" if kind.parameters else name
-    if len(arguments) != len(kind.parameters):
-        raise DeclarationError(f"{owner}: function is {text!r}; expected {usage}: {kind.meaning}")
+    try:
+        arguments = tuple(
+            _parse_argument(part, parameter)
+            for part, parameter in zip(written, kind.parameters, strict=True)
+        )
+    except ValueError:
+        raise DeclarationError(
+            f"{owner}: function is {text!r}; expected {usage}: {kind.meaning}"
+        ) from None
     if name == "last_n" and not (arguments[0] == int(arguments[0]) and 1 <= arguments[0] <= 1000):
         raise DeclarationError(f"{owner}: function is {text!r}; expected n from 1 to 1000")
     if name == "smoothed_mean" and not arguments[1] > 0:
         raise DeclarationError(f"{owner}: function is {text!r}; expected a positive weight")
     return Function(name, arguments)
+
+
+def _parse_argument(written: str, parameter: str) -> float:
+    """Of `0.3` or `prior=0.3`. Raises ValueError."""
+    name, _, number = written.rpartition("=")
+    if name.strip() not in ("", parameter) or not math.isfinite(float(number)):
+        raise ValueError(written)
+    return float(number)

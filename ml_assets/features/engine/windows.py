@@ -50,6 +50,14 @@ class Aggregate:
         return self.window, self.slide
 
     @property
+    def description(self) -> str:
+        """What it is, in words."""
+        what = f"{self.function.kind.meaning.split(';')[0].removeprefix('the ')}"
+        of = f" of `{self.column}`" if self.column else ""
+        window = str(timedelta(microseconds=self.window)).removesuffix(", 0:00:00")
+        return f"{what}{of} in the last {window}"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Its names as numbers in a row: `clicks_1` (newest) to `clicks_5` for `last_n(5)`."""
         if self.function.name != "last_n":
@@ -61,7 +69,7 @@ class Aggregate:
 class WindowedView:
     """What the engine knows of a `StreamFeatureView` with aggregations.
 
-    keys:      the event columns that identify the entity, in order
+    keys:      the event columns that identify the entity, in the order of their names
     timestamp: the column that says when an event counts (for labels: `known_at`)
     created:   the column that says when it arrived; "" where there is none
     event_id:  the column whose value counts once
@@ -128,7 +136,7 @@ def parse_view(
 ) -> WindowedView:
     """From what Feast holds of a stream feature view.
 
-    aggregations: Feast's `Aggregation`s, or objects with the same attributes
+    aggregations: Feast's `Aggregation`s, or objects with the same attributes and full names
     tags: `refresh` and `event_id` as in `WindowedView`, `lateness_seconds`
 
     Raises DeclarationError, naming the view, the feature and what is wrong.
@@ -144,15 +152,16 @@ def parse_view(
     if refresh not in ("stream", "slide"):
         raise DeclarationError(f"{owner}: tag refresh is {refresh!r}; expected stream or slide")
     late = tags.get("lateness_seconds", "86400")
-    if not late.isdigit():
+    if not late.isdecimal():
         raise DeclarationError(f"{owner}: tag lateness_seconds is {late!r}; expected seconds")
     aggregates = tuple(_parse_aggregate(owner, each) for each in aggregations)
-    names = [each.name for each in aggregates]
+    names = [name for each in aggregates for name in {each.name, *each.columns}]
     for each in names:
         if names.count(each) > 1:
             raise DeclarationError(f"{owner}: two aggregations are called {each!r}; name them")
     return WindowedView(
-        name=name, keys=tuple(keys), timestamp=timestamp, created=created,
+        # Feast keeps columns in sets: only their names give an order that all processes share.
+        name=name, keys=tuple(sorted(keys)), timestamp=timestamp, created=created,
         event_id=tags.get("event_id", "event_id"), aggregates=aggregates,
         refresh="stream" if refresh == "stream" else "slide", lateness=int(late) * 1_000_000,
     )
@@ -160,12 +169,14 @@ def parse_view(
 
 def _parse_aggregate(owner: str, said: Any) -> Aggregate:
     window: timedelta | None = said.time_window
-    name = said.resolved_name(window)
+    name = said.resolved_name(window) if hasattr(said, "resolved_name") else said.name
     place = f"{owner}, aggregation {name!r}"
     function = parse_function(said.function, place)
     column = "" if said.column in ("", "*") else said.column
     if not column and function.kind.reads != "rows":
         raise DeclarationError(f"{place}: column is empty; {function.name} needs one")
+    if not name.isidentifier():
+        raise DeclarationError(f"{place}: name is {name!r}; expected an identifier, so give it one")
     if column and not column.isidentifier():
         raise DeclarationError(f"{place}: column is {column!r}; expected the name of a column")
     if window is None or window <= timedelta(0):

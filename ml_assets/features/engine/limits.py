@@ -1,0 +1,34 @@
+"""How large a value may be for its sum to stay exact."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml_assets.core.errors import ContractViolation
+from ml_assets.features.engine.exact import LIMIT, SQUARED_LIMIT, Floats
+from ml_assets.features.engine.windows import Slot, WindowedView
+
+
+def limit_of(view: WindowedView, slot: Slot) -> float:
+    """A value of `slot` must be smaller than this in size."""
+    needs = {need for each in view.aggregates if each.slot == slot
+             for need in each.function.kind.needs}
+    if "squares" in needs:
+        return SQUARED_LIMIT
+    return LIMIT if "sum" in needs else np.inf
+
+
+def require_summable(view: WindowedView, slot: Slot, values: Floats) -> None:
+    """Raises ContractViolation where one of `values` is too large; infinite ones are missing."""
+    limit = limit_of(view, slot)
+    if limit == np.inf:
+        return
+    size = np.abs(values)
+    wrong = np.flatnonzero((size >= limit) & (size < np.inf))
+    if len(wrong):
+        what = "squared and summed" if limit == SQUARED_LIMIT else "summed"
+        raise ContractViolation(
+            f"feature view {view.name!r}: column {slot.column!r} has the value "
+            f"{float(values[wrong[0]])!r}; expected less than 2**{int(np.log2(limit))} in size, "
+            f"so that it can be {what} exactly"
+        )
