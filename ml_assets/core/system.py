@@ -19,7 +19,9 @@ from ml_assets.core.policies import (
 from ml_assets.core.source import Source
 from ml_assets.core.time import midnight
 
-RESERVED_COLUMNS = frozenset({"event_id", "event_timestamp", "label", "known_at"})
+RESERVED_COLUMNS = frozenset(
+    {"event_id", "event_timestamp", "accepted_at", "label", "known_at", "label_id"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """`archive`, `event_log`, `raw`, `events`, `labels`: what reached the system and what it meant."""
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -19,6 +19,9 @@ from ml_assets.core.assets import (
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, day_bounds, midnight
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_QUARANTINED = 0.05
 """A day with a larger share of unusable records stops the flow: its source has changed."""
@@ -112,6 +115,7 @@ def _events(system: System) -> dg.AssetsDefinition:
     columns = [
         ("event_id", "string", "stable id; an event counts once"),
         ("event_timestamp", "timestamp", "when it happened, UTC"),
+        ("accepted_at", "timestamp", "when the system received it, UTC; its day is the partition"),
         *((column.name, column.dtype, column.description) for column in system.columns),
     ]
 
@@ -179,11 +183,11 @@ def _labels(system: System) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key(system, "labels"),
-        deps=keys(system, "raw", "event_log"),
+        deps=keys(system, "raw", "events", "event_log"),
         description=f"One row for each outcome `{policy.name}` that became known on the day: from "
         f"feedback as it arrives, or from silence (`{policy.silence}`) after {policy.maturity}. "
-        "A later row corrects an earlier one.",
-        code_version="1",
+        "A later row corrects an earlier one. The entity keys are those of the event.",
+        code_version="2",
         check_specs=[
             dg.AssetCheckSpec(
                 "known_after_it_happened", asset=key(system, "labels"), blocking=True,
@@ -196,9 +200,9 @@ def _labels(system: System) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
         from ml_assets.ingest.event_log import EventLog
-        from ml_assets.ingest.labels import labels_known_in
+        from ml_assets.ingest.labels import labels_known_in, with_keys
         from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.tables import LABELS, RAW
+        from ml_assets.ingest.tables import RAW, events_schema, labels_schema
 
         lake, wanted = Lake(settings.lake), days(context)
         log = EventLog(settings.event_log)
@@ -216,13 +220,21 @@ def _labels(system: System) -> dg.AssetsDefinition:
             if prediction.accepted_at >= since or prediction.prediction_id in named
         ]
         log.close()
+
+        def _events_of(known: "pd.DataFrame", day: date) -> "pd.DataFrame":
+            """The usable events that the labels of `day` are about."""
+            first = known["event_timestamp"].min().date() - DAY if len(known) else day
+            return lake.read(system.name, "events", events_schema(system), start=first,
+                             end=day + DAY, columns=["event_id", *system.keys])
+
         early, counts = 0, {"archive": 0, "feedback": 0, "silence": 0}
         positives = 0
         for day in wanted:
             start, stop = day_bounds(day)
             known = labels_known_in(policy, start=start, end=stop, archived=archived,
                                     predictions=served, feedback=said)
-            lake.write(system.name, "labels", day, known, LABELS)
+            keyed = with_keys(known, _events_of(known, day), system.keys)
+            lake.write(system.name, "labels", day, keyed, labels_schema(system))
             early += int((known["known_at"] < known["event_timestamp"]).sum())
             positives += int(known["label"].sum())
             for basis, number in known["basis"].value_counts().items():

@@ -24,6 +24,7 @@ def contract(system: System) -> pa.DataFrameSchema:
         {
             "event_id": pa.Column(str, pa.Check.str_length(min_value=1), unique=True),
             "event_timestamp": pa.Column(instant, coerce=True),
+            "accepted_at": pa.Column(instant, coerce=True),
             **{column.name: _column(column) for column in system.columns},
         },
         strict=True,

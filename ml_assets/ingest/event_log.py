@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +58,10 @@ create table if not exists probe (id integer primary key, at integer not null);
 """
 
 
+Also = Callable[[sqlite3.Connection, Sequence[int]], None]
+"""What else is written in the transaction that stores predictions."""
+
+
 class EventLog:
     """Append-only store of predictions and feedback.
 
@@ -100,14 +104,23 @@ class EventLog:
         with self._writing():
             self._db.execute("insert or replace into probe values (1, unixepoch())")
 
-    def append(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+    def append(
+        self, predictions: Sequence[Prediction], also: Also | None = None
+    ) -> list[Prediction]:
         """Store all of them in one transaction, or none; return what is stored for each.
 
         An event that is already there keeps its first answer, and this is returned for it.
+        also: called in the same transaction, with the connection and the places of those that
+        were not there before: what it writes is stored with them or not at all.
         Raises ContractViolation where a prediction cannot be stored as it is.
         """
         with self._writing():
-            return [self._append(prediction) for prediction in predictions]
+            stored = [self._append(prediction) for prediction in predictions]
+            new = [place for place, prediction in enumerate(predictions)
+                   if stored[place] is prediction]
+            if also is not None and new:
+                also(self._db, new)
+            return stored
 
     def _append(self, p: Prediction) -> Prediction:
         row = row_of(p)

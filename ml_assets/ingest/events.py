@@ -52,14 +52,15 @@ def parse_raw(system: System, raw: pd.DataFrame) -> ParsedDay:
     """Parse every raw row; set aside what cannot be parsed or breaks the contract."""
     names = events_schema(system).names
     parsed, aside = [], []
-    columns = (raw["event_id"], raw["event_timestamp"], raw["request"])
-    for event_id, happened, request in zip(*columns, strict=True):
+    columns = (raw["event_id"], raw["event_timestamp"], raw["accepted_at"], raw["request"])
+    for event_id, happened, accepted, request in zip(*columns, strict=True):
         try:
             event = system.source.parse(json.loads(request))
         except Quarantined as error:
             aside.append((event_id, happened, str(error), request))
             continue
-        parsed.append({**event, "event_id": event_id, "event_timestamp": happened})
+        parsed.append({**event, "event_id": event_id, "event_timestamp": happened,
+                       "accepted_at": accepted})
     events = pd.DataFrame(parsed, columns=names)
     broken = breaches(system, events)
     requests = dict(zip(raw["event_id"], raw["request"], strict=True))

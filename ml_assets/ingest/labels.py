@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import pandas as pd
@@ -60,6 +60,24 @@ def labels_known_in(
 
     known = pd.DataFrame(rows, columns=LABELS.names)
     return known.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
+
+
+def with_keys(
+    labels: pd.DataFrame, events: pd.DataFrame, keys: Sequence[str]
+) -> pd.DataFrame:
+    """The labels with ids and with their events' entity keys, as `tables.labels_schema`.
+
+    labels: rows of `tables.LABELS`; events: event_id and `keys`, at least; keys are null where
+    it lacks the event
+    """
+    known = events.drop_duplicates("event_id")[["event_id", *keys]]
+    named = [
+        f"{event_id} {known_at.isoformat()} {label}"
+        for event_id, known_at, label in zip(
+            labels["event_id"], labels["known_at"], labels["label"], strict=True)
+    ]
+    return labels.assign(label_id=pd.Series(named, dtype=object)).merge(
+        known, on="event_id", how="left")
 
 
 def latest_labels(labels: pd.DataFrame, as_of: datetime) -> pd.DataFrame:

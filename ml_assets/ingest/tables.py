@@ -83,6 +83,21 @@ OUTCOMES = pa.schema(
 
 
 def events_schema(system: System) -> pa.Schema:
-    """The system's declared columns beside `event_id` and `event_timestamp`."""
+    """The system's declared columns, after when an event happened and when it arrived.
+
+    `accepted_at` is when the system received it; its day is the partition.
+    """
     declared = [(column.name, ARROW[column.dtype]) for column in system.columns]
-    return pa.schema([("event_id", pa.string()), ("event_timestamp", INSTANT), *declared])
+    return pa.schema([
+        ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT), *declared
+    ])
+
+
+def labels_schema(system: System) -> pa.Schema:
+    """`LABELS` with an id of each label and the entity keys of its event.
+
+    So a label counts once, for its event's entities. The keys are null where the event is not
+    among the usable ones.
+    """
+    keys = ((key, pa.string()) for key in system.keys)
+    return pa.schema([*LABELS, ("label_id", pa.string()), *keys])
