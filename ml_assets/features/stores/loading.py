@@ -1,0 +1,165 @@
+"""From the offline store into ours: `feast materialize` for plain and windowed views.
+
+    batch_engine:
+      type: ml_assets.features.stores.loading.PackedComputeEngine
+
+Rows go from Arrow into the store without protobuf. For a windowed view they are the raw events
+of its source, which count once however often they are loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureStore
+from feast.infra.common.materialization_job import (
+    MaterializationJobStatus,
+    MaterializationTask,
+)
+from feast.infra.compute_engines.local.compute import LocalComputeEngine
+from feast.infra.compute_engines.local.job import LocalMaterializationJob
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import FeastConfigBaseModel
+
+from ml_assets.core.errors import DeclarationError, unknown
+from ml_assets.features.engine.columns import instants
+from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.stores.applying import apply_rows, put_rows
+from ml_assets.features.stores.backend import Backend
+from ml_assets.features.stores.declared import view_of
+from ml_assets.features.stores.online import PackedOnlineStore
+from ml_assets.features.stores.plain import PlainView
+from ml_assets.features.stores.protos import encoded, micros
+
+__all__ = ["PackedComputeEngine", "PackedComputeEngineConfig", "apply_rows", "push"]
+
+
+class PackedComputeEngineConfig(FeastConfigBaseModel):
+    """Nothing to say but the type."""
+
+    type: str = "ml_assets.features.stores.loading.PackedComputeEngine"
+
+
+class PackedComputeEngine(LocalComputeEngine):
+    """Feast's local engine, which our online stores need for windowed views.
+
+    What Feast's own can do beyond (transformations, views of views) is left to it.
+    """
+
+    def __init__(self, *, type: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+    def _materialize_one(
+        self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
+    ) -> LocalMaterializationJob:
+        table: Any = task.feature_view
+        try:
+            if _is_feasts_own(table):
+                return super()._materialize_one(registry, task, **kwargs)
+            if table.online:
+                self._load(table, task.start_time, task.end_time)
+        except Exception as error:
+            # Feast raises what the job holds.
+            return LocalMaterializationJob(
+                f"{table.name}-{task.end_time}", MaterializationJobStatus.ERROR, error
+            )
+        return LocalMaterializationJob(
+            f"{table.name}-{task.end_time}", MaterializationJobStatus.SUCCEEDED
+        )
+
+    def _load(self, table: Any, start: datetime, end: datetime) -> None:
+        store = self.online_store
+        if not isinstance(store, PackedOnlineStore):
+            raise DeclarationError(
+                f"batch_engine is {type(self).__name__} and online_store {type(store).__name__}; "
+                "expected PackedSqliteOnlineStore or PackedRedisOnlineStore, or another engine"
+            )
+        view, backend = view_of(table), store.backend(self.repo_config)
+        if isinstance(view, WindowedView):
+            columns = [view.event_id, *(slot.column for slot in view.slots)]
+            rows = self._pull(table, view.keys, columns, view.timestamp, view.created, start, end)
+            apply_rows(view, backend, _within(rows, view.timestamp, start, end))
+            return
+        batch = table.batch_source
+        columns = [each.name for each in view.columns]
+        timestamp, created = batch.timestamp_field, batch.created_timestamp_column or ""
+        rows = self._pull(table, view.keys, columns, timestamp, created, start, end)
+        _put(table, view, backend, _within(rows, timestamp, start, end))
+
+    def _pull(
+        self, table: Any, keys: Sequence[str], columns: Sequence[str], timestamp: str,
+        created: str, start: datetime, end: datetime,
+    ) -> pa.Table:
+        """The rows of the source, its columns called as the view calls them."""
+        batch = table.batch_source
+        there = {name: name_there for name_there, name in batch.field_mapping.items()}
+        rows: pa.Table = self.offline_store.pull_all_from_table_or_query(
+            config=self.repo_config, data_source=batch,
+            join_key_columns=[there.get(name, name) for name in keys],
+            feature_name_columns=list(dict.fromkeys(there.get(name, name) for name in columns)),
+            timestamp_field=there.get(timestamp, timestamp),
+            created_timestamp_column=there.get(created, created) or None,
+            start_date=start, end_date=end,
+        ).to_arrow()
+        return rows.rename_columns([
+            batch.field_mapping.get(name, name) for name in rows.column_names
+        ])
+
+
+def push(store: FeatureStore, push_source_name: str, df: pd.DataFrame) -> dict[str, int]:
+    """Count raw events for every windowed view of a push source; how many were new for each.
+
+    df: at least the views' keys, timestamps, event ids and the columns of their aggregates.
+    (`FeatureStore.push` expects computed features.) Raises UnknownName where no windowed view
+    reads this source.
+    """
+    online = store._get_provider().online_store
+    assert isinstance(online, PackedOnlineStore), "push needs one of our online stores"
+    sources = {
+        table.name: table.stream_source.name
+        for table in store.list_stream_feature_views()
+        if table.aggregations and table.stream_source is not None
+    }
+    if push_source_name not in sources.values():
+        raise unknown("push source with windowed views", push_source_name, sources.values())
+    rows, backend = pa.Table.from_pandas(df, preserve_index=False), online.backend(store.config)
+    added = {}
+    for name, source in sources.items():
+        if source == push_source_name:
+            view = view_of(store.get_stream_feature_view(name))
+            assert isinstance(view, WindowedView)
+            added[name] = apply_rows(view, backend, rows)
+    return added
+
+
+def _put(table: Any, view: PlainView, backend: Backend, rows: pa.Table) -> None:
+    batch = table.batch_source
+    dtypes = {field.name: field.dtype for field in table.features}
+    put_rows(
+        view, backend, rows, timestamp=batch.timestamp_field,
+        created=batch.created_timestamp_column or "", encode=partial(encoded, dtypes),
+    )
+
+
+def _within(rows: pa.Table, timestamp: str, start: datetime, end: datetime) -> pa.Table:
+    """Those in [start, end): some offline stores include the end, as Feast's own do."""
+    rows = rows.filter(pc.is_valid(rows[timestamp]))
+    at = instants(rows[timestamp], timestamp, "materialize")
+    inside: np.ndarray[Any, Any] = (at >= micros(start)) & (at < micros(end))
+    return rows if inside.all() else rows.filter(pa.array(inside))
+
+
+def _is_feasts_own(table: Any) -> bool:
+    """Whether what is stored is more than the source's rows, or is written elsewhere too."""
+    if getattr(table, "feature_transformation", None) is not None:
+        return True
+    if getattr(table, "aggregations", None):
+        return False
+    return bool(table.source_views or table.offline)

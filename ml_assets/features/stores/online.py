@@ -1,0 +1,230 @@
+"""Feast's door to our online stores; the one in SQLite.
+
+    online_store:
+      type: ml_assets.features.stores.online.PackedSqliteOnlineStore
+      path: ../var/online.sqlite   # relative to feature_store.yaml
+      clock_file: ../var/clock     # optional, see PackedConfig
+
+Beyond Feast's own stores: windowed aggregates as of now, the time to live is kept, late rows
+never replace newer ones, and what an entity has is one row.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from feast.feature_view import FeatureView
+from feast.infra.infra_object import InfraObject
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.protos.feast.core.Registry_pb2 import Registry
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import FeastConfigBaseModel, RepoConfig
+from feast.stream_feature_view import StreamFeatureView
+
+from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.time import Clock, EventClock, WallClock
+from ml_assets.features.engine import state
+from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.stores.backend import OWN, Backend, View, digest_of, floor_of, number_of
+from ml_assets.features.stores.declared import types_of, view_of
+from ml_assets.features.stores.plain import NO_CREATED, PlainView, versions_of
+from ml_assets.features.stores.protos import (
+    instant_of,
+    key_of,
+    micros,
+    payloads_of_values,
+    values_of_payload,
+    values_of_windows,
+)
+from ml_assets.features.stores.sqlite import SqliteBackend
+
+Answer = tuple[datetime | None, dict[str, Value] | None]
+
+
+class PackedConfig(FeastConfigBaseModel):
+    """clock_file: an `EventClock` that says what time it is, while the file exists; else the
+    machine's clock does. Relative paths start at `feature_store.yaml`.
+    """
+
+    clock_file: str | None = None
+
+
+class PackedOnlineStore(OnlineStore):
+    """A Feast online store on a `Backend`."""
+
+    def __init__(self) -> None:
+        self._opened: tuple[tuple[object, ...], Backend] | None = None
+        self._known: dict[int, tuple[Any, WindowedView | PlainView]] = {}
+        self._numbers: dict[int, tuple[View, int]] = {}
+
+    @abstractmethod
+    def open_backend(self, config: RepoConfig) -> Backend:
+        """Called once for a configuration."""
+
+    def backend(self, config: RepoConfig) -> Backend:
+        """Where the features are; the direct way for readers and loaders."""
+        wanted = (config.project, config.repo_path, repr(config.online_store))
+        if self._opened is None or self._opened[0] != wanted:
+            self._opened = (wanted, self.open_backend(config))
+        return self._opened[1]
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        view = self._view(table)
+        if isinstance(view, WindowedView):
+            raise InvalidRequest(
+                f"feature view {view.name!r} is computed from raw events, not written: use "
+                "ml_assets.features.stores.loading.push, or `feast materialize`"
+            )
+        backend = self.backend(config)
+        payloads = payloads_of_values(view, [values for _, values, _, _ in data])
+        rows = [
+            (key, micros(at), NO_CREATED if created is None else micros(created), payload)
+            for key, at, created, payload in (
+                (key_of(view, entity), at, created, payload)
+                for (entity, _, at, created), payload in zip(data, payloads, strict=True)
+            )
+            if key is not None
+        ]
+        backend.put(number_of(backend, view), rows)
+        if progress:
+            progress(len(data))
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[Answer]:
+        view, backend = self._view(table), self.backend(config)
+        keys = [key_of(view, key) for key in entity_keys]
+        floor, blobs = self._get(backend, view, [key or OWN for key in keys])
+        now = micros(_clock(config).now())
+        types = {
+            name: dtype for name, dtype in types_of(table).items()
+            if requested_features is None or name in requested_features
+        }
+        if isinstance(view, PlainView):
+            wanted = frozenset(types)
+            return [
+                (None, None) if key is None else _plain_answer(view, blob, now, wanted)
+                for key, blob in zip(keys, blobs, strict=True)
+            ]
+        known = [blob if key is not None else None for key, blob in zip(keys, blobs, strict=True)]
+        as_of = view.as_of(np.array(
+            [max(now, floor, state.oldest(blob)) for blob in known], dtype=np.int64
+        ))
+        values = state.read(view, known, as_of).tolist()
+        return [
+            (None, None) if key is None else
+            (instant_of(t), values_of_windows(view, types, row))
+            for key, t, row in zip(keys, as_of.tolist(), values, strict=True)
+        ]
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[Any],
+        tables_to_keep: Sequence[Any],
+        entities_to_delete: Sequence[Any],
+        entities_to_keep: Sequence[Any],
+        partial: bool,
+    ) -> None:
+        """Register what is kept, drop what is deleted. A changed view loses its data."""
+        views = [view_of(table) for table in tables_to_keep]
+        backend = self.backend(config)
+        self._drop(backend, tables_to_delete)
+        for view in views:
+            backend.register(view.name, digest_of(view))
+
+    def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:
+        """Nothing to make; raises DeclarationError where a windowed view cannot be computed."""
+        for proto in desired_registry_proto.stream_feature_views:
+            view_of(StreamFeatureView.from_proto(proto))
+        return []
+
+    def teardown(
+        self, config: RepoConfig, tables: Sequence[Any], entities: Sequence[Any]
+    ) -> None:
+        self._drop(self.backend(config), tables)
+
+    def _get(
+        self, backend: Backend, view: View, keys: list[bytes]
+    ) -> tuple[int, list[bytes | None]]:
+        """The view's floor, and what is kept of each key."""
+        known = self._numbers.get(id(view))
+        if known is not None and known[0] is view:
+            own, *blobs = backend.get(known[1], [OWN, *keys])
+            if own is not None:
+                return floor_of(own, view.name), blobs
+        if len(self._numbers) > 1000:
+            self._numbers.clear()
+        view_id = number_of(backend, view)
+        self._numbers[id(view)] = view, view_id
+        own, *blobs = backend.get(view_id, [OWN, *keys])
+        return floor_of(own, view.name), blobs
+
+    @staticmethod
+    def _drop(backend: Backend, tables: Sequence[Any]) -> None:
+        registered = backend.views()
+        for table in tables:
+            if table.name in registered:
+                backend.drop(registered[table.name].id)
+
+    def _view(self, table: FeatureView) -> WindowedView | PlainView:
+        """Parsed once: Feast hands over the same object while its registry is cached."""
+        found = self._known.get(id(table))
+        if found is None or found[0] is not table:
+            if len(self._known) > 1000:
+                self._known.clear()
+            found = self._known[id(table)] = (table, view_of(table))
+        return found[1]
+
+
+class PackedSqliteOnlineStoreConfig(PackedConfig):
+    """path: the file. The event log may be the same one."""
+
+    type: str = "ml_assets.features.stores.online.PackedSqliteOnlineStore"
+    path: str = "data/online.sqlite"
+
+
+class PackedSqliteOnlineStore(PackedOnlineStore):
+    """Windows and rows in one SQLite file; any number of processes may read and write it."""
+
+    def open_backend(self, config: RepoConfig) -> Backend:
+        return SqliteBackend(in_repo(config, config.online_store.path), config.project)
+
+
+def in_repo(config: RepoConfig, path: str) -> Path:
+    """`path`, which is relative to `feature_store.yaml`."""
+    return Path(config.repo_path or ".") / path
+
+
+def _clock(config: RepoConfig) -> Clock:
+    said: str | None = config.online_store.clock_file
+    if said is not None and in_repo(config, said).exists():
+        return EventClock(in_repo(config, said))
+    return WallClock()
+
+
+def _plain_answer(
+    view: PlainView, blob: bytes | None, now: int, wanted: frozenset[str]
+) -> Answer:
+    for at, _, payload in versions_of(blob or b""):
+        if at <= now:
+            if view.ttl and now > at + view.ttl:
+                break
+            return instant_of(at), values_of_payload(view, payload, wanted)
+    return None, None

@@ -1,0 +1,152 @@
+"""Plain feature views online: the two latest versions of each entity's row, packed.
+
+    version | version before
+
+A version is `at`, `created` (both i8, microseconds since 1970 UTC), the size of its payload
+(u4) and the payload:
+
+    nulls | numbers | texts
+
+nulls: one bit for each field, set where it is null; numbers: the fields of fixed size, in order;
+texts: all others, each with its size (u4) before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from struct import Struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.errors import DeclarationError
+from ml_assets.features.engine.exact import Ints
+
+VERSION = Struct("<qqI")
+SIZE = Struct("<I")
+
+NO_CREATED = -(2**62)
+"""Stands for a row that does not say when it was created: any other is later."""
+
+NUMBERS = {
+    "Float32": "<f4", "Float64": "<f8", "Int32": "<i4", "Int64": "<i8", "Bool": "?",
+    "UnixTimestamp": "<i8",
+}
+"""Feast's types of fixed size, as they are packed. `UnixTimestamp` is in seconds, as in Feast."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One feature: its name and Feast's name of its type, such as `Float32`."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainView:
+    """What the online store knows of a feature view without aggregations.
+
+    keys: the join keys, in the order of the view; ttl: microseconds, 0 for none
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+    ttl: int = 0
+
+    @cached_property
+    def numbers(self) -> tuple[Column, ...]:
+        return tuple(each for each in self.columns if each.type in NUMBERS)
+
+    @cached_property
+    def texts(self) -> tuple[Column, ...]:
+        return tuple(each for each in self.columns if each.type not in NUMBERS)
+
+    @cached_property
+    def packed(self) -> np.dtype[Any]:
+        """nulls and numbers of a payload. The nulls are those of numbers, then of texts."""
+        return np.dtype([
+            ("nulls", "u1", ((len(self.columns) + 7) // 8,)),
+            *((f"n{place}", NUMBERS[each.type]) for place, each in enumerate(self.numbers)),
+        ])
+
+    def visible(self, at: Ints, as_of: Ints) -> npt.NDArray[np.bool_]:
+        """Feast's contract: not of the future, and not older than the time to live."""
+        found: npt.NDArray[np.bool_] = at <= as_of
+        if self.ttl:
+            found = found & (as_of <= at + self.ttl)
+        return found
+
+    def number_places(self, names: Sequence[str]) -> list[int]:
+        """Where in `numbers` these are. Raises DeclarationError for one that is no number."""
+        known = {each.name: place for place, each in enumerate(self.numbers)}
+        for name in names:
+            if name not in known:
+                found = {each.name: each.type for each in self.columns}.get(name, "missing")
+                raise DeclarationError(
+                    f"feature {name!r} of view {self.name!r} is {found}; a model reads numbers: "
+                    f"{', '.join(NUMBERS)}"
+                )
+        return [known[name] for name in names]
+
+
+def version_of(at: int, created: int, payload: bytes) -> bytes:
+    return VERSION.pack(at, created, len(payload)) + payload
+
+
+def versions_of(blob: bytes) -> list[tuple[int, int, bytes]]:
+    """(at, created, payload) of each version, newest first."""
+    found, place = [], 0
+    while place < len(blob):
+        at, created, size = VERSION.unpack_from(blob, place)
+        place += VERSION.size
+        found.append((at, created, blob[place : place + size]))
+        place += size
+    return found
+
+
+def pack_payloads(
+    view: PlainView, numbers: Sequence[npt.NDArray[Any]], nulls: npt.NDArray[np.bool_],
+    texts: Sequence[Sequence[bytes]] = (),
+) -> list[bytes]:
+    """n payloads, from columns.
+
+    numbers: for each of `view.numbers` its n values; nulls: (n, columns), numbers first, then
+    texts; texts: for each of `view.texts` n times its bytes
+    """
+    packed = np.empty(len(nulls), view.packed)
+    packed["nulls"] = np.packbits(nulls, axis=1, bitorder="little")
+    for place, values in enumerate(numbers):
+        packed[f"n{place}"] = values
+    whole, size = packed.tobytes(), view.packed.itemsize
+    payloads = [whole[place : place + size] for place in range(0, len(whole), size)]
+    for column in texts:
+        payloads = [
+            payload + SIZE.pack(len(text)) + text
+            for payload, text in zip(payloads, column, strict=True)
+        ]
+    return payloads
+
+
+def unpack_payload(
+    view: PlainView, payload: bytes
+) -> tuple[list[float | int | bool | None], list[bytes | None]]:
+    """The numbers and the texts of one payload, None where they are null."""
+    packed = np.frombuffer(payload, view.packed, 1)
+    nulls = np.unpackbits(packed["nulls"][0], bitorder="little").tolist()
+    numbers = [
+        None if null else value
+        for value, null in zip(packed[0].item()[1:], nulls, strict=False)
+    ]
+    texts: list[bytes | None] = []
+    place = view.packed.itemsize
+    for null in nulls[len(numbers) : len(view.columns)]:
+        (size,) = SIZE.unpack_from(payload, place)
+        place += SIZE.size
+        texts.append(None if null else payload[place : place + size])
+        place += size
+    return numbers, texts
