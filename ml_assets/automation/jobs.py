@@ -7,6 +7,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 
 from ml_assets.core.assets import keys
 from ml_assets.core.system import System
+from ml_assets.features.assets import feature_view_selection
 
 HISTORY, DAILY, BATCH, RETRAINING = "{}_history", "{}_daily", "{}_batch", "{}_retraining"
 """The jobs' names, for a system's name."""
@@ -19,12 +20,10 @@ def daily_job(system: System) -> UnresolvedAssetJobDefinition:
     """A day's data in, its features computed and loaded, its predictions judged."""
     return dg.define_asset_job(
         DAILY.format(system.name),
-        selection=dg.AssetSelection.assets(*keys(
-            system, "raw", "events", "labels",
-            *(f"{entity.name}_history" for entity in system.entities),
-            *(f"{entity.name}_history_view" for entity in system.entities),
-            "predictions", "outcomes", "drift", "performance", "parity",
-        )),
+        selection=dg.AssetSelection.assets(
+            *keys(system, "raw", "events", "labels", "predictions", "outcomes", "drift",
+                  "performance", "parity")
+        ) | feature_view_selection(system),
         description=daily_job.__doc__,
     )
 
@@ -33,11 +32,9 @@ def history_job(system: System) -> UnresolvedAssetJobDefinition:
     """The recorded days before going live: data and features, nothing was served yet."""
     return dg.define_asset_job(
         HISTORY.format(system.name),
-        selection=dg.AssetSelection.assets(*keys(
-            system, "archive", "raw", "events", "labels",
-            *(f"{entity.name}_history" for entity in system.entities),
-            *(f"{entity.name}_history_view" for entity in system.entities),
-        )),
+        selection=dg.AssetSelection.assets(
+            *keys(system, "archive", "raw", "events", "labels")
+        ) | feature_view_selection(system),
         description=history_job.__doc__,
     )
 

@@ -16,6 +16,7 @@ from ml_assets.automation.jobs import DAILY, RETRAINING
 from ml_assets.automation.retraining import Decision, decide
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
 
 IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
@@ -120,14 +121,21 @@ def _daily_schedule(system: System) -> dg.ScheduleDefinition:
 def next_closed_day(system: System, settings: Settings, now: datetime) -> date | None:
     """The oldest day, from the calendar's first to yesterday, that is not wholly taken in.
 
-    A live day is when its outcomes are there, and every day when the last entity's history
-    is: both come late in the day's run, so one that failed half-way is taken in again.
+    A live day is when its outcomes are there, and every day when all feature views have been
+    loaded up to its end: both come late in the day's run, so one that failed half-way is taken
+    in again.
     """
+    from ml_assets.features.manifest import load_manifest
+    from ml_assets.features.store import load_log
     from ml_assets.ingest.lake import Lake
 
-    lake = Lake(settings.lake)
-    last_table = f"{system.entities[-1].name}_history" if system.entities else "labels"
-    ingested = set(lake.days(system.name, last_table))
+    lake, log = Lake(settings.lake), load_log(settings)
+    loaded = log.watermark(load_manifest(settings).service(system).views)
+    log.close()
+    ingested = {
+        day for day in lake.days(system.name, "labels")
+        if loaded is not None and midnight(day) + DAY <= loaded
+    }
     served = ingested & set(lake.days(system.name, "outcomes"))
     day = system.calendar.first_day
     last = min(now.date(), (system.calendar.last_day or date.max))

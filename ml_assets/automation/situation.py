@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 
 from ml_assets.automation.retraining import Situation
@@ -42,14 +41,10 @@ def gather(
 
 
 def last_trained_at(system: System, settings: Settings) -> datetime | None:
-    """The instant as of which the latest training set was built, None where none was.
-
-    Reads its note alone: the rows hold every text that the model learns from.
-    """
+    """The instant as of which the latest training set was built, None where none was."""
     from ml_assets.features.training_set import TrainingSets
 
-    path = TrainingSets(settings, system).folder / "latest.json"
-    return datetime.fromisoformat(json.loads(path.read_bytes())["as_of"]) if path.exists() else None
+    return TrainingSets(settings, system).latest_as_of()
 
 
 def new_labels(

@@ -49,6 +49,10 @@ class NotReady(MlAssetsError, RuntimeError):
     """An earlier step of the loop has not run yet. The message says which one."""
 
 
+class NotReproducible(MlAssetsError, RuntimeError):
+    """Something that was recorded comes out differently now. The message says what differs."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
     """An `UnknownName` that offers the closest known names."""
     options = sorted(known)

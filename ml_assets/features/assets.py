@@ -1,7 +1,9 @@
-"""`<entity>_history`, `<entity>_history_view`, the feature service and `training_set`."""
+"""Feature views, the feature service and `training_set`."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,110 +12,140 @@ from ml_assets.core.assets import (
     Materialized,
     attributes,
     check_result,
-    days,
+    daily,
     key,
     keys,
     preview,
     rows,
 )
+from ml_assets.core.errors import NotReady, NotReproducible
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, midnight
-from ml_assets.features.feast_assets import FeastAssetSpecs, build_feast_asset_specs
-from ml_assets.features.manifest import load_manifest
+from ml_assets.core.time import DAY
+from ml_assets.features.feast_assets import (
+    DagsterFeastTranslator,
+    FeastResource,
+    FeatureView,
+    Loaded,
+    build_feast_asset_selection,
+    build_feast_external_specs,
+    feast_assets,
+)
+from ml_assets.features.feast_assets.nodes import Node
+from ml_assets.features.manifest import REPO, load_manifest
 
 ENGINE = "1"
-"""Version of the code behind the histories; raise it when their values change."""
+"""Version of the code that computes windows; raise it when their values change."""
 
 
 def build(system: System) -> list[Any]:
-    specs = build_feast_asset_specs(
-        load_manifest(Settings.from_environment()), system, engine=ENGINE
-    )
-    return [_histories(system, specs), _views(system, specs), specs.service, _training_set(system)]
+    manifest = load_manifest(Settings.from_environment())
+    manifest.service(system)
+    translator = SystemTranslator(system)
+    return [
+        _feature_views(system),
+        *build_feast_external_specs(
+            manifest.feast, translator=translator, select=_of(system),
+        ),
+        _training_set(system),
+    ]
 
 
-def _histories(system: System, specs: FeastAssetSpecs) -> dg.AssetsDefinition:
-    @dg.multi_asset(
-        name=f"{system.name}_entity_histories",
-        specs=specs.sources,
-        can_subset=True,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[
-            dg.AssetCheckSpec(
-                "one_row_for_an_entity", asset=spec.key, blocking=True,
-                description="On each day every entity has at most one row, at the day's end.",
-            )
-            for spec in specs.sources
-        ],
+def feature_view_selection(system: System) -> dg.AssetSelection:
+    """The assets of the feature views that the system's service reads."""
+    return build_feast_asset_selection(
+        load_manifest(Settings.from_environment()).feast, f"{_of(system)},kind:loadable",
+        translator=SystemTranslator(system),
     )
-    def entity_histories(
+
+
+def _of(system: System) -> str:
+    """All that the system's feature service reads."""
+    return f"+service:{system.feature_service}"
+
+
+class SystemTranslator(DagsterFeastTranslator):
+    """Feast's objects of one system, as its other assets look: `spam_sender_mail` of the
+    repository that all systems share is `spam/sender_mail`, with a partition for each day.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        views = load_manifest(Settings.from_environment()).service(system).views
+        self.definitions = {view.name: view.definition for view in views}
+
+    def get_asset_key(self, node: Node) -> dg.AssetKey:
+        if "dagster/asset_key" in node.tags:
+            return super().get_asset_key(node)
+        if isinstance(node, FeatureView) or node.name == self.system.feature_service:
+            return key(self.system, node.name.removeprefix(f"{self.system.name}_")
+                       if isinstance(node, FeatureView) else node.name)
+        return super().get_asset_key(node)
+
+    def get_group_name(self, node: Node) -> str:
+        return f"{self.system.name}_features"
+
+    def get_owners(self, node: Node) -> list[str]:
+        return list(self.system.owners)
+
+    def get_code_version(self, node: Node) -> str | None:
+        """Of a view all that its values depend on: also our tags, which Feast's digest omits."""
+        if node.name in self.definitions:
+            return f"{ENGINE}-{self.definitions[node.name]}"
+        return super().get_code_version(node)
+
+    def get_partitions_def(self, node: Node) -> dg.PartitionsDefinition[Any] | None:
+        loads = isinstance(node, FeatureView) and node.loadable
+        return daily(self.system) if loads else None
+
+    def get_max_age(self, node: Node) -> timedelta | None:
+        """A day's load comes after the day: more than a second day behind, one was missed."""
+        return timedelta(days=2) if isinstance(node, FeatureView) and node.loadable else None
+
+
+class SystemFeast(FeastResource):
+    """The store of the installation in the folder `var`, on its clock."""
+
+    var: str
+
+    def get_store(self) -> Any:
+        from ml_assets.features.store import open_store
+
+        return open_store(Settings(var=Path(self.var)))
+
+    def now(self) -> datetime:
+        return Settings(var=Path(self.var)).clock.now()
+
+
+def _feature_views(system: System) -> dg.AssetsDefinition:
+    manifest = load_manifest(Settings.from_environment())
+    views = {view.name: view for view in manifest.service(system).views}
+
+    @feast_assets(
+        manifest=manifest.feast,
+        select=_of(system),
+        translator=SystemTranslator(system),
+        partitions_def=daily(system),
+        name=f"{system.name}_feature_views",
+    )
+    def feature_views(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-    ) -> Iterator[dg.MaterializeResult[None]]:
-        import duckdb
-
-        from ml_assets.features.daily_history import changes, history_schema
-        from ml_assets.features.history_inputs import read_inputs
-        from ml_assets.ingest.lake import Lake
-
-        lake, wanted = Lake(settings.lake), days(context)
-        chosen = {spec.key: specs.by_key[spec.key] for spec in specs.sources
-                  if spec.key in context.selected_asset_keys}
-        inputs = read_inputs(lake, system, list(chosen.values()), wanted[0], wanted[-1])
-        with duckdb.connect() as db:
-            for asset_key, view in chosen.items():
-                there = lake.days(system.name, view.table)
-                is_first = not there or wanted[0] <= there[0]
-                found = changes(
-                    inputs.events, inputs.labels, key=view.key, aggregates=view.aggregates,
-                    instants=[midnight(day) + DAY for day in wanted],
-                    since=None if is_first else midnight(wanted[0]), db=db,
-                ).to_pandas()
-                of_day = (found["event_timestamp"] - DAY).dt.date
-                schema = history_schema(view.key, view.aggregates)
-                for day in wanted:
-                    lake.write(system.name, view.table, day, found[of_day == day], schema)
-                doubled = int(found.duplicated(["event_timestamp", view.key]).sum())
-                yield dg.MaterializeResult(
-                    asset_key=asset_key,
-                    metadata=rows(
-                        len(found), entities=found[view.key].nunique(), days=len(wanted),
-                        preview=preview(found),
-                    ),
-                    check_results=[check_result(doubled == 0, "one_row_for_an_entity",
-                                                {"doubled": doubled}, asset_key=asset_key)],
-                )
-
-    return entity_histories
-
-
-def _views(system: System, specs: FeastAssetSpecs) -> dg.AssetsDefinition:
-    @dg.multi_asset(
-        name=f"{system.name}_online_store",
-        specs=specs.feature_views,
-        can_subset=True,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
-    def online_store(
-        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-    ) -> Iterator[dg.MaterializeResult[None]]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         from ml_assets.features.online_load import load_view
+        from ml_assets.features.store import note_loaded
 
-        wanted = days(context)
-        for spec in specs.feature_views:
-            if spec.key not in context.selected_asset_keys:
-                continue
-            loaded = load_view(settings, specs.by_key[spec.key], wanted)
-            behind = settings.clock.now() - loaded.until
-            yield dg.MaterializeResult(
-                asset_key=spec.key,
-                metadata=rows(
-                    loaded.rows, hours_behind=behind / timedelta(hours=1),
-                    until=dg.MetadataValue.timestamp(loaded.until),
-                ),
-            )
+        def load(store: Any, view: str, start: datetime | None, end: datetime) -> Loaded:
+            assert start is not None
+            # A day that has not ended counts: what there is of it.
+            days = [(start + n * DAY).date() for n in range(ceil((end - start) / DAY))]
+            loaded = load_view(settings, views[view], days)
+            note_loaded(settings, views[view], start, loaded.until)
+            return Loaded(rows=loaded.rows, until=loaded.until)
 
-    return online_store
+        feast = SystemFeast(repo_path=str(REPO), var=str(settings.var))
+        yield from feast.materialize(context, load=load)
+
+    return feature_views
 
 
 def _training_set(system: System) -> dg.AssetsDefinition:
@@ -126,7 +158,7 @@ def _training_set(system: System) -> dg.AssetsDefinition:
         "time from Feast's point-in-time join; the latest are held out to judge the model. "
         f"Source: `{system.name}/events`, `{system.name}/labels`, the feature service "
         f"`{system.feature_service}`.",
-        code_version="1",
+        code_version="2",
         check_specs=[
             dg.AssetCheckSpec(
                 "labels_were_known", asset=asset_key, blocking=True,
@@ -134,12 +166,21 @@ def _training_set(system: System) -> dg.AssetsDefinition:
             ),
             dg.AssetCheckSpec(
                 "features_know_no_future", asset=asset_key, blocking=True,
-                description="Every feature, computed again from events and labels before its "
-                "event's day alone, is the same bit by bit.",
+                description="Every feature, computed again by the online engine from what had "
+                "happened and was known before its event alone, is the same bit by bit.",
             ),
             dg.AssetCheckSpec(
                 "both_classes_present", asset=asset_key, blocking=True,
                 description="Both parts hold positives and negatives.",
+            ),
+            dg.AssetCheckSpec(
+                "features_vary", asset=asset_key,
+                description="No feature is the same in all rows, or missing in all (warning).",
+            ),
+            dg.AssetCheckSpec(
+                "the_one_before_is_reproducible", asset=asset_key,
+                description="The training set before this one, built again from the lake as of "
+                "its own instant, has the same version (warning).",
             ),
         ],
         **attributes(system, "features", "feast", "parquet", partitioned=False),
@@ -147,17 +188,23 @@ def _training_set(system: System) -> dg.AssetsDefinition:
     def training_set(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.features.history_inputs import all_inputs
         from ml_assets.features.leakage import leaking_rows
+        from ml_assets.features.statistics import dead, describe
         from ml_assets.features.training_set import TrainingSets
-        from ml_assets.ingest.lake import Lake
 
-        built = TrainingSets(settings, system).build(settings.clock.now())
+        sets = TrainingSets(settings, system)
+        before, trouble = sets.latest_version(), None
+        if before is not None:
+            try:
+                sets.rebuild(before)
+            except (NotReproducible, NotReady) as error:
+                trouble = str(error)
+        built = sets.build(settings.clock.now())
         table = built.rows
         late = int((table["known_at"] >= built.as_of).sum())
-        views = load_manifest(settings).service(system).views
-        inputs = all_inputs(Lake(settings.lake), system, built.as_of.date())
-        leaking = table.loc[leaking_rows(table, views, inputs), "event_id"]
+        leaking = table.loc[leaking_rows(settings, system, table), "event_id"]
+        statistics = describe(table, built.feature_names)
+        still = dead(statistics)
         classes = table.groupby("split")["label"].agg(["sum", "count"])
         one_class = classes[(classes["sum"] == 0) | (classes["sum"] == classes["count"])]
         both = len(classes) == 2 and one_class.empty
@@ -174,6 +221,7 @@ def _training_set(system: System) -> dg.AssetsDefinition:
                 as_of=dg.MetadataValue.timestamp(built.as_of),
                 partitions=f"{first} to {last}",
                 features=list(built.feature_names),
+                statistics=preview(statistics.round(4), len(statistics)),
                 preview=preview(table.drop(columns=list(built.texts))),
             ),
             check_results=[
@@ -184,6 +232,11 @@ def _training_set(system: System) -> dg.AssetsDefinition:
                 check_result(both, "both_classes_present",
                              {f"{split}_positives": int(row["sum"])
                               for split, row in classes.iterrows()}),
+                check_result(not still, "features_vary", {"features": still},
+                             severity=dg.AssetCheckSeverity.WARN),
+                check_result(trouble is None, "the_one_before_is_reproducible",
+                             {"version": before or "none yet", "trouble": trouble or "none"},
+                             severity=dg.AssetCheckSeverity.WARN),
             ],
         )
 

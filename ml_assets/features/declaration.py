@@ -1,88 +1,141 @@
-"""Words with which a system declares its history features in Feast's own objects.
+"""Words with which a system declares its features in Feast's own objects.
 
-Feast knows no windowed aggregate that it computes itself, so each aggregate is declared as
-tags of its native `Field`. Whatever computes it reads the tags back from the manifest
-(`ml_assets.features.manifest`); nothing is declared twice. This module imports Feast: it is
+The platform gives every system two streams: its events, and its labels as they become known.
+A windowed aggregate of either is a native Feast `Aggregation` of a native `StreamFeatureView`;
+`windowed_view` writes down the schema that follows from it. This module imports Feast: it is
 for `systems/*/features.py` only.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 
-from feast import Entity, FeatureView, Field, FileSource
+from feast import Entity, Field, FileSource, PushSource, StreamFeatureView
+from feast.aggregation import Aggregation
 from feast.data_format import ParquetFormat
-from feast.types import Float32, String
+from feast.types import Array, Float64, Int64, PrimitiveFeastType, String
 
-from ml_assets.core.policies import require
-
-
-def events(name: str, *, days: int) -> Field:
-    """How many events the entity had in the last `days` days."""
-    return _field(name, f"events in {days} days", days, aggregate="count", over="events")
+from ml_assets.core.errors import DeclarationError
+from ml_assets.features.engine.windows import Aggregate, parse_view
 
 
-def labelled(name: str, *, days: int) -> Field:
-    """How many of the entity's events got their label in the last `days` days."""
-    return _field(name, f"labelled events in {days} days", days, aggregate="count", over="labels")
+def event_stream(system: str) -> PushSource:
+    """The events of `system`: the lake table `<system>/events`, and each as it is accepted.
 
-
-def positives(name: str, *, days: int) -> Field:
-    """How many of these labels are True."""
-    return _field(name, f"positive labels in {days} days", days, aggregate="positives",
-                  over="labels")
-
-
-def positive_rate(name: str, *, days: int, prior: float, weight: float) -> Field:
-    """The share of these labels that is True, smoothed towards `prior`.
-
-    `(positives + prior * weight) / (labelled + weight)`: an entity starts at `prior`, and
-    `weight` labels of its own count as much as it (the mean of a beta posterior).
+    An event counts from its `event_timestamp` on, as soon as it is in the event log.
     """
-    require(0 < prior < 1, name, "prior", prior, "a share in (0, 1)")
-    require(weight > 0, name, "weight", weight, "a positive number of labels")
-    return _field(name, f"share of positive labels in {days} days, smoothed", days,
-                  aggregate="rate", over="labels", prior=str(prior), weight=str(weight))
-
-
-def history_view(
-    entity: Entity, *, system: str, features: list[Field], description: str = ""
-) -> FeatureView:
-    """The feature view over the lake table `<system>/<entity>_history`.
-
-    `entity` is named `<system>_<name>` and joins on the event column `<name>`. The path is
-    relative to the lake, which the offline store knows. A time to live of zero means none:
-    the table has a row whenever a value changes, also when a window empties.
-    """
-    key = entity.join_key
-    require(entity.name == f"{system}_{key}", f"Entity {entity.name!r}", "name", entity.name,
-            f"'{system}_{key}': all systems share Feast's names")
-    for field in features:
-        require(field.name.startswith(f"{key}_") and not field.name.endswith("_y"),
-                f"Field {field.name!r}", "name", field.name,
-                f"a name that starts with '{key}_' and, Feast's joins being what they are, "
-                "does not end in '_y'")
-    table = f"{key}_history"
-    tags = {"system": system, "table": table}
-    return FeatureView(
-        name=f"{system}_{table}",
-        entities=[entity],
-        ttl=timedelta(0),
-        schema=[Field(name=key, dtype=String), *features],
-        source=FileSource(
-            name=f"{system}_{table}",
-            path=f"{system}/{table}",
+    return PushSource(
+        name=f"{system}_event_stream",
+        batch_source=FileSource(
+            name=f"{system}_events",
+            path=f"{system}/events",
             file_format=ParquetFormat(),
             timestamp_field="event_timestamp",
-            description=f"One row for each {key} whose values changed on a day, at its end.",
-            tags=tags,
+            created_timestamp_column="accepted_at",
+            description="Every usable event, by the day on which it was accepted.",
+            tags={"system": system, "dagster/asset_key": f"{system}/events"},
         ),
-        description=description,
-        tags=tags,
+        tags={"system": system},
     )
 
 
-def _field(name: str, description: str, days: int, **tags: str) -> Field:
-    require(days >= 1, name, "days", days, "at least 1")
-    return Field(name=name, dtype=Float32, description=description,
-                 tags={**tags, "window_days": str(days)})
+def label_stream(system: str) -> PushSource:
+    """The labels of `system`, each with its event's entity keys: the lake table `labels`.
+
+    A label counts from its `known_at` on. A later word on the same event is a label of its own.
+    """
+    return PushSource(
+        name=f"{system}_label_stream",
+        batch_source=FileSource(
+            name=f"{system}_labels",
+            path=f"{system}/labels",
+            file_format=ParquetFormat(),
+            timestamp_field="known_at",
+            description="Every label, by the day on which it became known.",
+            tags={"system": system, "dagster/asset_key": f"{system}/labels"},
+        ),
+        tags={"system": system},
+    )
+
+
+def windowed_view(
+    name: str,
+    *,
+    system: str,
+    entities: Sequence[Entity],
+    source: PushSource,
+    aggregations: Sequence[Aggregation],
+    description: str = "",
+    tags: dict[str, str] | None = None,
+) -> StreamFeatureView:
+    """A `StreamFeatureView` called `<system>_<name>`, its schema derived from `aggregations`.
+
+    Counts are Int64, sequences arrays, everything else Float64. Views of labels are refreshed
+    once a slide, because labels reach the online store a day at a time; views of events with
+    every event. `tags` may say otherwise, see `engine.windows.parse_view`.
+    Raises DeclarationError, naming the view, the aggregation and what is wrong with it.
+    """
+    labels = source.name == f"{system}_label_stream"
+    batch = source.batch_source
+    assert batch is not None, f"push source {source.name} has no batch source"
+    said = {"system": system}
+    if labels:
+        said |= {"refresh": "slide", "event_id": "label_id"}
+    said |= tags or {}
+    keys = [entity.join_key for entity in entities]
+    windowed = parse_view(
+        name=f"{system}_{name}", keys=keys, timestamp=batch.timestamp_field,
+        created=batch.created_timestamp_column or "", aggregations=aggregations, tags=said,
+    )
+    with warnings.catch_warnings():
+        # Feast calls them alpha; what we use of them is their declaration.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return StreamFeatureView(
+            name=windowed.name,
+            entities=list(entities),
+            source=source,
+            timestamp_field=windowed.timestamp,
+            # The window is the time to live.
+            ttl=timedelta(0),
+            schema=[
+                *(Field(name=key, dtype=String) for key in keys),
+                *map(_field, windowed.aggregates),
+            ],
+            aggregations=list(aggregations),
+            description=description,
+            tags=said,
+        )
+
+
+def check(declared: Sequence[object]) -> None:
+    """Raise DeclarationError where a windowed view among `declared` cannot be computed.
+
+    For the door of the Feast command line: `feast apply` then fails before it writes.
+    """
+    for view in declared:
+        if not isinstance(view, StreamFeatureView) or not view.aggregations:
+            continue
+        windowed = parse_view(
+            name=view.name, keys=[column.name for column in view.entity_columns],
+            timestamp=view.timestamp_field,
+            created=getattr(view.batch_source, "created_timestamp_column", None) or "",
+            aggregations=view.aggregations, tags=view.tags,
+        )
+        names = {field.name for field in view.features}
+        lacking = [each.name for each in windowed.aggregates if each.name not in names]
+        if lacking:
+            raise DeclarationError(
+                f"Feature view {view.name!r}: the schema lacks the aggregations {lacking}; "
+                f"it has {sorted(names)}"
+            )
+
+
+def _field(aggregate: Aggregate) -> Field:
+    function = aggregate.function
+    counts = function.name in ("count", "approx_count_distinct")
+    dtype: PrimitiveFeastType | Array = Int64 if counts else Float64
+    if function.name == "last_n":
+        dtype = Array(Float64)
+    return Field(name=aggregate.name, dtype=dtype, description=aggregate.description)

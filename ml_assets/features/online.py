@@ -1,7 +1,8 @@
-"""What the store remembers right now: read while a prediction is made."""
+"""What the store remembers right now: read while a prediction is made, and added to with it."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -10,50 +11,69 @@ import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import midnight
 from ml_assets.features.manifest import load_manifest
-from ml_assets.features.store import load_log, open_store
+from ml_assets.features.store import open_backend
+from ml_assets.features.stores.applying import apply_events
+from ml_assets.features.stores.backend import number_of
+from ml_assets.features.stores.reader import FeatureReader, Wanted
+from ml_assets.features.stores.sqlite import SqliteState
+from ml_assets.ingest.served import from_us
+
+EVENTS = "events"
+"""The lake table of the stream that predictions feed."""
 
 
 class OnlineFeatures:
-    """Reads the feature service of `system` from the online store. Cheap per call.
+    """Reads the feature service of `system` from the online store. For one thread.
 
     names: the features, in the order of the columns that `read` returns.
-    Raises UnknownName where the repository does not declare the service.
+    Raises UnknownName where the repository does not declare the service, and NotReady where
+    a view of it was never loaded.
     """
 
     def __init__(self, settings: Settings, system: System) -> None:
         service = load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
-        self._keys, self._views = service.keys, service.views
-        self._store = open_store(settings)
-        self._service = self._store.get_feature_service(service.name)
-        self._log = load_log(settings)
-        self._nothing_yet = midnight(system.calendar.first_day)
+        self._backend = open_backend(settings)
+        self._reader = FeatureReader(
+            self._backend, [Wanted(part.view.windowed, part.columns) for part in service.chosen]
+        )
+        self._fed = [
+            (view, number_of(self._backend, view.windowed))
+            for view in service.views if view.table == EVENTS
+        ]
+        self._state: tuple[sqlite3.Connection, SqliteState] | None = None
 
     def read(
         self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
-        """The features (B, F) of B events, and for each the instant whose state they show.
+        """The features (B, F) of B events, and for each the instant as of which they are.
 
         keys: for each event its entity keys, by event column; more columns do no harm
         at:   the events' instants
 
-        That instant is the end of the last day that is loaded for all views. A daily store
-        knows no other, so it also holds for an event that is dated earlier: recomputing the
-        features at it gives the same bits. Unknown entities are NaN.
+        That instant is the event's own, or the earliest that the store still answers exactly
+        where the event is older. NaN where the key is missing. Recomputing the features at
+        that instant from history gives the same bits.
         """
-        # Before the values: a load that ends in between is then in the log as such.
-        until = self._log.watermark(self._views) or self._nothing_yet
-        found = np.full((len(keys), len(self.names)), np.nan, dtype=np.float32)
-        if keys:
-            answer = self._store.get_online_features(
-                features=self._service,
-                entity_rows=[{key: row[key] for key in self._keys} for row in keys],
-            ).to_dict()
-            for column, name in enumerate(self.names):
-                found[:, column] = [np.nan if value is None else value for value in answer[name]]
-        return found, [until for _ in at]
+        found, as_of = self._reader.read(keys, at)
+        return found, [from_us(instant) for instant in as_of.tolist()]
+
+    def remember(
+        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Count these events from now on, in the transaction that `connection` has open.
+
+        events: rows of `tables.events_schema`; one whose id was counted before is left out
+        """
+        state = self._on(connection)
+        for view, view_id in self._fed:
+            apply_events(view.windowed, state, view_id, events)
 
     def close(self) -> None:
-        self._log.close()
+        self._backend.close()
+
+    def _on(self, connection: sqlite3.Connection) -> SqliteState:
+        if self._state is None or self._state[0] is not connection:
+            self._state = (connection, SqliteState(connection))
+        return self._state[1]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import json
-import sqlite3
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.files import write_atomically
 from ml_assets.core.settings import Settings
 from ml_assets.features.loads import LoadLog
-from ml_assets.features.manifest import REPO, load_manifest
+from ml_assets.features.manifest import REPO, View, load_manifest
+from ml_assets.features.stores.sqlite import SqliteBackend
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -25,8 +28,22 @@ def open_store(settings: Settings, repo: Path = REPO) -> FeatureStore:
 
     The same object for all callers of a process; Feast keeps its registry in memory.
     """
-    apply_if_changed(settings, repo)
-    return _store(settings.var, repo)
+    with _calm():
+        apply_if_changed(settings, repo)
+        return _store(settings.var, repo)
+
+
+def note_loaded(settings: Settings, view: View, start: datetime, until: datetime) -> None:
+    """Tell Feast's registry, so that `feast materialize-incremental` goes on from `until`."""
+    store = open_store(settings)
+    with _calm():
+        registered = store.get_stream_feature_view(view.name)
+        store.registry.apply_materialization(registered, store.project, start, until)
+
+
+def open_backend(settings: Settings) -> SqliteBackend:
+    """The online store, without Feast. Close it when done."""
+    return SqliteBackend(settings.event_log)
 
 
 def load_log(settings: Settings) -> LoadLog:
@@ -41,7 +58,7 @@ def apply_if_changed(settings: Settings, repo: Path = REPO) -> bool:
     whether anything was done; costs milliseconds where nothing was.
     """
     note = settings.var / "feast" / "applied.json"
-    digest = load_manifest(settings, repo).digest
+    digest = load_manifest(settings, repo).feast.fingerprint
     if _applied(note) == digest:
         return False
     with locked(settings):
@@ -50,6 +67,14 @@ def apply_if_changed(settings: Settings, repo: Path = REPO) -> bool:
         _apply(settings, repo)
         write_atomically(note, json.dumps({"manifest": digest}).encode())
     return True
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Feast calls stream feature views alpha; what we use of them is their declaration."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Stream feature views", category=RuntimeWarning)
+        yield
 
 
 @contextmanager
@@ -69,30 +94,35 @@ def _applied(note: Path) -> str | None:
 def _apply(settings: Settings, repo: Path) -> None:
     from feast.feature_view import DUMMY_ENTITY_NAME
 
-    from ml_assets.features.describe_repo import objects_of
-
     store = _store(settings.var, repo)
-    declared = objects_of(repo)
-    registered: dict[str, list[Any]] = {
-        "data_sources": store.list_data_sources(),
-        "entities": [each for each in store.list_entities() if each.name != DUMMY_ENTITY_NAME],
-        "feature_views": store.list_feature_views(),
-        "feature_services": store.list_feature_services(),
-    }
-    gone = [
-        item
-        for kind, items in registered.items()
-        for item in items
-        if item.name not in {each.name for each in declared[kind]}
+    declared = _declared(repo)
+    names = {(type(each), each.name) for each in declared}
+    registered: list[Any] = [
+        *store.list_data_sources(), *store.list_feature_services(), *store.list_all_feature_views(),
+        *(each for each in store.list_entities() if each.name != DUMMY_ENTITY_NAME),
     ]
-    store.apply(
-        [item for items in declared.values() for item in items], objects_to_delete=gone,
-        partial=False,
-    )
-    # Readers in other processes then never wait for a load.
-    with sqlite3.connect(settings.var / "feast" / "online.sqlite") as online:
-        online.execute("pragma journal_mode=wal")
-    online.close()
+    gone = [each for each in registered if (type(each), each.name) not in names]
+    store.apply(declared, objects_to_delete=gone, partial=False)
+
+
+def _declared(repo: Path) -> list[Any]:
+    """What `<repo>/definitions.py` publishes of Feast's objects, and the sources that it reads."""
+    from feast import Entity, FeatureService
+    from feast.base_feature_view import BaseFeatureView
+    from feast.data_source import DataSource
+
+    spec = util.spec_from_file_location("feature_repo_definitions", repo / "definitions.py")
+    assert spec is not None and spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kinds = (BaseFeatureView, DataSource, Entity, FeatureService)
+    found = {(type(each), each.name): each for each in vars(module).values()
+             if isinstance(each, kinds)}
+    for each in list(found.values()):
+        batch = getattr(each, "batch_source", None)
+        if isinstance(batch, DataSource):
+            found[type(batch), batch.name] = batch
+    return list(found.values())
 
 
 @lru_cache(maxsize=32)

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml_assets.core.errors import NotReady, unknown
+from ml_assets.core.errors import NotReady, NotReproducible, unknown
 from ml_assets.core.files import write_atomically
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
@@ -32,8 +32,8 @@ class TrainingSet:
     version:  address of the content: the same rows, columns and service have the same
     as_of:    no label in it was known at or after this instant
     rows:     events whose whole maturity window had passed: event_id, event_timestamp,
-              label, known_at, split ('train' or 'holdout'), all columns that the system
-              declares, the store's features (NaN where unknown); ordered by
+              accepted_at, label, known_at, split ('train' or 'holdout'), all columns that the
+              system declares, the store's features (NaN where unknown); ordered by
               event_timestamp; `holdout` are the latest events
     feature_names: the model's dense inputs: event numbers, then store features
     texts:    the model's texts
@@ -65,8 +65,40 @@ class TrainingSets:
     def build(self, as_of: datetime) -> TrainingSet:
         """Build, store and return the training set of what was known strictly before `as_of`.
 
-        Raises NotReady where nothing was, or where a day lacks its entity history.
+        Raises NotReady where nothing was.
         """
+        rows, about = self._assemble(as_of)
+        version = about["version"]
+        if not self._path(version).exists():
+            features = load_manifest(self.settings).service(self.system).features
+            write_parquet(pa.Table.from_pandas(rows, self._schema(features),
+                                               preserve_index=False), self._path(version))
+        if not self._about(version).exists():
+            write_atomically(self._about(version), json.dumps(about, indent=1).encode())
+        write_atomically(self.folder / "latest.json", json.dumps(about, indent=1).encode())
+        return self._training_set(about, rows)
+
+    def rebuild(self, version: str) -> TrainingSet:
+        """Build `version` once more from the lake, and prove that it is the same.
+
+        Nothing is stored. What arrived later does not count, so the lake may have grown since.
+        Raises UnknownName where there was no such version, and NotReproducible where the same
+        instant now gives other rows: a partition was materialised anew from other data, or
+        the features are declared differently.
+        """
+        recorded = self._recorded(version)
+        rows, about = self._assemble(datetime.fromisoformat(recorded["as_of"]))
+        if about["version"] != version:
+            changed = [name for name, meaning in about.items()
+                       if meaning != recorded.get(name) and name != "version"]
+            raise NotReproducible(
+                f"training set {version} of {self.system.name!r}, as of {recorded['as_of']}, comes "
+                f"out as {about['version']}; what differs: {', '.join(changed) or 'values'}"
+            )
+        return self._training_set(about, rows)
+
+    def _assemble(self, as_of: datetime) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """(rows, what is known of them)"""
         system = self.system
         service = load_manifest(self.settings).service(system)
         rows, lacking = self._labelled_events(as_of)
@@ -74,13 +106,14 @@ class TrainingSets:
             raise NotReady(f"no label of {system.name!r} was known before {as_of.isoformat()}; "
                            f"materialise {system.name}/events and {system.name}/labels first")
         features = OfflineFeatures(self.settings, system)
-        values = features.read(rows, rows["event_timestamp"])
+        values = features.read(rows, rows["event_timestamp"], accepted_at=rows["accepted_at"])
         remembered = pd.DataFrame(values, columns=list(features.names), index=rows.index)
         rows = pd.concat([rows, remembered], axis=1)
         about: dict[str, Any] = {
             "feature_names": [*system.model.numbers, *service.features],
             "texts": list(system.model.texts),
             "feature_service": service.name,
+            "definitions": {view.name: view.definition for view in service.views},
         }
         version = _address(rows, about)
         days = rows["event_timestamp"].dt.date
@@ -89,13 +122,7 @@ class TrainingSets:
             "positives": int(rows["label"].sum()), "events_lacking": lacking,
             "partitions": [days.min().isoformat(), days.max().isoformat()],
         }
-        if not self._path(version).exists():
-            write_parquet(pa.Table.from_pandas(rows, self._schema(service.features),
-                                               preserve_index=False), self._path(version))
-        if not self._about(version).exists():
-            write_atomically(self._about(version), json.dumps(about, indent=1).encode())
-        write_atomically(self.folder / "latest.json", json.dumps(about, indent=1).encode())
-        return self._training_set(about, rows)
+        return rows, about
 
     def latest(self) -> TrainingSet:
         """The one that was built last. Raises NotReady where none was."""
@@ -108,11 +135,28 @@ class TrainingSets:
 
     def load(self, version: str) -> TrainingSet:
         """One version, as of the first time it was built. Raises UnknownName."""
+        return self._training_set(self._recorded(version), self._read(version))
+
+    def _recorded(self, version: str) -> dict[str, Any]:
         if not self._about(version).exists():
             known = [path.stem for path in self.folder.glob("*.parquet")]
             raise unknown(f"training set of {self.system.name!r}", version, known)
-        return self._training_set(json.loads(self._about(version).read_bytes()),
-                                  self._read(version))
+        about: dict[str, Any] = json.loads(self._about(version).read_bytes())
+        return about
+
+    def latest_version(self) -> str | None:
+        """The version that was built last, None where none was."""
+        path = self.folder / "latest.json"
+        return str(json.loads(path.read_bytes())["version"]) if path.exists() else None
+
+    def latest_as_of(self) -> datetime | None:
+        """The instant as of which the latest was built, None where none was.
+
+        Reads its note alone: the rows hold every text that the model learns from.
+        """
+        path = self.folder / "latest.json"
+        return datetime.fromisoformat(json.loads(path.read_bytes())["as_of"]) \
+            if path.exists() else None
 
     def _labelled_events(self, as_of: datetime) -> tuple[pd.DataFrame, int]:
         """(events with their labels and split, labels without an event)"""
@@ -124,6 +168,8 @@ class TrainingSets:
         days = [day for day in self.lake.days(system.name, "events") if day <= until]
         last = date.fromordinal(days[-1].toordinal() + 1) if days else None
         events = self.lake.read(system.name, "events", events_schema(system), end=last)
+        # An event that arrives later must not change what is rebuilt.
+        events = events[events["accepted_at"] < as_of]
         rows = events.drop_duplicates("event_id").merge(labels, on="event_id")
         lacking = len(labels) - len(rows)
         # Complaints arrive before silence speaks: of the latest events only the mistakes would
@@ -135,15 +181,16 @@ class TrainingSets:
         columns = [column.name for column in system.columns]
         return (
             rows.assign(split=split.astype(object))[
-                ["event_id", "event_timestamp", "label", "known_at", "split", *columns]],
+                ["event_id", "event_timestamp", "accepted_at", "label", "known_at", "split",
+                 *columns]],
             lacking,
         )
 
     def _schema(self, features: tuple[str, ...]) -> pa.Schema:
-        events = events_schema(self.system)
+        event_id, happened, accepted, *columns = events_schema(self.system)
         return pa.schema([
-            *list(events)[:2], ("label", pa.bool_()), ("known_at", INSTANT), ("split", pa.string()),
-            *list(events)[2:], *((name, pa.float32()) for name in features),
+            event_id, happened, accepted, ("label", pa.bool_()), ("known_at", INSTANT),
+            ("split", pa.string()), *columns, *((name, pa.float32()) for name in features),
         ])
 
     def _path(self, version: str) -> Path:

@@ -208,20 +208,18 @@ def _performance(system: System) -> dg.AssetsDefinition:
 
 
 def _parity(system: System) -> dg.AssetsDefinition:
-    histories = [f"{entity.name}_history" for entity in system.entities]
-
     @dg.asset(
         key=key(system, "parity"),
-        deps=keys(system, "predictions", "raw", *histories),
+        deps=keys(system, "predictions", "raw", "events", "labels", system.feature_service),
         description="One report for each day: every feature vector that was served, computed "
-        "again from the request and from the entities' histories, and compared bit by bit. "
+        "again from the request and from the stored streams, and compared bit by bit. "
         f"Source: `{system.name}/predictions`, `{system.name}/raw`, the offline store.",
-        code_version="1",
+        code_version="2",
         check_specs=[
             dg.AssetCheckSpec(
                 "parity_holds", asset=key(system, "parity"), blocking=True,
-                description="No prediction saw a feature that history does not give, other than "
-                "while the online store was being loaded.",
+                description="No prediction saw a feature that history does not give; where an "
+                "event or a load was still under way, the bits served are those without it.",
             )
         ],
         **attributes(system, "monitoring", "feast", "json"),
@@ -234,16 +232,13 @@ def _parity(system: System) -> dg.AssetsDefinition:
         from ml_assets.features.manifest import load_manifest
         from ml_assets.features.offline import OfflineFeatures
         from ml_assets.features.parity import compare
-        from ml_assets.features.store import load_log
         from ml_assets.ingest.lake import Lake
         from ml_assets.ingest.tables import PREDICTIONS, RAW
         from ml_assets.monitoring.parity import ParityReports, parity_day, recompute
 
         lake, wanted = Lake(settings.lake), days(context)
         offline = OfflineFeatures(settings, system)
-        loads = load_log(settings)
-        unsettled = loads.unsettled(load_manifest(settings).service(system).views)
-        loads.close()
+        views = [view.features for view in load_manifest(settings).service(system).views]
         reports, kept = ParityReports(settings, system), []
         for day in wanted:
             end = (midnight(day) + DAY).date()
@@ -251,7 +246,7 @@ def _parity(system: System) -> dg.AssetsDefinition:
             raw = lake.read(system.name, "raw", RAW, start=day, end=end)
             again = recompute(system, served, raw, offline)
             report = compare(served, again.vectors, feature_names=again.names,
-                             unsettled=unsettled)
+                             alternatives=again.alternatives, views=views)
             kept.append(parity_day(day, report, len(again.unparsable)))
             reports.write(kept[-1])
         worst = [mismatch for each in kept for mismatch in each.worst]

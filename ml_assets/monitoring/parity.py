@@ -1,12 +1,14 @@
 """Every vector that was served, computed once more: from what the client sent and from history.
 
 The numbers come from the request through the function that serving used, the store's features
-from the point-in-time join at the instant that serving says it read. Equal means equal bits.
+from the point-in-time join at the instant that serving says it read, over what had been accepted
+by then. Equal means equal bits.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -18,7 +20,7 @@ import pandas as pd
 from ml_assets.core.errors import NotReady, Quarantined
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.features.parity import ParityReport
+from ml_assets.features.parity import Alternatives, ParityReport, Vectors
 from ml_assets.monitoring.reports import DailyReports
 from ml_assets.serving.scoring import dense_vectors
 
@@ -30,17 +32,28 @@ class PointInTime(Protocol):
     def names(self) -> tuple[str, ...]: ...
 
     def read(
-        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp]
-    ) -> npt.NDArray[np.float32]: ...
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
+        accepted_at: pd.Series[pd.Timestamp],
+    ) -> Vectors: ...
+
+    def alternatives(
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
+        accepted_at: pd.Series[pd.Timestamp],
+    ) -> Sequence[Vectors]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recomputed:
-    """vectors: (n, D) float32, columns `names`; unparsable: event ids that no longer parse."""
+    """The vectors of n predictions, and what else the online store may have given.
+
+    vectors: (n, D) float32, columns `names`; unparsable: event ids that no longer parse;
+    alternatives: as `ml_assets.features.parity.compare` asks for them
+    """
 
     names: tuple[str, ...]
-    vectors: npt.NDArray[np.float32]
+    vectors: Vectors
     unparsable: tuple[str, ...]
+    alternatives: Alternatives
 
 
 def recompute(
@@ -77,8 +90,28 @@ def recompute(
         columns=list(system.keys), dtype=object,
     )
     at = predictions["features_as_of"].iloc[places].reset_index(drop=True)
-    vectors[places] = dense_vectors(system, events, offline.read(keys, at))
-    return Recomputed(names=names, vectors=vectors, unparsable=tuple(unparsable))
+    accepted_at = predictions["accepted_at"].iloc[places].reset_index(drop=True)
+    stored = offline.read(keys, at, accepted_at=accepted_at)
+    vectors[places] = dense_vectors(system, events, stored)
+
+    def alternatives(asked: npt.NDArray[np.intp]) -> list[Vectors]:
+        # Whatever no longer parses has no alternative either.
+        parsed = np.isin(asked, places)
+        rows = np.searchsorted(places, asked[parsed])
+        chosen = [events[row] for row in rows]
+        others = offline.alternatives(
+            keys.iloc[rows].reset_index(drop=True), at.iloc[rows].reset_index(drop=True),
+            accepted_at=accepted_at.iloc[rows].reset_index(drop=True),
+        )
+        found = []
+        for other in others:
+            found.append(np.full((len(asked), len(names)), np.nan, dtype=np.float32))
+            found[-1][parsed] = dense_vectors(system, chosen, other)
+        return found
+
+    return Recomputed(
+        names=names, vectors=vectors, unparsable=tuple(unparsable), alternatives=alternatives
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

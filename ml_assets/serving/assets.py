@@ -104,7 +104,7 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
         deps=keys(system, "deployment", "events", system.feature_service),
         description="One row for each event of the day: the score that the deployed model gives "
         "it, with the features as of the event, by the functions that the API uses. Source: "
-        "`events` and the point-in-time join.",
+        "`events` and the streams that the features are computed from.",
         code_version="1",
         metadata={"dagster/column_schema": column_schema(SCORED)},
         check_specs=[
@@ -144,7 +144,8 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
         for day in days(context):
             events = lake.read(system.name, "events", events_schema(system), start=day,
                                end=day + timedelta(days=1))
-            values = features.read(events, events["event_timestamp"])
+            values = features.read(events, events["event_timestamp"],
+                                   accepted_at=events["accepted_at"])
             parts.append(batch_rows(system, scorer, deployed.version, events, values))
             lake.write(system.name, "batch_predictions", day, parts[-1], BATCH_PREDICTIONS)
             served = served_rows(log.predictions(system.name, *day_bounds(day)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -28,6 +29,12 @@ class FeatureReader(Protocol):
         self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
     ) -> tuple[Floats, list[datetime]]:
         """Features (B, F) and, for each row, the instant whose state they show."""
+        ...
+
+    def remember(
+        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Count these events from now on, in the transaction that `connection` has open."""
         ...
 
 
@@ -73,6 +80,17 @@ class FeatureLookup:
             return np.full((len(events), len(wanted)), np.nan, np.float32), list(at), True
         self.problem = None
         return np.asarray(values, np.float32), until, False
+
+    def remember(
+        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Count accepted events, in the transaction that logs them: both are kept, or neither.
+
+        Where the store could not be opened it learns of them from the lake, at the end of the
+        day. events: rows of `tables.events_schema`
+        """
+        if self._reader is not None:
+            self._reader.remember(connection, events)
 
     def check(self, now: datetime) -> None:
         """Try a read of nobody's features and note the `problem`, if there is one."""

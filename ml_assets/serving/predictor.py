@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 
@@ -168,7 +168,11 @@ class Predictor:
         if model is None:
             raise NotReady(self._why_no_model())
         predictions = self._score(model, admitted, now)
-        logged = self._log.append(predictions)
+        logged = self._log.append(predictions, also=lambda connection, new: (
+            self._features.remember(connection, [remembered(predictions[place],
+                                                            admitted[place].event)
+                                                 for place in new])
+        ))
         answers: list[PredictAnswer | RequestRefused] = []
         for one, mine, stored in zip(admitted, predictions, logged, strict=True):
             if stored is mine:
@@ -229,6 +233,12 @@ class Predictor:
         if pool.problem is not None:
             return pool.problem
         return f"no model of {name!r} is deployed: materialise {name}/deployment or run the loop"
+
+
+def remembered(p: Prediction, event: Mapping[str, object]) -> dict[str, object]:
+    """The event of a prediction as a row of `tables.events_schema`."""
+    return {**event, "event_id": p.event_id, "event_timestamp": p.event_timestamp,
+            "accepted_at": p.accepted_at}
 
 
 def prediction_id(system: str, event_id: str) -> str:

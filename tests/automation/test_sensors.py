@@ -15,10 +15,13 @@ from ml_assets.automation.instance import alone
 from ml_assets.automation.jobs import RETRAINING
 from ml_assets.automation.sensors import build, next_closed_day
 from ml_assets.core.settings import Settings
-from ml_assets.core.time import EventClock
+from ml_assets.core.time import DAY, EventClock, midnight
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.store import load_log
 from ml_assets.features.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS, OUTCOMES
+from ml_assets.systems.spam import SPAM
 from tests.toy import TOY
 
 NOW = datetime(2024, 1, 10, tzinfo=UTC)
@@ -130,20 +133,32 @@ def test_the_sensors_of_the_daemon_rest_while_history_is_replayed(
 
 def test_the_oldest_closed_day_that_is_not_taken_in_comes_next(settings: Settings) -> None:
     """Also one that failed half-way; never a day that is still open."""
-    lake, second = Lake(settings.lake), date(2024, 1, 2)
-    assert next_closed_day(TOY, settings, NOW) == TOY.calendar.first_day
-    for day in (date(2024, 1, 1), date(2024, 1, 3)):
-        lake.write("toy", "shop_history", day, pd.DataFrame(columns=LABELS.names), LABELS)
-    assert next_closed_day(TOY, settings, NOW) == second
-    assert next_closed_day(TOY, settings, datetime(2024, 1, 2, 23, tzinfo=UTC)) is None
+    first = SPAM.calendar.first_day
+    noon = midnight(first) + 2.5 * DAY
+    assert next_closed_day(SPAM, settings, noon) == first
+    taken_in(settings, first, views=-1)
+    assert next_closed_day(SPAM, settings, noon) == first, "a view is not loaded"
+    taken_in(settings, first)
+    assert next_closed_day(SPAM, settings, noon) == first + DAY
+    assert next_closed_day(SPAM, settings, midnight(first) + 1.5 * DAY) is None
 
 
 def test_a_live_day_is_taken_in_once_its_outcomes_are_there(settings: Settings) -> None:
     """From going live on, features alone are not enough."""
-    lake, live = Lake(settings.lake), TOY.calendar.go_live
-    for offset in range((live - TOY.calendar.first_day).days + 1):
-        day = TOY.calendar.first_day + timedelta(days=offset)
-        lake.write("toy", "shop_history", day, pd.DataFrame(columns=LABELS.names), LABELS)
-    assert next_closed_day(TOY, settings, NOW) == live
-    lake.write("toy", "outcomes", live, pd.DataFrame(columns=OUTCOMES.names), OUTCOMES)
-    assert next_closed_day(TOY, settings, NOW) == live + timedelta(days=1)
+    lake, live = Lake(settings.lake), SPAM.calendar.go_live
+    for offset in range((live - SPAM.calendar.first_day).days + 1):
+        taken_in(settings, SPAM.calendar.first_day + offset * DAY)
+    later = midnight(live) + 3 * DAY
+    assert next_closed_day(SPAM, settings, later) == live
+    lake.write("spam", "outcomes", live, pd.DataFrame(columns=OUTCOMES.names), OUTCOMES)
+    assert next_closed_day(SPAM, settings, later) == live + DAY
+
+
+def taken_in(settings: Settings, day: date, views: int | None = None) -> None:
+    """Labels are in the lake and all feature views, or so many, loaded up to the day's end."""
+    labels = pd.DataFrame(columns=LABELS.names)
+    Lake(settings.lake).write("spam", "labels", day, labels, LABELS)
+    log, until = load_log(settings), midnight(day) + DAY
+    for view in load_manifest(settings).service(SPAM).views[:views]:
+        log.finish(log.begin(view, until, until), until)
+    log.close()

@@ -11,11 +11,8 @@ import pandas as pd
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, day_bounds, midnight
-from ml_assets.features.daily_history import changes, history_schema
-from ml_assets.features.history_inputs import read_inputs
-from ml_assets.features.manifest import View
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import LABELS, events_schema
+from ml_assets.ingest.tables import events_schema, labels_schema
 
 
 def first_days(system: System, count: int) -> list[date]:
@@ -33,7 +30,9 @@ def record(
         rows = []
         for number in range(per_day):
             at = midnight(day) + draw.random() * DAY
-            row: dict[str, object] = {"event_id": f"{day}-{number}", "event_timestamp": at}
+            row: dict[str, object] = {
+                "event_id": f"{day}-{number}", "event_timestamp": at, "accepted_at": at
+            }
             for column in system.columns:
                 if column.dtype == "number":
                     row[column.name] = column.minimum or 0.0
@@ -42,27 +41,12 @@ def record(
             for key in system.keys:
                 row[key] = draw.choice(["", *(f"{key}-{n}" for n in range(5))])
             rows.append(row)
-            labels.append((row["event_id"], at, at + 2 * DAY, draw.random() < 0.3, "archive"))
+            labels.append((row["event_id"], at, at + 2 * DAY, draw.random() < 0.3, "archive",
+                           f"label of {row['event_id']}", *(row[key] for key in system.keys)))
         schema = events_schema(system)
         lake.write(system.name, "events", day, pd.DataFrame(rows, columns=schema.names), schema)
     for day in days:
         start, end = day_bounds(day)
         known = [row for row in labels if isinstance(row[2], datetime) and start <= row[2] < end]
-        lake.write(system.name, "labels", day, pd.DataFrame(known, columns=LABELS.names), LABELS)
-
-
-def remember(
-    settings: Settings, system: System, views: Sequence[View], days: Sequence[date]
-) -> None:
-    """The daily histories of `days`, each built as its own partition."""
-    lake = Lake(settings.lake)
-    for view in views:
-        for day in days:
-            inputs = read_inputs(lake, system, [view], day, day)
-            earlier = [each for each in lake.days(system.name, view.table) if each < day]
-            rows = changes(
-                inputs.events, inputs.labels, key=view.key, aggregates=view.aggregates,
-                instants=[midnight(day) + DAY], since=midnight(day) if earlier else None,
-            )
-            lake.write(system.name, view.table, day, rows.to_pandas(),
-                       history_schema(view.key, view.aggregates))
+        table = pd.DataFrame(known, columns=labels_schema(system).names)
+        lake.write(system.name, "labels", day, table, labels_schema(system))

@@ -2,82 +2,87 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY
-from ml_assets.features.history_inputs import HistoryInputs, all_inputs
 from ml_assets.features.leakage import leaking_rows
-from ml_assets.features.manifest import Aggregate, View
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.offline import OfflineFeatures
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import events_schema
+from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record
-from tests.toy import TOY
 
-VIEW = View(
-    name="toy_shop_history", system="toy", table="shop_history", key="shop", description="",
-    definition="1",
-    aggregates=(
-        Aggregate(name="shop_events_2d", kind="count", over="events", window=2 * DAY),
-        Aggregate(name="shop_rate_4d", kind="rate", over="labels", window=4 * DAY, prior=0.3,
-                  weight=2),
-    ),
-)
-NAMES = list(VIEW.features)
+NAMES = list(load_manifest(Settings()).service(SPAM).features)
 
 
-@pytest.fixture
-def inputs(settings: Settings) -> HistoryInputs:
-    days = first_days(TOY, 7)
-    record(settings, TOY, days)
-    return all_inputs(Lake(settings.lake), TOY, days[-1])
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = Settings(var=tmp_path_factory.mktemp("past"))
+    record(settings, SPAM, first_days(SPAM, 7))
+    return settings
 
 
-def as_remembered(inputs: HistoryInputs, lateness: int = 0) -> pd.DataFrame:
-    """Events with the values of their day's midnight, `lateness` days later; counted plainly."""
-    events = inputs.events.to_pandas()
-    labels = inputs.labels.to_pandas().merge(events[["event_id", "shop"]], on="event_id")
-    rows = []
-    for event in events.itertuples():
-        at = event.event_timestamp.floor("D") + lateness * DAY
-        mine = events[(events["shop"] == event.shop) & (events["event_timestamp"] < at)]
-        heard = labels[(labels["shop"] == event.shop) & (labels["known_at"] < at)
-                       & (labels["known_at"] >= at - 4 * DAY)]
-        if event.shop == "" or mine.empty:
-            rows.append((np.nan, np.nan))
-            continue
-        count = int((mine["event_timestamp"] >= at - 2 * DAY).sum())
-        rows.append((count, (heard["label"].sum() + 0.6) / (len(heard) + 2)))
-    values = pd.DataFrame(rows, columns=NAMES).astype("float32")
-    remembered: pd.DataFrame = events[["event_id", "event_timestamp", "shop"]].join(values)
-    return remembered
+def as_remembered(settings: Settings, later: pd.Timedelta | None = None) -> pd.DataFrame:
+    """Every event with its features, as of its own instant or `later`."""
+    events = Lake(settings.lake).read("spam", "events", events_schema(SPAM))
+    shift = later or pd.Timedelta(0)
+    values = OfflineFeatures(settings, SPAM).read(
+        events, events["event_timestamp"] + shift, accepted_at=events["accepted_at"] + shift
+    )
+    return pd.concat([events, pd.DataFrame(values, columns=NAMES)], axis=1)
 
 
-def test_features_of_the_past_alone_pass(inputs: HistoryInputs) -> None:
-    assert not leaking_rows(as_remembered(inputs), [VIEW], inputs).any()
+def test_features_of_the_past_alone_pass(past: Settings) -> None:
+    assert not leaking_rows(past, SPAM, as_remembered(past)).any()
 
 
-def test_features_that_saw_the_event_s_own_day_are_found(inputs: HistoryInputs) -> None:
-    assert leaking_rows(as_remembered(inputs, lateness=1), [VIEW], inputs).mean() > 0.5
+@pytest.mark.parametrize("later", [pd.Timedelta(microseconds=1), pd.Timedelta(days=1)])
+def test_features_that_saw_their_own_event_are_found(past: Settings, later: pd.Timedelta) -> None:
+    rows = as_remembered(past, later)
+    known = (rows[list(SPAM.keys)] != "").any(axis=1).to_numpy()
+    assert leaking_rows(past, SPAM, rows)[known].all()
 
 
-def test_one_wrong_bit_is_found(inputs: HistoryInputs) -> None:
-    rows = as_remembered(inputs)
-    known = rows.index[rows["shop_rate_4d"].notna()][-1]
-    values = rows["shop_rate_4d"].to_numpy(copy=True)
+def test_features_that_saw_what_arrived_late_are_found(past: Settings, tmp_path: Path) -> None:
+    settings = Settings(var=tmp_path)
+    lake, schema = Lake(settings.lake), events_schema(SPAM)
+    for day in first_days(SPAM, 7):
+        events = Lake(past.lake).read("spam", "events", schema, start=day, end=day + DAY)
+        labels = Lake(past.lake).partition("spam", "labels", day)
+        events["accepted_at"] = events["accepted_at"].max()
+        lake.write("spam", "events", day, events, schema)
+        target = lake.partition("spam", "labels", day)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(labels)
+    rows = as_remembered(settings)
+    assert not leaking_rows(settings, SPAM, rows).any()
+    features = OfflineFeatures(settings, SPAM)
+    rows[NAMES] = features.read(rows, rows["event_timestamp"])  # as if all had been known at once
+    assert leaking_rows(settings, SPAM, rows).any()
+
+
+def test_one_wrong_bit_is_found(past: Settings) -> None:
+    rows = as_remembered(past)
+    name = "sender_spam_rate_60d"
+    known = rows.index[rows[name].notna()][-1]
+    values = rows[name].to_numpy(dtype=np.float32, copy=True)
     values.view(np.uint32)[known] ^= 1
-    found = leaking_rows(rows.assign(shop_rate_4d=values), [VIEW], inputs)
+    found = leaking_rows(past, SPAM, rows.assign(**{name: values}))
     assert np.flatnonzero(found).tolist() == [known]
 
 
-def test_a_value_where_nothing_was_known_is_found(inputs: HistoryInputs) -> None:
-    rows = as_remembered(inputs)
-    stranger = rows.index[rows["shop_events_2d"].isna()][0]
-    rows.loc[stranger, NAMES] = (3, 0.5)
-    assert np.flatnonzero(leaking_rows(rows, [VIEW], inputs)).tolist() == [stranger]
+def test_a_value_where_there_is_no_entity_is_found(past: Settings) -> None:
+    rows = as_remembered(past)
+    stranger = rows.index[rows["sender"] == ""][0]
+    rows.loc[stranger, "sender_events_7d"] = 3
+    assert np.flatnonzero(leaking_rows(past, SPAM, rows)).tolist() == [stranger]
 
 
-def test_no_row_leaks_nothing(inputs: HistoryInputs) -> None:
-    empty = as_remembered(inputs).head(0)
-    assert leaking_rows(empty, [VIEW], inputs).shape == (0,)
+def test_no_row_leaks_nothing(past: Settings) -> None:
+    assert leaking_rows(past, SPAM, as_remembered(past).head(0)).shape == (0,)

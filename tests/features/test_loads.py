@@ -1,4 +1,4 @@
-"""The log of loads: the watermark, and when it could not be trusted."""
+"""The log of loads: the watermark, and what a view may have held at a moment."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.features.loads import LoadLog, Unsettled
+from ml_assets.features.engine.functions import parse_function
+from ml_assets.features.engine.windows import Aggregate, WindowedView
+from ml_assets.features.loads import LoadLog
 from ml_assets.features.manifest import View
 
 NOON = datetime(2024, 1, 5, 12, tzinfo=UTC)
 ONE, TWO = datetime(2024, 1, 5, tzinfo=UTC), datetime(2024, 1, 6, tzinfo=UTC)
-SHOP = View(name="toy_shop_history", system="toy", table="shop_history", key="shop",
-            aggregates=(), description="", definition="1")
-BUYER = replace(SHOP, name="toy_buyer_history")
+COUNTS = WindowedView(
+    name="toy_shop_returns", keys=("shop",), timestamp="known_at",
+    aggregates=(Aggregate(name="returns_1d", function=parse_function("count", "test"), column="",
+                          window=86_400_000_000, slide=86_400_000_000),),
+)
+SHOP = View(name="toy_shop_returns", system="toy", table="labels", windowed=COUNTS,
+            definition="1")
+BUYER = replace(SHOP, name="toy_buyer_returns")
 VIEWS = (SHOP, BUYER)
 
 
@@ -77,28 +84,26 @@ def test_another_process_sees_the_watermark_at_once(log: LoadLog, tmp_path: Path
     reader.close()
 
 
-def test_the_store_is_unsettled_from_the_first_view_s_load_to_the_last_one_s(
-    log: LoadLog,
-) -> None:
+def test_a_view_holds_what_was_loaded_before_the_moment(log: LoadLog) -> None:
+    assert log.held(SHOP, minute(5)) == []
     load(log, SHOP, ONE, 0, 1)
-    load(log, BUYER, ONE, 2, 3)
-    load(log, SHOP, TWO, 10, 11)
-    load(log, BUYER, TWO, 15, 16)
-    assert log.unsettled(VIEWS) == [
-        Unsettled(started_at=minute(0), finished_at=minute(3)),
-        Unsettled(started_at=minute(10), finished_at=minute(16)),
-    ]
+    load(log, SHOP, TWO, 10, 12)
+    assert log.held(SHOP, minute(5)) == [ONE]
+    assert log.held(SHOP, minute(13)) == [TWO]
 
 
-def test_a_load_that_died_leaves_the_store_unsettled_until_one_ends(log: LoadLog) -> None:
+def test_while_a_load_is_under_way_a_view_may_hold_either(log: LoadLog) -> None:
+    load(log, SHOP, ONE, 0, 1)
+    load(log, SHOP, TWO, 10, 12)
+    for number in (10, 11, 12):
+        assert log.held(SHOP, minute(number)) == [ONE, TWO]
+
+
+def test_a_load_that_died_leaves_a_doubt_until_one_reaches_as_far(log: LoadLog) -> None:
     load(log, SHOP, ONE, 0, 1)
     load(log, SHOP, TWO, 5, None)
-    assert log.unsettled([SHOP])[-1] == Unsettled(started_at=minute(5), finished_at=None)
-    load(log, SHOP, TWO, 8, 9)
-    assert log.unsettled([SHOP])[-1] == Unsettled(started_at=minute(5), finished_at=minute(9))
-
-
-def test_under_a_clock_that_stands_still_a_load_takes_no_time(log: LoadLog) -> None:
-    for view in VIEWS:
-        load(log, view, ONE, 0, 0)
-    assert log.unsettled(VIEWS) == [Unsettled(started_at=minute(0), finished_at=minute(0))]
+    load(log, SHOP, ONE, 6, 7)
+    assert log.held(SHOP, minute(8)) == [ONE, TWO]
+    load(log, SHOP, TWO, 9, 10)
+    assert log.held(SHOP, minute(11)) == [TWO]
+    assert log.held(SHOP, minute(3)) == [ONE], "the past stays what it was"

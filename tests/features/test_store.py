@@ -1,14 +1,14 @@
-"""The real stores: DuckDB over the lake, SQLite online, both through Feast's own calls."""
+"""The real stores of the platform: the lake, SQLite online, and Feast's own calls on both."""
 
 from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from ml_assets.core.errors import NotReady, UnknownName
+from ml_assets.core.errors import NotReady, NotReproducible, UnknownName
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.core.time import DAY, midnight
+from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online import OnlineFeatures
@@ -28,13 +28,14 @@ from ml_assets.features.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import events_schema
 from ml_assets.systems.spam import SPAM
-from tests.features.recorded import first_days, record, remember
+from tests.features.recorded import first_days, record
 
 pytestmark = pytest.mark.slow
 
 DAYS = first_days(SPAM, 9)
 KEYS = [{key: f"{key}-{number}" for key in SPAM.keys} for number in range(6)]
 KEYS += [dict.fromkeys(SPAM.keys, "")]
+NOON = midnight(DAYS[-1]) + 1.5 * DAY
 
 
 @pytest.fixture(scope="module")
@@ -43,121 +44,151 @@ def service() -> Service:
 
 
 @pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory, service: Service) -> Settings:
-    """Nine days of mail with their histories; nothing is in the online store."""
+def past(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Nine days of mail; nothing is in the online store."""
     settings = Settings(var=tmp_path_factory.mktemp("past"))
     record(settings, SPAM, DAYS)
-    remember(settings, SPAM, service.views, DAYS)
     return settings
 
 
 @pytest.fixture
 def settings(past: Settings, tmp_path: Path) -> Settings:
-    """The same past, in an installation of its own."""
+    """The same past, in an installation of its own, on the day after."""
     (tmp_path / "lake").symlink_to(past.lake)
-    return Settings(var=tmp_path)
+    installed = Settings(var=tmp_path)
+    EventClock(installed.clock_file).set(NOON)
+    return installed
 
 
 @pytest.fixture
-def online(settings: Settings) -> Iterator[OnlineFeatures]:
+def loaded(settings: Settings, service: Service) -> Iterator[OnlineFeatures]:
+    load(settings, service, *range(9))
     features = OnlineFeatures(settings, SPAM)
     yield features
     features.close()
 
 
-def load(settings: Settings, service: Service, *numbers: int) -> None:
-    for view in service.views:
-        load_view(settings, view, [DAYS[number] for number in numbers])
+def load(settings: Settings, service: Service, *numbers: int) -> list[int]:
+    """How many events each view had not counted before."""
+    return [load_view(settings, view, [DAYS[number] for number in numbers]).rows
+            for view in service.views]
 
 
 def the_same(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> bool:
     return np.array_equal(left, right, equal_nan=True)
 
 
-def test_online_and_offline_agree_after_every_load(
-    settings: Settings, service: Service, online: OnlineFeatures
-) -> None:
-    offline = OfflineFeatures(settings, SPAM)
-    assert online.names == offline.names == service.features
+def offline_at(settings: Settings, at: datetime) -> npt.NDArray[np.float32]:
+    return OfflineFeatures(settings, SPAM).read(pd.DataFrame(KEYS), pd.Series([at] * len(KEYS)))
+
+
+def test_online_and_offline_agree_after_every_load(settings: Settings, service: Service) -> None:
     shown = []
     for number, day in enumerate(DAYS):
         load(settings, service, number)
-        now = midnight(day) + 1.5 * DAY
-        values, as_of = online.read(KEYS, [now] * len(KEYS))
-        assert as_of == [midnight(day) + DAY] * len(KEYS)
-        assert the_same(values, offline.read(pd.DataFrame(KEYS), pd.Series(as_of)))
-        assert np.isnan(values[-2:]).all(), "neither a key never seen nor an empty one is known"
+        online = OnlineFeatures(settings, SPAM)
+        assert online.names == service.features
+        at = midnight(day) + DAY
+        values, as_of = online.read(KEYS, [at] * len(KEYS))
+        assert as_of == [at] * len(KEYS)
+        assert the_same(values, offline_at(settings, at))
+        assert np.isnan(values[-1]).all(), "nothing is known of nobody"
+        assert (values[-2, :3] == 0).all(), "a stranger has sent nothing"
         shown.append(values)
+        online.close()
     assert not the_same(shown[-1], shown[-2]), "and the days differ"
 
 
-def test_before_the_first_load_nothing_is_remembered(online: OnlineFeatures) -> None:
-    values, as_of = online.read(KEYS, [midnight(DAYS[3])] * len(KEYS))
-    assert np.isnan(values).all()
-    assert set(as_of) == {midnight(SPAM.calendar.first_day)}
-
-
-def test_no_request_is_no_row(online: OnlineFeatures, settings: Settings) -> None:
-    values, as_of = online.read([], [])
-    assert (values.shape, as_of) == ((0, len(online.names)), [])
-    offline = OfflineFeatures(settings, SPAM)
-    assert offline.read(pd.DataFrame(columns=list(SPAM.keys)), pd.Series([])).shape == values.shape
-
-
-def test_the_days_that_were_missed_are_loaded_too(
-    settings: Settings, service: Service, online: OnlineFeatures
+def test_a_window_empties_while_nothing_comes(
+    settings: Settings, loaded: OnlineFeatures
 ) -> None:
+    for later in (timedelta(0), timedelta(hours=5), 3 * DAY, 40 * DAY, 100 * DAY):
+        values, as_of = loaded.read(KEYS, [NOON + later] * len(KEYS))
+        assert the_same(values, offline_at(settings, as_of[0]))
+    assert (values[:-1, loaded.names.index("sender_events_30d")] == 0).all()
+
+
+def test_an_accepted_event_counts_from_the_next_instant_on(
+    settings: Settings, loaded: OnlineFeatures
+) -> None:
+    place = loaded.names.index("sender_events_1d")
+    event = {"event_id": "new", "event_timestamp": NOON, "accepted_at": NOON, **KEYS[0]}
+    with sqlite3.connect(settings.event_log, isolation_level=None) as db:
+        db.execute("begin immediate")
+        loaded.remember(db, [event])
+        db.execute("rollback")
+        before, _ = loaded.read(KEYS[:1], [NOON + DAY / 48])
+        for _ in range(2):
+            db.execute("begin immediate")
+            loaded.remember(db, [event])
+            db.execute("commit")
+    db.close()
+    at_once, _ = loaded.read(KEYS[:1], [NOON])
+    after, _ = loaded.read(KEYS[:1], [NOON + timedelta(microseconds=1)])
+    assert before[0, place] == at_once[0, place] == after[0, place] - 1
+
+
+def test_no_request_is_no_row(loaded: OnlineFeatures, settings: Settings) -> None:
+    values, as_of = loaded.read([], [])
+    assert (values.shape, as_of) == ((0, len(loaded.names)), [])
+    offline = OfflineFeatures(settings, SPAM)
+    nothing = pd.Series(pd.DatetimeIndex([], tz="UTC"))
+    assert offline.read(pd.DataFrame(columns=list(SPAM.keys)), nothing).shape == values.shape
+
+
+def test_before_the_first_load_a_reader_says_what_to_do(settings: Settings) -> None:
+    with pytest.raises(NotReady, match="has no feature view 'spam_sender_mail'"):
+        OnlineFeatures(settings, SPAM)
+
+
+def test_the_days_that_were_missed_are_loaded_too(settings: Settings, service: Service) -> None:
     load(settings, service, 0)
     load(settings, service, 8)
-    values, as_of = online.read(KEYS, [midnight(DAYS[8]) + DAY] * len(KEYS))
-    offline = OfflineFeatures(settings, SPAM)
-    assert the_same(values, offline.read(pd.DataFrame(KEYS), pd.Series(as_of)))
+    online = OnlineFeatures(settings, SPAM)
+    values, _ = online.read(KEYS, [NOON] * len(KEYS))
+    online.close()
+    assert the_same(values, offline_at(settings, NOON))
 
 
 def test_loading_a_loaded_day_again_changes_nothing(
-    settings: Settings, service: Service, online: OnlineFeatures
+    settings: Settings, service: Service, loaded: OnlineFeatures
 ) -> None:
-    load(settings, service, *range(9))
-    before = online.read(KEYS, [midnight(DAYS[8])] * len(KEYS))
-    load(settings, service, 2)
-    after = online.read(KEYS, [midnight(DAYS[8])] * len(KEYS))
-    assert the_same(before[0], after[0])
-    assert before[1] == after[1]
+    before, _ = loaded.read(KEYS, [NOON] * len(KEYS))
+    assert set(load(settings, service, 2)) == {0}
+    after, _ = loaded.read(KEYS, [NOON] * len(KEYS))
+    assert the_same(before, after)
 
 
-def test_a_day_without_its_history_is_not_loaded_over(
+def test_a_day_without_its_stream_is_not_loaded_over(
     service: Service, past: Settings, tmp_path: Path
 ) -> None:
     settings = Settings(var=tmp_path / "gap")
-    table = service.views[0].table
-    folder = settings.lake / "spam" / table
+    folder = settings.lake / "spam" / "events"
     folder.mkdir(parents=True)
     for number in (0, 1, 3):
         name = f"{DAYS[number]}.parquet"
-        (folder / name).symlink_to(past.lake / "spam" / table / name)
-    with pytest.raises(NotReady, match=f"spam/{table} of {DAYS[2]} is not in the lake"):
+        (folder / name).symlink_to(past.lake / "spam" / "events" / name)
+    with pytest.raises(NotReady, match=f"spam/events of {DAYS[2]} is not in the lake"):
         load_view(settings, service.views[0], [DAYS[3]])
     log = load_log(settings)
     assert log.until(service.views[0]) is None
     log.close()
 
 
-def test_a_history_from_before_a_declaration_changed_is_not_loaded(
-    settings: Settings, service: Service
+def test_a_stream_that_lacks_a_column_is_refused_by_name(
+    service: Service, past: Settings, tmp_path: Path
 ) -> None:
-    view = service.views[0]
-    more = replace(view.aggregates[0], name=f"{view.key}_events_14d", window=14 * DAY)
-    changed = replace(view, definition="changed", aggregates=(*view.aggregates, more))
-    with pytest.raises(NotReady, match=f"now declares .*{more.name}.*: materialise it again"):
-        load_view(settings, changed, [DAYS[0]])
-    log = load_log(settings)
-    assert log.unsettled([view]) == [], "nothing was touched"
-    log.close()
+    settings = Settings(var=tmp_path / "old")
+    lake, schema = Lake(settings.lake), events_schema(SPAM)
+    old = Lake(past.lake).read("spam", "events", schema, end=DAYS[0] + DAY)
+    lacking = schema.remove(schema.get_field_index("relay_ip"))
+    lake.write("spam", "events", DAYS[0], old.drop(columns="relay_ip"), lacking)
+    [view] = [view for view in service.views if view.name == "spam_relay_ip_mail"]
+    with pytest.raises(NotReady, match=r"lacks the columns \['relay_ip'\].*Materialise it again"):
+        load_view(settings, view, [DAYS[0]])
 
 
-def test_a_point_in_time_join_keeps_the_spine_and_looks_only_back(
-    settings: Settings, service: Service
-) -> None:
+def test_a_point_in_time_join_keeps_the_spine_and_looks_only_back(settings: Settings) -> None:
     offline = OfflineFeatures(settings, SPAM)
     events = Lake(settings.lake).read("spam", "events", events_schema(SPAM))
     spine = events.sample(frac=1, random_state=3)
@@ -169,20 +200,21 @@ def test_a_point_in_time_join_keeps_the_spine_and_looks_only_back(
     for position in (0, 7, 50):
         row = spine.iloc[[position]]
         assert the_same(offline.read(row, row["event_timestamp"]), values[[position]])
-    at_midnight = pd.Series([midnight(DAYS[4]), midnight(DAYS[4]) - timedelta(microseconds=1)])
-    keys = pd.DataFrame([KEYS[0], KEYS[0]])
-    on, before = offline.read(keys, at_midnight)
-    assert not the_same(on, before), "a day's history begins at its end"
 
 
-def test_a_join_over_a_missing_day_is_refused(settings: Settings) -> None:
-    late = pd.Series([midnight(DAYS[-1]) + 3 * DAY])
-    with pytest.raises(NotReady, match=f"lacks 2 days, from {DAYS[-1] + DAY} on"):
-        OfflineFeatures(settings, SPAM).read(pd.DataFrame(KEYS[:1]), late)
+def test_feast_s_own_retrieval_gives_the_same(settings: Settings, service: Service) -> None:
+    events = Lake(settings.lake).read("spam", "events", events_schema(SPAM)).tail(20)
+    spine = events[[*SPAM.keys, "event_timestamp"]].reset_index(drop=True)
+    store = open_store(settings)
+    joined = store.get_historical_features(
+        spine, store.get_feature_service(service.name)
+    ).to_df()
+    mine = OfflineFeatures(settings, SPAM).read(spine, spine["event_timestamp"])
+    assert the_same(joined[list(service.features)].to_numpy(dtype=np.float32), mine)
 
 
 def test_a_training_set_built_twice_from_the_same_data_has_the_same_version(
-    settings: Settings, past: Settings, tmp_path: Path
+    settings: Settings
 ) -> None:
     as_of = midnight(DAYS[-1])
     sets = TrainingSets(settings, SPAM)
@@ -200,10 +232,23 @@ def test_a_training_set_built_twice_from_the_same_data_has_the_same_version(
 
     earlier = sets.build(as_of - 2 * DAY)
     assert earlier.version != first.version
-    assert sets.latest().version == earlier.version
+    assert sets.latest_version() == earlier.version
+    assert sets.latest_as_of() == earlier.as_of
     both = earlier.rows.merge(first.rows, on="event_id", suffixes=("", "_later"))
     for name in earlier.feature_names:
         np.testing.assert_array_equal(both[name], both[f"{name}_later"])
+
+
+def test_a_training_set_comes_out_again_after_the_lake_has_grown(tmp_path: Path) -> None:
+    settings = Settings(var=tmp_path)
+    record(settings, SPAM, DAYS[:6])
+    sets = TrainingSets(settings, SPAM)
+    built = sets.build(midnight(DAYS[5]) + DAY)
+    record(settings, SPAM, DAYS)  # the same days and more
+    pd.testing.assert_frame_equal(sets.rebuild(built.version).rows, built.rows)
+    record(settings, SPAM, DAYS[:1], seed=9)  # a day was materialised anew, from other data
+    with pytest.raises(NotReproducible, match=f"training set {built.version} .* comes out as"):
+        sets.rebuild(built.version)
 
 
 def test_the_latest_events_are_held_out(settings: Settings) -> None:
@@ -218,11 +263,8 @@ def test_labels_without_their_event_are_counted_and_left_out(
     tmp_path: Path, past: Settings
 ) -> None:
     settings = Settings(var=tmp_path / "lacking")
-    settings.lake.mkdir(parents=True)
-    (settings.lake / "spam").mkdir()
-    for table in past.lake.joinpath("spam").iterdir():
-        if table.name not in ("events", "training_set"):
-            (settings.lake / "spam" / table.name).symlink_to(table)
+    (settings.lake / "spam").mkdir(parents=True)
+    (settings.lake / "spam" / "labels").symlink_to(past.lake / "spam" / "labels")
     lake, schema = Lake(settings.lake), events_schema(SPAM)
     for day in DAYS:
         events = Lake(past.lake).read("spam", "events", schema, start=day, end=day + DAY)
@@ -247,18 +289,21 @@ def test_the_repository_is_applied_once(settings: Settings) -> None:
 
 
 def test_the_feast_command_line_reads_what_the_platform_loads(
-    settings: Settings, service: Service, online: OnlineFeatures, tmp_path: Path
+    settings: Settings, loaded: OnlineFeatures, tmp_path: Path
 ) -> None:
-    load(settings, service, *range(5))
-    values, _ = online.read(KEYS[:1], [midnight(DAYS[5])])
+    open_store(settings)
+    values, _ = loaded.read(KEYS[:1], [NOON])
     written = (ROOT / "feature_repo" / "feature_store.yaml").read_text()
     (tmp_path / "feature_store.yaml").write_text(written.replace("../var", str(settings.var)))
     said = subprocess.run(
         [Path(sys.executable).parent / "feast", "get-online-features",
-         "-f", "spam_sender_domain_history:sender_domain_events_30d",
+         "-f", "spam_sender_domain_mail:sender_domain_events_30d",
+         "-f", "spam_sender_domain_verdicts:sender_domain_spam_rate_60d",
          "-e", "sender_domain=sender_domain-0"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         check=True,
     )
-    expected = float(values[0, online.names.index("sender_domain_events_30d")])
-    assert json.loads(said.stdout)["sender_domain_events_30d"] == [expected]
+    answer = json.loads(said.stdout)
+    for name in ("sender_domain_events_30d", "sender_domain_spam_rate_60d"):
+        expected = float(values[0, loaded.names.index(name)])
+        assert answer[name] == [pytest.approx(expected, rel=1e-6)]

@@ -27,7 +27,10 @@ class Remembered:
     names = ("shop_events", "hours")
     seen: tuple[pd.DataFrame, pd.Series[pd.Timestamp]]
 
-    def read(self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp]) -> npt.NDArray[np.float32]:
+    def read(
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
+        accepted_at: pd.Series[pd.Timestamp],
+    ) -> npt.NDArray[np.float32]:
         self.seen = keys, at
         counts = {"corner": 3.0, "": np.nan}
         first = pd.Timestamp("2024-01-01", tz="UTC")
@@ -35,6 +38,14 @@ class Remembered:
             [[counts.get(shop, np.nan), (when - first).total_seconds() / 3600]
              for shop, when in zip(keys["shop"], at, strict=True)], dtype=np.float32,
         ).reshape(len(keys), 2)
+
+    def alternatives(
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
+        accepted_at: pd.Series[pd.Timestamp],
+    ) -> list[npt.NDArray[np.float32]]:
+        """One shop less: what a store gives that had not got the latest event."""
+        fewer = self.read(keys, at, accepted_at=accepted_at) - np.array([1, 0], dtype=np.float32)
+        return [fewer]
 
 
 def served(count: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -118,3 +129,25 @@ def test_a_served_event_without_its_raw_row_is_named() -> None:
     predictions, raw = served()
     with pytest.raises(NotReady, match=r"'e1'.*toy/raw"):
         recompute(TOY, predictions, raw[raw["event_id"] != "e1"], Remembered())
+
+
+def test_an_event_that_was_still_on_its_way_explains_what_was_served() -> None:
+    predictions, raw = served()
+    one_less = np.array([0, 1, 0], np.float32)
+    seen = list(predictions["features"])
+    predictions["features"] = [seen[0] - one_less, seen[1], seen[2] - one_less]
+    again = recompute(TOY, predictions, raw, Remembered())
+    assert again.alternatives(np.array([1]))[0].shape == (1, 3)
+    report = compare(predictions, again.vectors, feature_names=again.names,
+                     alternatives=again.alternatives, views=[Remembered.names])
+    assert (report.exact, report.explained, report.unexplained) == (1, 2, 0)
+    assert parity_day(DAY, report, unparsable=0).holds
+
+
+def test_an_event_that_no_longer_parses_has_no_explanation() -> None:
+    predictions, raw = served()
+    raw.loc[raw["event_id"] == "e1", "request"] = json.dumps({"shop": "corner"})
+    again = recompute(TOY, predictions, raw, Remembered())
+    report = compare(predictions, again.vectors, feature_names=again.names,
+                     alternatives=again.alternatives, views=[Remembered.names])
+    assert report.unexplained == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ class FakeFeatures:
     by_shop: dict[str, float] = field(default_factory=lambda: {"corner": 3.0})
     failure: Exception | None = None
     threads: set[int] = field(default_factory=set)
+    remembered: list[Mapping[str, object]] = field(default_factory=list)
 
     def read(
         self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
@@ -62,6 +64,11 @@ class FakeFeatures:
             raise self.failure
         values = [[self.by_shop.get(row["shop"], np.nan)] for row in keys]
         return np.array(values, np.float32).reshape(len(keys), 1), [LOADED for _ in at]
+
+    def remember(
+        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
+    ) -> None:
+        self.remembered.extend(events)
 
 
 @dataclass(kw_only=True)

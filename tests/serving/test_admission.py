@@ -28,7 +28,7 @@ def test_the_contract_at_the_door_is_the_contract_of_the_lake(
 ) -> None:
     event = {"shop": shop, "note": note, "amount": amount}
     refused = any(_breach(column, event[column.name]) for column in TOY.columns)
-    row = pd.DataFrame([{**event, "event_id": "e", "event_timestamp": NOON}])
+    row = pd.DataFrame([{**event, "event_id": "e", "event_timestamp": NOON, "accepted_at": NOON}])
     assert refused == bool(breaches(TOY, row[events_schema(TOY).names]))
 
 

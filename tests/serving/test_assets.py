@@ -84,8 +84,11 @@ class FakeOffline:
 
     def __init__(self, settings: Settings, system: System) -> None: ...
 
-    def read(self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp]) -> npt.NDArray[np.float32]:
-        assert len(keys) == len(at)
+    def read(
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
+        accepted_at: pd.Series[pd.Timestamp],
+    ) -> npt.NDArray[np.float32]:
+        assert len(keys) == len(at) == len(accepted_at)
         return np.array([[3.0 if shop == "corner" else np.nan] for shop in keys["shop"]],
                         np.float32).reshape(len(keys), 1)
 

@@ -20,12 +20,14 @@ from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online_load import load_view
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.events import parse_raw, raw_from_log
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import events_schema
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.serving.batch import agreement, batch_rows, served_rows
 from ml_assets.serving.service import Backends
 from ml_assets.systems.spam import SPAM
-from tests.features.recorded import first_days, record, remember
+from tests.features.recorded import first_days, record
 from tests.serving.kit import Toy, problem, serving
 
 pytestmark = pytest.mark.slow
@@ -88,7 +90,6 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
     made = Real(settings=settings)
     record(settings, SMALL, DAYS)
     views = load_manifest(settings).service(SMALL).views
-    remember(settings, SMALL, views, DAYS)
     for view in views:
         load_view(settings, view, DAYS)
     made.deploy(register_a_model(settings, settings.var / "new_model"))
@@ -115,10 +116,11 @@ def test_served_features_are_those_of_history_and_batch_scores_those_served(
     log = EventLog(real.settings.event_log)
     accepted = list(log.predictions("spam", NOW, NOW + timedelta(days=1)))
     log.close()
-    assert {p.features_as_of for p in accepted} == {midnight(NOW.date())}
+    assert [p.features_as_of for p in accepted] == [p.event_timestamp for p in accepted]
     events = parse_raw(SMALL, raw_from_log(accepted)).events
+    Lake(real.settings.lake).write("spam", "events", NOW.date(), events, events_schema(SMALL))
     offline = OfflineFeatures(real.settings, SMALL)
-    history = offline.read(events, events["event_timestamp"])
+    history = offline.read(events, events["event_timestamp"], accepted_at=events["accepted_at"])
     served = np.array([p.features for p in accepted])[:, len(SMALL.model.numbers) :]
     assert np.isfinite(served).any()
     assert np.array_equal(served, history, equal_nan=True)

@@ -37,15 +37,16 @@ def apply_rows(view: WindowedView, backend: Backend, table: pa.Table) -> int:
 
     table: at least the view's keys, timestamp, event id and the columns of its aggregates
     Returns how many were new. Raises as `events_of`, and NotReady where the view is not
-    registered. A failure leaves whole chunks of earlier events applied; to repeat is safe.
+    registered. After a failure some are counted; to repeat is safe.
     """
     view_id = number_of(backend, view)
     events, entities = events_of(view, table)
-    rows = list(zip(
+    # The order of arrival matters within an entity only, and this one keeps it.
+    rows = sorted(zip(
         entities, events.at.tolist(), events.uid.tolist(), pack(view, events), strict=True
-    ))
+    ), key=lambda row: row[0])
     return sum(
-        backend.append(view, view_id, sorted(rows[start : start + AT_ONCE], key=_entity))
+        backend.append(view, view_id, rows[start : start + AT_ONCE])
         for start in range(0, len(rows), AT_ONCE)
     )
 
@@ -154,7 +155,3 @@ def payloads_of(view: PlainView, table: pa.Table, encode: Encode | None = None) 
             assert encode is not None, f"{each} needs an encoder"
             texts.append(list(encode(each, column)))
     return pack_payloads(view, numbers, nulls, texts)
-
-
-def _entity(row: Row) -> bytes:
-    return row[0]

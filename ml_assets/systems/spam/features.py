@@ -3,29 +3,16 @@
 How much mail came lately, and how much of it was called spam by those who got it.
 """
 
-from feast import Entity, FeatureService, Field, ValueType
+from datetime import timedelta
 
-from ml_assets.features.declaration import (
-    events,
-    history_view,
-    labelled,
-    positive_rate,
-    positives,
-)
+from feast import Entity, FeatureService, StreamFeatureView, ValueType
+from feast.aggregation import Aggregation
 
+from ml_assets.features.declaration import event_stream, label_stream, windowed_view
 
-def memory_of(key: str) -> list[Field]:
-    """The same six numbers for every kind of entity."""
-    return [
-        events(f"{key}_events_1d", days=1),
-        events(f"{key}_events_7d", days=7),
-        events(f"{key}_events_30d", days=30),
-        labelled(f"{key}_labelled_60d", days=60),
-        positives(f"{key}_spam_60d", days=60),
-        # About 30% of this mailbox is spam; two labels weigh as much as that knowledge.
-        positive_rate(f"{key}_spam_rate_60d", days=60, prior=0.3, weight=2),
-    ]
-
+DAY = timedelta(days=1)
+mail = event_stream("spam")
+verdicts = label_stream("spam")
 
 sender = Entity(
     name="spam_sender", join_keys=["sender"], value_type=ValueType.STRING,
@@ -44,26 +31,66 @@ mailing_list = Entity(
     description="the list it came by",
 )
 
-sender_history = history_view(
-    sender, system="spam", features=memory_of("sender"),
-    description="What a sender sent lately, and how much of it was spam.",
-)
-sender_domain_history = history_view(
-    sender_domain, system="spam", features=memory_of("sender_domain"),
-    description="What a sender's organisation sent lately, and how much of it was spam.",
-)
-relay_ip_history = history_view(
-    relay_ip, system="spam", features=memory_of("relay_ip"),
-    description="What a relay delivered lately, and how much of it was spam.",
-)
-mailing_list_history = history_view(
-    mailing_list, system="spam", features=memory_of("mailing_list"),
-    description="What came over a list lately, and how much of it was spam.",
-)
+
+def mail_of(entity: Entity) -> StreamFeatureView:
+    """How many mails came from it."""
+    key = entity.join_key
+    return windowed_view(
+        f"{key}_mail", system="spam", entities=[entity], source=mail,
+        aggregations=[
+            Aggregation(
+                function="count", time_window=DAY, slide_interval=timedelta(hours=1),
+                name=f"{key}_events_1d",
+            ),
+            Aggregation(
+                function="count", time_window=7 * DAY, slide_interval=DAY,
+                name=f"{key}_events_7d",
+            ),
+            Aggregation(
+                function="count", time_window=30 * DAY, slide_interval=DAY,
+                name=f"{key}_events_30d",
+            ),
+        ],
+        description=f"How much mail came lately: {entity.description}.",
+    )
+
+
+def verdicts_on(entity: Entity) -> StreamFeatureView:
+    """How many of its mails were judged, and how many of these were spam."""
+    key = entity.join_key
+    window = 60 * DAY
+    return windowed_view(
+        f"{key}_verdicts", system="spam", entities=[entity], source=verdicts,
+        aggregations=[
+            Aggregation(
+                function="count", time_window=window, slide_interval=DAY,
+                name=f"{key}_labelled_60d",
+            ),
+            Aggregation(
+                function="sum", column="label", time_window=window, slide_interval=DAY,
+                name=f"{key}_spam_60d",
+            ),
+            Aggregation(
+                # About 30% of this mailbox is spam; two labels weigh as much as that knowledge.
+                function="smoothed_mean(0.3, 2)", column="label", time_window=window,
+                slide_interval=DAY, name=f"{key}_spam_rate_60d",
+            ),
+        ],
+        description=f"How much of its mail was called spam lately: {entity.description}.",
+    )
+
+
+sender_mail, sender_verdicts = mail_of(sender), verdicts_on(sender)
+sender_domain_mail, sender_domain_verdicts = mail_of(sender_domain), verdicts_on(sender_domain)
+relay_ip_mail, relay_ip_verdicts = mail_of(relay_ip), verdicts_on(relay_ip)
+mailing_list_mail, mailing_list_verdicts = mail_of(mailing_list), verdicts_on(mailing_list)
 
 spam_filter = FeatureService(
     name="spam_filter",
-    features=[sender_history, sender_domain_history, relay_ip_history, mailing_list_history],
+    features=[
+        sender_mail, sender_verdicts, sender_domain_mail, sender_domain_verdicts,
+        relay_ip_mail, relay_ip_verdicts, mailing_list_mail, mailing_list_verdicts,
+    ],
     description="What the spam filter knows of a mail's origin when it arrives.",
     tags={"system": "spam"},
 )

@@ -10,20 +10,22 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast import FeatureService, FeatureStore, Field, RequestSource
+from feast import FeatureService, FeatureStore, Field, FileSource, PushSource, RequestSource
 from feast.errors import SavedDatasetLocationAlreadyExists
 from feast.feature_logging import LoggingConfig
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore
 from feast.infra.offline_stores.file_source import FileLoggingDestination, SavedDatasetFileStorage
+from feast.labeling import LabelView
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.transformation.python_transformation import PythonTransformation
-from feast.types import Float64, Int64
+from feast.types import Float64, Int64, String
 
 from ml_assets.core.errors import ContractViolation, DeclarationError
 from ml_assets.features.stores.lake.duck import bytes_of
 from ml_assets.features.stores.lake.retrieval import LakeRetrievalJob
 from ml_assets.features.stores.offline import LakeOfflineStore, limits_of
 from tests.features.stores.offline_kit import (
+    KEYS,
     RATINGS,
     ask,
     city,
@@ -102,6 +104,26 @@ def test_on_demand_views_add_to_what_was_found(
                                                    strict=True)]
     assert list(found.columns) == ["driver", "event_timestamp", "km", *names]
     assert found[names].to_numpy().tolist() == [[2.0, 10.0, 20.0], [5.0, 25.0, 40.0]]
+
+
+def test_a_label_is_what_was_said_last(store: FeatureStore, tmp_path: Path) -> None:
+    labels = LabelView(
+        name="verdicts", entities=[driver], labeler_field="labeler",
+        schema=[KEYS["driver"], Field(name="good", dtype=Int64),
+                Field(name="labeler", dtype=String)],
+        source=PushSource(name="verdict", batch_source=FileSource(
+            name="verdicts source", path="verdicts", timestamp_field="at",
+        )),
+    )
+    said = pa.schema([("driver", pa.string()), ("at", RATINGS.field("at").type),
+                      ("good", pa.int64()), ("labeler", pa.string())])
+    write(tmp_path / "verdicts" / "1.parquet", [
+        {"driver": "ann", "at": hours(at), "good": good, "labeler": "eve"}
+        for at, good in ((1, 0), (2, 1))
+    ], said)
+    store.apply([labels])
+    found = ask(store, spine(("ann", 1), ("ann", 3)), ["verdicts:good"]).to_arrow()
+    assert values(found, "good") == [0, 1]
 
 
 @pytest.mark.parametrize("path", ["sets/one.parquet", "sets/two"])

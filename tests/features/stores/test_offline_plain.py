@@ -181,10 +181,12 @@ def test_a_source_that_is_not_of_parquet_files_is_refused(
 
 
 ROW = st.builds(
-    rating, st.sampled_from(("a", "b", "", None)), st.integers(0, 6),
+    lambda *said, known, **more: rating(*said, **more) | ({} if known else {"created": None}), st.sampled_from(("a", "b", "", None)), st.integers(0, 6),
     st.one_of(st.none(), st.integers(0, 9).map(float)), created=st.integers(0, 8),
     city=st.sampled_from((1, 2, None)), trips=st.integers(0, 99),
+    known=st.sampled_from((True, True, False)),
 )
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def looked_up(
@@ -199,10 +201,11 @@ def looked_up(
             continue
         if not row["at"] <= at <= row["at"] + 3 * HOUR:
             continue
-        if known and row["created"] > at:
+        if known and (row["created"] is None or row["created"] > at):
             continue
-        if best is None or (row["at"], row["created"]) >= best:
-            best, trips = (row["at"], row["created"]), row["trips"]
+        order = row["at"], row["created"] or NEVER
+        if best is None or order >= best:
+            best, trips = order, row["trips"]
     return trips
 
 
@@ -218,7 +221,7 @@ def test_every_value_is_that_of_the_latest_row_that_counts(
     store: FeatureStore, table: list[dict[str, Any]], cut: int,
     asked: list[tuple[str | None, int, int]], known: bool,
 ) -> None:
-    """Ties, late corrections, missing keys, edges of the ttl, two files."""
+    """Ties, late and undated corrections, missing keys, edges of the ttl, two files."""
     write(lake(store) / "drawn" / "1.parquet", table[:cut])
     write(lake(store) / "drawn" / "2.parquet", table[cut:])
     rows = spine(*((who, at) for who, _, at in asked), city=[where for _, where, _ in asked])

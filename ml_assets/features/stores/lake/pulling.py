@@ -8,6 +8,7 @@ from datetime import datetime
 from ml_assets.features.stores.lake.duck import Connection, micros, name_of
 from ml_assets.features.stores.lake.source import FILE, ROW, Relation, Source, relation_of
 
+
 def all_sql(
     con: Connection, source: Source, columns: Sequence[str], timestamp: str,
     start: datetime | None, end: datetime | None,
