@@ -119,14 +119,15 @@ def explain(prediction_id: str) -> None:
 
 
 @main.command()
-@click.argument("area", type=click.Choice(["start"]))
-@click.option("--quick", is_flag=True, help="End within 50 seconds.")
+@click.argument("area", type=click.Choice(["start", "features"]))
+@click.option("--quick", is_flag=True, help="Small sizes, weaker goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def bench(area: str, quick: bool, as_json: bool) -> None:
     """Measure AREA beside its goal or peer.
 
     \b
-      start   CPU seconds and modules that loading the Dagster definitions costs
+      start     CPU seconds and modules that loading the Dagster definitions costs
+      features  the feature stores beside Feast's own (the whole takes half an hour)
     """
     from importlib import import_module
 

@@ -1,0 +1,194 @@
+"""Four ways to read 30 features of three views online, from SQLite or Redis.
+
+port: of the Redis; None for SQLite files in the folder
+stretch_s: for how long calls are repeated at a time, in CPU seconds
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.feature_store.data import START_US, feature_names, write_entities
+from benchmarks.feature_store.loading import STRETCH
+from benchmarks.feature_store.results import digest
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from benchmarks.feature_store.stores import Engine
+    from ml_assets.features.stores.backend import Backend
+
+VIEWS = (0, 1, 2)
+NAMES = [name for view in VIEWS for name in feature_names(view)]
+WIDTH = len(NAMES) // len(VIEWS)
+SERVICE = "all_views"
+
+SIZES = {1: 60, 10: 20, 100: 6}
+"""Customers of one call, and how many different calls there are."""
+
+STRETCHES = 5
+"""How often the calls are repeated for `stretch_s` seconds each; the median counts."""
+
+ROW = np.dtype([("", f"V{8 + 8 + 4 + (WIDTH + 7) // 8}"), ("values", "<f4", (WIDTH,))])
+"""What our stores keep of an entity: at, created, size, a bit for each null, the values."""
+
+Floats32 = npt.NDArray[np.float32]
+Read = Callable[[Sequence[int]], Floats32]
+"""The features (n, 30) of n customers, in the order of `NAMES`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reads:
+    """cpu_ms: of one call, by size; digest: of what all calls returned."""
+
+    cpu_ms: Mapping[int, float]
+    digest: str
+
+
+def load(*, folder: Path, port: int | None, engine: Engine, customers: int) -> None:
+    """Fill the store by `materialize`."""
+    for view in VIEWS:
+        write_entities(folder / f"view{view}.parquet", view=view, rows=customers)
+    _store(folder, port, engine).materialize(*STRETCH)
+
+
+def feast_reads(
+    *, folder: Path, port: int | None, engine: Engine, customers: int, stretch_s: float
+) -> Reads:
+    """Feast's `get_online_features(...).to_dict()`, with the service looked up beforehand."""
+    store = _store(folder, port, engine)
+    service = store.get_feature_service(SERVICE)
+
+    def read(asked: Sequence[int]) -> Floats32:
+        found = store.get_online_features(
+            features=service, entity_rows=[{"customer": customer} for customer in asked]
+        ).to_dict()
+        return np.array([found[name] for name in NAMES], dtype=np.float32).T
+
+    return _measured(read, customers, stretch_s)
+
+
+def direct_reads(*, folder: Path, port: int | None, customers: int, stretch_s: float) -> Reads:
+    """Our `FeatureReader`, with which the prediction API reads."""
+    from ml_assets.features.stores.plain import Column, PlainView
+    from ml_assets.features.stores.reader import FeatureReader, Wanted
+
+    views = [
+        PlainView(
+            name=f"view{view}", keys=("customer",),
+            columns=tuple(Column(name, "Float32") for name in feature_names(view)),
+        )
+        for view in VIEWS
+    ]
+    reader = FeatureReader(
+        _backend(folder, port),
+        [Wanted(view, tuple(feature_names(number))) for number, view in enumerate(views)],
+    )
+    now = START_US + customers
+
+    def read(asked: Sequence[int]) -> Floats32:
+        at = np.full(len(asked), now)
+        return reader.read([{"customer": customer} for customer in asked], at)[0]
+
+    return _measured(read, customers, stretch_s)
+
+
+def bare_reads(*, folder: Path, port: int | None, customers: int, stretch_s: float) -> Reads:
+    """The bytes that our store keeps, in one round trip, seen as numbers: checks nothing."""
+    backend = _backend(folder, port)
+    numbers = {name: found.id for name, found in backend.views().items()}
+    backend.close()
+    views = [numbers[f"view{view}"] for view in VIEWS]
+    fetch = _sqlite_fetch(folder, views) if port is None else _redis_fetch(port, views)
+
+    def read(asked: Sequence[int]) -> Floats32:
+        packed = np.frombuffer(b"".join(fetch(asked)), ROW)
+        values: Floats32 = packed["values"].reshape(len(asked), len(NAMES))
+        return values
+
+    return _measured(read, customers, stretch_s)
+
+
+Fetch = Callable[[Sequence[int]], list[bytes]]
+"""For each customer the bytes of each view."""
+
+
+def _sqlite_fetch(folder: Path, views: Sequence[int]) -> Fetch:
+    connection = sqlite3.connect(folder / "ours.sqlite")
+    statements = {
+        size: "select state from (values {}) join online_state on view = column1"
+              " and entity = column2".format(", ".join(["(?, ?)"] * size * len(views)))
+        for size in SIZES
+    }
+
+    def fetch(asked: Sequence[int]) -> list[bytes]:
+        entities = [str(customer).encode() for customer in asked]
+        pairs = [item for entity in entities for view in views for item in (view, entity)]
+        rows = connection.execute(statements[len(asked)], pairs).fetchall()
+        return [blob for (blob,) in rows]
+
+    return fetch
+
+
+def _redis_fetch(port: int, views: Sequence[int]) -> Fetch:
+    import redis
+
+    client: Any = redis.Redis(port=port)
+    starts = [f"ml_assets:bench:{view}:s:" for view in views]
+
+    def fetch(asked: Sequence[int]) -> list[bytes]:
+        found: list[bytes] = client.mget(
+            [f"{start}{customer}" for customer in asked for start in starts]
+        )
+        return found
+
+    return fetch
+
+
+def _backend(folder: Path, port: int | None) -> Backend:
+    from ml_assets.features.stores.sqlite import SqliteBackend
+
+    if port is None:
+        return SqliteBackend(folder / "ours.sqlite", "bench")
+    from ml_assets.features.stores.redis import RedisBackend
+
+    return RedisBackend(f"redis://127.0.0.1:{port}/0", "bench")
+
+
+def _store(folder: Path, port: int | None, engine: Engine) -> FeatureStore:
+    from feast import FeatureService
+
+    from benchmarks.feature_store.stores import open_store, plain_view, redis_online
+
+    views = [plain_view(view, folder / f"view{view}.parquet") for view in VIEWS]
+    service = FeatureService(name=SERVICE, features=[*views])
+    online = None if port is None else redis_online(engine, port)
+    return open_store(folder, engine, [*views, service], online=online)
+
+
+def _measured(read: Read, customers: int, stretch_s: float) -> Reads:
+    """The median of several stretches of calls, each size alone."""
+    random = np.random.default_rng(5)
+    cpu_ms, found = {}, []
+    for size, calls in SIZES.items():
+        asked = [random.choice(customers, size, replace=False).tolist() for _ in range(calls)]
+        found += [read(each) for each in asked]
+        stretches = []
+        for _ in range(STRETCHES):
+            rounds, start = 0, time.process_time()
+            while (spent := time.process_time() - start) < stretch_s:
+                for each in asked:
+                    read(each)
+                rounds += 1
+            stretches.append(spent / rounds / calls * 1000)
+        cpu_ms[size] = median(stretches)
+    return Reads(cpu_ms=cpu_ms, digest=digest(*found))
