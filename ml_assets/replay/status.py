@@ -16,7 +16,7 @@ from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Prediction
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS
-from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.deployments import Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry
 
 
@@ -46,10 +46,15 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
     history = Deployments(settings.deployments).history(system.name)
     if not history:
         yield "champion", "none deployed yet"
-    for deployment in reversed(history[-5:]):
-        name = "champion" if deployment is history[-1] else "before"
+    champions = takeovers(history)
+    for deployment in reversed(champions[-5:]):
+        name = "champion" if deployment is champions[-1] else "before"
         yield name, (f"version {deployment.version} since {deployment.at:%Y-%m-%d %H:%M}: "
                      f"{deployment.reason}")
+    for challenger in history[-1].challengers if history else ():
+        yield "challenger", f"version {challenger.version} answers {challenger.share:.2%}"
+    for shadow in history[-1].shadows if history else ():
+        yield "shadow", f"version {shadow}"
     situation = gather(system, settings, now, training_in_progress=False)
     yield "retraining", decide(situation, system.retraining).reason
 
@@ -90,7 +95,7 @@ def _explanation(
     yield "", f"MLflow run {version.run_id}, commit {tags['git_commit'][:12]}"
     deployments = Deployments(settings.deployments).history(system.name)
     since = [d for d in deployments
-             if d.version == prediction.model_version and d.at <= prediction.accepted_at]
+             if prediction.model_version in d.answering and d.at <= prediction.accepted_at]
     yield "in traffic", since[-1].reason if since else "not deployed when it answered"
     yield "features", f"as of {prediction.features_as_of}"
     for name, value in zip(prediction.feature_names, prediction.features, strict=True):

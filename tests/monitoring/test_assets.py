@@ -59,7 +59,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 
 def deploy(settings: Settings, version: int, at: datetime) -> None:
-    Deployments(settings.deployments).deploy("toy", version, reason="test", by="test", at=at)
+    Deployments(settings.deployments).promote("toy", version, reason="test", by="test", at=at)
 
 
 def serve(settings: Settings, day: date, *, shift: float, count: int = 60) -> None:

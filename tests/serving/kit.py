@@ -88,7 +88,7 @@ class Toy:
         return Deployments(self.settings.deployments)
 
     def deploy(self, version: int, reason: str = "it is better") -> None:
-        self.deployments.deploy(self.system.name, version, reason=reason, by="test", at=NOON)
+        self.deployments.promote(self.system.name, version, reason=reason, by="test", at=NOON)
 
     def backends(self) -> Backends:
         return Backends(

@@ -72,7 +72,7 @@ def test_a_version_is_loaded_once_however_often_it_looks(toy: Toy, pool: ModelPo
     toy.deploy(1)
     for _ in range(3):
         pool.refresh()
-    toy.deployments.deploy("another system", 9, reason="x", by="y", at=NOON)
+    toy.deployments.promote("another system", 9, reason="x", by="y", at=NOON)
     pool.start()
     pool.refresh()
     pool.stop()
