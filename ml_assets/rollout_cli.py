@@ -13,7 +13,7 @@ from ml_assets.core.settings import Settings
 
 if TYPE_CHECKING:
     from ml_assets.registry.deployments import Deployment
-    from ml_assets.registry.rollout import Action, Rollout
+    from ml_assets.registry.rollout import Action
 
 FOLLOW_SECONDS = 3.0
 """The API is given so long to follow a change; it needs less than one second."""
@@ -168,10 +168,10 @@ def _change(system: str, action: Action, reason: str, by: str) -> None:
     record = steer(name, action, registry, deployments, reason=reason, by=by,
                    at=settings.clock.now())
     if before is not None and record.id == before.id:
-        click.echo(f"{name}: nothing to change, {_told(record)}")
+        click.echo(f"{name}: nothing to change, {record.told}")
     else:
-        was = "" if before is None else f" (before: {_told(before)})"
-        click.echo(f"{name}: {_told(record)}{was}")
+        was = "" if before is None else f" (before: {before.told})"
+        click.echo(f"{name}: {record.told}{was}")
     click.echo(f"API: {_loaded(settings, name, record)}")
     _name_in_mlflow(name, registry, deployments)
 
@@ -189,19 +189,20 @@ def _name_in_mlflow(name: str, registry: Any, deployments: Any) -> None:
 
 def _status(history: list[Deployment]) -> Iterator[tuple[str, str]]:
     from ml_assets.registry.deployments import takeovers
+    from ml_assets.registry.rollout import percent
 
     current, took_over = history[-1], takeovers(history)[-1]
     yield "champion", (f"version {current.version} answers "
-                       f"{_percent(current.share(current.version))}, {_since_when(took_over)}")
+                       f"{percent(current.share(current.version))}, {_since_when(took_over)}")
     for challenger in current.challengers:
-        yield "challenger", (f"version {challenger.version} answers {_percent(challenger.share)}, "
+        yield "challenger", (f"version {challenger.version} answers {percent(challenger.share)}, "
                              f"{_since_when(_since(history, challenger.version))}")
     for version in current.shadows:
         yield "shadow", f"version {version}, {_since_when(_since(history, version))}"
     for place, record in enumerate(reversed(history[-SHOWN_RECORDS:])):
         yield "" if place else "record", (
             f"{record.id}. {record.at:%Y-%m-%d %H:%M} {record.action} by {record.by}: "
-            f"{record.reason} -> {_told(record)}"
+            f"{record.reason} -> {record.told}"
         )
 
 
@@ -217,20 +218,6 @@ def _since(history: list[Deployment], version: int) -> Deployment:
 
 def _since_when(record: Deployment) -> str:
     return f"since {record.at:%Y-%m-%d %H:%M} by {record.by}: {record.reason}"
-
-
-def _told(state: Rollout) -> str:
-    """Who answers, in a line."""
-    parts = [f"version {state.version} answers {_percent(state.share(state.version))}"]
-    parts += [f"version {each.version} {_percent(each.share)}" for each in state.challengers]
-    if state.shadows:
-        parts.append(f"shadow{'s' * (len(state.shadows) > 1)} "
-                     f"{', '.join(map(str, state.shadows))}")
-    return ", ".join(parts)
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.6g}%"
 
 
 def _loaded(settings: Settings, name: str, record: Deployment | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The event log: what the API accepted and answered, and the feedback it received.
+"""The event log: what the API accepted and answered, what shadows said, and feedback.
 
 SQLite in WAL mode with `synchronous=NORMAL`: what was committed survives `kill -9` of any
 process; a power cut may lose the last commits.
@@ -75,7 +75,7 @@ answered everything."""
 
 
 class EventLog:
-    """Append-only store of predictions and feedback.
+    """Append-only store of predictions, shadow scores and feedback.
 
     One instance per thread; any number of threads and processes may write at once. Every
     method raises LogUnavailable where the file cannot be read or written, also where it was

@@ -16,6 +16,7 @@ from ml_assets.registry.rollout import (
     Rollout,
     Shadow,
     Slots,
+    percent,
     size,
 )
 
@@ -76,9 +77,9 @@ def _shared(state: Rollout, change: Canary, fresh_salt: str) -> Rollout:
     free = int(MOST * SLOTS) - sum(size(each.slots) for each in others)
     if wanted > free:
         raise RolloutRefused(
-            f"version {version} cannot have {change.share:.4%} of the traffic: all challengers "
-            f"together have at most {MOST:.0%}, so that most meet the champion; {free / SLOTS:.4%} "
-            "is free. For all of it, promote the version"
+            f"version {version} cannot have {percent(change.share)} of the traffic: all "
+            f"challengers together have at most {percent(MOST)}; {percent(free / SLOTS)} is free. "
+            "For all of it, promote the version"
         )
     taken = [each for other in others for each in other.slots]
     resized = Challenger(version=version, slots=_resized(own, wanted, taken))

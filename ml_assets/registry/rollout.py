@@ -77,7 +77,17 @@ class Rollout:
         challenged = sum(size(challenger.slots) for challenger in self.challengers)
         if version == self.version:
             return (SLOTS - challenged) / SLOTS
-        return sum(each.share for each in self.challengers if each.version == version)
+        return sum((each.share for each in self.challengers if each.version == version), 0.0)
+
+    @property
+    def told(self) -> str:
+        """Who answers, in a line."""
+        parts = [f"version {self.version} answers {percent(self.share(self.version))}"]
+        parts += [f"version {each.version} {percent(each.share)}" for each in self.challengers]
+        if self.shadows:
+            parts.append(f"shadow{'s' * (len(self.shadows) > 1)} "
+                         f"{', '.join(map(str, self.shadows))}")
+        return ", ".join(parts)
 
     def only(self, versions: Collection[int]) -> Rollout:
         """The same without challengers and shadows other than these; the champion stays."""
@@ -149,3 +159,8 @@ class Judge(Protocol[E_contra]):
 def size(slots: Slots) -> int:
     """How many slots these are."""
     return sum(end - start for start, end in slots)
+
+
+def percent(share: float) -> str:
+    """A share as people write it: 5%, 33.3333%."""
+    return f"{share * 100:.6g}%"

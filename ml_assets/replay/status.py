@@ -18,6 +18,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS
 from ml_assets.registry.deployments import Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry
+from ml_assets.registry.rollout import percent
 
 
 def print_status(system: System, settings: Settings) -> None:
@@ -52,7 +53,7 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
         yield name, (f"version {deployment.version} since {deployment.at:%Y-%m-%d %H:%M}: "
                      f"{deployment.reason}")
     for challenger in history[-1].challengers if history else ():
-        yield "challenger", f"version {challenger.version} answers {challenger.share:.2%}"
+        yield "challenger", f"version {challenger.version} answers {percent(challenger.share)}"
     for shadow in history[-1].shadows if history else ():
         yield "shadow", f"version {shadow}"
     situation = gather(system, settings, now, training_in_progress=False)

@@ -217,8 +217,7 @@ class ModelPool:
             if before is not None and before.rollout == rollout:
                 return
             self.lineup = LineUp(rollout, models)
-        if before is None or before.champion.version != rollout.version:
-            log.info("%s: version %d answers from now on", self.system, rollout.version)
+        log.info("%s: from now on %s", self.system, rollout.told)
 
     def _failed(self, version: int) -> bool:
         return any(each.loaded and each.version == version for each in self.refusals)
