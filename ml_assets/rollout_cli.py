@@ -188,36 +188,23 @@ def _name_in_mlflow(name: str, registry: Any, deployments: Any) -> None:
 
 
 def _status(history: list[Deployment]) -> Iterator[tuple[str, str]]:
-    from ml_assets.registry.deployments import takeovers
+    from ml_assets.registry.deployments import came
     from ml_assets.registry.rollout import percent
 
-    current, took_over = history[-1], takeovers(history)[-1]
-    yield "champion", (f"version {current.version} answers "
-                       f"{percent(current.share(current.version))}, {_since_when(took_over)}")
-    for challenger in current.challengers:
-        yield "challenger", (f"version {challenger.version} answers {percent(challenger.share)}, "
-                             f"{_since_when(_since(history, challenger.version))}")
-    for version in current.shadows:
-        yield "shadow", f"version {version}, {_since_when(_since(history, version))}"
+    current = history[-1]
+    for version in current.named:
+        role = current.role(version)
+        assert role is not None
+        since = came(history, version, role)
+        assert since is not None
+        does = "" if role == "shadow" else f" answers {percent(current.share(version))}"
+        yield role, (f"version {version}{does}, since {since.at:%Y-%m-%d %H:%M} by {since.by}: "
+                     f"{since.reason}")
     for place, record in enumerate(reversed(history[-SHOWN_RECORDS:])):
         yield "" if place else "record", (
             f"{record.id}. {record.at:%Y-%m-%d %H:%M} {record.action} by {record.by}: "
             f"{record.reason} -> {record.told}"
         )
-
-
-def _since(history: list[Deployment], version: int) -> Deployment:
-    """The record since which `version` has had its present role."""
-    since = history[-1]
-    for record in reversed(history):
-        if record.role(version) != since.role(version):
-            break
-        since = record
-    return since
-
-
-def _since_when(record: Deployment) -> str:
-    return f"since {record.at:%Y-%m-%d %H:%M} by {record.by}: {record.reason}"
 
 
 def _loaded(settings: Settings, name: str, record: Deployment | None = None) -> str:

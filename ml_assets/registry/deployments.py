@@ -18,6 +18,7 @@ from ml_assets.registry.changes import changed
 from ml_assets.registry.record import (
     COLUMNS,
     Deployment,
+    came,
     deployment_of,
     in_force,
     row_of,
@@ -26,7 +27,7 @@ from ml_assets.registry.record import (
 )
 from ml_assets.registry.rollout import Action, Canary, Promote, Rollback, Rollout, Shadow
 
-__all__ = ["Deployment", "Deployments", "in_force", "takeovers"]
+__all__ = ["Deployment", "Deployments", "came", "in_force", "takeovers"]
 
 SCHEMA = (
     """create table if not exists deployments (

@@ -14,6 +14,7 @@ from ml_assets.registry.rollout import (
     Canary,
     Challenger,
     Promote,
+    Role,
     Rollback,
     Rollout,
     Shadow,
@@ -79,6 +80,20 @@ def takeovers(history: Iterable[Deployment]) -> list[Deployment]:
     for deployment in history:
         if not found or found[-1].version != deployment.version:
             found.append(deployment)
+    return found
+
+
+def came(history: Iterable[Deployment], version: int, role: Role) -> Deployment | None:
+    """The record with which `version` last came to this role; None where it never had it.
+
+    history: records of one system, oldest first; those up to an instant tell what was so then.
+    """
+    found, had = None, None
+    for record in history:
+        has = record.role(version)
+        if has == role != had:
+            found = record
+        had = has
     return found
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import InvalidRequest, LogUnavailable, NotReady, RolloutRefused
 from ml_assets.core.settings import ROOT
-from ml_assets.registry.deployments import Deployment, Deployments, in_force, takeovers
+from ml_assets.registry.deployments import Deployment, Deployments, came, in_force, takeovers
 from ml_assets.registry.rollout import (
     Canary,
     Change,
@@ -293,6 +293,25 @@ def test_a_judge_decides_by_evidence_and_not_about_a_state_that_is_gone(
     done = deployments.act("toy", proposal.action, reason=proposal.reason, by="judge", at=AT,
                            expecting=3)
     assert (done.version, done.by, done.reason) == (2, "judge", "3 errors")
+
+
+def test_since_when_a_version_has_its_role_is_told_by_the_record_that_gave_it(
+    deployments: Deployments,
+) -> None:
+    one, canary, more, shadow, swap, back, again = (act(deployments, action) for action in (
+        Promote(version=1), Canary(version=2, share=0.1), Canary(version=2, share=0.2),
+        Shadow(version=3), Promote(version=2), Rollback(), Shadow(version=3, stop=True),
+    ))
+    history = deployments.history("toy")
+    assert came(history, 1, "champion") == back
+    assert came(history, 2, "challenger") == back
+    assert came(history[:4], 2, "challenger") == canary
+    assert came(history[:4], 1, "champion") == one
+    assert came(history, 2, "champion") == swap
+    assert came(history, 3, "shadow") == shadow
+    assert came(history, 3, "champion") is None
+    assert more in history
+    assert again == history[-1]
 
 
 OLD_SCHEMA = """
