@@ -11,6 +11,7 @@ import click
 from ml_assets import __version__
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
+from ml_assets.rollout_cli import rollout
 
 
 class PlainErrors(click.Group):
@@ -36,6 +37,7 @@ def main() -> None:
       ml-assets run spam     replay six weeks of real mail through the whole loop
       ml-assets ui           then look at it: Dagster, the API and MLflow
       ml-assets status       where each system stands
+      ml-assets rollout -h   which model versions answer, and how to change that
 
     All state lies under var/ (ML_ASSETS_VAR sets another folder); delete it to start afresh.
     """
@@ -138,6 +140,9 @@ def bench(area: str, quick: bool, as_json: bool) -> None:
     sys.path.insert(0, str(ROOT))
     measure = import_module(f"benchmarks.{area}").measure
     sys.exit(show(measure(quick=quick), as_json=as_json))
+
+
+main.add_command(rollout)
 
 
 if __name__ == "__main__":

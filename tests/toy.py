@@ -57,6 +57,7 @@ TOY = System(
         Column(name="amount", dtype="number", description="price in EUR", minimum=0),
     ),
     entities=(Entity(name="shop", description="a shop"),),
+    sticky_by="shop",
     feature_service="toy_returns",
     label=LabelPolicy(name="returned", maturity=timedelta(days=3), silence="negative"),
     model=ModelConfig(

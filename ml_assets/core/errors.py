@@ -45,6 +45,10 @@ class ModelRefused(MlAssetsError, RuntimeError):
     """A stored model failed to load, or does not reproduce its stored example."""
 
 
+class RolloutRefused(MlAssetsError, ValueError):
+    """A change of who answers that would contradict itself. The message says what is in force."""
+
+
 class NotReady(MlAssetsError, RuntimeError):
     """An earlier step of the loop has not run yet. The message says which one."""
 

@@ -140,6 +140,10 @@ class System:
 
     It names its Feast feature service instead of importing it, so that loading definitions
     never imports Feast; the name is checked against the Feast manifest.
+
+    sticky_by: the entity whose events are all answered by one model version while several share
+    the traffic; None where each event is drawn for itself. An unknown (empty) key is no
+    entity: its events are drawn for themselves too.
     """
 
     name: str
@@ -149,6 +153,7 @@ class System:
     calendar: Calendar
     columns: tuple[Column, ...]
     entities: tuple[Entity, ...]
+    sticky_by: str | None = None
     feature_service: str
     label: LabelPolicy
     model: ModelConfig
@@ -171,6 +176,8 @@ class System:
         texts = {column.name for column in self.columns if column.dtype == "text"}
         numbers = {column.name for column in self.columns if column.dtype == "number"}
         self._require_known("entities", [entity.name for entity in self.entities], texts, "text")
+        sticky = [] if self.sticky_by is None else [self.sticky_by]
+        self._require_known("sticky_by", sticky, set(self.keys), "entity")
         self._require_known("model.texts", self.model.texts, texts, "text")
         self._require_known("model.numbers", self.model.numbers, numbers, "number")
         slices = {part.name for part in self.slices}

@@ -1,4 +1,4 @@
-"""The event log: what the API accepted and answered, and the feedback it received.
+"""The event log: what the API accepted and answered, what shadows said, and feedback.
 
 SQLite in WAL mode with `synchronous=NORMAL`: what was committed survives `kill -9` of any
 process; a power cut may lose the last commits.
@@ -16,15 +16,18 @@ from pathlib import Path
 
 from ml_assets.core.errors import ContractViolation, LogUnavailable, UnknownName
 from ml_assets.ingest.served import (
+    COLUMNS,
     Feedback,
     Prediction,
+    ShadowScore,
     feedback_of,
     prediction_of,
     row_of,
+    shadow_score_of,
     to_us,
 )
 
-__all__ = ["EventLog", "Feedback", "Prediction"]
+__all__ = ["EventLog", "Feedback", "Prediction", "ShadowScore"]
 
 SCHEMA = """
 create table if not exists predictions (
@@ -54,8 +57,21 @@ create table if not exists feedback (
 );
 create index if not exists feedback_by_day on feedback (system, received_at);
 create index if not exists feedback_by_prediction on feedback (prediction_id, source);
+create table if not exists shadow_scores (
+    prediction_id text not null references predictions (prediction_id),
+    model_version integer not null,    -- a version that answered nobody
+    score         real not null,
+    scored_at     integer not null,
+    primary key (prediction_id, model_version)
+) without rowid;
 create table if not exists probe (id integer primary key, at integer not null);
 """
+ADDED = {
+    "role": "text not null default 'champion' check (role in ('champion', 'challenger'))",
+    "propensity": "real not null default 1 check (propensity > 0 and propensity <= 1)",
+}
+"""Columns of `predictions` that came later. Of earlier rows the defaults are true: the champion
+answered everything."""
 
 
 Also = Callable[[sqlite3.Connection, Sequence[int]], None]
@@ -63,7 +79,7 @@ Also = Callable[[sqlite3.Connection, Sequence[int]], None]
 
 
 class EventLog:
-    """Append-only store of predictions and feedback.
+    """Append-only store of predictions, shadow scores and feedback.
 
     One instance per thread; any number of threads and processes may write at once. Every
     method raises LogUnavailable where the file cannot be read or written, also where it was
@@ -81,6 +97,7 @@ class EventLog:
             self._db.execute("pragma foreign_keys=on")
             # In one transaction, so that processes which open a new file at once queue up.
             self._db.executescript(f"begin immediate; {SCHEMA} commit;")
+            self._add_columns()
             self._file = _identity(path)
         except (sqlite3.Error, OSError) as error:
             raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
@@ -95,6 +112,18 @@ class EventLog:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
+
+    def _add_columns(self) -> None:
+        if not self._lacking():
+            return
+        self._db.execute("begin immediate")
+        for column in self._lacking():  # again: another process may have been here first
+            self._db.execute(f"alter table predictions add column {column} {ADDED[column]}")
+        self._db.execute("commit")
+
+    def _lacking(self) -> list[str]:
+        there = {name for _, name, *_ in self._db.execute("pragma table_info(predictions)")}
+        return [column for column in ADDED if column not in there]
 
     def close(self) -> None:
         self._db.close()
@@ -127,7 +156,7 @@ class EventLog:
         marks = ", ".join("?" * len(row))
         try:
             added = self._db.execute(
-                f"insert into predictions values ({marks}) on conflict do nothing", row
+                f"insert into predictions ({COLUMNS}) values ({marks}) on conflict do nothing", row
             ).rowcount
         except sqlite3.IntegrityError as error:
             raise ContractViolation(
@@ -172,6 +201,36 @@ class EventLog:
             )
             return True
 
+    def add_shadow_scores(self, scores: Sequence[ShadowScore]) -> None:
+        """Store them in one transaction; what is there of a prediction and a version stays.
+
+        The predictions must be in the log.
+        """
+        with self._writing():
+            self._db.executemany(
+                "insert into shadow_scores values (?, ?, ?, ?) on conflict do nothing",
+                [(s.prediction_id, s.model_version, s.score, to_us(s.scored_at)) for s in scores],
+            )
+
+    def shadow_scores(
+        self, system: str, start: datetime, end: datetime
+    ) -> Iterator[ShadowScore]:
+        """Those of predictions accepted in `[start, end)`, in that order, then by version."""
+        return map(shadow_score_of, self._read(
+            "select s.prediction_id, s.model_version, s.score, s.scored_at"
+            " from predictions p join shadow_scores s using (prediction_id)"
+            " where p.system = ? and p.accepted_at >= ? and p.accepted_at < ?"
+            " order by p.accepted_at, p.event_id, s.model_version",
+            system, to_us(start), to_us(end),
+        ))
+
+    def shadow_scores_on(self, prediction_id: str) -> list[ShadowScore]:
+        """What shadows would have said of one prediction, by version."""
+        return list(map(shadow_score_of, self._read(
+            "select prediction_id, model_version, score, scored_at from shadow_scores"
+            " where prediction_id = ? order by model_version", prediction_id,
+        )))
+
     def answer_to(self, system: str, event_id: str) -> Prediction | None:
         """The answer that this event got, if it got one."""
         return next(self._predictions("system = ? and event_id = ?", system, event_id), None)
@@ -207,7 +266,7 @@ class EventLog:
         return predictions, feedback
 
     def _predictions(self, where: str, *arguments: object) -> Iterator[Prediction]:
-        rows = self._read(f"select * from predictions where {where}", *arguments)
+        rows = self._read(f"select {COLUMNS} from predictions where {where}", *arguments)
         return map(prediction_of, rows)
 
     def _feedback(self, where: str, *arguments: object) -> Iterator[Feedback]:

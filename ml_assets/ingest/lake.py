@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,12 @@ from ml_assets.core.files import replacing
 
 INSTANT = pa.timestamp("us", tz="UTC")
 """How every instant is stored: Feast on DuckDB breaks on nanosecond UTC Parquet."""
+BEFORE = b"before"
+
+
+def later(name: str, dtype: pa.DataType, before: object) -> pa.Field:
+    """A column that a table got later: rows of earlier partitions read as `before`."""
+    return pa.field(name, dtype, metadata={BEFORE: json.dumps(before).encode()})
 
 
 class Lake:
@@ -78,11 +85,25 @@ class Lake:
             schema = pa.schema([schema.field(name) for name in columns])
         parts = [
             # Twice as quick on small files as pq.read_table, which looks for a data set.
-            pq.ParquetFile(self.partition(system, table, day)).read(columns=schema.names)
+            _completed(
+                pq.ParquetFile(self.partition(system, table, day)).read(columns=schema.names),
+                schema,
+            )
             for day in wanted
         ]
         rows: pd.DataFrame = pa.concat_tables([schema.empty_table(), *parts]).to_pandas()
         return rows
+
+
+def _completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """With the columns that came after the rows were written, where `later` declares them."""
+    if rows.num_columns == len(schema):
+        return rows
+    for field in schema:
+        if field.name not in rows.column_names and BEFORE in (field.metadata or {}):
+            value = pa.scalar(json.loads(field.metadata[BEFORE]), field.type)
+            rows = rows.append_column(field, pa.repeat(value, len(rows)))
+    return rows.select([name for name in schema.names if name in rows.column_names])
 
 
 def write_parquet(rows: pa.Table, path: Path) -> None:

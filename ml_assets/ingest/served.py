@@ -1,4 +1,4 @@
-"""One answer and one word of feedback: as values, and as rows of the event log."""
+"""One answer, one word of feedback, one shadow's score: as values, and as rows of the log."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+
+COLUMNS = ("prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,"
+           " features, feature_names, model_version, score, decision, degraded, role, propensity")
+"""Of the table `predictions`, in the order of `row_of`."""
+
+AnsweringRole = Literal["champion", "challenger"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +24,8 @@ class Prediction:
 
     features: (F,) float32, in the order of `feature_names`: event numbers, then store features.
     features_as_of: the instant whose state of the feature store was read.
+    role: of `model_version` when it answered; propensity: how probable it was, before the event's
+    key was known, that this version would answer.
     """
 
     prediction_id: str
@@ -32,6 +41,21 @@ class Prediction:
     score: float
     decision: bool
     degraded: bool = False
+    role: AnsweringRole = "champion"
+    propensity: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowScore:
+    """What a version that answers nobody would have said of one prediction's event.
+
+    It saw the very features of the prediction. scored_at: after the answer, on the log's clock.
+    """
+
+    prediction_id: str
+    model_version: int
+    score: float
+    scored_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +86,8 @@ def row_of(p: Prediction) -> tuple[object, ...]:
     return (
         p.prediction_id, p.system, p.event_id, to_us(p.event_timestamp), to_us(p.accepted_at),
         p.request, to_us(p.features_as_of), np.ascontiguousarray(p.features, dtype="<f4").tobytes(),
-        _names_text(p.feature_names), p.model_version, p.score, p.decision, p.degraded,
+        _names_text(p.feature_names), p.model_version, p.score, p.decision, p.degraded, p.role,
+        p.propensity,
     )
 
 
@@ -85,10 +110,19 @@ def feedback_of(row: tuple[object, ...]) -> Feedback:
     )
 
 
+def shadow_score_of(row: tuple[object, ...]) -> ShadowScore:
+    """From (prediction_id, model_version, score, scored_at)."""
+    prediction_id, model_version, score, scored_at = row
+    return ShadowScore(
+        prediction_id=str(prediction_id), model_version=int(str(model_version)),
+        score=float(str(score)), scored_at=from_us(int(str(scored_at))),
+    )
+
+
 def prediction_of(row: tuple[object, ...]) -> Prediction:
     """The inverse of `row_of`."""
     (prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,
-     features, feature_names, model_version, score, decision, degraded) = row
+     features, feature_names, model_version, score, decision, degraded, role, propensity) = row
     return Prediction(
         prediction_id=str(prediction_id), system=str(system), event_id=str(event_id),
         event_timestamp=from_us(int(str(event_timestamp))),
@@ -97,5 +131,6 @@ def prediction_of(row: tuple[object, ...]) -> Prediction:
         features=np.frombuffer(bytes(features), dtype="<f4"),  # type: ignore[call-overload]
         feature_names=_names(str(feature_names)),
         model_version=int(str(model_version)), score=float(str(score)),
-        decision=bool(decision), degraded=bool(degraded),
+        decision=bool(decision), degraded=bool(degraded), role=cast(AnsweringRole, role),
+        propensity=float(str(propensity)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from ml_assets.core.system import System
-from ml_assets.ingest.lake import INSTANT
+from ml_assets.ingest.lake import INSTANT, later
 
 ARROW = {"text": pa.string(), "number": pa.float64()}
 
@@ -62,6 +62,8 @@ PREDICTIONS = pa.schema(
         ("score", pa.float64()),
         ("decision", pa.bool_()),
         ("degraded", pa.bool_()),
+        later("role", pa.string(), "champion"),
+        later("propensity", pa.float64(), 1.0),
     ]
 )
 """What was served on a day (the partition is the day of `accepted_at`)."""

@@ -51,7 +51,11 @@ def _deployment(system: System) -> dg.AssetsDefinition:
             "mlflow_page": shipped.candidate.page,
         }
         if current is not None:
-            metadata |= {"version": current.version, "since": current.at.isoformat()}
+            metadata |= {
+                "version": current.version, "since": current.at.isoformat(),
+                "challengers": {str(each.version): each.share for each in current.challengers},
+                "shadows": list(current.shadows),
+            }
             if current.previous is not None:
                 metadata["previous"] = current.previous
         return dg.MaterializeResult(

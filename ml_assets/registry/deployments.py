@@ -1,7 +1,7 @@
-"""Which model version is in force, since when and why: an append-only record.
+"""Who answers, since when and why: an append-only record of whole states.
 
-SQLite with `synchronous=FULL`: a deployment that was acknowledged survives a power cut.
-Triggers refuse every change of a record that is there, whatever program asks.
+SQLite with `synchronous=FULL`: a change that was acknowledged survives a power cut. Triggers
+refuse every change of a record that is there, whatever program asks.
 """
 
 from __future__ import annotations
@@ -9,55 +9,59 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from ml_assets.core.errors import LogUnavailable, NotReady
-from ml_assets.core.time import utc
+from ml_assets.registry.changes import changed
+from ml_assets.registry.record import (
+    COLUMNS,
+    Deployment,
+    came,
+    deployment_of,
+    in_force,
+    row_of,
+    succeeding,
+    takeovers,
+)
+from ml_assets.registry.rollout import Action, Canary, Promote, Rollback, Rollout, Shadow
 
-SCHEMA = """
-create table if not exists deployments (
-    id       integer primary key autoincrement,
-    system   text not null,
-    version  integer not null check (version > 0),
-    previous integer,                  -- the version in force before, null for the first
-    rollback integer not null check (rollback in (0, 1)),
-    reason   text not null check (length(reason) > 0),
-    by       text not null check (length(by) > 0),
-    at       integer not null          -- microseconds since 1970, UTC
-);
-create index if not exists deployments_by_system on deployments (system, id);
-create trigger if not exists deployments_stay before update on deployments
-begin select raise(abort, 'deployments are append-only'); end;
-create trigger if not exists deployments_remain before delete on deployments
-begin select raise(abort, 'deployments are append-only'); end;
--- `insert or replace` would delete without firing the trigger above.
-create trigger if not exists deployments_once before insert on deployments
-when exists (select 1 from deployments where id = new.id)
-begin select raise(abort, 'deployments are append-only'); end;
-"""
-COLUMNS = "id, system, version, previous, rollback, reason, by, at"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+__all__ = ["Deployment", "Deployments", "came", "in_force", "takeovers"]
 
+SCHEMA = (
+    """create table if not exists deployments (
+        id       integer primary key autoincrement,
+        system   text not null,
+        version  integer not null check (version > 0),
+        previous integer,                  -- the champion before this one, null for the first
+        rollback integer not null check (rollback in (0, 1)),
+        reason   text not null check (length(reason) > 0),
+        by       text not null check (length(by) > 0),
+        at       integer not null          -- microseconds since 1970, UTC
+    )""",
+    "create index if not exists deployments_by_system on deployments (system, id)",
+    """create trigger if not exists deployments_stay before update on deployments
+    begin select raise(abort, 'deployments are append-only'); end""",
+    """create trigger if not exists deployments_remain before delete on deployments
+    begin select raise(abort, 'deployments are append-only'); end""",
+    # `insert or replace` would delete without firing the trigger above.
+    """create trigger if not exists deployments_once before insert on deployments
+    when exists (select 1 from deployments where id = new.id)
+    begin select raise(abort, 'deployments are append-only'); end""",
+)
+ADDED = {
+    "action": "text not null default 'promote'",
+    "challengers": "text not null default '[]' check (json_valid(challengers))",
+    "shadows": "text not null default '[]' check (json_valid(shadows))",
+    "salt": "text not null default ''",
+}
+"""Columns that files of the first release lack; their records are champions alone."""
 
-@dataclass(frozen=True, kw_only=True)
-class Deployment:
-    """One change of the version in force.
-
-    id: rises with every record of any system; previous: the version in force before, None for
-    the first; by: who decided; at: since when, UTC; rollback: it undid an earlier deployment.
-    """
-
-    id: int
-    system: str
-    version: int
-    previous: int | None
-    reason: str
-    by: str
-    at: datetime
-    rollback: bool = False
+SELECT = f"""select id, {COLUMNS},
+    (select max(earlier.id) from deployments earlier
+     where earlier.system = deployments.system and earlier.id < deployments.id)
+    from deployments where system = ? order by id"""
 
 
 class Deployments:
@@ -70,9 +74,14 @@ class Deployments:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as db:
-            known = db.execute("select 1 from sqlite_master where name = 'deployments_once'")
-            if known.fetchone() is None:
-                db.executescript(f"begin immediate; {SCHEMA} commit;")
+            if not _lacking(db) and _has_triggers(db):
+                return
+        with self._transaction() as db:
+            for statement in SCHEMA:
+                db.execute(statement)
+            # Looked at again: another process may have been here first.
+            for column in _lacking(db):
+                db.execute(f"alter table deployments add column {column} {ADDED[column]}")
 
     def sequence(self) -> int:
         """The id of the latest record of any system, 0 where there is none: cheap to poll."""
@@ -90,32 +99,68 @@ class Deployments:
         with self._open() as db:
             return _history(db, system)
 
-    def deploy(
-        self, system: str, version: int, *, reason: str, by: str, at: datetime
+    def act(
+        self,
+        system: str,
+        action: Action,
+        *,
+        reason: str,
+        by: str,
+        at: datetime,
+        expecting: int | None = None,
     ) -> Deployment:
-        """Put `version` in force; the record that says so.
+        """Carry the action out; the record that says so, in force as soon as this returns.
 
-        Where it is in force already, nothing is written and that record is returned.
+        Where all is as asked already, nothing is written and the record in force is returned.
+        expecting: the id of the record that the decision was made on; NotReady is raised where
+        another one has come since. Raises RolloutRefused where the action contradicts what is
+        in force, and NotReady where there is nothing to roll back to.
         """
         with self._transaction() as db:
             current = _current(db, system)
-            if current is not None and current.version == version:
-                return current
-            return _append(db, system, version, current, reason=reason, by=by, at=at)
+            if expecting is not None and (current is None or current.id != expecting):
+                found = "nothing is" if current is None else f"record {current.id} is"
+                raise NotReady(f"record {expecting} of {system!r} was judged, but {found} in force "
+                               "now: judge again")
+            if isinstance(action, Rollback):
+                state = _undone(system, _history(db, system))
+            else:
+                (count,) = db.execute(
+                    "select count(*) from deployments where system = ?", (system,)).fetchone()
+                before = None if current is None else current.state
+                # Not random, so that a replay draws what it drew before.
+                state = changed(before, action, fresh_salt=f"{system} {count + 1}")
+                if current is not None and state == before:
+                    return current
+            return _append(db, succeeding(current, state, action, system=system, reason=reason,
+                                          by=by, at=at))
+
+    def promote(
+        self, system: str, version: int, *, reason: str, by: str, at: datetime,
+        alone: bool = False,
+    ) -> Deployment:
+        """Make `version` the champion; challengers stay unless `alone`. See `act`."""
+        return self.act(system, Promote(version=version, alone=alone), reason=reason, by=by, at=at)
+
+    def canary(
+        self, system: str, version: int, share: float, *, reason: str, by: str, at: datetime
+    ) -> Deployment:
+        """Give `version` a share of the traffic in (0, 0.5]; 0 takes it out. See `act`."""
+        return self.act(system, Canary(version=version, share=share), reason=reason, by=by, at=at)
+
+    def shadow(
+        self, system: str, version: int, *, reason: str, by: str, at: datetime, stop: bool = False
+    ) -> Deployment:
+        """Let `version` score what others answer, or stop that. See `act`."""
+        return self.act(system, Shadow(version=version, stop=stop), reason=reason, by=by, at=at)
 
     def rollback(self, system: str, *, reason: str, by: str, at: datetime) -> Deployment:
-        """Put back what the deployment in force replaced; the record that says so.
+        """Put back the whole state that the latest change replaced; the record that says so.
 
-        Rolled back once more, it goes one deployment further back. Raises NotReady where there
-        is nothing earlier.
+        Rolled back once more, it goes one change further back. Raises NotReady where there is
+        nothing earlier.
         """
-        with self._transaction() as db:
-            standing = in_force(_history(db, system))
-            if len(standing) < 2:
-                found = f"version {standing[0].version} is the first" if standing else "none"
-                raise NotReady(f"{system!r} has no earlier deployment to go back to: {found}")
-            return _append(db, system, standing[-2].version, standing[-1], reason=reason, by=by,
-                           at=at, rollback=True)
+        return self.act(system, Rollback(), reason=reason, by=by, at=at)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -145,55 +190,37 @@ class Deployments:
             ) from error
 
 
-def in_force(history: Sequence[Deployment]) -> list[Deployment]:
-    """The deployments that were not rolled back, oldest first; the last is in force.
-
-    history: all records of one system, oldest first.
-    """
-    standing: list[Deployment] = []
-    for deployment in history:
-        if deployment.rollback:
-            standing.pop()
-        else:
-            standing.append(deployment)
-    return standing
+def _undone(system: str, history: Sequence[Deployment]) -> Rollout:
+    standing = in_force(history)
+    if len(standing) < 2:
+        found = f"version {standing[0].version} is the first" if standing else "none"
+        raise NotReady(f"{system!r} has no earlier deployment to go back to: {found}")
+    return standing[-2].state
 
 
-def _append(
-    db: sqlite3.Connection,
-    system: str,
-    version: int,
-    current: Deployment | None,
-    *,
-    reason: str,
-    by: str,
-    at: datetime,
-    rollback: bool = False,
-) -> Deployment:
-    previous = None if current is None else current.version
-    row = (system, version, previous, rollback, reason, by, (utc(at) - EPOCH) // MICROSECOND)
-    added = db.execute(
-        f"insert into deployments ({COLUMNS.removeprefix('id, ')}) values (?, ?, ?, ?, ?, ?, ?)",
-        row,
-    )
-    return Deployment(id=int(added.lastrowid or 0), system=system, version=version,
-                      previous=previous, reason=reason, by=by, at=utc(at), rollback=rollback)
+def _append(db: sqlite3.Connection, record: Deployment) -> Deployment:
+    """The record as it was stored: with its id."""
+    row = row_of(record)
+    marks = ", ".join("?" * len(row))
+    added = db.execute(f"insert into deployments ({COLUMNS}) values ({marks})", row)
+    return replace(record, id=int(added.lastrowid or 0))
 
 
 def _current(db: sqlite3.Connection, system: str) -> Deployment | None:
-    rows = db.execute(
-        f"select {COLUMNS} from deployments where system = ? order by id desc limit 1", (system,)
-    )
-    row = rows.fetchone()
-    return None if row is None else _deployment(row)
+    row = db.execute(f"{SELECT} desc limit 1", (system,)).fetchone()
+    return None if row is None else deployment_of(row)
 
 
 def _history(db: sqlite3.Connection, system: str) -> list[Deployment]:
-    rows = db.execute(f"select {COLUMNS} from deployments where system = ? order by id", (system,))
-    return [_deployment(row) for row in rows]
+    return [deployment_of(row) for row in db.execute(SELECT, (system,))]
 
 
-def _deployment(row: tuple[int, str, int, int | None, int, str, str, int]) -> Deployment:
-    number, system, version, previous, rollback, reason, by, at = row
-    return Deployment(id=number, system=system, version=version, previous=previous, reason=reason,
-                      by=by, at=EPOCH + at * MICROSECOND, rollback=bool(rollback))
+def _lacking(db: sqlite3.Connection) -> list[str]:
+    """The added columns that the file does not have yet."""
+    there = {name for _, name, *_ in db.execute("pragma table_info(deployments)")}
+    return [column for column in ADDED if column not in there]
+
+
+def _has_triggers(db: sqlite3.Connection) -> bool:
+    known = db.execute("select 1 from sqlite_master where name = 'deployments_once'")
+    return known.fetchone() is not None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
-Alias = Literal["candidate", "champion"]
+Alias = Literal["candidate", "champion", "challenger"]
 
 EVALUATION = "evaluation"
 REPORT = f"{EVALUATION}/report.json"
@@ -157,6 +157,11 @@ class ModelRegistry:
         """Let `alias` name this version and no other."""
         self._find(system, version)
         self._client.set_registered_model_alias(system, alias, str(version))
+
+    def remove_alias(self, system: str, alias: Alias) -> None:
+        """Let `alias` name no version."""
+        if self._search(system, 1):
+            self._client.delete_registered_model_alias(system, alias)
 
     def aliased(self, system: str, alias: Alias) -> int | None:
         """The version that `alias` names, None where it names none."""

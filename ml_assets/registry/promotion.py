@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from ml_assets.core.errors import NotReady
-from ml_assets.registry.deployments import Deployment, Deployments
+from ml_assets.registry.aliases import follow
+from ml_assets.registry.deployments import Deployment, Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 
 
@@ -25,17 +26,18 @@ def decide(report: Mapping[str, Any], history: Sequence[Deployment]) -> Decision
 
     report: `system`, `candidate` and `champion` (versions; champion may be None) and `gates`,
         each with `name`, `comparing`, `passed` and `says`, as `evaluation.report` writes them.
-    history: all deployments of the system, oldest first.
+    history: all records of the system, oldest first.
 
     Asked again after its own answer was carried out, it changes nothing. A version that was
     rolled back is not shipped twice. Raises NotReady where the champion is no longer the one
     that the candidate was compared with.
     """
     candidate, compared = int(report["candidate"]), report["champion"]
-    current = history[-1] if history else None
+    champions = takeovers(history)
+    current = champions[-1] if champions else None
     if current is not None and current.version == candidate:
         return Decision(deploy=False, reason=f"version {candidate} is the champion already")
-    earlier = [deployment for deployment in history if deployment.version == candidate]
+    earlier = [deployment for deployment in champions if deployment.version == candidate]
     if current is not None and earlier:
         return Decision(deploy=False, reason=(
             f"version {candidate} was deployed on {earlier[-1].at:%Y-%m-%d %H:%M} and version "
@@ -65,7 +67,7 @@ class Shipped:
     """What came of a candidate.
 
     current: what is in force now, None where nothing is; reason: why it is, or why the
-    candidate was left; count: the system's deployments so far.
+    candidate was left; count: the system's records so far.
     """
 
     candidate: ModelVersion
@@ -79,8 +81,9 @@ def ship(
 ) -> Shipped:
     """Decide on the latest candidate from its stored evaluation, and deploy it or leave it.
 
-    Afterwards MLflow's alias `champion` names what is in force. Raises NotReady where there is
-    no candidate, or none that was evaluated.
+    A candidate that ships takes the champion's place; challengers keep their traffic. Afterwards
+    MLflow's aliases name what is in force. Raises NotReady where there is no candidate, or none
+    that was evaluated.
     """
     candidate = registry.latest(system)
     if candidate is None:
@@ -93,11 +96,10 @@ def ship(
         )
     decision = decide(report, deployments.history(system))
     if decision.deploy:
-        deployments.deploy(system, candidate.version, reason=decision.reason, by=by, at=at)
+        deployments.promote(system, candidate.version, reason=decision.reason, by=by, at=at)
     history = deployments.history(system)
     current = history[-1] if history else None
-    if current is not None and registry.aliased(system, "champion") != current.version:
-        registry.set_alias(system, "champion", current.version)
+    follow(system, registry, deployments)
     return Shipped(candidate=candidate, current=current, reason=decision.reason,
                    count=len(history))
 

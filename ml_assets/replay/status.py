@@ -16,8 +16,9 @@ from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Prediction
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS
-from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.deployments import Deployments, came, takeovers
 from ml_assets.registry.models import ModelRegistry
+from ml_assets.registry.rollout import percent
 
 
 def print_status(system: System, settings: Settings) -> None:
@@ -46,10 +47,15 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
     history = Deployments(settings.deployments).history(system.name)
     if not history:
         yield "champion", "none deployed yet"
-    for deployment in reversed(history[-5:]):
-        name = "champion" if deployment is history[-1] else "before"
+    champions = takeovers(history)
+    for deployment in reversed(champions[-5:]):
+        name = "champion" if deployment is champions[-1] else "before"
         yield name, (f"version {deployment.version} since {deployment.at:%Y-%m-%d %H:%M}: "
                      f"{deployment.reason}")
+    for challenger in history[-1].challengers if history else ():
+        yield "challenger", f"version {challenger.version} answers {percent(challenger.share)}"
+    for shadow in history[-1].shadows if history else ():
+        yield "shadow", f"version {shadow}"
     situation = gather(system, settings, now, training_in_progress=False)
     yield "retraining", decide(situation, system.retraining).reason
 
@@ -88,10 +94,13 @@ def _explanation(
     yield "model", (f"version {version.version}, trained on training set {tags['data_version']} "
                     f"({tags['first_day']} to {tags['last_day']}, as of {tags['as_of']})")
     yield "", f"MLflow run {version.run_id}, commit {tags['git_commit'][:12]}"
-    deployments = Deployments(settings.deployments).history(system.name)
-    since = [d for d in deployments
-             if d.version == prediction.model_version and d.at <= prediction.accepted_at]
-    yield "in traffic", since[-1].reason if since else "not deployed when it answered"
+    decided = [each for each in Deployments(settings.deployments).history(system.name)
+               if each.at <= prediction.accepted_at]
+    behind = came(decided, prediction.model_version, prediction.role)
+    yield "in traffic", (
+        f"as {prediction.role}, {percent(prediction.propensity)} likely: {behind.reason}"
+        if behind else "not deployed when it answered"
+    )
     yield "features", f"as of {prediction.features_as_of}"
     for name, value in zip(prediction.feature_names, prediction.features, strict=True):
         yield "", f"{name} = " + ("unknown" if isnan(value) else f"{value:g}")

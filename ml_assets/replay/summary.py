@@ -15,7 +15,7 @@ from ml_assets.core.system import System
 from ml_assets.evaluation.comparison import Comparison, Estimate
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.monitoring.parity import ParityReports
-from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.deployments import Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.replay.quality import Served, served
 
@@ -100,7 +100,7 @@ def _versions(system: System, settings: Settings) -> Table:
     table.add_column("since")
     table.add_column("version", justify="right")
     table.add_column("why")
-    for deployment in history:
+    for deployment in takeovers(history):
         table.add_row(f"{deployment.at:%Y-%m-%d}", str(deployment.version), deployment.reason)
     return table
 

@@ -106,12 +106,20 @@ class Api:
     def __init__(self, services: Sequence[Service]) -> None:
         self._services = {service.system.name: service for service in services}
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._asked = 0
+        """Requests that wait for the worker or are on it."""
+        self._idle = asyncio.Event()
+        self._shadowing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         for service in self._services.values():
             await self._on_worker(service.open)
+        self._shadowing = asyncio.create_task(self._shadow())
 
     async def close(self) -> None:
+        if self._shadowing is not None:
+            self._shadowing.cancel()
+            await asyncio.wait([self._shadowing])
         for service in self._services.values():
             await self._on_worker(service.close)
         self._worker.shutdown()
@@ -156,7 +164,31 @@ class Api:
         return self._services[name]
 
     async def _on_worker(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+        loop = asyncio.get_running_loop()
+        self._asked += 1
+        try:
+            return await loop.run_in_executor(self._worker, call)
+        finally:
+            self._asked -= 1
+            if not self._asked:
+                # Soon, not now: first the caller goes on from here, and sends the answer.
+                loop.call_soon(self._idle.set)
+
+    async def _shadow(self) -> None:
+        """Let shadows score what was answered, a turn at a time, while no request waits."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._idle.wait()
+            self._idle.clear()
+            # A request that comes meanwhile is next; once it is answered, this goes on.
+            while not self._asked and (waiting := self._unshadowed()):
+                try:
+                    await loop.run_in_executor(self._worker, waiting[0].shadow)
+                except Exception:
+                    log.exception("a shadow's turn failed; others go on")
+
+    def _unshadowed(self) -> list[Service]:
+        return [service for service in self._services.values() if service.unshadowed]
 
 
 async def read_body(request: Request) -> bytes:

@@ -36,6 +36,8 @@ SERVED = [
     ("features_as_of", "timestamp", "the instant whose state of the feature store was read"),
     *SCORED,
     ("degraded", "bool", "the feature store could not answer"),
+    ("role", "string", "of the version when it answered: champion or challenger"),
+    ("propensity", "double", "how probable it was that this version would answer"),
 ]
 
 

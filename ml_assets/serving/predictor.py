@@ -14,9 +14,11 @@ import numpy as np
 from ml_assets.core.errors import LogUnavailable, ModelRefused, NotReady, UnknownName
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
+from ml_assets.registry.routing import sticky_key
 from ml_assets.serving.admission import Admitted, admit, require_same
+from ml_assets.serving.lineup import Arm, LineUp
 from ml_assets.serving.lookup import FeatureLookup
-from ml_assets.serving.pool import Loaded, ModelPool
+from ml_assets.serving.pool import ModelPool
 from ml_assets.serving.protocol import (
     FeedbackAnswer,
     FeedbackEntry,
@@ -26,9 +28,13 @@ from ml_assets.serving.protocol import (
     PredictRequest,
     RequestRefused,
 )
-from ml_assets.serving.scoring import dense_vectors, score_rows
+from ml_assets.serving.scoring import Floats, dense_vectors, score_rows
+from ml_assets.serving.shadows import Shadows
 
 log = logging.getLogger(__name__)
+
+Seen = tuple[Floats, list[datetime], bool]
+"""Vectors (B, D) of a batch, the instants whose state they show, whether they are degraded."""
 
 
 class Predictor:
@@ -36,6 +42,7 @@ class Predictor:
 
     now: the clock, read once for each call, since a replay moves it
     counts: since the start, by the names of `protocol.Counts`
+    shadows: what was answered and waits to be scored once more
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class Predictor:
         self._features, self._models = features, models
         self._open_log, self._now = open_log, now
         self._opened: EventLog | None = None
+        self.shadows = Shadows(models, now=now, counts=self.counts)
 
     @property
     def _log(self) -> EventLog:
@@ -93,6 +101,13 @@ class Predictor:
             answers.update(zip(fresh, self._answer(list(fresh.values()), now), strict=True))
         return [answers[place] for place in range(len(requests))]
 
+    def shadow(self) -> None:
+        """Let the shadows score some of what was answered.
+
+        Raises LogUnavailable where their scores could not be logged: they are lost.
+        """
+        self.shadows.turn(lambda: self._log)
+
     def add_feedback(self, said: FeedbackRequest) -> FeedbackAnswer:
         """Log the feedback. Raises UnknownName where this system made no such prediction."""
         about = self._prediction(said.prediction_id)
@@ -116,8 +131,9 @@ class Predictor:
                 name: None if np.isnan(value) else float(value)
                 for name, value in zip(p.feature_names, p.features, strict=True)
             },
-            model_version=p.model_version, label_name=self.system.label.name, score=p.score,
-            decision=p.decision, degraded=p.degraded,
+            model_version=p.model_version, role=p.role, propensity=p.propensity,
+            label_name=self.system.label.name, score=p.score, decision=p.decision,
+            degraded=p.degraded,
             feedback=[
                 FeedbackEntry(label=said.label, source=said.source, received_at=said.received_at)
                 for said in self._log.feedback_on(prediction_id)
@@ -164,10 +180,11 @@ class Predictor:
         self, admitted: list[Admitted], now: datetime
     ) -> list[PredictAnswer | RequestRefused]:
         """Score, log and answer, all in one batch."""
-        model = self._models.current
-        if model is None:
+        # Read once: whatever is swapped meanwhile, this batch is answered by these.
+        lineup = self._models.lineup
+        if lineup is None:
             raise NotReady(self._why_no_model())
-        predictions = self._score(model, admitted, now)
+        predictions = self._score(lineup, admitted, now)
         logged = self._log.append(predictions, also=lambda connection, new: (
             self._features.remember(connection, [remembered(predictions[place],
                                                             admitted[place].event)
@@ -179,6 +196,7 @@ class Predictor:
                 self.counts["predicted"] += 1
                 self.counts["degraded"] += stored.degraded
                 answers.append(self._answer_of(stored))
+                self.shadows.add(stored, one.event)
                 continue
             # The same event, twice in this batch or at this moment in another process.
             try:
@@ -187,13 +205,52 @@ class Predictor:
                 answers.append(self._rejected(refused))
         return answers
 
-    def _score(self, model: Loaded, admitted: list[Admitted], now: datetime) -> list[Prediction]:
-        events = [one.event for one in admitted]
-        names = tuple(model.scorer.feature_names)
-        features, until, degraded = self._features.read(
-            events, [one.at for one in admitted], names[len(self.system.model.numbers) :]
-        )
-        dense = dense_vectors(self.system, events, features)
+    def _score(
+        self, lineup: LineUp, admitted: list[Admitted], now: datetime
+    ) -> list[Prediction]:
+        """What each event's version says of it, not logged yet.
+
+        A challenger that fails has no traffic from here on: the champion, who has it now,
+        answers in its place.
+        """
+        arms = [lineup.arm(sticky_key(self.system, one.event, one.event_id)) for one in admitted]
+        rows_of: dict[int, list[int]] = {}
+        for row, arm in enumerate(arms):
+            rows_of.setdefault(arm.model.version, []).append(row)
+        seen: dict[tuple[str, ...], Seen] = {}
+        predictions: dict[int, Prediction] = {}
+        for rows in rows_of.values():
+            arm = arms[rows[0]]
+            try:
+                answered = self._score_by(arm, rows, admitted, seen, now)
+            except Exception as error:
+                if arm.role == "champion":
+                    raise
+                self._models.dismiss(arm.model.version, error)
+                lineup = lineup.without(arm.model.version)
+                champion = lineup.arms[lineup.rollout.version]
+                answered = self._score_by(champion, rows, admitted, seen, now)
+            predictions.update(zip(rows, answered, strict=True))
+        return [predictions[row] for row in range(len(admitted))]
+
+    def _score_by(
+        self,
+        arm: Arm,
+        rows: list[int],
+        admitted: list[Admitted],
+        seen: dict[tuple[str, ...], Seen],
+        now: datetime,
+    ) -> list[Prediction]:
+        """One version's predictions for its rows of `admitted`, scored as one batch.
+
+        seen: by the names of the features, what the whole batch has read of them so far
+        """
+        model, names = arm.model, tuple(arm.model.scorer.feature_names)
+        if names not in seen:
+            seen[names] = self._see(names, admitted)
+        all_dense, until, degraded = seen[names]
+        mine = [admitted[row] for row in rows]
+        events, dense = [one.event for one in mine], all_dense[rows]
         scores = score_rows(model.scorer, events, dense)
         if not np.all((scores >= 0) & (scores <= 1)):
             raise ModelRefused(
@@ -204,13 +261,22 @@ class Predictor:
             Prediction(
                 prediction_id=prediction_id(self.system.name, one.event_id),
                 system=self.system.name, event_id=one.event_id, event_timestamp=one.at,
-                accepted_at=now, request=one.posted, features_as_of=until[row],
-                features=dense[row], feature_names=names, model_version=model.version,
-                score=float(scores[row]), decision=bool(scores[row] >= model.scorer.threshold),
-                degraded=degraded,
+                accepted_at=now, request=one.posted, features_as_of=until[rows[place]],
+                features=dense[place], feature_names=names, model_version=model.version,
+                score=float(scores[place]),
+                decision=bool(scores[place] >= model.scorer.threshold),
+                degraded=degraded, role=arm.role, propensity=arm.propensity,
             )
-            for row, one in enumerate(admitted)
+            for place, one in enumerate(mine)
         ]
+
+    def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:
+        """The vectors of these features for the whole batch: the store is asked once."""
+        events = [one.event for one in admitted]
+        features, until, degraded = self._features.read(
+            events, [one.at for one in admitted], names[len(self.system.model.numbers) :]
+        )
+        return dense_vectors(self.system, events, features), until, degraded
 
     def _answer_of(self, p: Prediction) -> PredictAnswer:
         return PredictAnswer(
@@ -227,9 +293,10 @@ class Predictor:
 
     def _why_no_model(self) -> str:
         name, pool = self.system.name, self._models
-        if pool.refusal is not None:
-            return (f"version {pool.refusal.version} of {name!r} is deployed but was refused: "
-                    f"{pool.refusal.reason}")
+        for refusal in pool.refusals:
+            if refusal.role == "champion":
+                return (f"version {refusal.version} of {name!r} is deployed but was refused: "
+                        f"{refusal.reason}")
         if pool.problem is not None:
             return pool.problem
         return f"no model of {name!r} is deployed: materialise {name}/deployment or run the loop"

@@ -11,6 +11,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ml_assets.core.errors import InvalidRequest
+from ml_assets.ingest.served import AnsweringRole
+from ml_assets.registry.record import Verb
+from ml_assets.registry.rollout import Role
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_BATCH = 256
@@ -22,6 +25,7 @@ EventId = Annotated[str, Meta(
 )]
 PredictionId = Annotated[str, Meta(
     min_length=1, max_length=200, description="The `prediction_id` of an answer.")]
+Share = Annotated[float, Meta(ge=0, le=1, description="Of all events.")]
 Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone.")]
 
 
@@ -115,6 +119,9 @@ class PredictionRecord(Struct, frozen=True, kw_only=True):
         description="What the model saw beside the texts, by name; null is missing.")]
     features_as_of: Instant
     model_version: int
+    role: Annotated[AnsweringRole, Meta(description="Of the version, when it answered.")]
+    propensity: Annotated[float, Meta(
+        description="How probable it was, before the event was known, that it would answer.")]
     label_name: str
     score: float
     decision: bool
@@ -122,43 +129,68 @@ class PredictionRecord(Struct, frozen=True, kw_only=True):
     feedback: list[FeedbackEntry]
 
 
-class DeploymentEntry(Struct, frozen=True, kw_only=True):
-    """The decision that put a model version in charge."""
+class ChallengerEntry(Struct, frozen=True, kw_only=True):
+    """A version that answers a share of the events."""
 
     version: int
-    previous: int | None
+    share: Share
+
+
+class DeploymentEntry(Struct, frozen=True, kw_only=True):
+    """The decision in force: who answers, as a whole."""
+
+    id: Annotated[int, Meta(description="Rises with every decision.")]
+    version: Annotated[int, Meta(description="The champion.")]
+    previous: Annotated[int | None, Meta(description="The champion before it.")]
+    challengers: list[ChallengerEntry]
+    shadows: Annotated[list[int], Meta(description="They score, and answer nothing.")]
+    action: Annotated[Verb, Meta(description="What the decision changed.")]
     reason: str
     by: str
     at: Instant
 
 
-class RefusedModel(Struct, frozen=True, kw_only=True):
-    """A deployed version that this process does not serve."""
+class ServingModel(Struct, frozen=True, kw_only=True):
+    """A model version that this process has loaded, and what it does."""
 
     version: int
+    role: Role
+    share: Share
+    loaded_at: Instant
+
+
+class RefusedModel(Struct, frozen=True, kw_only=True):
+    """A version that the decision names and that this process does not use."""
+
+    version: int
+    role: Annotated[Role, Meta(description="The one that it should have.")]
     reason: str
 
 
 class Counts(Struct, frozen=True, kw_only=True):
     """Since this process started: events answered anew, answered from the log, degraded,
-    refused (unusable or invalid), and feedback received."""
+    refused (unusable or invalid), feedback received, scores by shadows, and answers that no
+    shadow scored for want of time or of the log."""
 
     predicted: int = 0
     repeated: int = 0
     degraded: int = 0
     rejected: int = 0
     feedback: int = 0
+    shadowed: int = 0
+    shadow_dropped: int = 0
 
 
 class VersionAnswer(Struct, frozen=True, kw_only=True):
-    """Which model answers."""
+    """Which models answer."""
 
     system: str
-    loaded: Annotated[int | None, Meta(description="The version that this process answers with.")]
+    loaded: Annotated[int | None, Meta(description="The champion of this process.")]
     loaded_at: Instant | None
+    serving: Annotated[list[ServingModel], Meta(description="All that this process has loaded.")]
     deployment: Annotated[DeploymentEntry | None, Meta(
-        description="The decision in force. Its version is loaded within a second or refused.")]
-    refused: RefusedModel | None
+        description="The decision in force. Its versions are loaded within a second or refused.")]
+    refused: list[RefusedModel]
     counts: Counts
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import TypeVar
 
 import msgspec
@@ -17,6 +19,7 @@ from ml_assets.serving.lookup import FeatureLookup, FeatureReader
 from ml_assets.serving.pool import Deployments, ModelPool
 from ml_assets.serving.predictor import Predictor
 from ml_assets.serving.protocol import (
+    ChallengerEntry,
     Counts,
     DeploymentEntry,
     FeedbackAnswer,
@@ -29,12 +32,16 @@ from ml_assets.serving.protocol import (
     ProblemAnswer,
     RefusedModel,
     RequestRefused,
+    ServingModel,
     VersionAnswer,
     decode,
     decode_batch,
 )
 from ml_assets.serving.scoring import Scorer, require_names
 
+log = logging.getLogger(__name__)
+
+FAREWELL_SECONDS = 1.0
 LOG_PATIENCE_S = 2.0
 """How long a request waits for another writer of the log before it is answered with 503."""
 
@@ -108,7 +115,11 @@ class Service:
         self._models.start()
 
     def close(self) -> None:
+        """Stop following, give the shadows a last second, close the log."""
         self._models.stop()
+        ends = monotonic() + FAREWELL_SECONDS
+        while self.unshadowed and monotonic() < ends:
+            self.shadow()
         self._predictor.close()
 
     def predict(self, body: bytes) -> PredictAnswer:
@@ -137,6 +148,21 @@ class Service:
         said = decode(_FEEDBACK, body)
         return self._logged(lambda: self._predictor.add_feedback(said))
 
+    @property
+    def unshadowed(self) -> int:
+        """How many answers wait for a `shadow` turn. On any thread."""
+        return len(self._predictor.shadows)
+
+    def shadow(self) -> None:
+        """Let the shadows score some of what was answered.
+
+        For moments when no request waits. What cannot be logged is lost and counted.
+        """
+        try:
+            self._logged(self._predictor.shadow)
+        except LogUnavailable as error:
+            log.warning("%s: shadow scores are lost: %s", self.system.name, error)
+
     def record(self, prediction_id: str) -> PredictionRecord:
         """Raises UnknownName or LogUnavailable."""
         return self._logged(lambda: self._predictor.record(prediction_id))
@@ -148,9 +174,17 @@ class Service:
     def warnings(self) -> list[str]:
         """What needs a look though answers are given: a refused version, an unread record."""
         pool, found = self._models, []
-        if pool.current is not None and pool.refusal is not None:
-            found.append(f"version {pool.refusal.version} was refused, {pool.current.version} "
-                         f"stays: {pool.refusal.reason}")
+        champion = pool.current
+        if champion is not None:
+            instead = {
+                "champion": f"{champion.version} stays",
+                "challenger": f"{champion.version} has its traffic",
+                "shadow": "it scores nothing",
+            }
+            found += [
+                f"version {refusal.version} was refused as {refusal.role}, "
+                f"{instead[refusal.role]}: {refusal.reason}" for refusal in pool.refusals
+            ]
         if pool.problem is not None:
             found.append(pool.problem)
         return [f"{self.system.name}: {warning}" for warning in found]
@@ -158,17 +192,28 @@ class Service:
     def version(self) -> VersionAnswer:
         """Which model answers, since when and why. On any thread."""
         pool = self._models
-        loaded, deployed, refusal = pool.current, pool.deployment, pool.refusal
+        lineup, deployed, refusals = pool.lineup, pool.deployment, pool.refusals
+        loaded = None if lineup is None else lineup.champion
         return VersionAnswer(
             system=self.system.name,
             loaded=loaded.version if loaded else None,
             loaded_at=loaded.loaded_at if loaded else None,
+            serving=[] if lineup is None else [
+                ServingModel(version=version, role=role, loaded_at=model.loaded_at,
+                             share=lineup.rollout.share(version))
+                for version, model in lineup.models.items()
+                if (role := lineup.rollout.role(version)) is not None
+            ],
             deployment=None if deployed is None else DeploymentEntry(
-                version=deployed.version, previous=deployed.previous, reason=deployed.reason,
-                by=deployed.by, at=deployed.at,
+                id=deployed.id, version=deployed.version, previous=deployed.previous,
+                action=deployed.action,
+                challengers=[ChallengerEntry(version=each.version, share=each.share)
+                             for each in deployed.challengers],
+                shadows=list(deployed.shadows), reason=deployed.reason, by=deployed.by,
+                at=deployed.at,
             ),
-            refused=RefusedModel(version=refusal.version, reason=refusal.reason)
-            if refusal else None,
+            refused=[RefusedModel(version=refusal.version, role=refusal.role,
+                                  reason=refusal.reason) for refusal in refusals],
             counts=Counts(**self._predictor.counts),
         )
 

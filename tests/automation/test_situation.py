@@ -79,7 +79,7 @@ def test_what_the_caller_knows_is_passed_on(settings: Settings) -> None:
 def test_the_champion_is_as_old_as_its_first_deployment(settings: Settings) -> None:
     deployments = Deployments(settings.deployments)
     for version, days in ((1, 0), (2, 3)):
-        deployments.deploy("toy", version, reason="test", by="test", at=NOON + days * DAY)
+        deployments.promote("toy", version, reason="test", by="test", at=NOON + days * DAY)
     assert ask(settings, NOON + 5 * DAY).champion_age == 2 * DAY
     deployments.rollback("toy", reason="test", by="test", at=NOON + 5 * DAY)
     assert ask(settings, NOON + 6 * DAY).champion_age == 6 * DAY

@@ -74,7 +74,7 @@ def judged(system: System, data: TrainingSet, settings: Settings) -> EvaluationR
 
 
 def deploy(system: System, version: int, settings: Settings) -> Deployment:
-    return Deployments(settings.deployments).deploy(
+    return Deployments(settings.deployments).promote(
         system.name, version, reason="tests", by="tests", at=AT
     )
 

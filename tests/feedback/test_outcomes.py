@@ -22,7 +22,7 @@ NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 def predictions(decisions: dict[str, bool]) -> pd.DataFrame:
     rows = [
         (f"p-{event}", event, NOON, NOON, NOON, [1.0], ["amount"], 3, 0.9 if decision else 0.1,
-         decision, False)
+         decision, False, "champion", 1.0)
         for event, decision in decisions.items()
     ]
     return pd.DataFrame(rows, columns=PREDICTIONS.names)

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import ContractViolation, LogUnavailable, UnknownName
-from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
+from ml_assets.ingest.event_log import EventLog, Feedback, Prediction, ShadowScore
 from ml_assets.ingest.served import from_us, to_us
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ def log(path: Path) -> EventLog:
 
 
 def test_what_was_appended_is_read_back_bit_by_bit(log: EventLog) -> None:
-    before = prediction("a", score=0.1 + 0.2, degraded=True,
+    before = prediction("a", score=0.1 + 0.2, degraded=True, role="challenger", propensity=0.1,
                         event_timestamp=NOON + timedelta(microseconds=1))
     log.append([before])
     after = log.answer_to("toy", "a")
@@ -136,6 +136,75 @@ def test_feedback_on_an_unknown_prediction_or_another_system_is_refused(log: Eve
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_instants_survive_to_the_microsecond(instant: datetime) -> None:
     assert from_us(to_us(instant)) == instant
+
+
+# --- shadows ------------------------------------------------------------------------------
+
+
+def shadowed(event_id: str, version: int, score: float = 0.5) -> ShadowScore:
+    return ShadowScore(prediction_id=f"p-{event_id}", model_version=version, score=score,
+                       scored_at=NOON + timedelta(seconds=1))
+
+
+def test_a_shadow_s_score_is_kept_once_for_each_prediction_and_version(log: EventLog) -> None:
+    log.append([prediction("a"), prediction("b", accepted_at=NOON + timedelta(hours=1))])
+    log.add_shadow_scores([shadowed("b", 5), shadowed("a", 5, 0.1 + 0.2), shadowed("a", 4)])
+    log.add_shadow_scores([shadowed("a", 5, 0.9), shadowed("b", 4)])
+    assert log.shadow_scores_on("p-a") == [shadowed("a", 4), shadowed("a", 5, 0.1 + 0.2)]
+    assert list(log.shadow_scores("toy", NOON, NOON + timedelta(hours=2))) == [
+        shadowed("a", 4), shadowed("a", 5, 0.1 + 0.2), shadowed("b", 4), shadowed("b", 5),
+    ]
+    assert list(log.shadow_scores("toy", NOON, NOON)) == []
+    assert list(log.shadow_scores("other", NOON, NOON + timedelta(hours=2))) == []
+
+
+def test_a_shadow_s_score_of_nothing_that_was_answered_is_refused(log: EventLog) -> None:
+    log.append([prediction("a")])
+    with pytest.raises(LogUnavailable, match="FOREIGN KEY"):
+        log.add_shadow_scores([shadowed("a", 5), shadowed("nowhere", 5)])
+    assert log.shadow_scores_on("p-a") == []
+
+
+# --- a log of the first release -----------------------------------------------------------
+
+OLD = """
+create table predictions (
+    prediction_id  text primary key,
+    system         text not null,
+    event_id       text not null,
+    event_timestamp integer not null,  -- microseconds since 1970, UTC
+    accepted_at    integer not null,
+    request        text not null,      -- the client's JSON object, as it came
+    features_as_of integer not null,
+    features       blob not null,      -- float32, little endian, in the order of feature_names
+    feature_names  text not null,      -- JSON list
+    model_version  integer not null,
+    score          real not null,
+    decision       integer not null,
+    degraded       integer not null,
+    unique (system, event_id)
+);
+insert into predictions values ('p-a', 'toy', 'a', 1704801600000000, 1704801600000000, '{}',
+    1704801600000000, x'0000c03f', '["amount"]', 3, 0.25, 0, 0);
+"""
+
+
+def test_a_log_of_the_first_release_is_read_and_goes_on(path: Path) -> None:
+    path.parent.mkdir()
+    old = sqlite3.connect(path)
+    old.executescript(OLD)
+    old.close()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: EventLog(path).close(), range(8)))
+    log = EventLog(path)
+    before = log.answer_to("toy", "a")
+    assert before is not None
+    assert (before.role, before.propensity, before.score) == ("champion", 1.0, 0.25)
+    assert before.features.tolist() == [1.5]
+    log.append([prediction("b", role="challenger", propensity=0.2)])
+    after = log.answer_to("toy", "b")
+    assert after is not None
+    assert (after.role, after.propensity) == ("challenger", 0.2)
 
 
 # --- a log that cannot be written ---------------------------------------------------------

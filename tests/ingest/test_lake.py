@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ml_assets.core.errors import ContractViolation
-from ml_assets.ingest.lake import INSTANT, Lake
+from ml_assets.ingest.lake import INSTANT, Lake, later
 from ml_assets.ingest.tables import LABELS
 
 DAY = date(2024, 1, 2)
@@ -63,3 +64,22 @@ def test_days_are_read_half_open(tmp_path: Path) -> None:
         lake.write("toy", "labels", date(2024, 1, number), labels(str(number)), LABELS)
     read = lake.read("toy", "labels", LABELS, start=date(2024, 1, 1), end=date(2024, 1, 3))
     assert read["event_id"].tolist() == ["1", "2"]
+
+
+def test_a_column_that_came_later_reads_in_earlier_days_as_declared(tmp_path: Path) -> None:
+    """A table may grow; what was written before stays as it is and stays readable."""
+    lake = Lake(tmp_path)
+    old = pa.schema([("event_id", pa.string()), ("score", pa.float64())])
+    new = pa.schema([("event_id", pa.string()), later("role", pa.string(), "champion"),
+                     ("score", pa.float64())])
+    lake.write("toy", "served", DAY, pd.DataFrame({"event_id": ["a"], "score": [0.5]}), old)
+    rows = pd.DataFrame({"event_id": ["b"], "role": ["challenger"], "score": [0.25]})
+    lake.write("toy", "served", date(2024, 1, 3), rows, new)
+    read = lake.read("toy", "served", new)
+    assert list(read.columns) == ["event_id", "role", "score"]
+    assert read["role"].tolist() == ["champion", "challenger"]
+    chosen = lake.read("toy", "served", new, columns=["role"])
+    assert chosen["role"].tolist() == ["champion", "challenger"]
+    newer = pa.schema([*new, ("unheard_of", pa.string())])
+    with pytest.raises(pa.ArrowInvalid):
+        lake.read("toy", "served", newer)

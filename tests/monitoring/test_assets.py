@@ -59,7 +59,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 
 def deploy(settings: Settings, version: int, at: datetime) -> None:
-    Deployments(settings.deployments).deploy("toy", version, reason="test", by="test", at=at)
+    Deployments(settings.deployments).promote("toy", version, reason="test", by="test", at=at)
 
 
 def serve(settings: Settings, day: date, *, shift: float, count: int = 60) -> None:
@@ -74,6 +74,7 @@ def serve(settings: Settings, day: date, *, shift: float, count: int = 60) -> No
         "event_timestamp": at, "accepted_at": at, "features_as_of": at.floor("D"),
         "features": list(dense.astype(np.float32)), "feature_names": [list(NAMES)] * count,
         "model_version": 1, "score": scores, "decision": scores >= 0.5, "degraded": False,
+        "role": "champion", "propensity": 1.0,
     })
     Lake(settings.lake).write("toy", "predictions", day, rows, PREDICTIONS)
 
@@ -217,7 +218,8 @@ def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
         prediction_id=events["event_id"], accepted_at=events["event_timestamp"],
         features_as_of=events["event_timestamp"], features=list(vectors),
         feature_names=pd.Series([[*system.model.numbers, *service.features]] * len(events)),
-        model_version=1, score=0.5, decision=True, degraded=False)
+        model_version=1, score=0.5, decision=True, degraded=False, role="champion",
+        propensity=1.0)
     lake.write(system.name, "predictions", day, served[PREDICTIONS.names], PREDICTIONS)
     result = materialise(settings, "parity", day, system=system)
     assert checks(result) == {"parity_holds": True}

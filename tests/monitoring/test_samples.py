@@ -105,7 +105,7 @@ def test_the_window_ends_with_its_day() -> None:
 def test_the_champion_of_a_day_is_what_was_in_force_before_its_end(tmp_path: Path) -> None:
     record = Deployments(tmp_path / "deployments.sqlite")
     for version, days in ((1, 0), (2, 2)):
-        record.deploy("toy", version, reason="test", by="test", at=AT + timedelta(days=days))
+        record.promote("toy", version, reason="test", by="test", at=AT + timedelta(days=days))
     record.rollback("toy", reason="test", by="test", at=AT + timedelta(days=3, hours=1))
     history = record.history("toy")
     champions = [champion_at(history, AT + timedelta(days=n)) for n in range(5)]

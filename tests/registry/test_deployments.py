@@ -13,9 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.core.errors import InvalidRequest, LogUnavailable, NotReady
+from ml_assets.core.errors import InvalidRequest, LogUnavailable, NotReady, RolloutRefused
 from ml_assets.core.settings import ROOT
-from ml_assets.registry.deployments import Deployment, Deployments, in_force
+from ml_assets.registry.deployments import Deployment, Deployments, came, in_force, takeovers
+from ml_assets.registry.rollout import (
+    Canary,
+    Change,
+    Judge,
+    Promote,
+    Proposal,
+    Rollback,
+    Rollout,
+    Shadow,
+)
+from tests.strategies import changes
 
 AT = datetime(2024, 1, 8, 12, 30, 1, 234567, tzinfo=UTC)
 
@@ -26,7 +37,7 @@ def deployments(tmp_path: Path) -> Deployments:
 
 
 def deploy(deployments: Deployments, version: int, system: str = "toy") -> Deployment:
-    return deployments.deploy(system, version, reason=f"try {version}", by="tests", at=AT)
+    return deployments.promote(system, version, reason=f"try {version}", by="tests", at=AT)
 
 
 def rollback(deployments: Deployments) -> Deployment:
@@ -65,11 +76,11 @@ def test_deploying_what_is_in_force_changes_nothing(deployments: Deployments) ->
 
 def test_an_instant_is_kept_to_the_microsecond_in_utc(deployments: Deployments) -> None:
     local = AT.astimezone(timezone(timedelta(hours=2)))
-    kept = deployments.deploy("toy", 1, reason="r", by="b", at=local)
+    kept = deployments.promote("toy", 1, reason="r", by="b", at=local)
     assert deployments.current("toy") == kept
     assert kept.at == AT
     with pytest.raises(InvalidRequest, match="no time zone"):
-        deployments.deploy("toy", 2, reason="r", by="b", at=AT.replace(tzinfo=None))
+        deployments.promote("toy", 2, reason="r", by="b", at=AT.replace(tzinfo=None))
 
 
 def test_a_rollback_is_a_new_record_that_puts_the_earlier_version_back(
@@ -121,8 +132,8 @@ def test_what_is_in_force_is_the_last_that_was_not_undone(
 @pytest.mark.parametrize("change", [
     "update deployments set version = 9",
     "delete from deployments",
-    "insert or replace into deployments select id, system, 9, previous, rollback, reason, by, at"
-    " from deployments",
+    "insert or replace into deployments select id, system, 9, previous, rollback, reason, by, at,"
+    " action, challengers, shadows, salt from deployments",
 ])
 def test_no_program_can_change_a_record(deployments: Deployments, change: str) -> None:
     first = deploy(deployments, 1)
@@ -135,7 +146,7 @@ def test_no_program_can_change_a_record(deployments: Deployments, change: str) -
 
 def test_a_record_without_a_reason_is_refused(deployments: Deployments) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="reason"):
-        deployments.deploy("toy", 1, reason="", by="tests", at=AT)
+        deployments.promote("toy", 1, reason="", by="tests", at=AT)
     assert deployments.sequence() == 0
 
 
@@ -144,7 +155,7 @@ def test_two_processes_that_deploy_at_once_make_one_chain(deployments: Deploymen
         "import sys; from datetime import UTC, datetime; from pathlib import Path;"
         "from ml_assets.registry.deployments import Deployments;"
         "ds = Deployments(Path(sys.argv[1]));"
-        "[ds.deploy('toy', v, reason='r', by='b', at=datetime(2024, 1, 1, tzinfo=UTC))"
+        "[ds.promote('toy', v, reason='r', by='b', at=datetime(2024, 1, 1, tzinfo=UTC))"
         " for v in range(int(sys.argv[2]), int(sys.argv[2]) + 25)]"
     )
     both = [
@@ -170,3 +181,216 @@ def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:
     path.write_text("this is not a database" * 100)
     with pytest.raises(LogUnavailable, match=r"deployments\.sqlite: file is not a database"):
         Deployments(path)
+
+
+# --- whole states -------------------------------------------------------------------------
+
+
+def act(deployments: Deployments, action: Change | Rollback) -> Deployment:
+    return deployments.act("toy", action, reason="try it", by="tests", at=AT)
+
+
+def test_each_record_is_the_whole_state_and_says_what_it_replaced(
+    deployments: Deployments,
+) -> None:
+    one = deploy(deployments, 1)
+    canary = deployments.canary("toy", 2, 0.1, reason="a try", by="ann", at=AT)
+    shadow = deployments.shadow("toy", 3, reason="look", by="bob", at=AT)
+    assert deployments.current("toy") == shadow
+    assert deployments.history("toy") == [one, canary, shadow]
+    assert [each.replaced for each in (one, canary, shadow)] == [None, one.id, canary.id]
+    assert [each.action for each in (one, canary, shadow)] == ["promote", "canary", "shadow"]
+    assert (shadow.version, shadow.share(2), shadow.shadows) == (1, 0.1, (3,))
+    assert (shadow.by, shadow.reason) == ("bob", "look")
+    swapped = deployments.promote("toy", 2, reason="better", by="ann", at=AT)
+    assert (swapped.answering, swapped.shadows, swapped.previous) == ((2,), (3,), 1)
+    stopped = deployments.shadow("toy", 3, stop=True, reason="enough", by="bob", at=AT)
+    assert stopped.named == (2,)
+    # The champion before this one, whatever else was recorded since it took over.
+    assert stopped.previous == 1
+    assert takeovers(deployments.history("toy")) == [one, swapped]
+
+
+def test_a_rollback_puts_the_whole_state_back_one_change_at_a_time(
+    deployments: Deployments,
+) -> None:
+    records = [act(deployments, change) for change in (
+        Promote(version=1), Canary(version=2, share=0.1), Shadow(version=3), Promote(version=2),
+    )]
+    for earlier in reversed(records[:-1]):
+        back = rollback(deployments)
+        assert back.state == earlier.state
+        assert (back.rollback, back.action) == (True, "rollback")
+    with pytest.raises(NotReady, match="version 1 is the first"):
+        rollback(deployments)
+
+
+@given(st.lists(st.none() | changes(), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_done_the_record_is_a_stack_of_whole_states(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Change | None]
+) -> None:
+    deployments = Deployments(tmp_path_factory.mktemp("steps") / "d.sqlite")
+    stack: list[Rollout] = []
+    for step in steps:
+        try:
+            record = act(deployments, Rollback() if step is None else step)
+        except (NotReady, RolloutRefused):
+            continue
+        if step is None:
+            stack.pop()
+        elif stack[-1:] != [record.state]:
+            stack.append(record.state)
+        assert record == deployments.current("toy")
+        assert record.state == stack[-1]
+    history = deployments.history("toy")
+    assert [each.state for each in in_force(history)] == stack
+    assert [each.replaced for each in history] == [None, *(each.id for each in history)][:-1]
+
+
+def test_a_refused_change_leaves_no_record(deployments: Deployments) -> None:
+    first = deploy(deployments, 1)
+    with pytest.raises(RolloutRefused, match="version 1 is the champion"):
+        deployments.canary("toy", 1, 0.1, reason="a slip", by="tests", at=AT)
+    assert deployments.history("toy") == [first]
+
+
+def test_who_meets_a_challenger_is_drawn_anew_for_each_and_the_same_in_a_replay(
+    tmp_path: Path,
+) -> None:
+    def salts(name: str) -> list[str]:
+        deployments = Deployments(tmp_path / f"{name}.sqlite")
+        deploy(deployments, 1)
+        return [act(deployments, Canary(version=2, share=share)).salt
+                for share in (0.1, 0.2, 0.0, 0.1)]
+
+    first = salts("first")
+    assert first == salts("second")
+    assert first[0] == first[1] == first[2] != first[3]
+
+
+def test_a_judge_decides_by_evidence_and_not_about_a_state_that_is_gone(
+    deployments: Deployments,
+) -> None:
+    """The seam for decisions by statistics: pure, and carried out only on what was judged."""
+
+    def fewest_errors(record: Rollout, evidence: dict[int, int]) -> Proposal | None:
+        best = min(record.answering, key=lambda version: evidence[version])
+        if best == record.version:
+            return None
+        return Proposal(action=Promote(version=best), reason=f"{evidence[best]} errors")
+
+    judge: Judge[dict[int, int]] = fewest_errors
+    deploy(deployments, 1)
+    judged = act(deployments, Canary(version=2, share=0.5))
+    proposal = judge(judged, {1: 9, 2: 3})
+    assert proposal is not None
+    assert judge(judged, {1: 3, 2: 9}) is None
+    act(deployments, Canary(version=2, share=0.25))
+    with pytest.raises(NotReady, match=r"record 2 of 'toy' was judged, but record 3 is in force"):
+        deployments.act("toy", proposal.action, reason=proposal.reason, by="judge", at=AT,
+                        expecting=judged.id)
+    done = deployments.act("toy", proposal.action, reason=proposal.reason, by="judge", at=AT,
+                           expecting=3)
+    assert (done.version, done.by, done.reason) == (2, "judge", "3 errors")
+
+
+def test_since_when_a_version_has_its_role_is_told_by_the_record_that_gave_it(
+    deployments: Deployments,
+) -> None:
+    one, canary, more, shadow, swap, back, again = (act(deployments, action) for action in (
+        Promote(version=1), Canary(version=2, share=0.1), Canary(version=2, share=0.2),
+        Shadow(version=3), Promote(version=2), Rollback(), Shadow(version=3, stop=True),
+    ))
+    history = deployments.history("toy")
+    assert came(history, 1, "champion") == back
+    assert came(history, 2, "challenger") == back
+    assert came(history[:4], 2, "challenger") == canary
+    assert came(history[:4], 1, "champion") == one
+    assert came(history, 2, "champion") == swap
+    assert came(history, 3, "shadow") == shadow
+    assert came(history, 3, "champion") is None
+    assert more in history
+    assert again == history[-1]
+
+
+OLD_SCHEMA = """
+create table if not exists deployments (
+    id       integer primary key autoincrement,
+    system   text not null,
+    version  integer not null check (version > 0),
+    previous integer,                  -- the version in force before, null for the first
+    rollback integer not null check (rollback in (0, 1)),
+    reason   text not null check (length(reason) > 0),
+    by       text not null check (length(by) > 0),
+    at       integer not null          -- microseconds since 1970, UTC
+);
+create index if not exists deployments_by_system on deployments (system, id);
+create trigger if not exists deployments_stay before update on deployments
+begin select raise(abort, 'deployments are append-only'); end;
+create trigger if not exists deployments_remain before delete on deployments
+begin select raise(abort, 'deployments are append-only'); end;
+-- `insert or replace` would delete without firing the trigger above.
+create trigger if not exists deployments_once before insert on deployments
+when exists (select 1 from deployments where id = new.id)
+begin select raise(abort, 'deployments are append-only'); end;
+insert into deployments (system, version, previous, rollback, reason, by, at) values
+    ('toy', 1, null, 0, 'the first', 'a run', 1704717001234567),
+    ('toy', 2, 1, 0, 'better', 'a run', 1704717001234567),
+    ('toy', 1, 2, 1, 'worse', 'ann', 1704717001234567),
+    ('toy', 3, 1, 0, 'better', 'a run', 1704717001234567);
+"""
+
+
+def test_a_file_of_the_first_release_is_read_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "deployments.sqlite"
+    database = sqlite3.connect(path)
+    database.executescript(OLD_SCHEMA)
+    database.close()
+    # All at once, as the API, a sensor and a person may be the first to meet it.
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda _: Deployments(path), range(8)))
+    history = opened[0].history("toy")
+    assert [(d.version, d.previous, d.action, d.rollback) for d in history] == [
+        (1, None, "promote", False), (2, 1, "promote", False), (1, 2, "rollback", True),
+        (3, 1, "promote", False),
+    ]
+    assert [d.named for d in history] == [(1,), (2,), (1,), (3,)]
+    assert (history[0].at, history[3].replaced) == (AT, 3)
+    deployments = opened[1]
+    canary = act(deployments, Canary(version=4, share=0.1))
+    assert canary.previous == 1
+    assert rollback(deployments).named == (3,)
+    assert rollback(deployments).named == (1,)
+    with pytest.raises(NotReady):
+        rollback(deployments)
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        sqlite3.connect(path).execute("update deployments set salt = 'mine'")
+
+
+def test_two_processes_that_canary_at_once_never_give_away_more_than_half(
+    deployments: Deployments,
+) -> None:
+    """What was decided on is still so when it is written: one chain, no share twice."""
+    deploy(deployments, 1)
+    code = (
+        "import sys; from datetime import UTC, datetime; from pathlib import Path;"
+        "from ml_assets.core.errors import RolloutRefused;"
+        "from ml_assets.registry.deployments import Deployments;"
+        "ds = Deployments(Path(sys.argv[1]));"
+        "from contextlib import suppress\n"
+        "for version in range(int(sys.argv[2]), int(sys.argv[2]) + 20):\n"
+        "    with suppress(RolloutRefused):\n"
+        "        ds.canary('toy', version, 0.03, reason='r', by='b',"
+        " at=datetime(2024, 1, 1, tzinfo=UTC))"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(deployments.path), start], cwd=ROOT)
+        for start in ("100", "200")
+    ]
+    assert [process.wait(60) for process in both] == [0, 0]
+    history = deployments.history("toy")
+    assert len(history) == 1 + 16
+    assert [len(d.challengers) for d in history] == list(range(17))
+    assert history[-1].share(1) == 0.52
+    assert [d.replaced for d in history] == [None, *(d.id for d in history[:-1])]

@@ -19,7 +19,8 @@ from ml_assets.core.errors import ModelRefused
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import EventClock
-from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.deployments import Deployment, Deployments
+from ml_assets.registry.rollout import Action
 from ml_assets.serving.app import create_app
 from ml_assets.serving.service import Backends
 from tests.toy import TOY
@@ -79,7 +80,7 @@ class Toy:
     system: System = TOY
     features: FakeFeatures = field(default_factory=FakeFeatures)
     models: dict[int, FakeScorer | Exception] = field(
-        default_factory=lambda: {1: FakeScorer(), 2: FakeScorer(bias=-1.0)}
+        default_factory=lambda: {1: FakeScorer(), 2: FakeScorer(bias=-1.0), 4: FakeScorer(bias=1.0)}
     )
     loading: Callable[[int], None] = lambda version: None
 
@@ -95,7 +96,10 @@ class Toy:
         return Deployments(self.settings.deployments)
 
     def deploy(self, version: int, reason: str = "it is better") -> None:
-        self.deployments.deploy(self.system.name, version, reason=reason, by="test", at=NOON)
+        self.deployments.promote(self.system.name, version, reason=reason, by="test", at=NOON)
+
+    def act(self, action: Action, reason: str = "try it") -> Deployment:
+        return self.deployments.act(self.system.name, action, reason=reason, by="test", at=NOON)
 
     def backends(self) -> Backends:
         return Backends(

@@ -458,10 +458,13 @@ def test_version_says_which_model_answers_since_when_and_why(
     found = api.get("/v1/toy/version").json()
     assert found["loaded"] == 1
     assert found["deployment"] == {
-        "version": 1, "previous": None, "reason": "it is better", "by": "test",
-        "at": "2024-01-09T12:00:00Z",
+        "id": 1, "version": 1, "previous": None, "challengers": [], "shadows": [],
+        "action": "promote", "reason": "it is better", "by": "test", "at": "2024-01-09T12:00:00Z",
     }
-    assert found["refused"] is None
+    assert found["serving"] == [
+        {"version": 1, "role": "champion", "share": 1.0, "loaded_at": "2024-01-09T12:00:00Z"}
+    ]
+    assert found["refused"] == []
     assert datetime.fromisoformat(found["loaded_at"]) == NOON
 
 
@@ -470,10 +473,12 @@ def test_a_refused_version_is_shown_and_the_old_one_stays(toy: Toy, api: httpx.C
     wait_until(lambda: api.get("/v1/toy/version").json()["refused"])
     found = api.get("/v1/toy/version").json()
     assert (found["loaded"], found["deployment"]["version"]) == (1, 3)
-    assert "version 3 has no files" in found["refused"]["reason"]
+    [refused] = found["refused"]
+    assert (refused["version"], refused["role"]) == (3, "champion")
+    assert "version 3 has no files" in refused["reason"]
     ready = api.get("/readyz")
     assert ready.status_code == 200
-    assert "version 3 was refused, 1 stays" in ready.json()["warnings"][0]
+    assert "version 3 was refused as champion, 1 stays" in ready.json()["warnings"][0]
     assert api.post("/v1/toy/predict", json=asked()).json()["model_version"] == 1
 
 

@@ -62,6 +62,8 @@ SPAM = System(
         Entity(name="relay_ip", description="the machine that delivered it"),
         Entity(name="mailing_list", description="the list it came by"),
     ),
+    # What a correspondent writes is judged by one filter, also while two share the mail.
+    sticky_by="sender",
     feature_service="spam_filter",
     label=LabelPolicy(name="is_spam", maturity=timedelta(days=3), silence="decision_stands"),
     # `is_reply` is left out on purpose: no spam of 2002 is a reply and half the ham is, which

@@ -181,10 +181,11 @@ def test_a_source_that_is_not_of_parquet_files_is_refused(
 
 
 ROW = st.builds(
-    lambda *said, known, **more: rating(*said, **more) | ({} if known else {"created": None}), st.sampled_from(("a", "b", "", None)), st.integers(0, 6),
+    lambda *said, dated, **more: rating(*said, **more) | ({} if dated else {"created": None}),
+    st.sampled_from(("a", "b", "", None)), st.integers(0, 6),
     st.one_of(st.none(), st.integers(0, 9).map(float)), created=st.integers(0, 8),
     city=st.sampled_from((1, 2, None)), trips=st.integers(0, 99),
-    known=st.sampled_from((True, True, False)),
+    dated=st.sampled_from((True, True, False)),
 )
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
