@@ -220,8 +220,8 @@ def _labels(system: System) -> dg.AssetsDefinition:
         positives = 0
         for day in wanted:
             start, stop = day_bounds(day)
-            known = labels_known_in(policy, start=start, end=stop, archived=archived,
-                                    predictions=served, feedback=said)
+            known = labels_known_in(policy, system.feedback, start=start, end=stop,
+                                    archived=archived, predictions=served, feedback=said)
             lake.write(system.name, "labels", day, known, LABELS)
             early += int((known["known_at"] < known["event_timestamp"]).sum())
             positives += int(known["label"].sum())
