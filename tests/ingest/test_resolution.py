@@ -136,6 +136,13 @@ def test_what_an_anonymous_word_weighs_is_settled_as_it_is_said() -> None:
     assert labels(resolve(later, policy, {"b": START})) == [(7, False)]
 
 
+def test_probation_ends_with_its_last_instant() -> None:
+    policy = replace(POLICY, crowd=Crowd(quorum=1, probation=7 * DAY, newcomers_at_most=0))
+    words = [said(7, False, "a")]
+    assert labels(resolve(words, policy, {"a": START})) == [(7, False)]
+    assert labels(resolve(words, policy, {"a": START + timedelta(microseconds=1)})) == []
+
+
 def test_the_answer_shows_how_far_the_crowd_has_come() -> None:
     words = [said(1, False, "a"), said(1, False, "b"), said(1, True, "c")]
     found = resolve(words, POLICY, {"a": LONG_AGO})
