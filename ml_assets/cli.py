@@ -112,12 +112,36 @@ def status(system: str | None) -> None:
 
 @main.command()
 @click.argument("prediction_id")
-def explain(prediction_id: str) -> None:
-    """Why a prediction came out as it did: input, features, model, training data, outcome."""
-    from ml_assets.replay.status import print_explanation
+@click.option("--rows", is_flag=True, help="Show every row that made the features.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, with all rows.")
+def explain(prediction_id: str, rows: bool, as_json: bool) -> None:
+    """Why a prediction came out as it did, back to the raw rows.
+
+    What was asked, the features and the rows that made them, the model and its training set,
+    who put it in traffic and why, the feedback and what came of it.
+    """
+    from ml_assets.replay.explain import print_explanation
     from ml_assets.systems import SYSTEMS
 
-    print_explanation(prediction_id, SYSTEMS, Settings.from_environment())
+    print_explanation(prediction_id, SYSTEMS, Settings.from_environment(), all_rows=rows,
+                      as_json=as_json)
+
+
+@main.command()
+@click.argument("event_id")
+@click.option("--system", help="Ask this system only.  [default: every system]")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, one object for each system.")
+def trace(event_id: str, system: str | None, as_json: bool) -> None:
+    """What a raw event has touched: the reverse of `explain`.
+
+    Its own prediction and labels, the training sets that hold it and the models that learnt
+    from these, and the predictions for other events whose features counted it.
+    """
+    from ml_assets.replay.explain import print_trace
+    from ml_assets.systems import SYSTEMS, find
+
+    print_trace(event_id, SYSTEMS if system is None else (find(system),),
+                Settings.from_environment(), as_json=as_json)
 
 
 @main.command()

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from ml_assets.core.errors import Quarantined
+from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
@@ -60,6 +61,7 @@ TOY = System(
     sticky_by="shop",
     feature_service="toy_returns",
     label=LabelPolicy(name="returned", maturity=timedelta(days=3), silence="negative"),
+    feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("buyer",)),)),
     model=ModelConfig(
         fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12, iterations=20
     ),

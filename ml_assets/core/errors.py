@@ -7,6 +7,7 @@ a standard-library type, so `except ValueError` keeps working, and survives pick
 
 import difflib
 from collections.abc import Iterable
+from datetime import timedelta
 
 
 class MlAssetsError(Exception):
@@ -39,6 +40,20 @@ class ContractViolation(MlAssetsError, ValueError):
 
 class LogUnavailable(MlAssetsError, OSError):
     """The event log cannot be written, so nothing may be answered."""
+
+
+class TooOften(MlAssetsError, RuntimeError):
+    """Someone has said or asked more than is declared. `retry_after` says when to go on.
+
+    Its arguments are (message, retry_after), so that it survives pickling.
+    """
+
+    def __init__(self, message: str, retry_after: timedelta = timedelta(seconds=1)) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ModelRefused(MlAssetsError, RuntimeError):

@@ -43,14 +43,13 @@ class LabelPolicy:
     An explicit outcome counts from the instant it arrives. Where none arrives within
     `maturity` of the event, the label is what `silence` says: `"decision_stands"` takes the
     decision that was served (nobody complained), `"negative"` takes False (no chargeback
-    came), `"unlabelled"` takes none. Several outcomes for one event are resolved by
-    `conflict`; nothing is overwritten, later ones are corrections that are known later.
+    came), `"unlabelled"` takes none. What several sources say of one event is resolved by the
+    system's `FeedbackPolicy`; nothing is overwritten, corrections are known later.
     """
 
     name: str
     maturity: timedelta
     silence: Literal["decision_stands", "negative", "unlabelled"] = "unlabelled"
-    conflict: Literal["latest", "first"] = "latest"
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.feedback import FeedbackPolicy
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
@@ -156,6 +157,7 @@ class System:
     sticky_by: str | None = None
     feature_service: str
     label: LabelPolicy
+    feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
     model: ModelConfig
     gates: tuple[Gate, ...]
     slices: tuple[Slice, ...] = ()

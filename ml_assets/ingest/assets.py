@@ -231,8 +231,8 @@ def _labels(system: System) -> dg.AssetsDefinition:
         positives = 0
         for day in wanted:
             start, stop = day_bounds(day)
-            known = labels_known_in(policy, start=start, end=stop, archived=archived,
-                                    predictions=served, feedback=said)
+            known = labels_known_in(policy, system.feedback, start=start, end=stop,
+                                    archived=archived, predictions=served, feedback=said)
             keyed = with_keys(known, _events_of(known, day), system.keys)
             lake.write(system.name, "labels", day, keyed, labels_schema(system))
             early += int((known["known_at"] < known["event_timestamp"]).sum())

@@ -11,16 +11,18 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from ml_assets.core.errors import ContractViolation, LogUnavailable, UnknownName
+from ml_assets.core.errors import ContractViolation, LogUnavailable, TooOften, UnknownName
+from ml_assets.core.feedback import FeedbackLimit
 from ml_assets.ingest.served import (
     COLUMNS,
     Feedback,
     Prediction,
     ShadowScore,
     feedback_of,
+    from_us,
     prediction_of,
     row_of,
     shadow_score_of,
@@ -64,6 +66,11 @@ create table if not exists shadow_scores (
     scored_at     integer not null,
     primary key (prediction_id, model_version)
 ) without rowid;
+create index if not exists feedback_by_source on feedback (system, source, received_at);
+create trigger if not exists feedback_stays before update on feedback
+begin select raise(abort, 'feedback is append-only'); end;
+create trigger if not exists feedback_remains before delete on feedback
+begin select raise(abort, 'feedback is append-only'); end;
 create table if not exists probe (id integer primary key, at integer not null);
 """
 ADDED = {
@@ -173,11 +180,15 @@ class EventLog:
             )
         return first
 
-    def add_feedback(self, feedback: Feedback) -> bool:
+    def add_feedback(self, feedback: Feedback, *, limit: FeedbackLimit | None = None) -> bool:
         """Store it; False where it is what this source said of this prediction last.
 
-        A source may change its mind, and back; a repetition changes nothing. Raises
-        UnknownName where the system has made no such prediction.
+        A source may change its mind, and back; a repetition changes nothing. What it says
+        later is known later, by a microsecond at least, whatever the clock does.
+        limit: how much its source may say; a repetition is no new word
+
+        Raises UnknownName where the system has made no such prediction, TooOften beyond the
+        limit. Of racing calls, in any number of processes, one comes first.
         """
         about = (feedback.prediction_id, feedback.system)
         with self._writing():
@@ -189,15 +200,20 @@ class EventLog:
                     f"{feedback.prediction_id!r}; use the `prediction_id` of an answer"
                 )
             last = self._db.execute(
-                "select label from feedback where prediction_id = ? and source = ?"
+                "select label, received_at from feedback where prediction_id = ? and source = ?"
                 " order by feedback_id desc limit 1", (feedback.prediction_id, feedback.source),
             ).fetchone()
-            if last is not None and bool(last[0]) == feedback.label:
-                return False
+            received_us = to_us(feedback.received_at)
+            if last is not None:
+                if bool(last[0]) == feedback.label:
+                    return False
+                received_us = max(received_us, last[1] + 1)
+            if limit is not None:
+                self._require_within(limit, feedback, received_us)
             self._db.execute(
                 "insert into feedback (prediction_id, system, label, source, received_at)"
                 " values (?, ?, ?, ?, ?)",
-                (*about, feedback.label, feedback.source, to_us(feedback.received_at)),
+                (*about, feedback.label, feedback.source, received_us),
             )
             return True
 
@@ -231,6 +247,23 @@ class EventLog:
             " where prediction_id = ? order by model_version", prediction_id,
         )))
 
+    def _require_within(self, limit: FeedbackLimit, feedback: Feedback, now_us: int) -> None:
+        """Raise TooOften where the source has used up its share of the window that ends now."""
+        window_us = limit.window // timedelta(microseconds=1)
+        oldest = self._db.execute(
+            "select received_at from feedback where system = ? and source = ? and received_at > ?"
+            " order by received_at desc limit 1 offset ?",
+            (feedback.system, feedback.source, now_us - window_us, limit.words - 1),
+        ).fetchone()
+        if oldest is not None:
+            free_at = from_us(oldest[0] + window_us)
+            raise TooOften(
+                f"source {feedback.source!r} has said {limit.words} new things about "
+                f"{feedback.system!r} within {limit.window}, which is its limit; nothing was "
+                f"stored. It may go on at {free_at.isoformat()}",
+                free_at - from_us(now_us),
+            )
+
     def answer_to(self, system: str, event_id: str) -> Prediction | None:
         """The answer that this event got, if it got one."""
         return next(self._predictions("system = ? and event_id = ?", system, event_id), None)
@@ -256,6 +289,16 @@ class EventLog:
         """All that was said about one prediction, in the order in which it came."""
         return list(self._feedback("prediction_id = ? order by feedback_id", prediction_id))
 
+    def first_heard(self, prediction_id: str) -> dict[str, datetime]:
+        """When each source of feedback on a prediction first spoke of any of its system's."""
+        return {str(source): from_us(int(str(first))) for source, first in self._read(
+            # One look at the index for each source: its words may be many.
+            "select source, (select min(received_at) from feedback as any_word"
+            "  where any_word.system = here.system and any_word.source = here.source)"
+            " from (select distinct system, source from feedback where prediction_id = ?) as here",
+            prediction_id,
+        )}
+
     def count(self, system: str) -> tuple[int, int]:
         """(predictions, feedback) of a system."""
         predictions, feedback = (
@@ -264,6 +307,13 @@ class EventLog:
             for (count,) in self._read(f"select count(*) from {table} where system = ?", system)
         )
         return predictions, feedback
+
+    def answered_by(self, system: str) -> dict[int, int]:
+        """How many predictions each model version has answered, by version."""
+        return {int(str(version)): int(str(count)) for version, count in self._read(
+            "select model_version, count(*) from predictions where system = ?"
+            " group by model_version order by model_version", system,
+        )}
 
     def _predictions(self, where: str, *arguments: object) -> Iterator[Prediction]:
         rows = self._read(f"select {COLUMNS} from predictions where {where}", *arguments)

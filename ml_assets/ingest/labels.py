@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import pandas as pd
 
+from ml_assets.core.feedback import FeedbackPolicy
 from ml_assets.core.policies import LabelPolicy
 from ml_assets.ingest.event_log import Feedback, Prediction
+from ml_assets.ingest.resolution import LabelChange, first_words, resolve
 from ml_assets.ingest.tables import LABELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """From `known_at` on this was known of a prediction."""
+
+    known_at: datetime
+    label: bool
+    basis: Literal["feedback", "silence"]
+
+
+def known_of(
+    policy: LabelPolicy, prediction: Prediction, changes: Sequence[LabelChange]
+) -> list[Known]:
+    """All that becomes known of a prediction, in the order of time, if nobody says more.
+
+    changes: what feedback came to, from `resolve`
+
+    Feedback counts from the instant it settled the label, also after silence has spoken: it is
+    then a correction. Silence speaks `maturity` after the prediction was accepted, unless
+    feedback has settled it by then; words that settle nothing do not break it.
+    """
+    known = [Known(known_at=change.known_at, label=change.label, basis="feedback")
+             for change in changes]
+    speaks = prediction.accepted_at + policy.maturity
+    if policy.silence == "unlabelled" or (known and known[0].known_at <= speaks):
+        return known
+    label = policy.silence == "decision_stands" and prediction.decision
+    return [Known(known_at=speaks, label=label, basis="silence"), *known]
 
 
 def labels_known_in(
     policy: LabelPolicy,
+    trust: FeedbackPolicy,
     *,
     start: datetime,
     end: datetime,
@@ -24,13 +58,10 @@ def labels_known_in(
     """The labels that became known in `[start, end)`, in the columns of `tables.LABELS`.
 
     archived:    rows of `tables.RAW`; an outcome counts `maturity` after its event
-    predictions: what was served before `end`, from `maturity` before `start` at the latest
-    feedback:    all that was received before `end` for these predictions, in that order
-
-    Feedback counts from the instant it was received, also after silence has spoken: it is
-    then a correction. Silence speaks `maturity` after a prediction that drew no feedback.
+    predictions: what was served before `end`, from `maturity` before `start` at the latest,
+                 and all that feedback is about
+    feedback:    all that the system received before `end`; later words change nothing
     """
-    served = {prediction.prediction_id: prediction for prediction in predictions}
     rows: list[tuple[str, datetime, datetime, bool, str]] = []
     decided = archived.dropna(subset=["outcome"])
     for event_id, happened, outcome in zip(
@@ -40,23 +71,24 @@ def labels_known_in(
         if start <= known_at < end:
             rows.append((event_id, happened, known_at, bool(outcome), "archive"))
 
-    first_word: dict[str, datetime] = {}
-    for said in feedback:
-        prediction = served[said.prediction_id]
-        repeated = said.prediction_id in first_word
-        first_word.setdefault(said.prediction_id, said.received_at)
-        if start <= said.received_at < end and not (repeated and policy.conflict == "first"):
-            rows.append((prediction.event_id, prediction.event_timestamp, said.received_at,
-                         said.label, "feedback"))
-
-    if policy.silence != "unlabelled":
-        for prediction in served.values():
-            known_at = prediction.accepted_at + policy.maturity
-            heard = first_word.get(prediction.prediction_id)
-            if start <= known_at < end and (heard is None or heard > known_at):
-                label = policy.silence == "decision_stands" and prediction.decision
-                rows.append((prediction.event_id, prediction.event_timestamp, known_at, label,
-                             "silence"))
+    words: dict[str, list[Feedback]] = {}
+    news: set[str] = set()
+    heard = list(feedback)
+    for said in heard:
+        words.setdefault(said.prediction_id, []).append(said)
+        if start <= said.received_at < end:
+            news.add(said.prediction_id)
+    first_heard = first_words(heard)
+    for prediction in predictions:
+        about = prediction.prediction_id
+        if about not in news and not start <= prediction.accepted_at + policy.maturity < end:
+            continue
+        changes = resolve(words.get(about, []), trust, first_heard).changes
+        rows += [
+            (prediction.event_id, prediction.event_timestamp, known.known_at, known.label,
+             known.basis)
+            for known in known_of(policy, prediction, changes) if start <= known.known_at < end
+        ]
 
     known = pd.DataFrame(rows, columns=LABELS.names)
     return known.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)

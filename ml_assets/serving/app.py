@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from math import ceil
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from ml_assets.core.errors import (
     MlAssetsError,
     NotReady,
     Quarantined,
+    TooOften,
     UnknownName,
     unknown,
 )
@@ -31,6 +33,7 @@ from ml_assets.serving.openapi import index, openapi
 from ml_assets.serving.protocol import (
     MAX_BODY_BYTES,
     LiveAnswer,
+    PredictionRecord,
     Problem,
     ProblemAnswer,
     ReadyAnswer,
@@ -83,6 +86,7 @@ def create_app(
             Route("/v1/{system}/predict/batch", api.predict_batch, methods=["POST"]),
             Route("/v1/{system}/feedback", api.feedback, methods=["POST"]),
             Route("/v1/{system}/predictions/{prediction_id}", api.record),
+            Route("/v1/{system}/predictions/{prediction_id}/rows", api.rows),
             Route("/v1/{system}/version", api.version),
         ],
         exception_handlers={
@@ -100,7 +104,8 @@ class Api:
 
     There SQLite connections stay on the thread that made them, and requests for the same
     event meet one after the other, so the second finds the answer of the first; meanwhile
-    the event loop goes on reading requests and telling that the process lives.
+    the event loop goes on reading requests and telling that the process lives. Explanations
+    read MLflow and the lake, which may take seconds, on a thread of their own.
     """
 
     def __init__(self, services: Sequence[Service]) -> None:
@@ -110,6 +115,7 @@ class Api:
         """Requests that wait for the worker or are on it."""
         self._idle = asyncio.Event()
         self._shadowing: asyncio.Task[None] | None = None
+        self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
 
     async def open(self) -> None:
         for service in self._services.values():
@@ -123,6 +129,7 @@ class Api:
         for service in self._services.values():
             await self._on_worker(service.close)
         self._worker.shutdown()
+        self._explainer.shutdown()
 
     async def predict(self, request: Request) -> Response:
         service, body = self._service(request), await read_body(request)
@@ -137,8 +144,16 @@ class Api:
         return _answer(await self._on_worker(lambda: service.add_feedback(body)))
 
     async def record(self, request: Request) -> Response:
+        service, logged = await self._logged(request)
+        return _answer(await self._aside(lambda: service.explain(logged)))
+
+    async def rows(self, request: Request) -> Response:
+        service, logged = await self._logged(request)
+        return _answer(await self._aside(lambda: service.rows(logged)))
+
+    async def _logged(self, request: Request) -> tuple[Service, PredictionRecord]:
         service, wanted = self._service(request), request.path_params["prediction_id"]
-        return _answer(await self._on_worker(lambda: service.record(wanted)))
+        return service, await self._on_worker(lambda: service.record(wanted))
 
     async def version(self, request: Request) -> Response:
         return _answer(self._service(request).version())
@@ -190,6 +205,9 @@ class Api:
     def _unshadowed(self) -> list[Service]:
         return [service for service in self._services.values() if service.unshadowed]
 
+    async def _aside(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._explainer, call)
+
 
 async def read_body(request: Request) -> bytes:
     """The whole body. Raises RequestRefused where it is larger than MAX_BODY_BYTES."""
@@ -225,6 +243,10 @@ async def on_known_error(request: Request, error: Exception) -> Response:
         return _problem(404, Problem(code="not_found", message=str(error)))
     if isinstance(error, Quarantined):
         return _problem(422, Problem(code="unusable_event", message=str(error)))
+    if isinstance(error, TooOften):
+        seconds = max(1, ceil(error.retry_after.total_seconds()))
+        return _problem(429, Problem(code="too_often", message=str(error)),
+                        {"retry-after": str(seconds)})
     if isinstance(error, LogUnavailable | NotReady):
         code = "log_unavailable" if isinstance(error, LogUnavailable) else "not_ready"
         log.error("%s: %s", request.url.path, error)

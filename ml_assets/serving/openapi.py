@@ -36,6 +36,7 @@ PROBLEMS = {
     409: "The id belongs to an event with another body or instant, which was answered before.",
     413: f"More than {MAX_BODY_BYTES // 2**20} MiB, or a batch of more than {MAX_BATCH} events.",
     422: "The request is not JSON, lacks something, or is no event of this system.",
+    429: "The source may say no more for now; nothing was stored. `Retry-After` says how long.",
     500: "A fault of the server. Nothing was logged; asking again is safe.",
     503: "No model, or the log cannot be written: nothing was answered; ask again later.",
 }
@@ -57,13 +58,23 @@ SYSTEM_CALLS = (
     Call(
         path="feedback", method="post", name="feedback", summary="Say what was true",
         request=protocol.FeedbackRequest, answer=protocol.FeedbackAnswer,
-        problems=(404, 413, 422, 500, 503),
-        description="Becomes a label, and in time a better model. Repetitions change nothing.",
+        problems=(404, 413, 422, 429, 500, 503),
+        description="Kept for good. The answer tells whether it counts and what the label is now: "
+        "trusted sources outrank all others. Repetitions change nothing.",
     ),
     Call(
         path="predictions/{prediction_id}", method="get", name="prediction",
-        summary="Look up a prediction", answer=protocol.PredictionRecord, problems=(404, 503),
-        description="What was asked, which features the model saw, and the feedback so far.",
+        summary="Explain a prediction", answer=protocol.PredictionRecord,
+        problems=(404, 500, 503),
+        description="What was asked, which features the model saw, what the model was made from, "
+        "who put it in traffic and why, the feedback so far, and what was known when.",
+    ),
+    Call(
+        path="predictions/{prediction_id}/rows", method="get", name="prediction_rows",
+        summary="The rows behind its features", answer=protocol.ContributingRows,
+        problems=(404, 500, 503),
+        description="The events and labels of the lake that the feature views had counted. "
+        "Reads the lake: takes its time, and does not hold up predictions.",
     ),
     Call(
         path="version", method="get", name="version", summary="Which model answers, and why",

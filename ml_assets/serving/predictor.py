@@ -8,20 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 
-import msgspec
 import numpy as np
 
-from ml_assets.core.errors import LogUnavailable, ModelRefused, NotReady, UnknownName
+from ml_assets.core.errors import LogUnavailable, ModelRefused, NotReady
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
 from ml_assets.registry.routing import sticky_key
 from ml_assets.serving.admission import Admitted, admit, require_same
+from ml_assets.serving.explanation import Heard, feedback_answer, prediction_in, record_of
 from ml_assets.serving.lineup import Arm, LineUp
 from ml_assets.serving.lookup import FeatureLookup
 from ml_assets.serving.pool import ModelPool
 from ml_assets.serving.protocol import (
     FeedbackAnswer,
-    FeedbackEntry,
     FeedbackRequest,
     PredictAnswer,
     PredictionRecord,
@@ -109,36 +108,26 @@ class Predictor:
         self.shadows.turn(lambda: self._log)
 
     def add_feedback(self, said: FeedbackRequest) -> FeedbackAnswer:
-        """Log the feedback. Raises UnknownName where this system made no such prediction."""
-        about = self._prediction(said.prediction_id)
-        new = self._log.add_feedback(Feedback(
+        """Log the feedback and say what the label is now.
+
+        Raises UnknownName where this system made no such prediction, TooOften where the source
+        has used up its share.
+        """
+        about, now = prediction_in(self._log, self.system, said.prediction_id), self._now()
+        feedback = Feedback(
             prediction_id=said.prediction_id, system=self.system.name, label=said.label,
             source=said.source,
             # No outcome is known before its event, whatever the client's clock said of that.
-            received_at=max(self._now(), about.event_timestamp),
-        ))
+            received_at=max(now, about.event_timestamp),
+        )
+        new = self._log.add_feedback(feedback, limit=self.system.feedback.limit_of(said.source))
         self.counts["feedback"] += new
-        return FeedbackAnswer(accepted=True, new=new)
+        return feedback_answer(Heard.of(self.system, self._log, about, now), said.source, new=new)
 
     def record(self, prediction_id: str) -> PredictionRecord:
-        """All that is known of a prediction. Raises UnknownName."""
-        p = self._prediction(prediction_id)
-        return PredictionRecord(
-            prediction_id=p.prediction_id, system=p.system, event_id=p.event_id,
-            event_timestamp=p.event_timestamp, accepted_at=p.accepted_at,
-            request=msgspec.Raw(p.request.encode()), features_as_of=p.features_as_of,
-            features={
-                name: None if np.isnan(value) else float(value)
-                for name, value in zip(p.feature_names, p.features, strict=True)
-            },
-            model_version=p.model_version, role=p.role, propensity=p.propensity,
-            label_name=self.system.label.name, score=p.score, decision=p.decision,
-            degraded=p.degraded,
-            feedback=[
-                FeedbackEntry(label=said.label, source=said.source, received_at=said.received_at)
-                for said in self._log.feedback_on(prediction_id)
-            ],
-        )
+        """What the log knows of a prediction. Raises UnknownName."""
+        found = prediction_in(self._log, self.system, prediction_id)
+        return record_of(self.system, found, Heard.of(self.system, self._log, found, self._now()))
 
     def problems(self) -> list[str]:
         """Why full answers cannot be given now, tried out: log, feature store, model."""
@@ -153,15 +142,6 @@ class Predictor:
             found.append(f"{self._features.problem}; predictions are degraded")
         if self._models.current is None:
             found.append(self._why_no_model())
-        return found
-
-    def _prediction(self, prediction_id: str) -> Prediction:
-        found = self._log.prediction(prediction_id)
-        if found is None or found.system != self.system.name:
-            raise UnknownName(
-                f"system {self.system.name!r} has made no prediction {prediction_id!r}; use the "
-                "`prediction_id` of an answer"
-            )
         return found
 
     def _earlier(self, request: PredictRequest) -> PredictAnswer | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -91,11 +91,18 @@ class PredictBatchAnswer(Struct, frozen=True, kw_only=True):
 
 
 class FeedbackAnswer(Struct, frozen=True, kw_only=True):
-    """The feedback is durably logged."""
+    """The feedback is durably logged; and what it came to."""
 
     accepted: bool
     new: Annotated[bool, Meta(
         description="False where this source has just said the same of this prediction.")]
+    counted: Annotated[bool, Meta(
+        description="Whether this source has a say in the label now; its word is kept anyway.")]
+    label: Annotated[bool | None, Meta(
+        description="What the prediction's label is now; null while none is known.")]
+    basis: Annotated[Literal["feedback", "silence"] | None, Meta(
+        description="What made it known: words, or that nobody's word settled it in time.")]
+    says: Annotated[str, Meta(description="What all words so far come to, and why.")]
 
 
 class FeedbackEntry(Struct, frozen=True, kw_only=True):
@@ -104,10 +111,48 @@ class FeedbackEntry(Struct, frozen=True, kw_only=True):
     label: bool
     source: str
     received_at: Instant
+    trust: Annotated[str, Meta(
+        description="The source's trust class as it is declared now, or `anonymous`.")]
+    counted: Annotated[bool, Meta(description="Whether its source has a say in the label now.")]
+
+
+class OutcomeEntry(Struct, frozen=True, kw_only=True):
+    """What was known from an instant on."""
+
+    known_at: Instant
+    label: bool
+    basis: Literal["feedback", "silence"]
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What put a model version in traffic: since when, who decided, and why."""
+
+    at: Instant
+    by: str
+    reason: str
+
+
+class ModelOrigin(Struct, frozen=True, kw_only=True):
+    """What a model version was made from."""
+
+    version: int
+    training_set: Annotated[str | None, Meta(
+        description="The version of its training set: the address of the content.")] = None
+    first_day: Annotated[str | None, Meta(
+        description="The first day on which an event in it happened.")] = None
+    last_day: Annotated[str | None, Meta(description="The last such day, inclusive.")] = None
+    as_of: Annotated[str | None, Meta(
+        description="Nothing learnt at or after this instant is in it.")] = None
+    feature_service: str | None = None
+    git_commit: Annotated[str | None, Meta(description="Of the code that trained it.")] = None
+    dagster_run: str | None = None
+    mlflow_run: str | None = None
+    problem: Annotated[str | None, Meta(
+        description="Why the rest is not known; null where it is.")] = None
 
 
 class PredictionRecord(Struct, frozen=True, kw_only=True):
-    """Everything that the log knows about one prediction."""
+    """Everything that is known about one prediction."""
 
     prediction_id: str
     system: str
@@ -126,7 +171,36 @@ class PredictionRecord(Struct, frozen=True, kw_only=True):
     score: float
     decision: bool
     degraded: bool
+    model: Annotated[ModelOrigin, Meta(description="What `model_version` was made from.")]
+    decision_behind: Annotated[Decision | None, Meta(
+        description="What had put this version in traffic; null where nothing had when it "
+        "answered.")]
     feedback: list[FeedbackEntry]
+    says: Annotated[str, Meta(description="What the feedback comes to, and why.")]
+    outcomes: Annotated[list[OutcomeEntry], Meta(
+        description="What was known of it over time: the last one counts; empty while nothing "
+        "is known.")]
+
+
+class ContributingRow(Struct, frozen=True, kw_only=True):
+    """A row of the lake that features of a prediction were made from."""
+
+    view: Annotated[str, Meta(description="The feature view that counted it.")]
+    table: Annotated[Literal["events", "labels"], Meta(description="Where it lies in the lake.")]
+    key: Annotated[dict[str, str], Meta(description="The entity that it shares.")]
+    event_id: str
+    event_timestamp: Instant
+    known_at: Annotated[Instant | None, Meta(
+        description="When a label became known; null for an event.")]
+    label: bool | None
+
+
+class ContributingRows(Struct, frozen=True, kw_only=True):
+    """The rows that made the store features of a prediction, in the order of time."""
+
+    prediction_id: str
+    features_as_of: Instant
+    rows: list[ContributingRow]
 
 
 class ChallengerEntry(Struct, frozen=True, kw_only=True):

@@ -15,11 +15,13 @@ from ml_assets.core.errors import LogUnavailable
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
+from ml_assets.serving.explanation import Provenance
 from ml_assets.serving.lookup import FeatureLookup, FeatureReader
 from ml_assets.serving.pool import Deployments, ModelPool
 from ml_assets.serving.predictor import Predictor
 from ml_assets.serving.protocol import (
     ChallengerEntry,
+    ContributingRows,
     Counts,
     DeploymentEntry,
     FeedbackAnswer,
@@ -88,7 +90,11 @@ class Backends:
 
 
 class Service:
-    """The API's calls for one system. All on one thread, except `version`."""
+    """The API's calls for one system.
+
+    All on one thread, except `version`, and except `explain` and `rows`, which take their time
+    and have a thread of their own.
+    """
 
     def __init__(self, system: System, settings: Settings, backends: Backends) -> None:
         def now() -> datetime:
@@ -101,6 +107,7 @@ class Service:
 
         self.system = system
         self._now = now
+        self._provenance = Provenance(settings, system)
         self._features = FeatureLookup(system, lambda: backends.features(system))
         self._models = ModelPool(system.name, backends.deployments, load, now)
         self._predictor = Predictor(
@@ -144,7 +151,7 @@ class Service:
         ])
 
     def add_feedback(self, body: bytes) -> FeedbackAnswer:
-        """Raises RequestRefused, UnknownName or LogUnavailable."""
+        """Raises RequestRefused, UnknownName, TooOften or LogUnavailable."""
         said = decode(_FEEDBACK, body)
         return self._logged(lambda: self._predictor.add_feedback(said))
 
@@ -166,6 +173,14 @@ class Service:
     def record(self, prediction_id: str) -> PredictionRecord:
         """Raises UnknownName or LogUnavailable."""
         return self._logged(lambda: self._predictor.record(prediction_id))
+
+    def explain(self, record: PredictionRecord) -> PredictionRecord:
+        """With where the model came from and who put it in traffic. Raises LogUnavailable."""
+        return self._provenance.explain(record)
+
+    def rows(self, record: PredictionRecord) -> ContributingRows:
+        """The rows of the lake that made the prediction's features."""
+        return self._provenance.rows(record)
 
     def problems(self) -> list[str]:
         """Why full answers cannot be given now; empty where they can."""

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.core.errors import ContractViolation, LogUnavailable, UnknownName
+from ml_assets.core.errors import ContractViolation, LogUnavailable, TooOften, UnknownName
+from ml_assets.core.feedback import FeedbackLimit
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction, ShadowScore
 from ml_assets.ingest.served import from_us, to_us
 
@@ -123,6 +124,73 @@ def test_a_source_may_change_its_mind_and_back_and_all_is_kept(log: EventLog) ->
     heard = log.feedback_on("p-a")
     assert [(f.label, f.source) for f in heard] == words
     assert list(log.feedback("toy", NOON, NOON + timedelta(minutes=3))) == heard[:3]
+
+
+def test_what_a_source_says_later_is_known_later_whatever_the_clock_does(log: EventLog) -> None:
+    """The clock of a replay stands still, and any clock may be set back."""
+    log.append([prediction("a")])
+    for label, minute in ((True, 5), (False, 5), (True, 0)):
+        assert log.add_feedback(said("p-a", label, minutes=minute))
+    at = [word.received_at - NOON - timedelta(minutes=5) for word in log.feedback_on("p-a")]
+    assert at == [timedelta(microseconds=n) for n in range(3)]
+
+
+def test_feedback_cannot_be_changed_or_removed(log: EventLog) -> None:
+    """Whatever program asks."""
+    log.append([prediction("a")])
+    log.add_feedback(said("p-a", True))
+    for statement in ("update feedback set label = 0", "delete from feedback"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            log._db.execute(statement)
+    assert log.count("toy") == (1, 1)
+
+
+HOURLY = FeedbackLimit(words=3, window=timedelta(hours=1))
+
+
+def test_a_source_may_say_so_much_in_a_window_and_nothing_beyond_is_stored(log: EventLog) -> None:
+    """The window slides: as its oldest word leaves it, one more may be said."""
+    log.append([prediction(f"e{n}") for n in range(9)])
+    for n, minute in enumerate((0, 20, 40)):
+        assert log.add_feedback(said(f"p-e{n}", True, minutes=minute), limit=HOURLY)
+    with pytest.raises(TooOften, match="'buyer' has said 3 new things about 'toy'") as refused:
+        log.add_feedback(said("p-e3", True, minutes=45), limit=HOURLY)
+    assert refused.value.retry_after == timedelta(minutes=15)
+    assert not log.add_feedback(said("p-e2", True, minutes=45), limit=HOURLY)
+    assert log.add_feedback(said("p-e3", True, "clerk", minutes=45), limit=HOURLY)
+    assert log.count("toy") == (9, 4)
+    with pytest.raises(TooOften):
+        log.add_feedback(said("p-e3", True, minutes=59), limit=HOURLY)
+    assert log.add_feedback(said("p-e3", True, minutes=60), limit=HOURLY)
+    with pytest.raises(TooOften) as refused:
+        log.add_feedback(said("p-e4", True, minutes=60), limit=HOURLY)
+    assert refused.value.retry_after == timedelta(minutes=20)
+
+
+def test_a_limit_is_each_system_s_own(log: EventLog) -> None:
+    log.append([prediction("a"), prediction("b"),
+                prediction("a", prediction_id="q", system="other")])
+    once = FeedbackLimit(words=1, window=timedelta(days=1))
+    assert log.add_feedback(said("p-a", True), limit=once)
+    assert log.add_feedback(replace(said("q", True), system="other"), limit=once)
+    with pytest.raises(TooOften):
+        log.add_feedback(said("p-b", True), limit=once)
+
+
+def test_when_a_source_first_spoke_is_known_over_all_predictions_of_the_system(
+    log: EventLog,
+) -> None:
+    log.append([prediction("a"), prediction("b"),
+                prediction("a", prediction_id="q", system="other")])
+    log.add_feedback(replace(said("q", True), system="other"))
+    log.add_feedback(said("p-b", True, minutes=1))
+    log.add_feedback(said("p-a", True, minutes=2))
+    log.add_feedback(said("p-a", True, "clerk", minutes=3))
+    log.add_feedback(said("p-b", True, "stranger", minutes=4))
+    assert log.first_heard("p-a") == {
+        "buyer": NOON + timedelta(minutes=1), "clerk": NOON + timedelta(minutes=3),
+    }
+    assert log.first_heard("nowhere") == {}
 
 
 def test_feedback_on_an_unknown_prediction_or_another_system_is_refused(log: EventLog) -> None:
@@ -310,6 +378,53 @@ while True:
     sys.stdout.flush()
     n += 1
 """
+
+
+SPEAKER = """
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from ml_assets.core.errors import TooOften
+from ml_assets.core.feedback import FeedbackLimit
+from ml_assets.ingest.event_log import EventLog, Feedback
+
+log = EventLog(Path(sys.argv[1]))
+sys.stdin.readline()  # both start at once
+limit = FeedbackLimit(words=30, window=timedelta(hours=1))
+new = refused = 0
+for n in range(50):
+    try:
+        new += log.add_feedback(Feedback(
+            prediction_id=f"p-e{n}", system="toy", label=True, source="buyer",
+            received_at=datetime(2024, 1, 9, 12, tzinfo=UTC)), limit=limit)
+    except TooOften:
+        refused += 1
+print(new, refused)
+"""
+
+
+def test_processes_that_race_with_the_same_words_store_each_once_and_keep_the_limit(
+    path: Path, log: EventLog
+) -> None:
+    """Two say the same fifty things at once: of thirty that fit each is new to one of them,
+    and the other twenty are refused to both."""
+    log.append([prediction(f"e{n}") for n in range(50)])
+    racers = [
+        subprocess.Popen([sys.executable, "-c", SPEAKER, str(path)], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    answers = []
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    for racer in racers:
+        said_at_last, _ = racer.communicate()
+        answers.append([int(number) for number in said_at_last.split()])
+    assert sum(new for new, _ in answers) == 30
+    assert [refused for _, refused in answers] == [20, 20]
+    assert log.count("toy") == (50, 30)
 
 
 def test_kill_9_at_any_moment_loses_no_acknowledged_prediction(path: Path) -> None:

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_assets.core.feedback import Crowd, FeedbackPolicy, TrustClass
 from ml_assets.core.policies import LabelPolicy
 from ml_assets.ingest.event_log import Feedback, Prediction
 from ml_assets.ingest.labels import labels_known_in, latest_labels
@@ -18,6 +20,7 @@ from ml_assets.ingest.tables import RAW
 START = datetime(2024, 1, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 POLICY = LabelPolicy(name="returned", maturity=timedelta(days=3), silence="decision_stands")
+TRUST = FeedbackPolicy(trusted=(TrustClass(name="reader", sources=("buyer",)),))
 NO_HISTORY = pd.DataFrame(columns=RAW.names)
 
 
@@ -29,17 +32,17 @@ def served(at: datetime, *, decision: bool = True, event_id: str = "e") -> Predi
     )
 
 
-def said(at: datetime, label: bool, event_id: str = "e") -> Feedback:
-    return Feedback(prediction_id=f"p-{event_id}", system="toy", label=label, source="buyer",
+def said(at: datetime, label: bool, event_id: str = "e", source: str = "buyer") -> Feedback:
+    return Feedback(prediction_id=f"p-{event_id}", system="toy", label=label, source=source,
                     received_at=at)
 
 
 def known(
-    feedback: list[Feedback], *, policy: LabelPolicy = POLICY, days: float = 10,
-    predictions: list[Prediction] | None = None,
+    feedback: list[Feedback], *, policy: LabelPolicy = POLICY, trust: FeedbackPolicy = TRUST,
+    days: float = 10, predictions: list[Prediction] | None = None,
 ) -> list[tuple[datetime, bool, str]]:
     rows = labels_known_in(
-        policy, start=START, end=START + timedelta(days=days), archived=NO_HISTORY,
+        policy, trust, start=START, end=START + timedelta(days=days), archived=NO_HISTORY,
         predictions=[served(START)] if predictions is None else predictions, feedback=feedback,
     )
     return list(zip(rows["known_at"], rows["label"], rows["basis"], strict=True))
@@ -79,20 +82,78 @@ def test_under_an_unlabelled_policy_silence_says_nothing() -> None:
     assert known([], policy=replace(POLICY, silence="unlabelled")) == []
 
 
-def test_the_first_word_counts_where_the_policy_says_so() -> None:
-    """Under `first`, a second opinion is kept in the log and changes no label."""
-    words = [said(START + HOUR, False), said(START + 2 * HOUR, True)]
-    assert [label for _, label, _ in known(words)] == [False, True]
-    assert [label for _, label, _ in known(words, policy=replace(POLICY, conflict="first"))] == [
-        False
+def test_words_that_settle_nothing_do_not_break_the_silence() -> None:
+    """Two anonymous complaints where three are needed: nobody who counts complained."""
+    crowd = FeedbackPolicy(crowd=Crowd(quorum=3, probation=timedelta(0)))
+    words = [said(START + n * HOUR, False, source=f"s{n}") for n in range(1, 3)]
+    assert known(words, trust=crowd) == [(START + POLICY.maturity, True, "silence")]
+
+
+def test_a_crowd_that_gathers_after_silence_corrects_it_as_it_reaches_its_quorum() -> None:
+    """The label changes with the word that completes the quorum, and not before."""
+    crowd = FeedbackPolicy(crowd=Crowd(quorum=3, probation=timedelta(0)))
+    words = [said(START + timedelta(days=n), False, source=f"s{n}") for n in (1, 2, 5)]
+    assert known(words, trust=crowd) == [
+        (START + POLICY.maturity, True, "silence"),
+        (START + timedelta(days=5), False, "feedback"),
     ]
+
+
+def test_whether_a_source_is_a_newcomer_depends_on_all_it_said_of_the_system() -> None:
+    """Its first word may have been about another prediction, long ago."""
+    crowd = FeedbackPolicy(crowd=Crowd(quorum=1, probation=timedelta(days=4), newcomers_at_most=0))
+    both = [served(START, event_id="old"), served(START, event_id="e")]
+    earlier = said(START, False, "old", source="s")
+    word = said(START + timedelta(days=5), False, source="s")
+    rows = known([earlier, word], trust=crowd, predictions=both)
+    assert (word.received_at, False, "feedback") in rows
+    assert (word.received_at, False, "feedback") not in known([word], trust=crowd)
+
+
+WEEK = timedelta(days=7)
+OLD = ("o1", "o2", "o3")
+"""Sources that have spoken a week before, of something else."""
+WORDS = [
+    ("nothing", [], [(POLICY.maturity, True)]),
+    ("a trusted source", [(1, False, "buyer")], [(HOUR, False)]),
+    ("ten thousand new names", [(n / 1000, False, f"bot{n}") for n in range(10_000)],
+     [(POLICY.maturity, True)]),
+    ("three sources known for a week", [(n, False, f"o{n}") for n in (1, 2, 3)],
+     [(3 * HOUR, False)]),
+    ("three such sources, then a trusted one",
+     [*((n, False, f"o{n}") for n in (1, 2, 3)), (4, True, "buyer")],
+     [(3 * HOUR, False), (4 * HOUR, True)]),
+    ("a trusted source, then any number of others",
+     [(1, False, "buyer"), *((1 + n / 1000, True, f"bot{n}") for n in range(1, 1000)),
+      *((2, True, old) for old in OLD)], [(HOUR, False)]),
+    ("a trusted source that changes its mind", [(1, False, "buyer"), (2, True, "buyer")],
+     [(HOUR, False), (2 * HOUR, True)]),
+    ("two old names and four new ones",
+     [*((n, False, f"o{n}") for n in (1, 2)), *((3, False, f"bot{n}") for n in range(4))],
+     [(3 * HOUR, False)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [case[1:] for case in WORDS], ids=[case[0] for case in WORDS]
+)
+def test_what_is_said_becomes_the_label_that_the_docs_promise(
+    words: list[tuple[float, bool, str]], expected: list[tuple[timedelta, bool]]
+) -> None:
+    """The table in docs/feedback.md, line by line, under the defaults."""
+    history = [said(START - WEEK, True, "old", source=source) for source in OLD]
+    spoken = [said(START + hours * HOUR, label, source=source) for hours, label, source in words]
+    found = known([*history, *spoken],
+                  predictions=[served(START), served(START - WEEK, event_id="old")])
+    of_e = [(at - START, label) for at, label, _ in found if at >= START]
+    assert of_e == expected
 
 
 def test_an_archived_outcome_matures_as_silence_does() -> None:
     """History must not know its labels earlier than live traffic would."""
     archived = pd.DataFrame([("a", START, START, "{}", True)], columns=RAW.names)
-    rows = labels_known_in(POLICY, start=START, end=START + timedelta(days=4), archived=archived,
-                           predictions=[], feedback=[])
+    rows = labels_known_in(POLICY, TRUST, start=START, end=START + timedelta(days=4),
+                           archived=archived, predictions=[], feedback=[])
     assert rows["known_at"].tolist() == [START + POLICY.maturity]
 
 
@@ -109,7 +170,7 @@ def test_days_taken_one_by_one_give_what_all_days_together_give(
     cut, end = START + timedelta(days=split), START + timedelta(days=10)
     parts = [
         labels_known_in(
-            POLICY, start=start, end=stop, archived=NO_HISTORY, predictions=[served(START)],
+            POLICY, TRUST, start=start, end=stop, archived=NO_HISTORY, predictions=[served(START)],
             feedback=[f for f in feedback if f.received_at < stop],
         )
         for start, stop in ((START, cut), (cut, end), (START, end))
@@ -124,9 +185,23 @@ def test_a_label_counts_only_once_known_and_stays_counted(
 ) -> None:
     """As of a later instant no event has fewer labels, and none was known in the future."""
     feedback = sorted((said(at, label) for at, label in spoken), key=lambda f: f.received_at)
-    rows = labels_known_in(POLICY, start=START, end=START + timedelta(days=10),
+    rows = labels_known_in(POLICY, TRUST, start=START, end=START + timedelta(days=10),
                            archived=NO_HISTORY, predictions=[served(START)], feedback=feedback)
     earlier, later = sorted([one, other])
     before, after = latest_labels(rows, earlier), latest_labels(rows, later)
     assert set(before["event_id"]) <= set(after["event_id"])
     assert (before["known_at"] < earlier).all()
+
+
+@given(st.lists(instants, max_size=5, unique=True), st.booleans(), st.booleans())
+def test_one_trusted_source_makes_each_of_its_words_a_label(
+    at: list[datetime], first: bool, decision: bool
+) -> None:
+    """The rule before there were trust classes: a word counts on arrival, and if none came
+    within the maturity window, silence. The log keeps changes of mind only."""
+    words = [said(instant, first ^ bool(n % 2)) for n, instant in enumerate(sorted(at))]
+    speaks = START + POLICY.maturity
+    expected = [(word.received_at, word.label, "feedback") for word in words]
+    if not words or words[0].received_at > speaks:
+        expected.append((speaks, decision, "silence"))
+    assert known(words, predictions=[served(START, decision=decision)]) == sorted(expected)

@@ -283,10 +283,13 @@ def test_feedback_is_logged_once_and_shows_on_the_prediction(toy: Toy, api: http
     said = {"prediction_id": given["prediction_id"], "label": True, "source": "buyer"}
     toy.clock.set(LATER)
     answers = [api.post("/v1/toy/feedback", json=said).json() for _ in range(2)]
-    assert answers == [{"accepted": True, "new": True}, {"accepted": True, "new": False}]
+    settled = {"accepted": True, "counted": True, "label": True, "basis": "feedback",
+               "says": "a trusted source (customer) says so"}
+    assert answers == [settled | {"new": True}, settled | {"new": False}]
     found = api.get(f"/v1/toy/predictions/{given['prediction_id']}").json()
     assert found["feedback"] == [
-        {"label": True, "source": "buyer", "received_at": "2024-01-09T13:00:00Z"}
+        {"label": True, "source": "buyer", "received_at": "2024-01-09T13:00:00Z",
+         "trust": "customer", "counted": True}
     ]
     assert found["request"] == event()
     assert found["features"] == {"amount": 12.5, "returns_7d": 3.0}

@@ -107,6 +107,10 @@ def test_real_answers_have_exactly_the_described_shape(settings: Settings) -> No
         said = {"prediction_id": about, "label": True, "source": "buyer"}
         strictly(protocol.FeedbackAnswer, api.post("/v1/toy/feedback", json=said).content)
         strictly(protocol.PredictionRecord, api.get(f"/v1/toy/predictions/{about}").content)
+        toy.features.failure = OSError("gone")
+        degraded = api.post("/v1/toy/predict", json=asked("e2")).json()["prediction_id"]
+        rows = api.get(f"/v1/toy/predictions/{degraded}/rows")
+        strictly(protocol.ContributingRows, rows.content)
         strictly(protocol.VersionAnswer, api.get("/v1/toy/version").content)
         strictly(protocol.ReadyAnswer, api.get("/readyz").content)
         strictly(protocol.LiveAnswer, api.get("/healthz").content)

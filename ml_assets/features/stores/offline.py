@@ -27,9 +27,9 @@ from feast.saved_dataset import SavedDatasetStorage
 from feast.utils import compute_non_entity_date_range
 
 from ml_assets.core.errors import DeclarationError, InvalidRequest
+from ml_assets.features.stores.lake.declared import in_lake, lake_of, locate, plan_view
 from ml_assets.features.stores.lake.duck import Connection, Limits, bytes_of, half_of_memory
 from ml_assets.features.stores.lake.joining import joined
-from ml_assets.features.stores.lake.plan import in_lake, lake_of, locate, plan_view
 from ml_assets.features.stores.lake.pulling import all_sql, latest_sql
 from ml_assets.features.stores.lake.retrieval import HistoricalJob, QueryJob
 from ml_assets.features.stores.lake.source import Source

@@ -6,6 +6,7 @@ what nobody complained about counts as right after three.
 
 from datetime import date, timedelta
 
+from ml_assets.core.feedback import FeedbackLimit, FeedbackPolicy, TrustClass
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
@@ -66,6 +67,14 @@ SPAM = System(
     sticky_by="sender",
     feature_service="spam_filter",
     label=LabelPolicy(name="is_spam", maturity=timedelta(days=3), silence="decision_stands"),
+    # One mailbox has one reader, who may change their mind; nobody else has seen the mail, so
+    # no number of other words is an opinion on it.
+    feedback=FeedbackPolicy(
+        trusted=(TrustClass(name="reader", sources=("recipient",)),),
+        conflict="last_write_wins",
+        crowd=None,
+        limit=FeedbackLimit(words=500, window=timedelta(hours=1)),
+    ),
     # `is_reply` is left out on purpose: no spam of 2002 is a reply and half the ham is, which
     # any spammer could forge. The slice `not_a_reply` shows the filter where that cannot help.
     model=ModelConfig(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,9 @@ from feast.transformation.pandas_transformation import PandasTransformation
 from feast.types import Float32, Float64, Int64, String
 
 from ml_assets.features.stores.lake.retrieval import HistoricalJob
+from tests.features.stores.offline_events import INSTANT, START
 
 LAKE = "ml_assets.features.stores.offline.LakeOfflineStore"
-INSTANT = pa.timestamp("us", tz="UTC")
-START = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 driver = Entity(name="driver", join_keys=["driver"], value_type=ValueType.STRING)

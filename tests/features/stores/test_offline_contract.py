@@ -16,9 +16,9 @@ import pytest
 from feast import FeatureService, FeatureStore, FeatureView, Field, FileSource
 from feast.types import Float64, Int64, String
 
+from tests.features.stores.offline_events import INSTANT
 from tests.features.stores.offline_kit import (
     HOUR,
-    INSTANT,
     city,
     driver,
     feast_store,

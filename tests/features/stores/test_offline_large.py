@@ -17,9 +17,9 @@ from feast.types import Array, Float32, Int64, String
 
 from ml_assets.features.stores.lake.lookup import Asked
 from ml_assets.features.stores.lake.retrieval import HistoricalJob
+from tests.features.stores.offline_events import INSTANT
 from tests.features.stores.offline_kit import (
     HOUR,
-    INSTANT,
     LAKE,
     ask,
     city,

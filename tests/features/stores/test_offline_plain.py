@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import DeclarationError, InvalidRequest, NotReady, UnknownName
 from ml_assets.features.stores.offline import LakeOfflineStore
+from tests.features.stores.offline_events import INSTANT
 from tests.features.stores.offline_kit import (
     HOUR,
-    INSTANT,
     RATINGS,
     ask,
     city,

@@ -12,9 +12,9 @@ from feast import FeatureStore
 from feast.errors import EntityTimestampInferenceException
 
 from ml_assets.core.errors import InvalidRequest
+from tests.features.stores.offline_events import INSTANT
 from tests.features.stores.offline_kit import (
     HOUR,
-    INSTANT,
     ask,
     city,
     driver,

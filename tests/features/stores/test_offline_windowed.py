@@ -1,14 +1,9 @@
-"""Windowed views offline: through Feast and asked directly, against the plain reference."""
+"""Windowed views through Feast: types, instants, arrivals, and what is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,108 +11,18 @@ import pytest
 from feast import Entity, FeatureStore, Field, FileSource, PushSource, StreamFeatureView, ValueType
 from feast.aggregation import Aggregation
 from feast.types import Array, FeastType, Float32, Float64, Int32, Int64, String
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ml_assets.core.errors import ContractViolation, DeclarationError, NotReady, UnknownName
-from ml_assets.features.engine.functions import parse_function
-from ml_assets.features.engine.windows import Aggregate, WindowedView
-from ml_assets.features.stores.lake import arrivals
-from ml_assets.features.stores.lake.asking import windowed_at
-from tests.features.engine import strategies
-from tests.features.engine.reference import Record, answers, disagreements
-from tests.features.engine.strategies import Question
-from tests.features.stores.offline_kit import INSTANT, ask, feast_store, hours, values
+from ml_assets.core.errors import DeclarationError, UnknownName
+from tests.features.stores.offline_events import happened, table_of
+from tests.features.stores.offline_kit import ask, feast_store, hours, values
 
-# Feast says so of stream views; what we rely on of them is tested.
-pytestmark = pytest.mark.filterwarnings("ignore:.* experimental feature")
+pytestmark = [
+    pytest.mark.slow,
+    # Feast says so of stream views; what we rely on of them is tested.
+    pytest.mark.filterwarnings("ignore:.* experimental feature"),
+]
 
 DAY = timedelta(days=1)
-MICRO = timedelta(microseconds=1)
-
-EVENTS = pa.schema([
-    ("customer", pa.string()), ("known_at", INSTANT), ("arrived_at", INSTANT),
-    ("event_id", pa.string()), ("amount", pa.float64()), ("pages", pa.int64()),
-    ("paid", pa.bool_()), ("shop", pa.string()),
-])
-
-
-def table_of(records: Sequence[Record], created: Sequence[int] | None = None) -> pa.Table:
-    """The records as rows in order; entity n is customer `cn`, a negative one is missing."""
-    columns = [
-        pa.array([f"c{each.entity}" if each.entity >= 0 else None for each in records],
-                 pa.string()),
-        pa.array([each.at for each in records], pa.int64()).cast(INSTANT),
-        pa.array(created or [each.at for each in records], pa.int64()).cast(INSTANT),
-        pa.array([each.id for each in records], pa.string()),
-        *(pa.array([each.values[field.name] for each in records], field.type)
-          for field in list(EVENTS)[4:]),
-    ]
-    return pa.table(columns, schema=EVENTS)
-
-
-def keys_of(asked: Sequence[Question]) -> pd.DataFrame:
-    """Nobody is a missing key, or an empty one."""
-    return pd.DataFrame({"customer": [
-        f"c{each.entity}" if each.entity >= 0 else (None, "")[place % 2]
-        for place, each in enumerate(asked)
-    ]}, dtype=object)
-
-
-def instants(numbers: Sequence[int]) -> Any:
-    return np.array(numbers, dtype=np.int64)
-
-
-def in_order_of_arrival(records: Sequence[Record], created: Sequence[int] | None) -> list[Record]:
-    """By `created`, then by when they happened, then as they stand."""
-    order = sorted(range(len(records)), key=lambda place: (
-        created[place] if created else 0, records[place].at, place
-    ))
-    arrived = {place: rank for rank, place in enumerate(order)}
-    return [replace(each, arrived=arrived[place]) for place, each in enumerate(records)]
-
-
-@given(case=strategies.cases(conflicting=True), data=st.data())
-@settings(max_examples=60, deadline=None)
-def test_asked_directly_every_feature_is_what_the_reference_says(
-    tmp_path_factory: pytest.TempPathFactory,
-    case: tuple[WindowedView, list[Record], list[Question]], data: st.DataObject,
-) -> None:
-    """Duplicates, missing keys, ties, heads; with arrivals, only what had arrived by then."""
-    view, records, asked = case
-    created = None
-    known_by: list[int] = []
-    if data.draw(st.booleans(), label="with arrivals"):
-        late = st.one_of(st.just(0), st.integers(-5, 60), st.just(3 * view.horizon))
-        created = [each.at + data.draw(late) for each in records]
-        view = replace(view, created="arrived_at")
-        known_by = [each.as_of + data.draw(late) for each in asked]
-    folder = tmp_path_factory.mktemp("events")
-    cut = data.draw(st.integers(0, len(records)), label="second file from")
-    pq.write_table(table_of(records, created).slice(0, cut), folder / "1.parquet")
-    pq.write_table(table_of(records, created).slice(cut), folder / "2.parquet")
-    as_of = [view.as_of(each.as_of) for each in asked]
-    heads = [
-        at if each.head is None else each.head for at, each in zip(as_of, asked, strict=True)
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        # So that the late ones do not all fit at once.
-        patch.setattr(arrivals, "AT_ONCE", 3)
-        found = windowed_at(
-            view, folder, keys_of(asked), instants([each.as_of for each in asked]),
-            head=instants(heads), known_by=instants(known_by) if created else None,
-        )
-    assert found.shape == (len(asked), len(view.columns))
-    arrived = in_order_of_arrival(records, created)
-    for place, question in enumerate(asked):
-        seen = [
-            each for number, each in enumerate(arrived)
-            if created is None or created[number] <= known_by[place]
-        ]
-        expected = answers(view, seen, question.entity, as_of[place], heads[place])
-        assert not disagreements(expected, found[place].tolist()), question
-
-
 customer = Entity(name="customer", join_keys=["customer"], value_type=ValueType.STRING)
 
 
@@ -180,14 +85,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     return made
 
 
-def happened(number: int, who: int, at: float, amount: float | None, **values: Any) -> Record:
-    return Record(
-        entity=who, at=(hours(at) - datetime(1970, 1, 1, tzinfo=UTC)) // MICRO,
-        id=f"e{number}", arrived=number,
-        values={"amount": amount, "pages": None, "paid": None, "shop": None} | values,
-    )
-
-
 SHOPPING = [
     happened(0, 0, 1, 2.0, pages=1, shop="a"), happened(1, 0, 2, 0.5, pages=2, shop="b"),
     happened(2, 0, 2.5, None, pages=3, shop="a"), happened(3, 0, 3, 1e15),
@@ -208,7 +105,6 @@ def of(view: str, *names: str) -> list[str]:
     return [f"{view}:{name}" for name in names]
 
 
-@pytest.mark.slow
 def test_aggregates_come_in_their_declared_types(store: FeatureStore) -> None:
     rows = asking(("c0", 3.5), ("c0", 1), ("c9", 3), (None, 3), ("", 3), ("c1", 3), ("c0", 40))
     names = ("visits", "spent", "average", "read", "shops", "most")
@@ -229,7 +125,6 @@ def test_aggregates_come_in_their_declared_types(store: FeatureStore) -> None:
     assert list(nobody.schema)[2:] == list(found.schema)[2:]
 
 
-@pytest.mark.slow
 def test_an_event_does_not_count_for_its_own_instant(store: FeatureStore) -> None:
     rows = asking(("c0", 1), ("c0", 1.0001), ("c0", 25.5), ("c0", 26.5))
     found = ask(store, rows, [*of("shopping", "visits"), "daily:visits"], full_feature_names=True)
@@ -237,7 +132,6 @@ def test_an_event_does_not_count_for_its_own_instant(store: FeatureStore) -> Non
     assert values(found.to_arrow(), "daily__visits") == [0, 0, 4, 3], "as of the whole hour"
 
 
-@pytest.mark.slow
 def test_what_had_not_arrived_may_be_left_out(store: FeatureStore) -> None:
     rows = asking(("c0", 3.5), ("c0", 12), ("c0", 13), ("c1", 3))
     visits = of("arriving", "visits", "read")
@@ -252,13 +146,11 @@ def test_what_had_not_arrived_may_be_left_out(store: FeatureStore) -> None:
     assert values(without, "visits") == [4, 4, 4, 1], "no column tells, so all counts"
 
 
-@pytest.mark.slow
 def test_columns_of_events_may_be_called_otherwise(store: FeatureStore) -> None:
     found = ask(store, asking(("c0", 3), ("c1", 3)), of("mapped", "total")).to_arrow()
     assert values(found, "total") == [2.5, -1.0]
 
 
-@pytest.mark.slow
 def test_plain_and_windowed_views_stand_beside_each_other(store: FeatureStore) -> None:
     rows = asking(("c1", 3), ("c0", 3.5))
     found = ask(
@@ -271,7 +163,6 @@ def test_plain_and_windowed_views_stand_beside_each_other(store: FeatureStore) -
     assert found["shopping__visits"].tolist() == [1, 4]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("view", "feature", "message"), [
     ("whole", "it", "field 'it' is declared as int64, but Float value 1.25"),
     ("listed", "it", "field 'it' is declared as .*, but count gives numbers"),
@@ -286,7 +177,6 @@ def test_what_cannot_be_aggregated_is_said(
         ask(store, asking(("c0", 2.9)), of(view, feature)).to_df()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("view", "feature", "message"), [
     ("lacking", "it", "there is no column 'nonesuch'"),
     ("misnamed", "visit", "there is no aggregation 'visit'. Closest: visits"),
@@ -296,45 +186,3 @@ def test_what_there_is_not_is_said(
 ) -> None:
     with pytest.raises(UnknownName, match=message):
         ask(store, asking(("c0", 2.9)), of(view, feature)).to_df()
-
-
-def view_of(function: str, column: str) -> WindowedView:
-    return WindowedView(
-        name="shopping", keys=("customer",), timestamp="known_at", aggregates=(Aggregate(
-            name="it", function=parse_function(function, "a test"), column=column,
-            window=strategies.DAY, slide=strategies.HOUR,
-        ),),
-    )
-
-
-def test_a_whole_number_that_is_not_exact_as_a_float_is_refused(tmp_path: Path) -> None:
-    asked = keys_of([Question(0, 0)]), instants([SHOPPING[0].at + 1])
-    for pages, fits in ((2**53, True), (2**53 + 1, False), (-(2**53) - 1, False)):
-        record = happened(0, 0, 1, None, pages=pages)
-        pq.write_table(table_of([record]), tmp_path / "events.parquet")
-        if fits:
-            assert windowed_at(view_of("sum", "pages"), tmp_path, *asked).tolist() == [[pages]]
-            continue
-        with pytest.raises(ContractViolation, match=f"'pages' has the value {pages}; expected at"):
-            windowed_at(view_of("sum", "pages"), tmp_path, *asked)
-
-
-def test_an_event_without_an_id_is_refused(tmp_path: Path) -> None:
-    rows = table_of(SHOPPING[:1]).drop("event_id").append_column(
-        "event_id", pa.nulls(1, pa.string())
-    )
-    pq.write_table(rows, tmp_path / "events.parquet")
-    with pytest.raises(ContractViolation, match="column 'event_id' is null; every event needs an"):
-        windowed_at(
-            view_of("count", ""), tmp_path, keys_of([Question(0, 0)]), instants([2**60])
-        )
-
-
-def test_events_that_are_not_in_the_lake_are_not_ready(tmp_path: Path) -> None:
-    with pytest.raises(NotReady, match="materialise the asset that writes it first"):
-        windowed_at(view_of("count", ""), tmp_path / "none", keys_of([]), instants([]))
-    pq.write_table(table_of([]), tmp_path / "events.parquet")
-    assert windowed_at(view_of("count", ""), tmp_path, keys_of([]), instants([])).shape == (0, 1)
-    asked = keys_of([Question(0, 0), Question(-1, 0)])
-    found = windowed_at(view_of("count", ""), tmp_path, asked, instants([0, 0]))
-    np.testing.assert_array_equal(found, [[0], [np.nan]])

@@ -46,14 +46,14 @@ def test_what_is_packed_can_be_unpacked(rows: list[tuple[list[object], list[byte
     nulls = np.array([[value is None for part in row for value in part] for row in rows],
                      dtype=bool).reshape(len(rows), len(MIXED.columns))
     numbers = [
-        np.array([row[0][place] or 0 for row in rows]) for place in range(len(MIXED.numbers))
+        np.array([0 if row[0][place] is None else row[0][place] for row in rows])
+        for place in range(len(MIXED.numbers))
     ]
     texts = [[row[1][place] or b"" for row in rows] for place in range(len(MIXED.texts))]
     for payload, row in zip(pack_payloads(MIXED, numbers, nulls, texts), rows, strict=True):
         found = unpack_payload(MIXED, payload)
-        np.testing.assert_array_equal(
-            np.array(found[0], dtype=object), np.array(list(row[0]), dtype=object)
-        )
+        # The text of a number tells NaN, truth values and zeros apart.
+        assert [str(each) for each in found[0]] == [str(each) for each in row[0]]
         assert found[1] == list(row[1])
 
 

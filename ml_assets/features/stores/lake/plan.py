@@ -1,25 +1,13 @@
-"""What a retrieval asks of each feature view, read from Feast's objects."""
+"""What a retrieval asks of each feature view."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 
 import pyarrow as pa
-from feast import FeatureView, FileSource, StreamFeatureView
-from feast.data_format import ParquetFormat
-from feast.data_source import DataSource
-from feast.feature_view import DUMMY_ENTITY_ID
-from feast.repo_config import RepoConfig
-from feast.types import from_feast_to_pyarrow_type
 
-from ml_assets.core.errors import DeclarationError
-from ml_assets.features.engine.windows import WindowedView, parse_view
-from ml_assets.features.stores.lake.source import Source, parquet_files
-
-INSTANT = pa.timestamp("us", tz="UTC")
+from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.stores.lake.source import Source
 
 
 @dataclass(frozen=True)
@@ -50,104 +38,3 @@ class ViewPlan:
     outputs: tuple[Output, ...]
     declared: pa.Schema
     windowed: WindowedView | None
-
-
-def plan_view(
-    config: RepoConfig, view: FeatureView, feature_refs: Sequence[str], full_feature_names: bool
-) -> ViewPlan:
-    """What `feature_refs` ask of `view`.
-
-    Raises DeclarationError for a source other than Parquet files, a feature that the view
-    lacks, and aggregates that cannot be computed.
-    """
-    batch = view.batch_source
-    if batch is None:
-        raise DeclarationError(f"feature view {view.name!r} has no batch source to read")
-    source = locate(config, batch, view.name)
-    fields = {field.name: field for field in [*view.entity_columns, *view.features]}
-    columns = [each.name for each in view.entity_columns if each.name != DUMMY_ENTITY_ID]
-    renamed = view.projection.join_key_map
-    windowed = windowed_view(view)
-    prefix = f"{view.projection.name_to_use()}:"  # type: ignore[no-untyped-call]  # Feast's
-    owner = view.projection.name_alias or view.name
-    wanted = [ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)]
-    for feature in wanted:
-        if feature not in fields:
-            raise DeclarationError(f"feature view {view.name!r} declares no feature {feature!r}")
-    timestamp = windowed.timestamp if windowed else batch.timestamp_field
-    created = batch.created_timestamp_column or ""
-    return ViewPlan(
-        name=view.name, source=source,
-        spine_keys=tuple(renamed.get(each, each) for each in columns), keys=tuple(columns),
-        timestamp=timestamp, created=created,
-        ttl=(view.ttl or timedelta()) // timedelta(microseconds=1),
-        outputs=tuple(
-            Output(
-                feature, f"{owner}__{feature}" if full_feature_names else feature,
-                from_feast_to_pyarrow_type(fields[feature].dtype),
-            )
-            for feature in wanted
-        ),
-        declared=_declared(view, source, timestamp, created, windowed), windowed=windowed,
-    )
-
-
-def windowed_view(view: FeatureView) -> WindowedView | None:
-    """The aggregates of a stream feature view; None where it has none.
-
-    Raises DeclarationError where they cannot be computed.
-    """
-    if not isinstance(view, StreamFeatureView) or not view.aggregations:
-        return None
-    batch = view.batch_source
-    return parse_view(
-        name=view.name,
-        keys=[each.name for each in view.entity_columns if each.name != DUMMY_ENTITY_ID],
-        timestamp=view.timestamp_field,
-        created=(batch.created_timestamp_column or "") if batch is not None else "",
-        aggregations=view.aggregations, tags=dict(view.tags),
-    )
-
-
-def locate(config: RepoConfig, source: DataSource, owner: str = "") -> Source:
-    """Where the files of a source lie: an absolute path, or one under the lake.
-
-    Raises DeclarationError where the source is not of Parquet files.
-    """
-    if not isinstance(source, FileSource):
-        raise DeclarationError(
-            f"feature view {owner or source.name!r} reads a {type(source).__name__}; "
-            f"expected a FileSource"
-        )
-    if source.file_format is not None and not isinstance(source.file_format, ParquetFormat):
-        raise DeclarationError(
-            f"source {source.name!r} is in {type(source.file_format).__name__}; expected Parquet"
-        )
-    path = in_lake(config, source.path)
-    names = tuple((new, old) for old, new in source.field_mapping.items())
-    return Source(source.name, path, parquet_files(path), names)
-
-
-def in_lake(config: RepoConfig, path: str) -> Path:
-    """`path` itself where it is absolute, else the one under the lake."""
-    return lake_of(config) / path.removeprefix("file://")
-
-
-def lake_of(config: RepoConfig) -> Path:
-    """The folder of tables; a relative one starts at `feature_store.yaml`."""
-    lake: str = config.offline_store.lake
-    return Path(config.repo_path or ".") / lake
-
-
-def _declared(
-    view: FeatureView, source: Source, timestamp: str, created: str, windowed: WindowedView | None
-) -> pa.Schema:
-    """The columns of the source that the declaration tells, for when there is no file yet."""
-    fields = [*view.entity_columns, *([] if windowed else view.features)]
-    kinds = {each.name: from_feast_to_pyarrow_type(each.dtype) for each in fields}
-    if windowed:
-        kinds[windowed.event_id] = pa.string()
-        # Numbers can be summed as well as hashed.
-        kinds |= {slot.column: pa.int64() for slot in windowed.slots}
-    kinds |= {each: INSTANT for each in (timestamp, created) if each}
-    return pa.schema([(source.column(name), kind) for name, kind in kinds.items()])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
 
 from ml_assets.core.errors import InvalidRequest
 from ml_assets.features.stores.lake.duck import (
@@ -117,7 +117,7 @@ def spine_of_rows(con: Connection, rows: pd.DataFrame, keys: Sequence[str]) -> S
 
     Raises InvalidRequest where a column has values of several types.
     """
-    timestamp = infer_event_timestamp_from_entity_df(dict(rows.dtypes))
+    timestamp = _timestamp_of(dict(rows.dtypes))
     instants = rows[timestamp].infer_objects()
     if not pd.api.types.is_datetime64_any_dtype(instants):
         instants = pd.to_datetime(instants, utc=True)
@@ -142,9 +142,7 @@ def spine_of_sql(
     text = query.strip().rstrip(";")
     selected = f"(select * from {literal(text)})" if text.endswith(".parquet") else f"({text})"
     kinds = columns_of(con, selected)
-    timestamp = infer_event_timestamp_from_entity_df(
-        dict(con.sql(f"select * from {selected} limit 0").df().dtypes)
-    )
+    timestamp = _timestamp_of(dict(con.sql(f"select * from {selected} limit 0").df().dtypes))
     instant = name_of(timestamp)
     if micros_of(instant, kinds[timestamp]) is None:
         raise InvalidRequest(f"the spine's {timestamp!r} is {kinds[timestamp]}; it says no instant")
@@ -234,3 +232,11 @@ def _kept(
         for batch in reader:
             writer.write_batch(batch)
     return None, path
+
+
+def _timestamp_of(kinds: Mapping[str, Any]) -> str:
+    """The column that Feast takes for the event timestamp, given numpy's types."""
+    # Importing Feast takes seconds, and a spine that is asked directly needs none of it.
+    from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
+
+    return str(infer_event_timestamp_from_entity_df(dict(kinds)))

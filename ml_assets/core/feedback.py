@@ -1,0 +1,148 @@
+"""Whose word about a prediction makes its label, and how much anyone may say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from math import isfinite
+from typing import Literal
+
+from ml_assets.core.policies import require
+
+ConflictPolicy = Literal["last_write_wins", "labeler_priority", "majority_vote"]
+"""How trusted sources that contradict each other are reconciled, in Feast's names.
+
+These are the values of `feast.labeling.ConflictPolicy` (0.67). Feast's own resolver is not
+used: only its UI server calls it (without priorities, so that `labeler_priority` is the last
+write there); it knows one label for each entity, not what was known when; and it counts every
+row, so that one labeler who repeats himself is a majority. What differs here:
+
+- a source has one standing word, its latest, however often it spoke;
+- a tie outranks nothing: what was known before stays (Feast takes the latest word);
+- a labeler whom nobody declared is not merely the last in rank: it has no vote beside a
+  trusted one (Feast lets it win the last write and the majority).
+
+As in a Feast `LabelView`, whose `labeler_field` is our `source`, every word is kept.
+"""
+
+ANONYMOUS = "anonymous"
+"""The class of every source that no trusted class claims."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackLimit:
+    """A source may say at most `words` new things within any stretch of `window`."""
+
+    words: int
+    window: timedelta
+
+    def __post_init__(self) -> None:
+        require(self.words >= 1, self, "words", self.words, "at least 1")
+        require(self.window > timedelta(0), self, "window", self.window, "a positive time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustClass:
+    """Sources that are believed on their own.
+
+    sources: names; one that ends in a colon is the beginning of names: `"analyst:"` claims
+        `"analyst:ann"`, and not `"analyst:"` itself
+    weight: compared with other trusted classes' where the policy ranks or counts
+    limit: None for the policy's
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    weight: float = 1.0
+    limit: FeedbackLimit | None = None
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier() and self.name != ANONYMOUS, self, "name", self.name,
+                f"an identifier other than {ANONYMOUS!r}")
+        require(bool(self.sources) and all(each.strip(":") for each in self.sources), self,
+                "sources", self.sources, "at least one name, or beginning of names such as 'ops:'")
+        require(isfinite(self.weight) and self.weight > 0, self, "weight", self.weight,
+                "a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crowd:
+    """How anonymous sources count together, where no trusted one has spoken.
+
+    Each source weighs 1; one that first spoke less than `probation` before weighs
+    `newcomer_weight`, and all newcomers on one side weigh at most `newcomers_at_most`
+    together. A label is settled, or changed, once one side outweighs the other by `quorum`.
+    Newcomers can never do so alone, whatever their number.
+    """
+
+    quorum: float = 3.0
+    probation: timedelta = timedelta(days=7)
+    newcomer_weight: float = 0.25
+    newcomers_at_most: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(isfinite(self.quorum) and self.quorum >= 1, self, "quorum", self.quorum,
+                "at least 1: less than one source's word settles nothing")
+        require(self.probation >= timedelta(0), self, "probation", self.probation,
+                "no negative time")
+        require(0 <= self.newcomer_weight <= 1, self, "newcomer_weight", self.newcomer_weight,
+                "a share in [0, 1]")
+        require(0 <= self.newcomers_at_most < self.quorum, self, "newcomers_at_most",
+                self.newcomers_at_most, f"at least 0 and less than the quorum, {self.quorum:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackPolicy:
+    """Which label follows from what several sources say of one prediction.
+
+    A trusted source outranks all anonymous ones, whatever their number and whenever they
+    speak. Among trusted ones `conflict` decides, over the latest word of each:
+
+    - `last_write_wins`: the latest word; of several in one instant the heavier side
+    - `labeler_priority`: the heaviest class that has spoken; within it the latest word
+    - `majority_vote`: the side with the greater sum of weights
+
+    A tie outranks nothing. Without a trusted word the `crowd` decides; with `crowd=None`
+    anonymous words are kept and make no label. A label that is known stays until it is
+    outranked. See `ml_assets.ingest.resolution.resolve`.
+
+    The names of sources are the clients' claims: where strangers reach the API, let it accept
+    a trusted name from those only who may bear it (`class_of` tells which names these are).
+    """
+
+    trusted: tuple[TrustClass, ...] = ()
+    conflict: ConflictPolicy = "last_write_wins"
+    crowd: Crowd | None = field(default_factory=Crowd)
+    limit: FeedbackLimit = FeedbackLimit(words=100, window=timedelta(hours=1))
+
+    def __post_init__(self) -> None:
+        require(self.conflict in ("last_write_wins", "labeler_priority", "majority_vote"), self,
+                "conflict", self.conflict,
+                "'last_write_wins', 'labeler_priority' or 'majority_vote'")
+        names = [trust.name for trust in self.trusted]
+        require(len(set(names)) == len(names), self, "trusted", names, "each name once")
+        claimed = [source for trust in self.trusted for source in trust.sources]
+        require(len(set(claimed)) == len(claimed), self, "trusted", claimed,
+                "each source in one class")
+        require(bool(self.trusted) or self.crowd is not None, self, "crowd", self.crowd,
+                "a Crowd where no source is trusted: otherwise no word could make a label")
+
+    def class_of(self, source: str) -> TrustClass | None:
+        """The trusted class of a source; None for an anonymous one.
+
+        A whole name goes before a beginning of it, a longer beginning before a shorter one.
+        """
+        claims = [(len(claim), trust) for trust in self.trusted for claim in trust.sources
+                  if _claims(claim, source)]
+        return max(claims, key=lambda found: found[0])[1] if claims else None
+
+    def limit_of(self, source: str) -> FeedbackLimit:
+        """How much this source may say."""
+        trust = self.class_of(source)
+        return self.limit if trust is None or trust.limit is None else trust.limit
+
+
+def _claims(claim: str, source: str) -> bool:
+    if claim.endswith(":"):
+        return source.startswith(claim) and len(source) > len(claim)
+    return source == claim

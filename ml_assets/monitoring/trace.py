@@ -1,0 +1,203 @@
+"""What one raw event has touched: its own prediction, labels, training sets, models, features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.time import parse_day
+from ml_assets.features.contributing import counting_views, looks_of, stretches_at
+from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.lake import Lake
+from ml_assets.registry.origin import trained_on
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRow:
+    """A row of the lake's table `labels`."""
+
+    known_at: datetime
+    label: bool
+    basis: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InTrainingSet:
+    """A training set that holds the event.
+
+    split: models learn from it in `train`, and are judged by it in `holdout`
+    models: the versions trained on this set, each with the number of predictions it answered
+    """
+
+    version: str
+    as_of: datetime
+    split: str
+    label: bool
+    models: dict[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedIn:
+    """A prediction for another event, whose store features counted this one in these views."""
+
+    prediction_id: str
+    event_id: str
+    accepted_at: datetime
+    model_version: int
+    views: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Everything that a raw event has touched.
+
+    day:         the day on which the system received it, where the lake has it by now
+    quarantined: why it became no event; None where it did, or was not taken in yet
+    prediction_id, model_version: of its own answer; None for recorded history
+    counted_in:  in the order of acceptance; of the events that the lake has by now
+    problems:    what could not be found out, and why
+    """
+
+    system: str
+    event_id: str
+    event_timestamp: datetime
+    day: date | None
+    quarantined: str | None
+    prediction_id: str | None
+    model_version: int | None
+    labels: tuple[LabelRow, ...]
+    training_sets: tuple[InTrainingSet, ...]
+    counted_in: tuple[CountedIn, ...]
+    problems: tuple[str, ...]
+
+
+def trace(settings: Settings, system: System, log: EventLog, event_id: str) -> Trace | None:
+    """What the event has touched; None where the system never saw it.
+
+    Reads the ids and keys of the whole lake. Raises LogUnavailable.
+    """
+    search = _Search(settings, system, log, event_id)
+    answer, raw = log.answer_to(system.name, event_id), search.raw()
+    if raw is not None:
+        day, happened = raw
+    elif answer is not None:
+        day, happened = None, answer.event_timestamp
+    else:
+        return None
+    labels = search.labels()
+    return Trace(
+        system=system.name, event_id=event_id, event_timestamp=happened, day=day,
+        quarantined=search.quarantined(),
+        prediction_id=None if answer is None else answer.prediction_id,
+        model_version=None if answer is None else answer.model_version, labels=labels,
+        training_sets=search.training_sets(), counted_in=search.counted_in(labels),
+        problems=tuple(search.problems),
+    )
+
+
+class _Search:
+    """The places where an event may have left something; `problems` are those that are shut."""
+
+    def __init__(self, settings: Settings, system: System, log: EventLog, event_id: str) -> None:
+        self._settings, self._system, self._log = settings, system, log
+        self._event_id, self._lake = event_id, Lake(settings.lake)
+        self.problems: list[str] = []
+
+    def raw(self) -> tuple[date, datetime] | None:
+        """When the system received it, and when it happened."""
+        return next(((parse_day(path.stem), row["event_timestamp"])
+                     for path, row in self._rows("raw", "event_timestamp")), None)
+
+    def quarantined(self) -> str | None:
+        """Why it became no event, if it did not."""
+        return next((str(row["reason"]) for _, row in self._rows("quarantine", "reason")), None)
+
+    def labels(self) -> tuple[LabelRow, ...]:
+        rows = self._rows("labels", "known_at", "label", "basis")
+        return tuple(LabelRow(**row) for _, row in rows)
+
+    def training_sets(self) -> tuple[InTrainingSet, ...]:
+        """Those that hold it, in the order of time, with the models trained on them."""
+        try:
+            models = trained_on(self._settings, self._system.name)
+        except MlAssetsError as error:
+            models = {}
+            self.problems.append(f"models: {error}")
+        answered = self._log.answered_by(self._system.name)
+        found = []
+        for path, row in self._rows("training_set", "label", "split"):
+            about = json.loads(path.with_suffix(".json").read_bytes())
+            versions = {each: answered.get(each, 0) for each in models.get(path.stem, [])}
+            found.append(InTrainingSet(
+                version=path.stem, as_of=datetime.fromisoformat(about["as_of"]),
+                split=row["split"], label=row["label"], models=versions,
+            ))
+        return tuple(sorted(found, key=lambda each: (each.as_of, each.version)))
+
+    def counted_in(self, labels: Sequence[LabelRow]) -> tuple[CountedIn, ...]:
+        """The predictions whose features it made, itself or by its labels."""
+        events = self._rows("events", "event_timestamp", "accepted_at", *self._system.keys)
+        path, event = next(events, (None, {}))
+        if path is None:
+            return ()
+        try:
+            looks = looks_of(self._settings, self._system)
+        except MlAssetsError as error:
+            self.problems.append(f"features: {error}")
+            return ()
+        day, known_at = parse_day(path.stem), [label.known_at for label in labels]
+        found = []
+        for event_id, keys in self._sharing(event, day):
+            answer = self._log.answer_to(self._system.name, event_id)
+            if answer is None or answer.degraded:
+                continue
+            views = counting_views(
+                stretches_at(looks, keys, answer.features_as_of, known_by=answer.accepted_at),
+                event, happened=event["event_timestamp"], received=event["accepted_at"],
+                known_at=known_at,
+            )
+            if views:
+                found.append(CountedIn(
+                    prediction_id=answer.prediction_id, event_id=event_id,
+                    accepted_at=answer.accepted_at, model_version=answer.model_version,
+                    views=tuple(views),
+                ))
+        return tuple(sorted(found, key=lambda each: (each.accepted_at, each.event_id)))
+
+    def _sharing(
+        self, event: Mapping[str, object], since: date
+    ) -> Iterator[tuple[str, Mapping[str, object]]]:
+        """The events received from that day on that share one of its entities, with their keys."""
+        keys = [key for key in self._system.keys if event[key]]
+        if not keys:
+            return
+        for path in self._partitions("events"):
+            if parse_day(path.stem) < since:
+                continue
+            with pq.ParquetFile(path) as file:
+                rows = file.read(columns=["event_id", *self._system.keys])
+            shares = reduce(pc.or_, (pc.equal(rows[key], str(event[key])) for key in keys))
+            for row in rows.filter(shares).to_pylist():
+                yield row["event_id"], row
+
+    def _rows(self, table: str, *columns: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """The rows of the event in a table, with their files, in the order of days."""
+        for path in self._partitions(table):
+            with pq.ParquetFile(path) as file:
+                rows = file.read(columns=["event_id", *columns])
+            for row in rows.filter(pc.equal(rows["event_id"], self._event_id)).to_pylist():
+                yield path, {name: row[name] for name in columns}
+
+    def _partitions(self, table: str) -> list[Path]:
+        return sorted(self._lake.table(self._system.name, table).glob("[!.]*.parquet"))

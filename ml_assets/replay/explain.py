@@ -1,0 +1,175 @@
+"""One prediction back to its origins, and one raw event forward to all it has touched."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+
+import click
+import msgspec
+
+from ml_assets.core.errors import MlAssetsError, UnknownName
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.ingest.event_log import EventLog
+from ml_assets.monitoring.trace import Trace, trace
+from ml_assets.serving.explanation import Heard, Provenance, record_of
+from ml_assets.serving.protocol import ContributingRow, ModelOrigin, PredictionRecord
+
+SHOWN = 5
+"""So many rows of a long list are shown unless all are asked for."""
+
+
+def print_explanation(
+    prediction_id: str, systems: Sequence[System], settings: Settings, *,
+    all_rows: bool = False, as_json: bool = False,
+) -> None:
+    """All that is known about one prediction. Raises UnknownName where there is none."""
+    with closing(EventLog(settings.event_log)) as log:
+        prediction = log.prediction(prediction_id)
+        if prediction is None:
+            raise UnknownName(
+                f"there is no prediction {prediction_id!r} in {settings.event_log}; expected the "
+                "`prediction_id` of an answer of the API"
+            )
+        system = next(system for system in systems if system.name == prediction.system)
+        heard = Heard.of(system, log, prediction, settings.clock.now())
+    provenance = Provenance(settings, system)
+    record = provenance.explain(record_of(system, prediction, heard))
+    rows: list[ContributingRow] | None
+    try:
+        rows, problem = provenance.rows(record).rows, None
+    except MlAssetsError as error:
+        rows, problem = None, str(error)
+    if as_json:
+        told = json.loads(msgspec.json.encode(record))
+        told |= {"rows": rows, "rows_problem": problem}
+        click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        return
+    _show(_explanation(record))
+    _show(_rows(rows, problem, all_rows=all_rows))
+
+
+def print_trace(
+    event_id: str, systems: Sequence[System], settings: Settings, *, as_json: bool = False
+) -> None:
+    """What a raw event has touched in these systems. Raises UnknownName where none saw it."""
+    with closing(EventLog(settings.event_log)) as log:
+        found = [trace(settings, system, log, event_id) for system in systems]
+    traces = [each for each in found if each is not None]
+    if not traces:
+        names = " nor ".join(repr(system.name) for system in systems)
+        raise UnknownName(
+            f"{names} never saw an event {event_id!r}; expected the `event_id` of an answer, or "
+            "of a row of the lake's table `raw`"
+        )
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(traces), indent=2).decode())
+        return
+    for each in traces:
+        _show(_told(each))
+
+
+def _explanation(record: PredictionRecord) -> Iterator[tuple[str, str]]:
+    yield "prediction", f"{record.prediction_id} of event {record.event_id}"
+    yield "event", f"happened {record.event_timestamp}, accepted {record.accepted_at}"
+    asked = bytes(record.request).decode()
+    yield "asked", asked if len(asked) <= 300 else f"{asked[:300]}... ({len(asked):,} characters)"
+    degraded = ", without store features (degraded)" if record.degraded else ""
+    yield "answer", f"{record.label_name} = {record.decision}, score {record.score:.4f}{degraded}"
+    yield from _model(record.model)
+    decision = record.decision_behind
+    if decision is None:
+        yield "in traffic", "not deployed when it answered"
+    else:
+        yield "in traffic", f"since {decision.at:%Y-%m-%d %H:%M}, by {decision.by}"
+        yield "", decision.reason
+    yield "features", f"as of {record.features_as_of}"
+    for name, value in record.features.items():
+        yield "", f"{name} = " + ("unknown" if value is None else f"{value:g}")
+    yield from _listed("feedback", (
+        f"{said.received_at:%Y-%m-%d %H:%M} {said.source} ({said.trust}): {said.label}"
+        + ("" if said.counted else ", does not count") for said in record.feedback
+    ))
+    if record.feedback:
+        yield "", f"so {record.says}"
+    yield from _listed("outcome", (
+        f"{known.label} ({known.basis}, known {known.known_at})" for known in record.outcomes
+    ), nothing="not known yet")
+
+
+def _model(model: ModelOrigin) -> Iterator[tuple[str, str]]:
+    if model.problem is not None:
+        yield "model", f"version {model.version}; its origin is not known: {model.problem}"
+        return
+    yield "model", (f"version {model.version}, trained on training set {model.training_set} "
+                    f"({model.first_day} to {model.last_day}, as of {model.as_of})")
+    yield "", f"MLflow run {model.mlflow_run}, commit {(model.git_commit or 'unknown')[:12]}"
+
+
+def _rows(
+    rows: Sequence[ContributingRow] | None, problem: str | None, *, all_rows: bool
+) -> Iterator[tuple[str, str]]:
+    if rows is None:
+        yield "made from", f"the rows cannot be told: {problem}"
+        return
+    by_view = Counter((row.view, row.table, _entity(row.key)) for row in rows)
+    yield from _listed("made from", (
+        f"{count} {table} of {entity}, by {view}"
+        for (view, table, entity), count in by_view.items()
+    ), nothing="no row of the lake: none of its entities had a history")
+    distinct = {(row.event_id, row.known_at): row for row in rows}
+    latest = list(distinct.values())
+    shown = latest if all_rows else latest[-SHOWN:]
+    if len(shown) < len(latest):
+        yield "", f"the latest {len(shown)} of {len(latest)} different rows (--rows shows all):"
+    for row in shown:
+        label = "" if row.label is None else f", {row.label} known {row.known_at}"
+        yield "", f"{row.event_timestamp:%Y-%m-%d %H:%M} {row.event_id}{label}"
+
+
+def _told(found: Trace) -> Iterator[tuple[str, str]]:
+    yield "event", f"{found.event_id} of {found.system}, happened {found.event_timestamp}"
+    yield "received", "not taken into the lake yet" if found.day is None else f"on {found.day}"
+    if found.quarantined is not None:
+        yield "", f"set aside: {found.quarantined}"
+    yield "prediction", ("none: it is recorded history" if found.prediction_id is None else
+                         f"{found.prediction_id} by version {found.model_version}")
+    yield from _listed("labels", (
+        f"{label.label} ({label.basis}, known {label.known_at})" for label in found.labels
+    ))
+    for name, split, what in (("trained", "train", "learnt from"),
+                              ("judged", "holdout", "was judged by")):
+        yield from _listed(name, (
+            f"training set {each.version} as of {each.as_of}, label {each.label}: "
+            + ("no version " if not each.models else "version " + ", ".join(
+                f"{version} ({count:,} predictions)" for version, count in each.models.items()))
+            + f" {what} it"
+            for each in found.training_sets if each.split == split
+        ))
+    counted = found.counted_in
+    yield from _listed("counted in", [
+        f"{each.prediction_id} of {each.event_id}, {each.accepted_at:%Y-%m-%d %H:%M}, "
+        f"version {each.model_version}: {', '.join(each.views)}" for each in counted[:SHOWN]
+    ], nothing="the features of no prediction so far")
+    if len(counted) > SHOWN:
+        yield "", f"and {len(counted) - SHOWN:,} more predictions (--json lists them)"
+    yield from _listed("not told", found.problems, nothing="")
+
+
+def _listed(name: str, values: Iterable[str], nothing: str = "none") -> Iterator[tuple[str, str]]:
+    """The values under one name; `nothing` where there is none, and no line where that is empty."""
+    found = list(values) or ([nothing] if nothing else [])
+    for place, value in enumerate(found):
+        yield ("" if place else name), value
+
+
+def _entity(key: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in key.items())
+
+
+def _show(lines: Iterable[tuple[str, str]]) -> None:
+    for name, value in lines:
+        click.echo(f"{name:<14} {value}")

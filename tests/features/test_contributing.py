@@ -1,0 +1,89 @@
+"""The rows behind features: those inside the window, of the entity, that had arrived."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from ml_assets.core.settings import Settings
+from ml_assets.features.contributing import (
+    Look,
+    Stretch,
+    contributing_rows,
+    counting_views,
+    stretches_at,
+)
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import LABELS, events_schema
+from tests.toy import TOY
+
+DAY = timedelta(days=1)
+START = datetime(2024, 1, 1, tzinfo=UTC)
+LOOKS = [
+    Look(view="sales", table="events", keys=("shop",), span=lambda at: (at - 2 * DAY, at)),
+    Look(view="returns", table="labels", keys=("shop",), span=lambda at: (at - DAY, at)),
+]
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lake:
+    """Shop `corner` sells at the start of each of four days; its labels come a day later."""
+    lake = Lake(settings.lake)
+    schema = events_schema(TOY)
+    for n in range(4):
+        at = START + n * DAY
+        rows = pd.DataFrame(
+            [{"event_id": f"{shop}{n}", "event_timestamp": at, "accepted_at": at, "shop": shop,
+              "note": "", "amount": 1.0} for shop in ("corner", "other")]
+        )
+        lake.write("toy", "events", at.date(), rows, schema)
+        known = [(f"corner{n - 1}", at - DAY, at, n == 2, "feedback")] if n else []
+        lake.write("toy", "labels", at.date(), pd.DataFrame(known, columns=LABELS.names), LABELS)
+    return lake
+
+
+def at(instant: datetime, shop: str = "corner") -> list[Stretch]:
+    return stretches_at(LOOKS, {"shop": shop, "note": "?"}, instant, known_by=instant)
+
+
+def test_a_window_is_half_open_and_of_one_entity(lake: Lake) -> None:
+    rows = contributing_rows(lake, TOY, at(START + 3 * DAY))
+    assert [(row.view, row.event_id) for row in rows] == [
+        ("returns", "corner1"), ("sales", "corner1"), ("sales", "corner2"),
+    ]
+    assert (rows[0].known_at, rows[0].label) == (START + 2 * DAY, True)
+    assert (rows[1].known_at, rows[1].label) == (None, None)
+    assert rows[0].key == {"shop": "corner"}
+
+
+def test_what_had_not_arrived_does_not_count(lake: Lake) -> None:
+    """An event of day 1 that the system received on day 3 made no feature of day 2."""
+    late = pd.DataFrame([{"event_id": "late", "event_timestamp": START + DAY / 2, "shop": "corner",
+                          "accepted_at": START + 3 * DAY, "note": "", "amount": 1.0}])
+    lake.write("toy", "events", date(2024, 1, 5), late, events_schema(TOY))
+    assert "late" not in {row.event_id for row in contributing_rows(lake, TOY, at(START + DAY))}
+
+
+def test_an_entity_without_a_name_has_no_history(lake: Lake) -> None:
+    assert at(START + 3 * DAY, shop="") == []
+    assert contributing_rows(lake, TOY, []) == []
+
+
+def test_an_empty_lake_has_no_rows(settings: Settings) -> None:
+    assert contributing_rows(Lake(settings.lake), TOY, at(START + DAY)) == []
+
+
+def test_the_reverse_finds_the_views_that_list_a_row(lake: Lake) -> None:
+    """The law: a row is listed for a view if and only if the view counts it."""
+    for hours in range(0, 120, 12):
+        stretches = at(START + timedelta(hours=hours))
+        listed = contributing_rows(lake, TOY, stretches)
+        for n in range(4):
+            happened = START + n * DAY
+            found = counting_views(
+                stretches, {"shop": "corner"}, happened=happened, received=happened,
+                known_at=[happened + DAY] if n < 3 else [],
+            )
+            assert set(found) == {row.view for row in listed if row.event_id == f"corner{n}"}
