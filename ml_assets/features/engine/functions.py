@@ -86,6 +86,11 @@ class Function:
         return KINDS[self.name]
 
     @property
+    def ordered(self) -> bool:
+        """Whether the order of events at the same instant makes a difference."""
+        return self.name in ("first", "last", "last_n")
+
+    @property
     def width(self) -> int:
         """How many numbers it gives: one, or n for `last_n`."""
         return int(self.arguments[0]) if self.name == "last_n" else 1

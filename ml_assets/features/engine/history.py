@@ -19,8 +19,6 @@ from ml_assets.features.engine.windows import WindowedView, tail
 ROWS = 1 << 20
 """Rows of the spine that are answered at a time, from those events that they can see."""
 
-_ORDER_MATTERS = frozenset({"first", "last", "last_n"})
-
 
 def aggregate(
     view: WindowedView, events: Events, *, entity: Ints, as_of: Ints, head: Ints | None = None
@@ -45,7 +43,7 @@ def aggregate(
     since = min(int(tail(as_of[asked].min(), span)) for span in view.spans)
     line = arrange(
         events, theirs, since=since, until=int(until.max()),
-        by_uid=any(each.function.name in _ORDER_MATTERS for each in view.aggregates),
+        by_uid=any(each.function.ordered for each in view.aggregates),
     )
     del theirs
     ends = line.before(whose, until)

@@ -18,8 +18,6 @@ _LARGE = {"BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"}
 _EXACT = 2**53
 """Whole numbers up to this size are exact as float64."""
 
-ORDER_MATTERS = {"first", "last", "last_n"}
-
 _MARK = "ml_assets: "
 
 
@@ -56,7 +54,7 @@ def uid_column(relation: Relation, view: WindowedView, owner: str) -> str:
     message = literal(f"{_MARK}{owner}: column {view.event_id!r} is null; every event needs an id")
     # Where the order among equal instants matters, it is that of the engine's own `uid`. Else
     # any bits do that tell ids apart, and these are ten times as quick.
-    ordered = any(each.function.name in ORDER_MATTERS for each in view.aggregates)
+    ordered = any(each.function.ordered for each in view.aggregates)
     bits = f"md5_number_lower({column}::varchar)" if ordered else f"hash({column}::varchar)"
     return f"case when {column} is null then error({message})::varchar::ubigint else {bits} end"
 
