@@ -138,4 +138,4 @@ def _field(aggregate: Aggregate) -> Field:
     dtype: PrimitiveFeastType | Array = Int64 if counts else Float64
     if function.name == "last_n":
         dtype = Array(Float64)
-    return Field(name=aggregate.name, dtype=dtype, description=aggregate.description)
+    return Field(name=aggregate.name, dtype=dtype)

@@ -50,14 +50,6 @@ class Aggregate:
         return self.window, self.slide
 
     @property
-    def description(self) -> str:
-        """What it is, in words."""
-        what = f"{self.function.kind.meaning.split(';')[0].removeprefix('the ')}"
-        of = f" of `{self.column}`" if self.column else ""
-        window = str(timedelta(microseconds=self.window)).removesuffix(", 0:00:00")
-        return f"{what}{of} in the last {window}"
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """Its names as numbers in a row: `clicks_1` (newest) to `clicks_5` for `last_n(5)`."""
         if self.function.name != "last_n":
