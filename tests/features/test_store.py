@@ -23,6 +23,7 @@ from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online import OnlineFeatures
 from ml_assets.features.online_load import load_view
+from ml_assets.features.parity import compare
 from ml_assets.features.store import apply_if_changed, load_log, open_store
 from ml_assets.features.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
@@ -200,6 +201,79 @@ def test_a_point_in_time_join_keeps_the_spine_and_looks_only_back(settings: Sett
     for position in (0, 7, 50):
         row = spine.iloc[[position]]
         assert the_same(offline.read(row, row["event_timestamp"]), values[[position]])
+
+
+def reported(
+    settings: Settings, served: npt.NDArray[np.float32], at: datetime, accepted_at: datetime,
+) -> tuple[int, int]:
+    """(explained, unexplained) of vectors for `KEYS` that were served as of `at`."""
+    offline = OfflineFeatures(settings, SPAM)
+    keys = pd.DataFrame(KEYS)
+    instants, accepted = (pd.Series([each] * len(KEYS)) for each in (at, accepted_at))
+    predictions = pd.DataFrame({
+        "prediction_id": [str(n) for n in range(len(KEYS))], "features": list(served),
+        "feature_names": [offline.names] * len(KEYS), "degraded": False,
+    })
+    report = compare(
+        predictions, offline.read(keys, instants, accepted_at=accepted),
+        feature_names=offline.names,
+        alternatives=lambda places: offline.alternatives(
+            keys.iloc[places].reset_index(drop=True),
+            instants.iloc[places].reset_index(drop=True),
+            accepted_at=accepted.iloc[places].reset_index(drop=True)),
+        views=[view.features for view in load_manifest(settings).service(SPAM).views],
+    )
+    return report.explained, report.unexplained
+
+
+def test_a_prediction_before_the_day_s_load_is_explained_by_what_the_store_held(
+    settings: Settings, service: Service
+) -> None:
+    at = midnight(DAYS[7]) + timedelta(hours=1)
+    EventClock(settings.clock_file).set(midnight(DAYS[7]))
+    for view in service.views:
+        load_view(settings, view, DAYS[:7] if view.table == "events" else DAYS[:6])
+    with sqlite3.connect(settings.event_log) as db:  # as the API feeds what it answers
+        online = OnlineFeatures(settings, SPAM)
+        events = Lake(settings.lake).read("spam", "events", events_schema(SPAM), start=DAYS[7],
+                                          end=DAYS[7] + DAY)
+        rows = events.to_dict("records")
+        online.remember(db, [{str(name): row[name] for name in row} for row in rows])
+    db.close()
+    served, _ = online.read(KEYS, [at] * len(KEYS))
+    online.close()
+    explained, unexplained = reported(settings, served, at, accepted_at=at)
+    assert (explained > 0, unexplained) == (True, 0)
+    for view in service.views:
+        load_view(settings, view, DAYS[:7])  # from now on the same answer would be wrong
+    later = midnight(DAYS[7]) + timedelta(hours=2)
+    _, unexplained = reported(settings, served, at, accepted_at=later)
+    assert unexplained == explained
+
+
+def test_an_event_committed_while_a_request_was_read_explains_what_it_saw(
+    settings: Settings, loaded: OnlineFeatures, tmp_path: Path
+) -> None:
+    at = midnight(DAYS[8]) + timedelta(hours=20)
+    moment = timedelta(milliseconds=300)
+    lake, schema = Lake(tmp_path / "own"), events_schema(SPAM)
+    event = {"event_id": "racing", "event_timestamp": at - moment, "accepted_at": at + moment,
+             **{column.name: KEYS[0].get(column.name, "" if column.dtype == "text" else 0.0)
+                for column in SPAM.columns}}
+    with sqlite3.connect(settings.event_log) as db:
+        loaded.remember(db, [event])
+    db.close()
+    served, _ = loaded.read(KEYS, [at] * len(KEYS))
+    for table in ("events", "labels"):
+        lake.table("spam", table).mkdir(parents=True)
+        for file in settings.lake.joinpath("spam", table).iterdir():
+            (lake.table("spam", table) / file.name).symlink_to(file.resolve())
+    (settings.var / "lake").unlink()
+    (settings.var / "lake").symlink_to(lake.root)
+    assert reported(settings, served, at, accepted_at=at) == (0, 1), "the lake knows no such event"
+    late = pd.DataFrame([event], columns=schema.names)
+    lake.write("spam", "events", DAYS[8] + DAY, late, schema)
+    assert reported(settings, served, at, accepted_at=at) == (1, 0)
 
 
 def test_feast_s_own_retrieval_gives_the_same(settings: Settings, service: Service) -> None:
