@@ -101,6 +101,8 @@ class EventLog:
             self._db = sqlite3.connect(path, timeout=patience_s, isolation_level=None)
             self._use_wal(time.monotonic() + patience_s)
             self._db.execute("pragma synchronous=normal")
+            # 16 MB: windows write the same pages again and again.
+            self._db.execute("pragma wal_autocheckpoint=4000")
             self._db.execute("pragma foreign_keys=on")
             # In one transaction, so that processes which open a new file at once queue up.
             self._db.executescript(f"begin immediate; {SCHEMA} commit;")
