@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from statistics import median
 
-from benchmarks.serving_load import environments, features, ours, speed
+from benchmarks.serving_load import environments, ours, speed
 from benchmarks.serving_load.installation import Installation, installed
 from benchmarks.serving_load.kills import kill_often
 from benchmarks.serving_load.peer import Peer, chosen
@@ -19,6 +19,7 @@ from benchmarks.serving_load.servers import ServerFailed, is_up, running, start_
 from benchmarks.serving_load.soak import plot, soak
 from benchmarks.serving_load.speed import FULL, QUICK, Meter, Series, Target
 from benchmarks.serving_load.swaps import WANTED_RATE, swap_often
+from benchmarks.serving_load.traffic import ENTITIES
 from ml_assets.core.bench import Measurement
 from ml_assets.core.errors import unknown
 
@@ -46,7 +47,7 @@ def measure(
     others = chosen(peers or ("asgi,fastapi" if quick else "all"))
     report = Report(quick=quick)
     try:
-        with installed(versions=2 if "swaps" in wanted else 1) as made:
+        with installed() as made:
             if "speed" in wanted:
                 meter = Meter(QUICK if quick else FULL)
                 mine = yield from _speed(made, meter, report)
@@ -68,7 +69,7 @@ def _speed(
     made: Installation, meter: Meter, report: Report
 ) -> Generator[Measurement, None, float]:
     """Ours beside the no-op, turn by turn; returns our CPU microseconds at saturation."""
-    control = Target(name="no-op", path="/", templates=made.templates, wants_ids=True,
+    control = Target(name="no-op", path="/", templates=made.templates, entities=ENTITIES,
                      check=Check(kind="status"))
     mine = ours.target(made)
     noop_full, full = Series(rate_asked=None), Series(rate_asked=None)
@@ -99,11 +100,10 @@ def _ours(
         goal=f"at least {GOAL_GENERATOR:,}", met=ceiling >= GOAL_GENERATOR,
         note=f"it got {noop_full.rate:,.0f} requests/s out of the no-op",
     )
-    store = "; features from a STAND-IN for the store" if features.STAND_IN else ""
     yield _line(
         "CPU per request at saturation (beside: the no-op)", full.server_us,
         peer=noop_full.server_us, unit="us", goal=f"at most {GOAL_US} us",
-        met=full.server_us <= GOAL_US, note=f"{full.rate:,.0f} requests/s{store}",
+        met=full.server_us <= GOAL_US, note=f"{full.rate:,.0f} requests/s",
     )
     at = f"{quarter.rate:,.0f} requests/s"
     yield _line(
@@ -136,7 +136,7 @@ def _beside(
     try:
         programs = environments.programs(peer, create=create)
         server = peer.start(programs, made.exported, made.settings.var / "logs" / peer.name)
-        first = target.templates[0].before
+        first = target.templates[0].body
         with running(server, lambda: is_up(server.port, peer.path, first)):
             furthest = speed.furthest(server, target)
             for _ in range(meter.effort.rounds):
@@ -164,9 +164,8 @@ def _kills(made: Installation, report: Report, *, times: int) -> Iterator[Measur
     note = (f"{times} kills under load, {acknowledged:,} acknowledged, {found.interrupted} "
             "interrupted and sent again")
     yield _none("acknowledged predictions lost by kill -9", found.lost, note=note)
-    uncounted = "; the stand-in for the store counts nothing" if found.miscounted is None else ""
-    yield _none("predictions counted twice after kill -9", found.counted_twice,
-                note=note + uncounted)
+    yield _none("predictions counted twice by kill -9", found.counted_twice,
+                note=f"{note}; {found.compared:,} entities compared")
     yield _none("other answers or errors around kill -9", found.changed + found.errors, note=note)
 
 
@@ -176,7 +175,7 @@ def _swaps(made: Installation, report: Report, *, times: int) -> Measurement:
     enough = found.rate_asked >= WANTED_RATE
     return _none(
         f"errors in hot swaps at {WANTED_RATE:,.0f} requests/s", found.outcome.wrong,
-        met=enough and not found.outcome.wrong and len(found.outcome.versions) == 2,
+        met=enough and not found.outcome.wrong and len(found.outcome.versions) == 3,
         note=f"{times} swaps at {found.outcome.rate:,.0f} requests/s"
         f"{'' if enough else ': the server takes no more'}; a swap took at most "
         f"{found.slowest_s:.2f} s{_told(found.outcome.errors)}",

@@ -1,94 +1,117 @@
 """The twenty features that the store supplies: five for each of four entities.
 
-THE SEAM. `open_reader` and `prepare` are all that the rest of the benchmark knows of the store.
-Until the platform's online store can hold features of a system outside of `SYSTEMS`, a
-stand-in answers: SQLite in WAL mode with one packed row for each entity, about the cheapest
-thing that could (22 us a read in our notes), but it counts no events. Whoever replaces it
-needs to change this file only; `STAND_IN` then goes, and with it the line that every report
-carries.
+They are declared as values of the platform's own engine rather than in Feast's objects: the
+system is none of `SYSTEMS`, and no server imports Feast anyway. What reads and counts them is
+the platform's own online store, in the transaction that logs the prediction.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from datetime import datetime
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
-from benchmarks.serving_load.system import KEYS
+from benchmarks.serving_load.system import KEYS, PAYMENTS
+from benchmarks.serving_load.traffic import ENTITIES
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.features.engine.functions import parse_function
+from ml_assets.features.engine.windows import Aggregate, WindowedView
+from ml_assets.features.manifest import Chosen, Service, View
+from ml_assets.features.online import EVENTS, OnlineFeatures
+from ml_assets.features.store import open_backend
+from ml_assets.features.stores.applying import apply_rows
+from ml_assets.features.stores.backend import digest_of
 from ml_assets.serving.lookup import FeatureReader
 
-STAND_IN = True
-"""Whether features come from the stand-in below instead of the platform's online store."""
-
-OF_ENTITY = ("events_1d", "events_7d", "events_30d", "amount_7d", "amount_30d")
-NAMES = tuple(f"{key}_{name}" for key in KEYS for name in OF_ENTITY)
-"""The features in the order in which the model reads them."""
+HOUR, DAY = 3600 * 1_000_000, 24 * 3600 * 1_000_000
+AT_ONCE = 500
 
 
-def prepare(settings: Settings, keys: Sequence[Mapping[str, str]]) -> None:
-    """Fill the store with a past of the entities in `keys`."""
-    random = np.random.default_rng(5)
-    path = _path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("pragma journal_mode=wal")
-        db.execute("create table memory (entity text primary key, numbers blob) without rowid")
-        db.executemany("insert into memory values (?, ?)", [
-            (entity, random.lognormal(0, 1, len(OF_ENTITY)).astype("<f4").tobytes())
-            for entity in sorted({f"{key}={row[key]}" for row in keys for key in KEYS})
-        ])
+def _aggregate(name: str, function: str, column: str, days: int, slide: int) -> Aggregate:
+    return Aggregate(name=name, function=parse_function(function, name), column=column,
+                     window=days * DAY, slide=slide)
+
+
+def _view(key: str) -> View:
+    """How often it paid lately, and how much."""
+    windowed = WindowedView(
+        name=f"{PAYMENTS.name}_{key}_memory", keys=(key,), timestamp="event_timestamp",
+        aggregates=(
+            _aggregate(f"{key}_events_1d", "count", "", 1, HOUR),
+            _aggregate(f"{key}_events_7d", "count", "", 7, DAY),
+            _aggregate(f"{key}_events_30d", "count", "", 30, DAY),
+            _aggregate(f"{key}_amount_7d", "sum", "amount", 7, DAY),
+            _aggregate(f"{key}_mean_amount_30d", "mean", "amount", 30, DAY),
+        ),
+    )
+    return View(name=windowed.name, system=PAYMENTS.name, table=EVENTS, windowed=windowed,
+                definition=digest_of(windowed))
+
+
+VIEWS = tuple(_view(key) for key in KEYS)
+SERVICE = Service(
+    name=PAYMENTS.feature_service,
+    chosen=tuple(Chosen(view=view, columns=view.features) for view in VIEWS),
+)
 
 
 def open_reader(settings: Settings, system: System) -> FeatureReader:
     """The reader that the server is given, for its own thread."""
-    return StandIn(_path(settings))
+    return OnlineFeatures(settings, system, SERVICE)
 
 
-def miscounted(settings: Settings, keys: Sequence[Mapping[str, str]]) -> int | None:
-    """Of the entities in `keys`, those whose events the store has not counted once each.
+def prepare(settings: Settings) -> None:
+    """Register the views and give every entity of the short runs a past, a day old at least."""
+    random = np.random.default_rng(5)
+    count = max(ENTITIES.values())
+    now = settings.clock.now()
+    ages = random.uniform(2, 29, count)
+    past = pa.table({
+        "event_id": [f"past-{number}" for number in range(count)],
+        "event_timestamp": pa.array([now - timedelta(days=age) for age in ages],
+                                    pa.timestamp("us", tz="UTC")),
+        "amount": random.lognormal(1, 1, count),
+        **{key: [f"{key}-{number % ENTITIES[key]:08d}" for number in range(count)]
+           for key in KEYS},
+    })
+    backend = open_backend(settings)
+    for view in VIEWS:
+        backend.register(view.name, view.definition)
+        apply_rows(view.windowed, backend, past)
+    backend.close()
 
-    None where the store counts nothing, as the stand-in does.
+
+def miscounted(settings: Settings, events: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """(entities compared, those of which the store knows another number of events).
+
+    events: all that were logged, and of the last hours
     """
-    return None
+    logged: dict[str, Counter[str]] = {key: Counter() for key in KEYS}
+    for event in events:
+        for key in KEYS:
+            logged[key][event[key]] += 1
+    reader = OnlineFeatures(settings, PAYMENTS, SERVICE)
+    now = settings.clock.now()
+    compared = wrong = 0
+    for key, counts in logged.items():
+        column = reader.names.index(f"{key}_events_1d")
+        for some in _portions(list(counts.items()), AT_ONCE):
+            keys = [{**dict.fromkeys(KEYS, ""), key: entity} for entity, _ in some]
+            values, _ = reader.read(keys, [now] * len(some))
+            expected = np.array([count for _, count in some])
+            compared += len(some)
+            wrong += int((values[:, column] != expected).sum())
+    reader.close()
+    return compared, wrong
 
 
-class StandIn:
-    """Reads what `prepare` wrote, whatever the instant; an entity without a past is NaN."""
-
-    names: tuple[str, ...] = NAMES
-
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path)
-
-    def read(
-        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
-    ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
-        width = len(OF_ENTITY)
-        found = np.full((len(keys), len(NAMES)), np.nan, np.float32)
-        for row, event in enumerate(keys):
-            wanted = [f"{key}={event[key]}" for key in KEYS]
-            rows = dict(self._db.execute(
-                "select entity, numbers from memory where entity in (?, ?, ?, ?)", wanted
-            ))
-            for place, entity in enumerate(wanted):
-                if entity in rows:
-                    found[row, place * width : (place + 1) * width] = np.frombuffer(
-                        rows[entity], "<f4"
-                    )
-        return found, list(at)
-
-    def remember(
-        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
-    ) -> None:
-        """Counts nothing: a stand-in."""
-
-
-def _path(settings: Settings) -> Path:
-    return settings.var / "stand_in.sqlite"
+def _portions(
+    items: Sequence[tuple[str, int]], size: int
+) -> Iterable[Sequence[tuple[str, int]]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,11 +14,12 @@ from benchmarks.serving_load.plan import Template
 from benchmarks.serving_load.system import NUMBERS, PAYMENTS
 from benchmarks.serving_load.traffic import Rows, draw, payments
 from ml_assets.core.settings import Settings
-from ml_assets.core.time import WallClock
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 
 TRAINED_ON = 2_000
+CANARY = 0.1
+BY = "bench serving"
 ASKED = 2_000
 """Different bodies that are posted, in turn."""
 
@@ -28,6 +30,7 @@ class Installation:
 
     rows: what is asked; templates: their bodies for our API; exported: the first model as
     files; scores: what it gives the rows where their features are those of `rows.dense`
+    began: no prediction was made before
     """
 
     settings: Settings
@@ -35,30 +38,39 @@ class Installation:
     templates: tuple[Template, ...]
     exported: Path
     scores: tuple[float, ...]
+    began: datetime
+
+    @property
+    def deployments(self) -> Deployments:
+        return Deployments(self.settings.deployments)
 
     def deploy(self, version: int) -> None:
-        """Put a registered version in force: the one call by which a swap is made."""
-        Deployments(self.settings.deployments).deploy(
-            PAYMENTS.name, version, reason="the benchmark swaps", by="bench serving",
-            at=WallClock().now(),
-        )
+        """Make a registered version the champion; the canary stays."""
+        self.deployments.promote(PAYMENTS.name, version, reason="the benchmark swaps", by=BY,
+                                 at=self.settings.clock.now())
 
 
 @contextmanager
-def installed(*, versions: int = 1) -> Iterator[Installation]:
-    """An installation with so many registered versions, the first of them deployed."""
+def installed() -> Iterator[Installation]:
+    """An installation with three registered versions.
+
+    The first is the champion and the third has a tenth of the traffic; the second is there to
+    swap the first with.
+    """
     with TemporaryDirectory(prefix="ml-assets-bench-") as folder:
         settings = Settings(var=Path(folder) / "var", port=0)
         rows = draw(ASKED, seed=2)
-        features.prepare(settings, rows.keys)
+        features.prepare(settings)
         exported = Path(folder) / "exported"
-        for version in range(1, versions + 1):
+        for version in range(1, 4):
             _train(settings, exported / str(version), seed=10 + version)
         made = Installation(
             settings=settings, rows=rows, templates=payments(rows), exported=exported / "1",
-            scores=_scores(exported / "1", rows),
+            scores=_scores(exported / "1", rows), began=settings.clock.now(),
         )
         made.deploy(1)
+        made.deployments.canary(PAYMENTS.name, 3, CANARY, reason="as in real life", by=BY,
+                                at=made.began)
         yield made
 
 
@@ -71,7 +83,7 @@ def _train(settings: Settings, folder: Path, *, seed: int) -> None:
 
     torch.set_num_threads(1)  # so small a model does not fill two
     rows = draw(TRAINED_ON, seed=seed)
-    names = (*NUMBERS, *features.NAMES)
+    names = (*NUMBERS, *features.SERVICE.features)
     scorer = fit(PAYMENTS.model, {"note": rows.notes}, rows.dense, rows.labels,
                  feature_names=names)
     artifact.save(scorer, folder, texts={"note": rows.notes[:4]}, dense=rows.dense[:4])

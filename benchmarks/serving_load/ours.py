@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from benchmarks.serving_load import servers
-from benchmarks.serving_load.checks import event_id
 from benchmarks.serving_load.installation import Installation
-from benchmarks.serving_load.plan import Check
-from benchmarks.serving_load.speed import Target
+from benchmarks.serving_load.plan import Check, Plan
+from benchmarks.serving_load.speed import CONNECTIONS, Target
 from benchmarks.serving_load.system import PAYMENTS
+from benchmarks.serving_load.traffic import ENTITIES
 
 PATH = f"/v1/{PAYMENTS.name}/predict"
 VERSION = f"/v1/{PAYMENTS.name}/version"
@@ -18,7 +19,8 @@ CHECK = Check(kind="prediction", system=PAYMENTS.name)
 
 
 def target(made: Installation) -> Target:
-    return Target(name="ours", path=PATH, templates=made.templates, check=CHECK, wants_ids=True)
+    return Target(name="ours", path=PATH, templates=made.templates, check=CHECK,
+                  entities=ENTITIES)
 
 
 @contextmanager
@@ -29,7 +31,9 @@ def serving(made: Installation, name: str = "ours") -> Iterator[servers.Server]:
         yield server
 
 
-def body(made: Installation, prefix: str, number: int) -> str:
-    """What the generator posts for event `number`."""
-    template = made.templates[number % len(made.templates)]
-    return f"{template.before}{event_id(prefix, number)}{template.after}"
+def plan(made: Installation, server: servers.Server, prefix: str, **of: Any) -> Plan:
+    """A plan to load our server: `of` says how."""
+    usual = {"connections": CONNECTIONS, "rate": None, "measured_s": 3600.0,
+             "entities": ENTITIES, "server": server.pid}
+    return Plan(port=server.port, path=PATH, templates=made.templates, check=CHECK,
+                id_prefix=prefix, **{**usual, **of})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -14,14 +15,13 @@ KEPT_ERRORS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """A request body, but for the id that each event has of its own, and what it must score.
+    """A request body, but for what each event has of its own, and what it must score.
 
-    The body is `before + id + after`; a target whose events need no id leaves `id_prefix` of
-    the plan empty, and then it is `before + after`.
+    In `body`, `<id>` stands for the event's id and `<card>` for the number, eight digits, of
+    one of the plan's entities of that name; see `checks.Events`.
     """
 
-    before: str
-    after: str = ""
+    body: str
     score: float | None = None
 
 
@@ -29,7 +29,8 @@ class Template:
 class Check:
     """What makes an answer the right one. Its status must be 200 in any case.
 
-    kind: "prediction": it has the prediction id of its own event of `system`, as ours do.
+    kind: "prediction": it has the prediction id of its own event of `system`, as ours do, and
+    is not degraded.
     "score": its only number is the template's score, within `tolerance`.
     "status": nothing more.
     """
@@ -47,6 +48,7 @@ class Plan:
     which every connection asks again as soon as it is answered
     warm_s: seconds that count for nothing, before the `measured_s` that do
     id_prefix: event n has the id `<id_prefix><n, ten digits>`
+    entities: how many there are of each kind; events come from all of them, evenly
     server: the root of the process tree whose CPU time is taken, 0 for none
     every_s: seconds between interim reports, 0 for none
     keep_ids: report the number of each event that was answered, and of each that was not
@@ -62,6 +64,7 @@ class Plan:
     measured_s: float
     warm_s: float = 0.0
     id_prefix: str = ""
+    entities: Mapping[str, int] = field(default_factory=dict)
     timeout_s: float = 10.0
     seed: int = 1
     server: int = 0

@@ -8,7 +8,6 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.serving_load import features
 from benchmarks.serving_load.environments import ENVIRONMENTS
 from benchmarks.serving_load.speed import Series
 
@@ -22,7 +21,7 @@ class Report:
         self._said: dict[str, dict[str, dict[str, object]]] = {}
         self._about = {
             "began": datetime.now(UTC).isoformat(), "quick": quick,
-            "stand_in_for_the_store": features.STAND_IN, "machine": _machine(),
+            "machine": _machine(),
         }
 
     def note(self, run: str, server: str, figures: dict[str, object]) -> None:

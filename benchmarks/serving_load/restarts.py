@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from benchmarks.serving_load import ours, servers
 from benchmarks.serving_load.installation import Installation
 from benchmarks.serving_load.load import loading
-from benchmarks.serving_load.plan import Outcome, Plan
-from benchmarks.serving_load.speed import CONNECTIONS
+from benchmarks.serving_load.plan import Outcome
 from benchmarks.serving_load.swaps import rate_below
 
 WANTED_RATE = 300.0
@@ -46,11 +45,7 @@ def restart_often(made: Installation, *, times: int) -> Restarts:
         try:
             _await(server)
             rate = rate_below(made, server, WANTED_RATE)
-            plan = Plan(
-                port=server.port, path=ours.PATH, templates=made.templates, check=ours.CHECK,
-                connections=CONNECTIONS, rate=rate, measured_s=3600, warm_s=0.5,
-                id_prefix="restart-",
-            )
+            plan = ours.plan(made, server, "restart-", rate=rate, warm_s=0.5)
             with loading(plan) as load:
                 time.sleep(1)
                 for restart in range(1, times + 1):

@@ -9,8 +9,9 @@ from statistics import median
 from benchmarks.serving_load import ours, process_tree
 from benchmarks.serving_load.installation import Installation
 from benchmarks.serving_load.load import loading
-from benchmarks.serving_load.plan import Outcome, Plan
-from benchmarks.serving_load.speed import CONNECTIONS, Effort, Meter, Series
+from benchmarks.serving_load.plan import Outcome
+from benchmarks.serving_load.speed import Effort, Meter, Series
+from benchmarks.serving_load.traffic import ENTITIES
 
 POINTS = 120
 """Intervals that a soak is cut into, at least a second each."""
@@ -50,17 +51,19 @@ class Soak:
 
 
 def soak(made: Installation, *, minutes: float) -> Soak:
-    """Our server at half of its saturation rate for so many minutes."""
+    """Our server at half of its saturation rate for so many minutes.
+
+    With fifty times as many entities as the short runs: in an hour, too, each has tens of events.
+    """
     with ours.serving(made, "soaked") as server:
         series = Series(rate_asked=None)
         Meter(Effort(rounds=1, seconds=3, warm_s=1), name="probe-soak").saturate(
             server, ours.target(made), series
         )
         every_s = max(1.0, minutes * 60 / POINTS)
-        plan = Plan(
-            port=server.port, path=ours.PATH, templates=made.templates, check=ours.CHECK,
-            connections=CONNECTIONS, rate=series.rate / 2, measured_s=minutes * 60, warm_s=1,
-            id_prefix="soak-", server=server.pid, every_s=every_s,
+        plan = ours.plan(
+            made, server, "soak-", rate=series.rate / 2, measured_s=minutes * 60, warm_s=1,
+            every_s=every_s, entities={name: 50 * count for name, count in ENTITIES.items()},
         )
         points: list[Point] = []
         with loading(plan) as load:

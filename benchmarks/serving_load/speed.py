@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -24,7 +24,7 @@ class Target:
     path: str
     templates: tuple[Template, ...]
     check: Check
-    wants_ids: bool = False
+    entities: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class Meter:
             port=server.port, path=target.path, templates=target.templates, check=target.check,
             connections=CONNECTIONS, rate=rate, measured_s=self.effort.seconds,
             warm_s=self.effort.warm_s, server=server.pid, seed=self._runs,
-            id_prefix=f"{self._name}-{self._runs}-" if target.wants_ids else "",
+            id_prefix=f"{self._name}-{self._runs}-", entities=target.entities,
         ))
 
 
@@ -132,7 +132,7 @@ def furthest(server: Server, target: Target, *, count: int = 50) -> float:
     """The largest difference between the scores of `count` answers and those expected."""
     worst = 0.0
     for template in target.templates[:count]:
-        status, body = server.post(target.path, template.before)
+        status, body = server.post(target.path, template.body)
         assert status == 200 and template.score is not None, body
         worst = max(worst, abs(_number(json.loads(body)) - template.score))
     return worst

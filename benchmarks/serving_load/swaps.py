@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from benchmarks.serving_load import ours, servers
 from benchmarks.serving_load.installation import Installation
 from benchmarks.serving_load.load import loading
-from benchmarks.serving_load.plan import Outcome, Plan
-from benchmarks.serving_load.speed import CONNECTIONS, Effort, Meter, Series
+from benchmarks.serving_load.plan import Outcome
+from benchmarks.serving_load.speed import Effort, Meter, Series
 from ml_assets.core.errors import MlAssetsError
 
 WANTED_RATE = 1000.0
@@ -40,12 +40,7 @@ def swap_often(made: Installation, *, times: int, every_s: float = 1.0) -> Swaps
     slowest = 0.0
     with ours.serving(made, "swapped") as server:
         rate = rate_below(made, server, WANTED_RATE)
-        plan = Plan(
-            port=server.port, path=ours.PATH, templates=made.templates, check=ours.CHECK,
-            connections=CONNECTIONS, rate=rate, measured_s=3600, warm_s=0.5, id_prefix="swap-",
-            server=server.pid,
-        )
-        with loading(plan) as load:
+        with loading(ours.plan(made, server, "swap-", rate=rate, warm_s=0.5)) as load:
             time.sleep(1)
             for swap in range(times):
                 version, deployed = 2 - swap % 2, time.monotonic()

@@ -16,7 +16,7 @@ from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingP
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
 
-KEYS = ("card", "shop", "device", "city")
+KEYS = ("card", "device", "address", "shop")
 NUMBERS = (
     "amount", "balance", "items", "discount", "distance_km", "minutes_on_page", "attempts",
     "card_age_days", "shop_age_days", "hour",
@@ -60,6 +60,7 @@ PAYMENTS = System(
     ),
     entities=tuple(Entity(name=name, description=f"a {name}") for name in KEYS),
     feature_service="payments_memory",
+    sticky_by="card",
     label=LabelPolicy(name="disputed", maturity=timedelta(days=30), silence="negative"),
     model=ModelConfig(
         fields=(TextField(column="note", unit="words"),), numbers=NUMBERS, buckets=2**14,

@@ -11,10 +11,9 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
 from model import Exported
-
-COLUMNS = ["note", *(f"x{place}" for place in range(30))]
 
 
 class Payments(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
@@ -22,14 +21,14 @@ class Payments(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
         self.exported = Exported(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[float]:
-        dense = model_input[COLUMNS[1:]].to_numpy(float).tolist()
-        return self.exported.score(model_input["note"].tolist(), dense)
+        return self.exported.score(model_input["note"].tolist(), model_input["dense"].tolist())
 
 
 def main(model: str, port: str) -> None:
     folder = Path(tempfile.mkdtemp(dir=Path(model).parent)) / "model"
     signature = ModelSignature(
-        inputs=Schema([ColSpec("string", "note"), *(ColSpec("double", x) for x in COLUMNS[1:])])
+        # A column for each number would cost it 2.5 times as much.
+        inputs=Schema([ColSpec("string", "note"), ColSpec(Array(DataType.double), "dense")])
     )
     mlflow.pyfunc.save_model(
         folder, python_model=Payments(), artifacts={"model": model}, signature=signature,
