@@ -13,7 +13,7 @@ from benchmarks.serving_load.installation import Installation, installed
 from benchmarks.serving_load.kills import kill_often
 from benchmarks.serving_load.peer import Peer, chosen
 from benchmarks.serving_load.plan import Check
-from benchmarks.serving_load.report import Report
+from benchmarks.serving_load.report import PATH, Report
 from benchmarks.serving_load.restarts import restart_often
 from benchmarks.serving_load.servers import ServerFailed, is_up, running, start_noop
 from benchmarks.serving_load.soak import plot, soak
@@ -34,7 +34,7 @@ RUNS = ("speed", "kills", "swaps", "restarts", "soak")
 def measure(
     *, quick: bool, peers: str | None = None, runs: str | None = None, minutes: float = 60
 ) -> Iterator[Measurement]:
-    """The chosen runs, one after the other; `var/bench/serving.json` then has all figures.
+    """The chosen runs, one after the other; `var/benchmarks/serving.json` then has all figures.
 
     peers, runs: by comma, see `ml-assets bench --help`. Environments of peers are made where
     they are missing, except where it must be quick and they were not asked for by name.
@@ -194,7 +194,7 @@ def _restarts(made: Installation, report: Report, *, times: int) -> Measurement:
 
 def _soak(made: Installation, report: Report, minutes: float) -> Iterator[Measurement]:
     found = soak(made, minutes=minutes)
-    plot(found, environments.ENVIRONMENTS / "soak.png")
+    plot(found, PATH.with_name("serving-soak.png"))
     report.note("soak", "ours", {
         "minutes": minutes, "rate_asked": found.rate_asked, "outcome": found.outcome.told(),
         "memory_growth": found.memory_growth, "latency_growth": found.latency_growth,

@@ -31,7 +31,7 @@ def serving(made: Installation, name: str = "ours") -> Iterator[servers.Server]:
         yield server
 
 
-def plan(made: Installation, server: servers.Server, prefix: str, **of: Any) -> Plan:
+def plan(made: Installation, server: servers.Server, prefix: str, /, **of: Any) -> Plan:
     """A plan to load our server: `of` says how."""
     usual = {"connections": CONNECTIONS, "rate": None, "measured_s": 3600.0,
              "entities": ENTITIES, "server": server.pid}

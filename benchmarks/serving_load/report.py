@@ -1,4 +1,4 @@
-"""All figures of a run, with the machine they are from: `var/bench/serving.json`."""
+"""All figures of a run, with the machine they are from: `var/benchmarks/serving.json`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.serving_load.environments import ENVIRONMENTS
 from benchmarks.serving_load.speed import Series
+from ml_assets.core.settings import ROOT
 
-PATH = ENVIRONMENTS / "serving.json"
+PATH = ROOT / "var" / "benchmarks" / "serving.json"
 
 
 class Report:

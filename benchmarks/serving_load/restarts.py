@@ -45,7 +45,7 @@ def restart_often(made: Installation, *, times: int) -> Restarts:
         try:
             _await(server)
             rate = rate_below(made, server, WANTED_RATE)
-            plan = ours.plan(made, server, "restart-", rate=rate, warm_s=0.5)
+            plan = ours.plan(made, server, "restart-", rate=rate, warm_s=0.5, server=0)
             with loading(plan) as load:
                 time.sleep(1)
                 for restart in range(1, times + 1):
