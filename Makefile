@@ -41,6 +41,7 @@ check: setup  ## ruff, strict mypy, the rule of imports
 bench: setup  ## all benchmarks, quick
 	$(BIN)/ml-assets bench start --quick
 	$(BIN)/ml-assets bench features --quick
+	$(BIN)/ml-assets bench serving --quick
 
 lock: setup  ## pin what is installed now (after all tests are green)
 	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' > constraints.txt

@@ -145,25 +145,35 @@ def trace(event_id: str, system: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("area", type=click.Choice(["start", "features"]))
+@click.argument("area", type=click.Choice(["start", "features", "serving"]))
 @click.option("--quick", is_flag=True, help="Small sizes, weaker goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def bench(area: str, quick: bool, as_json: bool) -> None:
+@click.option("--peers", help="serving: peers by comma, `all` or `none`.  [default: all; quick: "
+              "asgi and fastapi, where they are installed]")
+@click.option("--runs", help="serving: speed, kills, swaps, restarts, soak, by comma.  "
+              "[default: all but soak]")
+@click.option("--minutes", type=click.FloatRange(min=0.1), help="serving: length of a soak.  "
+              "[default: 60]")
+def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
     """Measure AREA beside its goal or peer.
 
     \b
       start     CPU seconds and modules that loading the Dagster definitions costs
       features  the feature stores beside Feast's own (the whole takes half an hour)
+      serving   CPU and latency of a prediction beside other servers; kills, swaps, restarts
     """
     from importlib import import_module
 
     from ml_assets.core.bench import require_checkout, show
     from ml_assets.core.settings import ROOT
 
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and area != "serving":
+        raise click.UsageError(f"--{', --'.join(given)}: for `bench serving` only")
     require_checkout()
     sys.path.insert(0, str(ROOT))
     measure = import_module(f"benchmarks.{area}").measure
-    sys.exit(show(measure(quick=quick), as_json=as_json))
+    sys.exit(show(measure(quick=quick, **given), as_json=as_json))
 
 
 main.add_command(rollout)

@@ -15,7 +15,9 @@ class Measurement:
     """One line: our figure beside a peer's (None where the goal is a figure of its own).
 
     ratio: peer / ours, so more is better; goal: in words; equal: whether both gave the same
-    results, None where there is nothing to compare.
+    results, None where there is nothing to compare. note: under what load and the like, for
+    people; `bench` is the same whatever was found. not_measured: why there are no figures; then
+    the goal is neither met nor missed.
     """
 
     bench: str
@@ -26,6 +28,8 @@ class Measurement:
     goal: str
     met: bool
     equal: bool | None
+    note: str = ""
+    not_measured: str | None = None
 
 
 def require_checkout() -> None:
@@ -40,18 +44,24 @@ def show(measurements: Iterable[Measurement], *, as_json: bool) -> int:
     """Print them as they come; 0 where all goals are met, else 1."""
     failed = 0
     for measurement in measurements:
-        failed += not measurement.met
+        failed += not measurement.met and measurement.not_measured is None
         click.echo(_json(measurement) if as_json else "\n".join(_lines(measurement)))
     return min(failed, 1)
 
 
 def _json(measurement: Measurement) -> str:
     import json
+    from math import isfinite
 
-    return json.dumps(asdict(measurement))
+    said = asdict(measurement)  # JSON has no NaN
+    return json.dumps({name: None if isinstance(value, float) and not isfinite(value) else value
+                       for name, value in said.items()})
 
 
 def _lines(measurement: Measurement) -> Iterator[str]:
+    if measurement.not_measured is not None:
+        yield f"{measurement.bench}: not measured, {measurement.not_measured}"
+        return
     verdict = "met" if measurement.met else "MISSED"
     yield f"{measurement.bench}: {measurement.ours:.3g} {measurement.unit}"
     if measurement.peer is not None:
@@ -59,3 +69,5 @@ def _lines(measurement: Measurement) -> Iterator[str]:
     yield f"  goal {measurement.goal}: {verdict}"
     if measurement.equal is not None:
         yield f"  same results: {'yes' if measurement.equal else 'NO'}"
+    if measurement.note:
+        yield f"  {measurement.note}"

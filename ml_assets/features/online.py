@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.features.manifest import load_manifest
+from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.store import open_backend
 from ml_assets.features.stores.applying import apply_events
 from ml_assets.features.stores.backend import number_of
@@ -27,12 +27,15 @@ class OnlineFeatures:
     """Reads the feature service of `system` from the online store. For one thread.
 
     names: the features, in the order of the columns that `read` returns.
+    service: what is read; unless given, what the repository declares for the system
     Raises UnknownName where the repository does not declare the service, and NotReady where
     a view of it was never loaded.
     """
 
-    def __init__(self, settings: Settings, system: System) -> None:
-        service = load_manifest(settings).service(system)
+    def __init__(
+        self, settings: Settings, system: System, service: Service | None = None
+    ) -> None:
+        service = service or load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
         self._backend = open_backend(settings)
         self._reader = FeatureReader(

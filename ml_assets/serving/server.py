@@ -30,17 +30,20 @@ def serve(
     systems: Sequence[System],
     *,
     backends: Backends | None = None,
+    listener: socket.socket | None = None,
     say: Callable[[str], None] = click.echo,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests that were accepted and return.
 
+    listener: a listening socket to serve on instead of one at the settings' address; others may
+    serve on it too, and what waits in its queue is theirs once this process has ended.
     Raises AddressUnavailable where the port is taken or the host is not ours.
     """
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("ml_assets").setLevel(logging.INFO)
-    with _listen(settings.host, settings.port) as listener:
+    with listener or _listen(settings.host, settings.port) as listener:
         config = uvicorn.Config(
             create_app(settings, systems, backends),
             log_config=None, access_log=False, server_header=False, lifespan="on",

@@ -1,0 +1,32 @@
+"""Our own server for the benchmark's system: `server VAR PORT`, or `server VAR fd:N`.
+
+The real `serve` in a process of its own, over the installation in VAR. With `fd:N` it takes an
+inherited listening socket, as a supervisor that replaces one process by the next would give it.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.serving_load.features import open_reader
+from benchmarks.serving_load.system import PAYMENTS
+from ml_assets.core.settings import Settings
+from ml_assets.serving.server import serve
+from ml_assets.serving.service import Backends
+
+
+def main(var: str, where: str) -> None:
+    settings = Settings(var=Path(var))
+    backends = replace(Backends.of(settings), features=lambda s: open_reader(settings, s))
+    if where.startswith("fd:"):
+        with socket.socket(fileno=int(where.removeprefix("fd:"))) as listener:
+            serve(settings, [PAYMENTS], backends=backends, listener=listener)
+    else:
+        serve(replace(settings, port=int(where)), [PAYMENTS], backends=backends)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

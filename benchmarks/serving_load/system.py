@@ -1,0 +1,74 @@
+"""The system that is served: a small model over some twenty words and thirty numbers.
+
+Ten numbers come with the request, twenty from the feature store (`features.py`). Its data is
+made up; what a prediction costs does not depend on what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from ml_assets.core.errors import Quarantined
+from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
+from ml_assets.core.source import ArchivedEvent, Event, Request
+from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
+
+KEYS = ("card", "device", "address", "shop")
+NUMBERS = (
+    "amount", "balance", "items", "discount", "distance_km", "minutes_on_page", "attempts",
+    "card_age_days", "shop_age_days", "hour",
+)
+WORDS = 20
+"""Words of a note: with their pairs, 39 entries in the bag."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payments:
+    """A request is the event's columns, as they are. There is no archive."""
+
+    def fetch(self, cache: Path) -> Path:
+        return cache
+
+    def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
+        return iter(())
+
+    def parse(self, request: Request) -> Event:
+        event: dict[str, object] = {"note": str(request.get("note", ""))}
+        for name in KEYS:
+            event[name] = str(request.get(name, ""))
+        for name in NUMBERS:
+            value = request.get(name)
+            if not isinstance(value, int | float):
+                raise Quarantined(f"{name} is {value!r}; expected a number")
+            event[name] = float(value)
+        return event
+
+
+PAYMENTS = System(
+    name="payments",
+    description="Will this card payment be disputed?",
+    owners=("team:benchmarks",),
+    source=Payments(),
+    calendar=Calendar(first_day=date(2024, 1, 1), go_live=date(2024, 1, 8)),
+    columns=(
+        Column(name="note", dtype="text", max_length=500, description="what the payer wrote"),
+        *(Column(name=name, dtype="text", max_length=64, description=name) for name in KEYS),
+        *(Column(name=name, dtype="number", minimum=0, description=name) for name in NUMBERS),
+    ),
+    entities=tuple(Entity(name=name, description=f"a {name}") for name in KEYS),
+    feature_service="payments_memory",
+    sticky_by="card",
+    label=LabelPolicy(name="disputed", maturity=timedelta(days=30), silence="negative"),
+    model=ModelConfig(
+        fields=(TextField(column="note", unit="words"),), numbers=NUMBERS, buckets=2**14,
+        iterations=15,
+    ),
+    gates=(Gate(metric="roc_auc", at_least=0.6),),
+    retraining=RetrainingPolicy(
+        after_labels=1000, max_age=timedelta(days=30), cooldown=timedelta(days=1)
+    ),
+    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(days=30)),
+)
