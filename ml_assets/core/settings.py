@@ -57,6 +57,11 @@ class Settings:
         return self.var / "deployments.sqlite"
 
     @property
+    def tokens(self) -> Path:
+        """Who may call the API: hashes, made by `ml-assets token`."""
+        return self.var / "tokens.json"
+
+    @property
     def dagster_home(self) -> Path:
         return self.var / "dagster"
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from math import ceil
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ml_assets.core.errors import (
     LogUnavailable,
@@ -29,6 +30,7 @@ from ml_assets.core.errors import (
 )
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.serving.edge import BEARER, Edge
 from ml_assets.serving.openapi import index, openapi
 from ml_assets.serving.protocol import (
     MAX_BODY_BYTES,
@@ -39,6 +41,7 @@ from ml_assets.serving.protocol import (
     ReadyAnswer,
     RequestRefused,
 )
+from ml_assets.serving.security import Doorkeeper
 from ml_assets.serving.service import Backends, Service
 
 log = logging.getLogger(__name__)
@@ -75,7 +78,8 @@ def create_app(
         yield
         await api.close()
 
-    return Starlette(
+    return GuardedApp(
+        Doorkeeper(settings),
         routes=[
             Route("/", home),
             Route("/docs", show_docs),
@@ -97,6 +101,17 @@ def create_app(
         },
         lifespan=lifespan,
     )
+
+
+class GuardedApp(Starlette):
+    """Routes and handlers behind the edge, which sees every request first and every answer last."""
+
+    def __init__(self, door: Doorkeeper, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._door = door
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Edge(super().build_middleware_stack(), self._door)
 
 
 class Api:
@@ -141,7 +156,8 @@ class Api:
 
     async def feedback(self, request: Request) -> Response:
         service, body = self._service(request), await read_body(request)
-        return _answer(await self._on_worker(lambda: service.add_feedback(body)))
+        bearer = request.scope.get(BEARER)
+        return _answer(await self._on_worker(lambda: service.add_feedback(body, bearer)))
 
     async def record(self, request: Request) -> Response:
         service, logged = await self._logged(request)
@@ -238,7 +254,7 @@ def _too_large() -> RequestRefused:
 async def on_known_error(request: Request, error: Exception) -> Response:
     """The project's own errors say what is wrong in words meant for the client."""
     if isinstance(error, RequestRefused):
-        return _problem(error.status, error.problem)
+        return _problem(error.status, error.problem, error.headers)
     if isinstance(error, UnknownName):
         return _problem(404, Problem(code="not_found", message=str(error)))
     if isinstance(error, Quarantined):

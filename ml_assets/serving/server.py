@@ -15,6 +15,7 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.app import create_app
+from ml_assets.serving.security import require_tokens
 from ml_assets.serving.service import Backends
 
 DRAIN_SECONDS = 15
@@ -34,13 +35,15 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests that were accepted and return.
 
-    Raises AddressUnavailable where the port is taken or the host is not ours.
+    Raises AddressUnavailable where the port is taken or the host is not ours, ListenRefused
+    where others than this machine would reach an API that asks for no token.
     """
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("ml_assets").setLevel(logging.INFO)
     with _listen(settings.host, settings.port) as listener:
+        require_tokens(settings)
         config = uvicorn.Config(
             create_app(settings, systems, backends),
             log_config=None, access_log=False, server_header=False, lifespan="on",

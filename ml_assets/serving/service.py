@@ -40,6 +40,7 @@ from ml_assets.serving.protocol import (
     decode_batch,
 )
 from ml_assets.serving.scoring import Scorer, require_names
+from ml_assets.serving.security import Token
 
 log = logging.getLogger(__name__)
 
@@ -150,10 +151,24 @@ class Service:
             for answer in answers
         ])
 
-    def add_feedback(self, body: bytes) -> FeedbackAnswer:
-        """Raises RequestRefused, UnknownName, TooOften or LogUnavailable."""
+    def add_feedback(self, body: bytes, bearer: Token | None = None) -> FeedbackAnswer:
+        """Raises RequestRefused, UnknownName, TooOften or LogUnavailable.
+
+        bearer: who says so; only a token that was made for a trusted source speaks as it
+        """
         said = decode(_FEEDBACK, body)
+        if bearer is not None:
+            self._require_own(bearer, said.source)
         return self._logged(lambda: self._predictor.add_feedback(said))
+
+    def _require_own(self, bearer: Token, source: str) -> None:
+        trust = self.system.feedback.class_of(source)
+        if trust is not None and not bearer.may_speak_as(source):
+            raise RequestRefused(
+                403, "source_not_yours", f"{source!r} is a trusted source ({trust.name}) and token "
+                f"{bearer.name!r} was not made for it: `ml-assets token create NAME --scope "
+                f"feedback --source {source}`", "source",
+            )
 
     @property
     def unshadowed(self) -> int:
