@@ -16,6 +16,10 @@ from ml_assets.serving.protocol import PredictRequest, RequestRefused
 FUTURE = timedelta(seconds=60)
 """How far ahead of ours a client's clock may be."""
 
+MAX_DEPTH = 64
+"""So deep an event may be nested. Python's own limit depends on who calls: what we accept near
+it, ingestion might not."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
@@ -59,12 +63,28 @@ def read_event(system: System, posted: str) -> Event:
         raise Quarantined(f"the event cannot be read as JSON: {error}") from error
     if not isinstance(request, dict):
         raise Quarantined(f"the event is {posted[:80]!r}; expected a JSON object")
-    event = system.source.parse(request)
+    # As deep as it has brackets, at most: nearly all events need no closer look.
+    if posted.count("{") + posted.count("[") > MAX_DEPTH and _depth(request) > MAX_DEPTH:
+        raise Quarantined(f"the event is nested more than {MAX_DEPTH} deep")
+    try:
+        event = system.source.parse(request)
+    except OverflowError as error:  # a whole number of 400 digits is JSON, and no float
+        raise Quarantined(f"the event has a number beyond what can be computed: {error}") from error
     for column in system.columns:
         breach = _breach(column, event.get(column.name))
         if breach:
             raise Quarantined(breach)
     return event
+
+
+def _depth(value: object) -> int:
+    """How deep lists and objects lie in each other: 1 where they hold none."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        depth += 1
+        level = [child for each in level
+                 for child in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 def require_same(first: Prediction, request: PredictRequest) -> None:

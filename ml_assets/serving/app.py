@@ -30,11 +30,12 @@ from ml_assets.core.errors import (
 )
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.serving.edge import BEARER, Edge
+from ml_assets.serving.edge import BEARER, MODEL_VERSION, Edge
 from ml_assets.serving.openapi import index, openapi
 from ml_assets.serving.protocol import (
     MAX_BODY_BYTES,
     LiveAnswer,
+    PredictAnswer,
     PredictionRecord,
     Problem,
     ProblemAnswer,
@@ -297,6 +298,8 @@ def _problem(status: int, problem: Problem, headers: Mapping[str, str] | None = 
 def _answer(
     answer: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
+    if isinstance(answer, PredictAnswer):
+        headers = {MODEL_VERSION: str(answer.model_version)}
     return _json(msgspec.json.encode(answer), status, headers)
 
 

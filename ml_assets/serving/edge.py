@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from contextvars import ContextVar
 from time import perf_counter
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.protocol import ProblemAnswer, RequestRefused
 from ml_assets.serving.security import Doorkeeper
 
@@ -20,10 +20,10 @@ BEARER = "ml_assets.bearer"
 """In an ASGI scope: the token that asks, None where none is needed."""
 SLOW_SECONDS = 1.0
 """An answer that takes longer is worth a line in the log."""
-REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Of the request that this task answers."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_MODEL_VERSION = b"x-model-version"
+MODEL_VERSION = "x-model-version"
+"""The header that says who answered; the log and the metrics read it too."""
+_MODEL_VERSION = MODEL_VERSION.encode()
 
 
 class Edge:

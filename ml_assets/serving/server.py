@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import socket
 from collections.abc import Callable, Sequence
 
@@ -15,6 +14,7 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.app import create_app
+from ml_assets.serving.logs import configure
 from ml_assets.serving.security import require_tokens
 from ml_assets.serving.service import Backends
 
@@ -38,10 +38,7 @@ def serve(
     Raises AddressUnavailable where the port is taken or the host is not ours, ListenRefused
     where others than this machine would reach an API that asks for no token.
     """
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("ml_assets").setLevel(logging.INFO)
+    configure(settings.log)
     with _listen(settings.host, settings.port) as listener:
         require_tokens(settings)
         config = uvicorn.Config(
