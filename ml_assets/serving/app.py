@@ -31,6 +31,7 @@ from ml_assets.core.errors import (
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.edge import BEARER, MODEL_VERSION, Edge
+from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
 from ml_assets.serving.openapi import index, openapi
 from ml_assets.serving.protocol import (
     MAX_BODY_BYTES,
@@ -80,13 +81,14 @@ def create_app(
         await api.close()
 
     return GuardedApp(
-        Doorkeeper(settings),
+        Doorkeeper(settings), api.requests,
         routes=[
             Route("/", home),
             Route("/docs", show_docs),
             Route("/openapi.json", describe),
             Route("/healthz", api.live),
             Route("/readyz", api.ready),
+            Route("/metrics", api.metrics),
             Route("/v1/{system}/predict", api.predict, methods=["POST"]),
             Route("/v1/{system}/predict/batch", api.predict_batch, methods=["POST"]),
             Route("/v1/{system}/feedback", api.feedback, methods=["POST"]),
@@ -107,12 +109,12 @@ def create_app(
 class GuardedApp(Starlette):
     """Routes and handlers behind the edge, which sees every request first and every answer last."""
 
-    def __init__(self, door: Doorkeeper, **arguments: Any) -> None:
+    def __init__(self, door: Doorkeeper, requests: Requests, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._door = door
+        self._door, self._requests = door, requests
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Edge(super().build_middleware_stack(), self._door)
+        return Edge(super().build_middleware_stack(), self._door, self._requests)
 
 
 class Api:
@@ -132,6 +134,9 @@ class Api:
         self._idle = asyncio.Event()
         self._shadowing: asyncio.Task[None] | None = None
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self.requests = Requests(list(self._services))
+        self._metrics = Metrics(services, self.requests, lambda: self._asked)
+        self._measuring = asyncio.Lock()
 
     async def open(self) -> None:
         for service in self._services.values():
@@ -188,6 +193,13 @@ class Api:
             warnings=[warning for service in services for warning in service.warnings()],
         )
         return _answer(answer, 200 if answer.ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        async with self._measuring:
+            text = await asyncio.to_thread(lambda: self._metrics.text({
+                name: service.freshness.ages() for name, service in self._services.items()
+            }))
+        return Response(text, media_type=CONTENT_TYPE)
 
     def _service(self, request: Request) -> Service:
         name = request.path_params["system"]

@@ -11,6 +11,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_assets.serving.logs import REQUEST_ID
+from ml_assets.serving.metrics import Requests
 from ml_assets.serving.protocol import ProblemAnswer, RequestRefused
 from ml_assets.serving.security import Doorkeeper
 
@@ -34,8 +35,8 @@ class Edge:
     want of a token get a line in the log; nothing that a header or a body says is in it.
     """
 
-    def __init__(self, app: ASGIApp, door: Doorkeeper) -> None:
-        self._app, self._door = app, door
+    def __init__(self, app: ASGIApp, door: Doorkeeper, requests: Requests) -> None:
+        self._app, self._door, self._requests = app, door, requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,6 +68,7 @@ class Edge:
             self._note(scope, status, perf_counter() - started, version)
 
     def _note(self, scope: Scope, status: int, seconds: float, version: str | None) -> None:
+        self._requests.note(scope["path"], status, seconds, version)
         if status < 500 and status not in (401, 403) and seconds < SLOW_SECONDS:
             return
         path: str = scope["path"]
