@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import numpy as np
+
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.source import Event
 from ml_assets.core.system import Column, System
@@ -16,6 +18,7 @@ from ml_assets.serving.protocol import PredictRequest, RequestRefused
 FUTURE = timedelta(seconds=60)
 """How far ahead of ours a client's clock may be."""
 
+LARGEST = float(np.finfo(np.float32).max)
 MAX_DEPTH = 64
 """So deep an event may be nested. Python's own limit depends on who calls: what we accept near
 it, ingestion might not."""
@@ -45,6 +48,7 @@ def admit(system: System, request: PredictRequest, now: datetime) -> Admitted:
     try:
         posted = bytes(request.event).decode()
         event = read_event(system, posted)
+        _require_computable(system, event)
     except (Quarantined, UnicodeDecodeError) as error:
         raise RequestRefused(422, "unusable_event", str(error), "event") from None
     return Admitted(request=request, posted=posted, event=event, at=at,
@@ -85,6 +89,19 @@ def _depth(value: object) -> int:
         level = [child for each in level
                  for child in (each.values() if isinstance(each, dict) else each)]
     return depth
+
+
+def _require_computable(system: System, event: Event) -> None:
+    """Raise Quarantined where a number becomes infinite in a feature vector, which is float32.
+
+    A model makes no probability of that; a challenger would be taken for broken and lose its
+    traffic, by one hostile request.
+    """
+    for column in system.columns:
+        value = event[column.name]
+        if column.dtype == "number" and isinstance(value, float) and abs(value) > LARGEST:
+            raise Quarantined(f"{column.name} is {value:g}; expected at most {LARGEST:g}, the "
+                              "largest number that a feature can be")
 
 
 def require_same(first: Prediction, request: PredictRequest) -> None:

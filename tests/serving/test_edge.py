@@ -17,6 +17,7 @@ import pytest
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.settings import ROOT, Settings
+from ml_assets.registry.rollout import Canary
 from ml_assets.serving.admission import MAX_DEPTH
 from ml_assets.serving.logs import REQUEST_ID, HumanLines, JsonLines
 from tests.serving.kit import Toy, asked, problem, serving
@@ -91,6 +92,20 @@ def test_numbers_beyond_all_measure_are_answered_in_words(
     answer = api.post("/v1/toy/predict", content=body)
     assert answer.status_code in (200, 422), answer.text
     assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"1e308", b"3.5e38", b"9" * 400])
+def test_a_number_that_no_feature_can_be_is_refused_and_takes_nobody_out_of_traffic(
+    toy: Toy, number: bytes
+) -> None:
+    """Its score would be no probability, and the challenger would be taken for broken."""
+    toy.act(Canary(version=2, share=0.5))
+    with serving(toy) as api:
+        for n in range(20):
+            body = b'{"event": {"shop": "s%d", "note": "n", "amount": %s}}' % (n, number)
+            problem(api.post("/v1/toy/predict", content=body), 422, "unusable_event")
+        assert len(api.get("/v1/toy/version").json()["serving"]) == 2
+        assert api.post("/v1/toy/predict", json=asked(amount=3.4e38)).status_code == 200
 
 
 def test_many_fields_and_long_texts_are_held_by_the_size_of_the_body(api: httpx.Client) -> None:
