@@ -12,6 +12,7 @@ from ml_assets import __version__
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.rollout_cli import rollout
+from ml_assets.token_cli import token
 
 
 class PlainErrors(click.Group):
@@ -38,6 +39,7 @@ def main() -> None:
       ml-assets ui           then look at it: Dagster, the API and MLflow
       ml-assets status       where each system stands
       ml-assets rollout -h   which model versions answer, and how to change that
+      ml-assets token -h     who may call the API
 
     All state lies under var/ (ML_ASSETS_VAR sets another folder); delete it to start afresh.
     """
@@ -177,6 +179,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
 
 
 main.add_command(rollout)
+main.add_command(token)
 
 
 if __name__ == "__main__":

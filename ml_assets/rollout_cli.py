@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -213,12 +214,16 @@ def _loaded(settings: Settings, name: str, record: Deployment | None = None) -> 
 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    token = os.environ.get("ML_ASSETS_TOKEN")
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     ends = time.monotonic() + FOLLOW_SECONDS
     while True:
         try:
-            answer = httpx.get(f"{address}/v1/{name}/version", timeout=2)
+            answer = httpx.get(f"{address}/v1/{name}/version", timeout=2, headers=headers)
             shown = answer.raise_for_status().json()
         except httpx.HTTPStatusError:
+            if answer.status_code == 401:
+                return f"{address} asks for a token; give it in ML_ASSETS_TOKEN to see what it does"
             return f"{address} answers with status {answer.status_code}: {answer.text[:200]}"
         except (httpx.HTTPError, ValueError):
             return f"none answers at {address}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.time import Clock, EventClock, WallClock
@@ -12,31 +13,39 @@ from ml_assets.core.time import Clock, EventClock, WallClock
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where `feature_repo/` and, unless set otherwise, `var/` lie."""
 
+LogFormat = Literal["human", "json"]
+_LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that differs between two installations of the same code.
 
     `var` holds all state; deleting it starts afresh. `host` and `port` are where the API
-    listens. `in_replay` is set in the process that replays history: it asks the sensors
-    itself, and those of other processes leave the work to it.
+    listens, `log` is how it writes its log. `in_replay` is set in the process that replays
+    history: it asks the sensors itself, and those of other processes leave the work to it.
     """
 
     var: Path = ROOT / "var"
     host: str = "127.0.0.1"
     port: int = 8080
+    log: LogFormat = "human"
     in_replay: bool = False
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `ML_ASSETS_VAR`, `ML_ASSETS_HOST` and `ML_ASSETS_PORT`."""
+        """Read `ML_ASSETS_VAR`, `ML_ASSETS_HOST`, `ML_ASSETS_PORT` and `ML_ASSETS_LOG`."""
         port = os.environ.get("ML_ASSETS_PORT", str(cls.port))
         if not port.isdigit() or not 0 <= int(port) < 65536:
             raise DeclarationError(f"ML_ASSETS_PORT is {port!r}; expected a port, 0 to 65535")
+        log = os.environ.get("ML_ASSETS_LOG", cls.log)
+        if log not in _LOG_FORMATS:
+            raise DeclarationError(f"ML_ASSETS_LOG is {log!r}; expected 'human' or 'json'")
         return cls(
             var=Path(os.environ.get("ML_ASSETS_VAR", cls.var)).resolve(),
             host=os.environ.get("ML_ASSETS_HOST", cls.host),
             port=int(port),
+            log=_LOG_FORMATS[log],
         )
 
     @property
@@ -55,6 +64,11 @@ class Settings:
     @property
     def deployments(self) -> Path:
         return self.var / "deployments.sqlite"
+
+    @property
+    def tokens(self) -> Path:
+        """Who may call the API: hashes, made by `ml-assets token`."""
+        return self.var / "tokens.json"
 
     @property
     def dagster_home(self) -> Path:

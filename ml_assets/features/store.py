@@ -48,7 +48,12 @@ def open_backend(settings: Settings) -> SqliteBackend:
 
 def load_log(settings: Settings) -> LoadLog:
     """The log of loads into the online store. Close it when done."""
-    return LoadLog(settings.var / "feast" / "loads.sqlite")
+    return LoadLog(loads_path(settings))
+
+
+def loads_path(settings: Settings) -> Path:
+    """Where it lies, if anything was ever loaded."""
+    return settings.var / "feast" / "loads.sqlite"
 
 
 def apply_if_changed(settings: Settings, repo: Path = REPO) -> bool:

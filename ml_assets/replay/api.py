@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -17,6 +18,11 @@ import httpx
 
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
+from ml_assets.core.time import WallClock
+from ml_assets.serving.security import TokenFile
+
+SOURCE = "recipient"
+"""As whom the replay complains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +62,7 @@ class Client:
         return {**answer, "latency_ms": (time.perf_counter() - started) * 1000}
 
     def report(self, prediction_id: str, label: bool) -> None:
-        body = {"prediction_id": prediction_id, "label": label, "source": "recipient"}
+        body = {"prediction_id": prediction_id, "label": label, "source": SOURCE}
         _checked(self.http.post(f"/v1/{self.system}/feedback", json=body))
 
     def version(self) -> int | None:
@@ -82,7 +88,8 @@ def running_api(settings: Settings, system: str) -> Iterator[Client]:
     log = settings.var / "logs" / "api.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    command = [sys.executable, "-m", "ml_assets.cli", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "ml_assets.cli", "serve", "--host", "127.0.0.1",
+               "--port", str(port)]
     environment = {**os.environ, "ML_ASSETS_VAR": str(settings.var)}
     with log.open("ab") as output:
         # A group of its own: an interrupt of the replay must not kill it mid-answer.
@@ -90,7 +97,10 @@ def running_api(settings: Settings, system: str) -> Iterator[Client]:
             command, stdout=output, stderr=output, env=environment, start_new_session=True
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+        with (
+            let_in(settings) as headers,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=headers) as http,
+        ):
             yield Client(http=http, system=system, server=server, log=log)
     finally:
         server.terminate()
@@ -99,6 +109,21 @@ def running_api(settings: Settings, system: str) -> Iterator[Client]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+@contextmanager
+def let_in(settings: Settings) -> Iterator[dict[str, str]]:
+    """What a client sends to be let in: where tokens are in use, one of its own for so long."""
+    tokens = TokenFile(settings.tokens)
+    if not tokens.read():
+        yield {}
+        return
+    token, shown = tokens.create(
+        f"replay-{secrets.token_hex(4)}", ("predict", "feedback"), (SOURCE,), WallClock().now())
+    try:
+        yield {"authorization": f"Bearer {shown}"}
+    finally:
+        tokens.revoke(token.id, WallClock().now())
 
 
 def _checked(answer: httpx.Response) -> dict[str, Any]:

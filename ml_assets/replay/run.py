@@ -85,9 +85,10 @@ def _journey(
 
 
 def forget(settings: Settings) -> None:
-    """Delete the installation's state; fetched data sets stay."""
+    """Delete the installation's state; fetched data sets stay, and so does who may call."""
+    kept = (REPLAY_LOCK, settings.tokens.name)
     for path in settings.var.iterdir() if settings.var.exists() else ():
-        if path.resolve() == settings.cache.resolve() or path.name == REPLAY_LOCK:
+        if path.resolve() == settings.cache.resolve() or path.name in kept:
             continue
         if path.is_dir():
             shutil.rmtree(path)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import numpy as np
+
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.source import Event
 from ml_assets.core.system import Column, System
@@ -15,6 +17,11 @@ from ml_assets.serving.protocol import PredictRequest, RequestRefused
 
 FUTURE = timedelta(seconds=60)
 """How far ahead of ours a client's clock may be."""
+
+LARGEST = float(np.finfo(np.float32).max)
+MAX_DEPTH = 64
+"""So deep an event may be nested. Python's own limit depends on who calls: what we accept near
+it, ingestion might not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +48,7 @@ def admit(system: System, request: PredictRequest, now: datetime) -> Admitted:
     try:
         posted = bytes(request.event).decode()
         event = read_event(system, posted)
+        _require_computable(system, event)
     except (Quarantined, UnicodeDecodeError) as error:
         raise RequestRefused(422, "unusable_event", str(error), "event") from None
     return Admitted(request=request, posted=posted, event=event, at=at,
@@ -59,12 +67,41 @@ def read_event(system: System, posted: str) -> Event:
         raise Quarantined(f"the event cannot be read as JSON: {error}") from error
     if not isinstance(request, dict):
         raise Quarantined(f"the event is {posted[:80]!r}; expected a JSON object")
-    event = system.source.parse(request)
+    # As deep as it has brackets, at most: nearly all events need no closer look.
+    if posted.count("{") + posted.count("[") > MAX_DEPTH and _depth(request) > MAX_DEPTH:
+        raise Quarantined(f"the event is nested more than {MAX_DEPTH} deep")
+    try:
+        event = system.source.parse(request)
+    except OverflowError as error:  # a whole number of 400 digits is JSON, and no float
+        raise Quarantined(f"the event has a number beyond what can be computed: {error}") from error
     for column in system.columns:
         breach = _breach(column, event.get(column.name))
         if breach:
             raise Quarantined(breach)
     return event
+
+
+def _depth(value: object) -> int:
+    """How deep lists and objects lie in each other: 1 where they hold none."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        depth += 1
+        level = [child for each in level
+                 for child in (each.values() if isinstance(each, dict) else each)]
+    return depth
+
+
+def _require_computable(system: System, event: Event) -> None:
+    """Raise Quarantined where a number becomes infinite in a feature vector, which is float32.
+
+    A model makes no probability of that; a challenger would be taken for broken and lose its
+    traffic, by one hostile request.
+    """
+    for column in system.columns:
+        value = event[column.name]
+        if column.dtype == "number" and isinstance(value, float) and abs(value) > LARGEST:
+            raise Quarantined(f"{column.name} is {value:g}; expected at most {LARGEST:g}, the "
+                              "largest number that a feature can be")
 
 
 def require_same(first: Prediction, request: PredictRequest) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from math import ceil
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ml_assets.core.errors import (
     LogUnavailable,
@@ -29,16 +30,20 @@ from ml_assets.core.errors import (
 )
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.serving.edge import BEARER, MODEL_VERSION, Edge
+from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
 from ml_assets.serving.openapi import index, openapi
 from ml_assets.serving.protocol import (
     MAX_BODY_BYTES,
     LiveAnswer,
+    PredictAnswer,
     PredictionRecord,
     Problem,
     ProblemAnswer,
     ReadyAnswer,
     RequestRefused,
 )
+from ml_assets.serving.security import Doorkeeper
 from ml_assets.serving.service import Backends, Service
 
 log = logging.getLogger(__name__)
@@ -75,13 +80,15 @@ def create_app(
         yield
         await api.close()
 
-    return Starlette(
+    return GuardedApp(
+        Doorkeeper(settings), api.requests,
         routes=[
             Route("/", home),
             Route("/docs", show_docs),
             Route("/openapi.json", describe),
             Route("/healthz", api.live),
             Route("/readyz", api.ready),
+            Route("/metrics", api.metrics),
             Route("/v1/{system}/predict", api.predict, methods=["POST"]),
             Route("/v1/{system}/predict/batch", api.predict_batch, methods=["POST"]),
             Route("/v1/{system}/feedback", api.feedback, methods=["POST"]),
@@ -97,6 +104,17 @@ def create_app(
         },
         lifespan=lifespan,
     )
+
+
+class GuardedApp(Starlette):
+    """Routes and handlers behind the edge, which sees every request first and every answer last."""
+
+    def __init__(self, door: Doorkeeper, requests: Requests, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._door, self._requests = door, requests
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Edge(super().build_middleware_stack(), self._door, self._requests)
 
 
 class Api:
@@ -116,6 +134,9 @@ class Api:
         self._idle = asyncio.Event()
         self._shadowing: asyncio.Task[None] | None = None
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self.requests = Requests(list(self._services))
+        self._metrics = Metrics(services, self.requests, lambda: self._asked)
+        self._measuring = asyncio.Lock()
 
     async def open(self) -> None:
         for service in self._services.values():
@@ -141,7 +162,8 @@ class Api:
 
     async def feedback(self, request: Request) -> Response:
         service, body = self._service(request), await read_body(request)
-        return _answer(await self._on_worker(lambda: service.add_feedback(body)))
+        bearer = request.scope.get(BEARER)
+        return _answer(await self._on_worker(lambda: service.add_feedback(body, bearer)))
 
     async def record(self, request: Request) -> Response:
         service, logged = await self._logged(request)
@@ -171,6 +193,13 @@ class Api:
             warnings=[warning for service in services for warning in service.warnings()],
         )
         return _answer(answer, 200 if answer.ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        async with self._measuring:
+            text = await asyncio.to_thread(lambda: self._metrics.text({
+                name: service.freshness.ages() for name, service in self._services.items()
+            }))
+        return Response(text, media_type=CONTENT_TYPE)
 
     def _service(self, request: Request) -> Service:
         name = request.path_params["system"]
@@ -238,7 +267,7 @@ def _too_large() -> RequestRefused:
 async def on_known_error(request: Request, error: Exception) -> Response:
     """The project's own errors say what is wrong in words meant for the client."""
     if isinstance(error, RequestRefused):
-        return _problem(error.status, error.problem)
+        return _problem(error.status, error.problem, error.headers)
     if isinstance(error, UnknownName):
         return _problem(404, Problem(code="not_found", message=str(error)))
     if isinstance(error, Quarantined):
@@ -281,6 +310,8 @@ def _problem(status: int, problem: Problem, headers: Mapping[str, str] | None = 
 def _answer(
     answer: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
+    if isinstance(answer, PredictAnswer):
+        headers = {MODEL_VERSION: str(answer.model_version)}
     return _json(msgspec.json.encode(answer), status, headers)
 
 

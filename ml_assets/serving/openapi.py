@@ -32,6 +32,8 @@ class Call:
 
 
 PROBLEMS = {
+    401: "Tokens are in use, and the request has none that is in force.",
+    403: "The token lacks the scope, or was not made for this trusted source of feedback.",
     404: "There is no such system or prediction.",
     409: "The id belongs to an event with another body or instant, which was answered before.",
     413: f"More than {MAX_BODY_BYTES // 2**20} MiB, or a batch of more than {MAX_BATCH} events.",
@@ -122,7 +124,14 @@ def openapi(systems: Sequence[System]) -> dict[str, Any]:
             {"name": "server", "description": "The process itself."},
         ],
         "paths": paths,
-        "components": {"schemas": dict(sorted(components.items()))},
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "securitySchemes": {"token": {
+                "type": "http", "scheme": "bearer",
+                "description": "Made by `ml-assets token create`. Needed once there is a token, "
+                "and wherever the API listens beyond loopback.",
+            }},
+        },
     }
 
 
@@ -133,6 +142,7 @@ def index(systems: Sequence[System]) -> dict[str, Any]:
         "version": __version__,
         "docs": "/docs",
         "openapi": "/openapi.json",
+        "metrics": "/metrics",
         **{call.name: call.path for call in COMMON_CALLS},
         "systems": [
             {
@@ -186,7 +196,9 @@ def _operation(call: Call, system: System | None) -> dict[str, Any]:
         operation["description"] = call.description
     if call.name == "readyz":
         operation["responses"]["503"] = _content("Not now; it says why.", call.answer.__name__)
-    for status in call.problems:
+    if system is not None:
+        operation["security"] = [{"token": []}, {}]
+    for status in (*((401, 403, 503) if system is not None else ()), *call.problems):
         operation["responses"][str(status)] = _content(PROBLEMS[status], "ProblemAnswer")
     if "{prediction_id}" in call.path:
         operation["parameters"] = [{

@@ -29,6 +29,7 @@ from ml_assets.serving.protocol import (
 )
 from ml_assets.serving.scoring import Floats, dense_vectors, score_rows
 from ml_assets.serving.shadows import Shadows
+from ml_assets.serving.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Predictor:
 
     now: the clock, read once for each call, since a replay moves it
     counts: since the start, by the names of `protocol.Counts`
+    tally: since the start, by model version and more, for `/metrics`
     shadows: what was answered and waits to be scored once more
     """
 
@@ -55,6 +57,7 @@ class Predictor:
     ) -> None:
         self.system = system
         self.counts: Counter[str] = Counter()
+        self.tally = Tally()
         self._features, self._models = features, models
         self._open_log, self._now = open_log, now
         self._opened: EventLog | None = None
@@ -170,10 +173,12 @@ class Predictor:
                                                             admitted[place].event)
                                                  for place in new])
         ))
+        self.tally.committed(len(logged))
         answers: list[PredictAnswer | RequestRefused] = []
         for one, mine, stored in zip(admitted, predictions, logged, strict=True):
             if stored is mine:
                 self.counts["predicted"] += 1
+                self.tally.answer(stored)
                 self.counts["degraded"] += stored.degraded
                 answers.append(self._answer_of(stored))
                 self.shadows.add(stored, one.event)

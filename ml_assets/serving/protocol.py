@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -285,12 +285,15 @@ class ReadyAnswer(Struct, frozen=True, kw_only=True):
 class RequestRefused(InvalidRequest):
     """A request that gets a problem for an answer.
 
-    Its arguments are (status, code, message, field), so that it survives pickling.
+    Its arguments are (status, code, message, field, headers), so that it survives pickling.
     """
 
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
-        super().__init__(status, code, message, field)
-        self.status = status
+    def __init__(
+        self, status: int, code: str, message: str, field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, code, message, field, headers)
+        self.status, self.headers = status, headers
         self.problem = Problem(code=code, message=message, field=field)
 
     def __str__(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import socket
 from collections.abc import Callable, Sequence
 
@@ -15,6 +14,8 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.app import create_app
+from ml_assets.serving.logs import configure
+from ml_assets.serving.security import require_tokens
 from ml_assets.serving.service import Backends
 
 DRAIN_SECONDS = 15
@@ -37,13 +38,12 @@ def serve(
 
     listener: a listening socket to serve on instead of one at the settings' address; others may
     serve on it too, and what waits in its queue is theirs once this process has ended.
-    Raises AddressUnavailable where the port is taken or the host is not ours.
+    Raises AddressUnavailable where the port is taken or the host is not ours, ListenRefused
+    where others than this machine would reach an API that asks for no token.
     """
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("ml_assets").setLevel(logging.INFO)
+    configure(settings.log)
     with listener or _listen(settings.host, settings.port) as listener:
+        require_tokens(settings)
         config = uvicorn.Config(
             create_app(settings, systems, backends),
             log_config=None, access_log=False, server_header=False, lifespan="on",

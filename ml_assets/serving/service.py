@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving.explanation import Provenance
+from ml_assets.serving.freshness import Freshness
 from ml_assets.serving.lookup import FeatureLookup, FeatureReader
 from ml_assets.serving.pool import Deployments, ModelPool
 from ml_assets.serving.predictor import Predictor
@@ -40,6 +42,8 @@ from ml_assets.serving.protocol import (
     decode_batch,
 )
 from ml_assets.serving.scoring import Scorer, require_names
+from ml_assets.serving.security import Token
+from ml_assets.serving.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +111,7 @@ class Service:
 
         self.system = system
         self._now = now
+        self.freshness = Freshness(settings, system)
         self._provenance = Provenance(settings, system)
         self._features = FeatureLookup(system, lambda: backends.features(system))
         self._models = ModelPool(system.name, backends.deployments, load, now)
@@ -150,10 +155,34 @@ class Service:
             for answer in answers
         ])
 
-    def add_feedback(self, body: bytes) -> FeedbackAnswer:
-        """Raises RequestRefused, UnknownName, TooOften or LogUnavailable."""
+    def add_feedback(self, body: bytes, bearer: Token | None = None) -> FeedbackAnswer:
+        """Raises RequestRefused, UnknownName, TooOften or LogUnavailable.
+
+        bearer: who says so; only a token that was made for a trusted source speaks as it
+        """
         said = decode(_FEEDBACK, body)
+        if bearer is not None:
+            self._require_own(bearer, said.source)
         return self._logged(lambda: self._predictor.add_feedback(said))
+
+    def _require_own(self, bearer: Token, source: str) -> None:
+        trust = self.system.feedback.class_of(source)
+        if trust is not None and not bearer.may_speak_as(source):
+            raise RequestRefused(
+                403, "source_not_yours", f"{source!r} is a trusted source ({trust.name}) and token "
+                f"{bearer.name!r} was not made for it: `ml-assets token create NAME --scope "
+                f"feedback --source {source}`", "source",
+            )
+
+    @property
+    def tally(self) -> Tally:
+        """What was answered, for `/metrics`. On any thread."""
+        return self._predictor.tally
+
+    @property
+    def counts(self) -> Counter[str]:
+        """By the names of `protocol.Counts`. On any thread."""
+        return self._predictor.counts
 
     @property
     def unshadowed(self) -> int:

@@ -57,7 +57,7 @@ def test_every_call_is_described_and_every_description_is_a_call(
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }
-    pages = {("/", "GET"), ("/docs", "GET"), ("/openapi.json", "GET")}
+    pages = {("/", "GET"), ("/metrics", "GET"), ("/docs", "GET"), ("/openapi.json", "GET")}
     assert documented == routed - pages
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ class SlowScorer(FakeScorer):
 
 
 if __name__ == "__main__":
-    settings = Settings(var=Path(sys.argv[1]), port=int(sys.argv[2]))
+    settings = replace(Settings.from_environment(), var=Path(sys.argv[1]), port=int(sys.argv[2]))
     pause = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     toy = Toy(settings=settings, models={1: SlowScorer(pause=pause)})
     toy.deploy(1)

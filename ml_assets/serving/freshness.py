@@ -1,0 +1,54 @@
+"""How old the labels are that the features of a system have counted."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+
+log = logging.getLogger(__name__)
+
+KEPT_SECONDS = 5.0
+
+
+class Freshness:
+    """By feature view over labels: seconds since the instant that the online store holds of it.
+
+    By the installation's clock, which a replay moves. Views over events are not in it: each
+    prediction feeds them in its own transaction. Kept for a few seconds; for one thread at a time.
+    """
+
+    def __init__(self, settings: Settings, system: System) -> None:
+        self._settings, self._system = settings, system
+        self._read_at = float("-inf")
+        self._ages: dict[str, float] = {}
+
+    def ages(self) -> dict[str, float]:
+        """Empty where nothing was loaded, or where the log of loads cannot be read."""
+        if monotonic() - self._read_at >= KEPT_SECONDS:
+            try:
+                self._ages = self._read()
+            except Exception as error:
+                log.warning("%s: how fresh the features are is not known: %s", self._system.name,
+                            error)
+                self._ages = {}
+            self._read_at = monotonic()
+        return self._ages
+
+    def _read(self) -> dict[str, float]:
+        from ml_assets.features.manifest import load_manifest
+        from ml_assets.features.online import EVENTS
+        from ml_assets.features.store import load_log, loads_path
+
+        if not loads_path(self._settings).exists():
+            return {}
+        service, now = load_manifest(self._settings).service(self._system), self._settings.clock
+        loads = load_log(self._settings)
+        try:
+            held = {view.name: loads.until(view) for view in service.views if view.table != EVENTS}
+        finally:
+            loads.close()
+        return {name: (now.now() - until).total_seconds()
+                for name, until in held.items() if until is not None}
