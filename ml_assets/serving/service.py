@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.errors import LogUnavailable, NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
@@ -129,17 +129,39 @@ class Service:
             self.shadow()
         self._predictor.close()
 
-    def predict(self, body: bytes) -> PredictAnswer:
-        """Raises RequestRefused, NotReady or LogUnavailable."""
-        request: PredictRequest | RequestRefused
+    def predict_together(self, bodies: Sequence[bytes]) -> list[PredictAnswer | Exception]:
+        """Requests that came one by one, answered as one batch; each its answer or its error.
+
+        Where one breaks the batch, by a fault of a parser or of the model, those without it are
+        answered all the same. Raises NotReady or LogUnavailable, for all.
+        """
+        requests: list[PredictRequest | RequestRefused] = []
+        for body in bodies:
+            try:
+                requests.append(decode(_ONE, body))
+            except RequestRefused as refused:
+                requests.append(refused)
+        return self._logged(lambda: self._apart(requests))
+
+    def _apart(
+        self, requests: list[PredictRequest | RequestRefused]
+    ) -> list[PredictAnswer | Exception]:
+        """Answer all at once; where that fails, one half after the other, down to the culprit.
+
+        The log holds nothing of a batch that failed, so nothing is counted twice.
+        """
+        counts = self._predictor.counts.copy()
         try:
-            request = decode(_ONE, body)
-        except RequestRefused as refused:
-            request = refused
-        [answer] = self._logged(lambda: self._predictor.predict([request]))
-        if isinstance(answer, RequestRefused):
-            raise answer
-        return answer
+            return list(self._predictor.predict(requests))
+        except (LogUnavailable, NotReady):
+            raise
+        except Exception as error:
+            if len(requests) == 1:
+                return [error]
+        self._predictor.counts.clear()
+        self._predictor.counts.update(counts)
+        half = len(requests) // 2
+        return [*self._apart(requests[:half]), *self._apart(requests[half:])]
 
     def predict_batch(self, body: bytes) -> PredictBatchAnswer:
         """Raises RequestRefused, NotReady or LogUnavailable, for the batch as a whole."""
