@@ -106,13 +106,14 @@ class Service:
             return scorer
 
         self.system = system
-        self._now = now
+        self._now, self._ack = now, settings.ack
         self._provenance = Provenance(settings, system)
         self._features = FeatureLookup(system, lambda: backends.features(system))
         self._models = ModelPool(system.name, backends.deployments, load, now)
         self._predictor = Predictor(
             system, features=self._features, models=self._models, now=now,
-            open_log=lambda: EventLog(settings.event_log, patience_s=LOG_PATIENCE_S),
+            open_log=lambda: EventLog(settings.event_log, patience_s=LOG_PATIENCE_S,
+                                      ack=settings.ack),
         )
 
     def open(self) -> None:
@@ -233,6 +234,7 @@ class Service:
         loaded = None if lineup is None else lineup.champion
         return VersionAnswer(
             system=self.system.name,
+            ack=self._ack,
             loaded=loaded.version if loaded else None,
             loaded_at=loaded.loaded_at if loaded else None,
             serving=[] if lineup is None else [

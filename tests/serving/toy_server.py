@@ -1,6 +1,7 @@
 """Serves the toy system by the real `serve`, as a process: `toy_server.py VAR PORT [pause]`.
 
-A third argument makes each score take so many seconds.
+A third argument makes each score take so many seconds. The feature is counted by the real online
+store. Acknowledgements are as ML_ASSETS_ACK says.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from ml_assets.core.settings import Settings
 from ml_assets.serving.server import serve
 from tests.serving.kit import FakeScorer, Toy
+from tests.serving.tiles import Tiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +33,12 @@ class SlowScorer(FakeScorer):
 
 
 if __name__ == "__main__":
-    settings = Settings(var=Path(sys.argv[1]), port=int(sys.argv[2]))
+    settings = replace(
+        Settings.from_environment(), var=Path(sys.argv[1]), port=int(sys.argv[2])
+    )
     pause = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     toy = Toy(settings=settings, models={1: SlowScorer(pause=pause)})
     toy.deploy(1)
-    serve(settings, [toy.system], backends=toy.backends())
+    serve(settings, [toy.system], backends=replace(
+        toy.backends(), features=lambda system: Tiles(settings)
+    ))
