@@ -16,7 +16,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving.explanation import Provenance
-from ml_assets.serving.lookup import FeatureLookup, FeatureReader
+from ml_assets.serving.lookup import FEATURE_BUDGET, FeatureLookup, FeatureReader
 from ml_assets.serving.pool import Deployments, ModelPool
 from ml_assets.serving.predictor import Predictor
 from ml_assets.serving.protocol import (
@@ -84,7 +84,7 @@ class Backends:
         def features(system: System) -> FeatureReader:
             from ml_assets.features.online import OnlineFeatures
 
-            return OnlineFeatures(settings, system)
+            return OnlineFeatures(settings, system, budget=FEATURE_BUDGET)
 
         return cls(deployments=deployments, model=model, features=features)
 

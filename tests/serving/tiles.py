@@ -31,7 +31,10 @@ class Tiles:
 
     names = ("returns_7d",)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, budget: timedelta = timedelta(seconds=30)
+    ) -> None:
+        self.budget = budget
         self._backend = SqliteBackend(settings.event_log)
         self._view = self._backend.register(SHOPPING.name, digest_of(SHOPPING))
         self._reader = FeatureReader(self._backend, [Wanted(SHOPPING, self.names)])
@@ -39,7 +42,8 @@ class Tiles:
     def read(
         self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
-        found, as_of = self._reader.read(keys, at)
+        with self._backend.within(self.budget):
+            found, as_of = self._reader.read(keys, at)
         return found, [from_us(instant) for instant in as_of.tolist()]
 
     def remember(
