@@ -16,6 +16,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.app import create_app
 from ml_assets.serving.service import Backends
+from ml_assets.serving.workers import Workers
 
 DRAIN_SECONDS = 15
 """After SIGTERM or SIGINT requests in progress have so long to be answered."""
@@ -30,26 +31,38 @@ def serve(
     systems: Sequence[System],
     *,
     backends: Backends | None = None,
+    workers: int = 1,
     say: Callable[[str], None] = click.echo,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests that were accepted and return.
 
-    Raises AddressUnavailable where the port is taken or the host is not ours.
+    workers: processes that share the address and all state
+
+    Raises AddressUnavailable where the port is taken or the host is not ours, and
+    WorkerEnded where one cannot start.
     """
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("ml_assets").setLevel(logging.INFO)
     with _listen(settings.host, settings.port) as listener:
-        config = uvicorn.Config(
-            create_app(settings, systems, backends),
-            log_config=None, access_log=False, server_header=False, lifespan="on",
-            timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
-        )
-        server = AnnouncingServer(config, lambda: _announce(settings.host, listener, say))
-        # Uvicorn raises it again once everything is drained: this is how Ctrl-C ends.
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+        def run(ready: Callable[[], None]) -> None:
+            config = uvicorn.Config(
+                create_app(settings, systems, backends),
+                log_config=None, access_log=False, server_header=False, lifespan="on",
+                timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
+            )
+            # Uvicorn raises it again once everything is drained: this is how Ctrl-C ends.
+            with contextlib.suppress(KeyboardInterrupt):
+                AnnouncingServer(config, ready).run(sockets=[listener])
+
+        def announce() -> None:
+            _announce(settings.host, listener, say)
+
+        if workers == 1:
+            run(announce)
+        else:
+            Workers(workers, run, announce).keep()
 
 
 class AnnouncingServer(uvicorn.Server):

@@ -47,10 +47,11 @@ class Server:
 
 
 @contextmanager
-def server(settings: Settings, *, pause: float = 0) -> Iterator[Server]:
+def server(settings: Settings, *, pause: float = 0, workers: int = 1) -> Iterator[Server]:
     """A toy server in a process of its own; killed at the end where it still runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.serving.toy_server", str(settings.var), "0", str(pause)],
+        [sys.executable, "-m", "tests.serving.toy_server", str(settings.var), "0", str(pause),
+         str(workers)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
     )
     try:

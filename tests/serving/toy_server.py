@@ -1,4 +1,4 @@
-"""Serves the toy system by the real `serve`, as a process: `toy_server.py VAR PORT [pause]`.
+"""Serves the toy system by the real `serve`: `toy_server.py VAR PORT [pause [workers]]`.
 
 A third argument makes each score take so many seconds. The feature is counted by the real online
 store. Acknowledgements are as ML_ASSETS_ACK says.
@@ -39,6 +39,7 @@ if __name__ == "__main__":
     pause = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     toy = Toy(settings=settings, models={1: SlowScorer(pause=pause)})
     toy.deploy(1)
-    serve(settings, [toy.system], backends=replace(
+    workers = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    serve(settings, [toy.system], workers=workers, backends=replace(
         toy.backends(), features=lambda system: Tiles(settings)
     ))
