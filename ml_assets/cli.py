@@ -71,7 +71,9 @@ def run(system: str, fresh: bool, days: int | None) -> None:
 @main.command()
 @click.option("--host", help="Address to listen on.  [default: ML_ASSETS_HOST or 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="[default: ML_ASSETS_PORT or 8080]")
-def serve(host: str | None, port: int | None) -> None:
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="Processes that share the address and all state.")
+def serve(host: str | None, port: int | None, workers: int) -> None:
     """Serve the prediction API of all systems until Ctrl-C.
 
     \b
@@ -88,7 +90,7 @@ def serve(host: str | None, port: int | None) -> None:
         host=settings.host if host is None else host,
         port=settings.port if port is None else port,
     )
-    serve_api(settings, SYSTEMS)
+    serve_api(settings, SYSTEMS, workers=workers)
 
 
 @main.command()

@@ -35,14 +35,21 @@ def test_a_wrong_argument_is_named(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "answer"),
+    [
+        ("ML_ASSETS_PORT", "http", "ML_ASSETS_PORT is 'http'; expected a port"),
+        ("ML_ASSETS_ACK", "fsync", "ML_ASSETS_ACK is 'fsync'; expected process or disk"),
+    ],
+)
 def test_a_wrong_setting_is_named(
-    command_line: CliRunner, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, answer: str, command_line: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settings come from the environment, where a typing mistake is easy."""
-    monkeypatch.setenv("ML_ASSETS_PORT", "http")
+    monkeypatch.setenv(name, value)
     result = command_line.invoke(main, ["serve"])
     assert result.exit_code == 1
-    assert "ML_ASSETS_PORT is 'http'; expected a port" in result.output
+    assert answer in result.output
 
 
 def test_a_second_replay_of_one_installation_is_refused(

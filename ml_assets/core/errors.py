@@ -56,6 +56,17 @@ class TooOften(MlAssetsError, RuntimeError):
         return str(self.args[0])
 
 
+class Overloaded(MlAssetsError, RuntimeError):
+    """More is asked than can be answered now. Nothing was done; ask again after `retry_after`."""
+
+    def __init__(self, message: str, retry_after: timedelta) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class ModelRefused(MlAssetsError, RuntimeError):
     """A stored model failed to load, or does not reproduce its stored example."""
 

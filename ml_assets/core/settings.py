@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.time import Clock, EventClock, WallClock
@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LogFormat = Literal["human", "json"]
 _LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
+Ack = Literal["process", "disk"]
+"""What an acknowledged prediction survives: the death of every process, or a power cut too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,30 +24,37 @@ class Settings:
     """Everything that differs between two installations of the same code.
 
     `var` holds all state; deleting it starts afresh. `host` and `port` are where the API
-    listens, `log` is how it writes its log. `in_replay` is set in the process that replays
-    history: it asks the sensors itself, and those of other processes leave the work to it.
+    listens, `log` is how it writes its log and `ack` what its acknowledgements mean. `in_replay`
+    is set in the process that replays history: it asks the sensors itself, and those of other
+    processes leave the work to it.
     """
 
     var: Path = ROOT / "var"
     host: str = "127.0.0.1"
     port: int = 8080
     log: LogFormat = "human"
+    ack: Ack = "process"
     in_replay: bool = False
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `ML_ASSETS_VAR`, `ML_ASSETS_HOST`, `ML_ASSETS_PORT` and `ML_ASSETS_LOG`."""
+        """Read `ML_ASSETS_VAR`, `_HOST`, `_PORT`, `_LOG` and `_ACK`."""
         port = os.environ.get("ML_ASSETS_PORT", str(cls.port))
         if not port.isdigit() or not 0 <= int(port) < 65536:
             raise DeclarationError(f"ML_ASSETS_PORT is {port!r}; expected a port, 0 to 65535")
         log = os.environ.get("ML_ASSETS_LOG", cls.log)
         if log not in _LOG_FORMATS:
             raise DeclarationError(f"ML_ASSETS_LOG is {log!r}; expected 'human' or 'json'")
+        asked = os.environ.get("ML_ASSETS_ACK", cls.ack)
+        ack = next((known for known in get_args(Ack) if known == asked), None)
+        if ack is None:
+            raise DeclarationError(f"ML_ASSETS_ACK is {asked!r}; expected process or disk")
         return cls(
             var=Path(os.environ.get("ML_ASSETS_VAR", cls.var)).resolve(),
             host=os.environ.get("ML_ASSETS_HOST", cls.host),
             port=int(port),
             log=_LOG_FORMATS[log],
+            ack=ack,
         )
 
     @property

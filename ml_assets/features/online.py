@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +30,18 @@ class OnlineFeatures:
     service: what is read; unless given, what the repository declares for the system
     Raises UnknownName where the repository does not declare the service, and NotReady where
     a view of it was never loaded.
+
+    budget: a read is broken off after this time, and opening waits for writers no longer
     """
 
     def __init__(
-        self, settings: Settings, system: System, service: Service | None = None
+        self, settings: Settings, system: System, service: Service | None = None, *,
+        budget: timedelta = timedelta(seconds=30),
     ) -> None:
         service = service or load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
-        self._backend = open_backend(settings)
+        self._backend = open_backend(settings, patience_s=budget.total_seconds())
+        self._budget = budget
         self._reader = FeatureReader(
             self._backend, [Wanted(part.view.windowed, part.columns) for part in service.chosen]
         )
@@ -57,9 +61,11 @@ class OnlineFeatures:
 
         That instant is the event's own, or the earliest that the store still answers exactly
         where the event is older. NaN where the key is missing. Recomputing the features at
-        that instant from history gives the same bits.
+        that instant from history gives the same bits. Raises sqlite3.OperationalError once the
+        budget is over.
         """
-        found, as_of = self._reader.read(keys, at)
+        with self._backend.within(self._budget):
+            found, as_of = self._reader.read(keys, at)
         return found, [from_us(instant) for instant in as_of.tolist()]
 
     def remember(

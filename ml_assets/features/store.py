@@ -41,9 +41,9 @@ def note_loaded(settings: Settings, view: View, start: datetime, until: datetime
         store.registry.apply_materialization(registered, store.project, start, until)
 
 
-def open_backend(settings: Settings) -> SqliteBackend:
-    """The online store, without Feast. Close it when done."""
-    return SqliteBackend(settings.event_log)
+def open_backend(settings: Settings, *, patience_s: float = 30) -> SqliteBackend:
+    """The online store, without Feast; waits so long for writers. Close it when done."""
+    return SqliteBackend(settings.event_log, patience_s=patience_s)
 
 
 def load_log(settings: Settings) -> LoadLog:

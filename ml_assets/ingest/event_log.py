@@ -1,7 +1,7 @@
 """The event log: what the API accepted and answered, what shadows said, and feedback.
 
-SQLite in WAL mode with `synchronous=NORMAL`: what was committed survives `kill -9` of any
-process; a power cut may lose the last commits.
+SQLite in WAL mode. What was committed survives `kill -9` of any process; a power cut may lose
+the last commits (`synchronous=NORMAL`), unless each is on disk before it counts (`FULL`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ml_assets.core.errors import ContractViolation, LogUnavailable, TooOften, UnknownName
 from ml_assets.core.feedback import FeedbackLimit
+from ml_assets.core.settings import Ack
 from ml_assets.ingest.served import (
     COLUMNS,
     Feedback,
@@ -80,6 +81,7 @@ ADDED = {
 """Columns of `predictions` that came later. Of earlier rows the defaults are true: the champion
 answered everything."""
 
+SYNCHRONOUS: dict[Ack, str] = {"process": "normal", "disk": "full"}
 
 Also = Callable[[sqlite3.Connection, Sequence[int]], None]
 """What else is written in the transaction that stores predictions."""
@@ -93,14 +95,17 @@ class EventLog:
     deleted or replaced after opening: what is written then could not be found again.
     """
 
-    def __init__(self, path: Path, *, patience_s: float = 10) -> None:
-        """Open `path`, creating it where it is missing; wait `patience_s` for other writers."""
+    def __init__(self, path: Path, *, patience_s: float = 10, ack: Ack = "process") -> None:
+        """Open `path`, creating it where it is missing; wait `patience_s` for other writers.
+
+        ack: what each transaction survives once it is committed, see `core.settings`
+        """
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=patience_s, isolation_level=None)
             self._use_wal(time.monotonic() + patience_s)
-            self._db.execute("pragma synchronous=normal")
+            self._db.execute(f"pragma synchronous={SYNCHRONOUS[ack]}")
             # 16 MB: windows write the same pages again and again.
             self._db.execute("pragma wal_autocheckpoint=4000")
             self._db.execute("pragma foreign_keys=on")

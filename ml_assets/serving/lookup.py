@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import inf
+from time import monotonic
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +17,12 @@ from ml_assets.core.system import System
 
 Floats = npt.NDArray[np.float32]
 log = logging.getLogger(__name__)
+
+FEATURE_BUDGET = timedelta(milliseconds=50)
+"""How long the features of one batch may take."""
+REST = timedelta(seconds=1)
+"""A store that used up its budget for nothing is not asked again for so long: else each batch
+would wait for it."""
 
 
 class FeatureReader(Protocol):
@@ -41,13 +49,26 @@ class FeatureReader(Protocol):
 class FeatureLookup:
     """Reads features, and answers with missing ones rather than not at all.
 
-    Opens the store at the first call; after a failure the next call tries again. All calls
-    on one thread: SQLite connections stay on the thread that made them.
+    Opens the store at the first call; after a failure the next call tries again, or, where the
+    failure took `budget` or longer, the first one after a REST. All calls on one thread: SQLite
+    connections stay on the thread that made them.
+
+    budget: how long the reader is given; it breaks off by itself, and what comes late but
+    whole is used
     """
 
-    def __init__(self, system: System, open_reader: Callable[[], FeatureReader]) -> None:
+    def __init__(
+        self,
+        system: System,
+        open_reader: Callable[[], FeatureReader],
+        *,
+        budget: timedelta = FEATURE_BUDGET,
+        seconds: Callable[[], float] = monotonic,
+    ) -> None:
         self._system = system
         self._open = open_reader
+        self._budget, self._seconds = budget, seconds
+        self._rests_until = -inf
         self._reader: FeatureReader | None = None
         self.problem: str | None = None
         """Why the latest call could not read the store; None where it could."""
@@ -68,6 +89,9 @@ class FeatureLookup:
         Degraded features are all NaN, which models know as "missing"; their instant is the
         event's own.
         """
+        asked_at = self._seconds()
+        if asked_at < self._rests_until:
+            return self._missing(at, wanted)
         keys = [{name: str(event[name]) for name in self._system.keys} for event in events]
         try:
             reader = self._ready()
@@ -77,9 +101,16 @@ class FeatureLookup:
         except Exception as error:
             # Whatever the store's engine raises: no failure of it may keep an answer back.
             self._note(error)
-            return np.full((len(events), len(wanted)), np.nan, np.float32), list(at), True
+            if self._seconds() - asked_at >= self._budget.total_seconds():
+                self._rests_until = self._seconds() + REST.total_seconds()
+            return self._missing(at, wanted)
         self.problem = None
         return np.asarray(values, np.float32), until, False
+
+    def _missing(
+        self, at: Sequence[datetime], wanted: tuple[str, ...]
+    ) -> tuple[Floats, list[datetime], bool]:
+        return np.full((len(at), len(wanted)), np.nan, np.float32), list(at), True
 
     def remember(
         self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
@@ -101,6 +132,7 @@ class FeatureLookup:
             self._note(error)
         else:
             self.problem = None
+            self._rests_until = -inf
 
     def _ready(self) -> FeatureReader:
         if self._reader is None:

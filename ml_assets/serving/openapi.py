@@ -40,7 +40,8 @@ PROBLEMS = {
     422: "The request is not JSON, lacks something, or is no event of this system.",
     429: "The source may say no more for now; nothing was stored. `Retry-After` says how long.",
     500: "A fault of the server. Nothing was logged; asking again is safe.",
-    503: "No model, or the log cannot be written: nothing was answered; ask again later.",
+    503: "No model, the log cannot be written, or too many wait: nothing was answered; ask again "
+         "later.",
 }
 
 SYSTEM_CALLS = (

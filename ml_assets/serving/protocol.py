@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.settings import Ack
 from ml_assets.ingest.served import AnsweringRole
 from ml_assets.registry.record import Verb
 from ml_assets.registry.rollout import Role
@@ -256,9 +257,11 @@ class Counts(Struct, frozen=True, kw_only=True):
 
 
 class VersionAnswer(Struct, frozen=True, kw_only=True):
-    """Which models answer."""
+    """Which models answer, and what an answer is worth."""
 
     system: str
+    ack: Annotated[Ack, Meta(description="What an answered prediction survives: `process`, the "
+                             "death of every process; `disk`, a power cut too.")]
     loaded: Annotated[int | None, Meta(description="The champion of this process.")]
     loaded_at: Instant | None
     serving: Annotated[list[ServingModel], Meta(description="All that this process has loaded.")]

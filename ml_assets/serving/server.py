@@ -17,6 +17,7 @@ from ml_assets.serving.app import create_app
 from ml_assets.serving.logs import configure
 from ml_assets.serving.security import require_tokens
 from ml_assets.serving.service import Backends
+from ml_assets.serving.workers import Workers
 
 DRAIN_SECONDS = 15
 """After SIGTERM or SIGINT requests in progress have so long to be answered."""
@@ -32,27 +33,40 @@ def serve(
     *,
     backends: Backends | None = None,
     listener: socket.socket | None = None,
+    workers: int = 1,
     say: Callable[[str], None] = click.echo,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests that were accepted and return.
 
     listener: a listening socket to serve on instead of one at the settings' address; others may
     serve on it too, and what waits in its queue is theirs once this process has ended.
+    workers: processes that share the address and all state
+
     Raises AddressUnavailable where the port is taken or the host is not ours, ListenRefused
-    where others than this machine would reach an API that asks for no token.
+    where others than this machine would reach an API that asks for no token, and WorkerEnded
+    where a worker cannot start.
     """
     configure(settings.log)
     with listener or _listen(settings.host, settings.port) as listener:
         require_tokens(settings)
-        config = uvicorn.Config(
-            create_app(settings, systems, backends),
-            log_config=None, access_log=False, server_header=False, lifespan="on",
-            timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
-        )
-        server = AnnouncingServer(config, lambda: _announce(settings.host, listener, say))
-        # Uvicorn raises it again once everything is drained: this is how Ctrl-C ends.
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+
+        def run(ready: Callable[[], None]) -> None:
+            config = uvicorn.Config(
+                create_app(settings, systems, backends),
+                log_config=None, access_log=False, server_header=False, lifespan="on",
+                timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
+            )
+            # Uvicorn raises it again once everything is drained: this is how Ctrl-C ends.
+            with contextlib.suppress(KeyboardInterrupt):
+                AnnouncingServer(config, ready).run(sockets=[listener])
+
+        def announce() -> None:
+            _announce(settings.host, listener, say)
+
+        if workers == 1:
+            run(announce)
+        else:
+            Workers(workers, run, announce).keep()
 
 
 class AnnouncingServer(uvicorn.Server):

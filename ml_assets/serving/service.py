@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -12,13 +12,13 @@ from typing import TypeVar
 
 import msgspec
 
-from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.errors import LogUnavailable, NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving.explanation import Provenance
 from ml_assets.serving.freshness import Freshness
-from ml_assets.serving.lookup import FeatureLookup, FeatureReader
+from ml_assets.serving.lookup import FEATURE_BUDGET, FeatureLookup, FeatureReader
 from ml_assets.serving.pool import Deployments, ModelPool
 from ml_assets.serving.predictor import Predictor
 from ml_assets.serving.protocol import (
@@ -88,7 +88,7 @@ class Backends:
         def features(system: System) -> FeatureReader:
             from ml_assets.features.online import OnlineFeatures
 
-            return OnlineFeatures(settings, system)
+            return OnlineFeatures(settings, system, budget=FEATURE_BUDGET)
 
         return cls(deployments=deployments, model=model, features=features)
 
@@ -110,14 +110,15 @@ class Service:
             return scorer
 
         self.system = system
-        self._now = now
+        self._now, self._ack = now, settings.ack
         self.freshness = Freshness(settings, system)
         self._provenance = Provenance(settings, system)
         self._features = FeatureLookup(system, lambda: backends.features(system))
         self._models = ModelPool(system.name, backends.deployments, load, now)
         self._predictor = Predictor(
             system, features=self._features, models=self._models, now=now,
-            open_log=lambda: EventLog(settings.event_log, patience_s=LOG_PATIENCE_S),
+            open_log=lambda: EventLog(settings.event_log, patience_s=LOG_PATIENCE_S,
+                                      ack=settings.ack),
         )
 
     def open(self) -> None:
@@ -134,17 +135,39 @@ class Service:
             self.shadow()
         self._predictor.close()
 
-    def predict(self, body: bytes) -> PredictAnswer:
-        """Raises RequestRefused, NotReady or LogUnavailable."""
-        request: PredictRequest | RequestRefused
+    def predict_together(self, bodies: Sequence[bytes]) -> list[PredictAnswer | Exception]:
+        """Requests that came one by one, answered as one batch; each its answer or its error.
+
+        Where one breaks the batch, by a fault of a parser or of the model, those without it are
+        answered all the same. Raises NotReady or LogUnavailable, for all.
+        """
+        requests: list[PredictRequest | RequestRefused] = []
+        for body in bodies:
+            try:
+                requests.append(decode(_ONE, body))
+            except RequestRefused as refused:
+                requests.append(refused)
+        return self._logged(lambda: self._apart(requests))
+
+    def _apart(
+        self, requests: list[PredictRequest | RequestRefused]
+    ) -> list[PredictAnswer | Exception]:
+        """Answer all at once; where that fails, one half after the other, down to the culprit.
+
+        The log holds nothing of a batch that failed, so nothing is counted twice.
+        """
+        counts = self._predictor.counts.copy()
         try:
-            request = decode(_ONE, body)
-        except RequestRefused as refused:
-            request = refused
-        [answer] = self._logged(lambda: self._predictor.predict([request]))
-        if isinstance(answer, RequestRefused):
-            raise answer
-        return answer
+            return list(self._predictor.predict(requests))
+        except (LogUnavailable, NotReady):
+            raise
+        except Exception as error:
+            if len(requests) == 1:
+                return [error]
+        self._predictor.counts.clear()
+        self._predictor.counts.update(counts)
+        half = len(requests) // 2
+        return [*self._apart(requests[:half]), *self._apart(requests[half:])]
 
     def predict_batch(self, body: bytes) -> PredictBatchAnswer:
         """Raises RequestRefused, NotReady or LogUnavailable, for the batch as a whole."""
@@ -240,6 +263,7 @@ class Service:
         loaded = None if lineup is None else lineup.champion
         return VersionAnswer(
             system=self.system.name,
+            ack=self._ack,
             loaded=loaded.version if loaded else None,
             loaded_at=loaded.loaded_at if loaded else None,
             serving=[] if lineup is None else [

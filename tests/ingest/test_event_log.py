@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import ContractViolation, LogUnavailable, TooOften, UnknownName
 from ml_assets.core.feedback import FeedbackLimit
+from ml_assets.core.settings import Ack
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction, ShadowScore
 from ml_assets.ingest.served import from_us, to_us
 
@@ -72,6 +74,19 @@ def test_an_event_keeps_its_first_answer_and_a_second_append_returns_it(log: Eve
     [returned] = log.append([second])
     assert (returned.score, returned.model_version) == (0.25, 3)
     assert log.count("toy") == (1, 0)
+
+
+@pytest.mark.parametrize(("ack", "level"), [("process", 1), ("disk", 2)])
+def test_a_transaction_is_as_durable_as_was_asked_for(path: Path, ack: Ack, level: int) -> None:
+    """SQLite's levels: 1 is NORMAL, 2 is FULL. For all that is written in it, tiles as well."""
+    found: list[object] = []
+
+    def also(connection: sqlite3.Connection, new: Sequence[int]) -> None:
+        found.append(connection.execute("pragma synchronous").fetchone())
+        found.append(connection.execute("pragma journal_mode").fetchone())
+
+    EventLog(path, ack=ack).append([prediction("a")], also=also)
+    assert found == [(level,), ("wal",)]
 
 
 def test_the_same_event_twice_in_one_append_counts_once(log: EventLog) -> None:

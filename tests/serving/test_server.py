@@ -20,7 +20,10 @@ import pytest
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving.server import AddressUnavailable, serve
-from tests.serving.kit import Toy, asked
+from tests.serving.kit import LATER, Toy, asked
+from tests.serving.tiles import counted
+
+CLIENTS = 12
 
 
 @dataclass(kw_only=True)
@@ -44,10 +47,11 @@ class Server:
 
 
 @contextmanager
-def server(settings: Settings, *, pause: float = 0) -> Iterator[Server]:
+def server(settings: Settings, *, pause: float = 0, workers: int = 1) -> Iterator[Server]:
     """A toy server in a process of its own; killed at the end where it still runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.serving.toy_server", str(settings.var), "0", str(pause)],
+        [sys.executable, "-m", "tests.serving.toy_server", str(settings.var), "0", str(pause),
+         str(workers)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
     )
     try:
@@ -89,13 +93,17 @@ class Load:
                 n += 1
 
 
-def test_kill_9_loses_no_acknowledged_prediction_and_retries_get_their_answers(
-    settings: Settings,
+@pytest.mark.parametrize("ack", ["process", "disk"])
+def test_kill_9_loses_no_acknowledged_prediction_and_counts_none_twice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, ack: str
 ) -> None:
+    """Under so many clients that most batches hold several requests; and retries get answers."""
+    monkeypatch.setenv("ML_ASSETS_ACK", ack)
     with server(settings) as first:
+        assert httpx.get(f"{first.url}/v1/toy/version").json()["ack"] == ack
         load = Load(url=first.url)
-        with ThreadPoolExecutor(4) as pool:
-            clients = [pool.submit(load.ask, n) for n in range(4)]
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            clients = [pool.submit(load.ask, n) for n in range(CLIENTS)]
             while len(load.acknowledged) < 300:
                 time.sleep(0.005)
             first.stop(signal.SIGKILL)
@@ -105,13 +113,34 @@ def test_kill_9_loses_no_acknowledged_prediction_and_retries_get_their_answers(
     log = EventLog(settings.event_log)
     assert all(log.answer_to("toy", event_id) for event_id in load.acknowledged)
     logged, _ = log.count("toy")
-    assert len(load.acknowledged) <= logged <= len(load.acknowledged) + 4
+    assert len(load.acknowledged) <= logged <= len(load.acknowledged) + CLIENTS
+    assert counted(settings, "corner", LATER) == logged
     with server(settings) as again, httpx.Client(base_url=again.url) as http:
         for event_id, answer in list(load.acknowledged.items())[-20:]:
             amount = float(event_id.split("-")[1])
             body = asked(event_id, amount=amount)
             assert http.post("/v1/toy/predict", json=body).text == answer
     assert EventLog(settings.event_log).count("toy") == (logged, 0)
+    assert counted(settings, "corner", LATER) == logged
+
+
+def test_a_stop_under_load_loses_nothing_that_was_acknowledged(settings: Settings) -> None:
+    with server(settings) as running:
+        load = Load(url=running.url)
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            clients = [pool.submit(load.ask, n) for n in range(CLIENTS)]
+            while len(load.acknowledged) < 300:
+                time.sleep(0.005)
+            status, rest = running.stop(signal.SIGTERM)
+            for client in clients:
+                client.result()
+    assert status in (0, -signal.SIGTERM)
+    assert "Traceback" not in rest
+    assert not load.refused
+    logged, _ = EventLog(settings.event_log).count("toy")
+    # Drained: whatever was logged was answered, too.
+    assert logged == len(load.acknowledged)
+    assert counted(settings, "corner", LATER) == logged
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

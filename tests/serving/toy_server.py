@@ -1,6 +1,7 @@
-"""Serves the toy system by the real `serve`, as a process: `toy_server.py VAR PORT [pause]`.
+"""Serves the toy system by the real `serve`: `toy_server.py VAR PORT [pause [workers]]`.
 
-A third argument makes each score take so many seconds.
+A third argument makes each score take so many seconds. The feature is counted by the real online
+store. Acknowledgements are as ML_ASSETS_ACK says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from ml_assets.core.settings import Settings
 from ml_assets.serving.server import serve
 from tests.serving.kit import FakeScorer, Toy
+from tests.serving.tiles import Tiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,4 +37,7 @@ if __name__ == "__main__":
     pause = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     toy = Toy(settings=settings, models={1: SlowScorer(pause=pause)})
     toy.deploy(1)
-    serve(settings, [toy.system], backends=toy.backends())
+    workers = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    serve(settings, [toy.system], workers=workers, backends=replace(
+        toy.backends(), features=lambda system: Tiles(settings)
+    ))

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import count, islice
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from ml_assets.features.stores.sqlite_state import SqliteState
 __all__ = ["SqliteBackend", "SqliteState", "use_wal"]
 
 _PUT_AT_ONCE = 10_000
+STEPS = 1000
+"""SQLite's own, some microseconds in all: so many between two looks at the clock."""
 
 _forks = count(1)
 _process = 0
@@ -89,6 +92,22 @@ class SqliteBackend:
 
     def count(self, view_id: int) -> int:
         return self._mine().count(view_id)
+
+    @contextmanager
+    def within(self, budget: timedelta) -> Iterator[None]:
+        """What this thread asks in the block is broken off once `budget` is over.
+
+        It ends with sqlite3.OperationalError. SQLite looks at the clock between its steps: one
+        that waits for the disk is not broken off, only what would follow it.
+        """
+        self._mine()
+        connection: sqlite3.Connection = self._local.connection
+        ends = time.monotonic() + budget.total_seconds()
+        connection.set_progress_handler(lambda: time.monotonic() >= ends, STEPS)
+        try:
+            yield
+        finally:
+            connection.set_progress_handler(None, 0)
 
     def close(self) -> None:
         """Close all threads' connections; none of them may be at work."""

@@ -1,0 +1,137 @@
+"""Several processes that answer on one socket, and a parent that does nothing but keep them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from time import monotonic
+
+from ml_assets.core.errors import MlAssetsError
+
+log = logging.getLogger(__name__)
+
+WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+QUICK_SECONDS = 1.0
+"""Between two starts: one that dies at once, again and again, must not fill the machine."""
+
+Run = Callable[[Callable[[], None]], None]
+"""Serve until SIGTERM, and call what is given once requests are answered."""
+
+
+class WorkerEnded(MlAssetsError, ChildProcessError):
+    """A worker could not start, so none is left running."""
+
+
+class Workers:
+    """Keeps `count` forked processes at work; one that dies is replaced.
+
+    They share what was opened before, the listening socket above all, so that connections wait
+    for whoever is free and survive a worker that ends before it has accepted them. The parent
+    must have no threads, and no SQLite file open.
+    """
+
+    def __init__(self, count: int, run: Run, ready: Callable[[], None]) -> None:
+        """ready: called in the parent, once, when all workers answer."""
+        self._count, self._run, self._ready = count, run, ready
+        self._started: list[int] = []
+        self._forked_at = 0.0
+
+    def keep(self) -> None:
+        """Returns after SIGTERM or SIGINT, once all workers have finished what they accepted.
+
+        Raises WorkerEnded where one ends before it answers at the first start.
+        """
+        # Blocked, they wait for `sigtimedwait`, so none is lost between two looks.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+        self._told, self._tell = os.pipe()
+        self._alive, self._life = os.pipe()
+        os.set_blocking(self._told, False)
+        try:
+            for _ in range(self._count):
+                self._fork(before)
+            self._watch(before)
+        finally:
+            self._stop()
+            for end in (self._told, self._tell, self._alive, self._life):
+                os.close(end)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _watch(self, mask: set[signal.Signals | int]) -> None:
+        answering = 0
+        while True:
+            caught = signal.sigtimedwait(WATCHED, 0.1)
+            if caught is not None and caught.si_signo != signal.SIGCHLD:
+                return
+            ended = self._reap()
+            if answering < self._count:
+                answering += self._heard()
+                if answering >= self._count:
+                    self._ready()
+                elif ended:
+                    raise WorkerEnded(
+                        f"a worker ended with {ended[0]} before it answered; it said why above"
+                    )
+            for status in ended:
+                log.error("a worker ended with %s; another takes its place", status)
+            if len(self._started) < self._count and monotonic() - self._forked_at > QUICK_SECONDS:
+                self._fork(mask)
+
+    def _heard(self) -> int:
+        try:
+            return len(os.read(self._told, self._count))
+        except BlockingIOError:
+            return 0
+
+    def _reap(self) -> list[int]:
+        """The exit statuses of those that have ended; negative is a signal."""
+        ended = []
+        for pid in list(self._started):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                self._started.remove(pid)
+                ended.append(os.waitstatus_to_exitcode(status))
+        return ended
+
+    def _stop(self) -> None:
+        for pid in self._started:
+            os.kill(pid, signal.SIGTERM)
+        for pid in self._started:
+            os.waitpid(pid, 0)
+        self._started.clear()
+
+    def _fork(self, mask: set[signal.Signals | int]) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            self._started.append(pid)
+            self._forked_at = monotonic()
+            return
+        status = 1
+        try:
+            os.close(self._life)
+            threading.Thread(target=self._end_with_parent, daemon=True).start()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            self._run(self._answers)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            # Not sys.exit: the parent's code above must not go on in the child.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _answers(self) -> None:
+        os.write(self._tell, b".")
+
+    def _end_with_parent(self) -> None:
+        """The parent never writes: what ends the reading is its end, however it came."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+        os.read(self._alive, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
