@@ -59,7 +59,7 @@ class TooOften(MlAssetsError, RuntimeError):
 class Overloaded(MlAssetsError, RuntimeError):
     """More is asked than can be answered now. Nothing was done; ask again after `retry_after`."""
 
-    def __init__(self, message: str, retry_after: timedelta) -> None:
+    def __init__(self, message: str, retry_after: timedelta = timedelta(seconds=1)) -> None:
         super().__init__(message, retry_after)
         self.retry_after = retry_after
 

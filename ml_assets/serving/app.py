@@ -144,8 +144,12 @@ class Api:
         self._shadowing: asyncio.Task[None] | None = None
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self.requests = Requests(list(self._services))
-        self._metrics = Metrics(services, self.requests, lambda: self._asked)
+        self._metrics = Metrics(services, self.requests, self._depth)
         self._measuring = asyncio.Lock()
+
+    def _depth(self) -> int:
+        """How many calls wait for the worker or are on it."""
+        return self._asked + sum(map(len, self._turns.values()))
 
     async def open(self) -> None:
         for service in self._services.values():

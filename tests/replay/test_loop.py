@@ -168,7 +168,7 @@ def test_the_feast_command_line_sees_the_same_features(
     feast = [str(Path(sys.executable).parent / "feast"), "-c", str(repository)]
     for arguments in (
         ["apply"],
-        ["get-online-features", "-f", "spam_sender_domain_history:sender_domain_events_30d",
+        ["get-online-features", "-f", "spam_sender_domain_mail:sender_domain_events_30d",
          "-e", "sender_domain=hotmail.com"],
     ):
         output = subprocess.run([*feast, *arguments], capture_output=True, text=True, check=False,

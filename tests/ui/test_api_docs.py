@@ -48,5 +48,6 @@ def test_the_documentation_shows_every_call_with_a_form_to_try_it(
         for operation in methods.values():
             assert f">{operation['summary']}<" in shown
             assert f'id="{operation["operationId"]}"' in shown
+    assert 'placeholder="token, where one is needed"' in shown
     assert shown.count(">Send</button>") == sum(map(len, described["paths"].values()))
     assert '<details class="call" id="toy_feedback" open="">' in shown

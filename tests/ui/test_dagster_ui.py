@@ -133,7 +133,7 @@ def test_the_global_lineage_shows_a_group_for_every_room(browser: Browser) -> No
 def test_the_lineage_of_the_model_reaches_from_the_archive_to_monitoring(browser: Browser) -> None:
     # A node abbreviates a long name, so one short entity stands for all.
     nodes = {
-        "archive", "raw", "events", "labels", "sender_history", SPAM.feature_service,
+        "archive", "raw", "events", "labels", "sender_mail", SPAM.feature_service,
         "training_set", "model", "evaluation", "deployment", "predictions", "outcomes", "drift",
         "performance", "parity",
     }
