@@ -163,7 +163,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
 
     \b
       start     CPU seconds and modules that loading the Dagster definitions costs
-      features  the feature stores beside Feast's own (the whole takes half an hour)
+      features  the feature stores beside Feast's own (in full: a quarter of an hour)
       serving   CPU and latency of a prediction beside other servers; kills, swaps, restarts
     """
     from importlib import import_module

@@ -17,8 +17,8 @@ from feast.aggregation import Aggregation
 from feast.data_format import ParquetFormat
 from feast.types import Array, Float64, Int64, PrimitiveFeastType, String
 
-from ml_assets.core.errors import DeclarationError
 from ml_assets.features.engine.windows import Aggregate, parse_view
+from ml_assets.features.stores.declared import windowed_view_of
 
 
 def event_stream(system: str) -> PushSource:
@@ -110,26 +110,14 @@ def windowed_view(
 
 
 def check(declared: Sequence[object]) -> None:
-    """Raise DeclarationError where a windowed view among `declared` cannot be computed.
+    """Raise DeclarationError or UnknownName where a windowed view among `declared` is wrong.
 
-    For the door of the Feast command line: `feast apply` then fails before it writes.
+    For the door of the Feast command line: `feast apply` then fails before it writes, where our
+    stores would fail only after Feast has written its registry.
     """
     for view in declared:
-        if not isinstance(view, StreamFeatureView) or not view.aggregations:
-            continue
-        windowed = parse_view(
-            name=view.name, keys=[column.name for column in view.entity_columns],
-            timestamp=view.timestamp_field,
-            created=getattr(view.batch_source, "created_timestamp_column", None) or "",
-            aggregations=view.aggregations, tags=view.tags,
-        )
-        names = {field.name for field in view.features}
-        lacking = [each.name for each in windowed.aggregates if each.name not in names]
-        if lacking:
-            raise DeclarationError(
-                f"Feature view {view.name!r}: the schema lacks the aggregations {lacking}; "
-                f"it has {sorted(names)}"
-            )
+        if isinstance(view, StreamFeatureView):
+            windowed_view_of(view)
 
 
 def _field(aggregate: Aggregate) -> Field:

@@ -79,17 +79,19 @@ def test_a_view_made_without_our_words_is_checked_at_the_door(card: Any) -> None
 
     from ml_assets.features.declaration import check, event_stream
 
-    def native(feature: str, function: str) -> StreamFeatureView:
+    def native(feature: str, function: str, dtype: Any = Int64) -> StreamFeatureView:
         return StreamFeatureView(
             name="card_spending", entities=[card], source=event_stream("fraud"), ttl=DAY,
             timestamp_field="event_timestamp",
-            schema=[Field(name="card", dtype=String), Field(name=feature, dtype=Int64)],
+            schema=[Field(name="card", dtype=String), Field(name=feature, dtype=dtype)],
             aggregations=[Aggregation(function=function, time_window=DAY, name="payments_1d")],
         )
 
     check([native("payments_1d", "count"), card, "no view"])
-    with pytest.raises(DeclarationError, match=r"schema lacks the aggregations \['payments_1d'\]"):
+    with pytest.raises(UnknownName, match=r"no aggregation 'payments_2d'\. Closest: payments_1d"):
         check([native("payments_2d", "count")])
+    with pytest.raises(DeclarationError, match="'payments_1d' is declared as String; count gives"):
+        check([native("payments_1d", "count", String)])
     with pytest.raises(UnknownName, match="no aggregate function 'median'"):
         check([native("payments_1d", "median")])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from feast import StreamFeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
 from ml_assets.core.errors import DeclarationError, unknown
@@ -34,8 +35,12 @@ def view_of(table: Any) -> View:
 
 
 def windowed_view_of(table: Any) -> WindowedView | None:
-    """None where the view has no aggregations."""
-    if not getattr(table, "aggregations", None):
+    """The aggregates of a stream feature view; None where it has none.
+
+    Raises DeclarationError where they cannot be computed or a field cannot hold one, UnknownName
+    for a field that is no aggregation.
+    """
+    if not isinstance(table, StreamFeatureView) or not table.aggregations:
         return None
     batch = table.batch_source
     view = parse_view(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
-from feast import FeatureView, FileSource, StreamFeatureView
+from feast import FeatureView, FileSource
 from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID
@@ -15,7 +15,8 @@ from feast.repo_config import RepoConfig
 from feast.types import from_feast_to_pyarrow_type
 
 from ml_assets.core.errors import DeclarationError
-from ml_assets.features.engine.windows import WindowedView, parse_view
+from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.stores.declared import windowed_view_of
 from ml_assets.features.stores.lake.plan import Output, ViewPlan
 from ml_assets.features.stores.lake.source import Source, parquet_files
 from ml_assets.features.stores.lake.spine import INSTANT
@@ -36,7 +37,7 @@ def plan_view(
     fields = {field.name: field for field in [*view.entity_columns, *view.features]}
     columns = [each.name for each in view.entity_columns if each.name != DUMMY_ENTITY_ID]
     renamed = view.projection.join_key_map
-    windowed = windowed_view(view)
+    windowed = windowed_view_of(view)
     prefix = f"{view.projection.name_to_use()}:"  # type: ignore[no-untyped-call]  # Feast's
     owner = view.projection.name_alias or view.name
     wanted = [ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)]
@@ -58,23 +59,6 @@ def plan_view(
             for feature in wanted
         ),
         declared=_declared(view, source, timestamp, created, windowed), windowed=windowed,
-    )
-
-
-def windowed_view(view: FeatureView) -> WindowedView | None:
-    """The aggregates of a stream feature view; None where it has none.
-
-    Raises DeclarationError where they cannot be computed.
-    """
-    if not isinstance(view, StreamFeatureView) or not view.aggregations:
-        return None
-    batch = view.batch_source
-    return parse_view(
-        name=view.name,
-        keys=[each.name for each in view.entity_columns if each.name != DUMMY_ENTITY_ID],
-        timestamp=view.timestamp_field,
-        created=(batch.created_timestamp_column or "") if batch is not None else "",
-        aggregations=view.aggregations, tags=dict(view.tags),
     )
 
 

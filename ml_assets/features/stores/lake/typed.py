@@ -20,7 +20,8 @@ def typed(
     values: (m, the view's columns); a `last_n` becomes lists of those there are, newest first
     nobody: (m) rows without an entity: null even where a list would be empty
 
-    Raises DeclarationError where the declared type cannot hold the values.
+    Raises DeclarationError where the declared type, of those that fit the function
+    (`stores.declared`), cannot hold the values: whole numbers a fraction.
     """
     place, aggregate = 0, None
     for aggregate in view.aggregates:
@@ -28,11 +29,7 @@ def typed(
             break
         place += len(aggregate.columns)
     assert aggregate is not None
-    is_list = pa.types.is_list(output.kind) or pa.types.is_large_list(output.kind)
-    if is_list != (aggregate.function.name == "last_n"):
-        raise _unfit(view, output, f"{aggregate.function.name} gives "
-                     f"{'numbers' if is_list else 'a list'}")
-    if not is_list:
+    if aggregate.function.name != "last_n":
         return _numbers(view, output, values[:, place], output.kind)
     taken = values[:, place:place + aggregate.function.width]
     there = ~np.isnan(taken)
@@ -48,16 +45,10 @@ def _numbers(view: WindowedView, output: Output, values: Floats, kind: pa.DataTy
     missing = np.isnan(values)
     if pa.types.is_floating(kind):
         return pa.array(values.astype(kind.to_pandas_dtype()), type=kind, mask=missing)
-    if not pa.types.is_integer(kind):
-        raise _unfit(view, output, "aggregates are numbers")
     try:
         return pa.array(values, mask=missing).cast(kind)
     except pa.ArrowInvalid as error:
-        raise _unfit(view, output, str(error)) from None
-
-
-def _unfit(view: WindowedView, output: Output, why: str) -> DeclarationError:
-    return DeclarationError(
-        f"feature view {view.name!r}: field {output.feature!r} is declared as {output.kind}, "
-        f"but {why}; declare another type"
-    )
+        raise DeclarationError(
+            f"feature view {view.name!r}: field {output.feature!r} is declared as {output.kind}, "
+            f"but {error}; declare another type"
+        ) from None
