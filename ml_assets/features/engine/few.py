@@ -32,7 +32,8 @@ def read_few(
     rows = sorted(layout.row_struct.iter_unpack(blob[HEADER.size + folded :]))
     if rows and rows[-1][0] >= upper:
         del rows[bisect_left(rows, (upper,)) :]
-    slots = [_Events(layout, kept, blob, rows) for kept in layout.kept]
+    instants = [row[0] for row in rows]
+    slots = [_Events(layout, kept, blob, rows, instants) for kept in layout.kept]
     records = _records(layout, blob, count, starts) if count else [None] * len(starts)
     windows = []
     for span, slot in layout.cells:
@@ -40,7 +41,8 @@ def read_few(
         windows.append((events, bisect_left(events.instants, start), records[span], start))
     values: list[float] = []
     for function, cell in layout.features:
-        value = _VALUE[function.name](*windows[cell], as_of, function)
+        events, begin, record, start = windows[cell]
+        value = _VALUE[function.name](events, begin, record, start, as_of, function)
         if isinstance(value, list):
             values += value
         else:
@@ -70,7 +72,9 @@ class _Events:
 
     __slots__ = ("_ints", "_squares", "blob", "instants", "kept", "layout", "rows", "values")
 
-    def __init__(self, layout: Layout, kept: Kept, blob: bytes, rows: list[Row]) -> None:
+    def __init__(
+        self, layout: Layout, kept: Kept, blob: bytes, rows: list[Row], instants: list[int]
+    ) -> None:
         self.layout, self.kept, self.blob = layout, kept, blob
         self._ints: list[int] | None = None
         self._squares: list[int] | None = None
@@ -87,9 +91,9 @@ class _Events:
                 rows = [row for row in rows if row[place] == row[place] and (
                     row[place] or kept.slot.form != "hash"
                 )]
-                values = [row[place] for row in rows]
+                instants, values = [row[0] for row in rows], [row[place] for row in rows]
             self.values = values
-        self.rows, self.instants = rows, [row[0] for row in rows]
+        self.rows, self.instants = rows, instants
 
     def sum(self, begin: int) -> int:
         """Of the values in units of 2**-64, cut off towards zero as `exact.split` does."""

@@ -87,7 +87,7 @@ class _Gathered:
                 line = _Line(line.at[there], line.owner[there], whole.m)
         self._line, self._values = line, values
         self._uid = whole.words[rows + 1].view(np.uint64) if kept.needs & _BY_UID else None
-        self._sums = {
+        self._sums: dict[str, Ints] = {
             need: _running(_SPLIT[need](values)) for need in ("sum", "squares")
             if need in kept.needs
         }

@@ -33,8 +33,8 @@ FOLD_ROWS = 128
 
 HEADER_SIZE = HEADER.size
 
-_FEW, _FEW_BYTES = 32, 40_000
-"""Blobs up to which, and bytes of them, plain Python is about as fast as arrays."""
+_FEW, _BLOB = 16_000, 700
+"""Bytes up to which plain Python beats arrays; a blob itself costs like so many."""
 
 
 def row_dtype(view: WindowedView) -> np.dtype[Any]:
@@ -105,8 +105,7 @@ def read(
     layout = layout_of(view)
     upper = as_of if head is None else np.minimum(as_of, head)
     there = [blob for blob in blobs if blob is not None]
-    size = sum(map(len, there))
-    if size > _FEW_BYTES or len(there) > _FEW:
+    if sum(map(len, there)) + _BLOB * len(there) > _FEW:
         found = np.empty((len(blobs), len(layout.alone)))
         found[:] = layout.alone
         known = [place for place, blob in enumerate(blobs) if blob is not None]
