@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
+from random import getrandbits
 from time import perf_counter
 
-import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ml_assets.serving.answers import MODEL_VERSION, answer_to
 from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.metrics import Requests
-from ml_assets.serving.protocol import ProblemAnswer, RequestRefused
+from ml_assets.serving.protocol import RequestRefused
 from ml_assets.serving.security import Doorkeeper
 
 log = logging.getLogger(__name__)
@@ -22,9 +22,6 @@ BEARER = "ml_assets.bearer"
 SLOW_SECONDS = 1.0
 """An answer that takes longer is worth a line in the log."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-MODEL_VERSION = "x-model-version"
-"""The header that says who answered; the log and the metrics read it too."""
-_MODEL_VERSION = MODEL_VERSION.encode()
 
 
 class Edge:
@@ -42,26 +39,30 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, version = perf_counter(), 500, None
+        started, status = perf_counter(), 500
+        version: str | None = None
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8).encode()
+        given = headers.get(b"x-request-id")
+        # An id need not be a secret: 64 random bits do not meet, and cost no system call.
+        request_id = (given if given is not None and _SANE_ID.fullmatch(given)
+                      else b"%016x" % getrandbits(64))
         # Never reset: the server logs a bug in this task after we are done with it.
         REQUEST_ID.set(request_id.decode())
 
         async def send_out(message: Message) -> None:
             nonlocal status, version
             if message["type"] == "http.response.start":
-                status = message["status"]
-                version = next((value.decode() for name, value in message["headers"]
-                                if name == _MODEL_VERSION), None)
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                status, answered = message["status"], message["headers"]
+                if (said := dict(answered).get(MODEL_VERSION)) is not None:
+                    version = said.decode()
+                answered.append((b"x-request-id", request_id))
             await send(message)
 
         try:
             scope[BEARER] = self._door.admit(scope["path"], headers.get(b"authorization"))
         except RequestRefused as refused:
-            await _refuse(refused, send_out)
+            refusal = answer_to(refused, scope["method"], scope["path"])
+            await refusal(scope, receive, send_out)
         else:
             await self._app(scope, receive, send_out)
         finally:
@@ -78,16 +79,6 @@ class Edge:
         log.log(logging.ERROR if status >= 500 else logging.WARNING,
                 "%s %s -> %d in %.0f ms", scope["method"], path, status, seconds * 1000,
                 extra={"about": about})
-
-
-async def _refuse(refused: RequestRefused, send: Send) -> None:
-    body = msgspec.json.encode(ProblemAnswer(error=refused.problem))
-    more = [(name.encode(), value.encode()) for name, value in (refused.headers or {}).items()]
-    await send({"type": "http.response.start", "status": refused.status, "headers": [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()), *more,
-    ]})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _system(path: str) -> str | None:

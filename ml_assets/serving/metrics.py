@@ -35,10 +35,13 @@ class Requests:
 
     def __init__(self, systems: Sequence[str]) -> None:
         self._systems = frozenset(systems)
+        # Most requests go to one of these; the others' addresses hold ids, which never end.
+        self._places = {f"/v1/{name}/{call}": (name, call) for name in systems for call in CALLS}
         self.seen: dict[tuple[str, str, str, str], Histogram] = {}
 
     def note(self, path: str, status: int, seconds: float, version: str | None) -> None:
-        key = (*self._place(path), str(status), version or "")
+        place = self._places.get(path) or self._place(path)
+        key = (*place, str(status), version or "")
         histogram = self.seen.get(key)
         if histogram is None:
             histogram = self.seen[key] = Histogram(SECONDS)
@@ -49,8 +52,6 @@ class Requests:
         if first != "v1" or len(rest) != 2 or rest[0] not in self._systems:
             return "", path if path in PAGES else "other"
         system, call = rest
-        if call in CALLS:
-            return system, call
         if call.startswith("predictions/"):
             return system, "rows" if call.endswith("/rows") else "record"
         return system, "other"
