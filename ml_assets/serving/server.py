@@ -6,6 +6,8 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import uvicorn
@@ -14,6 +16,7 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.app import create_app
+from ml_assets.serving.board import Board
 from ml_assets.serving.logs import configure
 from ml_assets.serving.security import require_tokens
 from ml_assets.serving.service import Backends
@@ -50,9 +53,9 @@ def serve(
     with listener or _listen(settings.host, settings.port) as listener:
         require_tokens(settings)
 
-        def run(ready: Callable[[], None]) -> None:
+        def run(ready: Callable[[], None], board: Board | None = None) -> None:
             config = uvicorn.Config(
-                create_app(settings, systems, backends),
+                create_app(settings, systems, backends, board),
                 log_config=None, access_log=False, server_header=False, lifespan="on",
                 timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
             )
@@ -66,7 +69,10 @@ def serve(
         if workers == 1:
             run(announce)
         else:
-            Workers(workers, run, announce).keep()
+            with TemporaryDirectory(prefix="ml_assets-") as folder:
+                Workers(workers, lambda place, ready: run(
+                    ready, Board(Path(folder), place=place, places=workers)
+                ), announce).keep()
 
 
 class AnnouncingServer(uvicorn.Server):

@@ -42,8 +42,8 @@ from ml_assets.serving.protocol import (
     decode_batch,
 )
 from ml_assets.serving.scoring import Scorer, require_names
-from ml_assets.serving.security import Token
 from ml_assets.serving.tally import Tally
+from ml_assets.serving.tokens import Token
 
 log = logging.getLogger(__name__)
 
