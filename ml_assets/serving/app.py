@@ -43,7 +43,10 @@ LONGEST_LINE = 64
 def create_app(
     settings: Settings, systems: Sequence[System], backends: Backends | None = None
 ) -> Starlette:
-    """The API of `systems`; `backends` are the installation's own unless given."""
+    """The API of `systems`; `backends` are the installation's own unless given.
+
+    Whoever serves it sets its `state.stopping` when it begins to drain.
+    """
     api = Api([Service(system, settings, backends or Backends.of(settings)) for system in systems])
     described = msgspec.json.format(msgspec.json.encode(openapi(systems)))
     docs = DOCS.read_text()
@@ -66,7 +69,7 @@ def create_app(
         yield
         await api.close()
 
-    return GuardedApp(
+    app = GuardedApp(
         Doorkeeper(settings), api.requests, api.direct,
         routes=[
             Route("/", home),
@@ -85,6 +88,8 @@ def create_app(
         exception_handlers=dict.fromkeys((*EXPECTED, Exception), on_error),
         lifespan=lifespan,
     )
+    app.state.stopping = False
+    return app
 
 
 class GuardedApp(Starlette):
@@ -197,6 +202,8 @@ class Api:
         return answer_of(LiveAnswer())
 
     async def ready(self, request: Request) -> Response:
+        if request.app.state.stopping:
+            return answer_of(ReadyAnswer(ready=False, problems=["stopping"], warnings=[]), 503)
         services = self._services.values()
         problems = await self._on_worker(
             lambda: [problem for service in services for problem in service.problems()]
