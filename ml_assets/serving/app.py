@@ -48,6 +48,8 @@ def create_app(
     """The API of `systems`; `backends` are the installation's own unless given.
 
     board: where several workers tell each other what they have counted
+
+    Whoever serves it sets its `state.stopping` when it begins to drain.
     """
     backends = backends or Backends.of(settings)
     api = Api([Service(system, settings, backends) for system in systems], board)
@@ -72,7 +74,7 @@ def create_app(
         yield
         await api.close()
 
-    return GuardedApp(
+    app = GuardedApp(
         Doorkeeper(settings), api.requests, api.direct,
         routes=[
             Route("/", home),
@@ -91,6 +93,8 @@ def create_app(
         exception_handlers=dict.fromkeys((*EXPECTED, Exception), on_error),
         lifespan=lifespan,
     )
+    app.state.stopping = False
+    return app
 
 
 class GuardedApp(Starlette):
@@ -207,6 +211,8 @@ class Api:
         return answer_of(LiveAnswer())
 
     async def ready(self, request: Request) -> Response:
+        if request.app.state.stopping:
+            return answer_of(ReadyAnswer(ready=False, problems=["stopping"], warnings=[]), 503)
         services = self._services.values()
         problems = await self._on_worker(
             lambda: [problem for service in services for problem in service.problems()]

@@ -11,12 +11,14 @@ from tempfile import TemporaryDirectory
 
 import click
 import uvicorn
+from starlette.applications import Starlette
 
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.app import create_app
 from ml_assets.serving.board import Board
+from ml_assets.serving.draining import DrainingProtocol
 from ml_assets.serving.logs import configure
 from ml_assets.serving.security import require_tokens
 from ml_assets.serving.service import Backends
@@ -39,7 +41,9 @@ def serve(
     workers: int = 1,
     say: Callable[[str], None] = click.echo,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests that were accepted and return.
+    """Serve until SIGTERM or SIGINT, then drain and return: see `draining`.
+
+    What is in progress or comes on an open connection is still answered, `/readyz` with 503.
 
     listener: a listening socket to serve on instead of one at the settings' address; others may
     serve on it too, and what waits in its queue is theirs once this process has ended.
@@ -54,14 +58,15 @@ def serve(
         require_tokens(settings)
 
         def run(ready: Callable[[], None], board: Board | None = None) -> None:
+            app = create_app(settings, systems, backends, board)
             config = uvicorn.Config(
-                create_app(settings, systems, backends, board),
+                app, http=DrainingProtocol,
                 log_config=None, access_log=False, server_header=False, lifespan="on",
                 timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
             )
             # Uvicorn raises it again once everything is drained: this is how Ctrl-C ends.
             with contextlib.suppress(KeyboardInterrupt):
-                AnnouncingServer(config, ready).run(sockets=[listener])
+                ApiServer(config, app, ready).run(sockets=[listener])
 
         def announce() -> None:
             _announce(settings.host, listener, say)
@@ -72,20 +77,24 @@ def serve(
             with TemporaryDirectory(prefix="ml_assets-") as folder:
                 Workers(workers, lambda place, ready: run(
                     ready, Board(Path(folder), place=place, places=workers)
-                ), announce).keep()
+                ), announce, listener.close).keep()
 
 
-class AnnouncingServer(uvicorn.Server):
-    """Calls `ready` once requests are answered."""
+class ApiServer(uvicorn.Server):
+    """Calls `ready` once requests are answered; lets the app say when it is about to stop."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: Starlette, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._app, self._ready = app, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.stopping = True
+        await super().shutdown(sockets=sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:

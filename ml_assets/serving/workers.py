@@ -36,9 +36,14 @@ class Workers:
     must have no threads, and no SQLite file open.
     """
 
-    def __init__(self, count: int, run: Run, ready: Callable[[], None]) -> None:
-        """ready: called in the parent, once, when all workers answer."""
-        self._count, self._run, self._ready = count, run, ready
+    def __init__(
+        self, count: int, run: Run, ready: Callable[[], None],
+        stopping: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Both are called in the parent, once: `ready` when all workers answer, `stopping` when
+        they are to stop. A listening socket that it kept would go on taking connections.
+        """
+        self._count, self._run, self._ready, self._stopping = count, run, ready, stopping
         self._at_work: dict[int, int] = {}
         """Place by process id. Who replaces a worker that died takes its place."""
         self._forked_at = 0.0
@@ -101,6 +106,7 @@ class Workers:
         return ended
 
     def _stop(self) -> None:
+        self._stopping()
         for pid in self._at_work:
             os.kill(pid, signal.SIGTERM)
         for pid in self._at_work:

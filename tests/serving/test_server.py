@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -47,12 +48,20 @@ class Server:
 
 
 @contextmanager
-def server(settings: Settings, *, pause: float = 0, workers: int = 1) -> Iterator[Server]:
-    """A toy server in a process of its own; killed at the end where it still runs."""
+def server(
+    settings: Settings, *, pause: float = 0, workers: int = 1,
+    listener: socket.socket | None = None,
+) -> Iterator[Server]:
+    """A toy server in a process of its own; killed at the end where it still runs.
+
+    listener: a listening socket that it shares, as those of one supervisor do
+    """
+    where, shared = ("0", ()) if listener is None else (f"fd:{listener.fileno()}", (listener,))
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.serving.toy_server", str(settings.var), "0", str(pause),
+        [sys.executable, "-m", "tests.serving.toy_server", str(settings.var), where, str(pause),
          str(workers)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+        pass_fds=[each.fileno() for each in shared],
     )
     try:
         assert process.stdout is not None
@@ -70,21 +79,24 @@ def server(settings: Settings, *, pause: float = 0, workers: int = 1) -> Iterato
 
 @dataclass(kw_only=True)
 class Load:
-    """Clients that ask for new predictions until told to stop."""
+    """Clients that ask for new predictions until told to stop, with a pause before each."""
 
     url: str
+    pause_s: float = 0.0
     acknowledged: dict[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
     def ask(self, client: int) -> None:
         with httpx.Client(base_url=self.url, timeout=10) as http:
             n = 0
-            while not self.over.is_set():
+            while not self.over.wait(self.pause_s):
                 event_id = f"{client}-{n}"
                 try:
                     answer = http.post("/v1/toy/predict", json=asked(event_id, amount=float(n)))
-                except httpx.TransportError:
+                except httpx.TransportError as error:
+                    self.cut.append(repr(error))
                     return
                 if answer.status_code == 200:
                     self.acknowledged[event_id] = answer.text

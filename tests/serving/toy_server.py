@@ -1,11 +1,13 @@
 """Serves the toy system by the real `serve`: `toy_server.py VAR PORT [pause [workers]]`.
 
+Instead of a port, `fd:N` names a listening socket that it inherits.
 A third argument makes each score take so many seconds. The feature is counted by the real online
 store. Acknowledgements are as ML_ASSETS_ACK says.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -33,11 +35,16 @@ class SlowScorer(FakeScorer):
 
 
 if __name__ == "__main__":
-    settings = replace(Settings.from_environment(), var=Path(sys.argv[1]), port=int(sys.argv[2]))
+    settings = replace(Settings.from_environment(), var=Path(sys.argv[1]))
+    listener = None
+    if sys.argv[2].startswith("fd:"):
+        listener = socket.socket(fileno=int(sys.argv[2].removeprefix("fd:")))
+    else:
+        settings = replace(settings, port=int(sys.argv[2]))
     pause = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     toy = Toy(settings=settings, models={1: SlowScorer(pause=pause)})
     toy.deploy(1)
     workers = int(sys.argv[4]) if len(sys.argv) > 4 else 1
-    serve(settings, [toy.system], workers=workers, backends=replace(
+    serve(settings, [toy.system], workers=workers, listener=listener, backends=replace(
         toy.backends(), features=lambda system: Tiles(settings)
     ))
