@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 import uvicorn
@@ -21,6 +22,9 @@ from ml_assets.serving.logs import configure
 from ml_assets.serving.security import require_tokens
 from ml_assets.serving.service import Backends
 from ml_assets.serving.workers import Workers
+
+if TYPE_CHECKING:
+    from ml_assets.serving.traces import Traces
 
 DRAIN_SECONDS = 15
 """After SIGTERM or SIGINT requests in progress have so long to be answered."""
@@ -46,16 +50,17 @@ def serve(
     workers: processes that share the address and all state
 
     Raises AddressUnavailable where the port is taken or the host is not ours, ListenRefused
-    where others than this machine would reach an API that asks for no token, and WorkerEnded
-    where a worker cannot start.
+    where others than this machine would reach an API that asks for no token, TracesUnavailable
+    where traces are asked for and cannot be made, and WorkerEnded where a worker cannot start.
     """
     configure(settings.log)
     with listener or _listen(settings.host, settings.port) as listener:
         require_tokens(settings)
+        make_traces = _traces_of(settings)
 
         def run(ready: Callable[[], None], board: Board | None = None) -> None:
             config = uvicorn.Config(
-                create_app(settings, systems, backends, board),
+                create_app(settings, systems, backends, board, make_traces()),
                 log_config=None, access_log=False, server_header=False, lifespan="on",
                 timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
             )
@@ -86,6 +91,15 @@ class AnnouncingServer(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started:
             self._ready()
+
+
+def _traces_of(settings: Settings) -> Callable[[], Traces | None]:
+    """What makes them in the process that serves. Raises TracesUnavailable here and now."""
+    if settings.traces == "none":
+        return lambda: None
+    from ml_assets.serving.traces import Traces
+
+    return Traces.otlp
 
 
 def _listen(host: str, port: int) -> socket.socket:
