@@ -282,7 +282,8 @@ class ReadyAnswer(Struct, frozen=True, kw_only=True):
 
     ready: bool
     problems: Annotated[list[str], Meta(description="Why it is not ready; what to do.")]
-    warnings: Annotated[list[str], Meta(description="What needs a look, though answers are full.")]
+    warnings: Annotated[list[str], Meta(description="What needs a look, though it answers: "
+                                  "refused versions, and degraded answers of the last minute.")]
 
 
 class RequestRefused(InvalidRequest):

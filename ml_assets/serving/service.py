@@ -235,7 +235,7 @@ class Service:
         return [f"{self.system.name}: {problem}" for problem in self._predictor.problems()]
 
     def warnings(self) -> list[str]:
-        """What needs a look though answers are given: a refused version, an unread record."""
+        """What needs a look though answers are given: a refused version, degraded answers."""
         pool, found = self._models, []
         champion = pool.current
         if champion is not None:
@@ -250,6 +250,7 @@ class Service:
             ]
         if pool.problem is not None:
             found.append(pool.problem)
+        found += self.tally.warnings(monotonic())
         return [f"{self.system.name}: {warning}" for warning in found]
 
     def version(self) -> VersionAnswer:
