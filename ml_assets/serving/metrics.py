@@ -53,6 +53,8 @@ class Requests:
             return system, call
         if call.startswith("predictions/"):
             return system, "rows" if call.endswith("/rows") else "record"
+        if call.startswith("scores/"):
+            return system, "scores"
         return system, "other"
 
 

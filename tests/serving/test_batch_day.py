@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -20,27 +19,11 @@ from ml_assets.ingest.tables import events_schema
 from ml_assets.serving.batch import BATCH_PREDICTIONS, agreement, batch_rows, served_rows
 from ml_assets.serving.batch_day import DayScorer
 from ml_assets.serving.summary import SHOWN, ScoreSummary, histogram
-from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
+from tests.serving.kit import NOON, FakeHistory, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
 
 DAY = NOON.date()
 COUNT = 23
-
-
-@dataclass(kw_only=True)
-class FakeHistory:
-    """One feature by shop; remembers how many events it was asked about at once."""
-
-    sizes: list[int] = field(default_factory=list)
-
-    def read(
-        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
-        accepted_at: pd.Series[pd.Timestamp],
-    ) -> npt.NDArray[np.float32]:
-        assert len(keys) == len(at) == len(accepted_at)
-        self.sizes.append(len(keys))
-        return np.array([[3.0 if shop == "corner" else np.nan] for shop in keys["shop"]],
-                        np.float32).reshape(len(keys), 1)
 
 
 @pytest.fixture
@@ -94,7 +77,8 @@ def test_a_day_in_portions_is_the_day_at_once(
     rows = stored(toy)
     for name in ("event_id", "event_timestamp", "score", "decision", "scored_at", "basis"):
         assert rows[name].tolist() == whole[name].tolist()
-    assert np.array_equal(np.stack(rows["features"]), np.stack(whole["features"]), equal_nan=True)
+    assert np.array_equal(np.stack(rows["features"].tolist()),
+                          np.stack(whole["features"].tolist()), equal_nan=True)
     found = agreement(whole, served)
     assert (summary.compared, summary.differing) == (found.compared, 0)
     assert summary.compared > COUNT / 3
