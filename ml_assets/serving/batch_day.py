@@ -39,7 +39,8 @@ class History(Protocol):
 class DayScorer:
     """Scores whole days of one system by one model version.
 
-    at: the instant that the scores are given; scored, asked: see above, `asked` a multiple
+    at: the instant that the scores are given
+    scored, asked: how many at once, see above; `asked` a multiple of `scored`
     """
 
     system: System
@@ -51,6 +52,9 @@ class DayScorer:
     at: datetime
     scored: int = SCORED_AT_ONCE
     asked: int = ASKED_AT_ONCE
+
+    def __post_init__(self) -> None:
+        assert self.asked % self.scored == 0, "else features would be those of other events"
 
     def score(self, day: date, summary: ScoreSummary) -> None:
         """Replace the day of `batch_predictions` by new scores, and add them to `summary`.
