@@ -91,6 +91,7 @@ def create_app(
             Route("/v1/{system}/predict", api.predict, methods=["POST"]),
             Route("/v1/{system}/predict/batch", api.predict_batch, methods=["POST"]),
             Route("/v1/{system}/feedback", api.feedback, methods=["POST"]),
+            Route("/v1/{system}/scores/{key:path}", api.score),
             Route("/v1/{system}/predictions/{prediction_id}", api.record),
             Route("/v1/{system}/predictions/{prediction_id}/rows", api.rows),
             Route("/v1/{system}/version", api.version),
@@ -197,6 +198,10 @@ class Api:
         service, body = self._service(request), await read_body(request.scope, request.receive)
         bearer = request.scope.get(BEARER)
         return answer_of(await self._in_line(lambda: service.add_feedback(body, bearer)))
+
+    async def score(self, request: Request) -> Response:
+        service, key = self._service(request), request.path_params["key"]
+        return _answer(await self._in_line(lambda: service.score(key)))
 
     async def record(self, request: Request) -> Response:
         service, logged = await self._logged(request)
