@@ -201,7 +201,7 @@ class Api:
 
     async def score(self, request: Request) -> Response:
         service, key = self._service(request), request.path_params["key"]
-        return _answer(await self._in_line(lambda: service.score(key)))
+        return answer_of(await self._in_line(lambda: service.score(key)))
 
     async def record(self, request: Request) -> Response:
         service, logged = await self._logged(request)
