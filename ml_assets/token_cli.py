@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
 import click
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import WallClock
+
+if TYPE_CHECKING:
+    from ml_assets.serving.tokens import Token
 
 
 def _named(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not value.strip() or not value.isprintable():
         raise click.BadParameter("name whoever will hold it, in words that can be printed")
     return value.strip()
+
+
+UNITS = {"w": timedelta(weeks=1), "d": timedelta(days=1), "h": timedelta(hours=1),
+         "m": timedelta(minutes=1)}
+
+
+def _span(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})([wdhm])", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no span; write `90d`, `12h`, `30m` or `2w`")
+    return int(found[1]) * UNITS[found[2]]
+
+
+def _lifetime(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+    span = _span(ctx, param, value)
+    if span == timedelta():
+        raise click.BadParameter("it would open nothing; give a minute at least")
+    return span
 
 
 @click.group()
@@ -21,7 +48,8 @@ def token() -> None:
     \b
       ml-assets token create shop --scope predict
       ml-assets token create mail-client --scope predict --scope feedback --source recipient
-      ml-assets token create ann --scope admin
+      ml-assets token create ann --scope admin --expires 90d
+      ml-assets token rotate shop
       ml-assets token revoke shop
 
     Callers send `Authorization: Bearer <token>`. Before the first token is created everyone on
@@ -39,35 +67,62 @@ def token() -> None:
 @click.option("--source", "sources", multiple=True,
               help="A trusted source of feedback that it may speak as, such as `recipient`; "
               "`analyst:` stands for all names that begin so. Repeat for several.")
-def create(name: str, scopes: tuple[str, ...], sources: tuple[str, ...]) -> None:
+@click.option("--expires", metavar="SPAN", callback=_lifetime,
+              help="It opens nothing after this span: `90d`, `12h`, `30m`, `2w`.  [default: "
+              "it lasts until it is revoked]")
+def create(
+    name: str, scopes: tuple[str, ...], sources: tuple[str, ...], expires: timedelta | None
+) -> None:
     """Make a token for NAME: a person, or a program that calls.
 
     The token is shown once, on standard output and alone there. What is kept is a hash of it.
     """
-    from ml_assets.serving.security import SCOPES, TokenFile
+    from ml_assets.serving.tokens import SCOPES, TokenFile
 
     if sources and "feedback" not in scopes:
         raise click.UsageError("--source is about feedback; add --scope feedback")
     settings = Settings.from_environment()
     made, shown = TokenFile(settings.tokens).create(
-        name, [scope for scope in SCOPES if scope in scopes], sources, WallClock().now())
+        name, [scope for scope in SCOPES if scope in scopes], sources, WallClock().now(), expires)
     click.echo(shown)
-    click.echo(f"This is token {made.id} of {name!r}. Keep it safe: it is not shown again. The "
-               "API asks every caller for a token now.", err=True)
+    click.echo(f"This is token {made.id} of {name!r}{_until(made.expires_at)}. Keep it safe: it is "
+               "not shown again. The API asks every caller for a token now.", err=True)
+
+
+@token.command(short_help="A new secret for a token; the old one stays valid for a while.")
+@click.argument("name")
+@click.option("--grace", metavar="SPAN", callback=_span, default="1d", show_default=True,
+              help="So long the old secret stays valid; 0d ends it at once.")
+@click.option("--expires", metavar="SPAN", callback=_lifetime,
+              help="The new one opens nothing after this span.  [default: as long as the old one "
+              "was made for]")
+def rotate(name: str, grace: timedelta, expires: timedelta | None) -> None:
+    """Make a new token with the scopes and sources of the one called NAME (or whose id it is).
+
+    It is shown once, on standard output and alone there. Give it to whoever holds the old one,
+    which ends after --grace. One that has expired can be rotated too.
+    """
+    from ml_assets.serving.tokens import TokenFile
+
+    settings, now = Settings.from_environment(), WallClock().now()
+    made, shown = TokenFile(settings.tokens).rotate(name, now, grace=grace, lifetime=expires)
+    click.echo(shown)
+    old = f"is good{_until(now + grace)} at most" if grace else "has ended"
+    click.echo(f"This is token {made.id} of {made.name!r}{_until(made.expires_at)}. Keep it safe: "
+               f"it is not shown again. The one before it {old}.", err=True)
 
 
 @token.command("list", short_help="Every token that was ever made, without its secret.")
 def list_tokens() -> None:
-    """Every token that was ever made: its scopes, its sources, whether it is in force."""
-    from ml_assets.serving.security import TokenFile
+    """Every token that was ever made: its scopes and sources, and how long it is in force."""
+    from ml_assets.serving.tokens import TokenFile
 
-    settings = Settings.from_environment()
+    settings, now = Settings.from_environment(), WallClock().now()
     tokens = TokenFile(settings.tokens).read()
     for each in tokens:
-        ended = f", revoked {each.revoked_at:%Y-%m-%d %H:%M}" if each.revoked_at else ""
         speaks = f", speaks as {', '.join(each.sources)}" if each.sources else ""
         click.echo(f"{each.id}  {each.name}: {', '.join(each.scopes)}{speaks}; created "
-                   f"{each.created_at:%Y-%m-%d %H:%M}{ended}")
+                   f"{_minute(each.created_at)}{_end(each, now)}")
     if not tokens:
         click.echo("no tokens: everyone on this machine may call, and the API listens on no other "
                    "address. `ml-assets token create -h` says how to make one")
@@ -78,10 +133,31 @@ def list_tokens() -> None:
 def revoke(name: str) -> None:
     """End the life of the token called NAME (or whose id it is), within a second.
 
-    It stays on the list. Where it was the last one, nobody may call until another is created.
+    By name also of the one before it, where that is still valid after a rotation. It stays on
+    the list. Where it was the last one, nobody may call until another is created.
     """
-    from ml_assets.serving.security import TokenFile
+    from ml_assets.serving.tokens import TokenFile
 
     settings = Settings.from_environment()
-    ended = TokenFile(settings.tokens).revoke(name, WallClock().now())
-    click.echo(f"token {ended.id} of {ended.name!r} is revoked")
+    for ended in TokenFile(settings.tokens).revoke(name, WallClock().now()):
+        click.echo(f"token {ended.id} of {ended.name!r} is revoked")
+
+
+def _end(token: Token, now: datetime) -> str:
+    from ml_assets.automation.retraining import in_words
+
+    if token.revoked_at is not None:
+        return f", revoked {_minute(token.revoked_at)}"
+    if token.expires_at is None:
+        return ""
+    if token.expired(now):
+        return f", expired {_minute(token.expires_at)}"
+    return f", expires {_minute(token.expires_at)} (in {in_words(token.expires_at - now)})"
+
+
+def _until(instant: datetime | None) -> str:
+    return "" if instant is None else f" until {_minute(instant)} UTC"
+
+
+def _minute(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M}"

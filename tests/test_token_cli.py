@@ -33,11 +33,34 @@ def test_a_token_is_shown_once_alone_on_standard_output_listed_and_revoked(
     assert ", revoked 2" in run(settings, "list").output
 
 
+def test_a_token_that_expires_is_listed_with_what_is_left_and_rotated(settings: Settings) -> None:
+    made = run(settings, "create", "shop", "--scope", "predict", "--expires", "90d")
+    assert "of 'shop' until 2" in made.stderr
+    assert "(in 90 days)" in run(settings, "list").output
+    anew = run(settings, "rotate", "shop", "--grace", "12h", "--expires", "2w")
+    assert anew.exit_code == 0, anew.output
+    assert "The one before it is good until 2" in anew.stderr
+    old, new = run(settings, "list").output.splitlines()
+    assert "(in 12 hours)" in old
+    assert "(in 14 days)" in new
+    door = Doorkeeper(settings)
+    for shown in (made.stdout.strip(), anew.stdout.strip()):
+        assert door.admit("/v1/toy/predict", f"Bearer {shown}".encode()) is not None
+        assert shown.split("_", 2)[2] not in run(settings, "list").output
+    assert "has ended" in run(settings, "rotate", "shop", "--grace", "0d").stderr
+    assert [", expired 2" in line for line in run(settings, "list").output.splitlines()] == [
+        True, True, False]
+    assert run(settings, "revoke", "shop").output.count("is revoked") == 1
+
+
 @pytest.mark.parametrize(("words", "says"), [
     (("create", "x"), "Missing option '--scope'"),
     (("create", "x", "--scope", "root"), "'root' is not one of"),
     (("create", " ", "--scope", "predict"), "name whoever will hold it"),
     (("create", "x", "--scope", "predict", "--source", "buyer"), "add --scope feedback"),
+    (("create", "x", "--scope", "predict", "--expires", "soon"), "'soon' is no span; write `90d`"),
+    (("create", "x", "--scope", "predict", "--expires", "0d"), "it would open nothing"),
+    (("rotate", "nobody"), "there is no token in force 'nobody'"),
     (("revoke", "nobody"), "there is no token in force 'nobody'"),
 ])
 def test_mistakes_are_answered_in_words(

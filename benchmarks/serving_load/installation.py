@@ -85,7 +85,7 @@ def _train(settings: Settings, folder: Path, *, seed: int) -> None:
     rows = draw(TRAINED_ON, seed=seed)
     names = (*NUMBERS, *features.SERVICE.features)
     scorer = fit(PAYMENTS.model, {"note": rows.notes}, rows.dense, rows.labels,
-                 feature_names=names)
+                 feature_names=names).scorer
     artifact.save(scorer, folder, texts={"note": rows.notes[:4]}, dense=rows.dense[:4])
     ModelRegistry(settings).register(
         PAYMENTS.name, folder, params={"seed": seed}, metrics={},

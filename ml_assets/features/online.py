@@ -13,10 +13,10 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.store import open_backend
-from ml_assets.features.stores.applying import apply_events
 from ml_assets.features.stores.backend import number_of
 from ml_assets.features.stores.reader import FeatureReader, Wanted
 from ml_assets.features.stores.sqlite import SqliteState
+from ml_assets.features.stores.stream import streams_of
 from ml_assets.ingest.served import from_us
 
 EVENTS = "events"
@@ -45,10 +45,10 @@ class OnlineFeatures:
         self._reader = FeatureReader(
             self._backend, [Wanted(part.view.windowed, part.columns) for part in service.chosen]
         )
-        self._fed = [
-            (view, number_of(self._backend, view.windowed))
+        self._fed = streams_of([
+            (view.windowed, number_of(self._backend, view.windowed))
             for view in service.views if view.table == EVENTS
-        ]
+        ])
         self._state: tuple[sqlite3.Connection, SqliteState] | None = None
 
     def read(
@@ -76,8 +76,11 @@ class OnlineFeatures:
         events: rows of `tables.events_schema`; one whose id was counted before is left out
         """
         state = self._on(connection)
-        for view, view_id in self._fed:
-            apply_events(view.windowed, state, view_id, events)
+        for stream, view_ids in self._fed:
+            counted = [stream.counted(event) for event in events]
+            state.append_together(
+                stream, view_ids, [each for each in counted if each is not None]
+            )
 
     def close(self) -> None:
         self._backend.close()

@@ -29,6 +29,8 @@ COLUMNS = [
     ("model_version", "int", "the version that decided"),
     ("score", "double", "probability of True"),
     ("decision", "bool", "what was decided"),
+    ("role", "string", "of the version when it decided: champion or challenger"),
+    ("propensity", "double", "how probable it was that this version would decide"),
 ]
 
 
@@ -43,7 +45,7 @@ def _outcomes(system: System) -> dg.AssetsDefinition:
         description="One row for each label that became known on the day of an event that was "
         "predicted, beside the prediction. A later row for the same prediction corrects an "
         "earlier one. Source: `labels` of the day, `predictions` of all days up to it.",
-        code_version="1",
+        code_version="2",
         metadata={"dagster/column_schema": column_schema(COLUMNS)},
         check_specs=[
             dg.AssetCheckSpec(

@@ -79,6 +79,8 @@ OUTCOMES = pa.schema(
         ("model_version", pa.int64()),
         ("score", pa.float64()),
         ("decision", pa.bool_()),
+        later("role", pa.string(), "champion"),
+        later("propensity", pa.float64(), 1.0),
     ]
 )
 """Predictions joined with the labels that became known on a day (day of `known_at`)."""

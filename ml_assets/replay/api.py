@@ -19,7 +19,7 @@ import httpx
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import WallClock
-from ml_assets.serving.security import TokenFile
+from ml_assets.serving.tokens import TokenFile
 
 SOURCE = "recipient"
 """As whom the replay complains."""

@@ -21,6 +21,7 @@ from ml_assets.core.errors import Overloaded, unknown
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.answers import EXPECTED, JsonAnswer, answer_of, on_error
+from ml_assets.serving.board import Board
 from ml_assets.serving.direct import Call, Direct, read_body
 from ml_assets.serving.edge import BEARER, Edge
 from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
@@ -41,13 +42,17 @@ LONGEST_LINE = 64
 
 
 def create_app(
-    settings: Settings, systems: Sequence[System], backends: Backends | None = None
+    settings: Settings, systems: Sequence[System], backends: Backends | None = None,
+    board: Board | None = None,
 ) -> Starlette:
     """The API of `systems`; `backends` are the installation's own unless given.
 
+    board: where several workers tell each other what they have counted
+
     Whoever serves it sets its `state.stopping` when it begins to drain.
     """
-    api = Api([Service(system, settings, backends or Backends.of(settings)) for system in systems])
+    backends = backends or Backends.of(settings)
+    api = Api([Service(system, settings, backends) for system in systems], board)
     described = msgspec.json.format(msgspec.json.encode(openapi(systems)))
     docs = DOCS.read_text()
     listed = msgspec.json.format(msgspec.json.encode(index(systems)))
@@ -118,7 +123,7 @@ class Api:
     a thread of their own.
     """
 
-    def __init__(self, services: Sequence[Service]) -> None:
+    def __init__(self, services: Sequence[Service], board: Board | None = None) -> None:
         self._services = {service.system.name: service for service in services}
         self._worker = WorkerThread("predict")
         self._turns = {service.system.name: self._turns_of(service) for service in services}
@@ -128,7 +133,7 @@ class Api:
         self._shadowing: asyncio.Task[None] | None = None
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self.requests = Requests(list(self._services))
-        self._metrics = Metrics(services, self.requests, self._depth)
+        self._metrics = Metrics(services, self.requests, self._depth, board)
         self._measuring = asyncio.Lock()
 
     def _depth(self) -> int:
@@ -139,6 +144,7 @@ class Api:
         self._worker.start()
         for service in self._services.values():
             await self._on_worker(service.open)
+        self._metrics.open()
         self._shadowing = asyncio.create_task(self._shadow())
 
     async def close(self) -> None:
@@ -147,6 +153,7 @@ class Api:
             await asyncio.wait([self._shadowing])
         for service in self._services.values():
             await self._on_worker(service.close)
+        self._metrics.close()
         self._worker.stop()
         self._explainer.shutdown()
 
@@ -196,7 +203,9 @@ class Api:
         return Turns(run)
 
     async def version(self, request: Request) -> Response:
-        return answer_of(self._service(request).version())
+        service = self._service(request)
+        counts = await asyncio.to_thread(self._metrics.counts, service.system.name)
+        return answer_of(msgspec.structs.replace(service.version(), counts=counts))
 
     async def live(self, request: Request) -> Response:
         return answer_of(LiveAnswer())

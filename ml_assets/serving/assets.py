@@ -116,7 +116,7 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
                 "features, it gave this very score.",
             )
         ],
-        **attributes(system, "serving", "parquet", "pytorch"),
+        **attributes(system, "serving", "parquet", "numpy"),
     )
     def batch_predictions(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from time import monotonic
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -16,9 +17,13 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from ml_assets.serving.board import Board
+from ml_assets.serving.numbers import Buckets, Key, Numbers
+from ml_assets.serving.protocol import Counts
 from ml_assets.serving.service import Service
-from ml_assets.serving.tally import SECONDS, Histogram
+from ml_assets.serving.tally import SECONDS, SIZES, Histogram
 
+T = TypeVar("T")
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 CALLS = frozenset({"predict", "predict/batch", "feedback", "version"})
 PAGES = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
@@ -58,17 +63,31 @@ class Requests:
 
 
 class Metrics(Collector):
-    """All of one process, made when it is asked for.
+    """Of the whole service, made when it is asked for.
 
     The library's own counters are not used: they take ten times as long, and Feast, where it is
     imported first, makes them write to files that outlive the process.
+
+    board: where the other workers' numbers are; None where this process is the only one
     """
 
     def __init__(
-        self, services: Sequence[Service], requests: Requests, queued: Callable[[], int]
+        self, services: Sequence[Service], requests: Requests, queued: Callable[[], int],
+        board: Board | None = None,
     ) -> None:
         self._services, self._requests, self._queued = services, requests, queued
+        self._board = board
         self._ages: Ages = {}
+
+    def open(self) -> None:
+        """Tell the other workers from now on."""
+        if self._board is not None:
+            self._board.open(self._of_this_process)
+
+    def close(self) -> None:
+        """Tell them for the last time."""
+        if self._board is not None:
+            self._board.close()
 
     def text(self, ages: Ages) -> bytes:
         """In Prometheus' text format. On any thread, one at a time."""
@@ -76,67 +95,101 @@ class Metrics(Collector):
         registry.register(self)
         return generate_latest(registry)
 
-    def collect(self) -> Iterator[Metric]:
-        latency = HistogramMetricFamily(
-            "ml_assets_request_seconds", "From the first byte of a request to the end of its "
-            "answer", labels=("system", "route", "status", "model_version"))
-        for key, histogram in list(self._requests.seen.items()):
-            latency.add_metric(key, *_buckets(histogram))
-        yield latency
-        depth = GaugeMetricFamily("ml_assets_queue_depth", "Calls that wait for the worker or are "
-                                  "on it")
-        depth.add_metric((), self._queued())
-        yield depth
-        yield from self._of_systems()
+    def counts(self, system: str) -> Counts:
+        """What `version` tells of a system, of all workers. On any thread."""
+        found = dict.fromkeys(KINDS.values(), 0)
+        for (name, *labels), count in self._total().counts.items():
+            if name in KINDS and labels[0] == system:
+                found[KINDS[name]] += count
+        return Counts(**found)
 
-    def _of_systems(self) -> Iterator[Metric]:
-        answered = CounterMetricFamily("ml_assets_predictions", "Events answered anew",
-                                       labels=("system", "model_version", "role"))
-        degraded = CounterMetricFamily(
-            "ml_assets_degraded", "Events answered anew without features from the store",
-            labels=("system", "model_version"))
-        batches = HistogramMetricFamily("ml_assets_batch_size", "Events logged in one transaction",
-                                        labels=("system",))
-        commit = GaugeMetricFamily("ml_assets_log_commit_age_seconds",
-                                   "Since the latest prediction was committed to the log",
-                                   labels=("system",))
-        fresh = GaugeMetricFamily(
-            "ml_assets_feature_age_seconds", "Since the instant whose labels the features count",
-            labels=("system", "view"))
-        waiting = GaugeMetricFamily("ml_assets_shadow_waiting", "Answers that wait for a shadow",
-                                    labels=("system",))
-        counts = {name: CounterMetricFamily(f"ml_assets_{name}", text, labels=("system",))
-                  for name, text in COUNTED.items()}
+    def collect(self) -> Iterator[Metric]:
+        numbers = self._total()
+        for name, (text, labels) in COUNTERS.items():
+            counter = CounterMetricFamily(f"ml_assets_{name}", text, labels=labels)
+            for values, count in _named(name, numbers.counts):
+                counter.add_metric(values, count)
+            yield counter
+        for name, (text, labels, bounds) in HISTOGRAMS.items():
+            histogram = HistogramMetricFamily(f"ml_assets_{name}", text, labels=labels)
+            for values, buckets in _named(name, numbers.buckets):
+                running = zip(_texts(bounds), accumulate(buckets.counts), strict=True)
+                histogram.add_metric(values, list(running), buckets.total)
+            yield histogram
+        for name, (text, labels) in GAUGES.items():
+            gauge = GaugeMetricFamily(f"ml_assets_{name}", text, labels=labels)
+            for values, level in self._levels(name, numbers):
+                gauge.add_metric(values, level)
+            yield gauge
+
+    def _levels(self, name: str, numbers: Numbers) -> Iterator[tuple[Sequence[str], float]]:
+        if name == "feature_age_seconds":
+            for system, views in self._ages.items():
+                for view, age in views.items():
+                    yield (system, view), age
+        yield from _named(name, numbers.levels)
+        for values, at in _named(name, numbers.latest):
+            yield values, monotonic() - at
+
+    def _total(self) -> Numbers:
+        return self._of_this_process() if self._board is None else self._board.total()
+
+    def _of_this_process(self) -> Numbers:
+        counts: dict[Key, int] = {}
+        buckets: dict[Key, Buckets] = {("request_seconds", *key): Buckets.of(histogram)
+                                       for key, histogram in list(self._requests.seen.items())}
+        levels: dict[Key, int] = {("queue_depth",): self._queued()}
+        latest: dict[Key, float] = {}
         for service in self._services:
             name, tally = service.system.name, service.tally
             for (version, role), count in list(tally.answered.items()):
-                answered.add_metric((name, str(version), role), count)
+                counts["predictions", name, str(version), role] = count
             for version, count in list(tally.degraded.items()):
-                degraded.add_metric((name, str(version)), count)
-            batches.add_metric((name,), *_buckets(tally.batches))
+                counts["degraded", name, str(version)] = count
+            for metric, kind in KINDS.items():
+                if metric not in ("predictions", "degraded"):
+                    counts[metric, name] = service.counts[kind]
+            buckets["batch_size", name] = Buckets.of(tally.batches)
+            levels["shadow_waiting", name] = service.unshadowed
             if tally.committed_at is not None:
-                commit.add_metric((name,), monotonic() - tally.committed_at)
-            for view, age in self._ages.get(name, {}).items():
-                fresh.add_metric((name, view), age)
-            waiting.add_metric((name,), service.unshadowed)
-            for kind, family in counts.items():
-                family.add_metric((name,), service.counts[KINDS[kind]])
-        yield from (answered, degraded, batches, commit, fresh, waiting, *counts.values())
+                latest["log_commit_age_seconds", name] = tally.committed_at
+        return Numbers(counts=counts, buckets=buckets, levels=levels, latest=latest)
 
 
-COUNTED = {
-    "repeated": "Events answered from the log, which had their answer",
-    "refused": "Events refused: unusable, invalid or changed",
-    "feedback": "Words of feedback that were new",
-    "shadow_scores": "Scores by versions that answer nobody",
-    "shadow_dropped": "Answers that no shadow scored, for want of time or of the log",
+Labels = tuple[str, ...]
+COUNTERS: dict[str, tuple[str, Labels]] = {
+    "predictions": ("Events answered anew", ("system", "model_version", "role")),
+    "degraded": ("Events answered anew without features from the store",
+                 ("system", "model_version")),
+    "repeated": ("Events answered from the log, which had their answer", ("system",)),
+    "refused": ("Events refused: unusable, invalid or changed", ("system",)),
+    "feedback": ("Words of feedback that were new", ("system",)),
+    "shadow_scores": ("Scores by versions that answer nobody", ("system",)),
+    "shadow_dropped": ("Answers that no shadow scored, for want of time or of the log",
+                       ("system",)),
 }
-KINDS = {"repeated": "repeated", "refused": "rejected", "feedback": "feedback",
-         "shadow_scores": "shadowed", "shadow_dropped": "shadow_dropped"}
-"""Their names in `protocol.Counts`."""
+HISTOGRAMS: dict[str, tuple[str, Labels, Sequence[float]]] = {
+    "request_seconds": ("From the first byte of a request to the end of its answer",
+                        ("system", "route", "status", "model_version"), SECONDS),
+    "batch_size": ("Events logged in one transaction", ("system",), SIZES),
+}
+GAUGES: dict[str, tuple[str, Labels]] = {
+    "queue_depth": ("Calls that wait for the worker or are on it", ()),
+    "shadow_waiting": ("Answers that wait for a shadow", ("system",)),
+    "log_commit_age_seconds": ("Since the latest prediction was committed to the log",
+                               ("system",)),
+    "feature_age_seconds": ("Since the instant whose labels the features count",
+                            ("system", "view")),
+}
+KINDS = {"predictions": "predicted", "degraded": "degraded", "repeated": "repeated",
+         "refused": "rejected", "feedback": "feedback", "shadow_scores": "shadowed",
+         "shadow_dropped": "shadow_dropped"}
+"""The counters' names in `protocol.Counts`."""
 
 
-def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
-    running = list(accumulate(histogram.counts))
-    bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
-    return list(zip(bounds, running, strict=True)), histogram.total
+def _named(name: str, numbers: Mapping[Key, T]) -> Iterator[tuple[Sequence[str], T]]:
+    return ((key[1:], value) for key, value in numbers.items() if key[0] == name)
+
+
+def _texts(bounds: Sequence[float]) -> list[str]:
+    return [*(str(float(bound)) for bound in bounds), "+Inf"]

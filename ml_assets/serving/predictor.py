@@ -14,7 +14,7 @@ from ml_assets.core.errors import LogUnavailable, ModelRefused, NotReady
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
 from ml_assets.registry.routing import sticky_key
-from ml_assets.serving.admission import Admitted, admit, require_same
+from ml_assets.serving.admission import Admission, Admitted, require_same
 from ml_assets.serving.explanation import Heard, feedback_answer, prediction_in, record_of
 from ml_assets.serving.lineup import Arm, LineUp
 from ml_assets.serving.lookup import FeatureLookup
@@ -61,6 +61,7 @@ class Predictor:
         self._features, self._models = features, models
         self._open_log, self._now = open_log, now
         self._opened: EventLog | None = None
+        self._admission = Admission(system)
         self.shadows = Shadows(models, now=now, counts=self.counts)
 
     @property
@@ -96,7 +97,7 @@ class Predictor:
                 if earlier is not None:
                     answers[place] = earlier
                 else:
-                    fresh[place] = admit(self.system, request, now)
+                    fresh[place] = self._admission.admit(request, now)
             except RequestRefused as refused:
                 answers[place] = self._rejected(refused)
         if fresh:

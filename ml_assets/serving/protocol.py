@@ -243,9 +243,9 @@ class RefusedModel(Struct, frozen=True, kw_only=True):
 
 
 class Counts(Struct, frozen=True, kw_only=True):
-    """Since this process started: events answered anew, answered from the log, degraded,
-    refused (unusable or invalid), feedback received, scores by shadows, and answers that no
-    shadow scored for want of time or of the log."""
+    """Since the service started, by all of its workers: events answered anew, answered from the
+    log, degraded, refused (unusable or invalid), feedback received, scores by shadows, and
+    answers that no shadow scored for want of time or of the log."""
 
     predicted: int = 0
     repeated: int = 0

@@ -1,31 +1,22 @@
-"""Who may call: bearer tokens with scopes, kept as hashes in one file."""
+"""Who may call: whose token opens which address, looked at for every request."""
 
 from __future__ import annotations
 
-import fcntl
 import hmac
 import ipaddress
 import logging
 import os
 import re
-import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Literal
 
-import msgspec
-
-from ml_assets.core.errors import ContractViolation, DeclarationError, MlAssetsError, unknown
-from ml_assets.core.files import write_atomically
+from ml_assets.core.errors import ContractViolation, MlAssetsError
 from ml_assets.core.settings import Settings
+from ml_assets.core.time import Clock, WallClock
 from ml_assets.serving.protocol import RequestRefused
+from ml_assets.serving.tokens import PREFIX, SCOPES, Scope, Token, TokenFile, hashed
 
-Scope = Literal["predict", "feedback", "admin"]
-SCOPES: tuple[Scope, ...] = ("predict", "feedback", "admin")
 OPEN = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
 """Addresses that tell nothing about anyone: they need no token."""
 NEEDED: tuple[tuple[re.Pattern[str], frozenset[Scope]], ...] = (
@@ -39,7 +30,6 @@ NEEDED: tuple[tuple[re.Pattern[str], frozenset[Scope]], ...] = (
 what others have sent, and what is forgotten here stays closed."""
 LOOK_SECONDS = 0.25
 """So often the file is looked at: a revocation is followed within a second."""
-PREFIX = "mla"
 log = logging.getLogger(__name__)
 _CHALLENGE = {"www-authenticate": 'Bearer realm="ml-assets"'}
 
@@ -48,100 +38,20 @@ class ListenRefused(MlAssetsError, PermissionError):
     """The API was told to listen where strangers reach it, and nobody has a token."""
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a token: all but its secret.
-
-    sha256: of the secret. A slow hash protects words that people choose, which can be guessed;
-        nobody guesses 256 random bits, and each request pays for the hash.
-    sources: trusted sources of feedback that it may speak as; a name that ends in a colon is
-        the beginning of names
-    """
-
-    id: str
-    name: str
-    scopes: tuple[Scope, ...]
-    sources: tuple[str, ...] = ()
-    sha256: str
-    created_at: datetime
-    revoked_at: datetime | None = None
-
-    def may_speak_as(self, source: str) -> bool:
-        return any(
-            source.startswith(own) and len(source) > len(own) if own.endswith(":")
-            else source == own for own in self.sources
-        )
-
-
-class TokenFile:
-    """The tokens of an installation, revoked ones too: who could call when stays on record."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self) -> list[Token]:
-        """Oldest first. Raises ContractViolation where the file is damaged."""
-        try:
-            return msgspec.json.decode(self.path.read_bytes(), type=list[Token])
-        except FileNotFoundError:
-            return []
-        except (msgspec.MsgspecError, OSError) as error:
-            raise ContractViolation(
-                f"the tokens in {self.path} cannot be read: {error}. Restore the file; or delete "
-                "it and create all tokens anew"
-            ) from error
-
-    def create(
-        self, name: str, scopes: Sequence[Scope], sources: Sequence[str], at: datetime
-    ) -> tuple[Token, str]:
-        """A new token, and what its bearer sends: nobody can read that again.
-
-        Raises DeclarationError where a living token has the name.
-        """
-        secret = secrets.token_urlsafe(32)
-        token = Token(
-            id=secrets.token_hex(4), name=name, scopes=tuple(scopes), sources=tuple(sources),
-            sha256=_hash(secret), created_at=at,
-        )
-        with self._changing() as tokens:
-            if any(each.name == name and each.revoked_at is None for each in tokens):
-                raise DeclarationError(
-                    f"there is a token named {name!r}; choose another name, or revoke it first: "
-                    f"`ml-assets token revoke {name}`"
-                )
-            tokens.append(token)
-        return token, f"{PREFIX}_{token.id}_{secret}"
-
-    def revoke(self, name_or_id: str, at: datetime) -> Token:
-        """End a token's life. Raises UnknownName where no living token is called so."""
-        with self._changing() as tokens:
-            for place, token in enumerate(tokens):
-                if name_or_id in (token.name, token.id) and token.revoked_at is None:
-                    tokens[place] = msgspec.structs.replace(token, revoked_at=at)
-                    return tokens[place]
-            living = [token.name for token in tokens if token.revoked_at is None]
-            raise unknown("token in force", name_or_id, living, "`ml-assets token list` shows all.")
-
-    @contextmanager
-    def _changing(self) -> Iterator[list[Token]]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            tokens = self.read()
-            yield tokens
-            write_atomically(self.path, msgspec.json.format(msgspec.json.encode(tokens)) + b"\n")
-
-
 class Doorkeeper:
     """Decides for each request who calls, by the file as it is now.
 
     Without a token file everyone may call, and only on loopback. Once there was a token, also
-    one that is revoked now, callers need one; deleting the file opens loopback again.
+    one that has ended, callers need one; deleting the file opens loopback again.
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, settings: Settings, now: Callable[[], float] = monotonic, clock: Clock | None = None
+    ) -> None:
+        """now: seconds, by which the file is looked at. clock: what tokens expire by."""
         self._file = TokenFile(settings.tokens)
         self._exposed = not is_loopback(settings.host)
-        self._now = now
+        self._now, self._clock = now, clock or WallClock()
         self._looked_at = float("-inf")
         self._seen: tuple[int, int, int] | None = None
         self._tokens: dict[str, Token] = {}
@@ -156,8 +66,8 @@ class Doorkeeper:
     def admit(self, path: str, authorization: bytes | None) -> Token | None:
         """Who asks for `path`; None where no token is needed.
 
-        Raises RequestRefused: 401 without a token that is known and in force, 403 where it lacks
-        the scope, 503 where the file is damaged.
+        Raises RequestRefused: 401 without a token that is known and in force, saying so where it
+        has expired, 403 where it lacks the scope, 503 where the file is damaged.
         """
         if path in OPEN or not self.closed:
             return None
@@ -170,6 +80,12 @@ class Doorkeeper:
             raise RequestRefused(
                 401, "unauthorized", f"the token {said}; send `Authorization: Bearer mla_...`. "
                 "The operator makes one by `ml-assets token create`", headers=_CHALLENGE,
+            )
+        if token.expires_at is not None and token.expired(self._clock.now()):
+            raise RequestRefused(
+                401, "token_expired", f"token {token.name!r} has expired: it was good until "
+                f"{token.expires_at:%Y-%m-%d %H:%M} UTC. The operator makes a new one by "
+                f"`ml-assets token rotate {token.name}`", headers=_CHALLENGE,
             )
         needed = needed_for(path)
         if needed.isdisjoint(token.scopes):
@@ -188,7 +104,7 @@ class Doorkeeper:
             return None
         token = self._tokens.get(token_id)
         # The id is public. The secret is compared in constant time, also where there is none.
-        same = hmac.compare_digest(_hash(secret), token.sha256 if token else _hash(""))
+        same = hmac.compare_digest(hashed(secret), token.sha256 if token else hashed(""))
         return token if same and token is not None and token.revoked_at is None else None
 
     def _look(self) -> None:
@@ -218,8 +134,8 @@ def needed_for(path: str) -> frozenset[Scope]:
 
 def require_tokens(settings: Settings) -> None:
     """Raise ListenRefused where others than this machine would reach an API without tokens."""
-    tokens = TokenFile(settings.tokens).read()
-    if not is_loopback(settings.host) and all(token.revoked_at for token in tokens):
+    tokens, now = TokenFile(settings.tokens).read(), WallClock().now()
+    if not is_loopback(settings.host) and not any(token.in_force(now) for token in tokens):
         raise ListenRefused(
             f"the API was told to listen on {settings.host or 'all addresses'}, where others "
             f"reach it, and {settings.tokens} has no token in force. Create one, `ml-assets token "
@@ -233,10 +149,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _hash(secret: str) -> str:
-    return sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

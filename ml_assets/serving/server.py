@@ -6,6 +6,8 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import uvicorn
@@ -15,6 +17,7 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.app import create_app
+from ml_assets.serving.board import Board
 from ml_assets.serving.draining import DrainingProtocol
 from ml_assets.serving.logs import configure
 from ml_assets.serving.security import require_tokens
@@ -54,8 +57,8 @@ def serve(
     with listener or _listen(settings.host, settings.port) as listener:
         require_tokens(settings)
 
-        def run(ready: Callable[[], None]) -> None:
-            app = create_app(settings, systems, backends)
+        def run(ready: Callable[[], None], board: Board | None = None) -> None:
+            app = create_app(settings, systems, backends, board)
             config = uvicorn.Config(
                 app, http=DrainingProtocol,
                 log_config=None, access_log=False, server_header=False, lifespan="on",
@@ -71,7 +74,10 @@ def serve(
         if workers == 1:
             run(announce)
         else:
-            Workers(workers, run, announce, listener.close).keep()
+            with TemporaryDirectory(prefix="ml_assets-") as folder:
+                Workers(workers, lambda place, ready: run(
+                    ready, Board(Path(folder), place=place, places=workers)
+                ), announce, listener.close).keep()
 
 
 class ApiServer(uvicorn.Server):

@@ -42,8 +42,8 @@ from ml_assets.serving.protocol import (
     decode_batch,
 )
 from ml_assets.serving.scoring import Scorer, require_names
-from ml_assets.serving.security import Token
 from ml_assets.serving.tally import Tally
+from ml_assets.serving.tokens import Token
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +76,9 @@ class Backends:
             return Record(settings.deployments)
 
         def model(system: System, version: int) -> Scorer:
-            import torch
-
             from ml_assets.registry.models import ModelRegistry
             from ml_assets.training import artifact
 
-            # One row does not fill two threads, and contended ones take 17 times as long.
-            torch.set_num_threads(1)
             return artifact.load(ModelRegistry(settings).folder(system.name, version))
 
         def features(system: System) -> FeatureReader:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from time import monotonic
+
+import numpy as np
 
 from ml_assets.core.errors import LogUnavailable, ModelRefused
 from ml_assets.core.source import Event
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 LONGEST_QUEUE = 512
 """Answers that wait for their shadows, two full batches; of later ones none is shadowed."""
 TURN_SECONDS = 0.005
-"""A turn ends after this time, or after one answer where that takes longer."""
+"""A turn ends after about this time, or after one answer where that takes longer."""
 
 
 class Shadows:
@@ -53,13 +55,15 @@ class Shadows:
 
     def turn(self, open_log: Callable[[], EventLog]) -> None:
         """Score and log some of what waits, at least one answer. Raises LogUnavailable."""
-        ends = monotonic() + TURN_SECONDS
+        started = now = monotonic()
         scores: list[ShadowScore] = []
-        taken = 0
-        while self._waiting and (taken == 0 or monotonic() < ends):
-            answered, event = self._waiting.popleft()
-            taken += 1
-            scores += self._scores(answered, event)
+        taken, size = 0, 1
+        while self._waiting and (taken == 0 or now < started + TURN_SECONDS):
+            some = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
+            scores += self._scores(some)
+            taken += len(some)
+            now = monotonic()
+            size = _next_size(taken, spent=now - started)
         try:
             if scores:
                 open_log().add_shadow_scores(scores)
@@ -68,26 +72,43 @@ class Shadows:
             raise
         self._counts["shadowed"] += len(scores)
 
-    def _scores(self, answered: Prediction, event: Event) -> list[ShadowScore]:
+    def _scores(self, some: Sequence[tuple[Prediction, Event]]) -> list[ShadowScore]:
+        """All shadows' scores of these; none of a shadow that fails on one of them."""
         lineup = self._models.lineup
-        found = []
+        found: list[ShadowScore] = []
         for shadow in () if lineup is None else lineup.shadows:
             try:
-                score = _score(shadow, answered, event)
+                scores = _scored(shadow, some)
             except Exception as error:
                 # Whatever its code raises: a shadow's fault must reach nobody.
                 self._models.dismiss(shadow.version, error)
                 continue
-            found.append(ShadowScore(prediction_id=answered.prediction_id, score=score,
-                                     model_version=shadow.version, scored_at=self._now()))
+            found += [
+                ShadowScore(prediction_id=answered.prediction_id, score=score,
+                            model_version=shadow.version, scored_at=self._now())
+                for (answered, _), score in zip(some, scores, strict=True)
+            ]
         return found
 
 
-def _score(shadow: Loaded, answered: Prediction, event: Event) -> float:
-    if tuple(shadow.scorer.feature_names) != answered.feature_names:
-        raise ModelRefused(f"it reads {shadow.scorer.feature_names}; the answer was made from "
-                           f"{answered.feature_names}")
-    [score] = score_rows(shadow.scorer, [event], answered.features.reshape(1, -1))
-    if not 0 <= score <= 1:
-        raise ModelRefused(f"it gave {score}; expected a probability")
-    return float(score)
+def _next_size(taken: int, *, spent: float) -> int:
+    """How many answers to score together next: as many as the rest of the turn is enough for.
+
+    taken, spent: the turn's answers so far and the seconds that they took. Never more than
+    these were: the next may have longer texts.
+    """
+    rest = TURN_SECONDS - spent
+    return max(1, taken if spent * 2 <= TURN_SECONDS else int(taken * rest / spent))
+
+
+def _scored(shadow: Loaded, some: Sequence[tuple[Prediction, Event]]) -> list[float]:
+    for answered, _ in some:
+        if tuple(shadow.scorer.feature_names) != answered.feature_names:
+            raise ModelRefused(f"it reads {shadow.scorer.feature_names}; the answer was made from "
+                               f"{answered.feature_names}")
+    scores = score_rows(shadow.scorer, [event for _, event in some],
+                        np.stack([answered.features for answered, _ in some]))
+    if not np.all((scores >= 0) & (scores <= 1)):
+        raise ModelRefused(f"it gave {scores.tolist()}; expected probabilities")
+    found: list[float] = scores.tolist()
+    return found

@@ -19,8 +19,9 @@ WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 QUICK_SECONDS = 1.0
 """Between two starts: one that dies at once, again and again, must not fill the machine."""
 
-Run = Callable[[Callable[[], None]], None]
-"""Serve until SIGTERM, and call what is given once requests are answered."""
+Run = Callable[[int, Callable[[], None]], None]
+"""Serve until SIGTERM, at this place among the workers, counted from 0; and call what is given
+once requests are answered."""
 
 
 class WorkerEnded(MlAssetsError, ChildProcessError):
@@ -43,7 +44,8 @@ class Workers:
         they are to stop. A listening socket that it kept would go on taking connections.
         """
         self._count, self._run, self._ready, self._stopping = count, run, ready, stopping
-        self._started: list[int] = []
+        self._at_work: dict[int, int] = {}
+        """Place by process id. Who replaces a worker that died takes its place."""
         self._forked_at = 0.0
 
     def keep(self) -> None:
@@ -57,8 +59,8 @@ class Workers:
         self._alive, self._life = os.pipe()
         os.set_blocking(self._told, False)
         try:
-            for _ in range(self._count):
-                self._fork(before)
+            for place in range(self._count):
+                self._fork(place, before)
             self._watch(before)
         finally:
             self._stop()
@@ -83,8 +85,9 @@ class Workers:
                     )
             for status in ended:
                 log.error("a worker ended with %s; another takes its place", status)
-            if len(self._started) < self._count and monotonic() - self._forked_at > QUICK_SECONDS:
-                self._fork(mask)
+            free = set(range(self._count)).difference(self._at_work.values())
+            if free and monotonic() - self._forked_at > QUICK_SECONDS:
+                self._fork(min(free), mask)
 
     def _heard(self) -> int:
         try:
@@ -95,27 +98,27 @@ class Workers:
     def _reap(self) -> list[int]:
         """The exit statuses of those that have ended; negative is a signal."""
         ended = []
-        for pid in list(self._started):
+        for pid in list(self._at_work):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
-                self._started.remove(pid)
+                del self._at_work[pid]
                 ended.append(os.waitstatus_to_exitcode(status))
         return ended
 
     def _stop(self) -> None:
         self._stopping()
-        for pid in self._started:
+        for pid in self._at_work:
             os.kill(pid, signal.SIGTERM)
-        for pid in self._started:
+        for pid in self._at_work:
             os.waitpid(pid, 0)
-        self._started.clear()
+        self._at_work.clear()
 
-    def _fork(self, mask: set[signal.Signals | int]) -> None:
+    def _fork(self, place: int, mask: set[signal.Signals | int]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid:
-            self._started.append(pid)
+            self._at_work[pid] = place
             self._forked_at = monotonic()
             return
         status = 1
@@ -123,7 +126,7 @@ class Workers:
             os.close(self._life)
             threading.Thread(target=self._end_with_parent, daemon=True).start()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            self._run(self._answers)
+            self._run(place, self._answers)
             status = 0
         except BaseException:
             traceback.print_exc()

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -20,14 +19,14 @@ from ml_assets.core.errors import ModelRefused
 from ml_assets.core.files import replacing, write_atomically
 from ml_assets.core.system import TextField
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser
-from ml_assets.training.model import HashedTextNetwork
 from ml_assets.training.scorer import Scorer
+from ml_assets.training.weights import Weights, require
 
 FORMAT = 1
 NETWORK = "network."
 """Prefix of the network's tensors among those of the file."""
 TOLERANCE = 1e-5
-"""Runtimes and batch sizes agree to about this in float32."""
+"""Runtimes and processors agree to about this in float32."""
 
 
 class StoredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,14 +58,14 @@ def save(
         "mean": scorer.standardiser.mean,
         "deviation": scorer.standardiser.deviation,
     }
-    for name, value in scorer.network.state_dict().items():
-        weights[f"{NETWORK}{name}"] = np.ascontiguousarray(value.numpy())
+    for name, value in scorer.weights.tensors().items():
+        weights[f"{NETWORK}{name}"] = value
     with replacing(folder / "weights.safetensors") as temporary:
         save_file(weights, temporary)
     stored = StoredModel(
         format=FORMAT, fields=scorer.fields, feature_names=scorer.feature_names,
         threshold=scorer.threshold, buckets=scorer.buckets,
-        hidden=scorer.network.hidden.out_features,
+        hidden=len(scorer.weights.output_H),
     )
     write_atomically(folder / "model.json", msgspec.json.format(msgspec.json.encode(stored)))
     example = StoredExample(
@@ -90,7 +89,7 @@ def load(folder: Path) -> Scorer:
         if stored.format != FORMAT:
             raise ModelRefused(f"model {folder} has format {stored.format}; expected {FORMAT}")
         scorer = _build(stored, weights)
-    except (OSError, msgspec.MsgspecError, SafetensorError, KeyError, RuntimeError) as error:
+    except (OSError, msgspec.MsgspecError, SafetensorError, ModelRefused) as error:
         raise ModelRefused(f"model {folder} cannot be loaded: {error}") from error
     dense = np.array(
         [[np.nan if x is None else x for x in row] for row in example.dense], dtype=np.float32
@@ -106,18 +105,16 @@ def load(folder: Path) -> Scorer:
 
 
 def _build(stored: StoredModel, weights: Mapping[str, npt.NDArray[np.float32]]) -> Scorer:
-    network = HashedTextNetwork(
-        vocabulary=len(stored.fields) * stored.buckets, inputs=2 * len(stored.feature_names),
-        hidden=stored.hidden,
-    )
-    network.load_state_dict({
-        name.removeprefix(NETWORK): torch.from_numpy(value)
-        for name, value in weights.items() if name.startswith(NETWORK)
-    })
+    vocabulary, numbers = len(stored.fields) * stored.buckets, len(stored.feature_names)
     return Scorer(
         fields=stored.fields, feature_names=stored.feature_names, threshold=stored.threshold,
         buckets=stored.buckets,
-        weighting=NaiveBayesWeights(importance=weights["importance"]),
-        standardiser=Standardiser(mean=weights["mean"], deviation=weights["deviation"]),
-        network=network.eval(),
+        weighting=NaiveBayesWeights(importance=require(weights, "importance", (vocabulary,))),
+        standardiser=Standardiser(mean=require(weights, "mean", (numbers,)),
+                                  deviation=require(weights, "deviation", (numbers,))),
+        weights=Weights.of(
+            {name.removeprefix(NETWORK): value
+             for name, value in weights.items() if name.startswith(NETWORK)},
+            vocabulary=vocabulary, inputs=2 * numbers, hidden=stored.hidden,
+        ),
     )

@@ -19,7 +19,8 @@ def _model(system: System) -> dg.AssetsDefinition:
         deps=keys(system, "training_set"),
         description="One version in the MLflow registry: a torch network fitted to the training "
         "part of the latest training set. Nothing after the training part has been seen by it. "
-        "Stored as safetensors and JSON; loading executes no pickle.",
+        "Stored as safetensors and JSON; loading executes no pickle. Served without torch: "
+        "registered only if it scores then as torch does, within 1e-5.",
         code_version="1",
         **attributes(system, "training", "pytorch", "mlflow", partitioned=False),
     )
@@ -50,6 +51,7 @@ def _model(system: System) -> dg.AssetsDefinition:
                 "train_loss": trained.losses[-1],
                 "parameters": trained.parameters,
                 "seconds": trained.seconds,
+                "serving_difference": trained.difference,
                 "training_set": training_set.version,
                 "mlflow_run": version.run_id,
                 "uri": version.uri,

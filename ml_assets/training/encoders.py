@@ -5,22 +5,19 @@ The one place where inputs of the network are made: training and serving both ca
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.system import TextField
+from ml_assets.training.ngrams import HASHES
 
 Floats = npt.NDArray[np.float32]
 
-WORD = re.compile(r"[\w$'!]{1,24}")
-MULTIPLIER = np.uint32(2_654_435_761)
-"""Knuth's multiplicative hash (The Art of Computer Programming, volume 3, section 6.4)."""
+BLOCK = 2**16
+"""Characters that are encoded together: their n-grams are sorted within the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,44 +39,71 @@ def encode_texts(
     """Hash each field of each of `rows` rows into a bag of its distinct n-grams.
 
     An n-gram that occurs k times weighs `1 + log(k)`. Fields hash into ranges of their own.
-    Without fields, each row has one empty bag.
+    Without fields, each row has one empty bag. Of a row, the same whatever the others are.
     """
-    parts: list[npt.NDArray[np.int64]] = []
-    weights: list[Floats] = []
-    for row in range(rows):
-        for place, field in enumerate(fields):
-            grams = HASHES[field.unit](texts[field.column][row])
-            found, times = np.unique(grams >> np.uint32(32 - buckets.bit_length() + 1),
-                                     return_counts=True)
-            parts.append(found.astype(np.int64) + place * buckets)
-            weights.append((1.0 + np.log(times)).astype(np.float32))
-    lengths = [len(part) for part in parts] or [0] * rows
+    parts = [bags for _, bags in encoded_blocks(fields, texts, buckets, rows=rows)]
+    lengths = [np.diff(bags.offsets) for bags in parts] or [np.zeros(rows, np.int64)]
     return Bags(
-        buckets=np.concatenate(parts) if parts else np.empty(0, np.int64),
-        weights=np.concatenate(weights) if weights else np.empty(0, np.float32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        buckets=np.concatenate([bags.buckets for bags in parts] or [np.empty(0, np.int64)]),
+        weights=np.concatenate([bags.weights for bags in parts] or [np.empty(0, np.float32)]),
+        offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64),
     )
 
 
-def byte_grams(text: str) -> npt.NDArray[np.uint32]:
-    """The hashes of the text's UTF-8 byte 4-grams."""
-    codes = np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8).astype(np.uint32)
-    if len(codes) < 4:
-        return np.empty(0, np.uint32)
-    grams = codes[:-3] << 24 | codes[1:-2] << 16 | codes[2:-1] << 8 | codes[3:]
-    return np.asarray(grams * MULTIPLIER, dtype=np.uint32)
+def encoded_blocks(
+    fields: Sequence[TextField], texts: Mapping[str, Sequence[str]], buckets: int, *, rows: int
+) -> Iterator[tuple[slice, Bags]]:
+    """The bags of some rows after the other, so that not all have to be held at once.
+
+    Nothing without fields.
+    """
+    columns = [texts[field.column] for field in fields]
+    # A bag and a bucket are sorted as one number of 32 bits.
+    most = max(1, 2**32 // (max(1, len(fields)) * buckets))
+    start = size = 0
+    for row in range(rows if fields else 0):
+        more = sum(len(column[row]) for column in columns)
+        if row > start and (size + more > BLOCK or row - start == most):
+            yield slice(start, row), _encoded(fields, columns, buckets, slice(start, row))
+            start, size = row, 0
+        size += more
+    if columns and rows:
+        yield slice(start, rows), _encoded(fields, columns, buckets, slice(start, rows))
 
 
-def word_grams(text: str) -> npt.NDArray[np.uint32]:
-    """The hashes of the text's lower-case words and pairs of neighbouring words."""
-    words = WORD.findall(text.lower())
-    hashes = [crc32(word.encode("utf-8", "surrogateescape")) for word in words]
-    single = np.array(hashes, dtype=np.uint32)
-    pairs = np.array([a * 31 ^ b for a, b in pairwise(hashes)], dtype=np.uint64)
-    return np.concatenate([single, pairs.astype(np.uint32)]) * MULTIPLIER
+def _encoded(
+    fields: Sequence[TextField], columns: Sequence[Sequence[str]], buckets: int, rows: slice
+) -> Bags:
+    bits = buckets.bit_length() - 1
+    parts = []
+    for place, (field, column) in enumerate(zip(fields, columns, strict=True)):
+        hashes, owners = HASHES[field.unit](column[rows])
+        parts.append((owners * len(fields) + place) << bits | hashes >> 32 - bits)
+    grams = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    grams.sort()
+    differs = np.ones(len(grams) + 1, bool)
+    np.not_equal(grams[1:], grams[:-1], out=differs[1:-1])
+    [edges] = differs.nonzero()
+    found = grams[edges[:-1]]
+    offsets = np.zeros((rows.stop - rows.start) * len(fields) + 1, np.int64)
+    np.bincount(found >> bits, minlength=len(offsets) - 1).cumsum(out=offsets[1:])
+    return Bags(
+        buckets=(found % (len(fields) * buckets)).astype(np.int64),
+        weights=(1.0 + np.log(edges[1:] - edges[:-1])).astype(np.float32),
+        offsets=offsets,
+    )
 
 
-HASHES = {"bytes": byte_grams, "words": word_grams}
+def sums(
+    values: npt.NDArray[np.floating], offsets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """The sum of `values[offsets[i]:offsets[i+1]]` for each i, added up from left to right.
+
+    Differences of running totals would round otherwise beside other neighbours.
+    """
+    bags = len(offsets) - 1
+    owners = np.arange(bags).repeat(offsets[1:] - offsets[:-1])
+    return np.asarray(np.bincount(owners, weights=values, minlength=bags), dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,15 +130,11 @@ class NaiveBayesWeights:
     def __call__(self, bags: Bags) -> Bags:
         """The bags reweighted, and of length 1 (L2) again."""
         weights = bags.weights * self.importance[bags.buckets]
-        lengths = np.diff(bags.offsets)
-        squares = np.concatenate([[0.0], np.cumsum(weights.astype(np.float64) ** 2)])
-        norms = np.sqrt(np.diff(squares[bags.offsets]))
-        scale = np.where(norms > 1e-12, 1 / np.maximum(norms, 1e-12), 0)
-        return Bags(
-            buckets=bags.buckets,
-            weights=(weights * np.repeat(scale, lengths)).astype(np.float32),
-            offsets=bags.offsets,
-        )
+        norms = np.sqrt(sums(weights.astype(np.float64) ** 2, bags.offsets))
+        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 1e-12)
+        scale_N = scale.repeat(bags.offsets[1:] - bags.offsets[:-1])
+        return Bags(buckets=bags.buckets, weights=(weights * scale_N).astype(np.float32),
+                    offsets=bags.offsets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,12 +159,14 @@ class Standardiser:
         return cls(mean=mean.astype(np.float32), deviation=deviation.astype(np.float32))
 
     def __call__(self, dense: Floats) -> Floats:
-        """(B, D) -> (B, 2D), clipped to 5 deviations."""
+        """(B, D) -> (B, 2D), clipped to 5 deviations; a row the same whatever the others are."""
         logs = (_signed_log(dense) - self.mean) / self.deviation
         missing = ~np.isfinite(logs)
-        values = np.clip(np.where(missing, 0, logs), -5, 5)
-        return np.concatenate([values, missing], axis=1).astype(np.float32)
+        logs[missing] = 0
+        values = np.minimum(np.maximum(logs, -5), 5)
+        return np.concatenate([values, missing], axis=1, dtype=np.float32)
 
 
 def _signed_log(dense: Floats) -> Floats:
-    return np.asarray(np.sign(dense) * np.log1p(np.abs(dense)), dtype=np.float32)
+    dense = np.ascontiguousarray(dense, dtype=np.float32)
+    return np.copysign(np.log1p(np.abs(dense)), dense)

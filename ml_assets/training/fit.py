@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,21 @@ from ml_assets.core.system import ModelConfig
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser, encode_texts
 from ml_assets.training.model import HashedTextNetwork, sparse_rows, transposed
 from ml_assets.training.scorer import Scorer
+from ml_assets.training.weights import Weights
 
 Progress = Callable[[int, float], None]
 """Told the number of the finished evaluation and the mean loss of a row, penalty included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A trained network, and the form in which it is stored and served.
+
+    `ml_assets.training.agreement` compares the two.
+    """
+
+    scorer: Scorer
+    network: HashedTextNetwork
 
 
 def fit(
@@ -27,7 +40,7 @@ def fit(
     *,
     feature_names: Sequence[str],
     progress: Progress = lambda evaluation, loss: None,
-) -> Scorer:
+) -> Fitted:
     """Train on B rows: their texts by column, dense inputs (B, D) and labels (B,).
 
     `feature_names` name the D columns. L-BFGS (Liu and Nocedal, 1989) on the penalised
@@ -70,12 +83,15 @@ def fit(
         return total
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return Scorer(
-        fields=config.fields,
-        feature_names=tuple(feature_names),
-        threshold=config.threshold,
-        buckets=config.buckets,
-        weighting=weighting,
-        standardiser=standardiser,
+    weights = Weights.of(
+        {name: value.numpy().copy() for name, value in network.state_dict().items()},
+        vocabulary=vocabulary, inputs=inputs.shape[1], hidden=config.hidden,
+    )
+    return Fitted(
+        scorer=Scorer(
+            fields=config.fields, feature_names=tuple(feature_names), threshold=config.threshold,
+            buckets=config.buckets, weighting=weighting, standardiser=standardiser,
+            weights=weights,
+        ),
         network=network.eval(),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,12 @@ from ml_assets.core.system import System
 from ml_assets.features.training_set import TrainingSet
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.training import artifact
+from ml_assets.training.agreement import largest_difference
+from ml_assets.training.encoders import Floats
 from ml_assets.training.fit import Progress, fit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXAMPLE_ROWS = 4
 """Rows stored with a model to prove, whenever it is loaded, that it still scores the same."""
@@ -22,12 +28,16 @@ EXAMPLE_ROWS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a training took: rows fitted, mean loss by evaluation, weights, wall seconds."""
+    """What a training took: rows fitted, mean loss by evaluation, weights, wall seconds.
+
+    difference: the largest between the model's scores as served and as torch gives them
+    """
 
     rows: int
     losses: tuple[float, ...]
     parameters: int
     seconds: float
+    difference: float
 
 
 def train(
@@ -40,7 +50,9 @@ def train(
 ) -> tuple[ModelVersion, Trained]:
     """Fit the system's model to the training part of `training_set` and register it.
 
-    The version is tagged with the data it saw: version, days, feature service, as-of.
+    The version is tagged with the data it saw: version, days, feature service, as-of. Raises
+    ModelRefused, and registers nothing, where the form that will be served does not score as
+    torch does what is held out (where nothing is, what was trained on).
     """
     started = perf_counter()
     losses: list[float] = []
@@ -50,20 +62,24 @@ def train(
         progress(evaluation, loss)
 
     rows = training_set.rows[training_set.rows["split"] == "train"]
-    texts = {column: rows[column].tolist() for column in system.model.texts}
-    dense = rows[list(training_set.feature_names)].to_numpy(np.float32)
-    scorer = fit(system.model, texts, dense, rows["label"].to_numpy(bool),
+    texts, dense = _inputs(system, training_set, rows)
+    fitted = fit(system.model, texts, dense, rows["label"].to_numpy(bool),
                  feature_names=training_set.feature_names, progress=heard)
+    seconds = perf_counter() - started
+    held_out = training_set.rows[training_set.rows["split"] == "holdout"]
     trained = Trained(
         rows=len(rows),
         losses=tuple(losses),
-        parameters=sum(parameter.numel() for parameter in scorer.network.parameters()),
-        seconds=perf_counter() - started,
+        parameters=fitted.scorer.weights.count,
+        seconds=seconds,
+        difference=largest_difference(
+            fitted, *_inputs(system, training_set, rows if held_out.empty else held_out)
+        ),
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         artifact.save(
-            scorer, folder, dense=dense[:EXAMPLE_ROWS],
+            fitted.scorer, folder, dense=dense[:EXAMPLE_ROWS],
             texts={column: values[:EXAMPLE_ROWS] for column, values in texts.items()},
         )
         version = registry.register(
@@ -71,7 +87,8 @@ def train(
             folder,
             params={**asdict(system.model), "rows": len(rows)},
             metrics={"train_loss": losses[-1], "train_seconds": trained.seconds,
-                     "train_positive_share": float(rows["label"].mean())},
+                     "train_positive_share": float(rows["label"].mean()),
+                     "serving_difference": trained.difference},
             tags={
                 **tags,
                 "data_version": training_set.version,
@@ -88,3 +105,11 @@ def train(
             },
         )
     return version, trained
+
+
+def _inputs(
+    system: System, training_set: TrainingSet, rows: pd.DataFrame
+) -> tuple[dict[str, list[str]], Floats]:
+    """The texts by column and the dense vectors (n, D) of n rows of the training set."""
+    texts = {column: rows[column].tolist() for column in system.model.texts}
+    return texts, rows[list(training_set.feature_names)].to_numpy(np.float32)

@@ -1,4 +1,4 @@
-"""A trained model as its users see it: rows in, probabilities out."""
+"""A trained model as its users see it: rows in, probabilities out. No torch is needed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ml_assets.core.system import TextField
-from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser, encode_texts
-from ml_assets.training.model import HashedTextNetwork, sparse_rows
+from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser, encoded_blocks
+from ml_assets.training.weights import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class Scorer:
     buckets: int
     weighting: NaiveBayesWeights
     standardiser: Standardiser
-    network: HashedTextNetwork
+    weights: Weights
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -40,16 +39,16 @@ class Scorer:
     ) -> npt.NDArray[np.float64]:
         """Probabilities of True, (B,), for B rows of texts by column and dense (B, D).
 
-        Missing numbers are NaN. A row scores the same alone as in a batch up to float32
-        rounding.
+        Missing numbers are NaN. A row scores the same, bit for bit, alone as in any batch at
+        any place: each sum is made for one row by itself. torch's network gives the same
+        within 1e-5 (`agreement.py`), in eight times the time.
         """
-        bags = self.weighting(
-            encode_texts(self.fields, texts, self.buckets, rows=len(dense))
-        )
-        inputs_BD = torch.from_numpy(self.standardiser(np.asarray(dense, np.float32)))
-        text_BV = sparse_rows(
-            bags, fields=len(self.fields), vocabulary=len(self.weighting.importance)
-        )
-        with torch.inference_mode():
-            logits_B = self.network(text_BV, None, inputs_BD).double()
-        return np.asarray(torch.sigmoid(logits_B).numpy())
+        logits = self.weights.of_inputs(self.standardiser(dense))
+        for rows, bags in encoded_blocks(self.fields, texts, self.buckets, rows=len(dense)):
+            logits[rows] += self.weights.of_texts(self.weighting(bags), fields=len(self.fields))
+        return sigmoid(logits)
+
+
+def sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """1 / (1 + e^-x); below -700, where e^-x would overflow, as at -700."""
+    return np.asarray(1.0 / (1.0 + np.exp(np.minimum(-logits, 700.0))))

@@ -168,6 +168,7 @@ def test_performance_judges_mature_outcomes_and_draws_the_days(settings: Setting
             "event_id": [f"{day}e{n}" for n in range(40)], "event_timestamp": at,
             "known_at": at + TOY.label.maturity, "label": labels, "basis": "silence",
             "model_version": 1, "score": scores, "decision": scores >= 0.5,
+            "role": "champion", "propensity": 1.0,
         })
         lake.write("toy", "outcomes", day, rows, OUTCOMES)
     result = materialise(settings, "performance", days[0], days[-1])

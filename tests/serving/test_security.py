@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import httpx
 import pytest
 
 from ml_assets.core.errors import ContractViolation, DeclarationError, UnknownName
 from ml_assets.core.settings import Settings
+from ml_assets.serving.protocol import RequestRefused
 from ml_assets.serving.security import (
     Doorkeeper,
     ListenRefused,
-    Scope,
-    TokenFile,
     is_loopback,
     needed_for,
     require_tokens,
 )
 from ml_assets.serving.server import serve
+from ml_assets.serving.tokens import Scope, TokenFile
 from tests.serving.kit import Toy, asked, problem, serving, wait_until
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)
 OPEN = ("/", "/docs", "/openapi.json", "/healthz", "/readyz")
+
+
+@dataclass
+class Standing:
+    """A clock that a test moves."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
 
 
 @pytest.fixture
@@ -230,6 +243,105 @@ def test_beyond_loopback_a_deleted_file_opens_nothing(settings: Settings) -> Non
 ])
 def test_what_is_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+# --- tokens that end ----------------------------------------------------------------------
+
+
+def test_an_expired_token_is_401_and_says_so_and_another_secret_learns_nothing(
+    toy: Toy, tokens: TokenFile
+) -> None:
+    past = datetime.now(UTC) - timedelta(days=2)
+    token, shown = tokens.create("shop", ["predict"], [], past, timedelta(days=1))
+    assert token.expires_at is not None
+    with serving(toy) as api:
+        found = problem(predicted(api, shown), 401, "token_expired")
+        assert f"good until {token.expires_at:%Y-%m-%d %H:%M} UTC" in found["message"]
+        assert "ml-assets token rotate shop" in found["message"]
+        problem(predicted(api, shown + "x"), 401, "unauthorized")
+
+
+def test_a_token_is_in_force_until_the_instant_at_which_it_expires(
+    settings: Settings, tokens: TokenFile
+) -> None:
+    """Its end is seen without a change of the file, and by no other clock than the wall's."""
+    clock = Standing(AT)
+    door = Doorkeeper(settings, clock=clock)
+    _, shown = tokens.create("shop", ["predict"], [], AT, timedelta(days=90))
+    sent = f"Bearer {shown}".encode()
+    clock.at = AT + timedelta(days=90, microseconds=-1)
+    assert door.admit("/v1/toy/predict", sent) is not None
+    clock.at = AT + timedelta(days=90)
+    with pytest.raises(RequestRefused, match="has expired"):
+        door.admit("/v1/toy/predict", sent)
+    assert door.closed
+
+
+def test_both_secrets_open_the_api_for_the_grace_of_a_rotation_and_then_the_new_one_alone(
+    settings: Settings, tokens: TokenFile
+) -> None:
+    clock = Standing(AT)
+    door = Doorkeeper(settings, now=count().__next__, clock=clock)
+    old, shown = tokens.create("till", ["feedback"], ["buyer"], AT)
+    new, shown_anew = tokens.rotate("till", AT, grace=timedelta(days=1))
+    assert (new.name, new.scopes, new.sources) == (old.name, old.scopes, old.sources)
+    assert (new.id != old.id, new.sha256 != old.sha256) == (True, True)
+
+    def opens(sent: str) -> bool:
+        try:
+            return door.admit("/v1/toy/feedback", f"Bearer {sent}".encode()) is not None
+        except RequestRefused:
+            return False
+
+    assert (opens(shown), opens(shown_anew)) == (True, True)
+    clock.at = AT + timedelta(days=1)
+    assert (opens(shown), opens(shown_anew)) == (False, True)
+    tokens.rotate(new.id, clock.at, grace=timedelta())
+    assert not opens(shown_anew)
+
+
+def test_a_rotated_token_lives_as_long_as_the_one_before_was_made_for_also_after_its_end(
+    tokens: TokenFile
+) -> None:
+    month, later = timedelta(days=30), AT + timedelta(days=40)
+    tokens.create("shop", ["predict"], [], AT, month)
+    assert tokens.rotate("shop", later, grace=month)[0].expires_at == later + month
+    assert [token.expires_at for token in tokens.read()] == [AT + month, later + month]
+    shorter, _ = tokens.rotate("shop", later, grace=month * 9, lifetime=timedelta(days=1))
+    assert [token.expires_at for token in tokens.read()] == [
+        AT + month, later + month, later + timedelta(days=1)]
+    assert tokens.rotate(shorter.id, later, grace=month)[0].lifetime == timedelta(days=1)
+
+
+def test_a_revocation_by_name_ends_what_a_rotation_has_left_too(tokens: TokenFile) -> None:
+    tokens.create("shop", ["predict"], [], AT)
+    tokens.rotate("shop", AT, grace=timedelta(days=1))
+    assert len(tokens.revoke("shop", AT)) == 2
+    with pytest.raises(UnknownName):
+        tokens.rotate("shop", AT, grace=timedelta(days=1))
+
+
+def test_an_expired_name_is_free_and_a_file_of_expired_tokens_lets_nobody_listen(
+    settings: Settings, tokens: TokenFile
+) -> None:
+    tokens.create("shop", ["predict"], [], AT, timedelta(days=1))
+    with pytest.raises(ListenRefused):
+        require_tokens(Settings(var=settings.var, host="0.0.0.0"))
+    with pytest.raises(UnknownName):
+        tokens.revoke("shop", AT + timedelta(days=2))
+    tokens.create("shop", ["predict"], [], AT + timedelta(days=2))
+
+
+def test_a_file_from_before_tokens_could_expire_is_read_as_ever(
+    settings: Settings, tokens: TokenFile
+) -> None:
+    shown = bearer(tokens, "ann", "admin")
+    old = json.loads(tokens.path.read_bytes())
+    del old[0]["expires_at"]
+    tokens.path.write_text(json.dumps(old))
+    found = Doorkeeper(settings).admit("/metrics", f"Bearer {shown}".encode())
+    assert found == tokens.read()[0]
+    assert found.expires_at is None
 
 
 def test_racing_creations_lose_no_token_and_a_name_in_force_is_unique(tokens: TokenFile) -> None:

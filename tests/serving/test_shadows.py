@@ -23,7 +23,7 @@ from tests.serving.kit import NOON, FakeScorer, Toy, event
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedScorer(FakeScorer):
-    """Calls `before` for each row."""
+    """Calls `before` whenever it scores."""
 
     before: Callable[[], None]
 
@@ -120,6 +120,45 @@ def test_a_turn_ends_in_time_and_takes_at_least_one_answer(
     monkeypatch.setattr(shadows_module, "TURN_SECONDS", 0.0)
     shadows.turn(lambda: log)
     assert [*waiting, len(shadows)] == [4, 1, 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingScorer(FakeScorer):
+    """Writes down how many rows it scores together, and takes `each` seconds for one."""
+
+    sizes: list[int]
+    clock: list[float]
+    each: float
+
+    def score(
+        self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        self.sizes.append(len(dense))
+        self.clock[0] += self.each * len(dense)
+        return super().score(texts, dense)
+
+
+@pytest.mark.parametrize(("each", "expected"), [
+    (0.0, [1, 1, 2, 4, 8, 16, 8]), (0.025, [1, 1, 2, 4, 8, 16, 8]),
+    (0.1, [1, 1, 2, 4, 2]), (0.4, [1, 1, 1]),
+])
+def test_ever_more_answers_are_scored_together_while_the_turn_lasts(
+    toy: Toy, log: EventLog, monkeypatch: pytest.MonkeyPatch, each: float, expected: list[int]
+) -> None:
+    """As many as came before and as fit into the rest of the turn; the scores are the same."""
+    clock, sizes = [0.0], list[int]()
+    monkeypatch.setattr(shadows_module, "monotonic", lambda: clock[0])
+    toy.models[2] = CountingScorer(sizes=sizes, clock=clock,
+                                   each=each * shadows_module.TURN_SECONDS)
+    shadows, _, _ = shadows_of(toy)
+    for number in range(40):
+        shadows.add(answered(log, number), event())
+    shadows.turn(lambda: log)
+    assert sizes == expected
+    assert scores(log) == {
+        (f"p{n}", 2): pytest.approx(1 / (1 + np.exp(-(n / 10 + 5 / 100))))
+        for n in range(sum(sizes))
+    }
 
 
 def test_what_does_not_fit_is_dropped_and_counted(

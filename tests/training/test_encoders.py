@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ml_assets.core.system import TextField
+from ml_assets.training import encoders
 from ml_assets.training.encoders import (
     Bags,
     NaiveBayesWeights,
     Standardiser,
-    byte_grams,
     encode_texts,
+    encoded_blocks,
+    sums,
 )
 
 FIELDS = (TextField(column="note"), TextField(column="note", unit="words"))
@@ -45,10 +48,45 @@ def test_fields_hash_into_ranges_of_their_own(text: str) -> None:
         assert all(field * BUCKETS <= bucket < (field + 1) * BUCKETS for bucket in used)
 
 
-def test_a_text_has_as_many_byte_grams_as_it_has_places_for_them() -> None:
-    """n bytes have n - 3 4-grams; fewer than four bytes have none."""
-    assert len(byte_grams("abcdefg")) == 4
-    assert len(byte_grams("ab")) == 0
+@given(st.lists(st.text(max_size=20), max_size=8), st.integers(1, 30))
+def test_the_bags_are_the_same_whatever_is_encoded_together(texts: list[str], block: int) -> None:
+    """Rows are encoded in blocks of some length: where one ends must show nowhere."""
+    whole = encode_texts(FIELDS, {"note": texts}, BUCKETS, rows=len(texts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoders, "BLOCK", block)
+        parts = list(encoded_blocks(FIELDS, {"note": texts}, BUCKETS, rows=len(texts)))
+        again = encode_texts(FIELDS, {"note": texts}, BUCKETS, rows=len(texts))
+    assert [row for rows, _ in parts for row in range(rows.start, rows.stop)] == [
+        *range(len(texts))
+    ]
+    for part in ("buckets", "weights", "offsets"):
+        assert getattr(again, part).dtype == getattr(whole, part).dtype
+        np.testing.assert_array_equal(getattr(again, part), getattr(whole, part))
+
+
+def test_blocks_are_no_longer_than_32_bits_can_number() -> None:
+    """Two fields of 2^30 buckets leave room for two rows in a number of 32 bits."""
+    blocks = encoded_blocks(FIELDS, {"note": ["see you"] * 5}, 2**30, rows=5)
+    assert [(rows.start, rows.stop) for rows, _ in blocks] == [(0, 2), (2, 4), (4, 5)]
+
+
+def test_a_gram_that_occurs_k_times_weighs_one_plus_the_logarithm_of_k() -> None:
+    """Once is 1, thrice is 1 + log 3."""
+    words = (TextField(column="note", unit="words"),)
+    bags = encode_texts(words, {"note": ["no", "no no no"]}, BUCKETS, rows=2)
+    pair = float(1 + np.log(2))
+    assert bags.weights[0] == 1
+    np.testing.assert_allclose(np.sort(bags.weights[1:]), [pair, 1 + np.log(3)], rtol=1e-6)
+
+
+@given(st.lists(st.lists(st.floats(-1e6, 1e6), max_size=20), max_size=6))
+def test_the_sum_of_a_bag_is_that_of_the_bag_alone(bags: list[list[float]]) -> None:
+    """To the bit, and an empty bag has the sum 0."""
+    offsets = np.cumsum([0, *map(len, bags)])
+    together = sums(np.array([x for bag in bags for x in bag]), offsets)
+    alone = [sums(np.array(bag), np.array([0, len(bag)]))[0] for bag in bags]
+    assert together.tolist() == alone
+    assert all(total == 0 for total, bag in zip(alone, bags, strict=True) if not bag)
 
 
 def test_a_lone_surrogate_is_encoded_and_does_not_raise() -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from ml_assets.core.errors import ModelRefused, NotReady
 from ml_assets.core.system import ModelConfig, TextField
 from ml_assets.training import artifact
-from ml_assets.training.fit import fit
+from ml_assets.training.agreement import largest_difference, torch_scores
+from ml_assets.training.fit import Fitted, fit
 from ml_assets.training.scorer import Scorer
 
 CONFIG = ModelConfig(
@@ -38,9 +44,14 @@ def rows() -> Rows:
 
 
 @pytest.fixture(scope="module")
-def scorer(rows: Rows) -> Scorer:
+def fitted(rows: Rows) -> Fitted:
     texts, dense, labels = rows
     return fit(CONFIG, texts, dense, labels, feature_names=["amount"])
+
+
+@pytest.fixture(scope="module")
+def scorer(fitted: Fitted) -> Scorer:
+    return fitted.scorer
 
 
 @pytest.fixture
@@ -53,7 +64,7 @@ def folder(tmp_path: Path, scorer: Scorer, rows: Rows) -> Path:
 def test_the_same_seed_gives_the_same_model_to_the_bit(scorer: Scorer, rows: Rows) -> None:
     """A training can be repeated: data and seed decide everything."""
     texts, dense, labels = rows
-    again = fit(CONFIG, texts, dense, labels, feature_names=["amount"])
+    again = fit(CONFIG, texts, dense, labels, feature_names=["amount"]).scorer
     np.testing.assert_array_equal(again.score(texts, dense), scorer.score(texts, dense))
 
 
@@ -68,7 +79,8 @@ def test_a_model_without_texts_learns_from_its_numbers(rows: Rows) -> None:
     _, dense, labels = rows
     fitted = fit(ModelConfig(fields=(), numbers=("amount",)), {}, dense, labels,
                  feature_names=["amount"])
-    scores = fitted.score({}, dense)
+    assert largest_difference(fitted, {}, dense) <= 1e-5
+    scores = fitted.scorer.score({}, dense)
     assert scores[labels].mean() > scores[~labels].mean() + 0.05
 
 
@@ -95,15 +107,118 @@ def test_a_saved_model_scores_the_same_in_another_process(
         [sys.executable, "-c", code, str(folder)], check=True, capture_output=True, text=True,
         input=json.dumps([some[0], some[1].tolist()]),
     ).stdout
-    np.testing.assert_allclose(json.loads(output), scorer.score(*some), atol=1e-7)
+    assert json.loads(output) == scorer.score(*some).tolist()
 
 
-def test_a_row_scores_the_same_alone_as_in_a_batch(scorer: Scorer, rows: Rows) -> None:
-    """Up to the rounding of float32 sums."""
+TEXTS = st.text(max_size=60) | st.lists(
+    st.sampled_from(["cheap", "pills", "lunch", "tomorrow", "paper", "é", "\udce9"]), max_size=40
+).map(" ".join)
+NUMBERS = st.floats(width=32) | st.just(0.0)
+
+
+@given(batch=st.lists(st.tuples(TEXTS, NUMBERS), min_size=1, max_size=70), data=st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_row_scores_the_same_alone_as_in_any_batch_at_any_place(
+    scorer: Scorer, batch: list[tuple[str, float]], data: st.DataObject
+) -> None:
+    """To the bit: what is asked at the same moment changes no answer."""
+    def score(some: list[tuple[str, float]]) -> list[float]:
+        dense = np.array([number for _, number in some], np.float32).reshape(-1, 1)
+        return list(scorer.score({"note": [text for text, _ in some]}, dense))
+
+    alone = [score([row])[0] for row in batch]
+    assert score(batch) == alone
+    order = data.draw(st.permutations(range(len(batch))))
+    assert score([batch[place] for place in order]) == [alone[place] for place in order]
+
+
+@pytest.mark.parametrize(("numbers", "hidden", "units"), [
+    (1, 1, ("words",)), (30, 16, ("words",)), (7, 33, ("bytes", "words", "bytes")),
+    (300, 64, ()),
+])
+def test_models_of_any_size_score_a_row_the_same_in_every_batch(
+    numbers: int, hidden: int, units: tuple[Literal["bytes", "words"], ...]
+) -> None:
+    """Kernels take other paths for other sizes; none may look at the neighbours."""
+    draw = np.random.default_rng(numbers)
+    dense = draw.lognormal(2, 3, (90, numbers)).astype(np.float32)
+    dense[draw.random(dense.shape) < 0.2] = np.nan
+    notes = ["".join(draw.choice([*"abcde  "], draw.integers(0, 3000))) for _ in dense]
+    config = ModelConfig(
+        fields=tuple(TextField(column="note", unit=unit) for unit in units),
+        numbers=("amount",), buckets=2**10, hidden=hidden, iterations=3,
+    )
+    fitted = fit(config, {"note": notes}, dense, draw.random(90) < 0.5,
+                 feature_names=[f"n{n}" for n in range(numbers)])
+    assert largest_difference(fitted, {"note": notes}, dense) <= 1e-5
+    together = fitted.scorer.score({"note": notes}, dense)
+    fortran = fitted.scorer.score({"note": notes}, np.asfortranarray(dense))
+    assert fortran.tolist() == together.tolist()
+    for size in (1, 2, 3, 7, 32, 64):
+        parts = [fitted.scorer.score({"note": notes[at : at + size]}, dense[at : at + size])
+                 for at in range(0, 90, size)]
+        assert np.concatenate(parts).tolist() == together.tolist()
+
+
+def test_no_rows_have_no_scores(scorer: Scorer) -> None:
+    """A day without events is a day."""
+    assert scorer.score({"note": []}, np.empty((0, 1), np.float32)).shape == (0,)
+
+
+@given(st.lists(st.tuples(TEXTS, NUMBERS), min_size=1, max_size=40))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_scorer_and_torch_agree_within_a_hundred_thousandth(
+    fitted: Fitted, batch: list[tuple[str, float]]
+) -> None:
+    """What is served, and judged, is what torch trained."""
+    dense = np.array([number for _, number in batch], np.float32).reshape(-1, 1)
+    texts = {"note": [text for text, _ in batch]}
+    difference = largest_difference(fitted, texts, dense)
+    assert difference <= 1e-5
+    scores = fitted.scorer.score(texts, dense)
+    assert np.abs(scores - torch_scores(fitted, texts, dense)).max() == difference
+
+
+@pytest.mark.parametrize("bias", [0.01, np.nan])
+def test_a_scorer_that_differs_from_torch_is_not_published(
+    fitted: Fitted, rows: Rows, bias: float
+) -> None:
+    """The refusal says the worst row, both scores and what to do."""
     texts, dense, _ = rows
-    together = scorer.score(texts, dense)
-    alone = [scorer.score({"note": [texts["note"][i]]}, dense[i : i + 1])[0] for i in range(20)]
-    np.testing.assert_allclose(alone, together[:20], atol=1e-6)
+    weights = fitted.scorer.weights
+    other = replace(weights, output_bias=weights.output_bias + np.float32(bias))
+    planted = replace(fitted, scorer=replace(fitted.scorer, weights=other))
+    with pytest.raises(ModelRefused) as refused:
+        largest_difference(planted, texts, dense)
+    served, trained = planted.scorer.score(texts, dense), torch_scores(fitted, texts, dense)
+    worst = int(np.argmax(np.nan_to_num(np.abs(served - trained), nan=np.inf)))
+    for part in (f"row {worst} of 200", f"{served[worst]:.6f}, torch {trained[worst]:.6f}",
+                 "train again"):
+        assert part in str(refused.value)
+
+
+def test_a_process_that_loads_and_scores_imports_no_torch(folder: Path) -> None:
+    """Each API process would pay 1.7 CPU seconds and 200 MB for it."""
+    code = (
+        "import sys; import numpy as np; from pathlib import Path;"
+        "from ml_assets.serving.scoring import score_rows;"
+        "from ml_assets.training.artifact import load;"
+        "scorer = load(Path(sys.argv[1]));"
+        "scores = score_rows(scorer, [{'note': 'cheap pills'}], np.zeros((1, 1), 'f4'));"
+        "print(len(scores), 'torch' in sys.modules)"
+    )
+    output = subprocess.run([sys.executable, "-c", code, str(folder)], check=True,
+                            capture_output=True, text=True).stdout
+    assert output.split() == ["1", "False"]
+
+
+def test_the_file_holds_the_network_by_its_own_names(folder: Path, fitted: Fitted) -> None:
+    """Whoever has torch can load it with `load_state_dict`; so earlier versions stored it."""
+    stored = load_file(folder / "weights.safetensors")
+    assert set(stored) == {"importance", "mean", "deviation",
+                           *(f"network.{name}" for name in fitted.network.state_dict())}
+    for name, tensor in fitted.network.state_dict().items():
+        np.testing.assert_array_equal(stored[f"network.{name}"], tensor.numpy())
 
 
 def test_a_damaged_weight_file_is_refused(folder: Path) -> None:
@@ -124,6 +239,20 @@ def test_changed_weights_are_refused_by_the_stored_example(folder: Path) -> None
     content[8 + size + start : 8 + size + end] = np.array([3.0], "<f4").tobytes()
     weights.write_bytes(bytes(content))
     with pytest.raises(ModelRefused, match="does not reproduce its stored example"):
+        artifact.load(folder)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"hidden": 8}, "hidden.weight"), ({"buckets": 2**11}, "importance"),
+    ({"feature_names": ["amount", "age"]}, "mean"), ({"format": 2}, "format 2"),
+])
+def test_weights_that_do_not_fit_the_config_are_refused_by_name(
+    folder: Path, change: dict[str, object], says: str
+) -> None:
+    """Each tensor's shape follows from the config."""
+    config = folder / "model.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    with pytest.raises(ModelRefused, match=says):
         artifact.load(folder)
 
 

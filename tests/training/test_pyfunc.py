@@ -19,7 +19,7 @@ def test_a_data_frame_in_any_order_of_columns_scores_as_the_model_does(tmp_path:
     notes = ["it is broken", "it is lovely"] * 10
     dense = np.array([[1, np.nan], [2, 3]] * 10, dtype=np.float32)
     scorer = fit(config, {"note": notes}, dense, np.array([True, False] * 10),
-                 feature_names=["amount", "shop_returns"])
+                 feature_names=["amount", "shop_returns"]).scorer
     artifact.save(scorer, tmp_path, texts={"note": notes[:2]}, dense=dense[:2])
     rows = pd.DataFrame({"unused": 0, "shop_returns": dense[:, 1].astype(float),
                          "amount": dense[:, 0].astype(float), "note": notes})

@@ -65,3 +65,16 @@ def entity_key(values: Sequence[object]) -> bytes | None:
     if len(texts) == 1:
         return texts[0]
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+
+
+def entity_keys(
+    rows: Sequence[Mapping[str, object]], names: Sequence[str]
+) -> list[bytes | None]:
+    """For each row `entity_key` of its `names`."""
+    if len(names) == 1:
+        (name,) = names
+        return [
+            (value.encode() or None) if type(value) is str else entity_key([value])
+            for value in [row.get(name) for row in rows]
+        ]
+    return [entity_key([row.get(name) for name in names]) for row in rows]

@@ -16,6 +16,7 @@ sketches: for slots with `approx_count_distinct` pairs of a hash and the tile in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from struct import Struct
@@ -24,9 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.features.engine.exact import Floats
+from ml_assets.features.engine.functions import Function
 from ml_assets.features.engine.limits import limit_of
-from ml_assets.features.engine.windows import Aggregate, Slot, WindowedView
+from ml_assets.features.engine.windows import Slot, WindowedView
 
 FORMAT = 1
 """Part of a view's digest, so that state in another layout is never read."""
@@ -89,11 +90,10 @@ class Kept:
         return f"{statistic}{self.number}"
 
 
-@dataclass(frozen=True)
-class Feature:
-    """An aggregate and where its statistics are: `cell` is a place in `Layout.cells`."""
+class Feature(NamedTuple):
+    """A function and where the statistics that it needs are: `cell` is a place in `cells`."""
 
-    aggregate: Aggregate
+    function: Function
     cell: int
 
 
@@ -157,29 +157,32 @@ class Layout:
         return tuple(each for each in self.kept if "distinct" in each.needs)
 
     @cached_property
-    def cells(self) -> tuple[tuple[tuple[int, int], Kept], ...]:
-        """Every (span, slot) that some aggregate looks at, in the order of the spans."""
+    def cells(self) -> tuple[tuple[int, int], ...]:
+        """All that aggregates look at: places in `view.spans` and in `kept`, by the first."""
         asked = {(each.span, each.slot) for each in self.view.aggregates}
         return tuple(
-            (span, kept) for span in self.view.spans for kept in self.kept
-            if (span, kept.slot) in asked
+            (place, kept.number) for place, span in enumerate(self.view.spans)
+            for kept in self.kept if (span, kept.slot) in asked
         )
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
-        places = {(span, kept.slot): place for place, (span, kept) in enumerate(self.cells)}
+        places = {
+            (self.view.spans[span], self.kept[slot].slot): place
+            for place, (span, slot) in enumerate(self.cells)
+        }
         return tuple(
-            Feature(each, places[each.span, each.slot]) for each in self.view.aggregates
+            Feature(each.function, places[each.span, each.slot]) for each in self.view.aggregates
         )
 
     @cached_property
-    def alone(self) -> Floats:
+    def alone(self) -> list[float]:
         """The features of an entity that was never seen."""
         values: list[float] = []
         for each in self.view.aggregates:
             value = each.function.alone
-            values += [np.nan if value is None else value] * each.function.width
-        return np.array(values)
+            values += [math.nan if value is None else value] * each.function.width
+        return values
 
     def rows_of(self, blob: bytes, header: Header) -> npt.NDArray[Any]:
         return np.frombuffer(blob, self.row, offset=HEADER.size + header.folded)

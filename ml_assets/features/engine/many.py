@@ -8,210 +8,197 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.features.engine.exact import Floats, Ints, Limbs
+from ml_assets.features.engine.exact import Floats, Ints, Limbs, split, split_squares
 from ml_assets.features.engine.finish import SKETCH, Statistics, finish
-from ml_assets.features.engine.folding import limbs, limbs_of, present, values_of
-from ml_assets.features.engine.layout import HEADER, POINT, Header, Kept, Layout, header_of
+from ml_assets.features.engine.folding import limbs
+from ml_assets.features.engine.layout import Kept, Layout
+from ml_assets.features.engine.unpacked import Unpacked
 from ml_assets.features.engine.windows import tail
 
 Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
 
 
 def read_many(layout: Layout, blobs: Sequence[bytes], as_of: Ints, upper: Ints) -> Floats:
     """The features (m, columns) of m entities: events in `[tail(as_of, span), upper)` count."""
-    headers = [header_of(blob) for blob in blobs]
-    rows = np.frombuffer(b"".join(
-        blob[HEADER.size + header.folded :] for blob, header in zip(blobs, headers, strict=True)
-    ), layout.row)
-    sizes = [
-        (len(blob) - HEADER.size - header.folded) // layout.row.itemsize
-        for blob, header in zip(blobs, headers, strict=True)
+    whole = Unpacked(layout, blobs)
+    rows, line = _arranged(whole, upper)
+    slots = [_Gathered(kept, whole, rows, line) for kept in layout.kept]
+    starts = [tail(as_of, span) for span in layout.view.spans]
+    records = [whole.records(start) if layout.has_records else None for start in starts]
+    found = [
+        slots[slot].statistics(span, starts[span], records[span]) for span, slot in layout.cells
     ]
-    owner = np.repeat(np.arange(len(blobs)), sizes)
-    before = rows["at"] < upper[owner]
-    rows, owner = rows[before], owner[before]
-    gathered = {
-        kept.number: _Gathered(layout, kept, rows, owner, blobs, headers) for kept in layout.kept
-    }
-    records: dict[tuple[int, int], Array] = {}
-    found = []
-    for span, kept in layout.cells:
-        start = tail(as_of, span)
-        if span not in records:
-            records[span] = _records(layout, blobs, headers, start)
-        found.append(gathered[kept.number].statistics(start, records[span]))
     columns: list[Floats] = []
     for feature in layout.features:
-        values = finish(feature.aggregate.function, found[feature.cell], as_of)
+        values = finish(feature.function, found[feature.cell], as_of)
         columns.append(values if values.ndim == 2 else values[:, None])
     return np.concatenate(columns, axis=1)
 
 
-def _records(
-    layout: Layout, blobs: Sequence[bytes], headers: Sequence[Header], start: Ints
-) -> Array:
-    """(m,) the record that each window takes, an empty one where there is none."""
-    size, parts = layout.record.itemsize, []
-    for blob, header, tail_start in zip(blobs, headers, start, strict=True):
-        part = layout.nothing
-        if header.records:
-            place = int(layout.records_of(blob, header)["start"].searchsorted(tail_start))
-            if place < header.records:
-                part = blob[HEADER.size + place * size : HEADER.size + (place + 1) * size]
-        parts.append(part)
-    return np.frombuffer(b"".join(parts), layout.record)
+class _Line:
+    """n events of m owners, by owner and at.
+
+    first, end: (m) the stretch of each owner
+    """
+
+    def __init__(self, at: Ints, owner: Ints, m: int) -> None:
+        self.at, self.owner = at, owner
+        count = np.bincount(owner, minlength=m)
+        self.end = np.cumsum(count)
+        self.first = self.end - count
+        self._since: dict[int, Ints] = {}
+
+    def since(self, span: int, start: Ints) -> Ints:
+        """(m) the place of the owner's first event at or after `start`, that of this span."""
+        found = self._since.get(span)
+        if found is None:
+            early = self.owner[self.at < start[self.owner]]
+            found = self.first + np.bincount(early, minlength=len(self.first))
+            self._since[span] = found
+        return found
+
+
+def _arranged(whole: Unpacked, upper: Ints) -> tuple[Ints, _Line]:
+    """Where the rows before `upper` start, by owner, at and uid; and their line."""
+    rows, owner = whole.rows()
+    at = whole.words[rows]
+    before = at < upper[owner]
+    if not before.all():
+        rows, owner, at = rows[before], owner[before], at[before]
+    if ((at[1:] <= at[:-1]) & (owner[1:] == owner[:-1])).any():
+        order = np.lexsort((whole.words[rows + 1].view(np.uint64), at, owner))
+        rows, at = rows[order], at[order]
+    return rows, _Line(at, owner, whole.m)
 
 
 class _Gathered:
-    """What the rows and points of m blobs hold of one slot, sorted by owner, at and uid."""
+    """What the rows, points and sketches of m blobs hold of one slot."""
 
-    def __init__(
-        self, layout: Layout, kept: Kept, rows: Array, owner: Ints, blobs: Sequence[bytes],
-        headers: Sequence[Header],
-    ) -> None:
-        self._kept, self._m = kept, len(blobs)
-        there = present(kept, rows)
-        self._rows, self._owner = rows[there], owner[there]
-        if kept.needs & {"first", "last", "latest"}:
-            order = np.lexsort((self._rows["uid"], self._rows["at"], self._owner))
-            self._rows, self._owner = self._rows[order], self._owner[order]
-        self._limbs: dict[str, Ints] = {
-            statistic: limbs_of(kept, statistic, self._rows)
-            for statistic in ("sum", "squares") if statistic in kept.needs
+    def __init__(self, kept: Kept, whole: Unpacked, rows: Ints, line: _Line) -> None:
+        self._kept = kept
+        values: Array = np.ones(len(rows))
+        if kept.place >= 0:
+            values = whole.words[rows + kept.place]
+            values = values.view(np.uint64 if kept.slot.form == "hash" else np.float64)
+            there = values != 0 if kept.slot.form == "hash" else values == values
+            if not there.all():
+                values, rows = values[there], rows[there]
+                line = _Line(line.at[there], line.owner[there], whole.m)
+        self._line, self._values = line, values
+        self._uid = whole.words[rows + 1].view(np.uint64) if kept.needs & _BY_UID else None
+        self._sums: dict[str, Ints] = {
+            need: _running(_SPLIT[need](values)) for need in ("sum", "squares")
+            if need in kept.needs
         }
         if kept.points:
-            self._points, self._points_owner = self._with_points(layout, blobs, headers)
+            self._latest_line, self._latest_values = self._with_points(whole)
         if "distinct" in kept.needs:
-            self._hashes, self._tiles, self._hashes_owner = self._with_sketches(
-                layout, blobs, headers
-            )
+            self._hashes, self._tiles, self._hashes_owner = self._with_sketches(whole)
 
-    def statistics(self, start: Ints, record: Array) -> Statistics:
+    def statistics(self, span: int, start: Ints, record: Array | None) -> Statistics:
         """Of the windows that start at `start` (m); `record` (m) is what is folded of them."""
-        kept, found = self._kept, Statistics()
-        inside = self._rows["at"] >= start[self._owner]
-        rows, owner = self._rows[inside], self._owner[inside]
-        groups = _Groups(owner, self._m)
+        kept, found, end = self._kept, Statistics(), self._line.end
+        first = self._line.since(span, start)
         for need in kept.needs:
+            past = None
+            if record is not None and need in kept.record:
+                past = record[kept.field(need)]
             if need == "n":
-                found.n = record[kept.field("n")] + np.bincount(owner, minlength=self._m)
-            elif need == "sum":
-                found.total = self._total("sum", inside, groups, record)
-            elif need == "squares":
-                found.squares = self._total("squares", inside, groups, record)
+                found.n = end - first if past is None else end - first + past
+            elif need in ("sum", "squares"):
+                running = self._sums[need]
+                total = Limbs(*(running[:, end] - running[:, first]))
+                total = total if past is None else total.plus(limbs(past))
+                if need == "sum":
+                    found.total = total
+                else:
+                    found.squares = total
             elif need == "min":
-                found.low = np.fmin(record[kept.field("min")], groups.reduce(
-                    np.fmin, values_of(kept, rows), np.nan))
+                found.low = self._least(np.fmin, first, past)
             elif need == "max":
-                found.high = np.fmax(record[kept.field("max")], groups.reduce(
-                    np.fmax, values_of(kept, rows), np.nan))
+                found.high = self._least(np.fmax, first, past)
             elif need == "first":
-                found.first = self._first(rows, groups, record)
+                found.first = self._first(first, past)
             elif need == "distinct":
                 found.kept, found.largest = self._distinct(start)
             elif found.latest is None:
-                self._latest(found, start)
+                self._latest(found, span, start)
         return found
 
-    def _total(self, statistic: str, inside: Mask, groups: _Groups, record: Array) -> Limbs:
-        mine = self._limbs[statistic][:, inside]
-        return limbs(record[self._kept.field(statistic)]).plus(
-            Limbs(*(groups.reduce(np.add, limb, 0) for limb in mine))
-        )
+    def _least(self, least: np.ufunc, first: Ints, past: Array | None) -> Floats:
+        end = self._line.end
+        # Each second stretch is what lies between the windows; NaN is what none has.
+        places = np.stack((first, end), axis=1).ravel()
+        found: Floats = least.reduceat(np.append(self._values, np.nan), places)[::2]
+        found = np.where(end > first, found, np.nan)
+        return found if past is None else least(found, past)
 
-    def _first(self, rows: Array, groups: _Groups, record: Array) -> tuple[Ints, Floats]:
-        before = record[self._kept.field("first")]
-        at, value, uid = before["at"].copy(), before["value"].copy(), before["uid"]
-        row, owner = rows[groups.starts], groups.owners
-        better = np.isnan(value[owner]) | (row["at"] < at[owner]) | (
-            (row["at"] == at[owner]) & (row["uid"] < uid[owner])
+    def _first(self, first: Ints, past: Array | None) -> tuple[Ints, Floats]:
+        assert self._uid is not None, "it is kept where the first is asked for"
+        m = len(first)
+        at, value = np.zeros(m, dtype=np.int64), np.full(m, np.nan)
+        uid = np.zeros(m, dtype=np.uint64)
+        if past is not None:
+            at, value, uid = past["at"].copy(), past["value"].copy(), past["uid"]
+        owner = np.flatnonzero(self._line.end > first)
+        row = first[owner]
+        row_at = self._line.at[row]
+        better = np.isnan(value[owner]) | (row_at < at[owner]) | (
+            (row_at == at[owner]) & (self._uid[row] < uid[owner])
         )
-        at[owner] = np.where(better, row["at"], at[owner])
-        value[owner] = np.where(better, values_of(self._kept, row), value[owner])
+        owner, row = owner[better], row[better]
+        at[owner], value[owner] = self._line.at[row], self._values[row]
         return at, value
 
-    def _latest(self, found: Statistics, start: Ints) -> None:
-        inside = self._points["at"] >= start[self._points_owner]
-        points = self._points[inside]
-        groups = _Groups(self._points_owner[inside], self._m)
-        at = np.zeros((self._m, self._kept.points), dtype=np.int64)
-        latest = np.full((self._m, self._kept.points), np.nan)
-        place = groups.ends[:, None] - 1 - np.arange(self._kept.points)
-        there = place >= groups.starts[:, None]
-        place = np.where(there, place, 0)
-        if len(points):
-            at[groups.owners] = np.where(there, points["at"][place], 0)
-            latest[groups.owners] = np.where(there, points["value"][place], np.nan)
+    def _latest(self, found: Statistics, span: int, start: Ints) -> None:
+        line, points = self._latest_line, self._kept.points
+        place = line.end[:, None] - 1 - np.arange(points)
+        there = place >= line.since(span, start)[:, None]
+        at = np.zeros(place.shape, dtype=np.int64)
+        latest = np.full(place.shape, np.nan)
+        at[there], latest[there] = line.at[place[there]], self._latest_values[place[there]]
         found.last = at[:, 0], latest[:, 0]
         found.latest = latest
 
-    def _distinct(self, start: Ints) -> tuple[Ints, npt.NDArray[np.uint64]]:
+    def _distinct(self, start: Ints) -> tuple[Ints, Hashes]:
         inside = self._tiles >= start[self._hashes_owner]
         hashes, owner = self._hashes[inside], self._hashes_owner[inside]
         new = np.ones(len(hashes), dtype=bool)
         new[1:] = (hashes[1:] != hashes[:-1]) | (owner[1:] != owner[:-1])
-        hashes, groups = hashes[new], _Groups(owner[new], self._m)
-        kept = np.zeros(self._m, dtype=np.int64)
-        largest = np.zeros(self._m, dtype=np.uint64)
-        size = np.minimum(groups.ends - groups.starts, SKETCH)
-        kept[groups.owners] = size
-        largest[groups.owners] = hashes[groups.starts + size - 1]
-        return kept, largest
+        hashes = np.append(hashes[new], np.uint64(0))
+        count = np.bincount(owner[new], minlength=len(start))
+        first = np.cumsum(count) - count
+        kept = np.minimum(count, SKETCH)
+        return kept, np.where(kept > 0, hashes[first + np.maximum(kept, 1) - 1], np.uint64(0))
 
-    def _with_points(
-        self, layout: Layout, blobs: Sequence[bytes], headers: Sequence[Header]
-    ) -> tuple[Array, Ints]:
-        first, count = self._kept.first_point, self._kept.points
-        past = [
-            layout.points_of(blob, header)[first : first + count]
-            for blob, header in zip(blobs, headers, strict=True)
-        ]
-        mine = np.empty(len(self._rows), POINT)
-        mine["at"], mine["uid"] = self._rows["at"], self._rows["uid"]
-        mine["value"] = values_of(self._kept, self._rows)
-        points = np.concatenate((mine, *past))
-        owner = np.concatenate((
-            self._owner, np.repeat(np.arange(self._m), [len(each) for each in past])
-        ))
-        there = ~np.isnan(points["value"])
-        points, owner = points[there], owner[there]
-        order = np.lexsort((points["uid"], points["at"], owner))
-        return points[order], owner[order]
+    def _with_points(self, whole: Unpacked) -> tuple[_Line, Floats]:
+        if not len(whole.folded):
+            return self._line, self._values
+        past, past_owner = whole.points(self._kept)
+        at = np.concatenate((self._line.at, past["at"]))
+        owner = np.concatenate((self._line.owner, past_owner))
+        values = np.concatenate((self._values, past["value"]))
+        assert self._uid is not None, "it is kept where points are"
+        order = np.lexsort((np.concatenate((self._uid, past["uid"])), at, owner))
+        return _Line(at[order], owner[order], whole.m), values[order]
 
-    def _with_sketches(
-        self, layout: Layout, blobs: Sequence[bytes], headers: Sequence[Header]
-    ) -> tuple[npt.NDArray[np.uint64], Ints, Ints]:
-        number = layout.sketched.index(self._kept)
-        past = [
-            layout.sketches_of(blob, header)[number]
-            for blob, header in zip(blobs, headers, strict=True)
-        ]
-        hashes = np.concatenate((
-            self._rows[self._kept.name], *(each["hash"] for each in past)
-        ))
-        tiles = np.concatenate((self._rows["at"], *(each["tile"] for each in past)))
-        owner = np.concatenate((
-            self._owner, np.repeat(np.arange(self._m), [len(each) for each in past])
-        ))
+    def _with_sketches(self, whole: Unpacked) -> tuple[Hashes, Ints, Ints]:
+        hashes, tiles, owner = self._values, self._line.at, self._line.owner
+        if len(whole.folded):
+            past = whole.sketches(self._kept)
+            hashes = np.concatenate((hashes, past[0]))
+            tiles, owner = np.concatenate((tiles, past[1])), np.concatenate((owner, past[2]))
         order = np.lexsort((hashes, owner))
         return hashes[order], tiles[order], owner[order]
 
 
-class _Groups:
-    """Runs of equal owners: where they start and end, and whose they are."""
+_BY_UID = frozenset({"first", "last", "latest"})
+_SPLIT = {"sum": split, "squares": split_squares}
 
-    def __init__(self, owner: Ints, m: int) -> None:
-        self._m = m
-        changes = np.ones(len(owner), dtype=bool)
-        changes[1:] = owner[1:] != owner[:-1]
-        self.starts = np.flatnonzero(changes)
-        self.ends = np.append(self.starts[1:], len(owner))[: len(self.starts)]
-        self.owners = owner[self.starts]
 
-    def reduce(self, function: np.ufunc, values: Array, nothing: float) -> Array:
-        """(m,) of all groups; `nothing` for an owner without."""
-        found = np.full(self._m, nothing, dtype=values.dtype)
-        if len(self.starts):
-            found[self.owners] = function.reduceat(values, self.starts)
-        return found
+def _running(parts: Limbs) -> Ints:
+    """(4, n + 1) the totals of what lies before each place. They may wrap around."""
+    totals = np.zeros((4, len(parts.top) + 1), dtype=np.int64)
+    np.cumsum(np.stack(parts), axis=1, out=totals[:, 1:])
+    return totals

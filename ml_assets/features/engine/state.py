@@ -21,7 +21,7 @@ from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.few import read_few
 from ml_assets.features.engine.layout import HEADER, NEVER, header_of, layout_of
 from ml_assets.features.engine.many import read_many
-from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.engine.windows import WindowedView, tail
 
 __all__ = [
     "FOLD_ROWS", "HEADER_SIZE", "NEVER", "fold", "fresh", "grown", "is_idle", "oldest", "pack",
@@ -33,8 +33,8 @@ FOLD_ROWS = 128
 
 HEADER_SIZE = HEADER.size
 
-_FEW = 1800
-"""Rows up to which plain Python is about as fast as arrays; a blob itself costs like 100."""
+_FEW, _BLOB = 16_000, 700
+"""Bytes up to which plain Python beats arrays; a blob itself costs like so many."""
 
 
 def row_dtype(view: WindowedView) -> np.dtype[Any]:
@@ -104,16 +104,19 @@ def read(
     """
     layout = layout_of(view)
     upper = as_of if head is None else np.minimum(as_of, head)
-    known = [place for place, blob in enumerate(blobs) if blob is not None]
     there = [blob for blob in blobs if blob is not None]
-    unfolded = sum([len(blob) - header_of(blob).folded for blob in there])
-    if unfolded // layout.row_struct.size + 100 * len(there) <= _FEW:
-        values = [
-            layout.alone if blob is None else read_few(layout, blob, t, end)
-            for blob, t, end in zip(blobs, as_of.tolist(), upper.tolist(), strict=True)
-        ]
-        return np.array(values).reshape(len(blobs), len(layout.alone))
-    found = np.empty((len(blobs), len(layout.alone)))
-    found[:] = layout.alone
-    found[known] = read_many(layout, there, as_of[known], upper[known])
-    return found
+    if sum(map(len, there)) + _BLOB * len(there) > _FEW:
+        found = np.empty((len(blobs), len(layout.alone)))
+        found[:] = layout.alone
+        known = [place for place, blob in enumerate(blobs) if blob is not None]
+        found[known] = read_many(layout, there, as_of[known], upper[known])
+        return found
+    values: list[list[float]] = []
+    starts: dict[int, list[int]] = {}
+    for blob, t, end in zip(blobs, as_of.tolist(), upper.tolist(), strict=True):
+        if t not in starts:
+            starts[t] = [tail(t, span) for span in view.spans]
+        values.append(
+            layout.alone if blob is None else read_few(layout, blob, t, end, starts[t])
+        )
+    return np.array(values).reshape(len(blobs), len(layout.alone))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from math import gcd
@@ -105,6 +105,24 @@ class WindowedView:
     def columns(self) -> tuple[str, ...]:
         """The features as numbers in a row, in the order of `aggregates`."""
         return tuple(name for each in self.aggregates for name in each.columns)
+
+    @cached_property
+    def nameless(self) -> WindowedView:
+        """The same with numbers for names: views that are alike in this are read alike.
+
+        So `state.read` of one of them reads blobs of all.
+        """
+        numbers = {
+            name: str(place) for place, name in
+            enumerate(dict.fromkeys(each.column for each in self.aggregates if each.column))
+        }
+        return replace(
+            self, name="", keys=(), timestamp="", created="", event_id="", lateness=0,
+            aggregates=tuple(
+                replace(each, name=str(place), column=numbers.get(each.column, ""))
+                for place, each in enumerate(self.aggregates)
+            ),
+        )
 
     def as_of(self, t: Instant) -> Instant:
         """The instant strictly before which events count for a reader at `t`."""

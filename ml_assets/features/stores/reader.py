@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
-from struct import Struct
-from typing import Any
+from struct import unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.core.errors import unknown
 from ml_assets.features.engine import state
-from ml_assets.features.engine.events import entity_key
-from ml_assets.features.engine.exact import Floats, Ints
+from ml_assets.features.engine.events import entity_keys
+from ml_assets.features.engine.exact import Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import ALONE, OWN, Backend, View, floor_of, number_of
-from ml_assets.features.stores.plain import NUMBERS, VERSION, PlainView, versions_of
-
-Pick = Callable[[Sequence[Any]], Sequence[Any]]
+from ml_assets.features.stores.parts import Part, Rows, Windows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
-_FEW = 24
-"""Entities up to which plain Python unpacks a plain view faster than arrays."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +37,36 @@ class Wanted:
 class FeatureReader:
     """Reads the `plan`'s features, F in all, in its order. For one thread, as the backend.
 
+    Views that are alike but for names are worked on together.
+
     Raises NotReady where a view is not in the store as the plan knows it, UnknownName for a
     column that a view lacks and DeclarationError for one that is no number.
     """
 
     def __init__(self, backend: Backend, plan: Sequence[Wanted]) -> None:
         self._backend = backend
-        self._parts = [
-            _Windows(backend, wanted, wanted.view) if isinstance(wanted.view, WindowedView)
-            else _Rows(backend, wanted, wanted.view)
-            for wanted in plan
-        ]
-        self._keys = tuple(dict.fromkeys(part.keys for part in self._parts))
         self.names = tuple(name for wanted in plan for name in wanted.columns)
-        view, own = backend.changes
-        self._changes = view, [own]
+        alike: dict[object, list[_Asked]] = {}
+        first = 0
+        for wanted in plan:
+            view = wanted.view
+            part = (
+                Windows(view, wanted.columns) if isinstance(view, WindowedView)
+                else Rows(view, wanted.columns)
+            )
+            last = first + len(wanted.columns)
+            alike.setdefault(part.alike, []).append(_Asked(
+                part, number_of(backend, view), wanted.keys or view.keys, range(first, last)
+            ))
+            first = last
+        self._groups = list(alike.values())
+        self._asked = [asked for group in self._groups for asked in group]
+        self._order = _order(self._asked)
+        self._keys = tuple(dict.fromkeys(asked.keys for asked in self._asked))
+        view_id, own = backend.changes
+        self._changes = view_id, [own]
         self._last_change: bytes | None = b"not looked yet"
+        self._floors = [state.NEVER] * len(self._asked)
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime] | Ints
@@ -76,186 +83,95 @@ class FeatureReader:
         instants = at.tolist() if isinstance(at, np.ndarray) else [
             (instant - _EPOCH) // _US for instant in at
         ]
-        entities: dict[tuple[str, ...], list[bytes | None]] = {
-            names: [entity_key([row.get(name) for name in names]) for row in keys] if names
-            else [ALONE] * len(keys)
-            for names in self._keys
-        }
-        change, *answers = self._backend.get_many([self._changes, *(
-            (part.view_id, [each or OWN for each in entities[part.keys]]) for part in self._parts
-        )])
+        entities: dict[tuple[str, ...], list[bytes]] = {}
+        nobody: dict[tuple[str, ...], list[int]] = {}
+        for names in self._keys:
+            mine = entity_keys(keys, names) if names else [ALONE] * len(keys)
+            nobody[names] = [
+                row for row, key in enumerate(mine) if key is None
+            ] if None in mine else []
+            entities[names] = [key or OWN for key in mine]
+        change, *answers = self._backend.get_many([
+            self._changes, *[(asked.view_id, entities[asked.keys]) for asked in self._asked]
+        ])
         if change[0] != self._last_change:
             self._look_at_views()
             self._last_change = change[0]
-        earliest = min(instants, default=0)
-        for part, blobs in zip(self._parts, answers, strict=True):
-            mine = entities[part.keys]
-            if None in mine:
-                blobs[:] = [blob if key else None for blob, key in zip(blobs, mine, strict=True)]
-            if part.floor > earliest or _starts(blobs) > earliest:
-                for place, entity in enumerate(mine):
-                    if entity is not None:
-                        instants[place] = max(
-                            instants[place], part.oldest(blobs[place]), part.floor
-                        )
+        for asked, blobs in zip(self._asked, answers, strict=True):
+            for row in nobody[asked.keys]:
+                blobs[row] = None
+        if max(_latest_start(answers), *self._floors) > min(instants, default=0):
+            self._put_off(instants, answers, nobody)
         as_of = np.array(instants, dtype=np.int64)
-        found = np.empty((len(keys), len(self.names)))
-        first = 0
-        for part, blobs in zip(self._parts, answers, strict=True):
-            last = first + part.width
-            found[:, first:last] = part.values(blobs, as_of)
-            mine = entities[part.keys]
-            if None in mine:
-                found[[place for place, entity in enumerate(mine) if entity is None],
-                      first:last] = np.nan
+        found = self._values(answers, as_of)
+        for asked in self._asked:
+            if nobody[asked.keys]:
+                found[nobody[asked.keys], asked.columns.start : asked.columns.stop] = np.nan
+        return found, as_of
+
+    def _values(
+        self, answers: Sequence[Sequence[bytes | None]], as_of: Ints
+    ) -> npt.NDArray[np.float32]:
+        """(B, F), also of nobody."""
+        columns, first = [], 0
+        for group in self._groups:
+            last = first + len(group)
+            values = group[0].part.values(
+                [blob for blobs in answers[first:last] for blob in blobs],
+                np.concatenate([as_of] * len(group)),
+            )
+            by_part = values.reshape(len(group), len(as_of), group[0].part.width)
+            columns.append(by_part.swapaxes(0, 1).reshape(
+                len(as_of), len(group) * group[0].part.width
+            ))
             first = last
+        found = np.concatenate(columns, axis=1)[:, self._order]
         with np.errstate(over="ignore"):
-            return found.astype(np.float32), as_of
+            return found.astype(np.float32)
+
+    def _put_off(
+        self, instants: list[int], answers: Sequence[Sequence[bytes | None]],
+        nobody: Mapping[tuple[str, ...], Sequence[int]],
+    ) -> None:
+        """Put later instants in place of those that some view cannot answer exactly."""
+        for asked, floor, blobs in zip(self._asked, self._floors, answers, strict=True):
+            for row, blob in enumerate(blobs):
+                if row not in nobody[asked.keys]:
+                    instants[row] = max(instants[row], asked.part.oldest(blob), floor)
 
     def _look_at_views(self) -> None:
         """Are they still there, and from when on can they answer?"""
-        own = self._backend.get_many([(part.view_id, [OWN]) for part in self._parts])
-        for part, (entry,) in zip(self._parts, own, strict=True):
-            part.floor = floor_of(entry, part.view.name)
+        own = self._backend.get_many([(asked.view_id, [OWN]) for asked in self._asked])
+        self._floors = [
+            floor_of(entry, asked.part.view.name)
+            for asked, (entry,) in zip(self._asked, own, strict=True)
+        ]
 
 
-def _starts(blobs: Sequence[bytes | None]) -> int:
+@dataclass(frozen=True)
+class _Asked:
+    """A part of the plan: where it is read, by which keys, and which features it is."""
+
+    part: Part
+    view_id: int
+    keys: tuple[str, ...]
+    columns: range
+
+
+def _order(asked: Sequence[_Asked]) -> Ints:
+    """(F) where each feature is among the values of these parts side by side."""
+    order = np.zeros(sum(len(each.columns) for each in asked), dtype=np.int64)
+    first = 0
+    for each in asked:
+        order[each.columns] = [first + place for place in each.part.places]
+        first += each.part.width
+    return order
+
+
+def _latest_start(answers: Sequence[Sequence[bytes | None]]) -> int:
     """The latest of the instants that the blobs begin with; `oldest` of none is later.
 
     A state begins with its cut, a row with the instant of its latest version.
     """
-    starts = [blob[:8] for blob in blobs if blob is not None]
-    if len(starts) == 1:
-        return int.from_bytes(starts[0], "little", signed=True)
-    return int(np.frombuffer(b"".join(starts), "<i8").max(initial=state.NEVER))
-
-
-class _Windows:
-    """Some features of a windowed view."""
-
-    def __init__(self, backend: Backend, wanted: Wanted, view: WindowedView) -> None:
-        self.view = view
-        self.view_id = number_of(backend, view)
-        self.floor = state.NEVER
-        self.keys = wanted.keys or self.view.keys
-        self.width = len(wanted.columns)
-        for name in wanted.columns:
-            if name not in self.view.columns:
-                raise unknown("column", name, self.view.columns,
-                              f"Feature view {self.view.name!r} is asked for it.")
-        self._all = wanted.columns == self.view.columns
-        self._places = [self.view.columns.index(name) for name in wanted.columns]
-
-    def oldest(self, blob: bytes | None) -> int:
-        return state.oldest(blob)
-
-    def values(self, blobs: Sequence[bytes | None], as_of: Ints) -> Floats:
-        found = state.read(self.view, blobs, self.view.as_of(as_of))
-        return found if self._all else found[:, self._places]
-
-
-class _Rows:
-    """Some numbers of a plain view."""
-
-    def __init__(self, backend: Backend, wanted: Wanted, view: PlainView) -> None:
-        self.view = view
-        self.view_id = number_of(backend, view)
-        self.floor = state.NEVER
-        self.keys = wanted.keys or view.keys
-        self.width = len(wanted.columns)
-        self._places = view.number_places(wanted.columns)
-        formats = [NUMBERS[each.type] for each in view.numbers]
-        nulls = (len(view.columns) + 7) // 8
-        self._struct = Struct(f"<qqI{nulls}s{''.join(_CODES[each] for each in formats)}")
-        self._no_nulls = bytes(nulls)
-        places = [4 + place for place in self._places]
-        # Of one place it would give the bare item.
-        self._pick: Pick = itemgetter(*places) if len(places) > 1 else _single(places[0])
-        # Numbers of one type are read as a matrix.
-        self._same = len(set(formats)) == 1
-        numbers = [("numbers", formats[0], (len(formats),))] if self._same else [
-            (f"n{place}", each, ()) for place, each in enumerate(formats)
-        ]
-        self._version = np.dtype([
-            ("at", "<i8"), ("created", "<i8"), ("size", "<u4"), ("nulls", "u1", (nulls,)), *numbers
-        ])
-
-    def oldest(self, blob: bytes | None) -> int:
-        """Since when the oldest version holds that is kept: nobody knows what was before."""
-        if blob is None:
-            return state.NEVER
-        at, _, size = VERSION.unpack_from(blob)
-        place = VERSION.size + int(size)
-        return int(at if place == len(blob) else VERSION.unpack_from(blob, place)[0])
-
-    def values(self, blobs: Sequence[bytes | None], as_of: Ints) -> Floats:
-        if len(blobs) > _FEW:
-            return self._many(blobs, as_of)
-        return np.array([
-            self._one(blob, t) for blob, t in zip(blobs, as_of.tolist(), strict=True)
-        ], dtype=np.float64).reshape(len(blobs), self.width)
-
-    def _one(self, blob: bytes | None, t: int) -> Sequence[Any]:
-        if blob is not None:
-            items = self._struct.unpack_from(blob)
-            if items[0] > t:
-                blob = _before(blob, t)
-                if blob is None:
-                    return self._nothing
-                items = self._struct.unpack_from(blob)
-            if not self.view.ttl or t <= items[0] + self.view.ttl:
-                values: Sequence[Any] = self._pick(items)
-                return values if items[3] == self._no_nulls else self._with_nulls(values, items[3])
-        return self._nothing
-
-    @property
-    def _nothing(self) -> list[float]:
-        return [np.nan] * self.width
-
-    def _with_nulls(self, values: Sequence[Any], nulls: bytes) -> list[Any]:
-        return [
-            np.nan if nulls[place // 8] >> place % 8 & 1 else value
-            for place, value in zip(self._places, values, strict=True)
-        ]
-
-    def _many(self, blobs: Sequence[bytes | None], as_of: Ints) -> Floats:
-        size = self._struct.size
-        nothing = VERSION.pack(state.NEVER, 0, 0).ljust(size, b"\0")
-        parts = [nothing if blob is None else blob[:size] for blob in blobs]
-        versions = np.frombuffer(b"".join(parts), self._version)
-        future = versions["at"] > as_of
-        if future.any():
-            for place in np.flatnonzero(future).tolist():
-                older = _before(blobs[place] or b"", int(as_of[place]))
-                parts[place] = nothing if older is None else older[:size]
-            versions = np.frombuffer(b"".join(parts), self._version)
-        if self._same:
-            found: Floats = versions["numbers"][:, self._places].astype(np.float64)
-        else:
-            found = np.stack([versions[f"n{place}"] for place in self._places], axis=1).astype(
-                np.float64
-            )
-        if versions["nulls"].any():
-            nulls = np.unpackbits(versions["nulls"], axis=1, bitorder="little")
-            found[nulls[:, self._places].astype(bool)] = np.nan
-        visible = self.view.visible(versions["at"], as_of) & (versions["at"] > state.NEVER)
-        if not visible.all():
-            found[~visible] = np.nan
-        return found
-
-
-_CODES = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "?": "?"}
-
-
-def _single(place: int) -> Pick:
-    return lambda items: (items[place],)
-
-
-def _before(blob: bytes, t: int) -> bytes | None:
-    """From the latest version at or before `t` on."""
-    place = 0
-    for at, _, payload in versions_of(blob):
-        if at <= t:
-            return blob[place:]
-        place += VERSION.size + len(payload)
-    return None
+    starts = b"".join([blob[:8] for blobs in answers for blob in blobs if blob is not None])
+    return max(unpack(f"<{len(starts) // 8}q", starts), default=state.NEVER)

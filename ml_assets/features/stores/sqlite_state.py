@@ -23,6 +23,8 @@ from ml_assets.features.stores.backend import (
     floor_of,
 )
 from ml_assets.features.stores.plain import version_of
+from ml_assets.features.stores.sqlite_ids import EventIds
+from ml_assets.features.stores.stream import Counted, Stream
 
 TABLES = (
     """
@@ -45,15 +47,6 @@ TABLES = (
         created0 integer,
         state    blob not null,
         primary key (view, entity)
-    ) without rowid
-    """,
-    """
-    create table if not exists online_seen (
-        view   integer not null,
-        entity blob not null,
-        uid    integer not null,
-        at     integer not null,
-        primary key (view, entity, uid)
     ) without rowid
     """,
 )
@@ -110,6 +103,7 @@ class SqliteState:
         for table in TABLES:
             # Not executescript, which would commit.
             connection.execute(table)
+        self._ids = EventIds(connection)
 
     def register(self, name: str, digest: str) -> int:
         found = self._db.execute(
@@ -134,10 +128,9 @@ class SqliteState:
         )}
 
     def drop(self, view_id: int) -> None:
-        for table, column in (
-            ("online_state", "view"), ("online_seen", "view"), ("online_views", "id")
-        ):
+        for table, column in (("online_state", "view"), ("online_views", "id")):
             self._db.execute(f"delete from {table} where {column} = ?", (view_id,))
+        self._ids.drop(view_id)
         self._note_change()
 
     def get(self, view_id: int, entities: Sequence[bytes]) -> list[bytes | None]:
@@ -165,40 +158,56 @@ class SqliteState:
         floor = floor_of(self.get(view_id, [OWN])[0], view.name)
         if floor > NO_FLOOR:
             rows = [row for row in rows if row[1] >= floor - view.horizon]
-        new = self._unseen(view_id, rows)
-        packed: dict[bytes, list[bytes]] = {}
-        for entity, _, _, row in new:
-            packed.setdefault(entity, []).append(row)
-        for entity, some in packed.items():
-            joined = b"".join(some)
-            self._db.execute(APPEND, (view_id, entity, state.fresh(joined), joined))
-            # By the last byte of the row's id, which is as good as chance.
-            if any(row[8] % LOOK == 0 for row in some):
-                ((size, header),) = self._db.execute(SIZE, (view_id, entity)).fetchall()
-                if state.grown(view, size, header):
-                    self._fold(view, view_id, entity)
+        new = self._ids.note(view_id, rows)
+        self._add(
+            ((view_id, entity), row, view) for entity, _, _, row in new
+        )
         return len(new)
 
-    def _unseen(self, view_id: int, rows: Sequence[Row]) -> Sequence[Row]:
-        """Note the ids of these events; returns those whose id was not there yet."""
-        insert = "insert or ignore into online_seen values (?, ?, ?, ?)"
-        noted = [
-            (view_id, entity, uid - 2**64 if uid >= 2**63 else uid, at)
-            for entity, at, uid, _ in rows
-        ]
-        if len(noted) > 8:
-            # One call for all is several times faster, but does not say which were new.
-            self._db.execute("savepoint online_ids")
-            added = self._db.executemany(insert, noted).rowcount
-            if added == len(noted):
-                self._db.execute("release online_ids")
-                return rows
-            self._db.execute("rollback to online_ids")
-            self._db.execute("release online_ids")
-        return [
-            row for row, values in zip(rows, noted, strict=True)
-            if self._db.execute(insert, values).rowcount
-        ]
+    def append_together(
+        self, stream: Stream, view_ids: Sequence[int], events: Sequence[Counted]
+    ) -> None:
+        """`append` of these events for each view of the stream, at a fraction of the cost.
+
+        view_ids: of `stream.views`
+        """
+        floors = self.get_many([(view_id, [OWN]) for view_id in view_ids])
+        since = max(
+            floor_of(own, view.name) - view.horizon
+            for view, (own,) in zip(stream.views, floors, strict=True)
+        )
+        if len(view_ids) == 1 or (
+            any(each.at < since for each in events)
+            or not self._ids.note_together(view_ids, events)
+        ):
+            for place, (view, view_id) in enumerate(zip(stream.views, view_ids, strict=True)):
+                rows = (each.row(place) for each in events)
+                self.append(view, view_id, [row for row in rows if row is not None])
+            return
+        self._add(
+            ((view_id, entity), row, view)
+            for each in events
+            for view_id, entity, row, view in zip(
+                view_ids, each.entities, each.rows, stream.views, strict=True
+            ) if entity is not None
+        )
+
+    def _add(self, rows: Iterable[tuple[tuple[int, bytes], bytes, WindowedView]]) -> None:
+        """Append each row to the blob of its (view, entity)."""
+        packed: dict[tuple[int, bytes], bytes] = {}
+        looked: dict[tuple[int, bytes], WindowedView] = {}
+        for place, row, view in rows:
+            packed[place] = packed.get(place, b"") + row
+            # By the last byte of the row's id, which is as good as chance.
+            if row[8] % LOOK == 0:
+                looked[place] = view
+        self._db.executemany(APPEND, [
+            (*place, state.fresh(joined), joined) for place, joined in packed.items()
+        ])
+        for place, view in looked.items():
+            ((size, header),) = self._db.execute(SIZE, place).fetchall()
+            if state.grown(view, size, header):
+                self._fold(view, *place)
 
     def _fold(self, view: WindowedView, view_id: int, entity: bytes) -> None:
         (blob,) = self.get(view_id, [entity])
@@ -238,9 +247,7 @@ class SqliteState:
         if isinstance(view, WindowedView):
             floor, bound = expiry(view, now)
             self._set_floor(view_id, max(floor, floor_before))
-            self._db.execute(
-                "delete from online_seen where view = ? and at < ?", (view_id, bound)
-            )
+            self._ids.expire(view_id, bound)
 
     def expire_some(
         self, view: View, view_id: int, now: int, after: bytes

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import ContractViolation, DeclarationError, UnknownName
 from ml_assets.features.engine.columns import event_values, events_of, instant, key_column
-from ml_assets.features.engine.events import entity_key, uid
+from ml_assets.features.engine.events import entity_key, entity_keys, uid
 from ml_assets.features.engine.windows import WindowedView
 from tests.features.engine.strategies import histories, views
 from tests.features.stores.kit import event, windowed
@@ -149,6 +149,9 @@ def test_keys_are_named_as_for_a_single_event() -> None:
     assert found == [entity_key([1, "a"]), None, None]
     assert key_column(rows, ("user",), "a test") == [b"1", None, b"3"]
     assert key_column(rows, ("shop",), "a test") == [b"a", b"b", None]
+    events = rows.to_pylist()
+    for names in (("user", "shop"), ("user",), ("shop",)):
+        assert entity_keys(events, names) == key_column(rows, names, "a test")
 
 
 @settings(max_examples=40, deadline=None)

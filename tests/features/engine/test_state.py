@@ -155,6 +155,28 @@ def test_an_entity_never_seen_has_the_values_of_an_empty_window(copies: int) -> 
     assert found[0][EVERYTHING.columns.index("f0")] == 0
 
 
+def test_views_that_are_alike_but_for_names_read_the_same_from_one_blob() -> None:
+    """And those of which an aggregate or a slot differs are not alike."""
+    view = windowed(("count", "", 12, 3), ("sum", "amount", 6, 3), ("max", "pages", 6, 3))
+    other = windowed(("count", "", 12, 3), ("sum", "paid", 6, 3), ("max", "amount", 6, 3),
+                     name="other", lateness=7, created="arrived")
+    assert view.nameless == other.nameless
+    blob = state.fold(view, blob_of(view, [happened(at, pages=at) for at in range(20)]))
+    as_of = np.array([21])
+    np.testing.assert_array_equal(
+        state.read(other, [blob], as_of), state.read(view, [blob], as_of)
+    )
+    for different in (
+        windowed(("count", "", 12, 3), ("sum", "amount", 6, 3), ("max", "amount", 6, 3)),
+        windowed(("count", "", 12, 3), ("sum", "amount", 6, 2), ("max", "pages", 6, 3)),
+        windowed(("count", "amount", 12, 3), ("sum", "amount", 6, 3), ("max", "pages", 6, 3)),
+        windowed(("count", "", 12, 3), ("max", "amount", 6, 3), ("sum", "pages", 6, 3)),
+        windowed(("count", "", 12, 3), ("sum", "amount", 6, 3), ("max", "pages", 6, 3),
+                 refresh="slide"),
+    ):
+        assert different.nameless != view.nameless
+
+
 def test_a_row_has_one_fixed_width_and_can_be_packed_alone() -> None:
     assert state.row_dtype(EVERYTHING).itemsize == 16 + 8 * len(EVERYTHING.slots)
     (row,) = rows_of(EVERYTHING, [happened(3)])

@@ -128,6 +128,33 @@ def test_the_answer_is_as_of_the_earliest_instant_that_all_views_know(
     assert reader.read(keys, np.array([5, 5]))[1].tolist() == [33, 33]
 
 
+def test_views_that_are_alike_but_for_names_are_read_as_each_alone(
+    backend: Backend, copies: int
+) -> None:
+    """In the plan's order, whatever is worked on together; also those with other windows."""
+    plan = []
+    for name, column, window in (
+        ("mails", "amount", 12), ("visits", "pages", 12), ("orders", "amount", 6),
+        ("returns", "pages", 12),
+    ):
+        view = windowed(("count", "", 12, 3), ("sum", column, window, 3), ("mean", column, 12, 3),
+                        name=name, lateness=len(name))
+        backend.append(view, registered(backend, view), rows_of(view, [
+            happened(at, entity=at % 2, amount=at / 8, pages=at) for at in range(len(name), 12)
+        ]))
+        plan.append(Wanted(view, ("f2", "f0") if name == "visits" else view.columns))
+    plan.insert(1, Wanted(plan[2].view, ("f1",)))
+    keys: list[dict[str, object]] = [
+        {"customer": "customer 0"}, {"customer": "customer 1"}, {"customer": None},
+    ]
+    at = np.arange(3 * copies) % 9 + 9
+    together, as_of = FeatureReader(backend, plan).read(keys * copies, at)
+    assert as_of.tolist() == at.tolist()
+    alone = [FeatureReader(backend, [wanted]).read(keys * copies, at)[0] for wanted in plan]
+    np.testing.assert_array_equal(together, np.concatenate(alone, axis=1))
+    assert (together[:2, 0] > 0).all()
+
+
 def test_views_refreshed_by_slide_show_the_state_of_the_last_boundary(backend: Backend) -> None:
     view = windowed(("count", "", 12, 3), refresh="slide", lateness=6)
     backend.append(view, registered(backend, view), rows_of(view, [

@@ -1,0 +1,99 @@
+"""The network's weights as numpy arrays, and the network without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.errors import ModelRefused
+from ml_assets.training.encoders import Bags, Floats, sums
+
+WORDS = "words"
+HIDDEN, HIDDEN_BIAS = "hidden.weight", "hidden.bias"
+OUTPUT, OUTPUT_BIAS = "output.weight", "output.bias"
+LINEAR = "linear.weight"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What `HashedTextNetwork` learnt: V text weights, H hidden units over I inputs.
+
+    words: (V,); hidden_HI, hidden_bias_H: the hidden layer; output_H, output_bias: from the
+    hidden units to the logit; linear_I: from the inputs to the logit. All float32.
+    """
+
+    words: Floats
+    hidden_HI: Floats
+    hidden_bias_H: Floats
+    output_H: Floats
+    output_bias: Floats
+    linear_I: Floats
+
+    @classmethod
+    def of(
+        cls, tensors: Mapping[str, npt.NDArray[np.float32]], *, vocabulary: int, inputs: int,
+        hidden: int,
+    ) -> Weights:
+        """From the network's tensors by torch's names.
+
+        Raises ModelRefused, naming it, where one is missing or has another shape or type.
+        """
+        shapes = {
+            WORDS: (vocabulary,), HIDDEN: (hidden, inputs), HIDDEN_BIAS: (hidden,),
+            OUTPUT: (1, hidden), OUTPUT_BIAS: (1,), LINEAR: (1, inputs),
+        }
+        for name, shape in shapes.items():
+            require(tensors, name, shape)
+        if unknown := sorted(set(tensors) - set(shapes)):
+            raise ModelRefused(f"tensors {unknown} are unknown; the network has {list(shapes)}")
+        return cls(
+            words=tensors[WORDS], hidden_HI=tensors[HIDDEN], hidden_bias_H=tensors[HIDDEN_BIAS],
+            output_H=tensors[OUTPUT][0], output_bias=tensors[OUTPUT_BIAS],
+            linear_I=tensors[LINEAR][0],
+        )
+
+    def tensors(self) -> dict[str, npt.NDArray[np.float32]]:
+        """By torch's names, in torch's shapes: `of` undone."""
+        return {
+            WORDS: self.words, HIDDEN: self.hidden_HI, HIDDEN_BIAS: self.hidden_bias_H,
+            OUTPUT: self.output_H[None], OUTPUT_BIAS: self.output_bias,
+            LINEAR: self.linear_I[None],
+        }
+
+    @property
+    def count(self) -> int:
+        """How many numbers were learnt."""
+        return sum(tensor.size for tensor in self.tensors().values())
+
+    def of_texts(self, bags: Bags, *, fields: int) -> npt.NDArray[np.float64]:
+        """What weighted bags add to the logits of their rows, (B,)."""
+        return sums(bags.weights * self.words[bags.buckets], bags.offsets[:: max(1, fields)])
+
+    def of_inputs(self, inputs_BI: Floats) -> npt.NDArray[np.float64]:
+        """What standardised inputs, one block in memory, add to the logits of their rows, (B,).
+
+        `vecdot` makes a call of its own for each pair of vectors. A matrix product shares its
+        work out by the number of rows (and of threads), and rounds by how it shared it.
+        """
+        hidden_BH = np.vecdot(inputs_BI[:, None], self.hidden_HI)
+        hidden_BH += self.hidden_bias_H
+        deep_B = np.vecdot(np.tanh(hidden_BH, out=hidden_BH), self.output_H)
+        logits_B = deep_B + self.output_bias + np.vecdot(inputs_BI, self.linear_I)
+        return np.asarray(logits_B, dtype=np.float64)
+
+
+def require(
+    tensors: Mapping[str, npt.NDArray[np.float32]], name: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """The tensor of this name. Raises ModelRefused unless it is float32 of this shape."""
+    found = tensors.get(name)
+    if found is None:
+        raise ModelRefused(f"tensor {name!r} is missing; there are {sorted(tensors)}")
+    if found.shape != shape or found.dtype != np.float32:
+        raise ModelRefused(
+            f"tensor {name!r} is {found.dtype} {found.shape}; expected float32 {shape}"
+        )
+    return found
