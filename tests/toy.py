@@ -59,6 +59,7 @@ TOY = System(
     ),
     entities=(Entity(name="shop", description="a shop"),),
     sticky_by="shop",
+    scores_by="shop",
     feature_service="toy_returns",
     label=LabelPolicy(name="returned", maturity=timedelta(days=3), silence="negative"),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("buyer",)),)),

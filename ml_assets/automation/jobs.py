@@ -40,10 +40,11 @@ def history_job(system: System) -> UnresolvedAssetJobDefinition:
 
 
 def batch_job(system: System) -> UnresolvedAssetJobDefinition:
-    """Scores a day's events with the model in force, beside what was served."""
+    """Scores a day's events with the model in force, beside what was served, and serves them."""
+    scores = ["scores"] if system.scores_by is not None else []
     return dg.define_asset_job(
         BATCH.format(system.name),
-        selection=dg.AssetSelection.assets(*keys(system, "batch_predictions")),
+        selection=dg.AssetSelection.assets(*keys(system, "batch_predictions", *scores)),
         description=batch_job.__doc__,
     )
 

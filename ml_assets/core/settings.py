@@ -18,15 +18,18 @@ _LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
 Ack = Literal["process", "disk"]
 """What an acknowledged prediction survives: the death of every process, or a power cut too."""
 
+Tracing = Literal["none", "otlp"]
+"""Whether the API tells an OpenTelemetry collector of each request, by OTLP over HTTP."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that differs between two installations of the same code.
 
     `var` holds all state; deleting it starts afresh. `host` and `port` are where the API
-    listens, `log` is how it writes its log and `ack` what its acknowledgements mean. `in_replay`
-    is set in the process that replays history: it asks the sensors itself, and those of other
-    processes leave the work to it.
+    listens, `log` is how it writes its log, `ack` what its acknowledgements mean and `traces`
+    where its traces go. `in_replay` is set in the process that replays history: it asks the
+    sensors itself, and those of other processes leave the work to it.
     """
 
     var: Path = ROOT / "var"
@@ -34,11 +37,12 @@ class Settings:
     port: int = 8080
     log: LogFormat = "human"
     ack: Ack = "process"
+    traces: Tracing = "none"
     in_replay: bool = False
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `ML_ASSETS_VAR`, `_HOST`, `_PORT`, `_LOG` and `_ACK`."""
+        """Read `ML_ASSETS_VAR`, `_HOST`, `_PORT`, `_LOG`, `_ACK` and `_TRACES`."""
         port = os.environ.get("ML_ASSETS_PORT", str(cls.port))
         if not port.isdigit() or not 0 <= int(port) < 65536:
             raise DeclarationError(f"ML_ASSETS_PORT is {port!r}; expected a port, 0 to 65535")
@@ -49,12 +53,17 @@ class Settings:
         ack = next((known for known in get_args(Ack) if known == asked), None)
         if ack is None:
             raise DeclarationError(f"ML_ASSETS_ACK is {asked!r}; expected process or disk")
+        sent = os.environ.get("ML_ASSETS_TRACES", cls.traces)
+        traces = next((known for known in get_args(Tracing) if known == sent), None)
+        if traces is None:
+            raise DeclarationError(f"ML_ASSETS_TRACES is {sent!r}; expected otlp or none")
         return cls(
             var=Path(os.environ.get("ML_ASSETS_VAR", cls.var)).resolve(),
             host=os.environ.get("ML_ASSETS_HOST", cls.host),
             port=int(port),
             log=_LOG_FORMATS[log],
             ack=ack,
+            traces=traces,
         )
 
     @property

@@ -145,6 +145,8 @@ class System:
     sticky_by: the entity whose events are all answered by one model version while several share
     the traffic; None where each event is drawn for itself. An unknown (empty) key is no
     entity: its events are drawn for themselves too.
+    scores_by: the entity whose latest score is kept for whoever asks for it without an event: a
+    batch fills it in and each prediction refreshes it; None where no score is kept.
     """
 
     name: str
@@ -155,6 +157,7 @@ class System:
     columns: tuple[Column, ...]
     entities: tuple[Entity, ...]
     sticky_by: str | None = None
+    scores_by: str | None = None
     feature_service: str
     label: LabelPolicy
     feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
@@ -178,8 +181,9 @@ class System:
         texts = {column.name for column in self.columns if column.dtype == "text"}
         numbers = {column.name for column in self.columns if column.dtype == "number"}
         self._require_known("entities", [entity.name for entity in self.entities], texts, "text")
-        sticky = [] if self.sticky_by is None else [self.sticky_by]
-        self._require_known("sticky_by", sticky, set(self.keys), "entity")
+        for name in ("sticky_by", "scores_by"):
+            entity: str | None = getattr(self, name)
+            self._require_known(name, [] if entity is None else [entity], set(self.keys), "entity")
         self._require_known("model.texts", self.model.texts, texts, "text")
         self._require_known("model.numbers", self.model.numbers, numbers, "number")
         slices = {part.name for part in self.slices}

@@ -1,7 +1,7 @@
 """Feature views, the feature service and `training_set`."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from ml_assets.features.feast_assets import (
 )
 from ml_assets.features.feast_assets.nodes import Node
 from ml_assets.features.manifest import REPO, load_manifest
+from ml_assets.features.stores.scores import name_of
 
 ENGINE = "1"
 """Version of the code that computes windows; raise it when their values change."""
@@ -41,9 +42,11 @@ ENGINE = "1"
 def build(system: System) -> list[Any]:
     manifest = load_manifest(Settings.from_environment())
     manifest.service(system)
+    manifest.require_scores(system)
     translator = SystemTranslator(system)
     return [
         _feature_views(system),
+        *([] if system.scores_by is None else [_scores(system)]),
         *build_feast_external_specs(
             manifest.feast, translator=translator, select=_of(system),
         ),
@@ -136,16 +139,46 @@ def _feature_views(system: System) -> dg.AssetsDefinition:
 
         def load(store: Any, view: str, start: datetime | None, end: datetime) -> Loaded:
             assert start is not None
-            # A day that has not ended counts: what there is of it.
-            days = [(start + n * DAY).date() for n in range(ceil((end - start) / DAY))]
-            loaded = load_view(settings, views[view], days)
-            note_loaded(settings, views[view], start, loaded.until)
+            loaded = load_view(settings, views[view], _days(start, end))
+            note_loaded(settings, view, start, loaded.until)
             return Loaded(rows=loaded.rows, until=loaded.until)
 
         feast = SystemFeast(repo_path=str(REPO), var=str(settings.var))
         yield from feast.materialize(context, load=load)
 
     return feature_views
+
+
+def _scores(system: System) -> dg.AssetsDefinition:
+    """Apart from the views that the model reads, since it comes after the model."""
+    @feast_assets(
+        manifest=load_manifest(Settings.from_environment()).feast,
+        select=f"view:{name_of(system.name)}",
+        translator=SystemTranslator(system),
+        partitions_def=daily(system),
+        name=f"{system.name}_scores_view",
+    )
+    def scores(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        from ml_assets.features.scores import load_scores
+        from ml_assets.features.store import note_loaded
+
+        def load(store: Any, view: str, start: datetime | None, end: datetime) -> Loaded:
+            assert start is not None
+            count = load_scores(settings, system, _days(start, end))
+            note_loaded(settings, view, start, end)
+            return Loaded(rows=count)
+
+        feast = SystemFeast(repo_path=str(REPO), var=str(settings.var))
+        yield from feast.materialize(context, load=load)
+
+    return scores
+
+
+def _days(start: datetime, end: datetime) -> list[date]:
+    """A day that has not ended counts: what there is of it."""
+    return [(start + n * DAY).date() for n in range(ceil((end - start) / DAY))]
 
 
 def _training_set(system: System) -> dg.AssetsDefinition:

@@ -12,13 +12,16 @@ import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 
-from feast import Entity, Field, FileSource, PushSource, StreamFeatureView
+from feast import Entity, FeatureView, Field, FileSource, PushSource, StreamFeatureView
 from feast.aggregation import Aggregation
 from feast.data_format import ParquetFormat
-from feast.types import Array, Float64, Int64, PrimitiveFeastType, String
+from feast.types import Array, Bool, Float64, Int64, PrimitiveFeastType, String
 
 from ml_assets.features.engine.windows import Aggregate, parse_view
 from ml_assets.features.stores.declared import windowed_view_of
+from ml_assets.features.stores.scores import COLUMNS, CREATED, TABLE, TIMESTAMP, name_of
+
+TYPES = {"Bool": Bool, "Float64": Float64, "Int64": Int64, "String": String}
 
 
 def event_stream(system: str) -> PushSource:
@@ -107,6 +110,34 @@ def windowed_view(
             description=description,
             tags=said,
         )
+
+
+def scores_view(system: str, entity: Entity) -> FeatureView:
+    """The view `<system>_scores`: the latest score of each value of `entity`.
+
+    For a system whose `scores_by` is the entity's join key. Its batches load the view, and each
+    prediction refreshes it. A score holds until there is another one.
+    """
+    return FeatureView(
+        name=name_of(system),
+        entities=[entity],
+        ttl=timedelta(0),
+        schema=[
+            Field(name=entity.join_key, dtype=String),
+            *(Field(name=each.name, dtype=TYPES[each.type]) for each in COLUMNS),
+        ],
+        source=FileSource(
+            name=f"{system}_{TABLE}",
+            path=f"{system}/{TABLE}",
+            file_format=ParquetFormat(),
+            timestamp_field=TIMESTAMP,
+            created_timestamp_column=CREATED,
+            description="The deployed model's score of every event, by the day of the event.",
+            tags={"system": system, "dagster/asset_key": f"{system}/{TABLE}"},
+        ),
+        description=f"The latest score, of a batch or of a prediction: {entity.description}.",
+        tags={"system": system},
+    )
 
 
 def check(declared: Sequence[object]) -> None:

@@ -13,6 +13,7 @@ from ml_assets.features import feast_assets
 from ml_assets.features.engine.windows import WindowedView, parse_view
 from ml_assets.features.feast_assets import FeastManifest, FeatureService, FeatureView
 from ml_assets.features.stores.backend import digest_of
+from ml_assets.features.stores.scores import name_of
 
 REPO = ROOT / "feature_repo"
 
@@ -91,6 +92,20 @@ class Manifest:
             ) from None
 
 
+    def require_scores(self, system: System) -> None:
+        """Raise DeclarationError unless the view that `system.scores_by` asks for is declared."""
+        name, key = name_of(system.name), system.scores_by
+        found = self.feast.views.get(name)
+        if key is None or (found is not None and found.join_keys == (key,)):
+            return
+        there = "no such view" if found is None else f"one by {', '.join(found.join_keys)}"
+        raise DeclarationError(
+            f"System {system.name!r}: scores_by is {key!r}, which asks for the feature view "
+            f"{name!r} by {key}; the repository has {there}. Declare it in ml_assets/systems/"
+            f"{system.name}/features.py: scores = scores_view({system.name!r}, {key})"
+        )
+
+
 def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
     """The manifest of `repo`, made afresh (seconds) only where its sources have changed.
 
@@ -102,8 +117,8 @@ def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
     feast = feast_assets.load_manifest(
         repo, cache=settings.cache / "feast",
         depends_on=[
-            here / "declaration.py", here / "engine", systems / "__init__.py",
-            *sorted(systems.glob("*/features.py")),
+            here / "declaration.py", here / "engine", here / "stores" / "scores.py",
+            systems / "__init__.py", *sorted(systems.glob("*/features.py")),
         ],
     )
     return Manifest(

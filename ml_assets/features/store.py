@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ml_assets.core.files import write_atomically
 from ml_assets.core.settings import Settings
 from ml_assets.features.loads import LoadLog
-from ml_assets.features.manifest import REPO, View, load_manifest
+from ml_assets.features.manifest import REPO, load_manifest
 from ml_assets.features.stores.sqlite import SqliteBackend
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ def open_store(settings: Settings, repo: Path = REPO) -> FeatureStore:
         return _store(settings.var, repo)
 
 
-def note_loaded(settings: Settings, view: View, start: datetime, until: datetime) -> None:
+def note_loaded(settings: Settings, view: str, start: datetime, until: datetime) -> None:
     """Tell Feast's registry, so that `feast materialize-incremental` goes on from `until`."""
     store = open_store(settings)
     with _calm():
-        registered = store.get_stream_feature_view(view.name)
+        registered: Any = store.registry.get_any_feature_view(view, store.project)
         store.registry.apply_materialization(registered, store.project, start, until)
 
 

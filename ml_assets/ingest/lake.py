@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ml_assets.core.files import replacing
 INSTANT = pa.timestamp("us", tz="UTC")
 """How every instant is stored: Feast on DuckDB breaks on nanosecond UTC Parquet."""
 BEFORE = b"before"
+READ_BYTES = 1 << 20
+"""So much of each column is read from the disk at once."""
 
 
 def later(name: str, dtype: pa.DataType, before: object) -> pa.Field:
@@ -51,14 +54,25 @@ class Lake:
         Raises ContractViolation where the rows do not have them.
         """
         path = self.partition(system, table, day)
-        try:
-            arrow = pa.Table.from_pandas(rows, schema=schema, preserve_index=False, safe=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
-            raise ContractViolation(
-                f"{system}/{table} of {day}: the rows do not fit the table's schema: {error}"
-            ) from error
-        write_parquet(arrow, path)
+        write_parquet(_fitted(rows, schema, f"{system}/{table} of {day}"), path)
         return path
+
+    @contextmanager
+    def replacing(
+        self, system: str, table: str, day: date, schema: pa.Schema
+    ) -> Iterator[Callable[[pd.DataFrame], None]]:
+        """The same portion by portion: give the block's function rows as often as there are some.
+
+        The day is replaced once the block ends well; an error or a `kill -9` inside it leaves the
+        day as it was. Of what was given only the latest portion is held in memory.
+        """
+        with (
+            replacing(self.partition(system, table, day)) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as file,
+        ):
+            yield lambda rows: file.write_table(
+                _fitted(rows, schema, f"{system}/{table} of {day}")
+            )
 
     def days(self, system: str, table: str) -> list[date]:
         """The days that have a partition, in order."""
@@ -93,6 +107,32 @@ class Lake:
         ]
         rows: pd.DataFrame = pa.concat_tables([schema.empty_table(), *parts]).to_pandas()
         return rows
+
+    def portions(
+        self, system: str, table: str, schema: pa.Schema, day: date, *, size: int,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[pa.Table]:
+        """The rows of one day in order, `size` at a time, the last ones fewer; none where the day
+        has no partition. About one portion is held in memory.
+        """
+        path = self.partition(system, table, day)
+        if not path.exists():
+            return
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
+        # Buffered: else a column of a row group, which may be the whole day, is read at once.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
+            for batch in file.iter_batches(batch_size=size, columns=schema.names):
+                yield _completed(pa.Table.from_batches([batch]), schema)
+
+
+def _fitted(rows: pd.DataFrame, schema: pa.Schema, where: str) -> pa.Table:
+    try:
+        return pa.Table.from_pandas(rows, schema=schema, preserve_index=False, safe=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
+        raise ContractViolation(
+            f"{where}: the rows do not fit the table's schema: {error}"
+        ) from error
 
 
 def _completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:

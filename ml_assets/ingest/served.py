@@ -15,6 +15,8 @@ COLUMNS = ("prediction_id, system, event_id, event_timestamp, accepted_at, reque
            " features, feature_names, model_version, score, decision, degraded, role, propensity")
 """Of the table `predictions`, in the order of `row_of`."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 AnsweringRole = Literal["champion", "challenger"]
 
 
@@ -71,7 +73,7 @@ class Feedback:
 
 def to_us(instant: datetime) -> int:
     """Microseconds since 1970-01-01 UTC, exact."""
-    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    delta = instant - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
@@ -85,7 +87,7 @@ def row_of(p: Prediction) -> tuple[object, ...]:
     """The columns of the table `predictions`, in order."""
     return (
         p.prediction_id, p.system, p.event_id, to_us(p.event_timestamp), to_us(p.accepted_at),
-        p.request, to_us(p.features_as_of), np.ascontiguousarray(p.features, dtype="<f4").tobytes(),
+        p.request, to_us(p.features_as_of), p.features.astype("<f4", copy=False).tobytes(),
         _names_text(p.feature_names), p.model_version, p.score, p.decision, p.degraded, p.role,
         p.propensity,
     )

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -32,6 +32,10 @@ from ml_assets.serving.service import Backends, Service
 from ml_assets.serving.turns import RETRY_AFTER, Turns
 from ml_assets.serving.worker_thread import WorkerThread
 
+if TYPE_CHECKING:
+    # Imported where it is asked for alone: its libraries are an extra.
+    from ml_assets.serving.traces import Traces
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -43,16 +47,17 @@ LONGEST_LINE = 64
 
 def create_app(
     settings: Settings, systems: Sequence[System], backends: Backends | None = None,
-    board: Board | None = None,
+    board: Board | None = None, traces: Traces | None = None,
 ) -> Starlette:
     """The API of `systems`; `backends` are the installation's own unless given.
 
     board: where several workers tell each other what they have counted
+    traces: makes the spans of requests, where anyone asks for them; it ends with the app
 
     Whoever serves it sets its `state.stopping` when it begins to drain.
     """
     backends = backends or Backends.of(settings)
-    api = Api([Service(system, settings, backends) for system in systems], board)
+    api = Api([Service(system, settings, backends) for system in systems], board, traces)
     described = msgspec.json.format(msgspec.json.encode(openapi(systems)))
     docs = DOCS.read_text()
     listed = msgspec.json.format(msgspec.json.encode(index(systems)))
@@ -75,7 +80,7 @@ def create_app(
         await api.close()
 
     app = GuardedApp(
-        Doorkeeper(settings), api.requests, api.direct,
+        Doorkeeper(settings), api.requests, api.direct, traces,
         routes=[
             Route("/", home),
             Route("/docs", show_docs),
@@ -86,6 +91,7 @@ def create_app(
             Route("/v1/{system}/predict", api.predict, methods=["POST"]),
             Route("/v1/{system}/predict/batch", api.predict_batch, methods=["POST"]),
             Route("/v1/{system}/feedback", api.feedback, methods=["POST"]),
+            Route("/v1/{system}/scores/{key:path}", api.score),
             Route("/v1/{system}/predictions/{prediction_id}", api.record),
             Route("/v1/{system}/predictions/{prediction_id}/rows", api.rows),
             Route("/v1/{system}/version", api.version),
@@ -101,14 +107,17 @@ class GuardedApp(Starlette):
     """Routes and handlers behind the edge, which sees every request first and every answer last."""
 
     def __init__(
-        self, door: Doorkeeper, requests: Requests, direct: Mapping[str, Call], **arguments: Any
+        self, door: Doorkeeper, requests: Requests, direct: Mapping[str, Call],
+        traces: Traces | None, **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self._door, self._requests, self._direct = door, requests, direct
+        self._traces = traces
 
     def build_middleware_stack(self) -> ASGIApp:
         routes = super().build_middleware_stack()
-        return Edge(Direct(routes, self._direct), self._door, self._requests)
+        edge = Edge(Direct(routes, self._direct), self._door, self._requests)
+        return edge if self._traces is None else self._traces.around(edge, self.routes)
 
 
 class Api:
@@ -123,7 +132,11 @@ class Api:
     a thread of their own.
     """
 
-    def __init__(self, services: Sequence[Service], board: Board | None = None) -> None:
+    def __init__(
+        self, services: Sequence[Service], board: Board | None = None,
+        traces: Traces | None = None,
+    ) -> None:
+        self._traces = traces
         self._services = {service.system.name: service for service in services}
         self._worker = WorkerThread("predict")
         self._turns = {service.system.name: self._turns_of(service) for service in services}
@@ -154,6 +167,8 @@ class Api:
         for service in self._services.values():
             await self._on_worker(service.close)
         self._metrics.close()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
         self._worker.stop()
         self._explainer.shutdown()
 
@@ -184,6 +199,10 @@ class Api:
         bearer = request.scope.get(BEARER)
         return answer_of(await self._in_line(lambda: service.add_feedback(body, bearer)))
 
+    async def score(self, request: Request) -> Response:
+        service, key = self._service(request), request.path_params["key"]
+        return _answer(await self._in_line(lambda: service.score(key)))
+
     async def record(self, request: Request) -> Response:
         service, logged = await self._logged(request)
         return answer_of(await self._aside(lambda: service.explain(logged)))
@@ -200,7 +219,7 @@ class Api:
         async def run(bodies: Sequence[bytes]) -> Sequence[PredictAnswer | Exception]:
             return await self._on_worker(lambda: service.predict_together(bodies))
 
-        return Turns(run)
+        return Turns(run) if self._traces is None else self._traces.turns(run)
 
     async def version(self, request: Request) -> Response:
         service = self._service(request)

@@ -1,6 +1,5 @@
 """`predictions`: what was served. `batch_predictions`: the deployed model over whole days."""
 
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -29,6 +28,11 @@ SCORED = [
     ("model_version", "int", "the version that scored it"),
     ("score", "double", "probability of True"),
     ("decision", "bool", "whether the score reached the threshold"),
+]
+BATCH = [
+    *SCORED,
+    ("scored_at", "timestamp", "when the batch scored it, UTC"),
+    ("basis", "string", "`batch`"),
 ]
 SERVED = [
     ("prediction_id", "string", "what feedback refers to"),
@@ -71,6 +75,7 @@ def _predictions(system: System) -> dg.AssetsDefinition:
         from ml_assets.ingest.tables import PREDICTIONS
         from ml_assets.serving.batch import served_rows
         from ml_assets.serving.plots import score_histogram
+        from ml_assets.serving.summary import histogram
 
         lake, log, parts = Lake(settings.lake), EventLog(settings.event_log), []
         for day in days(context):
@@ -80,7 +85,7 @@ def _predictions(system: System) -> dg.AssetsDefinition:
         served = pd.concat(parts, ignore_index=True)
         degraded = int(served["degraded"].sum())
         picture = score_histogram(
-            served["score"].tolist(), system.model.threshold, system.label.name,
+            histogram(served["score"]).tolist(), system.model.threshold, system.label.name,
             title=f"{len(served)} predictions served",
         )
         return dg.MaterializeResult(
@@ -101,14 +106,17 @@ def _predictions(system: System) -> dg.AssetsDefinition:
 
 
 def _batch_predictions(system: System) -> dg.AssetsDefinition:
+    entity = [(each.name, "string", each.description) for each in system.entities
+              if each.name == system.scores_by]
+
     @dg.asset(
         key=key(system, "batch_predictions"),
         deps=keys(system, "deployment", "events", system.feature_service),
         description="One row for each event of the day: the score that the deployed model gives "
-        "it, with the features as of the event, by the functions that the API uses. Source: "
-        "`events` and the streams that the features are computed from.",
-        code_version="1",
-        metadata={"dagster/column_schema": column_schema(SCORED)},
+        "it, with the features as of the event, by the functions that the API uses, some thousands "
+        "at a time. Source: `events` and the streams that the features are computed from.",
+        code_version="2",
+        metadata={"dagster/column_schema": column_schema([*BATCH, *entity])},
         check_specs=[
             dg.AssetCheckSpec(
                 "scores_are_those_served", asset=key(system, "batch_predictions"),
@@ -121,55 +129,48 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
     def batch_predictions(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        import pandas as pd
-
         from ml_assets.core.errors import NotReady
         from ml_assets.features.offline import OfflineFeatures
         from ml_assets.ingest.event_log import EventLog
         from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.tables import events_schema
         from ml_assets.registry.deployments import Deployments
-        from ml_assets.serving.batch import BATCH_PREDICTIONS, agreement, batch_rows, served_rows
+        from ml_assets.serving.batch_day import DayScorer
         from ml_assets.serving.plots import score_histogram
         from ml_assets.serving.scoring import require_names
         from ml_assets.serving.service import Backends
+        from ml_assets.serving.summary import ScoreSummary
 
         deployed = Deployments(settings.deployments).current(system.name)
         if deployed is None:
             raise NotReady(f"no model of {system.name!r} is deployed: materialise "
                            f"{system.name}/deployment first")
         scorer = Backends.of(settings).model(system, deployed.version)
-        features = OfflineFeatures(settings, system)
-        require_names(system, scorer, features.names)
-        lake, log = Lake(settings.lake), EventLog(settings.event_log)
-        parts, compared, differing = [], 0, 0
+        history = OfflineFeatures(settings, system)
+        require_names(system, scorer, history.names)
+        log, summary = EventLog(settings.event_log), ScoreSummary()
+        day_scorer = DayScorer(
+            system=system, scorer=scorer, version=deployed.version, history=history,
+            lake=Lake(settings.lake), log=log, at=settings.clock.now(),
+        )
         for day in days(context):
-            events = lake.read(system.name, "events", events_schema(system), start=day,
-                               end=day + timedelta(days=1))
-            values = features.read(events, events["event_timestamp"],
-                                   accepted_at=events["accepted_at"])
-            parts.append(batch_rows(system, scorer, deployed.version, events, values))
-            lake.write(system.name, "batch_predictions", day, parts[-1], BATCH_PREDICTIONS)
-            served = served_rows(log.predictions(system.name, *day_bounds(day)))
-            found = agreement(parts[-1], served)
-            compared, differing = compared + found.compared, differing + found.differing
+            day_scorer.score(day, summary)
         log.close()
-        scored = pd.concat(parts, ignore_index=True)
         picture = score_histogram(
-            scored["score"].tolist(), scorer.threshold, system.label.name,
-            title=f"{len(scored)} events, version {deployed.version}",
+            summary.counts.tolist(), scorer.threshold, system.label.name,
+            title=f"{summary.rows} events, version {deployed.version}",
         )
         return dg.MaterializeResult(
             metadata=rows(
-                len(scored),
-                positives=int(scored["decision"].sum()),
+                summary.rows,
+                positives=summary.positives,
                 model_version=deployed.version,
-                compared_with_served=compared,
+                compared_with_served=summary.compared,
                 scores=plot(picture, "scores"),
-                preview=preview(scored.drop(columns=["features", "feature_names"])),
+                preview=preview(summary.preview),
             ),
-            check_results=[check_result(differing == 0, "scores_are_those_served",
-                                        {"compared": compared, "differing": differing})],
+            check_results=[check_result(summary.differing == 0, "scores_are_those_served",
+                                        {"compared": summary.compared,
+                                         "differing": summary.differing})],
         )
 
     return batch_predictions

@@ -1,9 +1,10 @@
-"""What was served, and what the deployed model says of a whole day, as tables."""
+"""What was served, and what the deployed model says of events of a day, as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import Prediction
-from ml_assets.ingest.lake import INSTANT
+from ml_assets.ingest.lake import INSTANT, later
 from ml_assets.ingest.tables import PREDICTIONS
 from ml_assets.serving.scoring import Floats, Scorer, dense_vectors, score_rows
 
@@ -26,9 +27,20 @@ BATCH_PREDICTIONS = pa.schema(
         ("model_version", pa.int64()),
         ("score", pa.float64()),
         ("decision", pa.bool_()),
+        later("scored_at", INSTANT, None),
+        later("basis", pa.string(), "batch"),
     ]
 )
-"""The deployed model's score of each event of a day, with the features as of the event."""
+"""The deployed model's score of each event of a day, with the features as of the event.
+
+`basis` is `batch` throughout: so says the online store of a score that came from here.
+"""
+
+
+def batch_schema(system: System) -> pa.Schema:
+    """`BATCH_PREDICTIONS`, with the key of the entity that the system keeps scores by."""
+    keys = [] if system.scores_by is None else [(system.scores_by, pa.string())]
+    return pa.schema([*BATCH_PREDICTIONS, *keys])
 
 
 def served_rows(predictions: Iterable[Prediction]) -> pd.DataFrame:
@@ -54,20 +66,28 @@ def score_events(
 
 
 def batch_rows(
-    system: System, scorer: Scorer, version: int, events: pd.DataFrame, features: Floats
+    system: System, scorer: Scorer, version: int, events: pd.DataFrame, features: Floats, *,
+    at: datetime,
 ) -> pd.DataFrame:
-    """The n events scored, as rows of `BATCH_PREDICTIONS`; features (n, F)."""
-    scores = score_events(system, scorer, events, features)
+    """The n events scored at the instant `at`, as rows of `batch_schema`; features (n, F)."""
+    given = _rows(events)
+    dense = dense_vectors(system, given, features)
+    scores = score_rows(scorer, given, dense)
     names = list(scorer.feature_names)
-    return pd.DataFrame({
+    rows = pd.DataFrame({
         "event_id": events["event_id"],
         "event_timestamp": events["event_timestamp"],
-        "features": list(dense_vectors(system, _rows(events), features)),
+        "features": list(dense),
         "feature_names": [names for _ in scores],
         "model_version": version,
         "score": scores,
         "decision": scores >= scorer.threshold,
+        "scored_at": at,
+        "basis": "batch",
     })
+    if system.scores_by is not None:
+        rows[system.scores_by] = events[system.scores_by]
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,6 +59,8 @@ class Requests:
         system, call = rest
         if call.startswith("predictions/"):
             return system, "rows" if call.endswith("/rows") else "record"
+        if call.startswith("scores/"):
+            return system, "scores"
         return system, "other"
 
 

@@ -34,7 +34,7 @@ class Call:
 PROBLEMS = {
     401: "Tokens are in use, and the request has none that is in force.",
     403: "The token lacks the scope, or was not made for this trusted source of feedback.",
-    404: "There is no such system or prediction.",
+    404: "There is no such system or prediction, or no score of that entity.",
     409: "The id belongs to an event with another body or instant, which was answered before.",
     413: f"More than {MAX_BODY_BYTES // 2**20} MiB, or a batch of more than {MAX_BATCH} events.",
     422: "The request is not JSON, lacks something, or is no event of this system.",
@@ -43,6 +43,12 @@ PROBLEMS = {
     503: "No model, the log cannot be written, or too many wait: nothing was answered; ask again "
          "later.",
 }
+
+PARAMETERS = {
+    "prediction_id": "The `prediction_id` of an answer.",
+    "key": "The entity's key, as it stands in events. `/` may stand as it is.",
+}
+"""What may stand in a path."""
 
 SYSTEM_CALLS = (
     Call(
@@ -64,6 +70,12 @@ SYSTEM_CALLS = (
         problems=(404, 413, 422, 429, 500, 503),
         description="Kept for good. The answer tells whether it counts and what the label is now: "
         "trusted sources outrank all others. Repetitions change nothing.",
+    ),
+    Call(
+        path="scores/{key}", method="get", name="score", summary="The latest score of an entity",
+        answer=protocol.ScoreAnswer, problems=(404, 500, 503),
+        description="Of an entity such as a customer, without an event at hand: kept by batches, "
+        "refreshed by every prediction. The latest event's score; of one event the latest score.",
     ),
     Call(
         path="predictions/{prediction_id}", method="get", name="prediction",
@@ -201,12 +213,12 @@ def _operation(call: Call, system: System | None) -> dict[str, Any]:
         operation["security"] = [{"token": []}, {}]
     for status in (*((401, 403, 503) if system is not None else ()), *call.problems):
         operation["responses"][str(status)] = _content(PROBLEMS[status], "ProblemAnswer")
-    if "{prediction_id}" in call.path:
-        operation["parameters"] = [{
-            "name": "prediction_id", "in": "path", "required": True,
-            "schema": {"type": "string"},
-            "description": "The `prediction_id` of an answer.",
-        }]
+    for name, text in PARAMETERS.items():
+        if f"{{{name}}}" in call.path:
+            operation["parameters"] = [{
+                "name": name, "in": "path", "required": True, "schema": {"type": "string"},
+                "description": text,
+            }]
     if call.request is not None:
         name = call.request.__name__
         if system is not None and call.request is not protocol.FeedbackRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -27,6 +28,7 @@ from ml_assets.serving.protocol import (
     PredictRequest,
     RequestRefused,
 )
+from ml_assets.serving.scores import OnlineScores
 from ml_assets.serving.scoring import Floats, dense_vectors, score_rows
 from ml_assets.serving.shadows import Shadows
 from ml_assets.serving.tally import Tally
@@ -44,6 +46,7 @@ class Predictor:
     counts: since the start, by the names of `protocol.Counts`
     tally: since the start, by model version and more, for `/metrics`
     shadows: what was answered and waits to be scored once more
+    scores: what keeps the latest ones by an entity
     """
 
     def __init__(
@@ -54,11 +57,12 @@ class Predictor:
         models: ModelPool,
         open_log: Callable[[], EventLog],
         now: Callable[[], datetime],
+        scores: OnlineScores,
     ) -> None:
         self.system = system
         self.counts: Counter[str] = Counter()
         self.tally = Tally()
-        self._features, self._models = features, models
+        self._features, self._models, self._scores = features, models, scores
         self._open_log, self._now = open_log, now
         self._opened: EventLog | None = None
         self._admission = Admission(system)
@@ -76,6 +80,7 @@ class Predictor:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+        self._scores.close()
 
     def predict(
         self, requests: Sequence[PredictRequest | RequestRefused]
@@ -169,11 +174,16 @@ class Predictor:
         if lineup is None:
             raise NotReady(self._why_no_model())
         predictions = self._score(lineup, admitted, now)
-        logged = self._log.append(predictions, also=lambda connection, new: (
-            self._features.remember(connection, [remembered(predictions[place],
-                                                            admitted[place].event)
-                                                 for place in new])
-        ))
+
+        def also(connection: sqlite3.Connection, new: Sequence[int]) -> None:
+            self._features.remember(connection, [
+                remembered(predictions[place], admitted[place].event) for place in new
+            ])
+            self._scores.refresh(connection, [
+                (predictions[place], admitted[place].event) for place in new
+            ])
+
+        logged = self._log.append(predictions, also=also)
         self.tally.committed(len(logged))
         answers: list[PredictAnswer | RequestRefused] = []
         for one, mine, stored in zip(admitted, predictions, logged, strict=True):

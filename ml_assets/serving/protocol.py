@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.settings import Ack
+from ml_assets.features.stores.scores import Basis
 from ml_assets.ingest.served import AnsweringRole
 from ml_assets.registry.record import Verb
 from ml_assets.registry.rollout import Role
@@ -68,6 +69,21 @@ class PredictAnswer(Struct, frozen=True, kw_only=True):
         tz=True, description="The instant whose state of the feature store was read.")]
     degraded: Annotated[bool, Meta(
         description="The feature store could not answer; its features counted as missing.")]
+
+
+class ScoreAnswer(Struct, frozen=True, kw_only=True):
+    """The latest score that is known of an entity, whether or not anybody asks now."""
+
+    key: Annotated[str, Meta(description="The entity's key.")]
+    score: Annotated[float, Meta(ge=0, le=1, description="The probability of True.")]
+    decision: bool
+    model_version: int
+    event_id: Annotated[str, Meta(description="The entity's latest event that was scored.")]
+    event_timestamp: Annotated[datetime, Meta(tz=True, description="When it happened.")]
+    scored_at: Annotated[datetime, Meta(
+        tz=True, description="When it was scored; of scores of one event the latest is kept.")]
+    basis: Annotated[Basis, Meta(
+        description="What scored it: a batch over its day, or the prediction that was asked for.")]
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -282,7 +298,8 @@ class ReadyAnswer(Struct, frozen=True, kw_only=True):
 
     ready: bool
     problems: Annotated[list[str], Meta(description="Why it is not ready; what to do.")]
-    warnings: Annotated[list[str], Meta(description="What needs a look, though answers are full.")]
+    warnings: Annotated[list[str], Meta(description="What needs a look, though it answers: "
+                                  "refused versions, and degraded answers of the last minute.")]
 
 
 class RequestRefused(InvalidRequest):

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 import uvicorn
@@ -23,6 +24,9 @@ from ml_assets.serving.logs import configure
 from ml_assets.serving.security import require_tokens
 from ml_assets.serving.service import Backends
 from ml_assets.serving.workers import Workers
+
+if TYPE_CHECKING:
+    from ml_assets.serving.traces import Traces
 
 DRAIN_SECONDS = 15
 """After SIGTERM or SIGINT requests in progress have so long to be answered."""
@@ -50,15 +54,16 @@ def serve(
     workers: processes that share the address and all state
 
     Raises AddressUnavailable where the port is taken or the host is not ours, ListenRefused
-    where others than this machine would reach an API that asks for no token, and WorkerEnded
-    where a worker cannot start.
+    where others than this machine would reach an API that asks for no token, TracesUnavailable
+    where traces are asked for and cannot be made, and WorkerEnded where a worker cannot start.
     """
     configure(settings.log)
     with listener or _listen(settings.host, settings.port) as listener:
         require_tokens(settings)
+        make_traces = _traces_of(settings)
 
         def run(ready: Callable[[], None], board: Board | None = None) -> None:
-            app = create_app(settings, systems, backends, board)
+            app = create_app(settings, systems, backends, board, make_traces())
             config = uvicorn.Config(
                 app, http=DrainingProtocol,
                 log_config=None, access_log=False, server_header=False, lifespan="on",
@@ -95,6 +100,15 @@ class ApiServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.stopping = True
         await super().shutdown(sockets=sockets)
+
+
+def _traces_of(settings: Settings) -> Callable[[], Traces | None]:
+    """What makes them in the process that serves. Raises TracesUnavailable here and now."""
+    if settings.traces == "none":
+        return lambda: None
+    from ml_assets.serving.traces import Traces
+
+    return Traces.otlp
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -36,11 +36,13 @@ from ml_assets.serving.protocol import (
     ProblemAnswer,
     RefusedModel,
     RequestRefused,
+    ScoreAnswer,
     ServingModel,
     VersionAnswer,
     decode,
     decode_batch,
 )
+from ml_assets.serving.scores import OnlineScores
 from ml_assets.serving.scoring import Scorer, require_names
 from ml_assets.serving.tally import Tally
 from ml_assets.serving.tokens import Token
@@ -111,8 +113,9 @@ class Service:
         self._provenance = Provenance(settings, system)
         self._features = FeatureLookup(system, lambda: backends.features(system))
         self._models = ModelPool(system.name, backends.deployments, load, now)
+        self._scores = OnlineScores(settings, system, patience_s=LOG_PATIENCE_S)
         self._predictor = Predictor(
-            system, features=self._features, models=self._models, now=now,
+            system, features=self._features, models=self._models, now=now, scores=self._scores,
             open_log=lambda: EventLog(settings.event_log, patience_s=LOG_PATIENCE_S,
                                       ack=settings.ack),
         )
@@ -218,6 +221,10 @@ class Service:
         except LogUnavailable as error:
             log.warning("%s: shadow scores are lost: %s", self.system.name, error)
 
+    def score(self, key: str) -> ScoreAnswer:
+        """The latest score of an entity. Raises as `OnlineScores.read`."""
+        return ScoreAnswer(**vars(self._scores.read(key)))
+
     def record(self, prediction_id: str) -> PredictionRecord:
         """Raises UnknownName or LogUnavailable."""
         return self._logged(lambda: self._predictor.record(prediction_id))
@@ -235,7 +242,7 @@ class Service:
         return [f"{self.system.name}: {problem}" for problem in self._predictor.problems()]
 
     def warnings(self) -> list[str]:
-        """What needs a look though answers are given: a refused version, an unread record."""
+        """What needs a look though answers are given: a refused version, degraded answers."""
         pool, found = self._models, []
         champion = pool.current
         if champion is not None:
@@ -248,8 +255,8 @@ class Service:
                 f"version {refusal.version} was refused as {refusal.role}, "
                 f"{instead[refusal.role]}: {refusal.reason}" for refusal in pool.refusals
             ]
-        if pool.problem is not None:
-            found.append(pool.problem)
+        found += filter(None, (pool.problem, self._scores.problem))
+        found += self.tally.warnings(monotonic())
         return [f"{self.system.name}: {warning}" for warning in found]
 
     def version(self) -> VersionAnswer:

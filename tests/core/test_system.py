@@ -51,6 +51,7 @@ def test_a_wrong_value_is_named(kind: Any, arguments: dict[str, Any], field: str
         ({"owners": ("nobody",)}, "owners"),
         ({"entities": (Entity(name="shopp", description=""),)}, "'shopp'.*declared text"),
         ({"sticky_by": "note"}, "sticky_by names 'note', which is no declared entity.*shop"),
+        ({"scores_by": "shopp"}, "scores_by names 'shopp', which is no declared entity.*shop"),
         ({"model": replace(TOY.model, numbers=("amuont",))}, "'amuont'.*declared: amount"),
         ({"gates": (*TOY.gates, TOY.gates[0])}, "each gate once"),
         ({"gates": (Gate(metric="recall", at_least=0.1, slice="dear"),)}, "'dear'.*cheap"),

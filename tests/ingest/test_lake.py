@@ -83,3 +83,40 @@ def test_a_column_that_came_later_reads_in_earlier_days_as_declared(tmp_path: Pa
     newer = pa.schema([*new, ("unheard_of", pa.string())])
     with pytest.raises(pa.ArrowInvalid):
         lake.read("toy", "served", newer)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_portions_are_the_day_in_order_and_as_large_as_asked(tmp_path: Path, size: int) -> None:
+    """All but the last have exactly `size` rows, however the file is divided."""
+    lake, ids = Lake(tmp_path), [f"e{n}" for n in range(7)]
+    with lake.replacing("toy", "labels", DAY, LABELS) as write:
+        for start in range(0, 7, 2):
+            write(labels(*ids[start : start + 2]))
+    parts = [part["event_id"].to_pylist() for part in lake.portions(
+        "toy", "labels", LABELS, DAY, size=size, columns=["event_id"])]
+    assert [each for part in parts for each in part] == ids
+    assert {len(part) for part in parts[:-1]} <= {size}
+    assert lake.read("toy", "labels", LABELS)["event_id"].tolist() == ids
+    assert not list(lake.portions("toy", "labels", LABELS, date(2024, 1, 3), size=size))
+
+
+def test_a_day_replaced_in_portions_stays_as_it_was_until_the_last(tmp_path: Path) -> None:
+    """A crash midway, or rows that do not fit, leave the old partition and nothing else."""
+    lake = Lake(tmp_path)
+    lake.write("toy", "labels", DAY, labels("old"), LABELS)
+    for wrong in (ContractViolation, KeyboardInterrupt):
+        with pytest.raises(wrong), lake.replacing("toy", "labels", DAY, LABELS) as write:
+            write(labels("new"))
+            if wrong is KeyboardInterrupt:
+                raise KeyboardInterrupt
+            write(labels("new").drop(columns="label"))
+        assert lake.read("toy", "labels", LABELS)["event_id"].tolist() == ["old"]
+    assert [path.name for path in lake.table("toy", "labels").iterdir()] == ["2024-01-02.parquet"]
+
+
+def test_a_day_without_rows_may_be_replaced_in_portions(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    with lake.replacing("toy", "labels", DAY, LABELS):
+        pass
+    assert lake.days("toy", "labels") == [DAY]
+    assert lake.read("toy", "labels", LABELS).empty

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import uvicorn
 
 from ml_assets.core.errors import ModelRefused
@@ -70,6 +71,22 @@ class FakeFeatures:
         self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
     ) -> None:
         self.remembered.extend(events)
+
+
+@dataclass(kw_only=True)
+class FakeHistory:
+    """One feature by shop; remembers how many events it was asked about at once."""
+
+    sizes: list[int] = field(default_factory=list)
+
+    def read(
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
+        accepted_at: pd.Series[pd.Timestamp],
+    ) -> npt.NDArray[np.float32]:
+        assert len(keys) == len(at) == len(accepted_at)
+        self.sizes.append(len(keys))
+        return np.array([[3.0 if shop == "corner" else np.nan] for shop in keys["shop"]],
+                        np.float32).reshape(len(keys), 1)
 
 
 @dataclass(kw_only=True)

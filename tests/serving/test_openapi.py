@@ -52,7 +52,7 @@ def test_every_call_is_described_and_every_description_is_a_call(
     documented = {(path.replace("/v1/toy/", "/v1/{system}/"), method.upper())
                   for path, method, _ in operations(described)}
     routed = {
-        (route.path, method)
+        (route.path_format, method)
         for route in create_app(settings, [TOY]).routes
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
@@ -104,6 +104,7 @@ def test_real_answers_have_exactly_the_described_shape(settings: Settings) -> No
         predicted = api.post("/v1/toy/predict", json=asked("e1", NOON))
         strictly(protocol.PredictAnswer, predicted.content)
         about = predicted.json()["prediction_id"]
+        strictly(protocol.ScoreAnswer, api.get("/v1/toy/scores/corner").content)
         said = {"prediction_id": about, "label": True, "source": "buyer"}
         strictly(protocol.FeedbackAnswer, api.post("/v1/toy/feedback", json=said).content)
         strictly(protocol.PredictionRecord, api.get(f"/v1/toy/predictions/{about}").content)

@@ -128,7 +128,7 @@ def test_served_features_are_those_of_history_and_batch_scores_those_served(
     version = Deployments(real.settings.deployments).current("spam")
     assert version is not None
     scorer = Backends.of(real.settings).model(SMALL, version.version)
-    batch = batch_rows(SMALL, scorer, version.version, events, history)
+    batch = batch_rows(SMALL, scorer, version.version, events, history, at=NOW)
     found = agreement(batch, served_rows(accepted))
     assert (found.compared, found.differing) == (60, 0)
 

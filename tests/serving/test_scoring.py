@@ -79,7 +79,7 @@ def test_a_batch_scores_what_the_api_answered_bit_by_bit(settings: Settings) -> 
     events = parse_raw(TOY, raw_from_log(accepted)).events
     keys = events[["shop"]].to_dict("records")
     features, _ = toy.features.read(keys, [NOON] * len(keys))  # type: ignore[arg-type]
-    batch = batch_rows(TOY, FakeScorer(), 1, events, features)
+    batch = batch_rows(TOY, FakeScorer(), 1, events, features, at=NOON)
     lake.write("toy", "batch_predictions", NOON.date(), batch, BATCH_PREDICTIONS)
     stored = lake.read("toy", "batch_predictions", BATCH_PREDICTIONS)
     assert stored["score"].tolist() == served["score"].tolist()
@@ -109,5 +109,5 @@ def test_an_empty_day_is_a_day() -> None:
     none = parse_raw(TOY, raw_from_log([])).events
     features = np.empty((0, 1), np.float32)
     assert score_events(TOY, FakeScorer(), none, features).shape == (0,)
-    batch = batch_rows(TOY, FakeScorer(), 1, none, features)
+    batch = batch_rows(TOY, FakeScorer(), 1, none, features, at=NOON)
     assert agreement(batch, served_rows([])).compared == 0

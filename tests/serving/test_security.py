@@ -124,6 +124,8 @@ def test_of_a_right_id_with_another_secret_nothing_is_let_in(
         ("/v1/toy/predict", {"predict"}),
         ("/v1/toy/predict/batch", {"predict"}),
         ("/v1/toy/feedback", {"feedback"}),
+        ("/v1/toy/scores/corner", {"predict"}),
+        ("/v1/toy/scores/a/b\nc", {"predict"}),
         ("/v1/toy/version", {"predict", "feedback", "admin"}),
         ("/v1/toy/predictions/0123", {"admin"}),
         ("/v1/toy/predictions/predict", {"admin"}),

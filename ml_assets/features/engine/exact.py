@@ -46,12 +46,12 @@ class Limbs(NamedTuple):
 
 def split(values: Floats) -> Limbs:
     """The limbs of finite `values`, each below `LIMIT` in size."""
-    sign = np.sign(values).astype(np.int64)
-    rest = np.abs(values) / _UNIT
+    rest = values / _UNIT
     limbs = []
     for _ in _WORTH:
-        limb = np.floor(rest)
-        limbs.append(sign * limb.astype(np.int64))
+        # Cut off towards zero, as integers are made of floats.
+        limb = rest.astype(np.int64)
+        limbs.append(limb)
         # Both steps are exact: what is left has fewer bits, and 2**32 is a power of two.
         rest = (rest - limb) * _UNIT
     return Limbs(*limbs)
@@ -73,17 +73,20 @@ def to_double_double(total: Limbs) -> tuple[Floats, Floats]:
     """The value as an unevaluated sum of two float64."""
     limbs = _normalised(total)
     negative = limbs.top < 0
-    if negative.any():
+    some_negative = negative.any()
+    if some_negative:
         # Near zero from below, -1 + 0.99... would lose what it should keep.
         limbs = _normalised(Limbs(*(np.where(negative, -limb, limb) for limb in total)))
-    high = np.zeros(len(limbs.top))
-    rest = high
-    for limb, worth in zip(limbs, _WORTH, strict=True):
-        high, error = _two_sum(high, limb.astype(np.float64) * worth)
+    high = limbs.top.astype(np.float64) * _WORTH[0]
+    high, rest = _add_smaller(high, limbs.whole.astype(np.float64))
+    for limb, worth in zip(limbs[2:], _WORTH[2:], strict=True):
+        high, error = _add_smaller(high, limb.astype(np.float64) * worth)
         rest = rest + error
     high, rest = _two_sum(high, rest)
-    sign = np.where(negative, -1.0, 1.0)
-    return sign * high, sign * rest
+    if some_negative:
+        sign = np.where(negative, -1.0, 1.0)
+        high, rest = sign * high, sign * rest
+    return high, rest
 
 
 def variance(n: Ints, total: Limbs, squares: Limbs) -> Floats:
@@ -112,6 +115,12 @@ def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
+
+
+def _add_smaller(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """`_two_sum` where b is not larger in size than a, or a is zero."""
+    total = a + b
+    return total, b - (total - a)
 
 
 def _two_product(a: Floats, b: Floats) -> tuple[Floats, Floats]:

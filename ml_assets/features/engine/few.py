@@ -40,7 +40,7 @@ def read_few(
         events, start = slots[slot], starts[span]
         windows.append((events, bisect_left(events.instants, start), records[span], start))
     values: list[float] = []
-    for function, cell in layout.features:
+    for function, cell, _, _ in layout.features:
         events, begin, record, start = windows[cell]
         value = _VALUE[function.name](events, begin, record, start, as_of, function)
         if isinstance(value, list):

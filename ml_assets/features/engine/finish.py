@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +21,8 @@ SKETCH = 256
 @dataclass(kw_only=True)
 class Statistics:
     """What m windows hold of one slot; only what a function `needs` has to be there.
+
+    More dimensions before m do no harm.
 
     n: (m) values that are not missing
     total, squares: (m) their sum and the sum of their squares
@@ -42,6 +45,11 @@ class Statistics:
     kept: Ints | None = None
     largest: npt.NDArray[np.uint64] | None = None
 
+    @cached_property
+    def rounded(self) -> Floats:
+        """(m) the sum as float64."""
+        return to_float(_there(self.total))
+
 
 def finish(function: Function, found: Statistics, as_of: Ints) -> Floats:
     """The feature of m windows that end at `as_of`: (m), or (m, width) for `last_n`.
@@ -57,14 +65,13 @@ def _finish(function: Function, found: Statistics, as_of: Ints) -> Floats:
         case "count":
             return _there(found.n).astype(np.float64)
         case "sum":
-            return to_float(_there(found.total))
+            return found.rounded
         case "mean":
             # Zero by zero is NaN.
-            return to_float(_there(found.total)) / _there(found.n)
+            return found.rounded / _there(found.n)
         case "smoothed_mean":
             prior, weight = function.arguments
-            total = to_float(_there(found.total)) + prior * weight
-            return total / (_there(found.n) + weight)
+            return (found.rounded + prior * weight) / (_there(found.n) + weight)
         case "variance":
             return variance(_there(found.n), _there(found.total), _there(found.squares))
         case "std":
@@ -82,7 +89,7 @@ def _finish(function: Function, found: Statistics, as_of: Ints) -> Floats:
             at, value = _there(found.first if function.name.endswith("first") else found.last)
             return np.where(np.isnan(value), np.nan, (as_of - at) / 1e6)
         case "last_n":
-            return _there(found.latest)[:, : function.width]
+            return _there(found.latest)[..., : function.width]
         case _:
             return _distinct(_there(found.kept), _there(found.largest))
 

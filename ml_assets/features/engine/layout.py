@@ -91,10 +91,15 @@ class Kept:
 
 
 class Feature(NamedTuple):
-    """A function and where the statistics that it needs are: `cell` is a place in `cells`."""
+    """A function and where it finds what it needs.
+
+    cell: a place in `Layout.cells`; slot: the number of one; span: a place in `spans_of` it
+    """
 
     function: Function
     cell: int
+    slot: int
+    span: int
 
 
 @dataclass(frozen=True)
@@ -171,8 +176,18 @@ class Layout:
             (self.view.spans[span], self.kept[slot].slot): place
             for place, (span, slot) in enumerate(self.cells)
         }
+        found = []
+        for each in self.view.aggregates:
+            cell = places[each.span, each.slot]
+            span, slot = self.cells[cell]
+            found.append(Feature(each.function, cell, slot, self.spans_of[slot].index(span)))
+        return tuple(found)
+
+    @cached_property
+    def spans_of(self) -> tuple[tuple[int, ...], ...]:
+        """For each slot the places of its spans in `view.spans`."""
         return tuple(
-            Feature(each.function, places[each.span, each.slot]) for each in self.view.aggregates
+            tuple(span for span, slot in self.cells if slot == kept.number) for kept in self.kept
         )
 
     @cached_property

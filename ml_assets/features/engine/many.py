@@ -1,8 +1,8 @@
-"""Reading many entities at once, or many rows of one: array calls, one pass a span."""
+"""Reading many entities at once, or many rows of one: array calls, for all spans together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ml_assets.features.engine.exact import Floats, Ints, Limbs, split, split_squares
 from ml_assets.features.engine.finish import SKETCH, Statistics, finish
 from ml_assets.features.engine.folding import limbs
+from ml_assets.features.engine.functions import Function
 from ml_assets.features.engine.layout import Kept, Layout
 from ml_assets.features.engine.unpacked import Unpacked
 from ml_assets.features.engine.windows import tail
@@ -22,18 +23,32 @@ Hashes = npt.NDArray[np.uint64]
 def read_many(layout: Layout, blobs: Sequence[bytes], as_of: Ints, upper: Ints) -> Floats:
     """The features (m, columns) of m entities: events in `[tail(as_of, span), upper)` count."""
     whole = Unpacked(layout, blobs)
+    starts = _tails(as_of, layout.view.spans)
     rows, line = _arranged(whole, upper)
-    slots = [_Gathered(kept, whole, rows, line) for kept in layout.kept]
-    starts = [tail(as_of, span) for span in layout.view.spans]
-    records = [whole.records(start) if layout.has_records else None for start in starts]
-    found = [
-        slots[slot].statistics(span, starts[span], records[span]) for span, slot in layout.cells
-    ]
-    columns: list[Floats] = []
-    for feature in layout.features:
-        values = finish(feature.function, found[feature.cell], as_of)
-        columns.append(values if values.ndim == 2 else values[:, None])
-    return np.concatenate(columns, axis=1)
+    records = whole.records(starts) if layout.has_records else None
+    found = []
+    for kept, spans in zip(layout.kept, layout.spans_of, strict=True):
+        mine: Any = slice(None) if len(spans) == len(starts) else list(spans)
+        found.append(_Gathered(kept, whole, rows, line, starts).statistics(
+            mine, None if records is None else records[mine]
+        ))
+    values: dict[tuple[int, Function], Floats] = {}
+    features = np.empty((whole.m, len(layout.alone)))
+    place = 0
+    for function, _, slot, span in layout.features:
+        if (slot, function) not in values:
+            values[slot, function] = finish(function, found[slot], as_of)
+        end = place + function.width
+        features[:, place:end] = values[slot, function][span].reshape(-1, function.width)
+        place = end
+    return features
+
+
+def _tails(as_of: Ints, spans: Sequence[tuple[int, int]]) -> Ints:
+    """(S, m) `tail` of each span."""
+    window, slide = np.array(spans).T[..., None]
+    found: Ints = tail(as_of, (window, slide))
+    return found
 
 
 class _Line:
@@ -47,16 +62,16 @@ class _Line:
         count = np.bincount(owner, minlength=m)
         self.end = np.cumsum(count)
         self.first = self.end - count
-        self._since: dict[int, Ints] = {}
+        self._since: Ints | None = None
 
-    def since(self, span: int, start: Ints) -> Ints:
-        """(m) the place of the owner's first event at or after `start`, that of this span."""
-        found = self._since.get(span)
-        if found is None:
-            early = self.owner[self.at < start[self.owner]]
-            found = self.first + np.bincount(early, minlength=len(self.first))
-            self._since[span] = found
-        return found
+    def since(self, starts: Ints) -> Ints:
+        """(S, m) the place of the owner's first event at or after `starts`, ever the same ones."""
+        if self._since is None:
+            window = self.owner + starts.shape[1] * np.arange(len(starts))[:, None]
+            early = window[self.at < starts[:, self.owner]]
+            count = np.bincount(early, minlength=starts.size)
+            self._since = self.first + count.reshape(starts.shape)
+        return self._since
 
 
 def _arranged(whole: Unpacked, upper: Ints) -> tuple[Ints, _Line]:
@@ -75,8 +90,11 @@ def _arranged(whole: Unpacked, upper: Ints) -> tuple[Ints, _Line]:
 class _Gathered:
     """What the rows, points and sketches of m blobs hold of one slot."""
 
-    def __init__(self, kept: Kept, whole: Unpacked, rows: Ints, line: _Line) -> None:
-        self._kept = kept
+    def __init__(
+        self, kept: Kept, whole: Unpacked, rows: Ints, line: _Line, starts: Ints
+    ) -> None:
+        """starts: (S, m) where the windows of all the view's spans start"""
+        self._kept, self._starts = kept, starts
         values: Array = np.ones(len(rows))
         if kept.place >= 0:
             values = whole.words[rows + kept.place]
@@ -86,34 +104,30 @@ class _Gathered:
                 values, rows = values[there], rows[there]
                 line = _Line(line.at[there], line.owner[there], whole.m)
         self._line, self._values = line, values
-        self._uid = whole.words[rows + 1].view(np.uint64) if kept.needs & _BY_UID else None
-        self._sums: dict[str, Ints] = {
-            need: _running(_SPLIT[need](values)) for need in ("sum", "squares")
-            if need in kept.needs
-        }
+        if kept.needs & {"first", "last", "latest"}:
+            self._uid = whole.words[rows + 1].view(np.uint64)
         if kept.points:
             self._latest_line, self._latest_values = self._with_points(whole)
         if "distinct" in kept.needs:
             self._hashes, self._tiles, self._hashes_owner = self._with_sketches(whole)
 
-    def statistics(self, span: int, start: Ints, record: Array | None) -> Statistics:
-        """Of the windows that start at `start` (m); `record` (m) is what is folded of them."""
+    def statistics(self, spans: Any, records: Array | None) -> Statistics:
+        """Of the windows (some, m) of the spans at these places of `starts`.
+
+        records: (some, m) what is folded of them, None where nothing is
+        """
         kept, found, end = self._kept, Statistics(), self._line.end
-        first = self._line.since(span, start)
+        first = self._line.since(self._starts)[spans]
         for need in kept.needs:
             past = None
-            if record is not None and need in kept.record:
-                past = record[kept.field(need)]
+            if records is not None and need in kept.record:
+                past = records[kept.field(need)]
             if need == "n":
                 found.n = end - first if past is None else end - first + past
-            elif need in ("sum", "squares"):
-                running = self._sums[need]
-                total = Limbs(*(running[:, end] - running[:, first]))
-                total = total if past is None else total.plus(limbs(past))
-                if need == "sum":
-                    found.total = total
-                else:
-                    found.squares = total
+            elif need == "sum":
+                found.total = self._total(split, first, past)
+            elif need == "squares":
+                found.squares = self._total(split_squares, first, past)
             elif need == "min":
                 found.low = self._least(np.fmin, first, past)
             elif need == "max":
@@ -121,44 +135,52 @@ class _Gathered:
             elif need == "first":
                 found.first = self._first(first, past)
             elif need == "distinct":
-                found.kept, found.largest = self._distinct(start)
+                each = [self._distinct(start) for start in self._starts[spans]]
+                found.kept = np.stack([count for count, _ in each])
+                found.largest = np.stack([largest for _, largest in each])
             elif found.latest is None:
-                self._latest(found, span, start)
+                self._latest(found, self._latest_line.since(self._starts)[spans])
         return found
 
+    def _total(
+        self, split: Callable[[Floats], Limbs], first: Ints, past: Array | None
+    ) -> Limbs:
+        """By differences of running totals, which may wrap around."""
+        running = np.zeros((4, len(self._values) + 1), dtype=np.int64)
+        np.cumsum(np.stack(split(self._values)), axis=1, out=running[:, 1:])
+        total = Limbs(*(running[:, None, self._line.end] - running[:, first]))
+        return total if past is None else total.plus(limbs(past))
+
     def _least(self, least: np.ufunc, first: Ints, past: Array | None) -> Floats:
-        end = self._line.end
+        end = np.broadcast_to(self._line.end, first.shape)
         # Each second stretch is what lies between the windows; NaN is what none has.
-        places = np.stack((first, end), axis=1).ravel()
-        found: Floats = least.reduceat(np.append(self._values, np.nan), places)[::2]
-        found = np.where(end > first, found, np.nan)
+        places = np.stack((first, end), axis=-1)
+        found = least.reduceat(np.append(self._values, np.nan), places.ravel())[::2]
+        found = np.where(end > first, found.reshape(first.shape), np.nan)
         return found if past is None else least(found, past)
 
     def _first(self, first: Ints, past: Array | None) -> tuple[Ints, Floats]:
-        assert self._uid is not None, "it is kept where the first is asked for"
-        m = len(first)
-        at, value = np.zeros(m, dtype=np.int64), np.full(m, np.nan)
-        uid = np.zeros(m, dtype=np.uint64)
+        at, value = np.zeros(first.shape, dtype=np.int64), np.full(first.shape, np.nan)
+        there = self._line.end > first
         if past is not None:
-            at, value, uid = past["at"].copy(), past["value"].copy(), past["uid"]
-        owner = np.flatnonzero(self._line.end > first)
-        row = first[owner]
-        row_at = self._line.at[row]
-        better = np.isnan(value[owner]) | (row_at < at[owner]) | (
-            (row_at == at[owner]) & (self._uid[row] < uid[owner])
-        )
-        owner, row = owner[better], row[better]
-        at[owner], value[owner] = self._line.at[row], self._values[row]
+            at, value = past["at"].copy(), past["value"].copy()
+            row = first[there]
+            row_at = self._line.at[row]
+            there[there] = np.isnan(value[there]) | (row_at < at[there]) | (
+                (row_at == at[there]) & (self._uid[row] < past["uid"][there])
+            )
+        row = first[there]
+        at[there], value[there] = self._line.at[row], self._values[row]
         return at, value
 
-    def _latest(self, found: Statistics, span: int, start: Ints) -> None:
-        line, points = self._latest_line, self._kept.points
-        place = line.end[:, None] - 1 - np.arange(points)
-        there = place >= line.since(span, start)[:, None]
-        at = np.zeros(place.shape, dtype=np.int64)
-        latest = np.full(place.shape, np.nan)
-        at[there], latest[there] = line.at[place[there]], self._latest_values[place[there]]
-        found.last = at[:, 0], latest[:, 0]
+    def _latest(self, found: Statistics, first: Ints) -> None:
+        line = self._latest_line
+        place = line.end[:, None] - 1 - np.arange(self._kept.points)
+        there = place >= first[..., None]
+        row = np.broadcast_to(place, there.shape)[there]
+        at, latest = np.zeros(there.shape, dtype=np.int64), np.full(there.shape, np.nan)
+        at[there], latest[there] = line.at[row], self._latest_values[row]
+        found.last = at[..., 0], latest[..., 0]
         found.latest = latest
 
     def _distinct(self, start: Ints) -> tuple[Ints, Hashes]:
@@ -179,7 +201,6 @@ class _Gathered:
         at = np.concatenate((self._line.at, past["at"]))
         owner = np.concatenate((self._line.owner, past_owner))
         values = np.concatenate((self._values, past["value"]))
-        assert self._uid is not None, "it is kept where points are"
         order = np.lexsort((np.concatenate((self._uid, past["uid"])), at, owner))
         return _Line(at[order], owner[order], whole.m), values[order]
 
@@ -192,13 +213,3 @@ class _Gathered:
         order = np.lexsort((hashes, owner))
         return hashes[order], tiles[order], owner[order]
 
-
-_BY_UID = frozenset({"first", "last", "latest"})
-_SPLIT = {"sum": split, "squares": split_squares}
-
-
-def _running(parts: Limbs) -> Ints:
-    """(4, n + 1) the totals of what lies before each place. They may wrap around."""
-    totals = np.zeros((4, len(parts.top) + 1), dtype=np.int64)
-    np.cumsum(np.stack(parts), axis=1, out=totals[:, 1:])
-    return totals

@@ -33,7 +33,7 @@ FOLD_ROWS = 128
 
 HEADER_SIZE = HEADER.size
 
-_FEW, _BLOB = 16_000, 700
+_FEW, _BLOB = 12_000, 700
 """Bytes up to which plain Python beats arrays; a blob itself costs like so many."""
 
 
@@ -106,6 +106,8 @@ def read(
     upper = as_of if head is None else np.minimum(as_of, head)
     there = [blob for blob in blobs if blob is not None]
     if sum(map(len, there)) + _BLOB * len(there) > _FEW:
+        if len(there) == len(blobs):
+            return read_many(layout, there, as_of, upper)
         found = np.empty((len(blobs), len(layout.alone)))
         found[:] = layout.alone
         known = [place for place, blob in enumerate(blobs) if blob is not None]

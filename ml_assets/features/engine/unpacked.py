@@ -52,21 +52,22 @@ class Unpacked:
         size = self._layout.row.itemsize // WORD
         return spread(self._rows, (self._end - self._rows) // size, size)
 
-    def records(self, start: Ints) -> Array | None:
-        """(m) the record that the window from `start` takes; None where all are empty."""
+    def records(self, starts: Ints) -> Array | None:
+        """(S, m) the record that each window from `starts` (S, m) takes; None: all are empty."""
         if not self._records.any():
             return None
         size = self._layout.record.itemsize // WORD
-        first, owner = spread(self._start, self._records, size)
-        # A window takes the first record at or after its tail.
-        early = owner[self.words[first] < start[owner]]
-        place = np.bincount(early, minlength=self.m)
-        there = np.flatnonzero(place < self._records)
-        found = np.empty((self.m, size), dtype=np.int64)
+        places, owner = spread(self._start, self._records, size)
+        first = self.words[places]
+        found = np.empty((*starts.shape, size), dtype=np.int64)
         found[:] = np.frombuffer(self._layout.nothing, "<i8")
-        first = self._start[there] + place[there] * size
-        found[there] = self.words[first[:, None] + np.arange(size)]
-        return found.view(self._layout.record)[:, 0]
+        for start, mine in zip(starts, found, strict=True):
+            # A window takes the first record at or after its tail.
+            place = np.bincount(owner[first < start[owner]], minlength=self.m)
+            there = np.flatnonzero(place < self._records)
+            words = self._start[there] + place[there] * size
+            mine[there] = self.words[words[:, None] + np.arange(size)]
+        return found.view(self._layout.record)[..., 0]
 
     def points(self, kept: Kept) -> tuple[Array, Ints]:
         """The folded points of a slot that have a value, and whose they are."""

@@ -12,6 +12,7 @@ from datetime import timedelta
 from itertools import count, islice
 from pathlib import Path
 
+from ml_assets.core.sqlite import use_wal
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import OWN, Registered, Row, View
 from ml_assets.features.stores.sqlite_state import SqliteState
@@ -153,21 +154,3 @@ class SqliteBackend:
         self._local.connection, self._local.state = connection, found
         self._local.process = _process
         return found
-
-
-CHECKPOINT_PAGES = 4000
-"""16 MB: a page that is written again and again is copied into the file that much less often."""
-
-
-def use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
-    """Switch to WAL; SQLite does not wait by itself when two processes do it at once."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            connection.execute("pragma journal_mode=wal")
-            connection.execute(f"pragma wal_autocheckpoint={CHECKPOINT_PAGES}")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)

@@ -65,6 +65,8 @@ SPAM = System(
     ),
     # What a correspondent writes is judged by one filter, also while two share the mail.
     sticky_by="sender",
+    # A mail client may colour its list of correspondents without a mail at hand.
+    scores_by="sender",
     feature_service="spam_filter",
     label=LabelPolicy(name="is_spam", maturity=timedelta(days=3), silence="decision_stands"),
     # One mailbox has one reader, who may change their mind; nobody else has seen the mail, so

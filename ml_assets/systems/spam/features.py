@@ -8,7 +8,12 @@ from datetime import timedelta
 from feast import Entity, FeatureService, StreamFeatureView, ValueType
 from feast.aggregation import Aggregation
 
-from ml_assets.features.declaration import event_stream, label_stream, windowed_view
+from ml_assets.features.declaration import (
+    event_stream,
+    label_stream,
+    scores_view,
+    windowed_view,
+)
 
 DAY = timedelta(days=1)
 mail = event_stream("spam")
@@ -84,6 +89,8 @@ sender_mail, sender_verdicts = mail_of(sender), verdicts_on(sender)
 sender_domain_mail, sender_domain_verdicts = mail_of(sender_domain), verdicts_on(sender_domain)
 relay_ip_mail, relay_ip_verdicts = mail_of(relay_ip), verdicts_on(relay_ip)
 mailing_list_mail, mailing_list_verdicts = mail_of(mailing_list), verdicts_on(mailing_list)
+
+scores = scores_view("spam", sender)
 
 spam_filter = FeatureService(
     name="spam_filter",

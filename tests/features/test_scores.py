@@ -1,0 +1,208 @@
+"""The view of scores: one rule for batches and predictions, in Feast's words too."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from ml_assets.core.assets import key
+from ml_assets.core.errors import DeclarationError
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.time import EventClock, midnight
+from ml_assets.features.assets import build
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.scores import load_scores
+from ml_assets.features.store import open_backend, open_store
+from ml_assets.features.stores.applying import put_rows
+from ml_assets.features.stores.backend import digest_of
+from ml_assets.features.stores.scores import (
+    CREATED,
+    TIMESTAMP,
+    Basis,
+    Score,
+    latest_of,
+    name_of,
+    row_of,
+    scores_view,
+)
+from ml_assets.features.stores.sqlite import SqliteState
+from ml_assets.ingest.lake import Lake
+from ml_assets.serving.batch import batch_schema
+from ml_assets.systems import SYSTEMS
+from ml_assets.systems.spam import SPAM
+from tests.features.recorded import first_days
+from tests.serving.kit import NOON
+from tests.toy import TOY
+
+VIEW = scores_view(TOY)
+DAY = first_days(SPAM, 1)[0]
+WEIRD = 'a "b" <c@d.example>, é'
+
+
+@st.composite
+def _scores(draw: st.DrawFn) -> Score:
+    event, when = draw(st.integers(0, 3)), draw(st.integers(0, 5))
+    basis: Basis = draw(st.sampled_from(["batch", "prediction"]))
+    return Score(
+        key=draw(st.sampled_from(["", "corner", "mall"])), score=draw(st.floats(0, 1)),
+        decision=draw(st.booleans()), model_version=draw(st.integers(1, 2**40)),
+        event_id=f"é{event}", event_timestamp=NOON + timedelta(seconds=event),
+        scored_at=NOON + timedelta(hours=when), basis=basis,
+    )
+
+
+def put(state: SqliteState, number: int, score: Score) -> None:
+    """As a batch does, or as a prediction does."""
+    if score.basis == "prediction":
+        row = row_of(score)
+        state.put(number, [] if row is None else [row])
+    else:
+        put_rows(VIEW, state, table_of([score]), timestamp=TIMESTAMP, created=CREATED)
+
+
+def table_of(scores: Sequence[Score]) -> Any:
+    rows = [{**asdict(score), "shop": score.key} for score in scores]
+    return pa.Table.from_pylist(rows)
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    st.lists(_scores(), min_size=1, max_size=8,
+             unique_by=lambda score: (score.event_timestamp, score.scored_at)),
+    st.randoms(use_true_random=False),
+)
+def test_in_any_order_the_latest_event_s_latest_score_stays(scores: list[Score], draw: Any) -> None:
+    """The law: what is known of an entity does not depend on who wrote first, nor how often."""
+    order = [*scores, *scores[:3]]
+    draw.shuffle(order)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    state = SqliteState(connection)
+    number = state.register(VIEW.name, digest_of(VIEW))
+    for score in order:
+        put(state, number, score)
+    for name in ("corner", "mall"):
+        mine = [score for score in scores if score.key == name]
+        [blob] = state.get(number, [name.encode()])
+        if not mine:
+            assert blob is None
+            continue
+        assert blob is not None
+        assert latest_of(VIEW, name, blob) == max(
+            mine, key=lambda score: (score.event_timestamp, score.scored_at))
+    connection.close()
+
+
+@hypothesis_settings(deadline=None)
+@given(_scores().filter(lambda score: score.key != ""))
+def test_a_prediction_is_packed_as_a_batch_packs_it(score: Score) -> None:
+    """Bit by bit, whichever way a score takes."""
+    blobs = []
+    for way in ("batch", "prediction"):
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        state = SqliteState(connection)
+        number = state.register(VIEW.name, digest_of(VIEW))
+        if way == "batch":
+            put_rows(VIEW, state, table_of([score]), timestamp=TIMESTAMP, created=CREATED)
+        else:
+            row = row_of(score)
+            assert row is not None
+            state.put(number, [row])
+        blobs += state.get(number, [score.key.encode()])
+        connection.close()
+    assert blobs[0] == blobs[1]
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_what_keeps_scores_declares_their_view_just_as_serving_knows_it(system: System) -> None:
+    manifest = load_manifest(Settings())
+    manifest.require_scores(system)
+    if system.scores_by is not None:
+        declared, view = manifest.feast.view(name_of(system.name)), scores_view(system)
+        assert declared.join_keys == view.keys
+        assert [(each.name, each.dtype) for each in declared.features] == [
+            (each.name, each.type) for each in view.columns]
+
+
+def test_a_system_whose_view_is_not_declared_is_told_what_to_write() -> None:
+    manifest = load_manifest(Settings())
+    with pytest.raises(DeclarationError, match=r"no such view\. Declare it in .*toy/features\.py: "
+                       r"scores = scores_view\('toy', shop\)"):
+        manifest.require_scores(TOY)
+    manifest.require_scores(replace(TOY, scores_by=None))
+    with pytest.raises(DeclarationError, match="the repository has one by sender"):
+        manifest.require_scores(replace(SPAM, scores_by="sender_domain"))
+
+
+def record_batch(settings: Settings) -> pd.DataFrame:
+    """A day of batch scores: two mails of one sender, one of another, one of nobody."""
+    at = [midnight(DAY) + timedelta(hours=hour) for hour in (3, 1, 2, 4)]
+    rows = pd.DataFrame({
+        "event_id": ["new", "old", "other", "nobody's"], "event_timestamp": at,
+        "features": [[1.0]] * 4, "feature_names": [["links"]] * 4, "model_version": 7,
+        "score": [0.875, 0.25, 0.5, 0.75], "decision": [True, False, True, True],
+        "scored_at": midnight(DAY) + timedelta(days=1), "basis": "batch",
+        "sender": [WEIRD, WEIRD, "b@example", ""],
+    })
+    Lake(settings.lake).write("spam", "batch_predictions", DAY, rows, batch_schema(SPAM))
+    return rows
+
+
+def test_a_load_keeps_of_each_entity_the_latest_event_s_score(settings: Settings) -> None:
+    record_batch(settings)
+    view = scores_view(SPAM)
+    for _ in range(2):
+        assert load_scores(settings, SPAM, [DAY]) == 3
+        backend = open_backend(settings)
+        number = backend.views()[view.name].id
+        [blob] = backend.get(number, [WEIRD.encode()])
+        assert blob is not None
+        assert latest_of(view, WEIRD, blob).event_id == "new"
+        assert backend.count(number) == 2
+        backend.close()
+
+
+@pytest.mark.slow
+def test_the_asset_loads_a_day_and_feast_answers_what_was_loaded(settings: Settings) -> None:
+    """Native Feast: registered, loaded by Dagster, read by `get_online_features`."""
+    record_batch(settings)
+    EventClock(settings.clock_file).set(midnight(DAY) + timedelta(days=1))
+    tags = {"dagster/asset_partition_range_start": DAY.isoformat(),
+            "dagster/asset_partition_range_end": DAY.isoformat()}
+    result = dg.materialize(build(SPAM), selection=[key(SPAM, "scores")], tags=tags,
+                            resources={"settings": settings})
+    [loaded] = result.get_asset_materialization_events()
+    assert loaded.materialization.metadata["dagster/row_count"].value == 3
+    store = open_store(settings)
+    names = ("score", "decision", "model_version", "event_id", "basis")
+
+    def online() -> dict[str, Any]:
+        found: dict[str, Any] = store.get_online_features(
+            features=[f"spam_scores:{name}" for name in names],
+            entity_rows=[{"sender": WEIRD}, {"sender": "who?"}],
+        ).to_dict()
+        return {name: found[name] for name in names}
+
+    expected = {"score": [0.875, None], "decision": [True, None], "model_version": [7, None],
+                "event_id": ["new", None], "basis": ["batch", None]}
+    assert online() == expected
+    store.materialize(midnight(DAY), midnight(DAY) + timedelta(days=1),
+                      feature_views=["spam_scores"])
+    assert online() == expected
+    history = store.get_historical_features(
+        entity_df=pd.DataFrame({"sender": [WEIRD] * 2, "event_timestamp": [
+            midnight(DAY) + timedelta(hours=2), midnight(DAY) + timedelta(days=2)]}),
+        features=["spam_scores:score", "spam_scores:event_id"],
+    ).to_df()
+    assert history["event_id"].tolist() == ["old", "new"]
