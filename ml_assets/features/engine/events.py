@@ -67,14 +67,12 @@ def entity_key(values: Sequence[object]) -> bytes | None:
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
-def entity_keys(
-    rows: Sequence[Mapping[str, object]], names: Sequence[str]
-) -> list[bytes | None]:
-    """For each row `entity_key` of its `names`."""
+def entity_keys(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> list[bytes]:
+    """For each row `entity_key` of its `names`, but empty where a value is missing."""
     if len(names) == 1:
         (name,) = names
         return [
-            (value.encode() or None) if type(value) is str else entity_key([value])
+            value.encode() if type(value) is str else entity_key([value]) or b""
             for value in [row.get(name) for row in rows]
         ]
-    return [entity_key([row.get(name) for name in names]) for row in rows]
+    return [entity_key([row.get(name) for name in names]) or b"" for row in rows]

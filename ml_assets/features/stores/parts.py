@@ -46,7 +46,7 @@ class Part(Protocol):
         """The earliest instant that can be answered exactly."""
         ...
 
-    def values(self, blobs: Sequence[bytes | None], as_of: Ints) -> Floats:
+    def values(self, blobs: Sequence[bytes | None], instants: Sequence[int]) -> Floats:
         """(blobs, width), each as of its instant."""
         ...
 
@@ -67,8 +67,9 @@ class Windows:
     def oldest(self, blob: bytes | None) -> int:
         return state.oldest(blob)
 
-    def values(self, blobs: Sequence[bytes | None], as_of: Ints) -> Floats:
-        return state.read(self.view, blobs, self.view.as_of(as_of))
+    def values(self, blobs: Sequence[bytes | None], instants: Sequence[int]) -> Floats:
+        as_of = self.view.as_of(np.array(instants, dtype=np.int64))
+        return state.read(self.view, blobs, as_of)
 
 
 class Rows:
@@ -103,12 +104,13 @@ class Rows:
         place = VERSION.size + int(size)
         return int(at if place == len(blob) else VERSION.unpack_from(blob, place)[0])
 
-    def values(self, blobs: Sequence[bytes | None], as_of: Ints) -> Floats:
+    def values(self, blobs: Sequence[bytes | None], instants: Sequence[int]) -> Floats:
         if len(blobs) > _FEW:
-            return self._many(blobs, as_of)
-        return np.array([
-            self._one(blob, t) for blob, t in zip(blobs, as_of.tolist(), strict=True)
-        ], dtype=np.float64).reshape(len(blobs), self.width)
+            return self._many(blobs, np.array(instants, dtype=np.int64))
+        values: list[Any] = []
+        for blob, t in zip(blobs, instants, strict=True):
+            values += self._one(blob, t)
+        return np.array(values, dtype=np.float64).reshape(len(blobs), self.width)
 
     def _one(self, blob: bytes | None, t: int) -> Sequence[Any]:
         if blob is not None:

@@ -67,6 +67,7 @@ class FeatureReader:
         self._changes = view_id, [own]
         self._last_change: bytes | None = b"not looked yet"
         self._floors = [state.NEVER] * len(self._asked)
+        self._floor = state.NEVER
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime] | Ints
@@ -83,31 +84,32 @@ class FeatureReader:
         instants = at.tolist() if isinstance(at, np.ndarray) else [
             (instant - _EPOCH) // _US for instant in at
         ]
-        entities: dict[tuple[str, ...], list[bytes]] = {}
-        nobody: dict[tuple[str, ...], list[int]] = {}
-        for names in self._keys:
-            mine = entity_keys(keys, names) if names else [ALONE] * len(keys)
-            nobody[names] = [
-                row for row, key in enumerate(mine) if key is None
-            ] if None in mine else []
-            entities[names] = [key or OWN for key in mine]
+        entities = {
+            names: entity_keys(keys, names) if names else [ALONE] * len(keys)
+            for names in self._keys
+        }
+        nobody = {
+            names: [row for row, key in enumerate(mine) if not key]
+            for names, mine in entities.items() if OWN in mine
+        }
         change, *answers = self._backend.get_many([
             self._changes, *[(asked.view_id, entities[asked.keys]) for asked in self._asked]
         ])
         if change[0] != self._last_change:
             self._look_at_views()
             self._last_change = change[0]
-        for asked, blobs in zip(self._asked, answers, strict=True):
-            for row in nobody[asked.keys]:
-                blobs[row] = None
-        if max(_latest_start(answers), *self._floors) > min(instants, default=0):
+        if nobody:
+            for asked, blobs in zip(self._asked, answers, strict=True):
+                for row in nobody.get(asked.keys, ()):
+                    blobs[row] = None
+        if max(_latest_start(answers), self._floor) > min(instants, default=0):
             self._put_off(instants, answers, nobody)
-        as_of = np.array(instants, dtype=np.int64)
         found = self._values(answers, instants)
-        for asked in self._asked:
-            if nobody[asked.keys]:
-                found[nobody[asked.keys], asked.columns.start : asked.columns.stop] = np.nan
-        return found, as_of
+        if nobody:
+            for asked in self._asked:
+                for row in nobody.get(asked.keys, ()):
+                    found[row, asked.columns.start : asked.columns.stop] = np.nan
+        return found, np.array(instants, dtype=np.int64)
 
     def _values(
         self, answers: Sequence[Sequence[bytes | None]], instants: list[int]
@@ -118,7 +120,7 @@ class FeatureReader:
             part, size = group[0].part, len(group)
             values = part.values(
                 [blob for blobs in answers[first : first + size] for blob in blobs],
-                np.array(instants * size, dtype=np.int64),
+                instants * size,
             )
             side_by_side = values.reshape(size, rows, part.width).swapaxes(0, 1)
             columns.append(side_by_side.reshape(rows, size * part.width))
@@ -136,7 +138,7 @@ class FeatureReader:
         """Put later instants in place of those that some view cannot answer exactly."""
         for asked, floor, blobs in zip(self._asked, self._floors, answers, strict=True):
             for row, blob in enumerate(blobs):
-                if row not in nobody[asked.keys]:
+                if row not in nobody.get(asked.keys, ()):
                     instants[row] = max(instants[row], asked.part.oldest(blob), floor)
 
     def _look_at_views(self) -> None:
@@ -146,6 +148,7 @@ class FeatureReader:
             floor_of(entry, asked.part.view.name)
             for asked, (entry,) in zip(self._asked, own, strict=True)
         ]
+        self._floor = max(self._floors, default=state.NEVER)
 
 
 @dataclass(frozen=True)
