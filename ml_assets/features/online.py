@@ -52,7 +52,7 @@ class OnlineFeatures:
         self._state: tuple[sqlite3.Connection, SqliteState] | None = None
 
     def read(
-        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
+        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
         """The features (B, F) of B events, and for each the instant as of which they are.
 

@@ -34,9 +34,12 @@ class FeatureReader(Protocol):
         ...
 
     def read(
-        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
+        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[Floats, list[datetime]]:
-        """Features (B, F) and, for each row, the instant whose state they show."""
+        """Features (B, F) and, for each row, the instant whose state they show.
+
+        keys: at least the entity keys of each event, by event column
+        """
         ...
 
     def remember(
@@ -92,12 +95,11 @@ class FeatureLookup:
         asked_at = self._seconds()
         if asked_at < self._rests_until:
             return self._missing(at, wanted)
-        keys = [{name: str(event[name]) for name in self._system.keys} for event in events]
         try:
             reader = self._ready()
             if reader.names != wanted:
                 raise ValueError(f"it has the features {reader.names}; the model reads {wanted}")
-            values, until = reader.read(keys, at)
+            values, until = reader.read(events, at)
         except Exception as error:
             # Whatever the store's engine raises: no failure of it may keep an answer back.
             self._note(error)

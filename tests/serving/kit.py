@@ -59,12 +59,12 @@ class FakeFeatures:
     remembered: list[Mapping[str, object]] = field(default_factory=list)
 
     def read(
-        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
+        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
         self.threads.add(threading.get_ident())
         if self.failure is not None:
             raise self.failure
-        values = [[self.by_shop.get(row["shop"], np.nan)] for row in keys]
+        values = [[self.by_shop.get(str(row["shop"]), np.nan)] for row in keys]
         return np.array(values, np.float32).reshape(len(keys), 1), [LOADED for _ in at]
 
     def remember(

@@ -30,7 +30,7 @@ class SlowFeatures(FakeFeatures):
     reads: int = 0
 
     def read(
-        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
+        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
         self.reads += 1
         self.clock += self.takes
@@ -46,7 +46,7 @@ class CountedInTiles(FakeFeatures):
     tiles: Tiles
 
     def read(
-        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
+        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
         return self.tiles.read(keys, at)
 

@@ -152,7 +152,7 @@ class Gated(FakeFeatures):
     sizes: list[int] = field(default_factory=list)
 
     def read(
-        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
+        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
         self.sizes.append(len(keys))
         assert self.gate.wait(10)

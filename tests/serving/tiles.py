@@ -40,7 +40,7 @@ class Tiles:
         self._reader = FeatureReader(self._backend, [Wanted(SHOPPING, self.names)])
 
     def read(
-        self, keys: Sequence[Mapping[str, str]], at: Sequence[datetime]
+        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
         with self._backend.within(self.budget):
             found, as_of = self._reader.read(keys, at)
