@@ -10,7 +10,6 @@ from pathlib import Path
 from ml_assets.core.errors import ContractViolation, TooOften, UnknownName
 from ml_assets.core.feedback import FeedbackLimit
 from ml_assets.core.settings import Ack
-from ml_assets.core.sqlite import all_or_none
 from ml_assets.ingest.log_file import LogFile
 from ml_assets.ingest.served import (
     COLUMNS,
@@ -79,10 +78,12 @@ class EventLog:
     def _append(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         rows = [row_of(each) for each in predictions]
         try:
-            if all_or_none(self._db, INSERT, rows):
+            if self._db.executemany(INSERT, rows).rowcount == len(rows):
                 return list(predictions)
         except sqlite3.IntegrityError:
             pass  # one of them; which, is found below
+        # Nothing else was written yet. A savepoint would have SQLite copy each page.
+        self._file.restart()
         return [self._append_one(*each) for each in zip(predictions, rows, strict=True)]
 
     def _append_one(self, p: Prediction, row: tuple[object, ...]) -> Prediction:
@@ -241,7 +242,9 @@ class EventLog:
         predictions, feedback = (
             int(str(count))
             for table in ("predictions", "feedback")
-            for (count,) in self._file.read(f"select count(*) from {table} where system = ?", system)
+            for (count,) in self._file.read(
+                f"select count(*) from {table} where system = ?", system
+            )
         )
         return predictions, feedback
 

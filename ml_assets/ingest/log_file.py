@@ -127,6 +127,11 @@ class LogFile:
         except (sqlite3.Error, OSError) as error:
             raise LogUnavailable(f"cannot write the event log {self.path}: {error}") from error
 
+    def restart(self) -> None:
+        """Undo what the open transaction has written, and begin another one."""
+        self.connection.execute("rollback")
+        self.connection.execute("begin immediate")
+
     def _add_columns(self) -> None:
         if not self._lacking():
             return

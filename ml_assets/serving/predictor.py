@@ -7,17 +7,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from hashlib import blake2b
 
-import numpy as np
-
-from ml_assets.core.errors import LogUnavailable, ModelRefused, NotReady
+from ml_assets.core.errors import LogUnavailable, NotReady
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
-from ml_assets.registry.routing import sticky_key
 from ml_assets.serving.admission import Admission, Admitted, require_same
+from ml_assets.serving.arms import Arms
 from ml_assets.serving.explanation import Heard, feedback_answer, prediction_in, record_of
-from ml_assets.serving.lineup import Arm, LineUp
 from ml_assets.serving.lookup import FeatureLookup
 from ml_assets.serving.pool import ModelPool
 from ml_assets.serving.protocol import (
@@ -29,14 +25,10 @@ from ml_assets.serving.protocol import (
     RequestRefused,
 )
 from ml_assets.serving.scores import OnlineScores
-from ml_assets.serving.scoring import Floats, dense_vectors, score_rows
 from ml_assets.serving.shadows import Shadows
 from ml_assets.serving.tally import Tally
 
 log = logging.getLogger(__name__)
-
-Seen = tuple[Floats, list[datetime], bool]
-"""Vectors (B, D) of a batch, the instants whose state they show, whether they are degraded."""
 
 
 class Predictor:
@@ -66,6 +58,7 @@ class Predictor:
         self._open_log, self._now = open_log, now
         self._opened: EventLog | None = None
         self._admission = Admission(system)
+        self._arms = Arms(system, features, models)
         self.shadows = Shadows(models, now=now, counts=self.counts)
 
     @property
@@ -94,13 +87,17 @@ class Predictor:
         now = self._now()
         answers: dict[int, PredictAnswer | RequestRefused] = {}
         fresh: dict[int, Admitted] = {}
+        earlier = self._log.answers_to(self.system.name, [
+            request.event_id for request in requests
+            if isinstance(request, PredictRequest) and request.event_id is not None
+        ])
         for place, request in enumerate(requests):
             try:
                 if isinstance(request, RequestRefused):
                     raise request
-                earlier = self._earlier(request)
-                if earlier is not None:
-                    answers[place] = earlier
+                first = earlier.get(request.event_id or "")
+                if first is not None:
+                    answers[place] = self._repeated(first, request)
                 else:
                     fresh[place] = self._admission.admit(request, now)
             except RequestRefused as refused:
@@ -153,13 +150,6 @@ class Predictor:
             found.append(self._why_no_model())
         return found
 
-    def _earlier(self, request: PredictRequest) -> PredictAnswer | None:
-        """The answer that the event got before. Raises RequestRefused where it has changed."""
-        if request.event_id is None:
-            return None
-        first = self._log.answer_to(self.system.name, request.event_id)
-        return None if first is None else self._repeated(first, request)
-
     def _repeated(self, first: Prediction, request: PredictRequest) -> PredictAnswer:
         require_same(first, request)
         self.counts["repeated"] += 1
@@ -173,7 +163,7 @@ class Predictor:
         lineup = self._models.lineup
         if lineup is None:
             raise NotReady(self._why_no_model())
-        predictions = self._score(lineup, admitted, now)
+        predictions = self._arms.score(lineup, admitted, now)
 
         def also(connection: sqlite3.Connection, new: Sequence[int]) -> None:
             self._features.remember(connection, [
@@ -200,79 +190,6 @@ class Predictor:
             except RequestRefused as refused:
                 answers.append(self._rejected(refused))
         return answers
-
-    def _score(
-        self, lineup: LineUp, admitted: list[Admitted], now: datetime
-    ) -> list[Prediction]:
-        """What each event's version says of it, not logged yet.
-
-        A challenger that fails has no traffic from here on: the champion, who has it now,
-        answers in its place.
-        """
-        arms = [lineup.arm(sticky_key(self.system, one.event, one.event_id)) for one in admitted]
-        rows_of: dict[int, list[int]] = {}
-        for row, arm in enumerate(arms):
-            rows_of.setdefault(arm.model.version, []).append(row)
-        seen: dict[tuple[str, ...], Seen] = {}
-        predictions: dict[int, Prediction] = {}
-        for rows in rows_of.values():
-            arm = arms[rows[0]]
-            try:
-                answered = self._score_by(arm, rows, admitted, seen, now)
-            except Exception as error:
-                if arm.role == "champion":
-                    raise
-                self._models.dismiss(arm.model.version, error)
-                lineup = lineup.without(arm.model.version)
-                champion = lineup.arms[lineup.rollout.version]
-                answered = self._score_by(champion, rows, admitted, seen, now)
-            predictions.update(zip(rows, answered, strict=True))
-        return [predictions[row] for row in range(len(admitted))]
-
-    def _score_by(
-        self,
-        arm: Arm,
-        rows: list[int],
-        admitted: list[Admitted],
-        seen: dict[tuple[str, ...], Seen],
-        now: datetime,
-    ) -> list[Prediction]:
-        """One version's predictions for its rows of `admitted`, scored as one batch.
-
-        seen: by the names of the features, what the whole batch has read of them so far
-        """
-        model, names = arm.model, tuple(arm.model.scorer.feature_names)
-        if names not in seen:
-            seen[names] = self._see(names, admitted)
-        all_dense, until, degraded = seen[names]
-        mine = [admitted[row] for row in rows]
-        events, dense = [one.event for one in mine], all_dense[rows]
-        scores = score_rows(model.scorer, events, dense)
-        if not np.all((scores >= 0) & (scores <= 1)):
-            raise ModelRefused(
-                f"version {model.version} of {self.system.name!r} gave {scores.tolist()}; "
-                "expected probabilities"
-            )
-        return [
-            Prediction(
-                prediction_id=prediction_id(self.system.name, one.event_id),
-                system=self.system.name, event_id=one.event_id, event_timestamp=one.at,
-                accepted_at=now, request=one.posted, features_as_of=until[rows[place]],
-                features=dense[place], feature_names=names, model_version=model.version,
-                score=float(scores[place]),
-                decision=bool(scores[place] >= model.scorer.threshold),
-                degraded=degraded, role=arm.role, propensity=arm.propensity,
-            )
-            for place, one in enumerate(mine)
-        ]
-
-    def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:
-        """The vectors of these features for the whole batch: the store is asked once."""
-        events = [one.event for one in admitted]
-        features, until, degraded = self._features.read(
-            events, [one.at for one in admitted], names[len(self.system.model.numbers) :]
-        )
-        return dense_vectors(self.system, events, features), until, degraded
 
     def _answer_of(self, p: Prediction) -> PredictAnswer:
         return PredictAnswer(
@@ -302,8 +219,3 @@ def remembered(p: Prediction, event: Mapping[str, object]) -> dict[str, object]:
     """The event of a prediction as a row of `tables.events_schema`."""
     return {**event, "event_id": p.event_id, "event_timestamp": p.event_timestamp,
             "accepted_at": p.accepted_at}
-
-
-def prediction_id(system: str, event_id: str) -> str:
-    """One for each event, so that whoever answers it first, the id is the same."""
-    return blake2b(f"{system}\0{event_id}".encode(), digest_size=12).hexdigest()

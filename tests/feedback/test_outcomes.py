@@ -47,8 +47,9 @@ def test_a_label_meets_its_prediction() -> None:
 
 
 def test_an_outcome_says_who_decided_and_how_probable_that_was() -> None:
-    served = predictions({"a": True, "b": False})
-    served.loc[1, ["role", "propensity"]] = ["challenger", 0.1]
+    served = predictions({"a": True, "b": False}).assign(
+        role=["champion", "challenger"], propensity=[1.0, 0.1]
+    )
     joined = join_outcomes(served, labels(("a", 1, True, "feedback"), ("b", 2, True, "feedback")))
     assert joined[["role", "propensity"]].to_numpy().tolist() == [
         ["champion", 1.0], ["challenger", 0.1],

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -106,6 +107,34 @@ def test_an_append_is_whole_or_nothing(log: EventLog) -> None:
     assert log.count("toy") == (0, 0)
     log.append([prediction("a")])
     assert log.count("toy") == (1, 0)
+
+
+def test_a_batch_with_events_that_are_there_stores_the_others_and_says_which(
+    log: EventLog,
+) -> None:
+    """Wherever in the batch they are, and where one comes twice in it."""
+    log.append([prediction("b", score=0.9), prediction("e", score=0.9)])
+    told: list[Sequence[int]] = []
+    batch = [prediction(name) for name in "abcedc"]
+    stored = log.append(batch, also=lambda _, new: told.append(new))
+    assert [p.score for p in stored] == [0.25, 0.9, 0.25, 0.9, 0.25, 0.25]
+    assert told == [[0, 2, 4]]
+    assert log.count("toy") == (5, 0)
+    assert log.append([]) == []
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c\0", "c", "d", "'"]), max_size=600))
+def test_the_answers_to_a_batch_are_those_to_each_event(asked: list[str]) -> None:
+    """Those that got none are left out, and another system's."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = EventLog(Path(folder) / "log.sqlite")
+        log.append([prediction("a"), prediction("c\0"), prediction("'")])
+        log.append([prediction("d", prediction_id="q", system="other")])
+        found = log.answers_to("toy", asked)
+        assert {name: p.prediction_id for name, p in found.items()} == {
+            name: f"p-{name}" for name in set(asked) & {"a", "c\0", "'"}
+        }
+        log.close()
 
 
 def test_a_prediction_id_that_belongs_to_another_event_is_refused(log: EventLog) -> None:

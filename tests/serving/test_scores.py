@@ -23,8 +23,8 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import events_schema
 from ml_assets.serving.batch_day import DayScorer
 from ml_assets.serving.scores import OnlineScores
-from ml_assets.serving.security import TokenFile
 from ml_assets.serving.summary import ScoreSummary
+from ml_assets.serving.tokens import TokenFile
 from tests.serving.kit import (
     LATER,
     NOON,

@@ -33,8 +33,9 @@ FOLD_ROWS = 128
 
 HEADER_SIZE = HEADER.size
 
-_FEW, _BLOB = 12_000, 700
-"""Bytes up to which plain Python beats arrays; a blob itself costs like so many."""
+_FEW, _BLOB = 17_000, 700
+"""Bytes up to which plain Python beats arrays, measured between other work; a blob itself costs
+like so many."""
 
 
 def row_dtype(view: WindowedView) -> np.dtype[Any]:

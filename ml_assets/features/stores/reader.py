@@ -103,29 +103,29 @@ class FeatureReader:
         if max(_latest_start(answers), *self._floors) > min(instants, default=0):
             self._put_off(instants, answers, nobody)
         as_of = np.array(instants, dtype=np.int64)
-        found = self._values(answers, as_of)
+        found = self._values(answers, instants)
         for asked in self._asked:
             if nobody[asked.keys]:
                 found[nobody[asked.keys], asked.columns.start : asked.columns.stop] = np.nan
         return found, as_of
 
     def _values(
-        self, answers: Sequence[Sequence[bytes | None]], as_of: Ints
+        self, answers: Sequence[Sequence[bytes | None]], instants: list[int]
     ) -> npt.NDArray[np.float32]:
         """(B, F), also of nobody."""
-        columns, first = [], 0
+        columns, first, rows = [], 0, len(instants)
         for group in self._groups:
-            last = first + len(group)
-            values = group[0].part.values(
-                [blob for blobs in answers[first:last] for blob in blobs],
-                np.concatenate([as_of] * len(group)),
+            part, size = group[0].part, len(group)
+            values = part.values(
+                [blob for blobs in answers[first : first + size] for blob in blobs],
+                np.array(instants * size, dtype=np.int64),
             )
-            by_part = values.reshape(len(group), len(as_of), group[0].part.width)
-            columns.append(by_part.swapaxes(0, 1).reshape(
-                len(as_of), len(group) * group[0].part.width
-            ))
-            first = last
-        found = np.concatenate(columns, axis=1)[:, self._order]
+            side_by_side = values.reshape(size, rows, part.width).swapaxes(0, 1)
+            columns.append(side_by_side.reshape(rows, size * part.width))
+            first += size
+        found = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
+        if self._order is not None:
+            found = found[:, self._order]
         with np.errstate(over="ignore"):
             return found.astype(np.float32)
 
@@ -158,14 +158,14 @@ class _Asked:
     columns: range
 
 
-def _order(asked: Sequence[_Asked]) -> Ints:
-    """(F) where each feature is among the values of these parts side by side."""
+def _order(asked: Sequence[_Asked]) -> Ints | None:
+    """(F) where each feature is among the values of these parts side by side; None: just there."""
     order = np.zeros(sum(len(each.columns) for each in asked), dtype=np.int64)
     first = 0
     for each in asked:
         order[each.columns] = [first + place for place in each.part.places]
         first += each.part.width
-    return order
+    return None if order.tolist() == list(range(first)) else order
 
 
 def _latest_start(answers: Sequence[Sequence[bytes | None]]) -> int:

@@ -24,32 +24,8 @@ from ml_assets.features.stores.backend import (
 )
 from ml_assets.features.stores.plain import version_of
 from ml_assets.features.stores.sqlite_ids import EventIds
+from ml_assets.features.stores.sqlite_tables import TABLES
 from ml_assets.features.stores.stream import Counted, Stream
-
-TABLES = (
-    """
-    create table if not exists online_views (
-        id      integer primary key autoincrement,
-        project text not null,
-        name    text not null,
-        digest  text not null,
-        unique (project, name)
-    )
-    """,
-    """
-    create table if not exists online_state (
-        view     integer not null,
-        entity   blob not null,     -- empty for the view's own entry; see `Backend.changes`
-        at       integer,           -- of the latest version in `state`; null for windows
-        created  integer,
-        size     integer,           -- bytes of that version
-        at0      integer,           -- of the version before it
-        created0 integer,
-        state    blob not null,
-        primary key (view, entity)
-    ) without rowid
-    """,
-)
 
 # `||` makes text of two blobs, so it is cast back.
 APPEND = """
@@ -159,9 +135,7 @@ class SqliteState:
         if floor > NO_FLOOR:
             rows = [row for row in rows if row[1] >= floor - view.horizon]
         new = self._ids.note(view_id, rows)
-        self._add(
-            ((view_id, entity), row, view) for entity, _, _, row in new
-        )
+        self._add(((view_id, entity), row, view) for entity, _, _, row in new)
         return len(new)
 
     def append_together(
@@ -171,39 +145,39 @@ class SqliteState:
 
         view_ids: of `stream.views`
         """
+        if not events:
+            return
+        views = list(zip(stream.views, view_ids, strict=True))
         floors = self.get_many([(view_id, [OWN]) for view_id in view_ids])
         since = max(
             floor_of(own, view.name) - view.horizon
             for view, (own,) in zip(stream.views, floors, strict=True)
         )
-        if len(view_ids) == 1 or (
-            any(each.at < since for each in events)
-            or not self._ids.note_together(view_ids, events)
+        if len(views) > 1 and all(each.at >= since for each in events) and (
+            self._ids.note_together(view_ids, events)
         ):
-            for place, (view, view_id) in enumerate(zip(stream.views, view_ids, strict=True)):
-                rows = (each.row(place) for each in events)
-                self.append(view, view_id, [row for row in rows if row is not None])
+            self._add(
+                ((view_id, entity), row, view) for each in events
+                for (view, view_id), entity, row in zip(
+                    views, each.entities, each.rows, strict=True
+                ) if entity is not None
+            )
             return
-        self._add(
-            ((view_id, entity), row, view)
-            for each in events
-            for view_id, entity, row, view in zip(
-                view_ids, each.entities, each.rows, stream.views, strict=True
-            ) if entity is not None
-        )
+        for place, (view, view_id) in enumerate(views):
+            rows = (each.row(place) for each in events)
+            self.append(view, view_id, [row for row in rows if row is not None])
 
     def _add(self, rows: Iterable[tuple[tuple[int, bytes], bytes, WindowedView]]) -> None:
         """Append each row to the blob of its (view, entity)."""
-        packed: dict[tuple[int, bytes], bytes] = {}
+        packed: dict[tuple[int, bytes], list[bytes]] = {}
         looked: dict[tuple[int, bytes], WindowedView] = {}
         for place, row, view in rows:
-            packed[place] = packed.get(place, b"") + row
+            packed.setdefault(place, []).append(row)
             # By the last byte of the row's id, which is as good as chance.
             if row[8] % LOOK == 0:
                 looked[place] = view
-        self._db.executemany(APPEND, [
-            (*place, state.fresh(joined), joined) for place, joined in packed.items()
-        ])
+        joined = ((place, b"".join(some)) for place, some in packed.items())
+        self._db.executemany(APPEND, [(*place, state.fresh(some), some) for place, some in joined])
         for place, view in looked.items():
             ((size, header),) = self._db.execute(SIZE, place).fetchall()
             if state.grown(view, size, header):

@@ -42,15 +42,16 @@ class Stream:
     def __init__(self, views: Sequence[WindowedView]) -> None:
         """views: at least one; all have the same `timestamp` and `event_id`"""
         self.views = tuple(views)
-        self._keys = [view.keys for view in views]
+        self._keys = tuple(view.keys for view in views)
         self._owner = f"feature view {views[0].name!r}"
         self._timestamp, self._event_id = views[0].timestamp, views[0].event_id
         shapes = [
             tuple((kept.slot, kept.limit) for kept in layout_of(view).kept if kept.place >= 0)
             for view in views
         ]
-        self._packing = [views[shapes.index(shape)] for shape in dict.fromkeys(shapes)]
-        self._packed_as = [list(dict.fromkeys(shapes)).index(shape) for shape in shapes]
+        distinct = list(dict.fromkeys(shapes))
+        self._packing = [views[shapes.index(shape)] for shape in distinct]
+        self._packed_as = [distinct.index(shape) for shape in shapes]
 
     def counted(self, event: Mapping[str, object]) -> Counted | None:
         """None where no view has an entity for it. Raises as `event_row`."""
