@@ -126,10 +126,9 @@ class Api:
     There SQLite connections stay on the thread that made them, and requests for the same
     event meet one after the other, so the second finds the answer of the first; meanwhile
     the event loop goes on reading requests, which are the next batch (see `turns`), and
-    telling that the process lives. On the loop itself a request alone would take a tenth less
-    of CPU and those under load no less, and all would stand still while another process holds
-    SQLite or a disk is slow. Explanations read MLflow and the lake, which may take seconds, on
-    a thread of their own.
+    telling that the process lives. On the loop itself requests would take a tenth less of CPU,
+    and all would stand still while another process holds SQLite or a disk is slow. Explanations
+    read MLflow and the lake, which may take seconds, on a thread of their own.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from ml_assets.core.errors import Overloaded
+from ml_assets.serving.worker_thread import fail
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -81,6 +82,6 @@ class Turns(Generic[Asked, Answer]):
             if waiting.done():  # its client was given up while the server stopped
                 continue
             if isinstance(answer, Exception):
-                waiting.set_exception(answer)
+                fail(waiting, answer)
             else:
                 waiting.set_result(answer)

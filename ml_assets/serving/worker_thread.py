@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -44,16 +45,26 @@ class WorkerThread:
             value, error = None, None
             try:
                 value = call()
-            except Exception as raised:
+            except BaseException as raised:  # this thread lives on, whatever a call does
                 error = raised
-            future.get_loop().call_soon_threadsafe(_settle, future, value, error)
+            with suppress(RuntimeError):  # the loop was closed: nobody waits
+                future.get_loop().call_soon_threadsafe(_settle, future, value, error)
             del asked, call, future, value, error  # until the next call comes
 
 
-def _settle(future: asyncio.Future[Any], value: object, error: Exception | None) -> None:
+def fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    """Let whoever awaits it get `error`, also one that no future can hold."""
+    if isinstance(error, StopIteration):
+        told = RuntimeError("a call raised StopIteration")
+        told.__cause__ = error
+        error = told
+    future.set_exception(error)
+
+
+def _settle(future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
     if future.done():  # its task was cancelled
         return
     if error is not None:
-        future.set_exception(error)
+        fail(future, error)
     else:
         future.set_result(value)

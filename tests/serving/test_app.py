@@ -233,6 +233,30 @@ def test_a_wrong_address_is_told_so_in_json(
     problem(standing[1].request(method, path), status, code)
 
 
+@pytest.mark.parametrize("path", ["/v1/toy/predict", "/v1/t%6Fy/predict", "/v1/toy/predict?x=1"])
+def test_an_address_is_the_same_however_it_is_written(api: httpx.Client, path: str) -> None:
+    assert api.post(path, json=asked("e")).json()["event_id"] == "e"
+
+
+@pytest.mark.parametrize("path", ["/v1/toy/predict", "/v1/toy/feedback"])
+def test_another_method_is_told_which_there_is_with_or_without_the_router(
+    standing: tuple[Toy, httpx.Client], path: str
+) -> None:
+    for method in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE"):
+        answer = standing[1].request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert answer.headers["content-type"] == "application/json"
+
+
+def test_a_path_with_a_slash_too_many_leads_where_the_router_says(
+    standing: tuple[Toy, httpx.Client],
+) -> None:
+    answer = standing[1].post("/v1/toy/predict/", json=asked())
+    assert answer.status_code == 307
+    assert answer.headers["location"].endswith("/v1/toy/predict")
+    problem(standing[1].post("//v1/toy/predict", json=asked()), 404, "not_found")
+
+
 def test_a_system_that_does_not_exist_is_told_the_closest(api: httpx.Client) -> None:
     found = problem(api.post("/v1/tyo/predict", json=asked()), 404, "not_found")
     assert "Closest: toy" in found["message"]

@@ -126,6 +126,19 @@ def test_what_the_batch_raises_all_of_it_get_and_the_next_one_is_answered() -> N
     asyncio.run(go())
 
 
+def test_an_error_that_no_future_can_hold_still_reaches_who_asked() -> None:
+    """A stray `next()` in a model must not leave a batch without answers."""
+    async def go() -> None:
+        async def run(asked: Sequence[int]) -> list[int | Exception]:
+            return [StopIteration() if each else each for each in asked]
+
+        turns = Turns(run)
+        answers = await asyncio.gather(turns.ask(1), turns.ask(0), return_exceptions=True)
+        assert (type(answers[0]), answers[1]) == (RuntimeError, 0)
+
+    asyncio.run(go())
+
+
 def test_a_request_that_was_given_up_leaves_the_others_alone() -> None:
     async def go() -> None:
         runner = Runner()
