@@ -127,8 +127,8 @@ class Api:
     event meet one after the other, so the second finds the answer of the first; meanwhile
     the event loop goes on reading requests, which are the next batch (see `turns`), and
     telling that the process lives. On the loop itself requests take a tenth less of CPU at
-    best, and all would stand still while another process holds SQLite or a disk is slow. Explanations
-    read MLflow and the lake, which may take seconds, on a thread of their own.
+    best, and all would stand still while another process holds SQLite or a disk is slow.
+    Explanations read MLflow and the lake, which may take seconds, on a thread of their own.
     """
 
     def __init__(
