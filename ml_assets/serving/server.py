@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,9 @@ from ml_assets.serving.workers import Workers
 if TYPE_CHECKING:
     from ml_assets.serving.traces import Traces
 
+TURN_SECONDS = 0.0005
+"""So long a thread may hold the interpreter while another wants it. With Python's 5 ms the event
+loop waits for the worker: a tenth fewer requests a second, and a twentieth more CPU for each."""
 DRAIN_SECONDS = 15
 """After SIGTERM or SIGINT requests in progress have so long to be answered."""
 
@@ -63,6 +67,7 @@ def serve(
         make_traces = _traces_of(settings)
 
         def run(ready: Callable[[], None], board: Board | None = None) -> None:
+            sys.setswitchinterval(TURN_SECONDS)
             app = create_app(settings, systems, backends, board, make_traces())
             config = uvicorn.Config(
                 app, http=DrainingProtocol,
