@@ -7,6 +7,7 @@ the platform's own online store, in the transaction that logs the prediction.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -26,6 +27,7 @@ from ml_assets.features.online import EVENTS, OnlineFeatures
 from ml_assets.features.store import open_backend
 from ml_assets.features.stores.applying import apply_rows
 from ml_assets.features.stores.backend import digest_of
+from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving.lookup import FeatureReader
 
 HOUR, DAY = 3600 * 1_000_000, 24 * 3600 * 1_000_000
@@ -60,9 +62,11 @@ SERVICE = Service(
 )
 
 
-def open_reader(settings: Settings, system: System) -> FeatureReader:
-    """The reader that the server is given, for its own thread."""
-    return OnlineFeatures(settings, system, SERVICE)
+def open_reader(
+    settings: Settings, system: System, connection: sqlite3.Connection
+) -> FeatureReader:
+    """The reader that the server is given."""
+    return OnlineFeatures(connection, settings, system, SERVICE)
 
 
 def prepare(settings: Settings) -> None:
@@ -95,7 +99,8 @@ def miscounted(settings: Settings, events: Iterable[Mapping[str, Any]]) -> tuple
     for event in events:
         for key in KEYS:
             logged[key][event[key]] += 1
-    reader = OnlineFeatures(settings, PAYMENTS, SERVICE)
+    log = EventLog(settings.event_log)
+    reader = OnlineFeatures(log.connection, settings, PAYMENTS, SERVICE)
     now = settings.clock.now()
     compared = wrong = 0
     for key, counts in logged.items():
@@ -106,7 +111,7 @@ def miscounted(settings: Settings, events: Iterable[Mapping[str, Any]]) -> tuple
             expected = np.array([count for _, count in some])
             compared += len(some)
             wrong += int((values[:, column] != expected).sum())
-    reader.close()
+    log.close()
     return compared, wrong
 
 

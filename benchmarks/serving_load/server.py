@@ -20,7 +20,7 @@ from ml_assets.serving.service import Backends
 
 def main(var: str, where: str) -> None:
     settings = Settings(var=Path(var))
-    backends = replace(Backends.of(settings), features=lambda s: open_reader(settings, s))
+    backends = replace(Backends.of(settings), features=lambda *of: open_reader(settings, *of))
     if where.startswith("fd:"):
         with socket.socket(fileno=int(where.removeprefix("fd:"))) as listener:
             serve(settings, [PAYMENTS], backends=backends, listener=listener)

@@ -1,12 +1,18 @@
-"""SQLite's write-ahead log, which all files have that several processes write."""
+"""SQLite files that several processes write: their write-ahead log, transactions, waiting."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 CHECKPOINT_PAGES = 4000
 """16 MB: a page that is written again and again is copied into the file that much less often."""
+
+STEPS = 1000
+"""SQLite's own, some microseconds in all: so many between two looks at the clock."""
 
 
 def use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
@@ -21,3 +27,49 @@ def use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+@contextmanager
+def writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction: committed when the block ends well, else undone."""
+    connection.execute("begin immediate")
+    try:
+        yield
+        connection.execute("commit")
+    except BaseException:
+        # A failed write may have ended the transaction by itself.
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+@contextmanager
+def within(connection: sqlite3.Connection, budget: timedelta) -> Iterator[None]:
+    """What is asked in the block is broken off once `budget` is over.
+
+    It ends with sqlite3.OperationalError. SQLite looks at the clock between its steps: one that
+    waits for the disk is not broken off, only what would follow it.
+    """
+    ends = time.monotonic() + budget.total_seconds()
+    connection.set_progress_handler(lambda: time.monotonic() >= ends, STEPS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+@contextmanager
+def in_passing(connection: sqlite3.Connection) -> Iterator[None]:
+    """In the block nobody is waited for, neither another writer nor the disk.
+
+    Not within a transaction. What is committed here is on the disk when the next one is.
+    """
+    (patience_ms,) = connection.execute("pragma busy_timeout").fetchone()
+    (synchronous,) = connection.execute("pragma synchronous").fetchone()
+    connection.execute("pragma busy_timeout=0")
+    connection.execute("pragma synchronous=normal")
+    try:
+        yield
+    finally:
+        connection.execute(f"pragma busy_timeout={patience_ms}")
+        connection.execute(f"pragma synchronous={synchronous}")

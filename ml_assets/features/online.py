@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
+from ml_assets.core.sqlite import within
 from ml_assets.core.system import System
 from ml_assets.features.manifest import Service, load_manifest
-from ml_assets.features.store import open_backend
 from ml_assets.features.stores.backend import number_of
+from ml_assets.features.stores.memtable import Memtable
 from ml_assets.features.stores.reader import FeatureReader, Wanted
-from ml_assets.features.stores.sqlite import SqliteState
+from ml_assets.features.stores.sqlite_state import SqliteState
 from ml_assets.features.stores.stream import streams_of
 from ml_assets.ingest.served import from_us
 
@@ -24,32 +25,35 @@ EVENTS = "events"
 
 
 class OnlineFeatures:
-    """Reads the feature service of `system` from the online store. For one thread.
+    """Reads the feature service of `system` from the online store. One call at a time.
 
+    connection: to the file of the event log, where the store is too: what is remembered belongs
+    to the transaction that the caller has open there
     names: the features, in the order of the columns that `read` returns.
     service: what is read; unless given, what the repository declares for the system
     Raises UnknownName where the repository does not declare the service, and NotReady where
     a view of it was never loaded.
 
-    budget: a read is broken off after this time, and opening waits for writers no longer
+    budget: a read is broken off after this time
+    memory: what the process knows of the store's journal, where other systems share it
     """
 
     def __init__(
-        self, settings: Settings, system: System, service: Service | None = None, *,
-        budget: timedelta = timedelta(seconds=30),
+        self, connection: sqlite3.Connection, settings: Settings, system: System,
+        service: Service | None = None, *, budget: timedelta = timedelta(seconds=30),
+        memory: Memtable | None = None,
     ) -> None:
         service = service or load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
-        self._backend = open_backend(settings, patience_s=budget.total_seconds())
-        self._budget = budget
+        self._connection, self._budget = connection, budget
+        self._state = SqliteState(connection, memory=memory)
         self._reader = FeatureReader(
-            self._backend, [Wanted(part.view.windowed, part.columns) for part in service.chosen]
+            self._state, [Wanted(part.view.windowed, part.columns) for part in service.chosen]
         )
         self._fed = streams_of([
-            (view.windowed, number_of(self._backend, view.windowed))
+            (view.windowed, number_of(self._state, view.windowed))
             for view in service.views if view.table == EVENTS
         ])
-        self._state: tuple[sqlite3.Connection, SqliteState] | None = None
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
@@ -64,28 +68,29 @@ class OnlineFeatures:
         that instant from history gives the same bits. Raises sqlite3.OperationalError once the
         budget is over.
         """
-        with self._backend.within(self._budget):
+        with within(self._connection, self._budget):
             found, as_of = self._reader.read(keys, at)
         return found, [from_us(instant) for instant in as_of.tolist()]
 
-    def remember(
-        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
-    ) -> None:
-        """Count these events from now on, in the transaction that `connection` has open.
+    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
+        """Count these events from now on, in the transaction that is open; once in each.
 
         events: rows of `tables.events_schema`; one whose id was counted before is left out
         """
-        state = self._on(connection)
-        for stream, view_ids in self._fed:
-            counted = [stream.counted(event) for event in events]
-            state.append_together(
-                stream, view_ids, [each for each in counted if each is not None]
-            )
+        self._state.append_together([
+            (stream, view_ids, [
+                each for event in events if (each := stream.counted(event)) is not None
+            ])
+            for stream, view_ids in self._fed
+        ])
+
+    def settle(self) -> None:
+        """Bring some of what was remembered from the store's journal to its tables.
+
+        For after each transaction. Waits for nobody.
+        """
+        self._state.settle()
 
     def close(self) -> None:
-        self._backend.close()
-
-    def _on(self, connection: sqlite3.Connection) -> SqliteState:
-        if self._state is None or self._state[0] is not connection:
-            self._state = (connection, SqliteState(connection))
-        return self._state[1]
+        """Leave the store's tables whole, where nobody else is writing. The connection stays."""
+        self._state.settle(whole=True)

@@ -50,6 +50,11 @@ class EventLog:
         self._file = LogFile(path, patience_s=patience_s, ack=ack)
         self._db = self._file.connection
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For what else lies in the file, in the same transactions."""
+        return self._db
+
     def close(self) -> None:
         self._file.close()
 

@@ -26,7 +26,10 @@ would wait for it."""
 
 
 class FeatureReader(Protocol):
-    """The online store of one system, as `ml_assets.features.online.OnlineFeatures`."""
+    """The online store of one system, as `ml_assets.features.online.OnlineFeatures`.
+
+    It lies in the file of the event log, and uses the log's connection.
+    """
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,20 +45,27 @@ class FeatureReader(Protocol):
         """
         ...
 
-    def remember(
-        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
-    ) -> None:
-        """Count these events from now on, in the transaction that `connection` has open."""
+    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
+        """Count these events from now on, in the transaction that is open."""
+        ...
+
+    def settle(self) -> None:
+        """Tidy up behind what was remembered; called after each batch, outside of transactions."""
+        ...
+
+    def close(self) -> None:
+        """Nothing is remembered any more."""
         ...
 
 
 class FeatureLookup:
     """Reads features, and answers with missing ones rather than not at all.
 
-    Opens the store at the first call; after a failure the next call tries again, or, where the
-    failure took `budget` or longer, the first one after a REST. All calls on one thread: SQLite
-    connections stay on the thread that made them.
+    Opens the store at the first call, and again where the log has another connection; after a
+    failure the next call tries again, or, where the failure took `budget` or longer, the first
+    one after a REST. One call at a time.
 
+    connect: the connection of the event log
     budget: how long the reader is given; it breaks off by itself, and what comes late but
     whole is used
     """
@@ -63,16 +73,18 @@ class FeatureLookup:
     def __init__(
         self,
         system: System,
-        open_reader: Callable[[], FeatureReader],
+        open_reader: Callable[[sqlite3.Connection], FeatureReader],
+        connect: Callable[[], sqlite3.Connection],
         *,
         budget: timedelta = FEATURE_BUDGET,
         seconds: Callable[[], float] = monotonic,
     ) -> None:
         self._system = system
-        self._open = open_reader
+        self._open, self._connect = open_reader, connect
         self._budget, self._seconds = budget, seconds
         self._rests_until = -inf
         self._reader: FeatureReader | None = None
+        self._connection: sqlite3.Connection | None = None
         self.problem: str | None = None
         """Why the latest call could not read the store; None where it could."""
 
@@ -114,16 +126,25 @@ class FeatureLookup:
     ) -> tuple[Floats, list[datetime], bool]:
         return np.full((len(at), len(wanted)), np.nan, np.float32), list(at), True
 
-    def remember(
-        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
-    ) -> None:
+    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
         """Count accepted events, in the transaction that logs them: both are kept, or neither.
 
         Where the store could not be opened it learns of them from the lake, at the end of the
         day. events: rows of `tables.events_schema`
         """
-        if self._reader is not None:
-            self._reader.remember(connection, events)
+        if self._reader is not None and self._connection is self._connect():
+            self._reader.remember(events)
+
+    def settle(self) -> None:
+        """Let the store tidy up, once the answers are out."""
+        if self._reader is not None and self._connection is self._connect():
+            self._reader.settle()
+
+    def close(self) -> None:
+        """Let the store tidy up for good; the next read opens it anew."""
+        if self._reader is not None and self._connection is self._connect():
+            self._reader.close()
+        self._reader = None
 
     def check(self, now: datetime) -> None:
         """Try a read of nobody's features and note the `problem`, if there is one."""
@@ -137,8 +158,10 @@ class FeatureLookup:
             self._rests_until = -inf
 
     def _ready(self) -> FeatureReader:
-        if self._reader is None:
-            self._reader = self._open()
+        connection = self._connect()
+        if self._reader is None or self._connection is not connection:
+            self._reader, self._connection = None, connection
+            self._reader = self._open(connection)
         return self._reader
 
     def _note(self, error: Exception) -> None:

@@ -68,6 +68,16 @@ class Predictor:
             self._opened = self._open_log()
         return self._opened
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """Of the log. Raises LogUnavailable."""
+        return self._log.connection
+
+    def settle(self) -> None:
+        """Let the feature store tidy up behind the answers, where it is time for that."""
+        if self._opened is not None:
+            self._features.settle()
+
     def close(self) -> None:
         """Close the log; the next call opens it anew, for example after it was replaced."""
         if self._opened is not None:
@@ -166,7 +176,7 @@ class Predictor:
         predictions = self._arms.score(lineup, admitted, now)
 
         def also(connection: sqlite3.Connection, new: Sequence[int]) -> None:
-            self._features.remember(connection, [
+            self._features.remember([
                 remembered(predictions[place], admitted[place].event) for place in new
             ])
             self._scores.refresh(connection, [

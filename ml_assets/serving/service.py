@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Backends:
 
     deployments: Callable[[], Deployments]
     model: Callable[[System, int], Scorer]
-    features: Callable[[System], FeatureReader]
+    features: Callable[[System, sqlite3.Connection], FeatureReader]
 
     @classmethod
     def of(cls, settings: Settings) -> Backends:
@@ -83,10 +84,10 @@ class Backends:
 
             return artifact.load(ModelRegistry(settings).folder(system.name, version))
 
-        def features(system: System) -> FeatureReader:
+        def features(system: System, connection: sqlite3.Connection) -> FeatureReader:
             from ml_assets.features.online import OnlineFeatures
 
-            return OnlineFeatures(settings, system, budget=FEATURE_BUDGET)
+            return OnlineFeatures(connection, settings, system, budget=FEATURE_BUDGET)
 
         return cls(deployments=deployments, model=model, features=features)
 
@@ -111,7 +112,10 @@ class Service:
         self._now, self._ack = now, settings.ack
         self.freshness = Freshness(settings, system)
         self._provenance = Provenance(settings, system)
-        self._features = FeatureLookup(system, lambda: backends.features(system))
+        self._features = FeatureLookup(
+            system, lambda connection: backends.features(system, connection),
+            lambda: self._predictor.connection,
+        )
         self._models = ModelPool(system.name, backends.deployments, load, now)
         self._scores = OnlineScores(settings, system, patience_s=LOG_PATIENCE_S)
         self._predictor = Predictor(
@@ -140,6 +144,7 @@ class Service:
         Where one breaks the batch, by a fault of a parser or of the model, those without it are
         answered all the same. Raises NotReady or LogUnavailable, for all.
         """
+        self._predictor.settle()
         requests: list[PredictRequest | RequestRefused] = []
         for body in bodies:
             try:

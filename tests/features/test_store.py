@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 
 from ml_assets.core.errors import NotReady, NotReproducible, UnknownName
 from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.sqlite import writing
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.offline import OfflineFeatures
@@ -26,6 +27,7 @@ from ml_assets.features.online_load import load_view
 from ml_assets.features.parity import compare
 from ml_assets.features.store import apply_if_changed, load_log, open_store
 from ml_assets.features.training_set import TrainingSets
+from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import events_schema
 from ml_assets.systems.spam import SPAM
@@ -64,9 +66,16 @@ def settings(past: Settings, tmp_path: Path) -> Settings:
 @pytest.fixture
 def loaded(settings: Settings, service: Service) -> Iterator[OnlineFeatures]:
     load(settings, service, *range(9))
-    features = OnlineFeatures(settings, SPAM)
-    yield features
-    features.close()
+    with online_features(settings) as features:
+        yield features
+
+
+@contextmanager
+def online_features(settings: Settings) -> Iterator[OnlineFeatures]:
+    """As the API has them."""
+    log = EventLog(settings.event_log)
+    yield OnlineFeatures(log.connection, settings, SPAM)
+    log.close()
 
 
 def load(settings: Settings, service: Service, *numbers: int) -> list[int]:
@@ -87,16 +96,15 @@ def test_online_and_offline_agree_after_every_load(settings: Settings, service: 
     shown = []
     for number, day in enumerate(DAYS):
         load(settings, service, number)
-        online = OnlineFeatures(settings, SPAM)
-        assert online.names == service.features
         at = midnight(day) + DAY
-        values, as_of = online.read(KEYS, [at] * len(KEYS))
+        with online_features(settings) as online:
+            assert online.names == service.features
+            values, as_of = online.read(KEYS, [at] * len(KEYS))
         assert as_of == [at] * len(KEYS)
         assert the_same(values, offline_at(settings, at))
         assert np.isnan(values[-1]).all(), "nothing is known of nobody"
         assert (values[-2, :3] == 0).all(), "a stranger has sent nothing"
         shown.append(values)
-        online.close()
     assert not the_same(shown[-1], shown[-2]), "and the days differ"
 
 
@@ -114,16 +122,16 @@ def test_an_accepted_event_counts_from_the_next_instant_on(
 ) -> None:
     place = loaded.names.index("sender_events_1d")
     event = {"event_id": "new", "event_timestamp": NOON, "accepted_at": NOON, **KEYS[0]}
-    with sqlite3.connect(settings.event_log, isolation_level=None) as db:
-        db.execute("begin immediate")
-        loaded.remember(db, [event])
-        db.execute("rollback")
-        before, _ = loaded.read(KEYS[:1], [NOON + DAY / 48])
-        for _ in range(2):
-            db.execute("begin immediate")
-            loaded.remember(db, [event])
-            db.execute("commit")
-    db.close()
+    log = EventLog(settings.event_log)
+    feeding = OnlineFeatures(log.connection, settings, SPAM)
+    log.connection.execute("begin immediate")
+    feeding.remember([event])
+    log.connection.execute("rollback")
+    before, _ = loaded.read(KEYS[:1], [NOON + DAY / 48])
+    for _ in range(2):
+        with writing(log.connection):
+            feeding.remember([event])
+    log.close()
     at_once, _ = loaded.read(KEYS[:1], [NOON])
     after, _ = loaded.read(KEYS[:1], [NOON + timedelta(microseconds=1)])
     assert before[0, place] == at_once[0, place] == after[0, place] - 1
@@ -138,16 +146,17 @@ def test_no_request_is_no_row(loaded: OnlineFeatures, settings: Settings) -> Non
 
 
 def test_before_the_first_load_a_reader_says_what_to_do(settings: Settings) -> None:
-    with pytest.raises(NotReady, match="has no feature view 'spam_sender_mail'"):
-        OnlineFeatures(settings, SPAM)
+    with pytest.raises(NotReady, match="has no feature view 'spam_sender_mail'"), (
+        online_features(settings)
+    ):
+        pass
 
 
 def test_the_days_that_were_missed_are_loaded_too(settings: Settings, service: Service) -> None:
     load(settings, service, 0)
     load(settings, service, 8)
-    online = OnlineFeatures(settings, SPAM)
-    values, _ = online.read(KEYS, [NOON] * len(KEYS))
-    online.close()
+    with online_features(settings) as online:
+        values, _ = online.read(KEYS, [NOON] * len(KEYS))
     assert the_same(values, offline_at(settings, NOON))
 
 
@@ -233,15 +242,12 @@ def test_a_prediction_before_the_day_s_load_is_explained_by_what_the_store_held(
     EventClock(settings.clock_file).set(midnight(DAYS[7]))
     for view in service.views:
         load_view(settings, view, DAYS[:7] if view.table == "events" else DAYS[:6])
-    with sqlite3.connect(settings.event_log) as db:  # as the API feeds what it answers
-        online = OnlineFeatures(settings, SPAM)
+    with online_features(settings) as online:  # as the API feeds what it answers
         events = Lake(settings.lake).read("spam", "events", events_schema(SPAM), start=DAYS[7],
                                           end=DAYS[7] + DAY)
         rows = events.to_dict("records")
-        online.remember(db, [{str(name): row[name] for name in row} for row in rows])
-    db.close()
-    served, _ = online.read(KEYS, [at] * len(KEYS))
-    online.close()
+        online.remember([{str(name): row[name] for name in row} for row in rows])
+        served, _ = online.read(KEYS, [at] * len(KEYS))
     explained, unexplained = reported(settings, served, at, accepted_at=at)
     assert (explained > 0, unexplained) == (True, 0)
     for view in service.views:
@@ -260,9 +266,7 @@ def test_an_event_committed_while_a_request_was_read_explains_what_it_saw(
     event = {"event_id": "racing", "event_timestamp": at - moment, "accepted_at": at + moment,
              **{column.name: KEYS[0].get(column.name, "" if column.dtype == "text" else 0.0)
                 for column in SPAM.columns}}
-    with sqlite3.connect(settings.event_log) as db:
-        loaded.remember(db, [event])
-    db.close()
+    loaded.remember([event])
     served, _ = loaded.read(KEYS, [at] * len(KEYS))
     for table in ("events", "labels"):
         lake.table("spam", table).mkdir(parents=True)

@@ -67,10 +67,17 @@ class FakeFeatures:
         values = [[self.by_shop.get(str(row["shop"]), np.nan)] for row in keys]
         return np.array(values, np.float32).reshape(len(keys), 1), [LOADED for _ in at]
 
-    def remember(
-        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
-    ) -> None:
+    def open(self, connection: sqlite3.Connection) -> None:
+        """The log was opened."""
+
+    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
         self.remembered.extend(events)
+
+    def settle(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Nothing waits."""
 
 
 @dataclass(kw_only=True)
@@ -123,9 +130,10 @@ class Toy:
             deployments=lambda: self.deployments, model=self._load, features=self._features
         )
 
-    def _features(self, system: System) -> FakeFeatures:
+    def _features(self, system: System, connection: sqlite3.Connection) -> FakeFeatures:
         if self.features.failure is not None:
             raise self.features.failure
+        self.features.open(connection)
         return self.features
 
     def _load(self, system: System, version: int) -> FakeScorer:

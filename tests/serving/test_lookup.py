@@ -43,22 +43,34 @@ class SlowFeatures(FakeFeatures):
 class CountedInTiles(FakeFeatures):
     """The real store in the place of the fake one."""
 
-    tiles: Tiles
+    budget: timedelta
+    tiles: Tiles | None = None
+
+    def open(self, connection: sqlite3.Connection) -> None:
+        self.tiles = Tiles(connection)
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
+        assert self.tiles is not None
+        self.tiles.budget = self.budget
         return self.tiles.read(keys, at)
 
-    def remember(
-        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
-    ) -> None:
-        self.tiles.remember(connection, events)
+    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
+        assert self.tiles is not None
+        self.tiles.remember(events)
+
+
+def lookup_of(store: SlowFeatures) -> FeatureLookup:
+    connection = sqlite3.connect(":memory:")
+    return FeatureLookup(
+        TOY, lambda connection: store, lambda: connection, seconds=lambda: store.clock
+    )
 
 
 def test_a_store_that_used_up_its_budget_rests_and_is_asked_again_later() -> None:
     store = SlowFeatures()
-    lookup = FeatureLookup(TOY, lambda: store, seconds=lambda: store.clock)
+    lookup = lookup_of(store)
 
     def degraded() -> bool:
         return lookup.read([EVENT], [NOON], WANTED)[2]
@@ -79,7 +91,7 @@ def test_a_store_that_used_up_its_budget_rests_and_is_asked_again_later() -> Non
 
 def test_a_quick_failure_needs_no_rest() -> None:
     store = SlowFeatures(failure=OSError("gone"))
-    lookup = FeatureLookup(TOY, lambda: store, seconds=lambda: store.clock)
+    lookup = lookup_of(store)
     assert lookup.read([EVENT], [NOON], WANTED)[2]
     store.failure = None
     values, until, degraded = lookup.read([EVENT], [NOON], WANTED)
@@ -91,14 +103,14 @@ def test_a_quick_failure_needs_no_rest() -> None:
 def test_a_read_of_the_real_store_is_broken_off_and_the_answers_say_so(settings: Settings) -> None:
     toy = Toy(settings=settings)
     toy.deploy(1)
-    store = toy.features = CountedInTiles(tiles=Tiles(settings))
+    store = toy.features = CountedInTiles(budget=timedelta(seconds=30))
     batch = {"events": [asked(f"e{n}", shop=f"shop {n}") for n in range(MAX_BATCH)]}
     later = {"events": [asked(f"f{n}", shop=f"shop {n}") for n in range(MAX_BATCH)]}
     with serving(toy) as api:
-        store.tiles.budget = timedelta(0)
+        store.budget = timedelta(0)
         answers = api.post("/v1/toy/predict/batch", json=batch).json()["predictions"]
         assert all(answer["degraded"] for answer in answers)
-        store.tiles.budget = timedelta(seconds=30)
+        store.budget = timedelta(seconds=30)
         toy.clock.set(NOON + timedelta(minutes=1))
         answers = api.post("/v1/toy/predict/batch", json=later).json()["predictions"]
         assert not any(answer["degraded"] for answer in answers)

@@ -214,7 +214,7 @@ def test_a_prediction_that_is_not_logged_leaves_no_score(toy: Toy) -> None:
     class Fails(FakeFeatures):
         broken = True
 
-        def remember(self, connection: sqlite3.Connection, events: Sequence[Any]) -> None:
+        def remember(self, events: Sequence[Any]) -> None:
             if self.broken:
                 raise sqlite3.OperationalError("disk is full")
 

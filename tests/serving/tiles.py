@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
+from ml_assets.core.sqlite import within
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
-from ml_assets.features.stores.applying import apply_events
 from ml_assets.features.stores.backend import digest_of
 from ml_assets.features.stores.reader import FeatureReader, Wanted
-from ml_assets.features.stores.sqlite import SqliteBackend, SqliteState
+from ml_assets.features.stores.sqlite import SqliteState
+from ml_assets.features.stores.stream import Stream
+from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.served import from_us
 
 WEEK = timedelta(days=7) // timedelta(microseconds=1)
@@ -32,27 +34,35 @@ class Tiles:
     names = ("returns_7d",)
 
     def __init__(
-        self, settings: Settings, *, budget: timedelta = timedelta(seconds=30)
+        self, connection: sqlite3.Connection, *, budget: timedelta = timedelta(seconds=30)
     ) -> None:
-        self.budget = budget
-        self._backend = SqliteBackend(settings.event_log)
-        self._view = self._backend.register(SHOPPING.name, digest_of(SHOPPING))
-        self._reader = FeatureReader(self._backend, [Wanted(SHOPPING, self.names)])
+        self.budget, self._connection = budget, connection
+        self._state = SqliteState(connection)
+        self._view = self._state.register(SHOPPING.name, digest_of(SHOPPING))
+        self._reader = FeatureReader(self._state, [Wanted(SHOPPING, self.names)])
+        self._stream = Stream([SHOPPING])
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
-        with self._backend.within(self.budget):
+        with within(self._connection, self.budget):
             found, as_of = self._reader.read(keys, at)
         return found, [from_us(instant) for instant in as_of.tolist()]
 
-    def remember(
-        self, connection: sqlite3.Connection, events: Sequence[Mapping[str, object]]
-    ) -> None:
-        apply_events(SHOPPING, SqliteState(connection), self._view, events)
+    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
+        counted = [each for event in events if (each := self._stream.counted(event)) is not None]
+        self._state.append_together([(self._stream, [self._view], counted)])
+
+    def settle(self) -> None:
+        self._state.settle()
+
+    def close(self) -> None:
+        self._state.settle(whole=True)
 
 
 def counted(settings: Settings, shop: str, at: datetime) -> int:
     """What the store knows of a shop, read anew."""
-    found, _ = Tiles(settings).read([{"shop": shop}], [at])
+    log = EventLog(settings.event_log)
+    found, _ = Tiles(log.connection).read([{"shop": shop}], [at])
+    log.close()
     return int(np.nan_to_num(found[0, 0]))

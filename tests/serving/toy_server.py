@@ -46,5 +46,5 @@ if __name__ == "__main__":
     toy.deploy(1)
     workers = int(sys.argv[4]) if len(sys.argv) > 4 else 1
     serve(settings, [toy.system], workers=workers, listener=listener, backends=replace(
-        toy.backends(), features=lambda system: Tiles(settings)
+        toy.backends(), features=lambda system, connection: Tiles(connection)
     ))

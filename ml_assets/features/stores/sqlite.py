@@ -5,24 +5,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from itertools import count, islice
 from pathlib import Path
 
-from ml_assets.core.sqlite import use_wal
+from ml_assets.core.sqlite import use_wal, writing
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import OWN, Registered, Row, View
+from ml_assets.features.stores.memtable import Memtable
 from ml_assets.features.stores.sqlite_state import SqliteState
 
 __all__ = ["SqliteBackend", "SqliteState", "use_wal"]
 
 _PUT_AT_ONCE = 10_000
-STEPS = 1000
-"""SQLite's own, some microseconds in all: so many between two looks at the clock."""
-
 _forks = count(1)
 _process = 0
 
@@ -36,13 +32,17 @@ os.register_at_fork(after_in_child=_note_fork)
 
 
 class SqliteBackend:
-    """A `Backend` in the file `path`; each thread has a connection of its own."""
+    """A `Backend` in the file `path`; each thread has a connection of its own.
+
+    They share what is known of the store's journal, and take turns in using it.
+    """
 
     def __init__(
         self, path: Path, project: str = "ml_assets", *, patience_s: float = 30
     ) -> None:
         """Open `path`, creating it where it is missing; wait `patience_s` for other writers."""
         self.path = path
+        self._memory, self._turn = Memtable(), threading.RLock()
         self._project, self._patience_s = project, patience_s
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
@@ -60,12 +60,14 @@ class SqliteBackend:
             mine.drop(view_id)
 
     def get(self, view_id: int, entities: Sequence[bytes]) -> list[bytes | None]:
-        return self._mine().get(view_id, entities)
+        with self._turn:
+            return self._mine().get(view_id, entities)
 
     def get_many(
         self, asked: Sequence[tuple[int, Sequence[bytes]]]
     ) -> list[list[bytes | None]]:
-        return self._mine().get_many(asked)
+        with self._turn:
+            return self._mine().get_many(asked)
 
     def append(self, view: WindowedView, view_id: int, rows: Sequence[Row]) -> int:
         with self._writing() as mine:
@@ -92,23 +94,8 @@ class SqliteBackend:
             after = last
 
     def count(self, view_id: int) -> int:
-        return self._mine().count(view_id)
-
-    @contextmanager
-    def within(self, budget: timedelta) -> Iterator[None]:
-        """What this thread asks in the block is broken off once `budget` is over.
-
-        It ends with sqlite3.OperationalError. SQLite looks at the clock between its steps: one
-        that waits for the disk is not broken off, only what would follow it.
-        """
-        self._mine()
-        connection: sqlite3.Connection = self._local.connection
-        ends = time.monotonic() + budget.total_seconds()
-        connection.set_progress_handler(lambda: time.monotonic() >= ends, STEPS)
-        try:
-            yield
-        finally:
-            connection.set_progress_handler(None, 0)
+        with self._turn:
+            return self._mine().count(view_id)
 
     def close(self) -> None:
         """Close all threads' connections; none of them may be at work."""
@@ -120,17 +107,10 @@ class SqliteBackend:
     @contextmanager
     def _writing(self) -> Iterator[SqliteState]:
         """One transaction: committed when the block ends well, else undone."""
-        mine = self._mine()
-        connection: sqlite3.Connection = self._local.connection
-        connection.execute("begin immediate")
-        try:
-            yield mine
-            connection.execute("commit")
-        except BaseException:
-            # A failed write may have ended the transaction by itself.
-            if connection.in_transaction:
-                connection.execute("rollback")
-            raise
+        with self._turn:
+            mine = self._mine()
+            with writing(self._local.connection):
+                yield mine
 
     def _mine(self) -> SqliteState:
         """This thread's connection, opened at its first use."""
@@ -146,10 +126,7 @@ class SqliteBackend:
         )
         use_wal(connection, self._patience_s)
         connection.execute("pragma synchronous=normal")
-        # So that processes which open a new file at once queue up.
-        connection.execute("begin immediate")
-        found = SqliteState(connection, self._project)
-        connection.execute("commit")
+        found = SqliteState(connection, self._project, self._memory)
         self._opened.append(connection)
         self._local.connection, self._local.state = connection, found
         self._local.process = _process

@@ -3,22 +3,30 @@
 An id is noted in one of two ways. `online_seen` has it for one view and one entity. Where an
 event is counted by several views at once, which is what a prediction does, `online_together`
 has it once for the group of these views, with the entity of each: a fourth of the pages of
-four views. Both are asked before an id counts as new.
+four views. It comes there from the journal; all three are asked before an id counts as new.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from struct import Struct
+from random import getrandbits
 
 from ml_assets.features.stores.backend import NO_FLOOR, Row
+from ml_assets.features.stores.journal import entity_at, joined
 from ml_assets.features.stores.stream import Counted
 
-_SIZE = Struct("<I")
-_NOBODY = _SIZE.pack(0)
+_ASKED_AT_ONCE = 512
+_KNOWN_TOGETHER = """
+with asked (group_id, uid) as (values {})
+select 1 from asked cross join online_together using (group_id, uid) limit 1
+"""
+_KNOWN_ALONE = """
+with asked (view, entity, uid) as (values {})
+select 1 from asked cross join online_seen using (view, entity, uid) limit 1
+"""
 
 
 class EventIds:
@@ -46,24 +54,47 @@ class EventIds:
             if self._db.execute(insert, values).rowcount
         ]
 
-    def note_together(self, view_ids: Sequence[int], events: Sequence[Counted]) -> bool:
-        """Note these ids for all of the views at once, if none of them is there for any.
+    def knows(
+        self, groups: Sequence[int], view_ids: Sequence[int], events: Sequence[Counted]
+    ) -> bool:
+        """Whether one of these events is noted for one of these groups or views."""
+        uids = [_signed(each.uid) for each in events]
+        together = [(group, uid) for group in groups for uid in uids]
+        if self._any(_KNOWN_TOGETHER, together):
+            return True
+        return self._any(_KNOWN_ALONE, [
+            (view_id, entity, uid) for uid, event in zip(uids, events, strict=True)
+            for view_id, entity in zip(view_ids, event.entities, strict=True) if entity
+        ])
 
-        False where one is there, or twice in `events`: then nothing was noted.
+    def note_together(self, events: Iterable[tuple[int, Counted]]) -> None:
+        """Note these ids, each for all views of its group at once."""
+        self._db.executemany(
+            "insert or ignore into online_together (group_id, uid, at, entities)"
+            " values (?, ?, ?, ?)",
+            [(group, _signed(each.uid), each.at, joined(each.entities)) for group, each in events],
+        )
+
+    def groups(self) -> dict[int, list[int | None]]:
+        """The views of each group by place; None for one that is gone."""
+        found: dict[int, list[int | None]] = {}
+        for group, place, view in self._db.execute(
+            "select group_id, place, view from online_groups"
+        ):
+            views = found.setdefault(group, [])
+            views += [None] * (place + 1 - len(views))
+            views[place] = view
+        return found
+
+    def new_group(self, view_ids: Sequence[int]) -> None:
+        """Make the group of just these views in this order.
+
+        Its number is drawn: the journal may still name a group whose views are all gone.
         """
-        group, others = self._group(view_ids)
-        insert = _insert_together(group, tuple(others), tuple(view_ids))
-        # No savepoint: SQLite would copy each page before it changes.
-        for place, each in enumerate(events):
-            if not self._db.execute(
-                insert, (_signed(each.uid), each.at, _joined(each.entities), *each.entities)
-            ).rowcount:
-                self._db.executemany(
-                    "delete from online_together where group_id = ? and uid = ?",
-                    [(group, _signed(noted.uid)) for noted in events[:place]],
-                )
-                return False
-        return True
+        group = getrandbits(31)
+        self._db.executemany("insert into online_groups values (?, ?, ?, ?)", [
+            (view, group, place, NO_FLOOR) for place, view in enumerate(view_ids)
+        ])
 
     def expire(self, view_id: int, bound: int) -> None:
         """Forget the ids of events before `bound`; those of a group once no view needs them."""
@@ -91,23 +122,16 @@ class EventIds:
             " (select group_id from online_groups where view = ?) group by group_id", (view_id,),
         ))
 
-    def _group(self, view_ids: Sequence[int]) -> tuple[int, list[int]]:
-        """The group of just these views in this order, and others that have one of them."""
-        views: dict[int, dict[int, int]] = {}
-        for group, view, place in self._db.execute(
-            "select group_id, view, place from online_groups"
-        ):
-            views.setdefault(group, {})[place] = view
-        wanted = dict(enumerate(view_ids))
-        mine = next((group for group, found in views.items() if found == wanted), None)
-        if mine is None:
-            mine = max(views, default=0) + 1
-            self._db.executemany("insert into online_groups values (?, ?, ?, ?)", [
-                (view, mine, place, NO_FLOOR) for place, view in wanted.items()
-            ])
-        shared = set(view_ids)
-        return mine, [group for group, found in views.items()
-                      if group != mine and not shared.isdisjoint(found.values())]
+    def _any(self, query: str, rows: Sequence[tuple[object, ...]]) -> bool:
+        """Whether the query finds something for one of `rows`."""
+        for start in range(0, len(rows), _ASKED_AT_ONCE):
+            some = rows[start : start + _ASKED_AT_ONCE]
+            values = [value for row in some for value in row]
+            size = padded(len(some))
+            values += [None] * (len(some[0]) * (size - len(some)))
+            if self._db.execute(_asking(query, len(some[0]), size), values).fetchone():
+                return True
+        return False
 
     def _not_together(self, view_id: int, rows: Sequence[Row]) -> Sequence[Row]:
         """Those whose id no group of the view has for their entity."""
@@ -118,7 +142,7 @@ class EventIds:
             return rows
         asked = json.dumps([_signed(uid) for _, _, uid, _ in rows])
         there = {
-            (_entity(entities, place), uid)
+            (entity_at(entities, place), uid)
             for group, place in groups
             for uid, entities in self._db.execute(
                 "select uid, entities from json_each(?) cross join online_together"
@@ -133,34 +157,12 @@ def _signed(uid: int) -> int:
     return uid - 2**64 if uid >= 2**63 else uid
 
 
-def _joined(entities: Sequence[bytes | None]) -> bytes:
-    """One after the other, each behind its size; no entity is empty."""
-    return b"".join([_SIZE.pack(len(each)) + each if each else _NOBODY for each in entities])
-
-
-def _entity(joined: bytes, place: int) -> bytes:
-    """One of `_joined`."""
-    start = 0
-    for _ in range(place):
-        start += _SIZE.size + _SIZE.unpack_from(joined, start)[0]
-    size = _SIZE.unpack_from(joined, start)[0]
-    return joined[start + _SIZE.size : start + _SIZE.size + size]
+def padded(count: int) -> int:
+    """The next power of two: few statements to prepare. Nulls, which equal nothing, fill it up."""
+    return 1 << (count - 1).bit_length()
 
 
 @lru_cache(maxsize=64)
-def _insert_together(group: int, others: tuple[int, ...], view_ids: tuple[int, ...]) -> str:
-    """Adds a row unless its id is there: in the group, in another one or for a single view.
-
-    Parameters: uid, at, entities; the entity of each view.
-    """
-    there = [
-        *(f"select 1 from online_together where group_id = {other} and uid = ?1"
-          for other in others),
-        *(f"select 1 from online_seen where view = {view_id} and entity = ?{4 + place}"
-          " and uid = ?1" for place, view_id in enumerate(view_ids)),
-    ]
-    return (
-        "insert or ignore into online_together (group_id, uid, at, entities)"
-        f" select {group}, ?1, ?2, ?3 where "
-        + " and ".join(f"not exists ({each})" for each in there)
-    )
+def _asking(query: str, width: int, count: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return query.format(", ".join([row] * count))

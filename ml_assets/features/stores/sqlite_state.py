@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
+from ml_assets.core.sqlite import in_passing, writing
 from ml_assets.features.engine import state
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import (
@@ -22,15 +25,22 @@ from ml_assets.features.stores.backend import (
     floor_entry,
     floor_of,
 )
+from ml_assets.features.stores.blob_cache import Key, Unknown
+from ml_assets.features.stores.journal import Section, pack
+from ml_assets.features.stores.memtable import Memtable, Step
 from ml_assets.features.stores.plain import version_of
-from ml_assets.features.stores.sqlite_ids import EventIds
-from ml_assets.features.stores.sqlite_tables import TABLES
+from ml_assets.features.stores.sqlite_ids import EventIds, padded
+from ml_assets.features.stores.sqlite_tables import make_tables
 from ml_assets.features.stores.stream import Counted, Stream
 
 # `||` makes text of two blobs, so it is cast back.
 APPEND = """
-insert into online_state (view, entity, state) values (?, ?, ?)
-on conflict (view, entity) do update set state = cast(state || ? as blob)
+insert into online_state (view, entity, state) values (?1, ?2, ?3)
+on conflict (view, entity) do update set state = cast(state || ?4 as blob)
+"""
+FLUSH = """
+insert into online_state (view, entity, state, seq) values (?1, ?2, ?3, ?5)
+on conflict (view, entity) do update set state = cast(state || ?4 as blob), seq = ?5
 """
 
 SIZE = f"""
@@ -55,31 +65,42 @@ where (excluded.at, excluded.created) >= (at, created)
     or excluded.at < at and (at0 is null or (excluded.at, excluded.created) >= (at0, created0))
 """
 
+Together = tuple[Stream, Sequence[int], Sequence[Counted]]
+"""Events of a stream, and the numbers of its views."""
+
 LOOK = 8
 """One append in so many looks whether its blob has grown: looking costs like appending."""
 
-CHANGED = """
-insert into online_state (view, entity, state) values (?, ?, cast('1' as blob))
-on conflict (view, entity) do update set state = cast(cast(state as integer) + 1 as blob)
-"""
+# By chance, not by counting: what was undone with a transaction must not come again.
+CHANGED = "insert or replace into online_state (view, entity, state) values (?, ?, randomblob(8))"
 
 _KEYS_AT_ONCE = 512
 _EXPIRED_AT_ONCE = 1000
+_WHOLE = 2**62
 _SMALL = 1024
 """Bytes: a smaller blob has no old tiles worth folding away."""
 
 
 class SqliteState:
-    """A `Backend` on a connection of the caller, who begins and commits transactions."""
+    """A `Backend` on a connection of the caller, who begins and commits transactions.
 
-    def __init__(self, connection: sqlite3.Connection, project: str = "ml_assets") -> None:
-        """Makes the tables where they are missing."""
+    What `append_together` counts goes into a journal, which every reader knows (`memtable`);
+    `settle` brings it to the tables.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, project: str = "ml_assets",
+        memory: Memtable | None = None,
+    ) -> None:
+        """Makes the tables where they are missing.
+
+        memory: one that other connections to the same file share, each in its turn
+        """
         self._db, self._project = connection, project
         self.changes = 0, project.encode()
-        for table in TABLES:
-            # Not executescript, which would commit.
-            connection.execute(table)
+        make_tables(connection)
         self._ids = EventIds(connection)
+        self._memory = Memtable() if memory is None else memory
 
     def register(self, name: str, digest: str) -> int:
         found = self._db.execute(
@@ -115,57 +136,195 @@ class SqliteState:
     def get_many(
         self, asked: Sequence[tuple[int, Sequence[bytes]]]
     ) -> list[list[bytes | None]]:
-        wanted: list[object] = []
+        self._look()
+        memory = self._memory
+        if not memory.streams.isdisjoint([view_id for view_id, _ in asked]):
+            self._follow()
+        found: list[list[bytes | None]] = []
+        missing: list[tuple[Key, list[bytes | None], int]] = []
         for view_id, entities in asked:
-            for entity in entities:
-                wanted += (view_id, entity)
-        blobs: list[bytes | None] = []
-        for start in range(0, len(wanted), 2 * _KEYS_AT_ONCE):
-            some = wanted[start : start + 2 * _KEYS_AT_ONCE]
-            blobs += [blob for (blob,) in self._db.execute(_select(len(some) // 2), some)]
-        found, place = [], 0
-        for _, entities in asked:
-            end = place + len(entities)
-            found.append(blobs[place:end])
-            place = end
+            blobs: list[bytes | None] = [None] * len(entities)
+            found.append(blobs)
+            if view_id not in memory.streams:
+                missing += [((view_id, entity), blobs, place)
+                            for place, entity in enumerate(entities)]
+                continue
+            for place, entity in enumerate(entities):
+                blob = memory.blobs.get((view_id, entity))
+                if isinstance(blob, Unknown):
+                    missing.append(((view_id, entity), blobs, place))
+                else:
+                    blobs[place] = blob
+        stored = self._stored("state, seq", [key for key, _, _ in missing])
+        for (key, blobs, place), (blob, seq) in zip(missing, stored, strict=True):
+            if key[0] in memory.streams:
+                blob = memory.merged(key, blob, seq or 0)
+                # What was flushed beyond it comes out of the journal once more.
+                if (seq or 0) <= memory.seq:
+                    memory.blobs.put(key, blob)
+            blobs[place] = blob
         return found
 
     def append(self, view: WindowedView, view_id: int, rows: Sequence[Row]) -> int:
-        floor = floor_of(self.get(view_id, [OWN])[0], view.name)
+        self._look()
+        floor = floor_of(self._own(view_id), view.name)
         if floor > NO_FLOOR:
             rows = [row for row in rows if row[1] >= floor - view.horizon]
+        if view_id in self._memory.streams:
+            self._follow()
+            rows = [row for row in rows if not self._memory.has(view_id, row[0], row[2])]
+            self._note_change()
         new = self._ids.note(view_id, rows)
         self._add(((view_id, entity), row, view) for entity, _, _, row in new)
         return len(new)
 
-    def append_together(
-        self, stream: Stream, view_ids: Sequence[int], events: Sequence[Counted]
-    ) -> None:
-        """`append` of these events for each view of the stream, at a fraction of the cost.
+    def append_together(self, counted: Sequence[Together]) -> None:
+        """`append` of events for each view of some streams, at a fraction of the cost.
 
-        view_ids: of `stream.views`
+        They are written once, into the journal. Where one may have been counted before, those
+        of its stream are counted view by view. At most once in a transaction.
         """
-        if not events:
-            return
-        views = list(zip(stream.views, view_ids, strict=True))
-        floors = self.get_many([(view_id, [OWN]) for view_id in view_ids])
-        since = max(
-            floor_of(own, view.name) - view.horizon
-            for view, (own,) in zip(stream.views, floors, strict=True)
-        )
-        if len(views) > 1 and all(each.at >= since for each in events) and (
-            self._ids.note_together(view_ids, events)
-        ):
-            self._add(
-                ((view_id, entity), row, view) for each in events
-                for (view, view_id), entity, row in zip(
-                    views, each.entities, each.rows, strict=True
-                ) if entity is not None
+        sections, packed = [], []
+        for stream, view_ids, events in counted:
+            if not events:
+                continue
+            since, groups = self._watched(stream, tuple(view_ids))
+            if self._are_new(events, since, groups, view_ids):
+                group = groups[0]
+                sections.append(Section(group, events))
+                packed.append(pack(group, stream, events))
+                continue
+            for place, (view, view_id) in enumerate(zip(stream.views, view_ids, strict=True)):
+                rows = (each.row(place) for each in events)
+                self.append(view, view_id, [row for row in rows if row is not None])
+        if packed:
+            batch = b"".join(packed)
+            self._memory.expect(batch, sections)
+            self._db.execute("insert into online_journal (events) values (?)", (batch,))
+
+    def settle(self, *, whole: bool = False) -> None:
+        """Bring some of the journal to the tables, where it is time for it: see `memtable`.
+
+        In a transaction of its own: for whoever appends together, behind each one. Where
+        another process is writing, the next call does it.
+        whole: all of it, now
+        """
+        memory = self._memory
+        if whole:
+            self._look()
+            self._follow()
+        most = _WHOLE if whole else memory.due()
+        with suppress(sqlite3.OperationalError):
+            while most and (step := memory.step(most)) is not None:
+                with in_passing(self._db), writing(self._db):
+                    self._flush(step)
+                memory.done(step)
+                if not whole:
+                    break
+
+    def _flush(self, step: Step) -> None:
+        """Another process may bring the same to the tables; what it has brought is left out."""
+        older, upto = self._memory.older, step.flush.upto
+        views = {view for (view,) in self._db.execute("select id from online_views")}
+        keys = [key for key in step.keys if key[0] in views]
+        written, grown = [], []
+        known = self._memory.views
+        for key, (size, header, seq) in zip(keys, self._stored(
+            f"length(state), substr(state, 1, {state.HEADER_SIZE}), seq", keys
+        ), strict=True):
+            rows = b"".join([row for number, row in older.rows[key] if number > (seq or 0)])
+            if rows:
+                written.append((*key, state.fresh(rows), rows, upto))
+            if size is None:
+                header = state.fresh(b"")
+                size = len(header)
+            view = known.get(key[0])
+            if view and state.grown(view, size + len(rows), header):
+                grown.append((view, key))
+        self._db.executemany(FLUSH, written)
+        for view, key in grown:
+            self._fold(view, *key)
+            self._memory.blobs.drop(key)
+        self._ids.note_together((group, older.ids[group, uid]) for group, uid in step.ids)
+        if step.is_last:
+            self._db.execute("delete from online_journal where seq < ?", (upto,))
+
+    def _look(self) -> None:
+        """Notice what anybody has changed otherwise than through the journal."""
+        memory = self._memory
+        (change,) = self._db.execute(
+            "select state from online_state where view = ? and entity = ?", self.changes
+        ).fetchone() or (None,)
+        if change != memory.change:
+            memory.changed(change, self._ids.groups())
+
+    def _follow(self) -> None:
+        """Take in what this and other processes have committed to the journal."""
+        memory = self._memory
+        if not memory.follow(self._behind(), self._ids.groups) or memory.is_too_large:
+            memory.forget()
+            memory.follow(self._behind(), self._ids.groups)
+
+    def _behind(self) -> list[tuple[int, bytes]]:
+        """The batches of the journal that are not in memory."""
+        return self._db.execute(
+            "select seq, events from online_journal where seq > ? order by seq",
+            (self._memory.seq,),
+        ).fetchall()
+
+    def _watched(self, stream: Stream, view_ids: tuple[int, ...]) -> tuple[int, list[int]]:
+        """Since when all these views count events, and the groups that have one of them.
+
+        The first group is that of just these views in this order; it is made where it is
+        missing. Raises NotReady where a view is gone.
+        """
+        self._look()
+        memory = self._memory
+        if view_ids not in memory.watched:
+            since = max(
+                floor_of(self._own(view_id), view.name) - view.horizon
+                for view, view_id in zip(stream.views, view_ids, strict=True)
             )
-            return
-        for place, (view, view_id) in enumerate(views):
-            rows = (each.row(place) for each in events)
-            self.append(view, view_id, [row for row in rows if row is not None])
+            if list(view_ids) not in memory.groups.values():
+                self._ids.new_group(view_ids)
+                self._note_change()
+                self._look()
+            mine = [group for group, views in memory.groups.items() if views == list(view_ids)]
+            shared = set(view_ids)
+            memory.watched[view_ids] = since, mine + [
+                group for group, views in memory.groups.items()
+                if group not in mine and not shared.isdisjoint(views)
+            ]
+            memory.views.update(zip(view_ids, stream.views, strict=True))
+        self._follow()
+        return memory.watched[view_ids]
+
+    def _are_new(
+        self, events: Sequence[Counted], since: int, groups: list[int], view_ids: Sequence[int]
+    ) -> bool:
+        """Whether no event is too old, was counted by any of these, or comes twice."""
+        has_id = self._memory.has_id
+        return (
+            len({each.uid for each in events}) == len(events)
+            and not any(each.at < since or has_id(groups, each.uid) for each in events)
+            and not self._ids.knows(groups, view_ids, events)
+        )
+
+    def _own(self, view_id: int) -> bytes | None:
+        """The view's own entry."""
+        own: bytes | None
+        [(own,)] = self._stored("state", [(view_id, OWN)])
+        return own
+
+    def _stored(self, columns: str, keys: Sequence[Key]) -> list[tuple[Any, ...]]:
+        """What the table has of each key, in their order; nulls where it has nothing."""
+        found: list[tuple[Any, ...]] = []
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            some = keys[start : start + _KEYS_AT_ONCE]
+            size = padded(len(some))
+            wanted = [part for key in some for part in key] + [None, None] * (size - len(some))
+            found += self._db.execute(_select(columns, size), wanted).fetchall()[: len(some)]
+        return found
 
     def _add(self, rows: Iterable[tuple[tuple[int, bytes], bytes, WindowedView]]) -> None:
         """Append each row to the blob of its (view, entity)."""
@@ -184,7 +343,7 @@ class SqliteState:
                 self._fold(view, *place)
 
     def _fold(self, view: WindowedView, view_id: int, entity: bytes) -> None:
-        (blob,) = self.get(view_id, [entity])
+        [(blob,)] = self._stored("state", [(view_id, entity)])
         assert blob is not None
         self._replace(view_id, entity, state.fold(view, blob))
 
@@ -195,7 +354,7 @@ class SqliteState:
         )
 
     def put(self, view_id: int, rows: Iterable[Row]) -> None:
-        floor_of(self.get(view_id, [OWN])[0], str(view_id))
+        floor_of(self._own(view_id), str(view_id))
         # In the order of the keys, pages fill one after the other.
         self._db.executemany(PUT, (
             (view_id, entity, at, created, len(version), version)
@@ -217,7 +376,7 @@ class SqliteState:
 
     def expire_ids(self, view: View, view_id: int, now: int) -> None:
         """The first step of `expire`: raise the floor and forget old event ids."""
-        floor_before = floor_of(self.get(view_id, [OWN])[0], view.name)
+        floor_before = floor_of(self._own(view_id), view.name)
         if isinstance(view, WindowedView):
             floor, bound = expiry(view, now)
             self._set_floor(view_id, max(floor, floor_before))
@@ -252,10 +411,14 @@ class SqliteState:
         return len(idle), rows[-1][0] if len(rows) == _EXPIRED_AT_ONCE else None
 
     def count(self, view_id: int) -> int:
+        self._look()
+        if view_id in self._memory.streams:
+            self._follow()
         (found,) = self._db.execute(
             "select count(*) from online_state where view = ? and entity > ?", (view_id, OWN)
         ).fetchone()
-        return int(found)
+        fresh = [(view_id, entity) for entity in self._memory.entities(view_id)]
+        return int(found) + [size for (size,) in self._stored("length(state)", fresh)].count(None)
 
     def close(self) -> None:
         """Nothing to do: the connection is the caller's."""
@@ -271,14 +434,14 @@ class SqliteState:
         self._db.execute(CHANGED, self.changes)
 
 
-@lru_cache(maxsize=_KEYS_AT_ONCE)
-def _select(count: int) -> str:
+@lru_cache(maxsize=64)
+def _select(columns: str, count: int) -> str:
     """One row for each of `count` (view, entity) parameters, in their order.
 
     SQLite never reorders an outer join, so rows come in the order of the values.
     """
     values = ", ".join(["(?, ?)"] * count)
     return (
-        f"with asked (view, entity) as (values {values}) select state from asked"
+        f"with asked (view, entity) as (values {values}) select {columns} from asked"
         " left join online_state using (view, entity)"
     )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import nullcontext
+
+from ml_assets.core.sqlite import writing
+
 TABLES = (
     """
     create table if not exists online_views (
@@ -22,8 +27,15 @@ TABLES = (
         at0      integer,           -- of the version before it
         created0 integer,
         state    blob not null,
+        seq      integer not null default 0,  -- of windows: the journal's last batch in `state`
         primary key (view, entity)
     ) without rowid
+    """,
+    """
+    create table if not exists online_journal (
+        seq    integer primary key,  -- without gaps: the last one is never deleted
+        events blob not null         -- see `journal`
+    )
     """,
     """
     create table if not exists online_seen (
@@ -48,8 +60,32 @@ TABLES = (
         group_id integer not null,
         uid      integer not null,
         at       integer not null,
-        entities blob not null,       -- by place; see `_joined`
+        entities blob not null,       -- by place; see `journal.joined`
         primary key (group_id, uid)
     ) without rowid
     """,
 )
+
+NAMES = frozenset(table.split("(")[0].split()[-1] for table in TABLES)
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make what is missing of `TABLES`, in the transaction that is open or in one of its own."""
+    if _is_whole(connection):
+        return
+    # So that processes which open a new file at once queue up.
+    with nullcontext() if connection.in_transaction else writing(connection):
+        for table in TABLES:
+            # Not executescript, which would commit.
+            connection.execute(table)
+        if "seq" not in _columns(connection):  # a table of before there was a journal
+            connection.execute("alter table online_state add column seq integer not null default 0")
+
+
+def _is_whole(connection: sqlite3.Connection) -> bool:
+    there = {name for (name,) in connection.execute("select name from sqlite_master")}
+    return there >= NAMES and "seq" in _columns(connection)
+
+
+def _columns(connection: sqlite3.Connection) -> set[str]:
+    return {name for _, name, *_ in connection.execute("pragma table_info(online_state)")}

@@ -37,6 +37,8 @@ class Stream:
     """The views that read the instant and the id of an event from the same columns.
 
     What they read of an event is read once for all: most of them pack the same values.
+
+    packed_as: for each view the packing that it has; firsts: of each the first view that has it
     """
 
     def __init__(self, views: Sequence[WindowedView]) -> None:
@@ -50,8 +52,9 @@ class Stream:
             for view in views
         ]
         distinct = list(dict.fromkeys(shapes))
-        self._packing = [views[shapes.index(shape)] for shape in distinct]
-        self._packed_as = [distinct.index(shape) for shape in shapes]
+        self.firsts = [shapes.index(shape) for shape in distinct]
+        self.packed_as = [distinct.index(shape) for shape in shapes]
+        self._packing = [views[first] for first in self.firsts]
 
     def counted(self, event: Mapping[str, object]) -> Counted | None:
         """None where no view has an entity for it. Raises as `event_row`."""
@@ -68,7 +71,7 @@ class Stream:
         packed = [
             pack_row(view, at, number, event_values(view, event)) for view in self._packing
         ]
-        return Counted(at, number, entities, [packed[place] for place in self._packed_as])
+        return Counted(at, number, entities, [packed[place] for place in self.packed_as])
 
 
 def streams_of(views: Sequence[tuple[WindowedView, int]]) -> list[tuple[Stream, list[int]]]:

@@ -1,0 +1,87 @@
+"""Events as the journal of the online store keeps them: a batch packed, and unpacked again.
+
+A batch is one section for each stream that counted its events:
+
+    group | views | packings | events || which packing each view has | sizes | the events
+
+and an event is its row in each packing, then the entity of each view behind its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import NamedTuple
+
+from ml_assets.features.stores.stream import Counted, Stream
+
+_HEAD = Struct("<IBBI")
+_SIZE = Struct("<I")
+_ROW = Struct("<qQ")
+"""What every row begins with: `at` and `uid`."""
+_NOBODY = _SIZE.pack(0)
+
+
+class Section(NamedTuple):
+    """Events that a group of views counted, each with an entity and a row for every view."""
+
+    group: int
+    events: Sequence[Counted]
+
+
+def pack(group: int, stream: Stream, events: Sequence[Counted]) -> bytes:
+    """The section of these events; the group's views are those of `stream`, in their order."""
+    firsts = stream.firsts
+    sizes = [len(events[0].rows[place]) for place in firsts] if events else []
+    parts = [
+        _HEAD.pack(group, len(stream.views), len(firsts), len(events)),
+        bytes(stream.packed_as), *map(_SIZE.pack, sizes),
+    ]
+    for event in events:
+        parts += [event.rows[place] for place in firsts]
+        parts.append(joined(event.entities))
+    return b"".join(parts)
+
+
+def unpack(batch: bytes) -> list[Section]:
+    """The sections that were packed one behind the other."""
+    sections, place = [], 0
+    while place < len(batch):
+        group, views, packings, count = _HEAD.unpack_from(batch, place)
+        place += _HEAD.size
+        packed_as = batch[place : place + views]
+        place += views
+        sizes = [_SIZE.unpack_from(batch, place + 4 * n)[0] for n in range(packings)]
+        place += 4 * packings
+        events = []
+        for _ in range(count):
+            at, uid = _ROW.unpack_from(batch, place)
+            rows = []
+            for size in sizes:
+                rows.append(batch[place : place + size])
+                place += size
+            entities, place = _split(batch, place, views)
+            events.append(Counted(at, uid, entities, [rows[each] for each in packed_as]))
+        sections.append(Section(group, events))
+    return sections
+
+
+def joined(entities: Sequence[bytes | None]) -> bytes:
+    """One after the other, each behind its size; no entity is empty."""
+    return b"".join([_SIZE.pack(len(each)) + each if each else _NOBODY for each in entities])
+
+
+def entity_at(joined: bytes, place: int) -> bytes:
+    """One of `joined`; empty where there is none."""
+    entities, _ = _split(joined, 0, place + 1)
+    return entities[place] or b""
+
+
+def _split(batch: bytes, place: int, count: int) -> tuple[list[bytes | None], int]:
+    """So many entities from `place` on, and where they end."""
+    entities: list[bytes | None] = []
+    for _ in range(count):
+        end = place + 4 + _SIZE.unpack_from(batch, place)[0]
+        entities.append(batch[place + 4 : end] or None)
+        place = end
+    return entities, place
