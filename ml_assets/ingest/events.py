@@ -13,6 +13,7 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.ingest.contracts import breaches
 from ml_assets.ingest.event_log import Prediction
+from ml_assets.ingest.posted import read_json
 from ml_assets.ingest.tables import QUARANTINE, RAW, events_schema
 
 
@@ -55,7 +56,7 @@ def parse_raw(system: System, raw: pd.DataFrame) -> ParsedDay:
     columns = (raw["event_id"], raw["event_timestamp"], raw["accepted_at"], raw["request"])
     for event_id, happened, accepted, request in zip(*columns, strict=True):
         try:
-            event = system.source.parse(json.loads(request))
+            event = system.source.parse(read_json(request))
         except Quarantined as error:
             aside.append((event_id, happened, str(error), request))
             continue

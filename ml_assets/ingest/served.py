@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 COLUMNS = ("prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,"
            " features, feature_names, model_version, score, decision, degraded, role, propensity")
 """Of the table `predictions`, in the order of `row_of`."""
 
+_STORED = np.dtype("<f4")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 AnsweringRole = Literal["champion", "challenger"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
+class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     """One answer, with all that is needed to explain and to recompute it.
 
     features: (F,) float32, in the order of `feature_names`: event numbers, then store features.
@@ -47,8 +47,7 @@ class Prediction:
     propensity: float = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShadowScore:
+class ShadowScore(Struct, frozen=True, kw_only=True, gc=False):
     """What a version that answers nobody would have said of one prediction's event.
 
     It saw the very features of the prediction. scored_at: after the answer, on the log's clock.
@@ -60,8 +59,7 @@ class ShadowScore:
     scored_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
-class Feedback:
+class Feedback(Struct, frozen=True, kw_only=True, gc=False):
     """What one source says about one prediction."""
 
     prediction_id: str
@@ -79,15 +77,14 @@ def to_us(instant: datetime) -> int:
 
 def from_us(us: int) -> datetime:
     """The inverse of `to_us`."""
-    seconds, microseconds = divmod(us, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
+    return _EPOCH + timedelta(microseconds=us)
 
 
 def row_of(p: Prediction) -> tuple[object, ...]:
     """The columns of the table `predictions`, in order."""
     return (
         p.prediction_id, p.system, p.event_id, to_us(p.event_timestamp), to_us(p.accepted_at),
-        p.request, to_us(p.features_as_of), p.features.astype("<f4", copy=False).tobytes(),
+        p.request, to_us(p.features_as_of), p.features.astype(_STORED, copy=False).tobytes(),
         _names_text(p.feature_names), p.model_version, p.score, p.decision, p.degraded, p.role,
         p.propensity,
     )

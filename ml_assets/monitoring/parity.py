@@ -7,7 +7,6 @@ by then. Equal means equal bits.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +20,7 @@ from ml_assets.core.errors import NotReady, Quarantined
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.parity import Alternatives, ParityReport, Vectors
+from ml_assets.ingest.posted import read_json
 from ml_assets.monitoring.reports import DailyReports
 from ml_assets.serving.scoring import dense_vectors
 
@@ -81,7 +81,7 @@ def recompute(
         if degraded:
             continue
         try:
-            events.append(system.source.parse(json.loads(requests[event_id])))
+            events.append(system.source.parse(read_json(requests[event_id])))
             places.append(place)
         except Quarantined:
             unparsable.append(event_id)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
 from uuid import uuid4
 
 import numpy as np
+from msgspec import Struct
 
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.source import Event
 from ml_assets.core.system import Column, System
 from ml_assets.ingest.event_log import Prediction
+from ml_assets.ingest.posted import read_json
 from ml_assets.serving.protocol import PredictRequest, RequestRefused
 
 FUTURE = timedelta(seconds=60)
@@ -25,8 +26,7 @@ MAX_DEPTH = 64
 it, ingestion might not."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Admitted:
+class Admitted(Struct, frozen=True, kw_only=True):
     """A request that can be answered: the event parsed, its id and instant decided."""
 
     request: PredictRequest
@@ -62,7 +62,7 @@ class Admission:
                 "event_timestamp",
             )
         try:
-            posted = bytes(request.event).decode()
+            posted = str(request.event, "utf-8")
             event = self.read(posted)
         except (Quarantined, UnicodeDecodeError) as error:
             raise RequestRefused(422, "unusable_event", str(error), "event") from None
@@ -76,7 +76,7 @@ class Admission:
         data contract. Raises Quarantined with the reason where it cannot become an event.
         """
         try:
-            request = json.loads(posted)
+            request = read_json(posted)
         except (ValueError, RecursionError) as error:
             raise Quarantined(f"the event cannot be read as JSON: {error}") from error
         if not isinstance(request, dict):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from hashlib import blake2b
 
-import numpy as np
-
 from ml_assets.core.errors import ModelRefused
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import Prediction
@@ -35,7 +33,8 @@ class Arms:
         A challenger that fails has no traffic from here on: the champion, who has it now,
         answers in its place.
         """
-        arms = [lineup.arm(sticky_key(self._system, one.event, one.event_id)) for one in admitted]
+        system = self._system
+        arms = [lineup.arm(sticky_key(system, one.event, one.event_id)) for one in admitted]
         rows_of: dict[int, list[int]] = {}
         for row, arm in enumerate(arms):
             rows_of.setdefault(arm.model.version, []).append(row)
@@ -70,26 +69,29 @@ class Arms:
         model, names = arm.model, tuple(arm.model.scorer.feature_names)
         if names not in seen:
             seen[names] = self._see(names, admitted)
-        all_dense, until, degraded = seen[names]
-        mine = [admitted[row] for row in rows]
-        events, dense = [one.event for one in mine], all_dense[rows]
-        scores = score_rows(model.scorer, events, dense)
-        if not np.all((scores >= 0) & (scores <= 1)):
+        dense, until, degraded = seen[names]
+        mine = admitted
+        if len(rows) < len(admitted):
+            dense = dense[rows]
+            mine, until = [admitted[row] for row in rows], [until[row] for row in rows]
+        scores: list[float] = score_rows(
+            model.scorer, [one.event for one in mine], dense
+        ).tolist()
+        system, threshold = self._system.name, model.scorer.threshold
+        if any(not 0 <= score <= 1 for score in scores):
             raise ModelRefused(
-                f"version {model.version} of {self._system.name!r} gave {scores.tolist()}; "
-                "expected probabilities"
+                f"version {model.version} of {system!r} gave {scores}; expected probabilities"
             )
         return [
             Prediction(
-                prediction_id=prediction_id(self._system.name, one.event_id),
-                system=self._system.name, event_id=one.event_id, event_timestamp=one.at,
-                accepted_at=now, request=one.posted, features_as_of=until[rows[place]],
-                features=dense[place], feature_names=names, model_version=model.version,
-                score=float(scores[place]),
-                decision=bool(scores[place] >= model.scorer.threshold),
+                prediction_id=prediction_id(system, one.event_id),
+                system=system, event_id=one.event_id, event_timestamp=one.at,
+                accepted_at=now, request=one.posted, features_as_of=as_of,
+                features=features, feature_names=names, model_version=model.version,
+                score=score, decision=score >= threshold,
                 degraded=degraded, role=arm.role, propensity=arm.propensity,
             )
-            for place, one in enumerate(mine)
+            for one, features, as_of, score in zip(mine, dense, until, scores, strict=True)
         ]
 
     def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,68 +42,103 @@ def encode_texts(
     An n-gram that occurs k times weighs `1 + log(k)`. Fields hash into ranges of their own.
     Without fields, each row has one empty bag. Of a row, the same whatever the others are.
     """
-    parts = [bags for _, bags in encoded_blocks(fields, texts, buckets, rows=rows)]
-    lengths = [np.diff(bags.offsets) for bags in parts] or [np.zeros(rows, np.int64)]
+    buckets_of, weights_of = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    offsets = np.zeros(rows * max(1, len(fields)) + 1, np.int64)
+    lengths = offsets[1:].reshape(rows, max(1, len(fields)))
+    for some, block in encoded_blocks(fields, texts, buckets, rows=rows):
+        buckets_of.append(block.buckets)
+        weights_of.append(block.weights)
+        lengths[some] = np.bincount(block.owners, minlength=block.bags).reshape(-1, len(fields))
+    offsets.cumsum(out=offsets)
     return Bags(
-        buckets=np.concatenate([bags.buckets for bags in parts] or [np.empty(0, np.int64)]),
-        weights=np.concatenate([bags.weights for bags in parts] or [np.empty(0, np.float32)]),
-        offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64),
+        buckets=np.concatenate(buckets_of), weights=np.concatenate(weights_of), offsets=offsets
     )
+
+
+class Block(NamedTuple):
+    """The bags of some rows, each entry with the number of its bag, so that they need no offsets.
+
+    buckets, weights: as in `Bags`; owners: (N,) int64, ascending, below `bags`
+    """
+
+    buckets: npt.NDArray[np.int64]
+    weights: Floats
+    owners: npt.NDArray[np.int64]
+    bags: int
 
 
 def encoded_blocks(
     fields: Sequence[TextField], texts: Mapping[str, Sequence[str]], buckets: int, *, rows: int
-) -> Iterator[tuple[slice, Bags]]:
+) -> Iterator[tuple[slice, Block]]:
     """The bags of some rows after the other, so that not all have to be held at once.
 
     Nothing without fields.
     """
     columns = [texts[field.column] for field in fields]
-    # A bag and a bucket are sorted as one number of 32 bits.
-    most = max(1, 2**32 // (max(1, len(fields)) * buckets))
+    for some in _blocks(columns, rows, 2**32 // (max(1, len(fields)) * buckets)):
+        yield some, _encoded(fields, [column[some] for column in columns], buckets)
+
+
+def _blocks(columns: Sequence[Sequence[str]], rows: int, most: int) -> Iterator[slice]:
+    """Neighbouring rows with `BLOCK` characters together, and no more than `most`, or one.
+
+    A bag and a bucket are sorted as one number of 32 bits: that is enough for `most` rows.
+    """
+    if not columns or not rows:
+        return
     start = size = 0
-    for row in range(rows if fields else 0):
-        more = sum(len(column[row]) for column in columns)
-        if row > start and (size + more > BLOCK or row - start == most):
-            yield slice(start, row), _encoded(fields, columns, buckets, slice(start, row))
-            start, size = row, 0
-        size += more
-    if columns and rows:
-        yield slice(start, rows), _encoded(fields, columns, buckets, slice(start, rows))
+    if rows > most or sum([sum(map(len, column)) for column in columns]) > BLOCK:
+        for row in range(rows):
+            more = sum(len(column[row]) for column in columns)
+            if row > start and (size + more > BLOCK or row - start >= most):
+                yield slice(start, row)
+                start, size = row, 0
+            size += more
+    yield slice(start, rows)
 
 
 def _encoded(
-    fields: Sequence[TextField], columns: Sequence[Sequence[str]], buckets: int, rows: slice
-) -> Bags:
-    bits = buckets.bit_length() - 1
+    fields: Sequence[TextField], columns: Sequence[Sequence[str]], buckets: int
+) -> Block:
+    bits, bags = buckets.bit_length() - 1, len(columns[0]) * len(fields)
     parts = []
     for place, (field, column) in enumerate(zip(fields, columns, strict=True)):
-        hashes, owners = HASHES[field.unit](column[rows])
-        parts.append((owners * len(fields) + place) << bits | hashes >> 32 - bits)
+        hashes, owners = HASHES[field.unit](column)
+        hashes >>= 32 - bits
+        if bags > 1:
+            hashes |= (owners * len(fields) + place) << bits
+        parts.append(hashes)
     grams = np.concatenate(parts) if len(parts) > 1 else parts[0]
     grams.sort()
-    differs = np.ones(len(grams) + 1, bool)
+    differs = np.empty(len(grams) + 1, bool)
+    differs[0] = differs[-1] = True
     np.not_equal(grams[1:], grams[:-1], out=differs[1:-1])
     [edges] = differs.nonzero()
-    found = grams[edges[:-1]]
-    offsets = np.zeros((rows.stop - rows.start) * len(fields) + 1, np.int64)
-    np.bincount(found >> bits, minlength=len(offsets) - 1).cumsum(out=offsets[1:])
-    return Bags(
-        buckets=(found % (len(fields) * buckets)).astype(np.int64),
-        weights=(1.0 + np.log(edges[1:] - edges[:-1])).astype(np.float32),
-        offsets=offsets,
+    found = grams[edges[:-1]].astype(np.int64)
+    times = edges[1:] - edges[:-1]
+    return Block(
+        buckets=found % (len(fields) * buckets),
+        weights=_WEIGHTS[times] if len(grams) < len(_WEIGHTS) else _weights(times),
+        owners=found >> bits,
+        bags=bags,
     )
 
 
+def _weights(times: npt.NDArray[np.int64]) -> Floats:
+    return (1.0 + np.log(times)).astype(np.float32)
+
+
+_WEIGHTS = _weights(np.arange(2**12).clip(min=1))
+"""Few n-grams occur a few times at most: what they weigh is looked up."""
+
+
 def sums(
-    values: npt.NDArray[np.floating], offsets: npt.NDArray[np.int64]
+    values: npt.NDArray[np.floating], owners: npt.NDArray[np.int64], bags: int
 ) -> npt.NDArray[np.float64]:
-    """The sum of `values[offsets[i]:offsets[i+1]]` for each i, added up from left to right.
+    """The sum of each bag's values, (bags,), added up from left to right.
 
     Differences of running totals would round otherwise beside other neighbours.
     """
-    bags = len(offsets) - 1
-    owners = np.arange(bags).repeat(offsets[1:] - offsets[:-1])
     return np.asarray(np.bincount(owners, weights=values, minlength=bags), dtype=np.float64)
 
 
@@ -129,12 +165,17 @@ class NaiveBayesWeights:
 
     def __call__(self, bags: Bags) -> Bags:
         """The bags reweighted, and of length 1 (L2) again."""
-        weights = bags.weights * self.importance[bags.buckets]
-        norms = np.sqrt(sums(weights.astype(np.float64) ** 2, bags.offsets))
-        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 1e-12)
-        scale_N = scale.repeat(bags.offsets[1:] - bags.offsets[:-1])
-        return Bags(buckets=bags.buckets, weights=(weights * scale_N).astype(np.float32),
-                    offsets=bags.offsets)
+        count = len(bags.offsets) - 1
+        owners = np.arange(count).repeat(np.diff(bags.offsets))
+        block = Block(buckets=bags.buckets, weights=bags.weights, owners=owners, bags=count)
+        return Bags(buckets=bags.buckets, weights=self.of(block), offsets=bags.offsets)
+
+    def of(self, block: Block) -> Floats:
+        """The weights of the block's entries, those of a bag of length 1 (L2) again."""
+        weights = block.weights * self.importance[block.buckets]
+        norms = np.sqrt(sums(np.square(weights, dtype=np.float64), block.owners, block.bags))
+        scale = np.divide(1.0, norms, out=np.zeros(block.bags), where=norms > 1e-12)
+        return (weights * scale[block.owners]).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +201,21 @@ class Standardiser:
 
     def __call__(self, dense: Floats) -> Floats:
         """(B, D) -> (B, 2D), clipped to 5 deviations; a row the same whatever the others are."""
-        logs = (_signed_log(dense) - self.mean) / self.deviation
+        logs = _signed_log(dense)
+        logs -= self.mean
+        logs /= self.deviation
         missing = ~np.isfinite(logs)
         logs[missing] = 0
-        values = np.minimum(np.maximum(logs, -5), 5)
-        return np.concatenate([values, missing], axis=1, dtype=np.float32)
+        inputs = np.empty((len(logs), 2 * len(self.mean)), np.float32)
+        np.minimum(np.maximum(logs, _LEAST, out=logs), _MOST, out=inputs[:, : len(self.mean)])
+        inputs[:, len(self.mean) :] = missing
+        return inputs
+
+
+_LEAST, _MOST = np.array(-5, np.float32), np.array(5, np.float32)
 
 
 def _signed_log(dense: Floats) -> Floats:
     dense = np.ascontiguousarray(dense, dtype=np.float32)
-    return np.copysign(np.log1p(np.abs(dense)), dense)
+    logs = np.abs(dense)
+    return np.copysign(np.log1p(logs, out=logs), dense, out=logs)

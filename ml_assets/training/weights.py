@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.errors import ModelRefused
-from ml_assets.training.encoders import Bags, Floats, sums
+from ml_assets.training.encoders import Block, Floats, sums
 
 WORDS = "words"
 HIDDEN, HIDDEN_BIAS = "hidden.weight", "hidden.bias"
@@ -68,9 +68,10 @@ class Weights:
         """How many numbers were learnt."""
         return sum(tensor.size for tensor in self.tensors().values())
 
-    def of_texts(self, bags: Bags, *, fields: int) -> npt.NDArray[np.float64]:
-        """What weighted bags add to the logits of their rows, (B,)."""
-        return sums(bags.weights * self.words[bags.buckets], bags.offsets[:: max(1, fields)])
+    def of_texts(self, block: Block, weights_N: Floats, *, fields: int) -> npt.NDArray[np.float64]:
+        """What the block's bags, thus weighted, add to the logits of their rows, (B,)."""
+        rows = block.owners // fields if fields > 1 else block.owners
+        return sums(weights_N * self.words[block.buckets], rows, block.bags // fields)
 
     def of_inputs(self, inputs_BI: Floats) -> npt.NDArray[np.float64]:
         """What standardised inputs, one block in memory, add to the logits of their rows, (B,).

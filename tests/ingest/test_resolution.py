@@ -11,6 +11,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ml_assets.core.feedback import ConflictPolicy, Crowd, FeedbackPolicy, TrustClass
 from ml_assets.ingest.event_log import Feedback
@@ -194,7 +195,7 @@ def test_a_repetition_changes_nothing(
     instant = [each for each in words if each.source == word.source
                and each.received_at == word.received_at]
     if len({each.label for each in instant}) == 1:
-        again = replace(word, received_at=word.received_at + later * DAY)
+        again = structs.replace(word, received_at=word.received_at + later * DAY)
         assert resolve([*words, again], policy, first) == resolve(words, policy, first)
 
 

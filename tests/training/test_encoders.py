@@ -79,12 +79,22 @@ def test_a_gram_that_occurs_k_times_weighs_one_plus_the_logarithm_of_k() -> None
     np.testing.assert_allclose(np.sort(bags.weights[1:]), [pair, 1 + np.log(3)], rtol=1e-6)
 
 
+def test_what_a_gram_weighs_is_the_same_looked_up_and_computed() -> None:
+    """To the bit: a short text is looked up, one of more n-grams than the table is computed."""
+    words = (TextField(column="note", unit="words"),)
+    for times in (1, 2, 3, 7, 100, 1000):
+        text = "no " * times
+        looked_up = encode_texts(words, {"note": [text]}, BUCKETS, rows=1)
+        long = encode_texts(words, {"note": [text, "so " * 9000]}, BUCKETS, rows=2)
+        assert looked_up.weights.tolist() == long.weights[: long.offsets[1]].tolist()
+
+
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), max_size=20), max_size=6))
 def test_the_sum_of_a_bag_is_that_of_the_bag_alone(bags: list[list[float]]) -> None:
     """To the bit, and an empty bag has the sum 0."""
-    offsets = np.cumsum([0, *map(len, bags)])
-    together = sums(np.array([x for bag in bags for x in bag]), offsets)
-    alone = [sums(np.array(bag), np.array([0, len(bag)]))[0] for bag in bags]
+    owners = np.repeat(np.arange(len(bags)), [len(bag) for bag in bags])
+    together = sums(np.array([x for bag in bags for x in bag]), owners, len(bags))
+    alone = [sums(np.array(bag), np.zeros(len(bag), np.int64), 1)[0] for bag in bags]
     assert together.tolist() == alone
     assert all(total == 0 for total, bag in zip(alone, bags, strict=True) if not bag)
 
