@@ -59,7 +59,6 @@ def create_app(
     `direct` what needs no ASGI.
     """
     backends = backends or Backends.of(settings)
-    door = Doorkeeper(settings)
     api = Api([Service(system, settings, backends) for system in systems], board, traces)
     described = msgspec.json.format(msgspec.json.encode(openapi(systems)))
     docs = DOCS.read_text()
@@ -83,7 +82,7 @@ def create_app(
         await api.close()
 
     app = GuardedApp(
-        Direct(door=door, requests=api.requests, turns=api.direct), traces,
+        Direct(door=Doorkeeper(settings), requests=api.requests, turns=api.direct), traces,
         routes=[
             Route("/", home),
             Route("/docs", show_docs),

@@ -77,7 +77,9 @@ class DirectProtocol(DrainingProtocol):
         if exchange is None:
             super().on_message_complete()
         else:
-            exchange.turns.put(b"".join(exchange.parts), exchange.done)
+            body = b"".join(exchange.parts)
+            exchange.parts.clear()  # the connection knows its latest exchange until the next comes
+            exchange.turns.put(body, exchange.done)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
