@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +22,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.answers import EXPECTED, JsonAnswer, answer_of, on_error
 from ml_assets.serving.board import Board
-from ml_assets.serving.direct import Call, Direct, read_body
+from ml_assets.serving.body import read_body
+from ml_assets.serving.direct import Direct
 from ml_assets.serving.edge import BEARER, Edge
 from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
 from ml_assets.serving.openapi import index, openapi
@@ -48,13 +49,14 @@ LONGEST_LINE = 64
 def create_app(
     settings: Settings, systems: Sequence[System], backends: Backends | None = None,
     board: Board | None = None, traces: Traces | None = None,
-) -> Starlette:
+) -> GuardedApp:
     """The API of `systems`; `backends` are the installation's own unless given.
 
     board: where several workers tell each other what they have counted
     traces: makes the spans of requests, where anyone asks for them; it ends with the app
 
-    Whoever serves it sets its `state.stopping` when it begins to drain.
+    Whoever serves it sets its `state.stopping` when it begins to drain, and may answer by its
+    `direct` what needs no ASGI.
     """
     backends = backends or Backends.of(settings)
     api = Api([Service(system, settings, backends) for system in systems], board, traces)
@@ -80,7 +82,7 @@ def create_app(
         await api.close()
 
     app = GuardedApp(
-        Doorkeeper(settings), api.requests, api.direct, traces,
+        Direct(door=Doorkeeper(settings), requests=api.requests, turns=api.direct), traces,
         routes=[
             Route("/", home),
             Route("/docs", show_docs),
@@ -106,17 +108,12 @@ def create_app(
 class GuardedApp(Starlette):
     """Routes and handlers behind the edge, which sees every request first and every answer last."""
 
-    def __init__(
-        self, door: Doorkeeper, requests: Requests, direct: Mapping[str, Call],
-        traces: Traces | None, **arguments: Any,
-    ) -> None:
+    def __init__(self, direct: Direct, traces: Traces | None, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._door, self._requests, self._direct = door, requests, direct
-        self._traces = traces
+        self.direct, self._traces = direct, traces
 
     def build_middleware_stack(self) -> ASGIApp:
-        routes = super().build_middleware_stack()
-        edge = Edge(Direct(routes, self._direct), self._door, self._requests)
+        edge = Edge(super().build_middleware_stack(), self.direct.door, self.direct.requests)
         return edge if self._traces is None else self._traces.around(edge, self.routes)
 
 
@@ -160,6 +157,8 @@ class Api:
         self._shadowing = asyncio.create_task(self._shadow())
 
     async def close(self) -> None:
+        while any(map(len, self._turns.values())):
+            await asyncio.sleep(0.01)  # they came, and are logged, though nobody waits any more
         if self._shadowing is not None:
             self._shadowing.cancel()
             await asyncio.wait([self._shadowing])
@@ -171,23 +170,17 @@ class Api:
         self._worker.stop()
         self._explainer.shutdown()
 
-    async def predict(self, request: Request) -> Response:
-        """Where `direct` knows no such address: there is no such system, or it was mounted."""
-        call = self._predict(self._service(request).system.name)
-        return await call(await read_body(request.scope, request.receive))
-
     @property
-    def direct(self) -> Mapping[str, Call]:
-        """The calls that go past the router, by their addresses."""
-        return {f"/v1/{name}/predict": self._predict(name) for name in self._services}
+    def direct(self) -> dict[bytes, Turns[bytes, PredictAnswer]]:
+        """Where predictions wait, by their addresses; none where each has a trace."""
+        if self._traces is not None:
+            return {}
+        return {f"/v1/{name}/predict".encode(): turns for name, turns in self._turns.items()}
 
-    def _predict(self, system: str) -> Call:
-        turns = self._turns[system]
-
-        async def predict(body: bytes) -> Response:
-            return answer_of(await turns.ask(body))
-
-        return predict
+    async def predict(self, request: Request) -> Response:
+        """Where the connection does not answer by itself: see `direct`."""
+        service, body = self._service(request), await read_body(request.scope, request.receive)
+        return answer_of(await self._turns[service.system.name].ask(body))
 
     async def predict_batch(self, request: Request) -> Response:
         service, body = self._service(request), await read_body(request.scope, request.receive)
@@ -215,8 +208,8 @@ class Api:
         return service, await self._in_line(lambda: service.record(wanted))
 
     def _turns_of(self, service: Service) -> Turns[bytes, PredictAnswer]:
-        async def run(bodies: Sequence[bytes]) -> Sequence[PredictAnswer | Exception]:
-            return await self._on_worker(lambda: service.predict_together(bodies))
+        def run(bodies: Sequence[bytes]) -> asyncio.Future[list[PredictAnswer | Exception]]:
+            return self._on_worker(lambda: service.predict_together(bodies))
 
         return Turns(run) if self._traces is None else self._traces.turns(run)
 
@@ -261,16 +254,17 @@ class Api:
                              "one was not looked at. Send it again later", RETRY_AFTER)
         return await self._on_worker(call)
 
-    async def _on_worker(self, call: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
+    def _on_worker(self, call: Callable[[], T]) -> asyncio.Future[T]:
         self._asked += 1
-        try:
-            return await self._worker.do(call)
-        finally:
-            self._asked -= 1
-            if not self._asked:
-                # Soon, not now: first the caller goes on from here, and sends the answer.
-                loop.call_soon(self._idle.set)
+        future = self._worker.do(call)
+        future.add_done_callback(self._left)
+        return future
+
+    def _left(self, _: asyncio.Future[Any]) -> None:
+        self._asked -= 1
+        if not self._asked:
+            # Soon, not now: first whoever asked goes on from here, and sends the answer.
+            asyncio.get_running_loop().call_soon(self._idle.set)
 
     async def _shadow(self) -> None:
         """Let shadows score what was answered, a turn at a time, while no request waits."""

@@ -1,72 +1,170 @@
-"""Calls that need no router: one look-up leads to what answers them."""
+"""Predictions that the connection itself answers, past ASGI."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ml_assets.serving.answers import EXPECTED, answer_to
-from ml_assets.serving.protocol import MAX_BODY_BYTES, RequestRefused
+from ml_assets.serving.answers import EXPECTED, answer_of, answer_to
+from ml_assets.serving.draining import DrainingProtocol
+from ml_assets.serving.edge import id_for, note
+from ml_assets.serving.logs import REQUEST_ID
+from ml_assets.serving.metrics import Requests
+from ml_assets.serving.protocol import MAX_BODY_BYTES, PredictAnswer, RequestRefused
+from ml_assets.serving.security import Doorkeeper
+from ml_assets.serving.turns import Turns
 
-MAX_DRAINED_BYTES = 8 * MAX_BODY_BYTES
-"""So much of a body that is too large is still read: a client that writes does not listen."""
-
-Call = Callable[[bytes], Awaitable[Response]]
-"""The answer to a body, or its error."""
+log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Direct:
-    """ASGI: posts to the addresses of `calls` are answered here, all else by `app`.
+    """What a connection needs in order to answer posts to some addresses by itself.
 
-    Errors are answered as by `app`. Starlette's router, its request and its layers of exception
-    handlers would cost a prediction 20 us of CPU, as much as the whole HTTP server.
+    turns: by address; a body waits there for its answer
     """
 
-    def __init__(self, app: ASGIApp, calls: Mapping[str, Call]) -> None:
-        self._app, self._calls = app, calls
+    door: Doorkeeper
+    requests: Requests
+    turns: Mapping[bytes, Turns[bytes, PredictAnswer]] = field(default_factory=dict)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = self._calls.get(scope["path"]) if scope["type"] == "http" else None
-        if call is None or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        try:
-            answer = await call(await read_body(scope, receive))
-        except Exception as error:
-            await answer_to(error, scope["method"], scope["path"])(scope, receive, send)
-            if not isinstance(error, EXPECTED):
-                raise  # for the server's log
+
+class DirectProtocol(DrainingProtocol):
+    """A connection that answers plain predictions itself, and hands all else to the ASGI app.
+
+    Plain is what clients send: HTTP/1.1, an address to the letter, a body that says how long it
+    is and may be, nobody before it who still waits for an answer, and a caller who may ask. The
+    app answers the same to the same request, so that whatever is unusual has one way alone. What
+    ASGI needs for each request, a scope, a task, events and messages, costs more than all
+    that is done here.
+    """
+
+    def __init__(self, direct: Direct, **given: Any) -> None:
+        super().__init__(**given)
+        self.direct = direct
+        self._reading: Exchange | None = None
+        """The plain request whose body is on its way."""
+
+    def on_message_begin(self) -> None:
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+
+    def on_headers_complete(self) -> None:
+        self._reading = exchange = self._plain()
+        if exchange is None:
+            self._begin_asgi()
+            super().on_headers_complete()
         else:
-            await answer(scope, receive, send)
+            self.cycle = exchange  # type: ignore[assignment]  # it has what is asked of a cycle
+            if self._draining:
+                self._tell()
+
+    def on_body(self, body: bytes) -> None:
+        if self._reading is None:
+            super().on_body(body)
+        else:
+            self._reading.parts.append(body)
+
+    def on_message_complete(self) -> None:
+        exchange, self._reading = self._reading, None
+        if exchange is None:
+            super().on_message_complete()
+        else:
+            body = b"".join(exchange.parts)
+            exchange.parts.clear()  # the connection knows its latest exchange until the next comes
+            exchange.turns.put(body, exchange.done)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._reading is not None:
+            self._reading.done(ClientDisconnect())
+            self._reading = None
+
+    def _plain(self) -> Exchange | None:
+        """The request whose head was just read, where it can be answered without ASGI."""
+        turns, parser, headers = self.direct.turns.get(self.url), self.parser, dict(self.headers)
+        if (
+            turns is None
+            or parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or parser.should_upgrade()
+            or self.expect_100_continue
+            or int(headers.get(b"content-length", MAX_BODY_BYTES + 1)) > MAX_BODY_BYTES
+            or not (self.cycle is None or self.cycle.response_complete)
+            or self.flow.write_paused  # the app waits until the client reads
+        ):
+            return None
+        try:
+            self.direct.door.admit(self.url.decode(), headers.get(b"authorization"))
+        except RequestRefused:
+            return None
+        return Exchange(self, turns, id_for(headers.get(b"x-request-id")))
+
+    def _begin_asgi(self) -> None:
+        """Make the scope that uvicorn has made by now, with what was read since."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers  # the scope's own list
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body. Raises RequestRefused where it is larger than MAX_BODY_BYTES."""
-    headers = dict(scope["headers"])
-    declared = int(headers.get(b"content-length", 0))
-    # Who asks "Expect: 100-continue" has not sent anything yet.
-    if declared > MAX_DRAINED_BYTES or (declared > MAX_BODY_BYTES and b"expect" in headers):
-        raise _too_large()
-    body, size, more = b"", 0, True
-    parts: list[bytes] = []
-    while more and size <= MAX_DRAINED_BYTES:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body, more = message.get("body", b""), message.get("more_body", False)
-        size += len(body)
-        if size <= MAX_BODY_BYTES:
-            parts.append(body)
-    if size > MAX_BODY_BYTES:
-        raise _too_large()
-    return body if len(parts) == 1 else b"".join(parts)
+class Exchange:
+    """A request that its connection answers itself, where uvicorn has a RequestResponseCycle."""
 
+    __slots__ = ("_id", "_path", "_protocol", "_started", "disconnected", "keep_alive", "parts",
+                 "response_complete", "turns")
 
-def _too_large() -> RequestRefused:
-    return RequestRefused(
-        413, "body_too_large",
-        f"the body has more than {MAX_BODY_BYTES:,} bytes; send larger batches in parts",
-    )
+    message_event = asyncio.Event()
+    """Nobody waits for it; uvicorn sets it when the connection is lost."""
+
+    def __init__(
+        self, protocol: DirectProtocol, turns: Turns[bytes, PredictAnswer], request_id: bytes
+    ) -> None:
+        self._protocol, self.turns, self._id = protocol, turns, request_id
+        self._path, self._started = protocol.url, perf_counter()
+        self.parts: list[bytes] = []
+        self.keep_alive: bool = protocol.parser.should_keep_alive()
+        self.response_complete = self.disconnected = False
+
+    @property
+    def response_started(self) -> bool:
+        return self.response_complete
+
+    def done(self, answer: PredictAnswer | Exception) -> None:
+        """Send it, to whoever is still there; count it, and log what failed."""
+        context = REQUEST_ID.set(self._id.decode())
+        try:
+            path, version = self._path.decode(), None
+            if isinstance(answer, Exception):
+                response = answer_to(answer, "POST", path)
+            else:
+                response, version = answer_of(answer), str(answer.model_version)
+            self._send(response)
+            note(self._protocol.direct.requests, "POST", path, response.status_code,
+                 perf_counter() - self._started, version)
+            if isinstance(answer, Exception) and not isinstance(answer, EXPECTED):
+                log.error("POST %s met a fault of ours", path, exc_info=answer)
+        finally:
+            REQUEST_ID.reset(context)
+
+    def _send(self, response: Response) -> None:
+        protocol, transport = self._protocol, self._protocol.transport
+        self.response_complete = True
+        if transport.is_closing():
+            return
+        parts: list[bytes | memoryview] = [STATUS_LINE[response.status_code]]
+        for name, value in (*protocol.server_state.default_headers, *response.raw_headers):
+            parts += name, b": ", value, b"\r\n"
+        parts += b"x-request-id: ", self._id, b"\r\n"
+        parts += b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n", response.body
+        transport.write(b"".join(parts))
+        if not self.keep_alive:
+            transport.close()
+        protocol.on_response_complete()

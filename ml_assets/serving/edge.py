@@ -42,10 +42,7 @@ class Edge:
         started, status = perf_counter(), 500
         version: str | None = None
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = headers.get(b"x-request-id")
-        # An id need not be a secret: 64 random bits do not meet, and cost no system call.
-        request_id = (given if given is not None and _SANE_ID.fullmatch(given)
-                      else b"%016x" % getrandbits(64))
+        request_id = id_for(headers.get(b"x-request-id"))
         # Never reset: the server logs a bug in this task after we are done with it.
         REQUEST_ID.set(request_id.decode())
 
@@ -66,19 +63,30 @@ class Edge:
         else:
             await self._app(scope, receive, send_out)
         finally:
-            self._note(scope, status, perf_counter() - started, version)
+            note(self._requests, scope["method"], scope["path"], status,
+                 perf_counter() - started, version)
 
-    def _note(self, scope: Scope, status: int, seconds: float, version: str | None) -> None:
-        self._requests.note(scope["path"], status, seconds, version)
-        if status < 500 and status not in (401, 403) and seconds < SLOW_SECONDS:
-            return
-        path: str = scope["path"]
-        about = {"method": scope["method"], "path": path, "system": _system(path),
-                 "status": status, "latency_ms": round(seconds * 1000, 1),
-                 "model_version": version}
-        log.log(logging.ERROR if status >= 500 else logging.WARNING,
-                "%s %s -> %d in %.0f ms", scope["method"], path, status, seconds * 1000,
-                extra={"about": about})
+
+def id_for(given: bytes | None) -> bytes:
+    """The id of a request whose header gave this one."""
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given
+    # It need not be a secret: 64 random bits do not meet, and cost no system call.
+    return b"%016x" % getrandbits(64)
+
+
+def note(
+    requests: Requests, method: str, path: str, status: int, seconds: float, version: str | None
+) -> None:
+    """Count an answer; where it failed, was slow or unauthorised, log it too."""
+    requests.note(path, status, seconds, version)
+    if status < 500 and status not in (401, 403) and seconds < SLOW_SECONDS:
+        return
+    about = {"method": method, "path": path, "system": _system(path), "status": status,
+             "latency_ms": round(seconds * 1000, 1), "model_version": version}
+    log.log(logging.ERROR if status >= 500 else logging.WARNING,
+            "%s %s -> %d in %.0f ms", method, path, status, seconds * 1000,
+            extra={"about": about})
 
 
 def _system(path: str) -> str | None:

@@ -7,6 +7,7 @@ import errno
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.app import create_app
 from ml_assets.serving.board import Board
-from ml_assets.serving.draining import DrainingProtocol
+from ml_assets.serving.direct import DirectProtocol
 from ml_assets.serving.logs import configure
 from ml_assets.serving.security import require_tokens
 from ml_assets.serving.service import Backends
@@ -70,7 +71,8 @@ def serve(
             sys.setswitchinterval(TURN_SECONDS)
             app = create_app(settings, systems, backends, board, make_traces())
             config = uvicorn.Config(
-                app, http=DrainingProtocol,
+                app,
+                http=partial(DirectProtocol, app.direct),  # type: ignore[arg-type]  # it is called
                 log_config=None, access_log=False, server_header=False, lifespan="on",
                 timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
             )

@@ -41,7 +41,8 @@ UNTRACED = "/healthz$,/readyz$,/metrics$"
 """Asked again and again by machines, which nobody wants to read of."""
 ID_HEADERS = ["x-request-id", "x-model-version"]
 
-Run = Callable[[Sequence[bytes]], Awaitable[Sequence[PredictAnswer | Exception]]]
+Answers = Sequence[PredictAnswer | Exception]
+Run = Callable[[Sequence[bytes]], Answers | Awaitable[Answers]]
 
 
 class Traces:
@@ -118,11 +119,12 @@ class TracedTurns(Turns[bytes, PredictAnswer]):
     def __init__(
         self, run: Run, tell: Callable[[Sequence[Span], int, dict[str, int], bool], None]
     ) -> None:
-        async def told(bodies: Sequence[bytes]) -> Sequence[PredictAnswer | Exception]:
+        async def told(bodies: Sequence[bytes]) -> Answers:
             spans = [body.span for body in bodies if isinstance(body, Asked)]
             about, started, ok = {"ml_assets.batch.size": len(bodies)}, time_ns(), False
             try:
-                answers = await run(bodies)
+                given = run(bodies)
+                answers = given if isinstance(given, Sequence) else await given
                 about["ml_assets.batch.degraded"] = sum(
                     isinstance(answer, PredictAnswer) and answer.degraded for answer in answers)
                 ok = True

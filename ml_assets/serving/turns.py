@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from datetime import timedelta
-from itertools import islice
+from functools import partial
 from typing import Generic, TypeVar
 
 from ml_assets.core.errors import Overloaded
@@ -30,58 +31,92 @@ class Turns(Generic[Asked, Answer]):
     Batches are run one after the other, requests in the order in which they came. All calls
     on the event loop.
 
-    run: an answer for each request, in order, or the error that the request gets; what it
-    raises itself, all get
+    run: an answer for each request, in order, or the error that the request gets, at once or to
+    be awaited; what it raises itself, all get
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]],
+        run: Callable[[Sequence[Asked]], Sequence[Answer | Exception]
+                      | Awaitable[Sequence[Answer | Exception]]],
         *,
         longest_queue: int = LONGEST_QUEUE,
     ) -> None:
         self._run, self._longest = run, longest_queue
-        self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
-        self._draining: asyncio.Task[None] | None = None
+        self._waiting: deque[tuple[Asked, Callable[[Answer | Exception], object]]] = deque()
+        self._busy = False
+        self._context = Context()
+        """A batch is nobody's alone: what is logged in it has no request's id."""
 
     def __len__(self) -> int:
         """How many requests wait for a batch; those at work are not among them."""
         return len(self._waiting)
 
-    async def ask(self, asked: Asked) -> Answer:
-        """The answer. Raises Overloaded at once where too many wait, or the request's error."""
+    def put(self, asked: Asked, done: Callable[[Answer | Exception], object]) -> None:
+        """`done` is called once, later, and must not raise; with Overloaded where too many wait."""
         if len(self._waiting) >= self._longest:
-            raise Overloaded(
+            asyncio.get_running_loop().call_soon(done, Overloaded(
                 f"{len(self._waiting)} requests wait already, which is as many as may; this one "
                 "was not looked at. Send it again later, with the same event_id", RETRY_AFTER,
-            )
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, answer))
-        if self._draining is None:
-            # It starts in the next turn of the loop: whatever was readable in this one is in it.
-            self._draining = asyncio.create_task(self._drain())
-        return await answer
+            ))
+            return
+        self._waiting.append((asked, done))
+        if not self._busy:
+            self._busy = True
+            # In the next turn of the loop: whatever was readable in this one is in it.
+            asyncio.get_running_loop().call_soon(self._turn, context=self._context)
 
-    async def _drain(self) -> None:
-        try:
-            while self._waiting:
-                batch = list(islice(self._waiting, LARGEST_BATCH))
-                for _ in batch:
-                    self._waiting.popleft()
-                await self._answer(batch)
-        finally:
-            self._draining = None
+    async def ask(self, asked: Asked) -> Answer:
+        """The answer. Raises Overloaded where too many wait, or the request's error."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
-    async def _answer(self, batch: list[tuple[Asked, asyncio.Future[Answer]]]) -> None:
-        answers: Sequence[Answer | Exception]
+        def done(answer: Answer | Exception) -> None:
+            if future.done():  # its client was given up while the server stopped
+                return
+            if isinstance(answer, Exception):
+                fail(future, answer)
+            else:
+                future.set_result(answer)
+
+        self.put(asked, done)
+        return await future
+
+    def _turn(self) -> None:
+        waiting = self._waiting
+        batch = [waiting.popleft() for _ in range(min(len(waiting), LARGEST_BATCH))]
         try:
-            answers = await self._run([asked for asked, _ in batch])
+            answers = self._run([asked for asked, _ in batch])
         except Exception as error:
             answers = [error] * len(batch)
-        for (_, waiting), answer in zip(batch, answers, strict=True):
-            if waiting.done():  # its client was given up while the server stopped
-                continue
-            if isinstance(answer, Exception):
-                fail(waiting, answer)
-            else:
-                waiting.set_result(answer)
+        dones = [done for _, done in batch]
+        if isinstance(answers, Sequence):
+            self._tell(dones, answers)
+        else:
+            asyncio.ensure_future(answers).add_done_callback(
+                partial(self._ended, dones), context=self._context)
+
+    def _ended(
+        self, dones: Sequence[Callable[[Answer | Exception], object]],
+        running: asyncio.Future[Sequence[Answer | Exception]],
+    ) -> None:
+        answers: Sequence[Answer | Exception]
+        try:
+            answers = running.result()
+        except Exception as error:
+            answers = [error] * len(dones)
+        except BaseException as error:  # nobody is left without an answer
+            fault = RuntimeError("a batch was given up")
+            fault.__cause__ = error
+            answers = [fault] * len(dones)
+        self._tell(dones, answers)
+
+    def _tell(
+        self, dones: Sequence[Callable[[Answer | Exception], object]],
+        answers: Sequence[Answer | Exception],
+    ) -> None:
+        """What waits by now is the next batch, after a look at what has become readable."""
+        self._busy = bool(self._waiting)
+        if self._busy:
+            asyncio.get_running_loop().call_soon(self._turn, context=self._context)
+        for done, answer in zip(dones, answers, strict=True):
+            done(answer)

@@ -33,11 +33,11 @@ class WorkerThread:
         self._calls.put(None)
         self._thread.join()
 
-    async def do(self, call: Callable[[], T]) -> T:
+    def do(self, call: Callable[[], T]) -> asyncio.Future[T]:
         """What `call` returns or raises. It runs even where nobody waits for it any more."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._calls.put((call, future))
-        return await future
+        return future
 
     def _work(self) -> None:
         while (asked := self._calls.get()) is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -23,6 +24,7 @@ from ml_assets.core.time import EventClock
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.rollout import Action
 from ml_assets.serving.app import create_app
+from ml_assets.serving.direct import DirectProtocol
 from ml_assets.serving.service import Backends
 from tests.toy import TOY
 
@@ -145,11 +147,17 @@ class Toy:
 
 
 @contextmanager
-def serving(toy: Toy) -> Iterator[httpx.Client]:
-    """A client of the toy's API, which runs on a port of its own until the block ends."""
+def serving(toy: Toy, *, direct: bool = True) -> Iterator[httpx.Client]:
+    """A client of the toy's API, which runs on a port of its own until the block ends.
+
+    direct: by the server's own protocol; else by uvicorn's, as any ASGI server would
+    """
     app = create_app(toy.settings, [toy.system], toy.backends())
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="on",
-                            timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app, port=0, log_config=None, access_log=False, lifespan="on", server_header=False,
+        http=partial(DirectProtocol, app.direct) if direct else "httptools",  # type: ignore[arg-type]
+        timeout_graceful_shutdown=5,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -20,6 +20,7 @@ from ml_assets.core.errors import LogUnavailable, Overloaded
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving import app, service
+from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.turns import LARGEST_BATCH, Turns
 from tests.serving.kit import FakeFeatures, FakeScorer, Toy, asked, problem, serving, wait_until
 
@@ -150,6 +151,57 @@ def test_a_request_that_was_given_up_leaves_the_others_alone() -> None:
         await turn()
         runner.gate.set()
         assert await other == 8
+
+    asyncio.run(go())
+
+
+def test_answers_may_be_given_at_once_and_each_is_told_once_and_later() -> None:
+    async def go() -> None:
+        batches: list[list[int]] = []
+        told: list[tuple[int, int | Exception]] = []
+
+        def run(asked: Sequence[int]) -> list[int | Exception]:
+            batches.append(list(asked))
+            if 13 in asked:
+                raise LogUnavailable("the disk is full")
+            return [each * 2 for each in asked]
+
+        def put(n: int) -> None:
+            def done(answer: int | Exception) -> None:
+                told.append((n, answer))
+                if n == 2:
+                    put(6)
+
+            turns.put(n, done)
+
+        turns = Turns(run, longest_queue=3)
+        for n in (1, 2, 3, 4):
+            put(n)
+        assert (batches, told, len(turns)) == ([], [], 3)
+        await turn()
+        assert batches == [[1, 2, 3], [6]]
+        assert isinstance(dict(told).pop(4), Overloaded)
+        assert [pair for pair in told if pair[0] != 4] == [(1, 2), (2, 4), (3, 6), (6, 12)]
+        put(13)
+        await turn()
+        put(5)
+        await turn()
+        assert [type(answer) for _, answer in told[5:]] == [LogUnavailable, int]
+
+    asyncio.run(go())
+
+
+def test_what_a_batch_logs_has_no_requests_id() -> None:
+    async def go() -> None:
+        seen: list[str | None] = []
+
+        def run(asked: Sequence[int]) -> list[int | Exception]:
+            seen.append(REQUEST_ID.get())
+            return list(asked)
+
+        REQUEST_ID.set("r1")
+        assert await Turns(run).ask(1) == 1
+        assert seen == [None]
 
     asyncio.run(go())
 
