@@ -13,11 +13,14 @@ from ml_assets.core.settings import Ack
 from ml_assets.ingest.log_file import LogFile
 from ml_assets.ingest.served import (
     COLUMNS,
+    READ,
     Feedback,
     Prediction,
     ShadowScore,
     feedback_of,
     from_us,
+    list_of,
+    prediction_id,
     prediction_of,
     row_of,
     shadow_score_of,
@@ -49,6 +52,8 @@ class EventLog:
         """
         self._file = LogFile(path, patience_s=patience_s, ack=ack)
         self._db = self._file.connection
+        self._lists: set[tuple[str, ...]] = set()
+        """The feature lists that are surely in the file."""
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -78,9 +83,11 @@ class EventLog:
                    if stored[place] is prediction]
             if also is not None and new:
                 also(self._db, new)
-            return stored
+        self._lists.update(each.feature_names for each in predictions)
+        return stored
 
     def _append(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        self._add_lists(predictions)
         rows = [row_of(each) for each in predictions]
         try:
             if self._db.executemany(INSERT, rows).rowcount == len(rows):
@@ -89,7 +96,14 @@ class EventLog:
             pass  # one of them; which, is found below
         # Nothing else was written yet. A savepoint would have SQLite copy each page.
         self._file.restart()
+        self._add_lists(predictions)
         return [self._append_one(*each) for each in zip(predictions, rows, strict=True)]
+
+    def _add_lists(self, predictions: Sequence[Prediction]) -> None:
+        if lists := {each.feature_names for each in predictions} - self._lists:
+            self._db.executemany(
+                "insert or ignore into feature_lists values (?, ?)", map(list_of, lists)
+            )
 
     def _append_one(self, p: Prediction, row: tuple[object, ...]) -> Prediction:
         try:
@@ -101,8 +115,8 @@ class EventLog:
             ) from error
         if added:
             return p
-        first = self.answer_to(p.system, p.event_id)
-        if first is None:
+        first = self.prediction(p.prediction_id)
+        if first is None or (first.system, first.event_id) != (p.system, p.event_id):
             raise ContractViolation(
                 f"the prediction for event {p.event_id!r} of {p.system!r} cannot be logged: its "
                 f"id {p.prediction_id!r} belongs to another event"
@@ -195,7 +209,7 @@ class EventLog:
 
     def answer_to(self, system: str, event_id: str) -> Prediction | None:
         """The answer that this event got, if it got one."""
-        return next(self._predictions("system = ? and event_id = ?", system, event_id), None)
+        return self.answers_to(system, [event_id]).get(event_id)
 
     def answers_to(self, system: str, event_ids: Sequence[str]) -> dict[str, Prediction]:
         """The answers that these events got, by event id; those that got none are left out."""
@@ -205,8 +219,9 @@ class EventLog:
             # Nulls, which equal nothing, fill up to a power of two: few statements to prepare.
             size = 1 << (len(some) - 1).bit_length()
             for each in self._predictions(
-                f"system = ? and event_id in ({', '.join('?' * size)})",
-                system, *some, *[None] * (size - len(some)),
+                f"prediction_id in ({', '.join('?' * size)})",
+                *[prediction_id(system, event_id) for event_id in some],
+                *[None] * (size - len(some)),
             ):
                 found[each.event_id] = each
         return found
@@ -261,7 +276,7 @@ class EventLog:
         )}
 
     def _predictions(self, where: str, *arguments: object) -> Iterator[Prediction]:
-        rows = self._file.read(f"select {COLUMNS} from predictions where {where}", *arguments)
+        rows = self._file.read(f"select {READ} from predictions where {where}", *arguments)
         return map(prediction_of, rows)
 
     def _feedback(self, where: str, *arguments: object) -> Iterator[Feedback]:

@@ -18,7 +18,7 @@ from ml_assets.core.sqlite import use_wal
 
 SCHEMA = """
 create table if not exists predictions (
-    prediction_id  text primary key,
+    prediction_id  text primary key,  -- `served.prediction_id` of system and event
     system         text not null,
     event_id       text not null,
     event_timestamp integer not null,  -- microseconds since 1970, UTC
@@ -26,13 +26,16 @@ create table if not exists predictions (
     request        text not null,      -- the client's JSON object, as it came
     features_as_of integer not null,
     features       blob not null,      -- float32, little endian, in the order of feature_names
-    feature_names  text not null,      -- JSON list
+    feature_names  text not null,      -- one of feature_lists; in older rows a JSON list
     model_version  integer not null,
     score          real not null,
     decision       integer not null,
-    degraded       integer not null,
-    unique (system, event_id)
+    degraded       integer not null
 );
+create table if not exists feature_lists (
+    list_id text primary key,
+    names   text not null              -- JSON list
+) without rowid;
 create index if not exists predictions_by_day on predictions (system, accepted_at);
 create table if not exists feedback (
     feedback_id   integer primary key,

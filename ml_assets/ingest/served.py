@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Literal, cast
 
 import numpy as np
@@ -14,6 +15,9 @@ from msgspec import Struct
 COLUMNS = ("prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,"
            " features, feature_names, model_version, score, decision, degraded, role, propensity")
 """Of the table `predictions`, in the order of `row_of`."""
+READ = COLUMNS.replace("feature_names", "coalesce((select names from feature_lists"
+                       " where list_id = feature_names), feature_names)")
+"""The same, as `prediction_of` takes it."""
 
 _STORED = np.dtype("<f4")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,19 +84,26 @@ def from_us(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
+def prediction_id(system: str, event_id: str) -> str:
+    """One for each event: whoever answers it first, the id is the same, and the log finds it."""
+    return blake2b(f"{system}\0{event_id}".encode(), digest_size=12).hexdigest()
+
+
 def row_of(p: Prediction) -> tuple[object, ...]:
     """The columns of the table `predictions`, in order."""
     return (
         p.prediction_id, p.system, p.event_id, to_us(p.event_timestamp), to_us(p.accepted_at),
         p.request, to_us(p.features_as_of), p.features.astype(_STORED, copy=False).tobytes(),
-        _names_text(p.feature_names), p.model_version, p.score, p.decision, p.degraded, p.role,
+        list_of(p.feature_names)[0], p.model_version, p.score, p.decision, p.degraded, p.role,
         p.propensity,
     )
 
 
 @lru_cache(maxsize=16)
-def _names_text(names: tuple[str, ...]) -> str:
-    return json.dumps(names)
+def list_of(names: tuple[str, ...]) -> tuple[str, str]:
+    """A row of the table `feature_lists`, which has the names once for all predictions."""
+    text = json.dumps(names)
+    return blake2b(text.encode(), digest_size=8).hexdigest(), text
 
 
 @lru_cache(maxsize=16)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from hashlib import blake2b
 
 from ml_assets.core.errors import ModelRefused
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import Prediction
+from ml_assets.ingest.served import prediction_id
 from ml_assets.registry.routing import sticky_key
 from ml_assets.serving.admission import Admitted
 from ml_assets.serving.lineup import Arm, LineUp
@@ -102,7 +102,3 @@ class Arms:
         )
         return dense_vectors(self._system, events, features), until, degraded
 
-
-def prediction_id(system: str, event_id: str) -> str:
-    """One for each event, so that whoever answers it first, the id is the same."""
-    return blake2b(f"{system}\0{event_id}".encode(), digest_size=12).hexdigest()

@@ -23,15 +23,19 @@ from ml_assets.core.errors import ContractViolation, LogUnavailable, TooOften, U
 from ml_assets.core.feedback import FeedbackLimit
 from ml_assets.core.settings import Ack
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction, ShadowScore
-from ml_assets.ingest.served import from_us, to_us
+from ml_assets.ingest.served import from_us, prediction_id, to_us
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
+
+
+def name_of(event_id: str) -> str:
+    return prediction_id("toy", event_id)
 
 
 def prediction(event_id: str, **changes: object) -> Prediction:
     """A prediction for `event_id` of the system `toy`, accepted at noon."""
     usual = Prediction(
-        prediction_id=f"p-{event_id}", system="toy", event_id=event_id, event_timestamp=NOON,
+        prediction_id=prediction_id(str(changes.get("system", "toy")), event_id), system="toy", event_id=event_id, event_timestamp=NOON,
         accepted_at=NOON, request='{"amount": 1}', features_as_of=NOON - timedelta(hours=12),
         features=np.array([1.5, np.nan], np.float32), feature_names=("amount", "returns_7d"),
         model_version=3, score=0.25, decision=False,
@@ -39,8 +43,8 @@ def prediction(event_id: str, **changes: object) -> Prediction:
     return replace(usual, **changes)
 
 
-def said(prediction_id: str, label: bool, source: str = "buyer", minutes: int = 0) -> Feedback:
-    return Feedback(prediction_id=prediction_id, system="toy", label=label, source=source,
+def said(about: str, label: bool, source: str = "buyer", minutes: int = 0) -> Feedback:
+    return Feedback(prediction_id=about, system="toy", label=label, source=source,
                     received_at=NOON + timedelta(minutes=minutes))
 
 
@@ -63,7 +67,7 @@ def test_what_was_appended_is_read_back_bit_by_bit(log: EventLog) -> None:
     assert after.features.tobytes() == before.features.tobytes()
     blank = np.empty(0, np.float32)
     assert replace(after, features=blank) == replace(before, features=blank)
-    assert log.prediction("p-a") is not None
+    assert log.prediction(name_of("a")) is not None
     assert log.answer_to("other", "a") is None
 
 
@@ -95,7 +99,7 @@ def test_the_same_event_twice_in_one_append_counts_once(log: EventLog) -> None:
 
 
 def test_the_same_event_id_of_another_system_is_another_event(log: EventLog) -> None:
-    log.append([prediction("a"), prediction("a", prediction_id="q", system="other")])
+    log.append([prediction("a"), prediction("a", system="other")])
     assert log.count("toy") == log.count("other") == (1, 0)
 
 
@@ -127,10 +131,10 @@ def test_the_answers_to_a_batch_are_those_to_each_event(asked: list[str]) -> Non
     with tempfile.TemporaryDirectory() as folder:
         log = EventLog(Path(folder) / "log.sqlite")
         log.append([prediction("a"), prediction("c\0"), prediction("'")])
-        log.append([prediction("d", prediction_id="q", system="other")])
+        log.append([prediction("d", system="other")])
         found = log.answers_to("toy", asked)
         assert {name: p.prediction_id for name, p in found.items()} == {
-            name: f"p-{name}" for name in set(asked) & {"a", "c\0", "'"}
+            name: name_of(name) for name in set(asked) & {"a", "c\0", "'"}
         }
         log.close()
 
@@ -138,7 +142,7 @@ def test_the_answers_to_a_batch_are_those_to_each_event(asked: list[str]) -> Non
 def test_a_prediction_id_that_belongs_to_another_event_is_refused(log: EventLog) -> None:
     log.append([prediction("a")])
     with pytest.raises(ContractViolation, match="belongs to another event"):
-        log.append([prediction("b", prediction_id="p-a")])
+        log.append([prediction("b", prediction_id=name_of("a"))])
 
 
 def test_days_are_half_open_and_ordered(log: EventLog) -> None:
@@ -153,8 +157,8 @@ def test_days_are_half_open_and_ordered(log: EventLog) -> None:
 
 def test_repeated_feedback_changes_nothing(log: EventLog) -> None:
     log.append([prediction("a")])
-    assert log.add_feedback(said("p-a", True))
-    assert not log.add_feedback(said("p-a", True, minutes=5))
+    assert log.add_feedback(said(name_of("a"), True))
+    assert not log.add_feedback(said(name_of("a"), True, minutes=5))
     assert log.count("toy") == (1, 1)
 
 
@@ -162,8 +166,8 @@ def test_a_source_may_change_its_mind_and_back_and_all_is_kept(log: EventLog) ->
     log.append([prediction("a")])
     words = [(True, "buyer"), (False, "buyer"), (False, "clerk"), (True, "buyer")]
     for minute, (label, source) in enumerate(words):
-        assert log.add_feedback(said("p-a", label, source, minute))
-    heard = log.feedback_on("p-a")
+        assert log.add_feedback(said(name_of("a"), label, source, minute))
+    heard = log.feedback_on(name_of("a"))
     assert [(f.label, f.source) for f in heard] == words
     assert list(log.feedback("toy", NOON, NOON + timedelta(minutes=3))) == heard[:3]
 
@@ -172,15 +176,15 @@ def test_what_a_source_says_later_is_known_later_whatever_the_clock_does(log: Ev
     """The clock of a replay stands still, and any clock may be set back."""
     log.append([prediction("a")])
     for label, minute in ((True, 5), (False, 5), (True, 0)):
-        assert log.add_feedback(said("p-a", label, minutes=minute))
-    at = [word.received_at - NOON - timedelta(minutes=5) for word in log.feedback_on("p-a")]
+        assert log.add_feedback(said(name_of("a"), label, minutes=minute))
+    at = [word.received_at - NOON - timedelta(minutes=5) for word in log.feedback_on(name_of("a"))]
     assert at == [timedelta(microseconds=n) for n in range(3)]
 
 
 def test_feedback_cannot_be_changed_or_removed(log: EventLog) -> None:
     """Whatever program asks."""
     log.append([prediction("a")])
-    log.add_feedback(said("p-a", True))
+    log.add_feedback(said(name_of("a"), True))
     for statement in ("update feedback set label = 0", "delete from feedback"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             log._db.execute(statement)
@@ -194,42 +198,42 @@ def test_a_source_may_say_so_much_in_a_window_and_nothing_beyond_is_stored(log: 
     """The window slides: as its oldest word leaves it, one more may be said."""
     log.append([prediction(f"e{n}") for n in range(9)])
     for n, minute in enumerate((0, 20, 40)):
-        assert log.add_feedback(said(f"p-e{n}", True, minutes=minute), limit=HOURLY)
+        assert log.add_feedback(said(name_of(f"e{n}"), True, minutes=minute), limit=HOURLY)
     with pytest.raises(TooOften, match="'buyer' has said 3 new things about 'toy'") as refused:
-        log.add_feedback(said("p-e3", True, minutes=45), limit=HOURLY)
+        log.add_feedback(said(name_of("e3"), True, minutes=45), limit=HOURLY)
     assert refused.value.retry_after == timedelta(minutes=15)
-    assert not log.add_feedback(said("p-e2", True, minutes=45), limit=HOURLY)
-    assert log.add_feedback(said("p-e3", True, "clerk", minutes=45), limit=HOURLY)
+    assert not log.add_feedback(said(name_of("e2"), True, minutes=45), limit=HOURLY)
+    assert log.add_feedback(said(name_of("e3"), True, "clerk", minutes=45), limit=HOURLY)
     assert log.count("toy") == (9, 4)
     with pytest.raises(TooOften):
-        log.add_feedback(said("p-e3", True, minutes=59), limit=HOURLY)
-    assert log.add_feedback(said("p-e3", True, minutes=60), limit=HOURLY)
+        log.add_feedback(said(name_of("e3"), True, minutes=59), limit=HOURLY)
+    assert log.add_feedback(said(name_of("e3"), True, minutes=60), limit=HOURLY)
     with pytest.raises(TooOften) as refused:
-        log.add_feedback(said("p-e4", True, minutes=60), limit=HOURLY)
+        log.add_feedback(said(name_of("e4"), True, minutes=60), limit=HOURLY)
     assert refused.value.retry_after == timedelta(minutes=20)
 
 
 def test_a_limit_is_each_system_s_own(log: EventLog) -> None:
     log.append([prediction("a"), prediction("b"),
-                prediction("a", prediction_id="q", system="other")])
+                prediction("a", system="other")])
     once = FeedbackLimit(words=1, window=timedelta(days=1))
-    assert log.add_feedback(said("p-a", True), limit=once)
-    assert log.add_feedback(replace(said("q", True), system="other"), limit=once)
+    assert log.add_feedback(said(name_of("a"), True), limit=once)
+    assert log.add_feedback(replace(said(prediction_id("other", "a"), True), system="other"), limit=once)
     with pytest.raises(TooOften):
-        log.add_feedback(said("p-b", True), limit=once)
+        log.add_feedback(said(name_of("b"), True), limit=once)
 
 
 def test_when_a_source_first_spoke_is_known_over_all_predictions_of_the_system(
     log: EventLog,
 ) -> None:
     log.append([prediction("a"), prediction("b"),
-                prediction("a", prediction_id="q", system="other")])
-    log.add_feedback(replace(said("q", True), system="other"))
-    log.add_feedback(said("p-b", True, minutes=1))
-    log.add_feedback(said("p-a", True, minutes=2))
-    log.add_feedback(said("p-a", True, "clerk", minutes=3))
-    log.add_feedback(said("p-b", True, "stranger", minutes=4))
-    assert log.first_heard("p-a") == {
+                prediction("a", system="other")])
+    log.add_feedback(replace(said(prediction_id("other", "a"), True), system="other"))
+    log.add_feedback(said(name_of("b"), True, minutes=1))
+    log.add_feedback(said(name_of("a"), True, minutes=2))
+    log.add_feedback(said(name_of("a"), True, "clerk", minutes=3))
+    log.add_feedback(said(name_of("b"), True, "stranger", minutes=4))
+    assert log.first_heard(name_of("a")) == {
         "buyer": NOON + timedelta(minutes=1), "clerk": NOON + timedelta(minutes=3),
     }
     assert log.first_heard("nowhere") == {}
@@ -237,7 +241,7 @@ def test_when_a_source_first_spoke_is_known_over_all_predictions_of_the_system(
 
 def test_feedback_on_an_unknown_prediction_or_another_system_is_refused(log: EventLog) -> None:
     log.append([prediction("a")])
-    for feedback in (said("nowhere", True), replace(said("p-a", True), system="other")):
+    for feedback in (said("nowhere", True), replace(said(name_of("a"), True), system="other")):
         with pytest.raises(UnknownName, match="has made no prediction"):
             log.add_feedback(feedback)
     assert log.count("toy") == (1, 0)
@@ -252,7 +256,7 @@ def test_instants_survive_to_the_microsecond(instant: datetime) -> None:
 
 
 def shadowed(event_id: str, version: int, score: float = 0.5) -> ShadowScore:
-    return ShadowScore(prediction_id=f"p-{event_id}", model_version=version, score=score,
+    return ShadowScore(prediction_id=name_of(event_id), model_version=version, score=score,
                        scored_at=NOON + timedelta(seconds=1))
 
 
@@ -260,7 +264,7 @@ def test_a_shadow_s_score_is_kept_once_for_each_prediction_and_version(log: Even
     log.append([prediction("a"), prediction("b", accepted_at=NOON + timedelta(hours=1))])
     log.add_shadow_scores([shadowed("b", 5), shadowed("a", 5, 0.1 + 0.2), shadowed("a", 4)])
     log.add_shadow_scores([shadowed("a", 5, 0.9), shadowed("b", 4)])
-    assert log.shadow_scores_on("p-a") == [shadowed("a", 4), shadowed("a", 5, 0.1 + 0.2)]
+    assert log.shadow_scores_on(name_of("a")) == [shadowed("a", 4), shadowed("a", 5, 0.1 + 0.2)]
     assert list(log.shadow_scores("toy", NOON, NOON + timedelta(hours=2))) == [
         shadowed("a", 4), shadowed("a", 5, 0.1 + 0.2), shadowed("b", 4), shadowed("b", 5),
     ]
@@ -272,12 +276,12 @@ def test_a_shadow_s_score_of_nothing_that_was_answered_is_refused(log: EventLog)
     log.append([prediction("a")])
     with pytest.raises(LogUnavailable, match="FOREIGN KEY"):
         log.add_shadow_scores([shadowed("a", 5), shadowed("nowhere", 5)])
-    assert log.shadow_scores_on("p-a") == []
+    assert log.shadow_scores_on(name_of("a")) == []
 
 
 # --- a log of the first release -----------------------------------------------------------
 
-OLD = """
+OLD = f"""
 create table predictions (
     prediction_id  text primary key,
     system         text not null,
@@ -294,7 +298,7 @@ create table predictions (
     degraded       integer not null,
     unique (system, event_id)
 );
-insert into predictions values ('p-a', 'toy', 'a', 1704801600000000, 1704801600000000, '{}',
+insert into predictions values ('{name_of("a")}', 'toy', 'a', 1704801600000000, 1704801600000000, '{{}}',
     1704801600000000, x'0000c03f', '["amount"]', 3, 0.25, 0, 0);
 """
 
@@ -403,13 +407,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 import numpy as np
 from ml_assets.ingest.event_log import EventLog, Prediction
+from ml_assets.ingest.served import prediction_id
 
 log, name = EventLog(Path(sys.argv[1])), sys.argv[2]
 now = datetime(2024, 1, 9, tzinfo=UTC)
 n = 0
 while True:
     batch = [
-        Prediction(prediction_id=f"{name}-{n}-{k}", system="toy", event_id=f"{name}-{n}-{k}",
+        Prediction(prediction_id=prediction_id("toy", f"{name}-{n}-{k}"), system="toy",
+                   event_id=f"{name}-{n}-{k}",
                    event_timestamp=now, accepted_at=now, request="{}", features_as_of=now,
                    features=np.ones(3, np.float32), feature_names=("a", "b", "c"),
                    model_version=1, score=0.5, decision=True)
@@ -429,6 +435,7 @@ from pathlib import Path
 from ml_assets.core.errors import TooOften
 from ml_assets.core.feedback import FeedbackLimit
 from ml_assets.ingest.event_log import EventLog, Feedback
+from ml_assets.ingest.served import prediction_id
 
 log = EventLog(Path(sys.argv[1]))
 sys.stdin.readline()  # both start at once
@@ -437,7 +444,7 @@ new = refused = 0
 for n in range(50):
     try:
         new += log.add_feedback(Feedback(
-            prediction_id=f"p-e{n}", system="toy", label=True, source="buyer",
+            prediction_id=prediction_id("toy", f"e{n}"), system="toy", label=True, source="buyer",
             received_at=datetime(2024, 1, 9, 12, tzinfo=UTC)), limit=limit)
     except TooOften:
         refused += 1

@@ -23,6 +23,7 @@ from ml_assets.features.training_set import TrainingSet, TrainingSets
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.served import prediction_id
 from ml_assets.ingest.tables import QUARANTINE, RAW, events_schema
 from ml_assets.monitoring.trace import trace
 from ml_assets.registry import runs
@@ -192,7 +193,8 @@ def test_a_prediction_that_was_not_deployed_is_told_so(installation: Installatio
     """Somebody scored by hand, or the record was lost."""
     with installation.log as log:
         [known] = [p for p in [log.answer_to("spam", "m1")] if p is not None]
-        log.append([replace(known, prediction_id="by-hand", event_id="by-hand", model_version=7)])
+        log.append([replace(known, prediction_id=prediction_id("spam", "by-hand"),
+                            event_id="by-hand", model_version=7)])
     told = installation.told("explain", "by-hand")
     assert "not deployed when it answered" in told
     assert "there is no version of model 'spam' '7'" in told
