@@ -7,24 +7,26 @@ reaches the tables later, together with many others (`flushing`).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from typing import Any
 
 from ml_assets.features.engine import state
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.stores.blob_cache import BlobCache, Key
+from ml_assets.features.stores.blob_cache import BlobCache
 from ml_assets.features.stores.journal import Section, unpack
+from ml_assets.features.stores.sqlite_ids import Alone
 from ml_assets.features.stores.stream import Counted
 
 Groups = dict[int, list[int | None]]
 """The views of each group by place; None for one that is gone."""
 
-FLUSH_EVENTS = 8192
+FLUSH_EVENTS = 32_768
 """So many events are collected before they go to the tables; half as many later they are there.
 
-More are fewer pages to write for each, as entities come again and share pages, and more to read
-for a process that starts: 8192 events of four views take some 50 ms and 10 MB."""
+The more, the fewer entities are written for each event, as some come again, and the more has to
+be read by a process that starts."""
 SMALLEST_STEP = 64
 """Entities that are written in one transaction, at least."""
 
@@ -33,36 +35,89 @@ SMALLEST_STEP = 64
 class Stretch:
     """The events of some batches of the journal that follow each other.
 
-    rows: for each view and entity the number of the batch and the row; ids: by group and uid
+    rows: by view and entity, each with the number of its batch; ids: by group and uid
     """
 
-    rows: dict[Key, list[tuple[int, bytes]]] = field(default_factory=dict)
-    ids: dict[tuple[int, int], Counted] = field(default_factory=dict)
+    rows: defaultdict[int, dict[bytes, list[tuple[int, bytes]]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    ids: defaultdict[int, dict[int, Counted]] = field(default_factory=lambda: defaultdict(dict))
+
+    def __len__(self) -> int:
+        """How many events."""
+        return sum(map(len, self.ids.values()))
 
 
-@dataclass(kw_only=True)
 class Flush:
-    """How far a stretch is on its way into the tables; `upto` is its last batch."""
+    """A stretch on its way into the tables: a view after the other, in the order of the keys.
 
-    upto: int
-    keys: list[Key]
-    ids: list[tuple[int, int]]
-    keys_done: int = 0
-    ids_done: int = 0
+    upto: its last batch; size: how many entities and ids it has; done: how many are there
+    """
+
+    def __init__(self, stretch: Stretch, upto: int) -> None:
+        self.upto, self.done = upto, 0
+        self.size = sum(map(len, stretch.rows.values())) + len(stretch)
+        self._stretch = stretch
+        self._left = [
+            *(("rows", view) for view, entities in stretch.rows.items() if entities),
+            *(("ids", group) for group, uids in stretch.ids.items() if uids),
+        ]
+        self._sorted: list[Any] = []
+
+    def next(self, most: int) -> Step:
+        """So many entities of a view, or ids of a group, at most."""
+        while self._left:
+            what, number = self._left[0]
+            if not self._sorted:
+                self._sorted = sorted(getattr(self._stretch, what)[number], reverse=True)
+            if self._sorted:
+                some = self._sorted[: -most - 1 : -1]
+                return Step(
+                    flush=self, view=number, entities=some if what == "rows" else [],
+                    group=number, uids=some if what == "ids" else [],
+                    is_last=len(self._left) == 1 and len(some) == len(self._sorted),
+                )
+            self._left.pop(0)
+        return Step(flush=self, view=0, entities=[], group=0, uids=[], is_last=True)
+
+    def finish(self, step: Step) -> None:
+        """The step was committed: what it wrote is let go."""
+        rows, ids = self._stretch.rows[step.view], self._stretch.ids[step.group]
+        for entity in step.entities:
+            del rows[entity]
+        for uid in step.uids:
+            del ids[uid]
+        count = len(step.entities) + len(step.uids)
+        self.done += count
+        if count:
+            del self._sorted[-count:]
+        if not self._sorted and self._left:
+            self._left.pop(0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A part of a flush: what one transaction writes."""
+    """A part of a flush, which one transaction writes: entities of a view or ids of a group."""
 
     flush: Flush
-    keys: Sequence[Key]
-    ids: Sequence[tuple[int, int]]
+    view: int
+    entities: list[bytes]
+    group: int
+    uids: list[int]
+    is_last: bool
 
-    @property
-    def is_last(self) -> bool:
-        return (self.flush.keys_done + len(self.keys) == len(self.flush.keys)
-                and self.flush.ids_done + len(self.ids) == len(self.flush.ids))
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """What decides whether some views count an event that comes.
+
+    since: none of them counts older ones; groups: that have one of them, theirs first
+    alone: the ids that were noted for them one by one, None where the tables must be asked
+    """
+
+    since: int
+    groups: list[int]
+    alone: Alone | None
 
 
 class Memtable:
@@ -75,7 +130,7 @@ class Memtable:
     def __init__(self) -> None:
         self.change: bytes | None = b"not looked yet"
         self.groups: Groups = {}
-        self.watched: dict[tuple[int, ...], tuple[int, list[int]]] = {}
+        self.watched: dict[tuple[int, ...], Watched] = {}
         self.views: dict[int, WindowedView] = {}
         self.blobs = BlobCache()
         self.streams: frozenset[int] = frozenset()
@@ -125,84 +180,75 @@ class Memtable:
     @property
     def is_too_large(self) -> bool:
         """Whether it has grown in a process that flushes nothing."""
-        return len(self.recent.ids) > 4 * FLUSH_EVENTS
+        return len(self.recent) > 4 * FLUSH_EVENTS
 
     def has_id(self, groups: Iterable[int], uid: int) -> bool:
         """Whether the event is here, counted by one of these groups."""
-        return any(
-            (group, uid) in self.recent.ids or (group, uid) in self.older.ids for group in groups
-        )
+        recent, older = self.recent.ids, self.older.ids
+        return any(uid in recent[group] or uid in older[group] for group in groups)
 
-    def has(self, view_id: int, entity: bytes, uid: int) -> bool:
+    def has(self, view: int, entity: bytes, uid: int) -> bool:
         """Whether the event is here, counted by this view for this entity."""
         return any(
-            found.entities[views.index(view_id)] == entity
-            for group, views in self.groups.items() if view_id in views
+            found.entities[views.index(view)] == entity
+            for group, views in self.groups.items() if view in views
             for stretch in (self.recent, self.older)
-            if (found := stretch.ids.get((group, uid))) is not None
+            if (found := stretch.ids[group].get(uid)) is not None
         )
 
-    def entities(self, view_id: int) -> set[bytes]:
+    def entities(self, view: int) -> set[bytes]:
         """Those that events are here of."""
-        return {entity for stretch in (self.recent, self.older)
-                for view, entity in stretch.rows if view == view_id}
+        return {*self.recent.rows[view], *self.older.rows[view]}
 
-    def merged(self, key: Key, blob: bytes | None, seq: int) -> bytes | None:
+    def merged(self, view: int, entity: bytes, blob: bytes | None, seq: int) -> bytes | None:
         """`blob`, which the tables have as of batch `seq`, with what came later."""
         rows = [
             row for stretch in (self.older, self.recent)
-            for number, row in stretch.rows.get(key, ()) if number > seq
+            for number, row in stretch.rows[view].get(entity, ()) if number > seq
         ]
         if not rows:
             return blob
         return state.fresh(b"".join(rows)) if blob is None else b"".join((blob, *rows))
 
     def due(self) -> int:
-        """How many entities should be written now; so that a flush is done when half as many
-        events have come anew."""
+        """How many entities or ids should be written now; so that a flush is done when half as
+        many events have come anew."""
         if self.flush is None:
-            return SMALLEST_STEP if len(self.recent.ids) >= FLUSH_EVENTS else 0
-        left = len(self.flush.keys) - self.flush.keys_done
-        target = len(self.flush.keys) * 2 * len(self.recent.ids) // FLUSH_EVENTS
-        behind = target - self.flush.keys_done
-        return behind if behind >= min(SMALLEST_STEP, left) else 0
+            return SMALLEST_STEP if len(self.recent) >= FLUSH_EVENTS else 0
+        behind = self.flush.size * 2 * len(self.recent) // FLUSH_EVENTS - self.flush.done
+        return behind if behind >= min(SMALLEST_STEP, self.flush.size - self.flush.done) else 0
 
     def step(self, most: int) -> Step | None:
-        """Of the flush, or of a new one of all that is recent, so many entities at most."""
+        """Of the flush, or of a new one of all that is recent, so much at most."""
         if self.flush is None:
-            if not self.recent.ids:
+            if not self.recent:
                 return None
             self.older, self.recent = self.recent, Stretch()
-            self.flush = Flush(upto=self.seq, keys=sorted(self.older.rows),
-                               ids=sorted(self.older.ids))
-        flush = self.flush
-        keys = flush.keys[flush.keys_done : flush.keys_done + most]
-        left = len(flush.keys) - flush.keys_done
-        share = len(keys) / left if left else 1.0
-        ids = ceil(share * (len(flush.ids) - flush.ids_done))
-        return Step(flush=flush, keys=keys, ids=flush.ids[flush.ids_done : flush.ids_done + ids])
+            self.flush = Flush(self.older, self.seq)
+        return self.flush.next(most)
 
     def done(self, step: Step) -> None:
         """The step was committed."""
+        step.flush.finish(step)
         if step.is_last:
             self.older, self.flush = Stretch(), None
-        else:
-            step.flush.keys_done += len(step.keys)
-            step.flush.ids_done += len(step.ids)
 
     def _add(self, seq: int, sections: Sequence[Section]) -> None:
-        rows, ids, grow = self.recent.rows, self.recent.ids, self.blobs.grow
         for group, events in sections:
-            views = self.groups.get(group, ())
+            ids = self.recent.ids[group]
             for event in events:
-                ids[group, event.uid] = event
-                for view_id, entity, row in zip(views, event.entities, event.rows, strict=False):
-                    if entity is None or view_id is None:
-                        continue
-                    key = view_id, entity
-                    if key in rows:
-                        rows[key].append((seq, row))
+                ids[event.uid] = event
+            for place, view in enumerate(self.groups.get(group, ())):
+                if view is None:
+                    continue
+                there = [event for event in events if event.entities[place] is not None]
+                entities = [event.entities[place] or b"" for event in there]
+                packed = [event.rows[place] for event in there]
+                rows = self.recent.rows[view]
+                for entity, row in zip(entities, packed, strict=True):
+                    if entity in rows:
+                        rows[entity].append((seq, row))
                     else:
-                        rows[key] = [(seq, row)]
-                    grow(key, row)
+                        rows[entity] = [(seq, row)]
+                self.blobs.grow(view, entities, packed)
         self.seq = seq

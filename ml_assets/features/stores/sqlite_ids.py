@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from random import getrandbits
+
+import numpy as np
+import numpy.typing as npt
 
 from ml_assets.features.stores.backend import NO_FLOOR, Row
 from ml_assets.features.stores.journal import entity_at, joined
 from ml_assets.features.stores.stream import Counted
 
+MOST_ALONE = 250_000
+"""So many ids of a view are kept in memory: a tenth of a second to read."""
 _ASKED_AT_ONCE = 512
 _KNOWN_TOGETHER = """
 with asked (group_id, uid) as (values {})
@@ -27,6 +33,20 @@ _KNOWN_ALONE = """
 with asked (view, entity, uid) as (values {})
 select 1 from asked cross join online_seen using (view, entity, uid) limit 1
 """
+
+
+class Alone:
+    """The ids of some views in `online_seen`, in memory: four views ask the table four times."""
+
+    def __init__(self, uids: npt.NDArray[np.int64]) -> None:
+        """uids: sorted"""
+        self._uids = uids
+
+    def has_any(self, uids: Sequence[int]) -> bool:
+        asked = np.array(uids, dtype=np.int64)
+        places = self._uids.searchsorted(asked)
+        places[places == len(self._uids)] = 0
+        return bool(len(self._uids)) and bool((self._uids[places] == asked).any())
 
 
 class EventIds:
@@ -55,24 +75,41 @@ class EventIds:
         ]
 
     def knows(
-        self, groups: Sequence[int], view_ids: Sequence[int], events: Sequence[Counted]
+        self, groups: Sequence[int], view_ids: Sequence[int], events: Sequence[Counted],
+        alone: Alone | None,
     ) -> bool:
-        """Whether one of these events is noted for one of these groups or views."""
+        """Whether one of these events is noted for one of these groups or views.
+
+        alone: of these views, None to ask the table
+        """
         uids = [_signed(each.uid) for each in events]
-        together = [(group, uid) for group in groups for uid in uids]
-        if self._any(_KNOWN_TOGETHER, together):
+        if self._any(_KNOWN_TOGETHER, [(group, uid) for group in groups for uid in uids]):
             return True
+        if alone is not None and not alone.has_any(uids):
+            return False
         return self._any(_KNOWN_ALONE, [
             (view_id, entity, uid) for uid, event in zip(uids, events, strict=True)
             for view_id, entity in zip(view_ids, event.entities, strict=True) if entity
         ])
 
-    def note_together(self, events: Iterable[tuple[int, Counted]]) -> None:
-        """Note these ids, each for all views of its group at once."""
+    def alone(self, view_ids: Sequence[int]) -> Alone | None:
+        """The ids that were noted for these views one by one; None where they are too many."""
+        found: list[npt.NDArray[np.int64]] = []
+        for view_id in view_ids:
+            uids = self._db.execute(
+                "select uid from online_seen where view = ? limit ?", (view_id, MOST_ALONE + 1)
+            ).fetchall()
+            if len(uids) > MOST_ALONE:
+                return None
+            found.append(np.fromiter(chain.from_iterable(uids), np.int64, len(uids)))
+        return Alone(np.unique(np.concatenate(found)))
+
+    def note_together(self, group: int, events: Sequence[Counted]) -> None:
+        """Note these ids, each for all views of the group at once."""
         self._db.executemany(
             "insert or ignore into online_together (group_id, uid, at, entities)"
             " values (?, ?, ?, ?)",
-            [(group, _signed(each.uid), each.at, joined(each.entities)) for group, each in events],
+            [(group, _signed(each.uid), each.at, joined(each.entities)) for each in events],
         )
 
     def groups(self) -> dict[int, list[int | None]]:

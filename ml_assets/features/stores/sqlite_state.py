@@ -25,9 +25,9 @@ from ml_assets.features.stores.backend import (
     floor_entry,
     floor_of,
 )
-from ml_assets.features.stores.blob_cache import Key, Unknown
+from ml_assets.features.stores.blob_cache import UNKNOWN
 from ml_assets.features.stores.journal import Section, pack
-from ml_assets.features.stores.memtable import Memtable, Step
+from ml_assets.features.stores.memtable import Memtable, Step, Watched
 from ml_assets.features.stores.plain import version_of
 from ml_assets.features.stores.sqlite_ids import EventIds, padded
 from ml_assets.features.stores.sqlite_tables import make_tables
@@ -41,6 +41,7 @@ on conflict (view, entity) do update set state = cast(state || ?4 as blob)
 FLUSH = """
 insert into online_state (view, entity, state, seq) values (?1, ?2, ?3, ?5)
 on conflict (view, entity) do update set state = cast(state || ?4 as blob), seq = ?5
+where seq < ?6
 """
 
 SIZE = f"""
@@ -67,6 +68,9 @@ where (excluded.at, excluded.created) >= (at, created)
 
 Together = tuple[Stream, Sequence[int], Sequence[Counted]]
 """Events of a stream, and the numbers of its views."""
+
+Key = tuple[int, bytes]
+"""A view's number and an entity."""
 
 LOOK = 8
 """One append in so many looks whether its blob has grown: looking costs like appending."""
@@ -141,27 +145,25 @@ class SqliteState:
         if not memory.streams.isdisjoint([view_id for view_id, _ in asked]):
             self._follow()
         found: list[list[bytes | None]] = []
-        missing: list[tuple[Key, list[bytes | None], int]] = []
+        missing: list[tuple[list[bytes | None], int, Key]] = []
         for view_id, entities in asked:
-            blobs: list[bytes | None] = [None] * len(entities)
-            found.append(blobs)
-            if view_id not in memory.streams:
-                missing += [((view_id, entity), blobs, place)
-                            for place, entity in enumerate(entities)]
-                continue
-            for place, entity in enumerate(entities):
-                blob = memory.blobs.get((view_id, entity))
-                if isinstance(blob, Unknown):
-                    missing.append(((view_id, entity), blobs, place))
-                else:
-                    blobs[place] = blob
-        stored = self._stored("state, seq", [key for key, _, _ in missing])
-        for (key, blobs, place), (blob, seq) in zip(missing, stored, strict=True):
-            if key[0] in memory.streams:
-                blob = memory.merged(key, blob, seq or 0)
+            known: list[Any] = [UNKNOWN] * len(entities)
+            if view_id in memory.streams:
+                known = memory.blobs.get(view_id, list(entities))
+            if UNKNOWN in known:
+                missing += [
+                    (known, place, (view_id, entity))
+                    for place, (entity, blob) in enumerate(zip(entities, known, strict=True))
+                    if blob is UNKNOWN
+                ]
+            found.append(known)
+        stored = self._stored("state, seq", [key for _, _, key in missing])
+        for (blobs, place, (view_id, entity)), (blob, seq) in zip(missing, stored, strict=True):
+            if view_id in memory.streams:
+                blob = memory.merged(view_id, entity, blob, seq or 0)
                 # What was flushed beyond it comes out of the journal once more.
                 if (seq or 0) <= memory.seq:
-                    memory.blobs.put(key, blob)
+                    memory.blobs.put(view_id, entity, blob)
             blobs[place] = blob
         return found
 
@@ -170,11 +172,13 @@ class SqliteState:
         floor = floor_of(self._own(view_id), view.name)
         if floor > NO_FLOOR:
             rows = [row for row in rows if row[1] >= floor - view.horizon]
-        if view_id in self._memory.streams:
+        streamed = view_id in self._memory.streams
+        if streamed:
             self._follow()
             rows = [row for row in rows if not self._memory.has(view_id, row[0], row[2])]
-            self._note_change()
         new = self._ids.note(view_id, rows)
+        if streamed and new:
+            self._note_change()
         self._add(((view_id, entity), row, view) for entity, _, _, row in new)
         return len(new)
 
@@ -188,9 +192,9 @@ class SqliteState:
         for stream, view_ids, events in counted:
             if not events:
                 continue
-            since, groups = self._watched(stream, tuple(view_ids))
-            if self._are_new(events, since, groups, view_ids):
-                group = groups[0]
+            watched = self._watched(stream, tuple(view_ids))
+            if self._are_new(events, watched, view_ids):
+                group = watched.groups[0]
                 sections.append(Section(group, events))
                 packed.append(pack(group, stream, events))
                 continue
@@ -223,31 +227,46 @@ class SqliteState:
                     break
 
     def _flush(self, step: Step) -> None:
-        """Another process may bring the same to the tables; what it has brought is left out."""
-        older, upto = self._memory.older, step.flush.upto
-        views = {view for (view,) in self._db.execute("select id from online_views")}
-        keys = [key for key in step.keys if key[0] in views]
-        written, grown = [], []
-        known = self._memory.views
-        for key, (size, header, seq) in zip(keys, self._stored(
-            f"length(state), substr(state, 1, {state.HEADER_SIZE}), seq", keys
-        ), strict=True):
-            rows = b"".join([row for number, row in older.rows[key] if number > (seq or 0)])
-            if rows:
-                written.append((*key, state.fresh(rows), rows, upto))
-            if size is None:
-                header = state.fresh(b"")
-                size = len(header)
-            view = known.get(key[0])
-            if view and state.grown(view, size + len(rows), header):
-                grown.append((view, key))
-        self._db.executemany(FLUSH, written)
-        for view, key in grown:
-            self._fold(view, *key)
-            self._memory.blobs.drop(key)
-        self._ids.note_together((group, older.ids[group, uid]) for group, uid in step.ids)
+        """Bring a step to the tables, in the transaction that is open."""
+        memory, upto = self._memory, step.flush.upto
+        entities = step.entities if self._is_registered(step.view) else []
+        if not self._write(step.view, entities, [0] * len(entities), upto):
+            # Some of it another process has brought there; which, the tables say.
+            self._db.execute("rollback")
+            self._db.execute("begin immediate")
+            stored = self._stored("seq", [(step.view, entity) for entity in entities])
+            self._write(step.view, entities, [seq or 0 for (seq,) in stored], upto)
+        ids = memory.older.ids[step.group]
+        self._ids.note_together(step.group, [ids[uid] for uid in step.uids])
         if step.is_last:
             self._db.execute("delete from online_journal where seq < ?", (upto,))
+        view = memory.views.get(step.view)
+        for entity in entities if view else ():
+            blob = memory.blobs.peek(step.view, entity)
+            if view and blob and len(blob) > _SMALL and state.grown(
+                view, len(blob), blob[: state.HEADER_SIZE]
+            ):
+                self._fold(view, step.view, entity)
+                memory.blobs.drop(step.view, entity)
+
+    def _write(
+        self, view_id: int, entities: Sequence[bytes], after: Sequence[int], upto: int
+    ) -> bool:
+        """Add the rows of each entity behind a batch; False where some were there before."""
+        written, rows_of = [], self._memory.older.rows[view_id]
+        for entity, before in zip(entities, after, strict=True):
+            some = rows_of[entity]
+            if before:
+                some = [each for each in some if each[0] > before]
+            if some:
+                rows = b"".join([row for _, row in some])
+                written.append((view_id, entity, state.fresh(rows), rows, upto, some[0][0]))
+        return not written or self._db.executemany(FLUSH, written).rowcount == len(written)
+
+    def _is_registered(self, view_id: int) -> bool:
+        return self._db.execute(
+            "select 1 from online_views where id = ?", (view_id,)
+        ).fetchone() is not None
 
     def _look(self) -> None:
         """Notice what anybody has changed otherwise than through the journal."""
@@ -272,11 +291,10 @@ class SqliteState:
             (self._memory.seq,),
         ).fetchall()
 
-    def _watched(self, stream: Stream, view_ids: tuple[int, ...]) -> tuple[int, list[int]]:
-        """Since when all these views count events, and the groups that have one of them.
+    def _watched(self, stream: Stream, view_ids: tuple[int, ...]) -> Watched:
+        """Of these views, whose group is made where it is missing.
 
-        The first group is that of just these views in this order; it is made where it is
-        missing. Raises NotReady where a view is gone.
+        Raises NotReady where a view is gone.
         """
         self._look()
         memory = self._memory
@@ -291,23 +309,24 @@ class SqliteState:
                 self._look()
             mine = [group for group, views in memory.groups.items() if views == list(view_ids)]
             shared = set(view_ids)
-            memory.watched[view_ids] = since, mine + [
-                group for group, views in memory.groups.items()
-                if group not in mine and not shared.isdisjoint(views)
-            ]
+            others = [group for group, views in memory.groups.items()
+                      if group not in mine and not shared.isdisjoint(views)]
+            memory.watched[view_ids] = Watched(
+                since=since, groups=mine + others, alone=self._ids.alone(view_ids)
+            )
             memory.views.update(zip(view_ids, stream.views, strict=True))
         self._follow()
         return memory.watched[view_ids]
 
     def _are_new(
-        self, events: Sequence[Counted], since: int, groups: list[int], view_ids: Sequence[int]
+        self, events: Sequence[Counted], watched: Watched, view_ids: Sequence[int]
     ) -> bool:
-        """Whether no event is too old, was counted by any of these, or comes twice."""
-        has_id = self._memory.has_id
+        """Whether no event is too old, was counted by any of these views, or comes twice."""
+        groups, has_id = watched.groups, self._memory.has_id
         return (
             len({each.uid for each in events}) == len(events)
-            and not any(each.at < since or has_id(groups, each.uid) for each in events)
-            and not self._ids.knows(groups, view_ids, events)
+            and not any(each.at < watched.since or has_id(groups, each.uid) for each in events)
+            and not self._ids.knows(groups, view_ids, events, watched.alone)
         )
 
     def _own(self, view_id: int) -> bytes | None:

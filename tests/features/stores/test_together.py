@@ -189,6 +189,7 @@ def test_blobs_are_those_of_views_that_count_alone_bit_by_bit(
     """Folded ones too."""
     monkeypatch.setattr(state, "FOLD_ROWS", 3)
     monkeypatch.setattr(sqlite_state, "LOOK", 1)
+    monkeypatch.setattr(sqlite_state, "_SMALL", 0)
     one, other = Counts(), Counts()
     for n, batch in enumerate(batches):
         # Ids that are new in each batch and differ in it, so that the order in a blob is given.
@@ -196,6 +197,8 @@ def test_blobs_are_those_of_views_that_count_alone_bit_by_bit(
         one.together((0, 1, 2), fresh)
         for place in range(3):
             other.alone(place, fresh)
+        for view_id in one.ids:
+            one.state.get(view_id, [b"a", b"b"])  # what is read is looked at
         one.state.settle(whole=True)
     query = "select view, entity, state from online_state where view > 0 and entity > x''"
     # A fold looks after each batch here, at each entity that a row was added to.
