@@ -42,6 +42,10 @@ class LogUnavailable(MlAssetsError, OSError):
     """The event log cannot be written, so nothing may be answered."""
 
 
+class LogBusy(LogUnavailable):
+    """Another process is writing the event log at this moment, and nobody wants to wait for it."""
+
+
 class TooOften(MlAssetsError, RuntimeError):
     """Someone has said or asked more than is declared. `retry_after` says when to go on.
 

@@ -40,8 +40,8 @@ Also = Callable[[sqlite3.Connection, Sequence[int]], None]
 class EventLog:
     """Append-only store of predictions, shadow scores and feedback.
 
-    One instance per thread; any number of threads and processes may write at once. Every
-    method raises LogUnavailable where the file cannot be read or written, also where it was
+    One call of an instance at a time, on whichever thread; any number of instances and processes
+    may write at once. Every method raises LogUnavailable where the file cannot be read or written, also where it was
     deleted or replaced after opening: what is written then could not be found again.
     """
 
@@ -59,6 +59,10 @@ class EventLog:
     def connection(self) -> sqlite3.Connection:
         """For what else lies in the file, in the same transactions."""
         return self._db
+
+    def wait(self, waits: bool) -> None:
+        """Whether to wait for other writers from now on; else a write may raise LogBusy."""
+        self._file.waits = waits
 
     def close(self) -> None:
         self._file.close()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.errors import LogBusy, LogUnavailable
 from ml_assets.core.settings import Ack
 from ml_assets.core.sqlite import use_wal
 
@@ -68,11 +68,15 @@ ADDED = {
 """Columns of `predictions` that came later. Of earlier rows the defaults are true: the champion
 answered everything."""
 
+CACHE_KB = 65_536
+"""Pages that a connection keeps: with SQLite's 2 MB each index is read from the file again."""
 SYNCHRONOUS: dict[Ack, str] = {"process": "normal", "disk": "full"}
 
 
 class LogFile:
-    """A connection to the file, for one thread.
+    """A connection to the file. One call at a time, on whichever thread.
+
+    waits: whether a transaction waits for other writers, or raises LogBusy where there are some
 
     Every method raises LogUnavailable where the file cannot be read or written, also where it
     was deleted or replaced after opening: what is written then could not be found again.
@@ -81,12 +85,17 @@ class LogFile:
     def __init__(self, path: Path, *, patience_s: float, ack: Ack) -> None:
         """Open `path`, creating it where it is missing; wait `patience_s` for other writers."""
         self.path = path
+        self.waits = True
+        self._patience_ms, self._timeout_ms = int(patience_s * 1000), int(patience_s * 1000)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.connection = sqlite3.connect(path, timeout=patience_s, isolation_level=None)
+            self.connection = sqlite3.connect(
+                path, timeout=patience_s, isolation_level=None, check_same_thread=False
+            )
             use_wal(self.connection, patience_s)
             self.connection.execute(f"pragma synchronous={SYNCHRONOUS[ack]}")
             self.connection.execute("pragma foreign_keys=on")
+            self.connection.execute(f"pragma cache_size=-{CACHE_KB}")
             # In one transaction, so that processes which open a new file at once queue up.
             self.connection.executescript(f"begin immediate; {SCHEMA} commit;")
             self._add_columns()
@@ -116,7 +125,7 @@ class LogFile:
                 raise LogUnavailable(
                     f"the event log {self.path} was replaced while it was open: start again"
                 )
-            self.connection.execute("begin immediate")
+            self._begin()
             try:
                 yield
                 self.connection.execute("commit")
@@ -129,6 +138,18 @@ class LogFile:
             raise
         except (sqlite3.Error, OSError) as error:
             raise LogUnavailable(f"cannot write the event log {self.path}: {error}") from error
+
+    def _begin(self) -> None:
+        wanted_ms = self._patience_ms if self.waits else 0
+        if wanted_ms != self._timeout_ms:
+            self.connection.execute(f"pragma busy_timeout={wanted_ms}")
+            self._timeout_ms = wanted_ms
+        try:
+            self.connection.execute("begin immediate")
+        except sqlite3.OperationalError as error:
+            if self.waits or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise LogBusy(f"another process is writing the event log {self.path}") from error
 
     def restart(self) -> None:
         """Undo what the open transaction has written, and begin another one."""

@@ -7,7 +7,9 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -17,7 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ml_assets.core.errors import Overloaded, unknown
+from ml_assets.core.errors import LogBusy, Overloaded, unknown
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.answers import EXPECTED, JsonAnswer, answer_of, on_error
@@ -39,9 +41,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Answers = list[PredictAnswer | Exception]
 
 DOCS = Path(__file__).with_name("docs.html")
 
+LONGEST_AT_ONCE = 0.1
+"""Seconds that a batch may take on the event loop; after one that took longer others go to the
+worker for a REST: nothing else is answered meanwhile."""
+REST = 1.0
 LONGEST_LINE = 64
 """Batches, feedback and look-ups that may wait for the worker: of full batches, a few seconds."""
 
@@ -59,7 +66,11 @@ def create_app(
     `direct` what needs no ASGI.
     """
     backends = backends or Backends.of(settings)
-    api = Api([Service(system, settings, backends) for system in systems], board, traces)
+    api = Api(
+        [Service(system, settings, backends) for system in systems], board, traces,
+        # To sync a disk takes long, and several workers wait for each other.
+        at_once=settings.ack == "process" and board is None and traces is None,
+    )
     described = msgspec.json.format(msgspec.json.encode(openapi(systems)))
     docs = DOCS.read_text()
     listed = msgspec.json.format(msgspec.json.encode(index(systems)))
@@ -118,26 +129,31 @@ class GuardedApp(Starlette):
 
 
 class Api:
-    """The handlers. Everything that reads a store or scores runs on one worker thread.
+    """The handlers. What reads a store or scores runs on the event loop or on one worker thread.
 
-    There SQLite connections stay on the thread that made them, and requests for the same
-    event meet one after the other, so the second finds the answer of the first; meanwhile
-    the event loop goes on reading requests, which are the next batch (see `turns`), and
-    telling that the process lives. On the loop itself requests take a tenth less of CPU at
-    best, and all would stand still while another process holds SQLite or a disk is slow.
-    Explanations read MLflow and the lake, which may take seconds, on a thread of their own.
+    Never on both at once, so requests for the same event meet one after the other, and the
+    second finds the answer of the first. Single predictions run on the loop, as long as that is
+    quick and nobody else is at work: to hand them to a thread and back costs as much as a part
+    of them. All else, and whatever might wait, for another process that is writing or for a
+    disk, runs on the worker; meanwhile the loop goes on reading requests, which are the next
+    batch (see `turns`), and telling that the process lives. Explanations read MLflow and the
+    lake, which may take seconds, on a thread of their own.
+
+    at_once: whether predictions may run on the loop
     """
 
     def __init__(
         self, services: Sequence[Service], board: Board | None = None,
-        traces: Traces | None = None,
+        traces: Traces | None = None, *, at_once: bool = True,
     ) -> None:
         self._traces = traces
+        self._at_once_from = 0.0 if at_once else inf
+        """By `monotonic`: until then predictions run on the worker."""
         self._services = {service.system.name: service for service in services}
         self._worker = WorkerThread("predict")
         self._turns = {service.system.name: self._turns_of(service) for service in services}
         self._asked = 0
-        """Requests that wait for the worker or are on it."""
+        """Calls that wait for the worker or are on it."""
         self._idle = asyncio.Event()
         self._shadowing: asyncio.Task[None] | None = None
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
@@ -208,10 +224,34 @@ class Api:
         return service, await self._in_line(lambda: service.record(wanted))
 
     def _turns_of(self, service: Service) -> Turns[bytes, PredictAnswer]:
-        def run(bodies: Sequence[bytes]) -> asyncio.Future[list[PredictAnswer | Exception]]:
+        def run(bodies: Sequence[bytes]) -> Answers | asyncio.Future[Answers]:
+            asyncio.get_running_loop().call_soon(self._tidy, service)
+            if not self._asked and monotonic() >= self._at_once_from:
+                answers = self._at_once(service, bodies)
+                if answers is not None:
+                    return answers
             return self._on_worker(lambda: service.predict_together(bodies))
 
         return Turns(run) if self._traces is None else self._traces.turns(run)
+
+    def _at_once(self, service: Service, bodies: Sequence[bytes]) -> Answers | None:
+        """The answers, made here and now; None where another process is writing."""
+        started = monotonic()
+        try:
+            return service.predict_together(bodies, waits=False)
+        except LogBusy:
+            return None
+        finally:
+            if monotonic() - started > LONGEST_AT_ONCE:
+                self._at_once_from = monotonic() + REST
+
+    def _tidy(self, service: Service) -> None:
+        """For after a batch, when its answers are out."""
+        if not self._asked:
+            self._idle.set()
+            service.settle()
+        else:
+            self._on_worker(service.settle)
 
     async def version(self, request: Request) -> Response:
         service = self._service(request)
@@ -274,7 +314,7 @@ class Api:
             # A request that comes meanwhile is next; once it is answered, this goes on.
             while not self._asked and (waiting := self._unshadowed()):
                 try:
-                    await self._worker.do(waiting[0].shadow)
+                    await self._on_worker(waiting[0].shadow)
                 except Exception:
                     log.exception("a shadow's turn failed; others go on")
 

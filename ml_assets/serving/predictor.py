@@ -86,15 +86,26 @@ class Predictor:
         self._scores.close()
 
     def predict(
-        self, requests: Sequence[PredictRequest | RequestRefused]
+        self, requests: Sequence[PredictRequest | RequestRefused], *, waits: bool = True
     ) -> list[PredictAnswer | RequestRefused]:
         """An answer or a refusal for each request, in order.
 
         One that was refused before stays so. All others are logged in one transaction before
         this returns; an event that has an answer keeps it. Raises LogUnavailable where they
         cannot be logged and NotReady where there is no model: then none is answered.
+
+        waits: for another process that is writing the log; else LogBusy is raised
         """
-        now = self._now()
+        self._log.wait(waits)
+        try:
+            return self._predict(requests, self._now())
+        finally:
+            if self._opened is not None:
+                self._opened.wait(True)
+
+    def _predict(
+        self, requests: Sequence[PredictRequest | RequestRefused], now: datetime
+    ) -> list[PredictAnswer | RequestRefused]:
         answers: dict[int, PredictAnswer | RequestRefused] = {}
         fresh: dict[int, Admitted] = {}
         earlier = self._log.answers_to(self.system.name, [

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ml_assets.core.errors import LogUnavailable, NotReady
+from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
@@ -138,23 +138,30 @@ class Service:
             self.shadow()
         self._predictor.close()
 
-    def predict_together(self, bodies: Sequence[bytes]) -> list[PredictAnswer | Exception]:
+    def predict_together(
+        self, bodies: Sequence[bytes], *, waits: bool = True
+    ) -> list[PredictAnswer | Exception]:
         """Requests that came one by one, answered as one batch; each its answer or its error.
 
         Where one breaks the batch, by a fault of a parser or of the model, those without it are
         answered all the same. Raises NotReady or LogUnavailable, for all.
+
+        waits: for another process that is writing the log; else LogBusy is raised
         """
-        self._predictor.settle()
         requests: list[PredictRequest | RequestRefused] = []
         for body in bodies:
             try:
                 requests.append(decode(_ONE, body))
             except RequestRefused as refused:
                 requests.append(refused)
-        return self._logged(lambda: self._apart(requests))
+        return self._logged(lambda: self._apart(requests, waits))
+
+    def settle(self) -> None:
+        """Tidy up behind the answers, where it is time for that; for after each batch."""
+        self._predictor.settle()
 
     def _apart(
-        self, requests: list[PredictRequest | RequestRefused]
+        self, requests: list[PredictRequest | RequestRefused], waits: bool
     ) -> list[PredictAnswer | Exception]:
         """Answer all at once; where that fails, one half after the other, down to the culprit.
 
@@ -162,8 +169,10 @@ class Service:
         """
         counts = self._predictor.counts.copy()
         try:
-            return list(self._predictor.predict(requests))
+            return list(self._predictor.predict(requests, waits=waits))
         except (LogUnavailable, NotReady):
+            self._predictor.counts.clear()
+            self._predictor.counts.update(counts)
             raise
         except Exception as error:
             if len(requests) == 1:
@@ -171,7 +180,7 @@ class Service:
         self._predictor.counts.clear()
         self._predictor.counts.update(counts)
         half = len(requests) // 2
-        return [*self._apart(requests[:half]), *self._apart(requests[half:])]
+        return [*self._apart(requests[:half], waits), *self._apart(requests[half:], waits)]
 
     def predict_batch(self, body: bytes) -> PredictBatchAnswer:
         """Raises RequestRefused, NotReady or LogUnavailable, for the batch as a whole."""
@@ -297,6 +306,8 @@ class Service:
         """`call`; after a failure of the log the next one opens it anew."""
         try:
             return call()
+        except LogBusy:
+            raise
         except LogUnavailable:
             self._predictor.close()
             raise
