@@ -41,8 +41,9 @@ class EventLog:
     """Append-only store of predictions, shadow scores and feedback.
 
     One call of an instance at a time, on whichever thread; any number of instances and processes
-    may write at once. Every method raises LogUnavailable where the file cannot be read or written, also where it was
-    deleted or replaced after opening: what is written then could not be found again.
+    may write at once. Every method raises LogUnavailable where the file cannot be read or
+    written, also where it was deleted or replaced after opening: what is written then could not
+    be found again.
     """
 
     def __init__(self, path: Path, *, patience_s: float = 10, ack: Ack = "process") -> None:

@@ -35,7 +35,8 @@ def name_of(event_id: str) -> str:
 def prediction(event_id: str, **changes: object) -> Prediction:
     """A prediction for `event_id` of the system `toy`, accepted at noon."""
     usual = Prediction(
-        prediction_id=prediction_id(str(changes.get("system", "toy")), event_id), system="toy", event_id=event_id, event_timestamp=NOON,
+        prediction_id=prediction_id(str(changes.get("system", "toy")), event_id),
+        system="toy", event_id=event_id, event_timestamp=NOON,
         accepted_at=NOON, request='{"amount": 1}', features_as_of=NOON - timedelta(hours=12),
         features=np.array([1.5, np.nan], np.float32), feature_names=("amount", "returns_7d"),
         model_version=3, score=0.25, decision=False,
@@ -218,7 +219,8 @@ def test_a_limit_is_each_system_s_own(log: EventLog) -> None:
                 prediction("a", system="other")])
     once = FeedbackLimit(words=1, window=timedelta(days=1))
     assert log.add_feedback(said(name_of("a"), True), limit=once)
-    assert log.add_feedback(replace(said(prediction_id("other", "a"), True), system="other"), limit=once)
+    others = replace(said(prediction_id("other", "a"), True), system="other")
+    assert log.add_feedback(others, limit=once)
     with pytest.raises(TooOften):
         log.add_feedback(said(name_of("b"), True), limit=once)
 
@@ -298,8 +300,8 @@ create table predictions (
     degraded       integer not null,
     unique (system, event_id)
 );
-insert into predictions values ('{name_of("a")}', 'toy', 'a', 1704801600000000, 1704801600000000, '{{}}',
-    1704801600000000, x'0000c03f', '["amount"]', 3, 0.25, 0, 0);
+insert into predictions values ('{name_of("a")}', 'toy', 'a', 1704801600000000,
+    1704801600000000, '{{}}', 1704801600000000, x'0000c03f', '["amount"]', 3, 0.25, 0, 0);
 """
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ml_assets.features.stores.backend import NO_FLOOR, Row
 from ml_assets.features.stores.journal import entity_at, joined
+from ml_assets.features.stores.sqlite_tables import padded
 from ml_assets.features.stores.stream import Counted
 
 MOST_ALONE = 250_000
@@ -192,11 +193,6 @@ class EventIds:
 def _signed(uid: int) -> int:
     """SQLite's integers have a sign."""
     return uid - 2**64 if uid >= 2**63 else uid
-
-
-def padded(count: int) -> int:
-    """The next power of two: few statements to prepare. Nulls, which equal nothing, fill it up."""
-    return 1 << (count - 1).bit_length()
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 from ml_assets.core.sqlite import in_passing, writing
@@ -26,22 +25,16 @@ from ml_assets.features.stores.backend import (
     floor_of,
 )
 from ml_assets.features.stores.blob_cache import UNKNOWN
-from ml_assets.features.stores.journal import Section, pack
-from ml_assets.features.stores.memtable import Memtable, Step, Watched
+from ml_assets.features.stores.memtable import Memtable
 from ml_assets.features.stores.plain import version_of
-from ml_assets.features.stores.sqlite_ids import EventIds, padded
-from ml_assets.features.stores.sqlite_tables import make_tables
-from ml_assets.features.stores.stream import Counted, Stream
+from ml_assets.features.stores.sqlite_ids import EventIds
+from ml_assets.features.stores.sqlite_journal import SMALL, SqliteJournal, Together
+from ml_assets.features.stores.sqlite_tables import Key, make_tables, own_entry, stored
 
 # `||` makes text of two blobs, so it is cast back.
 APPEND = """
 insert into online_state (view, entity, state) values (?1, ?2, ?3)
 on conflict (view, entity) do update set state = cast(state || ?4 as blob)
-"""
-FLUSH = """
-insert into online_state (view, entity, state, seq) values (?1, ?2, ?3, ?5)
-on conflict (view, entity) do update set state = cast(state || ?4 as blob), seq = ?5
-where seq < ?6
 """
 
 SIZE = f"""
@@ -66,23 +59,11 @@ where (excluded.at, excluded.created) >= (at, created)
     or excluded.at < at and (at0 is null or (excluded.at, excluded.created) >= (at0, created0))
 """
 
-Together = tuple[Stream, Sequence[int], Sequence[Counted]]
-"""Events of a stream, and the numbers of its views."""
-
-Key = tuple[int, bytes]
-"""A view's number and an entity."""
-
 LOOK = 8
 """One append in so many looks whether its blob has grown: looking costs like appending."""
 
-# By chance, not by counting: what was undone with a transaction must not come again.
-CHANGED = "insert or replace into online_state (view, entity, state) values (?, ?, randomblob(8))"
-
-_KEYS_AT_ONCE = 512
 _EXPIRED_AT_ONCE = 1000
 _WHOLE = 2**62
-_SMALL = 1024
-"""Bytes: a smaller blob has no old tiles worth folding away."""
 
 
 class SqliteState:
@@ -105,6 +86,7 @@ class SqliteState:
         make_tables(connection)
         self._ids = EventIds(connection)
         self._memory = Memtable() if memory is None else memory
+        self._journal = SqliteJournal(connection, self.changes, self._ids, self._memory)
 
     def register(self, name: str, digest: str) -> int:
         found = self._db.execute(
@@ -132,7 +114,7 @@ class SqliteState:
         for table, column in (("online_state", "view"), ("online_views", "id")):
             self._db.execute(f"delete from {table} where {column} = ?", (view_id,))
         self._ids.drop(view_id)
-        self._note_change()
+        self._journal.note_change()
 
     def get(self, view_id: int, entities: Sequence[bytes]) -> list[bytes | None]:
         return self.get_many([(view_id, entities)])[0]
@@ -140,10 +122,10 @@ class SqliteState:
     def get_many(
         self, asked: Sequence[tuple[int, Sequence[bytes]]]
     ) -> list[list[bytes | None]]:
-        self._look()
+        self._journal.look()
         memory = self._memory
         if not memory.streams.isdisjoint([view_id for view_id, _ in asked]):
-            self._follow()
+            self._journal.follow()
         found: list[list[bytes | None]] = []
         missing: list[tuple[list[bytes | None], int, Key]] = []
         for view_id, entities in asked:
@@ -157,8 +139,8 @@ class SqliteState:
                     if blob is UNKNOWN
                 ]
             found.append(known)
-        stored = self._stored("state, seq", [key for _, _, key in missing])
-        for (blobs, place, (view_id, entity)), (blob, seq) in zip(missing, stored, strict=True):
+        there = stored(self._db, "state, seq", [key for _, _, key in missing])
+        for (blobs, place, (view_id, entity)), (blob, seq) in zip(missing, there, strict=True):
             if view_id in memory.streams:
                 blob = memory.merged(view_id, entity, blob, seq or 0)
                 # What was flushed beyond it comes out of the journal once more.
@@ -168,17 +150,17 @@ class SqliteState:
         return found
 
     def append(self, view: WindowedView, view_id: int, rows: Sequence[Row]) -> int:
-        self._look()
-        floor = floor_of(self._own(view_id), view.name)
+        self._journal.look()
+        floor = floor_of(own_entry(self._db, view_id), view.name)
         if floor > NO_FLOOR:
             rows = [row for row in rows if row[1] >= floor - view.horizon]
         streamed = view_id in self._memory.streams
         if streamed:
-            self._follow()
+            self._journal.follow()
             rows = [row for row in rows if not self._memory.has(view_id, row[0], row[2])]
         new = self._ids.note(view_id, rows)
         if streamed and new:
-            self._note_change()
+            self._journal.note_change()
         self._add(((view_id, entity), row, view) for entity, _, _, row in new)
         return len(new)
 
@@ -188,23 +170,12 @@ class SqliteState:
         They are written once, into the journal. Where one may have been counted before, those
         of its stream are counted view by view. At most once in a transaction.
         """
-        sections, packed = [], []
-        for stream, view_ids, events in counted:
-            if not events:
-                continue
-            watched = self._watched(stream, tuple(view_ids))
-            if self._are_new(events, watched, view_ids):
-                group = watched.groups[0]
-                sections.append(Section(group, events))
-                packed.append(pack(group, stream, events))
-                continue
+        new, rest = self._journal.sift(counted)
+        for stream, view_ids, events in rest:
             for place, (view, view_id) in enumerate(zip(stream.views, view_ids, strict=True)):
                 rows = (each.row(place) for each in events)
                 self.append(view, view_id, [row for row in rows if row is not None])
-        if packed:
-            batch = b"".join(packed)
-            self._memory.expect(batch, sections)
-            self._db.execute("insert into online_journal (events) values (?)", (batch,))
+        self._journal.write(new)
 
     def settle(self, *, whole: bool = False) -> None:
         """Bring some of the journal to the tables, where it is time for it: see `memtable`.
@@ -215,135 +186,18 @@ class SqliteState:
         """
         memory = self._memory
         if whole:
-            self._look()
-            self._follow()
+            self._journal.look()
+            self._journal.follow()
         most = _WHOLE if whole else memory.due()
         with suppress(sqlite3.OperationalError):
             while most and (step := memory.step(most)) is not None:
                 with in_passing(self._db), writing(self._db):
-                    self._flush(step)
+                    for entity in self._journal.flush(step):
+                        self._fold(memory.views[step.view], step.view, entity)
+                        memory.blobs.drop(step.view, entity)
                 memory.done(step)
                 if not whole:
                     break
-
-    def _flush(self, step: Step) -> None:
-        """Bring a step to the tables, in the transaction that is open."""
-        memory, upto = self._memory, step.flush.upto
-        entities = step.entities if self._is_registered(step.view) else []
-        if not self._write(step.view, entities, [0] * len(entities), upto):
-            # Some of it another process has brought there; which, the tables say.
-            self._db.execute("rollback")
-            self._db.execute("begin immediate")
-            stored = self._stored("seq", [(step.view, entity) for entity in entities])
-            self._write(step.view, entities, [seq or 0 for (seq,) in stored], upto)
-        ids = memory.older.ids[step.group]
-        self._ids.note_together(step.group, [ids[uid] for uid in step.uids])
-        if step.is_last:
-            self._db.execute("delete from online_journal where seq < ?", (upto,))
-        view = memory.views.get(step.view)
-        for entity in entities if view else ():
-            blob = memory.blobs.peek(step.view, entity)
-            if view and blob and len(blob) > _SMALL and state.grown(
-                view, len(blob), blob[: state.HEADER_SIZE]
-            ):
-                self._fold(view, step.view, entity)
-                memory.blobs.drop(step.view, entity)
-
-    def _write(
-        self, view_id: int, entities: Sequence[bytes], after: Sequence[int], upto: int
-    ) -> bool:
-        """Add the rows of each entity behind a batch; False where some were there before."""
-        written, rows_of = [], self._memory.older.rows[view_id]
-        for entity, before in zip(entities, after, strict=True):
-            some = rows_of[entity]
-            if before:
-                some = [each for each in some if each[0] > before]
-            if some:
-                rows = b"".join([row for _, row in some])
-                written.append((view_id, entity, state.fresh(rows), rows, upto, some[0][0]))
-        return not written or self._db.executemany(FLUSH, written).rowcount == len(written)
-
-    def _is_registered(self, view_id: int) -> bool:
-        return self._db.execute(
-            "select 1 from online_views where id = ?", (view_id,)
-        ).fetchone() is not None
-
-    def _look(self) -> None:
-        """Notice what anybody has changed otherwise than through the journal."""
-        memory = self._memory
-        (change,) = self._db.execute(
-            "select state from online_state where view = ? and entity = ?", self.changes
-        ).fetchone() or (None,)
-        if change != memory.change:
-            memory.changed(change, self._ids.groups())
-
-    def _follow(self) -> None:
-        """Take in what this and other processes have committed to the journal."""
-        memory = self._memory
-        if not memory.follow(self._behind(), self._ids.groups) or memory.is_too_large:
-            memory.forget()
-            memory.follow(self._behind(), self._ids.groups)
-
-    def _behind(self) -> list[tuple[int, bytes]]:
-        """The batches of the journal that are not in memory."""
-        return self._db.execute(
-            "select seq, events from online_journal where seq > ? order by seq",
-            (self._memory.seq,),
-        ).fetchall()
-
-    def _watched(self, stream: Stream, view_ids: tuple[int, ...]) -> Watched:
-        """Of these views, whose group is made where it is missing.
-
-        Raises NotReady where a view is gone.
-        """
-        self._look()
-        memory = self._memory
-        if view_ids not in memory.watched:
-            since = max(
-                floor_of(self._own(view_id), view.name) - view.horizon
-                for view, view_id in zip(stream.views, view_ids, strict=True)
-            )
-            if list(view_ids) not in memory.groups.values():
-                self._ids.new_group(view_ids)
-                self._note_change()
-                self._look()
-            mine = [group for group, views in memory.groups.items() if views == list(view_ids)]
-            shared = set(view_ids)
-            others = [group for group, views in memory.groups.items()
-                      if group not in mine and not shared.isdisjoint(views)]
-            memory.watched[view_ids] = Watched(
-                since=since, groups=mine + others, alone=self._ids.alone(view_ids)
-            )
-            memory.views.update(zip(view_ids, stream.views, strict=True))
-        self._follow()
-        return memory.watched[view_ids]
-
-    def _are_new(
-        self, events: Sequence[Counted], watched: Watched, view_ids: Sequence[int]
-    ) -> bool:
-        """Whether no event is too old, was counted by any of these views, or comes twice."""
-        groups, has_id = watched.groups, self._memory.has_id
-        return (
-            len({each.uid for each in events}) == len(events)
-            and not any(each.at < watched.since or has_id(groups, each.uid) for each in events)
-            and not self._ids.knows(groups, view_ids, events, watched.alone)
-        )
-
-    def _own(self, view_id: int) -> bytes | None:
-        """The view's own entry."""
-        own: bytes | None
-        [(own,)] = self._stored("state", [(view_id, OWN)])
-        return own
-
-    def _stored(self, columns: str, keys: Sequence[Key]) -> list[tuple[Any, ...]]:
-        """What the table has of each key, in their order; nulls where it has nothing."""
-        found: list[tuple[Any, ...]] = []
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            some = keys[start : start + _KEYS_AT_ONCE]
-            size = padded(len(some))
-            wanted = [part for key in some for part in key] + [None, None] * (size - len(some))
-            found += self._db.execute(_select(columns, size), wanted).fetchall()[: len(some)]
-        return found
 
     def _add(self, rows: Iterable[tuple[tuple[int, bytes], bytes, WindowedView]]) -> None:
         """Append each row to the blob of its (view, entity)."""
@@ -362,7 +216,7 @@ class SqliteState:
                 self._fold(view, *place)
 
     def _fold(self, view: WindowedView, view_id: int, entity: bytes) -> None:
-        [(blob,)] = self._stored("state", [(view_id, entity)])
+        [(blob,)] = stored(self._db, "state", [(view_id, entity)])
         assert blob is not None
         self._replace(view_id, entity, state.fold(view, blob))
 
@@ -373,7 +227,7 @@ class SqliteState:
         )
 
     def put(self, view_id: int, rows: Iterable[Row]) -> None:
-        floor_of(self._own(view_id), str(view_id))
+        floor_of(own_entry(self._db, view_id), str(view_id))
         # In the order of the keys, pages fill one after the other.
         self._db.executemany(PUT, (
             (view_id, entity, at, created, len(version), version)
@@ -395,7 +249,7 @@ class SqliteState:
 
     def expire_ids(self, view: View, view_id: int, now: int) -> None:
         """The first step of `expire`: raise the floor and forget old event ids."""
-        floor_before = floor_of(self._own(view_id), view.name)
+        floor_before = floor_of(own_entry(self._db, view_id), view.name)
         if isinstance(view, WindowedView):
             floor, bound = expiry(view, now)
             self._set_floor(view_id, max(floor, floor_before))
@@ -419,7 +273,7 @@ class SqliteState:
                     idle.append(entity)
             elif state.is_idle(view, blob, expiry(view, now)[1]):
                 idle.append(entity)
-            elif len(blob) >= _SMALL:
+            elif len(blob) >= SMALL:
                 folded = state.fold(view, blob, now)
                 if len(folded) < len(blob):
                     self._replace(view_id, entity, folded)
@@ -430,14 +284,15 @@ class SqliteState:
         return len(idle), rows[-1][0] if len(rows) == _EXPIRED_AT_ONCE else None
 
     def count(self, view_id: int) -> int:
-        self._look()
+        self._journal.look()
         if view_id in self._memory.streams:
-            self._follow()
+            self._journal.follow()
         (found,) = self._db.execute(
             "select count(*) from online_state where view = ? and entity > ?", (view_id, OWN)
         ).fetchone()
         fresh = [(view_id, entity) for entity in self._memory.entities(view_id)]
-        return int(found) + [size for (size,) in self._stored("length(state)", fresh)].count(None)
+        sizes = [size for (size,) in stored(self._db, "length(state)", fresh)]
+        return int(found) + sizes.count(None)
 
     def close(self) -> None:
         """Nothing to do: the connection is the caller's."""
@@ -447,20 +302,4 @@ class SqliteState:
             "insert or replace into online_state (view, entity, state) values (?, ?, ?)",
             (view_id, OWN, floor_entry(floor)),
         )
-        self._note_change()
-
-    def _note_change(self) -> None:
-        self._db.execute(CHANGED, self.changes)
-
-
-@lru_cache(maxsize=64)
-def _select(columns: str, count: int) -> str:
-    """One row for each of `count` (view, entity) parameters, in their order.
-
-    SQLite never reorders an outer join, so rows come in the order of the values.
-    """
-    values = ", ".join(["(?, ?)"] * count)
-    return (
-        f"with asked (view, entity) as (values {values}) select {columns} from asked"
-        " left join online_state using (view, entity)"
-    )
+        self._journal.note_change()

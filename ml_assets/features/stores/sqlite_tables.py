@@ -1,11 +1,15 @@
-"""The tables of the online store in SQLite, which `SqliteState` makes where they are missing."""
+"""The tables of the online store in SQLite, made where they are missing, and read by key."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import lru_cache
+from typing import Any
 
 from ml_assets.core.sqlite import writing
+from ml_assets.features.stores.backend import OWN
 
 TABLES = (
     """
@@ -89,3 +93,47 @@ def _is_whole(connection: sqlite3.Connection) -> bool:
 
 def _columns(connection: sqlite3.Connection) -> set[str]:
     return {name for _, name, *_ in connection.execute("pragma table_info(online_state)")}
+
+
+Key = tuple[int, bytes]
+"""A view's number and an entity."""
+
+_KEYS_AT_ONCE = 512
+
+
+def stored(
+    connection: sqlite3.Connection, columns: str, keys: Sequence[Key]
+) -> list[tuple[Any, ...]]:
+    """What `online_state` has of each key, in their order; nulls where it has nothing."""
+    found: list[tuple[Any, ...]] = []
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        size = padded(len(some))
+        wanted = [part for key in some for part in key] + [None, None] * (size - len(some))
+        found += connection.execute(_select(columns, size), wanted).fetchall()[: len(some)]
+    return found
+
+
+def own_entry(connection: sqlite3.Connection, view_id: int) -> bytes | None:
+    """The view's own entry, see `backend.OWN`."""
+    own: bytes | None
+    [(own,)] = stored(connection, "state", [(view_id, OWN)])
+    return own
+
+
+def padded(count: int) -> int:
+    """The next power of two: few statements to prepare. Nulls, which equal nothing, fill it up."""
+    return 1 << (count - 1).bit_length()
+
+
+@lru_cache(maxsize=64)
+def _select(columns: str, count: int) -> str:
+    """One row for each of `count` (view, entity) parameters, in their order.
+
+    SQLite never reorders an outer join, so rows come in the order of the values.
+    """
+    values = ", ".join(["(?, ?)"] * count)
+    return (
+        f"with asked (view, entity) as (values {values}) select {columns} from asked"
+        " left join online_state using (view, entity)"
+    )

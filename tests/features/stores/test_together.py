@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import ContractViolation, NotReady
 from ml_assets.features.engine import state
-from ml_assets.features.stores import sqlite_state
+from ml_assets.features.stores import sqlite_journal, sqlite_state
 from ml_assets.features.stores.applying import apply_events, event_row
 from ml_assets.features.stores.backend import digest_of
 from ml_assets.features.stores.memtable import Memtable
@@ -189,7 +189,7 @@ def test_blobs_are_those_of_views_that_count_alone_bit_by_bit(
     """Folded ones too."""
     monkeypatch.setattr(state, "FOLD_ROWS", 3)
     monkeypatch.setattr(sqlite_state, "LOOK", 1)
-    monkeypatch.setattr(sqlite_state, "_SMALL", 0)
+    monkeypatch.setattr(sqlite_journal, "SMALL", 0)
     one, other = Counts(), Counts()
     for n, batch in enumerate(batches):
         # Ids that are new in each batch and differ in it, so that the order in a blob is given.
