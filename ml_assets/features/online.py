@@ -35,7 +35,7 @@ class OnlineFeatures:
     a view of it was never loaded.
 
     budget: a read is broken off after this time
-    memory: what the process knows of the store's journal, where other systems share it
+    memory: what the process knows of the store's journal, which other systems share
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class OnlineFeatures:
         service = service or load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
         self._connection, self._budget = connection, budget
+        if memory is not None:
+            memory.forget()  # it may be of a file that was there before
         self._state = SqliteState(connection, memory=memory)
         self._reader = FeatureReader(
             self._state, [Wanted(part.view.windowed, part.columns) for part in service.chosen]

@@ -20,7 +20,7 @@ Seen = tuple[Floats, list[datetime], bool]
 
 
 class Arms:
-    """Scores one system's events, each by its own version. All calls on one thread."""
+    """Scores one system's events, each by its own version. One call at a time."""
 
     def __init__(self, system: System, features: FeatureLookup, models: ModelPool) -> None:
         self._system, self._features, self._models = system, features, models

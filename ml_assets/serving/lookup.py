@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from math import inf
 from time import monotonic
@@ -142,8 +143,9 @@ class FeatureLookup:
 
     def close(self) -> None:
         """Let the store tidy up for good; the next read opens it anew."""
-        if self._reader is not None and self._connection is self._connect():
-            self._reader.close()
+        if self._reader is not None:
+            with suppress(sqlite3.Error):
+                self._reader.close()
         self._reader = None
 
     def check(self, now: datetime) -> None:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Predictor:
-    """Answers for one system. All calls on one thread, which the event log demands.
+    """Answers for one system. One call at a time, which the event log demands.
 
     now: the clock, read once for each call, since a replay moves it
     counts: since the start, by the names of `protocol.Counts`

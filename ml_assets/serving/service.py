@@ -1,4 +1,4 @@
-"""One system as it is served: bodies in, answers out, on one thread."""
+"""One system as it is served: bodies in, answers out, one call at a time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import msgspec
 from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.features.stores.memtable import Memtable
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving.explanation import Provenance
 from ml_assets.serving.freshness import Freshness
@@ -84,10 +85,14 @@ class Backends:
 
             return artifact.load(ModelRegistry(settings).folder(system.name, version))
 
+        memory = Memtable()
+
         def features(system: System, connection: sqlite3.Connection) -> FeatureReader:
             from ml_assets.features.online import OnlineFeatures
 
-            return OnlineFeatures(connection, settings, system, budget=FEATURE_BUDGET)
+            return OnlineFeatures(
+                connection, settings, system, budget=FEATURE_BUDGET, memory=memory
+            )
 
         return cls(deployments=deployments, model=model, features=features)
 
@@ -95,7 +100,7 @@ class Backends:
 class Service:
     """The API's calls for one system.
 
-    All on one thread, except `version`, and except `explain` and `rows`, which take their time
+    One at a time, except `version`, and except `explain` and `rows`, which take their time
     and have a thread of their own.
     """
 
@@ -136,6 +141,7 @@ class Service:
         ends = monotonic() + FAREWELL_SECONDS
         while self.unshadowed and monotonic() < ends:
             self.shadow()
+        self._features.close()
         self._predictor.close()
 
     def predict_together(

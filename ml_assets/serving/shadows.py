@@ -26,7 +26,7 @@ TURN_SECONDS = 0.005
 
 
 class Shadows:
-    """Answers to be scored once more. All calls on one thread, as for the event log.
+    """Answers to be scored once more. One call at a time, as for the event log.
 
     What waits here is lost when the process dies, and what does not fit is dropped and counted:
     shadow scores are a sample to judge by, and no answer waits for them.

@@ -63,7 +63,8 @@ LOOK = 8
 """One append in so many looks whether its blob has grown: looking costs like appending."""
 
 _EXPIRED_AT_ONCE = 1000
-_WHOLE = 2**62
+_LARGEST_STEP = 1000
+"""Entities that are written in one transaction at most: some milliseconds, others wait."""
 
 
 class SqliteState:
@@ -188,7 +189,7 @@ class SqliteState:
         if whole:
             self._journal.look()
             self._journal.follow()
-        most = _WHOLE if whole else memory.due()
+        most = _LARGEST_STEP if whole else min(memory.due(), _LARGEST_STEP)
         with suppress(sqlite3.OperationalError):
             while most and (step := memory.step(most)) is not None:
                 with in_passing(self._db), writing(self._db):
