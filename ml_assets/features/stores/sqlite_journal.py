@@ -22,6 +22,10 @@ New = tuple[int, Stream, Sequence[Counted]]
 SMALL = 1024
 """Bytes: a smaller blob has no old tiles worth folding away."""
 
+LOOK = """
+select (select state from online_state where view = ? and entity = ?),
+    (select max(seq) from online_journal)
+"""
 FLUSH = """
 insert into online_state (view, entity, state, seq) values (?1, ?2, ?3, ?5)
 on conflict (view, entity) do update set state = cast(state || ?4 as blob), seq = ?5
@@ -42,13 +46,13 @@ class SqliteJournal:
         self, connection: sqlite3.Connection, changes: Key, ids: EventIds, memory: Memtable
     ) -> None:
         self._db, self._changes, self._ids, self._memory = connection, changes, ids, memory
+        self._last: int | None = None
+        """The journal's last batch, at the last look."""
 
     def look(self) -> None:
         """Notice what anybody has changed otherwise than through the journal."""
         memory = self._memory
-        (change,) = self._db.execute(
-            "select state from online_state where view = ? and entity = ?", self._changes
-        ).fetchone() or (None,)
+        change, self._last = self._db.execute(LOOK, self._changes).fetchone()
         if change != memory.change:
             memory.changed(change, self._ids.groups())
 
@@ -57,8 +61,10 @@ class SqliteJournal:
         self._db.execute(CHANGED, self._changes)
 
     def follow(self) -> None:
-        """Take in what this and other processes have committed to the journal."""
+        """Take in what this and other processes had committed to it at the last `look`."""
         memory = self._memory
+        if (self._last or 0) <= memory.seq:
+            return
         if not memory.follow(self._behind(), self._ids.groups) or memory.is_too_large:
             memory.forget()
             memory.follow(self._behind(), self._ids.groups)

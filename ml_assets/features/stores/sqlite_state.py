@@ -130,6 +130,9 @@ class SqliteState:
         found: list[list[bytes | None]] = []
         missing: list[tuple[list[bytes | None], int, Key]] = []
         for view_id, entities in asked:
+            if view_id == self.changes[0] and [*entities] == [self.changes[1]]:
+                found.append([memory.change])
+                continue
             known: list[Any] = [UNKNOWN] * len(entities)
             if view_id in memory.streams:
                 known = memory.blobs.get(view_id, list(entities))

@@ -122,7 +122,7 @@ def test_expiry_drops_the_idle_and_old_ids_and_raises_the_floor(backend: Backend
 def test_expiry_folds_old_tiles_away(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_state, "_SMALL", 0)
+    monkeypatch.setattr(sqlite_state, "SMALL", 0)
     view = windowed(("sum", "amount", 300, 3), lateness=6)
     view_id = registered(backend, view)
     backend.append(view, view_id, rows_of(view, [happened(at) for at in range(0, 600, 3)]))
