@@ -6,8 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from math import inf
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +28,7 @@ from ml_assets.serving.direct import Direct
 from ml_assets.serving.edge import BEARER, Edge
 from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
 from ml_assets.serving.openapi import index, openapi
+from ml_assets.serving.pace import Pace
 from ml_assets.serving.protocol import LiveAnswer, PredictAnswer, PredictionRecord, ReadyAnswer
 from ml_assets.serving.security import Doorkeeper
 from ml_assets.serving.service import Backends, Service
@@ -45,10 +45,6 @@ Answers = list[PredictAnswer | Exception]
 
 DOCS = Path(__file__).with_name("docs.html")
 
-LONGEST_AT_ONCE = 0.1
-"""Seconds that a batch may take on the event loop; after one that took longer others go to the
-worker for a REST: nothing else is answered meanwhile."""
-REST = 1.0
 LONGEST_LINE = 64
 """Batches, feedback and look-ups that may wait for the worker: of full batches, a few seconds."""
 
@@ -147,8 +143,7 @@ class Api:
         traces: Traces | None = None, *, at_once: bool = True,
     ) -> None:
         self._traces = traces
-        self._at_once_from = 0.0 if at_once else inf
-        """By `monotonic`: until then predictions run on the worker."""
+        self._may_at_once, self._pace = at_once, Pace()
         self._services = {service.system.name: service for service in services}
         self._worker = WorkerThread("predict")
         self._turns = {service.system.name: self._turns_of(service) for service in services}
@@ -224,26 +219,21 @@ class Api:
         return service, await self._in_line(lambda: service.record(wanted))
 
     def _turns_of(self, service: Service) -> Turns[bytes, PredictAnswer]:
+        def predict(bodies: Sequence[bytes], *, waits: bool = True) -> Answers:
+            started = monotonic()
+            try:
+                return service.predict_together(bodies, waits=waits)
+            finally:
+                self._pace.took(monotonic() - started)
+
         def run(bodies: Sequence[bytes]) -> Answers | asyncio.Future[Answers]:
             asyncio.get_running_loop().call_soon(self._tidy, service)
-            if not self._asked and monotonic() >= self._at_once_from:
-                answers = self._at_once(service, bodies)
-                if answers is not None:
-                    return answers
-            return self._on_worker(lambda: service.predict_together(bodies))
+            if self._may_at_once and self._pace.is_quick and not self._asked:
+                with suppress(LogBusy):
+                    return predict(bodies, waits=False)
+            return self._on_worker(lambda: predict(bodies))
 
         return Turns(run) if self._traces is None else self._traces.turns(run)
-
-    def _at_once(self, service: Service, bodies: Sequence[bytes]) -> Answers | None:
-        """The answers, made here and now; None where another process is writing."""
-        started = monotonic()
-        try:
-            return service.predict_together(bodies, waits=False)
-        except LogBusy:
-            return None
-        finally:
-            if monotonic() - started > LONGEST_AT_ONCE:
-                self._at_once_from = monotonic() + REST
 
     def _tidy(self, service: Service) -> None:
         """For after a batch, when its answers are out."""

@@ -193,9 +193,9 @@ def test_a_prediction_that_was_not_deployed_is_told_so(installation: Installatio
     """Somebody scored by hand, or the record was lost."""
     with installation.log as log:
         [known] = [p for p in [log.answer_to("spam", "m1")] if p is not None]
-        log.append([replace(known, prediction_id=prediction_id("spam", "by-hand"),
-                            event_id="by-hand", model_version=7)])
-    told = installation.told("explain", "by-hand")
+        by_hand = prediction_id("spam", "by-hand")
+        log.append([replace(known, prediction_id=by_hand, event_id="by-hand", model_version=7)])
+    told = installation.told("explain", by_hand)
     assert "not deployed when it answered" in told
     assert "there is no version of model 'spam' '7'" in told
 

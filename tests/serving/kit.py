@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,13 +58,18 @@ class FakeFeatures:
     names: tuple[str, ...] = ("returns_7d",)
     by_shop: dict[str, float] = field(default_factory=lambda: {"corner": 3.0})
     failure: Exception | None = None
-    threads: set[int] = field(default_factory=set)
+    threads: list[str] = field(default_factory=list)
+    working: bool = False
     remembered: list[Mapping[str, object]] = field(default_factory=list)
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
-        self.threads.add(threading.get_ident())
+        assert not self.working, "two calls at once"
+        self.working = True
+        self.threads.append(threading.current_thread().name)
+        time.sleep(0)  # let others have the interpreter
+        self.working = False
         if self.failure is not None:
             raise self.failure
         values = [[self.by_shop.get(str(row["shop"]), np.nan)] for row in keys]

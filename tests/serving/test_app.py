@@ -102,10 +102,20 @@ def test_an_unknown_entity_has_missing_features_and_is_not_degraded(
     assert not given["degraded"]
 
 
-def test_features_are_read_and_scores_computed_on_one_thread(toy: Toy, api: httpx.Client) -> None:
+def test_nothing_is_at_work_at_once_on_the_event_loop_and_on_the_worker(
+    toy: Toy, api: httpx.Client
+) -> None:
+    def ask(n: int) -> bool:
+        if n % 3:
+            return bool(api.post("/v1/toy/predict", json=asked(f"e{n}")).json()["degraded"])
+        batch = {"events": [asked(f"e{n}-{k}") for k in range(3)]}
+        answers = api.post("/v1/toy/predict/batch", json=batch).json()["predictions"]
+        return any(answer["degraded"] for answer in answers)
+
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: api.post("/v1/toy/predict", json=asked()), range(40)))
-    assert len(toy.features.threads) == 1
+        assert not any(pool.map(ask, range(120)))
+    assert "predict" in toy.features.threads
+    assert len(set(toy.features.threads)) == 2
 
 
 # --- retries ------------------------------------------------------------------------------

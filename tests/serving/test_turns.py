@@ -390,3 +390,25 @@ def test_more_than_may_wait_is_a_503_at_once_while_the_others_are_answered(
         assert [answer.status_code for answer in server.answers()] == [200] * 5 + [503] * 3
         assert server.api.post("/v1/toy/predict", json=asked("e7")).status_code == 200
     assert EventLog(toy.settings.event_log).count("toy") == (7, 0)
+
+
+def test_what_is_quick_runs_on_the_event_loop_and_what_would_wait_does_not(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "LOG_PATIENCE_S", 0.3)
+    with serving(toy) as api, ThreadPoolExecutor(1) as pool:
+        toy.features.threads.clear()
+        for n in range(3):
+            assert api.post("/v1/toy/predict", json=asked(f"e{n}")).status_code == 200
+        first, *others = toy.features.threads
+        assert first == "predict", "nobody knows yet how long it takes"
+        assert "predict" not in others
+        other = sqlite3.connect(toy.settings.event_log, isolation_level=None)
+        other.execute("begin immediate")
+        waiting = pool.submit(api.post, "/v1/toy/predict", json=asked("busy"))
+        wait_until(lambda: toy.features.threads[-1] == "predict")
+        assert api.get("/healthz").status_code == 200
+        other.execute("rollback")
+        other.close()
+        assert waiting.result().status_code == 200
+    assert EventLog(toy.settings.event_log).count("toy") == (4, 0)
