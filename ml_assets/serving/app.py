@@ -227,18 +227,24 @@ class Api:
                 self._pace.took(monotonic() - started)
 
         def run(bodies: Sequence[bytes]) -> Answers | asyncio.Future[Answers]:
-            asyncio.get_running_loop().call_soon(self._tidy, service)
+            loop = asyncio.get_running_loop()
             if self._may_at_once and self._pace.is_quick and not self._asked:
                 with suppress(LogBusy):
-                    return predict(bodies, waits=False)
-            return self._on_worker(lambda: predict(bodies))
+                    answers = predict(bodies, waits=False)
+                    loop.call_soon(self._tidy, service)
+                    return answers
+            running = self._on_worker(lambda: predict(bodies))
+            running.add_done_callback(lambda _: loop.call_soon(self._tidy, service))
+            return running
 
         return Turns(run) if self._traces is None else self._traces.turns(run)
 
     def _tidy(self, service: Service) -> None:
-        """For after a batch, when its answers are out."""
-        if not self._asked:
-            self._idle.set()
+        """For after a batch, when its answers are out; where others are at work, after theirs."""
+        if self._asked:
+            return
+        self._idle.set()
+        if self._may_at_once:
             service.settle()
         else:
             self._on_worker(service.settle)
