@@ -30,9 +30,12 @@ class Section(NamedTuple):
 
 
 def pack(group: int, stream: Stream, events: Sequence[Counted]) -> bytes:
-    """The section of these events; the group's views are those of `stream`, in their order."""
+    """The section of these events, of one at least.
+
+    The group's views are those of `stream`, in their order.
+    """
     firsts = stream.firsts
-    sizes = [len(events[0].rows[place]) for place in firsts] if events else []
+    sizes = [len(events[0].rows[place]) for place in firsts]
     parts = [
         _HEAD.pack(group, len(stream.views), len(firsts), len(events)),
         bytes(stream.packed_as), *map(_SIZE.pack, sizes),
