@@ -84,6 +84,7 @@ def from_us(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
+@lru_cache(maxsize=1024)  # asked for when a request comes and when it is answered
 def prediction_id(system: str, event_id: str) -> str:
     """One for each event: whoever answers it first, the id is the same, and the log finds it."""
     return blake2b(f"{system}\0{event_id}".encode(), digest_size=12).hexdigest()

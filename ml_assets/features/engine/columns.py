@@ -116,10 +116,15 @@ def slot_column(
 
 def event_values(view: WindowedView, event: Mapping[str, object]) -> list[float]:
     """What `slot_column` would give for one event, for each of `view.slots`."""
-    return [
-        _event_value(view, kept.slot, kept.limit, event.get(kept.slot.column))
-        for kept in layout_of(view).kept if kept.place >= 0
-    ]
+    values = []
+    for kept in layout_of(view).kept:
+        if kept.place >= 0:
+            slot, value = kept.slot, event.get(kept.slot.column)
+            # Nearly all are numbers that need no closer look.
+            if type(value) is not float or slot.form != "number" or not abs(value) < kept.limit:
+                value = _event_value(view, slot, kept.limit, value)
+            values.append(value)
+    return values
 
 
 def instant(value: object, name: str, owner: str) -> int:

@@ -59,6 +59,8 @@ def entity_key(values: Sequence[object]) -> bytes | None:
 
     values: those of the view's `keys`, in their order. An empty text is a missing one.
     """
+    if len(values) == 1 and type(values[0]) is str:
+        return values[0].encode() or None
     texts = [b"" if value is None else str(value).encode() for value in values]
     if not all(texts):
         return None
