@@ -14,12 +14,13 @@ from benchmarks.feature_store.data import DAY_US, START_US
 from benchmarks.feature_store.goals import below
 from benchmarks.feature_store.jobs import Meter, Outcome, median_of
 from ml_assets.core.bench import Measurement
+from ml_assets.core.sqlite import writing
 from ml_assets.features.engine.functions import Function
 from ml_assets.features.engine.windows import Aggregate, WindowedView, tail
-from ml_assets.features.stores.applying import apply_events
 from ml_assets.features.stores.backend import digest_of
 from ml_assets.features.stores.reader import FeatureReader, Wanted
 from ml_assets.features.stores.sqlite import SqliteState, use_wal
+from ml_assets.features.stores.stream import Stream
 
 Event = Mapping[str, object]
 
@@ -68,21 +69,22 @@ def stream(*, folder: Path, batch: int, events: int) -> Outcome:
     use_wal(connection, 1)
     connection.execute("pragma synchronous=normal")
     store = SqliteState(connection, "bench")
-    views = {view: store.register(view.name, digest_of(view)) for view in map(_view, ENTITIES)}
+    fed = Stream([_view(entity) for entity in ENTITIES])
+    view_ids = [store.register(view.name, digest_of(view)) for view in fed.views]
     rows = _events(2 * events)
 
     def count(batches: Sequence[Sequence[Event]]) -> None:
         for each in batches:
-            connection.execute("begin immediate")
-            for view, view_id in views.items():
-                apply_events(view, store, view_id, each)
-            connection.execute("commit")
+            counted = [one for event in each if (one := fed.counted(event)) is not None]
+            with writing(connection):
+                store.append_together([(fed, view_ids, counted)])
+            store.settle()
 
     batches = [rows[first : first + batch] for first in range(0, len(rows), batch)]
     count(batches[: len(batches) // 2])
     with Meter() as meter:
         count(batches[len(batches) // 2 :])
-    right = all(_counts_are_right(view, store, rows) for view in views)
+    right = all(_counts_are_right(view, store, rows) for view in fed.views)
     connection.close()
     return Outcome(cost=meter.cost, digest=RIGHT if right else "wrong counts")
 
