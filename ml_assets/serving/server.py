@@ -85,10 +85,6 @@ def serve(
                 ApiServer(config, app, ready).run(sockets=[listener])
 
         def announce() -> None:
-            # Whatever is there by now stays; looking through it again and again is wasted.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(COLLECTED_AT)
             _announce(settings.host, listener, say)
 
         if workers == 1:
@@ -110,6 +106,10 @@ class ApiServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
+            # Whatever is there by now stays; looking through it again and again is wasted.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(COLLECTED_AT)
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
