@@ -16,7 +16,7 @@ import pytest
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import Event, Request
 from ml_assets.ingest.event_log import EventLog
-from ml_assets.serving import service
+from ml_assets.serving import pace, service
 from tests.serving.kit import LATER, LOADED, NOON, Toy, asked, event, problem, serving, wait_until
 from tests.toy import TOY, ToySource
 
@@ -103,8 +103,10 @@ def test_an_unknown_entity_has_missing_features_and_is_not_degraded(
 
 
 def test_nothing_is_at_work_at_once_on_the_event_loop_and_on_the_worker(
-    toy: Toy, api: httpx.Client
+    toy: Toy, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pace, "QUICK_SECONDS", 60.0)  # whatever this machine takes
+
     def ask(n: int) -> bool:
         if n % 3:
             return bool(api.post("/v1/toy/predict", json=asked(f"e{n}")).json()["degraded"])
