@@ -147,14 +147,15 @@ class LogFile:
         try:
             self.connection.execute("begin immediate")
         except sqlite3.OperationalError as error:
-            if self.waits or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            # The lowest byte of a code is its kind.
+            if self.waits or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
             raise LogBusy(f"another process is writing the event log {self.path}") from error
 
     def restart(self) -> None:
         """Undo what the open transaction has written, and begin another one."""
         self.connection.execute("rollback")
-        self.connection.execute("begin immediate")
+        self._begin()
 
     def _add_columns(self) -> None:
         if not self._lacking():

@@ -19,7 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ml_assets.core.errors import ContractViolation, LogUnavailable, TooOften, UnknownName
+from ml_assets.core.errors import (
+    ContractViolation,
+    LogBusy,
+    LogUnavailable,
+    TooOften,
+    UnknownName,
+)
 from ml_assets.core.feedback import FeedbackLimit
 from ml_assets.core.settings import Ack
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction, ShadowScore
@@ -321,6 +327,20 @@ def test_a_log_of_the_first_release_is_read_and_goes_on(path: Path) -> None:
     after = log.answer_to("toy", "b")
     assert after is not None
     assert (after.role, after.propensity) == ("challenger", 0.2)
+
+
+def test_who_does_not_want_to_wait_is_told_at_once_that_another_writes(path: Path) -> None:
+    log, other = EventLog(path), EventLog(path)
+    with other.connection:
+        other.connection.execute("begin immediate")
+        log.wait(False)
+        with pytest.raises(LogBusy, match="another process is writing"):
+            log.append([prediction("a")])
+        other.connection.execute("rollback")
+    log.append([prediction("a")])
+    log.wait(True)
+    log.append([prediction("b")])
+    assert log.count("toy") == (2, 0)
 
 
 # --- a log that cannot be written ---------------------------------------------------------
