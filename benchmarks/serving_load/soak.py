@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -56,14 +56,16 @@ def soak(made: Installation, *, minutes: float) -> Soak:
     With fifty times as many entities as the short runs: in an hour, too, each has tens of events.
     """
     with ours.serving(made, "soaked") as server:
+        many = {name: 50 * count for name, count in ENTITIES.items()}
         series = Series(rate_asked=None)
-        Meter(Effort(rounds=1, seconds=3, warm_s=1), name="probe-soak").saturate(
-            server, ours.target(made), series
+        # With as many entities: most of them are then read from the file, and cost more.
+        Meter(Effort(rounds=1, seconds=15, warm_s=5), name="probe-soak").saturate(
+            server, replace(ours.target(made), entities=many), series
         )
         every_s = max(1.0, minutes * 60 / POINTS)
         plan = ours.plan(
             made, server, "soak-", rate=series.rate / 2, measured_s=minutes * 60, warm_s=1,
-            every_s=every_s, entities={name: 50 * count for name, count in ENTITIES.items()},
+            every_s=every_s, entities=many,
         )
         points: list[Point] = []
         with loading(plan) as load:
