@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -30,9 +30,17 @@ def use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
 
 
 @contextmanager
-def writing(connection: sqlite3.Connection) -> Iterator[None]:
-    """One transaction: committed when the block ends well, else undone."""
-    connection.execute("begin immediate")
+def writing(
+    connection: sqlite3.Connection, begin: Callable[[], object] | None = None
+) -> Iterator[None]:
+    """One transaction: committed when the block ends well, else undone.
+
+    begin: begins it, where it needs more than `begin immediate`
+    """
+    if begin is None:
+        connection.execute("begin immediate")
+    else:
+        begin()
     try:
         yield
         connection.execute("commit")
@@ -41,6 +49,11 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("rollback")
         raise
+
+
+def padded(count: int) -> int:
+    """The next power of two: few statements to prepare. Nulls, which equal nothing, fill it up."""
+    return 1 << (count - 1).bit_length()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from ml_assets.core.errors import ContractViolation, TooOften, UnknownName
 from ml_assets.core.feedback import FeedbackLimit
 from ml_assets.core.settings import Ack
+from ml_assets.core.sqlite import padded
 from ml_assets.ingest.log_file import LogFile
 from ml_assets.ingest.served import (
     COLUMNS,
@@ -221,8 +222,7 @@ class EventLog:
         found = {}
         for start in range(0, len(event_ids), _ASKED_AT_ONCE):
             some = event_ids[start : start + _ASKED_AT_ONCE]
-            # Nulls, which equal nothing, fill up to a power of two: few statements to prepare.
-            size = 1 << (len(some) - 1).bit_length()
+            size = padded(len(some))
             for each in self._predictions(
                 f"prediction_id in ({', '.join('?' * size)})",
                 *[prediction_id(system, event_id) for event_id in some],

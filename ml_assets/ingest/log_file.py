@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ml_assets.core.errors import LogBusy, LogUnavailable
 from ml_assets.core.settings import Ack
-from ml_assets.core.sqlite import use_wal
+from ml_assets.core.sqlite import use_wal, writing
 
 SCHEMA = """
 create table if not exists predictions (
@@ -125,15 +125,8 @@ class LogFile:
                 raise LogUnavailable(
                     f"the event log {self.path} was replaced while it was open: start again"
                 )
-            self._begin()
-            try:
+            with writing(self.connection, self._begin):
                 yield
-                self.connection.execute("commit")
-            except BaseException:
-                # A failed write may have ended the transaction by itself.
-                if self.connection.in_transaction:
-                    self.connection.execute("rollback")
-                raise
         except LogUnavailable:
             raise
         except (sqlite3.Error, OSError) as error:

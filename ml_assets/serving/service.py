@@ -176,15 +176,13 @@ class Service:
         counts = self._predictor.counts.copy()
         try:
             return list(self._predictor.predict(requests, waits=waits))
-        except (LogUnavailable, NotReady):
+        except Exception as error:
             self._predictor.counts.clear()
             self._predictor.counts.update(counts)
-            raise
-        except Exception as error:
+            if isinstance(error, LogUnavailable | NotReady):
+                raise
             if len(requests) == 1:
                 return [error]
-        self._predictor.counts.clear()
-        self._predictor.counts.update(counts)
         half = len(requests) // 2
         return [*self._apart(requests[:half], waits), *self._apart(requests[half:], waits)]
 

@@ -18,9 +18,9 @@ from random import getrandbits
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.sqlite import padded
 from ml_assets.features.stores.backend import NO_FLOOR, Row
 from ml_assets.features.stores.journal import entity_at, joined
-from ml_assets.features.stores.sqlite_tables import padded
 from ml_assets.features.stores.stream import Counted
 
 MOST_ALONE = 250_000

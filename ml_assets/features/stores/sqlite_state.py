@@ -130,7 +130,7 @@ class SqliteState:
         found: list[list[bytes | None]] = []
         missing: list[tuple[list[bytes | None], int, Key]] = []
         for view_id, entities in asked:
-            if view_id == self.changes[0] and [*entities] == [self.changes[1]]:
+            if (view_id, *entities) == self.changes:
                 found.append([memory.change])
                 continue
             known: list[Any] = [UNKNOWN] * len(entities)

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
-from ml_assets.core.sqlite import writing
+from ml_assets.core.sqlite import padded, writing
 from ml_assets.features.stores.backend import OWN
 
 TABLES = (
@@ -119,11 +119,6 @@ def own_entry(connection: sqlite3.Connection, view_id: int) -> bytes | None:
     own: bytes | None
     [(own,)] = stored(connection, "state", [(view_id, OWN)])
     return own
-
-
-def padded(count: int) -> int:
-    """The next power of two: few statements to prepare. Nulls, which equal nothing, fill it up."""
-    return 1 << (count - 1).bit_length()
 
 
 @lru_cache(maxsize=64)

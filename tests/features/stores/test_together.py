@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import ContractViolation, NotReady
 from ml_assets.features.engine import state
-from ml_assets.features.stores import sqlite_journal, sqlite_state
+from ml_assets.features.stores import memtable, sqlite_ids, sqlite_journal, sqlite_state
 from ml_assets.features.stores.applying import apply_events, event_row
 from ml_assets.features.stores.backend import digest_of
 from ml_assets.features.stores.memtable import Memtable
@@ -207,6 +207,18 @@ def test_blobs_are_those_of_views_that_count_alone_bit_by_bit(
     other.db.close()
 
 
+def test_a_reader_that_flushes_nothing_begins_anew_rather_than_grow_for_ever(
+    counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memtable, "FLUSH_EVENTS", 2)
+    writer, reader = counts.states
+    for n in range(40):
+        counts.together((0, 1, 2), [event(f"{n}")])
+        settle_some(writer, 3)
+        assert counts.rows(reader) == counts.modelled()
+    assert len(reader._memory.recent) < 20
+
+
 def test_an_event_of_several_views_is_noted_once(counts: Counts) -> None:
     counts.together((0, 1, 2), [event("1"), event("2")])
     assert ids_noted(counts) == (0, 0), "it is in the journal"
@@ -217,7 +229,12 @@ def test_an_event_of_several_views_is_noted_once(counts: Counts) -> None:
     assert counts.rows() == counts.modelled()
 
 
-def test_a_batch_with_an_id_that_one_view_knows_is_counted_view_by_view(counts: Counts) -> None:
+@pytest.mark.parametrize("most_alone", [0, 1000])
+def test_a_batch_with_an_id_that_one_view_knows_is_counted_view_by_view(
+    counts: Counts, monkeypatch: pytest.MonkeyPatch, most_alone: int
+) -> None:
+    """Whether the ids of single views are few enough to be held in memory or not."""
+    monkeypatch.setattr(sqlite_ids, "MOST_ALONE", most_alone)
     counts.alone(1, [event("1")])
     counts.together((0, 1, 2), [event("1"), event("2")])
     assert ids_noted(counts) == (1 + 2 + 3, 0)
