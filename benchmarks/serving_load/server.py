@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.serving_load.features import open_reader
 from benchmarks.serving_load.system import PAYMENTS
 from ml_assets.core.settings import Settings
+from ml_assets.serving.backends import Backends
 from ml_assets.serving.server import serve
-from ml_assets.serving.service import Backends
 
 
 def main(var: str, where: str) -> None:

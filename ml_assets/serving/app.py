@@ -22,6 +22,7 @@ from ml_assets.core.errors import LogBusy, Overloaded, unknown
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.answers import EXPECTED, JsonAnswer, answer_of, on_error
+from ml_assets.serving.backends import Backends
 from ml_assets.serving.board import Board
 from ml_assets.serving.body import read_body
 from ml_assets.serving.direct import Direct
@@ -31,7 +32,7 @@ from ml_assets.serving.openapi import index, openapi
 from ml_assets.serving.pace import Pace
 from ml_assets.serving.protocol import LiveAnswer, PredictAnswer, PredictionRecord, ReadyAnswer
 from ml_assets.serving.security import Doorkeeper
-from ml_assets.serving.service import Backends, Service
+from ml_assets.serving.service import Service
 from ml_assets.serving.turns import RETRY_AFTER, Turns
 from ml_assets.serving.worker_thread import WorkerThread
 

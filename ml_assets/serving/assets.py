@@ -134,10 +134,10 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
         from ml_assets.ingest.event_log import EventLog
         from ml_assets.ingest.lake import Lake
         from ml_assets.registry.deployments import Deployments
+        from ml_assets.serving.backends import Backends
         from ml_assets.serving.batch_day import DayScorer
         from ml_assets.serving.plots import score_histogram
         from ml_assets.serving.scoring import require_names
-        from ml_assets.serving.service import Backends
         from ml_assets.serving.summary import ScoreSummary
 
         deployed = Deployments(settings.deployments).current(system.name)

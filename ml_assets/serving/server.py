@@ -21,11 +21,11 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.app import create_app
+from ml_assets.serving.backends import Backends
 from ml_assets.serving.board import Board
 from ml_assets.serving.direct import DirectProtocol
 from ml_assets.serving.logs import configure
 from ml_assets.serving.security import require_tokens
-from ml_assets.serving.service import Backends
 from ml_assets.serving.workers import Workers
 
 if TYPE_CHECKING:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from typing import TypeVar
@@ -16,12 +14,12 @@ import msgspec
 from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.features.stores.memtable import Memtable
 from ml_assets.ingest.event_log import EventLog
+from ml_assets.serving.backends import Backends
 from ml_assets.serving.explanation import Provenance
 from ml_assets.serving.freshness import Freshness
-from ml_assets.serving.lookup import FEATURE_BUDGET, FeatureLookup, FeatureReader
-from ml_assets.serving.pool import Deployments, ModelPool
+from ml_assets.serving.lookup import FeatureLookup
+from ml_assets.serving.pool import ModelPool
 from ml_assets.serving.predictor import Predictor
 from ml_assets.serving.protocol import (
     ChallengerEntry,
@@ -60,41 +58,6 @@ T = TypeVar("T")
 _ONE = msgspec.json.Decoder(PredictRequest)
 _MANY = msgspec.json.Decoder(PredictBatchRequest)
 _FEEDBACK = msgspec.json.Decoder(FeedbackRequest)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backends:
-    """What answers come from. Each call makes a new one; tests put fakes here."""
-
-    deployments: Callable[[], Deployments]
-    model: Callable[[System, int], Scorer]
-    features: Callable[[System, sqlite3.Connection], FeatureReader]
-
-    @classmethod
-    def of(cls, settings: Settings) -> Backends:
-        """The installation's own: deployment record, MLflow registry, Feast online store."""
-
-        def deployments() -> Deployments:
-            from ml_assets.registry.deployments import Deployments as Record
-
-            return Record(settings.deployments)
-
-        def model(system: System, version: int) -> Scorer:
-            from ml_assets.registry.models import ModelRegistry
-            from ml_assets.training import artifact
-
-            return artifact.load(ModelRegistry(settings).folder(system.name, version))
-
-        memory = Memtable()
-
-        def features(system: System, connection: sqlite3.Connection) -> FeatureReader:
-            from ml_assets.features.online import OnlineFeatures
-
-            return OnlineFeatures(
-                connection, settings, system, budget=FEATURE_BUDGET, memory=memory
-            )
-
-        return cls(deployments=deployments, model=model, features=features)
 
 
 class Service:

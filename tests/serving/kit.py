@@ -25,8 +25,8 @@ from ml_assets.core.time import EventClock
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.rollout import Action
 from ml_assets.serving.app import create_app
+from ml_assets.serving.backends import Backends
 from ml_assets.serving.direct import DirectProtocol
-from ml_assets.serving.service import Backends
 from tests.toy import TOY
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS, events_schema
 from ml_assets.serving import assets as serving_assets
-from ml_assets.serving import service
+from ml_assets.serving.backends import Backends
 from ml_assets.serving.batch import BATCH_PREDICTIONS
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
@@ -96,7 +96,7 @@ class FakeOffline:
 @pytest.fixture
 def ingested(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     monkeypatch.setattr(offline, "OfflineFeatures", FakeOffline)
-    monkeypatch.setattr(service.Backends, "of", lambda settings: toy.backends())
+    monkeypatch.setattr(Backends, "of", lambda settings: toy.backends())
     log, lake = EventLog(toy.settings.event_log), Lake(toy.settings.lake)
     accepted = list(log.predictions("toy", NOON, NOON + timedelta(days=3)))
     for day in DAYS:
