@@ -6,9 +6,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -18,23 +17,22 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ml_assets.core.errors import LogBusy, Overloaded, unknown
+from ml_assets.core.errors import unknown
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.answers import EXPECTED, JsonAnswer, answer_of, on_error
 from ml_assets.serving.backends import Backends
 from ml_assets.serving.board import Board
 from ml_assets.serving.body import read_body
+from ml_assets.serving.calls import Calls
 from ml_assets.serving.direct import Direct
 from ml_assets.serving.edge import BEARER, Edge
 from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
 from ml_assets.serving.openapi import index, openapi
-from ml_assets.serving.pace import Pace
 from ml_assets.serving.protocol import LiveAnswer, PredictAnswer, PredictionRecord, ReadyAnswer
 from ml_assets.serving.security import Doorkeeper
 from ml_assets.serving.service import Service
-from ml_assets.serving.turns import RETRY_AFTER, Turns
-from ml_assets.serving.worker_thread import WorkerThread
+from ml_assets.serving.turns import Turns
 
 if TYPE_CHECKING:
     # Imported where it is asked for alone: its libraries are an extra.
@@ -45,9 +43,6 @@ T = TypeVar("T")
 Answers = list[PredictAnswer | Exception]
 
 DOCS = Path(__file__).with_name("docs.html")
-
-LONGEST_LINE = 64
-"""Batches, feedback and look-ups that may wait for the worker: of full batches, a few seconds."""
 
 
 def create_app(
@@ -126,17 +121,11 @@ class GuardedApp(Starlette):
 
 
 class Api:
-    """The handlers. What reads a store or scores runs on the event loop or on one worker thread.
+    """The handlers. What reads a store or scores runs in `calls`.
 
-    Never on both at once, so requests for the same event meet one after the other, and the
-    second finds the answer of the first. Single predictions run on the loop, as long as that is
-    quick and nobody else is at work: to hand them to a thread and back costs as much as a part
-    of them. All else, and whatever might wait, for another process that is writing or for a
-    disk, runs on the worker; meanwhile the loop goes on reading requests, which are the next
-    batch (see `turns`), and telling that the process lives. Explanations read MLflow and the
-    lake, which may take seconds, on a thread of their own.
+    Explanations read MLflow and the lake, which may take seconds, on a thread of their own.
 
-    at_once: whether predictions may run on the loop
+    at_once: whether predictions may run on the event loop
     """
 
     def __init__(
@@ -144,13 +133,9 @@ class Api:
         traces: Traces | None = None, *, at_once: bool = True,
     ) -> None:
         self._traces = traces
-        self._may_at_once, self._pace = at_once, Pace()
+        self._calls = Calls(at_once=at_once)
         self._services = {service.system.name: service for service in services}
-        self._worker = WorkerThread("predict")
         self._turns = {service.system.name: self._turns_of(service) for service in services}
-        self._asked = 0
-        """Calls that wait for the worker or are on it."""
-        self._idle = asyncio.Event()
         self._shadowing: asyncio.Task[None] | None = None
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self.requests = Requests(list(self._services))
@@ -159,12 +144,12 @@ class Api:
 
     def _depth(self) -> int:
         """How many calls wait for the worker or are on it."""
-        return self._asked + sum(map(len, self._turns.values()))
+        return len(self._calls) + sum(map(len, self._turns.values()))
 
     async def open(self) -> None:
-        self._worker.start()
+        self._calls.start()
         for service in self._services.values():
-            await self._on_worker(service.open)
+            await self._calls.on_worker(service.open)
         self._metrics.open()
         self._shadowing = asyncio.create_task(self._shadow())
 
@@ -175,11 +160,11 @@ class Api:
             self._shadowing.cancel()
             await asyncio.wait([self._shadowing])
         for service in self._services.values():
-            await self._on_worker(service.close)
+            await self._calls.on_worker(service.close)
         self._metrics.close()
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)
-        self._worker.stop()
+        self._calls.stop()
         self._explainer.shutdown()
 
     @property
@@ -196,16 +181,16 @@ class Api:
 
     async def predict_batch(self, request: Request) -> Response:
         service, body = self._service(request), await read_body(request.scope, request.receive)
-        return answer_of(await self._in_line(lambda: service.predict_batch(body)))
+        return answer_of(await self._calls.in_line(lambda: service.predict_batch(body)))
 
     async def feedback(self, request: Request) -> Response:
         service, body = self._service(request), await read_body(request.scope, request.receive)
         bearer = request.scope.get(BEARER)
-        return answer_of(await self._in_line(lambda: service.add_feedback(body, bearer)))
+        return answer_of(await self._calls.in_line(lambda: service.add_feedback(body, bearer)))
 
     async def score(self, request: Request) -> Response:
         service, key = self._service(request), request.path_params["key"]
-        return answer_of(await self._in_line(lambda: service.score(key)))
+        return answer_of(await self._calls.in_line(lambda: service.score(key)))
 
     async def record(self, request: Request) -> Response:
         service, logged = await self._logged(request)
@@ -217,38 +202,15 @@ class Api:
 
     async def _logged(self, request: Request) -> tuple[Service, PredictionRecord]:
         service, wanted = self._service(request), request.path_params["prediction_id"]
-        return service, await self._in_line(lambda: service.record(wanted))
+        return service, await self._calls.in_line(lambda: service.record(wanted))
 
     def _turns_of(self, service: Service) -> Turns[bytes, PredictAnswer]:
-        def predict(bodies: Sequence[bytes], *, waits: bool = True) -> Answers:
-            started = monotonic()
-            try:
-                return service.predict_together(bodies, waits=waits)
-            finally:
-                self._pace.took(monotonic() - started)
-
         def run(bodies: Sequence[bytes]) -> Answers | asyncio.Future[Answers]:
-            loop = asyncio.get_running_loop()
-            if self._may_at_once and self._pace.is_quick and not self._asked:
-                with suppress(LogBusy):
-                    answers = predict(bodies, waits=False)
-                    loop.call_soon(self._tidy, service)
-                    return answers
-            running = self._on_worker(lambda: predict(bodies))
-            running.add_done_callback(lambda _: loop.call_soon(self._tidy, service))
-            return running
+            return self._calls.batch(
+                lambda waits: service.predict_together(bodies, waits=waits), service.settle
+            )
 
         return Turns(run) if self._traces is None else self._traces.turns(run)
-
-    def _tidy(self, service: Service) -> None:
-        """For after a batch, when its answers are out; where others are at work, after theirs."""
-        if self._asked:
-            return
-        self._idle.set()
-        if self._may_at_once:
-            service.settle()
-        else:
-            self._on_worker(service.settle)
 
     async def version(self, request: Request) -> Response:
         service = self._service(request)
@@ -262,7 +224,7 @@ class Api:
         if request.app.state.stopping:
             return answer_of(ReadyAnswer(ready=False, problems=["stopping"], warnings=[]), 503)
         services = self._services.values()
-        problems = await self._on_worker(
+        problems = await self._calls.on_worker(
             lambda: [problem for service in services for problem in service.problems()]
         )
         answer = ReadyAnswer(
@@ -284,34 +246,15 @@ class Api:
             raise unknown("system", name, self._services)
         return self._services[name]
 
-    async def _in_line(self, call: Callable[[], T]) -> T:
-        """`call` on the worker. Raises Overloaded at once where too many others wait for it."""
-        if self._asked >= LONGEST_LINE:
-            raise Overloaded(f"{self._asked} calls wait already, which is as many as may; this "
-                             "one was not looked at. Send it again later", RETRY_AFTER)
-        return await self._on_worker(call)
-
-    def _on_worker(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        self._asked += 1
-        future = self._worker.do(call)
-        future.add_done_callback(self._left)
-        return future
-
-    def _left(self, _: asyncio.Future[Any]) -> None:
-        self._asked -= 1
-        if not self._asked:
-            # Soon, not now: first whoever asked goes on from here, and sends the answer.
-            asyncio.get_running_loop().call_soon(self._idle.set)
-
     async def _shadow(self) -> None:
         """Let shadows score what was answered, a turn at a time, while no request waits."""
         while True:
-            await self._idle.wait()
-            self._idle.clear()
+            await self._calls.idle.wait()
+            self._calls.idle.clear()
             # A request that comes meanwhile is next; once it is answered, this goes on.
-            while not self._asked and (waiting := self._unshadowed()):
+            while not self._calls and (waiting := self._unshadowed()):
                 try:
-                    await self._on_worker(waiting[0].shadow)
+                    await self._calls.on_worker(waiting[0].shadow)
                 except Exception:
                     log.exception("a shadow's turn failed; others go on")
 

@@ -19,7 +19,7 @@ import pytest
 from ml_assets.core.errors import LogUnavailable, Overloaded
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.event_log import EventLog
-from ml_assets.serving import app, pace, service
+from ml_assets.serving import app, calls, pace, service
 from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.turns import LARGEST_BATCH, Turns
 from tests.serving.kit import FakeFeatures, FakeScorer, Toy, asked, problem, serving, wait_until
@@ -364,7 +364,7 @@ def test_while_another_process_holds_the_log_all_of_a_batch_get_a_503_and_the_ap
 def test_of_other_calls_too_only_so_many_wait(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "LONGEST_LINE", 1)
+    monkeypatch.setattr(calls, "LONGEST_LINE", 1)
     with held(toy, monkeypatch) as server:
         said = {"prediction_id": "nobody's", "label": True, "source": "a"}
         answer = server.api.post("/v1/toy/feedback", json=said)
