@@ -6,12 +6,21 @@ from collections import defaultdict
 from typing import Final
 
 from ml_assets.features.engine import state
+from ml_assets.features.engine.windows import WindowedView
 
 BYTES = 64 * 2**20
 """So much is kept at most, twice: of entities asked for lately, and of those before them."""
 
 _PLACE = 250
 """What an entry takes beside its blob, about."""
+
+SMALL = 1024
+"""Bytes: a smaller blob has no old tiles worth folding away."""
+
+
+def is_grown(view: WindowedView, blob: bytes) -> bool:
+    """Whether it wants to be folded."""
+    return state.grown(view, len(blob), blob[: state.HEADER_SIZE])
 
 
 class Unknown:
@@ -53,15 +62,25 @@ class BlobCache:
         """The blob of an entity, if it is here."""
         return self._young[view].get(entity) or self._old[view].get(entity)
 
-    def grow(self, view: int, entities: list[bytes], rows: list[bytes]) -> None:
-        """Add a row to the blob of each entity, where it is here."""
+    def grow(
+        self, view: int, entities: list[bytes], rows: list[bytes],
+        shape: WindowedView | None = None,
+    ) -> None:
+        """Add a row to the blob of each entity, where it is here.
+
+        shape: of the view, where it is known: what has grown is folded, long before it is in the
+        tables, or each reader of an entity that is everybody's would look through all of it
+        """
         young, old = self._young[view], self._old[view]
         for entity, row in zip(entities, rows, strict=True):
             part = young if entity in young else old
             if entity in part:
                 found = part[entity]
-                part[entity] = state.fresh(row) if found is None else found + row
-                self._size += len(row)
+                blob = state.fresh(row) if found is None else found + row
+                if shape is not None and len(blob) > SMALL and is_grown(shape, blob):
+                    blob = state.fold(shape, blob)
+                part[entity] = blob
+                self._size += len(blob) - len(found or b"")
 
     def drop(self, view: int, entity: bytes) -> None:
         self._young[view].pop(entity, None)

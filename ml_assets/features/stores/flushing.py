@@ -3,27 +3,75 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import Any
 
 from ml_assets.features.stores.stream import Counted
+
+_NUMBER = Struct("<q")
 
 
 @dataclass(kw_only=True)
 class Stretch:
     """The events of some batches of the journal that follow each other.
 
-    rows: by view and entity, each with the number of its batch; ids: by group and uid
+    Bytes alone: a hundred thousand small lists would stop the process for a tenth of a second
+    whenever Python looks for garbage among them.
+
+    rows: by view and entity, one after the other, each behind the number of its batch;
+        what grows on is a bytearray, since an entity may be everybody's
+    ids: by group and uid, the instant of the event and its entities, `joined`
     """
 
-    rows: defaultdict[int, dict[bytes, list[tuple[int, bytes]]]] = field(
+    rows: defaultdict[int, dict[bytes, bytes | bytearray]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    ids: defaultdict[int, dict[int, Counted]] = field(default_factory=lambda: defaultdict(dict))
+    ids: defaultdict[int, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    _widths: dict[int, int] = field(default_factory=dict)
+    """By view: what a row takes in `rows`."""
 
     def __len__(self) -> int:
         """How many events."""
         return sum(map(len, self.ids.values()))
+
+    def note(self, group: int, events: Sequence[Counted]) -> None:
+        ids = self.ids[group]
+        for event in events:
+            ids[event.uid] = _NUMBER.pack(event.at) + event.joined
+
+    def noted(self, group: int, uid: int) -> tuple[int, bytes]:
+        """The instant of the event and its entities, `joined`."""
+        kept = self.ids[group][uid]
+        return _NUMBER.unpack_from(kept)[0], kept[_NUMBER.size :]
+
+    def add(
+        self, view: int, seq: int, entities: Sequence[bytes], packed: Sequence[bytes]
+    ) -> None:
+        """For each entity a row, of one size, in batch `seq`."""
+        rows, number = self.rows[view], _NUMBER.pack(seq)
+        for entity, row in zip(entities, packed, strict=True):
+            if entity not in rows:
+                rows[entity] = number + row
+            elif isinstance(kept := rows[entity], bytearray):
+                kept += number + row
+            else:
+                rows[entity] = bytearray(kept + number + row)
+        if packed:
+            self._widths[view] = len(number) + len(packed[0])
+
+    def behind(self, view: int, entity: bytes, seq: int) -> tuple[int, bytes]:
+        """The rows of the entity in batches behind `seq`, and the number of their first."""
+        kept = self.rows[view].get(entity, b"")
+        if not kept:
+            return 0, b""
+        width, first = self._widths[view], 0
+        while first < len(kept) and _NUMBER.unpack_from(kept, first)[0] <= seq:
+            first += width
+        rows = [kept[place + _NUMBER.size : place + width]
+                for place in range(first, len(kept), width)]
+        return _NUMBER.unpack_from(kept, first)[0] if rows else 0, b"".join(rows)
 
 
 class Flush:

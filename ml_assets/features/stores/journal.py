@@ -4,7 +4,7 @@ A batch is one section for each stream that counted its events:
 
     group | views | packings | events || which packing each view has | sizes | the events
 
-and an event is its row in each packing, then the entity of each view behind its size.
+and an event is its row in each packing, then the entities of the views, `joined`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
 
+from ml_assets.features.stores.joined import split
 from ml_assets.features.stores.stream import Counted, Stream
 
 _HEAD = Struct("<IBBI")
 _SIZE = Struct("<I")
 _ROW = Struct("<qQ")
 """What every row begins with: `at` and `uid`."""
-_NOBODY = _SIZE.pack(0)
 
 
 class Section(NamedTuple):
@@ -42,7 +42,7 @@ def pack(group: int, stream: Stream, events: Sequence[Counted]) -> bytes:
     ]
     for event in events:
         parts += [event.rows[place] for place in firsts]
-        parts.append(joined(event.entities))
+        parts.append(event.joined)
     return b"".join(parts)
 
 
@@ -63,28 +63,10 @@ def unpack(batch: bytes) -> list[Section]:
             for size in sizes:
                 rows.append(batch[place : place + size])
                 place += size
-            entities, place = _split(batch, place, views)
-            events.append(Counted(at, uid, entities, [rows[each] for each in packed_as]))
+            entities, end = split(batch, place, views)
+            events.append(Counted(
+                at, uid, entities, batch[place:end], [rows[each] for each in packed_as]
+            ))
+            place = end
         sections.append(Section(group, events))
     return sections
-
-
-def joined(entities: Sequence[bytes | None]) -> bytes:
-    """One after the other, each behind its size; no entity is empty."""
-    return b"".join([_SIZE.pack(len(each)) + each if each else _NOBODY for each in entities])
-
-
-def entity_at(joined: bytes, place: int) -> bytes:
-    """One of `joined`; empty where there is none."""
-    entities, _ = _split(joined, 0, place + 1)
-    return entities[place] or b""
-
-
-def _split(batch: bytes, place: int, count: int) -> tuple[list[bytes | None], int]:
-    """So many entities from `place` on, and where they end."""
-    entities: list[bytes | None] = []
-    for _ in range(count):
-        end = place + 4 + _SIZE.unpack_from(batch, place)[0]
-        entities.append(batch[place + 4 : end] or None)
-        place = end
-    return entities, place

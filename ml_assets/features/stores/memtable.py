@@ -14,6 +14,7 @@ from ml_assets.features.engine import state
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.blob_cache import BlobCache
 from ml_assets.features.stores.flushing import Flush, Step, Stretch
+from ml_assets.features.stores.joined import entity_at
 from ml_assets.features.stores.journal import Section, unpack
 from ml_assets.features.stores.sqlite_ids import Alone
 
@@ -112,10 +113,9 @@ class Memtable:
     def has(self, view: int, entity: bytes, uid: int) -> bool:
         """Whether the event is here, counted by this view for this entity."""
         return any(
-            found.entities[views.index(view)] == entity
+            entity_at(stretch.noted(group, uid)[1], views.index(view)) == entity
             for group, views in self.groups.items() if view in views
-            for stretch in (self.recent, self.older)
-            if (found := stretch.ids[group].get(uid)) is not None
+            for stretch in (self.recent, self.older) if uid in stretch.ids[group]
         )
 
     def entities(self, view: int) -> set[bytes]:
@@ -124,13 +124,12 @@ class Memtable:
 
     def merged(self, view: int, entity: bytes, blob: bytes | None, seq: int) -> bytes | None:
         """`blob`, which the tables have as of batch `seq`, with what came later."""
-        rows = [
-            row for stretch in (self.older, self.recent)
-            for number, row in stretch.rows[view].get(entity, ()) if number > seq
-        ]
+        rows = b"".join([
+            stretch.behind(view, entity, seq)[1] for stretch in (self.older, self.recent)
+        ])
         if not rows:
             return blob
-        return state.fresh(b"".join(rows)) if blob is None else b"".join((blob, *rows))
+        return state.fresh(rows) if blob is None else blob + rows
 
     def due(self) -> int:
         """How many entities or ids should be written now; so that a flush is done when half as
@@ -157,20 +156,13 @@ class Memtable:
 
     def _add(self, seq: int, sections: Sequence[Section]) -> None:
         for group, events in sections:
-            ids = self.recent.ids[group]
-            for event in events:
-                ids[event.uid] = event
+            self.recent.note(group, events)
             for place, view in enumerate(self.groups.get(group, ())):
                 if view is None:
                     continue
                 there = [event for event in events if event.entities[place] is not None]
                 entities = [event.entities[place] or b"" for event in there]
                 packed = [event.rows[place] for event in there]
-                rows = self.recent.rows[view]
-                for entity, row in zip(entities, packed, strict=True):
-                    if entity in rows:
-                        rows[entity].append((seq, row))
-                    else:
-                        rows[entity] = [(seq, row)]
-                self.blobs.grow(view, entities, packed)
+                self.recent.add(view, seq, entities, packed)
+                self.blobs.grow(view, entities, packed, self.views.get(view))
         self.seq = seq

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from random import getrandbits
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ml_assets.core.sqlite import padded
 from ml_assets.features.stores.backend import NO_FLOOR, Row
-from ml_assets.features.stores.journal import entity_at, joined
+from ml_assets.features.stores.joined import entity_at
 from ml_assets.features.stores.stream import Counted
 
 MOST_ALONE = 250_000
@@ -105,12 +105,15 @@ class EventIds:
             found.append(np.fromiter(chain.from_iterable(uids), np.int64, len(uids)))
         return Alone(np.unique(np.concatenate(found)))
 
-    def note_together(self, group: int, events: Sequence[Counted]) -> None:
-        """Note these ids, each for all views of the group at once."""
+    def note_together(self, group: int, events: Iterable[tuple[int, int, bytes]]) -> None:
+        """Note these ids, each for all views of the group at once.
+
+        events: of each its uid, its instant, its entities as `joined` packs them
+        """
         self._db.executemany(
             "insert or ignore into online_together (group_id, uid, at, entities)"
             " values (?, ?, ?, ?)",
-            [(group, _signed(each.uid), each.at, joined(each.entities)) for each in events],
+            [(group, _signed(uid), at, entities) for uid, at, entities in events],
         )
 
     def groups(self) -> dict[int, list[int | None]]:

@@ -7,20 +7,18 @@ from collections.abc import Sequence
 
 from ml_assets.features.engine import state
 from ml_assets.features.stores.backend import floor_of
+from ml_assets.features.stores.blob_cache import SMALL
 from ml_assets.features.stores.flushing import Step
 from ml_assets.features.stores.journal import Section, pack
 from ml_assets.features.stores.memtable import Memtable, Watched
 from ml_assets.features.stores.sqlite_ids import EventIds
-from ml_assets.features.stores.sqlite_tables import Key, own_entry, stored
+from ml_assets.features.stores.sqlite_tables import GROWTH, Key, own_entry, stored
 from ml_assets.features.stores.stream import Counted, Stream
 
 Together = tuple[Stream, Sequence[int], Sequence[Counted]]
 """Events of a stream, and the numbers of its views."""
 New = tuple[int, Stream, Sequence[Counted]]
 """Events of a stream, and the group of its views."""
-
-SMALL = 1024
-"""Bytes: a smaller blob has no old tiles worth folding away."""
 
 LOOK = """
 select (select state from online_state where view = ? and entity = ?),
@@ -93,7 +91,7 @@ class SqliteJournal:
     def flush(self, step: Step) -> list[bytes]:
         """Bring a step to the tables, in the transaction that is open.
 
-        Returns the entities whose blobs have grown: they want to be folded.
+        Returns the entities whose blobs there want to be folded.
         """
         memory, upto = self._memory, step.flush.upto
         entities = step.entities if self._is_registered(step.view) else []
@@ -103,29 +101,36 @@ class SqliteJournal:
             self._db.execute("begin immediate")
             there = stored(self._db, "seq", [(step.view, entity) for entity in entities])
             self._write(step.view, entities, [seq or 0 for (seq,) in there], upto)
-        ids = memory.older.ids[step.group]
-        self._ids.note_together(step.group, [ids[uid] for uid in step.uids])
+        self._ids.note_together(step.group, [
+            (uid, *memory.older.noted(step.group, uid)) for uid in step.uids
+        ])
         if step.is_last:
             self._db.execute("delete from online_journal where seq < ?", (upto,))
-        view = memory.views.get(step.view)
-        return [] if view is None else [
+        view, rows = memory.views.get(step.view), memory.older.rows[step.view]
+        if view is None:
+            return []
+        # The blob in memory may have been folded since; that in the table was not.
+        large = [
             entity for entity in entities
-            if (blob := memory.blobs.peek(step.view, entity)) is not None
-            and len(blob) > SMALL and state.grown(view, len(blob), blob[: state.HEADER_SIZE])
+            if len(memory.blobs.peek(step.view, entity) or b"") > SMALL
+            or len(rows[entity]) > SMALL
+        ]
+        return [
+            entity for entity, (size, header) in zip(
+                large, stored(self._db, GROWTH, [(step.view, entity) for entity in large]),
+                strict=True,
+            ) if state.grown(view, size, header)
         ]
 
     def _write(
         self, view_id: int, entities: Sequence[bytes], after: Sequence[int], upto: int
     ) -> bool:
         """Add the rows of each entity behind a batch; False where some were there before."""
-        written, rows_of = [], self._memory.older.rows[view_id]
+        written = []
         for entity, before in zip(entities, after, strict=True):
-            some = rows_of[entity]
-            if before:
-                some = [each for each in some if each[0] > before]
-            if some:
-                rows = b"".join([row for _, row in some])
-                written.append((view_id, entity, state.fresh(rows), rows, upto, some[0][0]))
+            first, rows = self._memory.older.behind(view_id, entity, before)
+            if rows:
+                written.append((view_id, entity, state.fresh(rows), rows, upto, first))
         return not written or self._db.executemany(FLUSH, written).rowcount == len(written)
 
     def _is_registered(self, view_id: int) -> bool:

@@ -24,22 +24,23 @@ from ml_assets.features.stores.backend import (
     floor_entry,
     floor_of,
 )
-from ml_assets.features.stores.blob_cache import UNKNOWN
+from ml_assets.features.stores.blob_cache import SMALL, UNKNOWN
 from ml_assets.features.stores.memtable import Memtable
 from ml_assets.features.stores.plain import version_of
 from ml_assets.features.stores.sqlite_ids import EventIds
-from ml_assets.features.stores.sqlite_journal import SMALL, SqliteJournal, Together
-from ml_assets.features.stores.sqlite_tables import Key, make_tables, own_entry, stored
+from ml_assets.features.stores.sqlite_journal import SqliteJournal, Together
+from ml_assets.features.stores.sqlite_tables import (
+    GROWTH,
+    Key,
+    make_tables,
+    own_entry,
+    stored,
+)
 
 # `||` makes text of two blobs, so it is cast back.
 APPEND = """
 insert into online_state (view, entity, state) values (?1, ?2, ?3)
 on conflict (view, entity) do update set state = cast(state || ?4 as blob)
-"""
-
-SIZE = f"""
-select length(state), substr(state, 1, {state.HEADER_SIZE}) from online_state
-where view = ? and entity = ?
 """
 
 PUT = """
@@ -214,8 +215,8 @@ class SqliteState:
                 looked[place] = view
         joined = ((place, b"".join(some)) for place, some in packed.items())
         self._db.executemany(APPEND, [(*place, state.fresh(some), some) for place, some in joined])
-        for place, view in looked.items():
-            ((size, header),) = self._db.execute(SIZE, place).fetchall()
+        growth = stored(self._db, GROWTH, list(looked))
+        for (place, view), (size, header) in zip(looked.items(), growth, strict=True):
             if state.grown(view, size, header):
                 self._fold(view, *place)
 

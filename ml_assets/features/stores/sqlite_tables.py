@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from ml_assets.core.sqlite import padded, writing
+from ml_assets.features.engine import state
 from ml_assets.features.stores.backend import OWN
 
 TABLES = (
@@ -98,6 +99,8 @@ def _columns(connection: sqlite3.Connection) -> set[str]:
 Key = tuple[int, bytes]
 """A view's number and an entity."""
 
+GROWTH = f"length(state), substr(state, 1, {state.HEADER_SIZE})"
+"""Columns: what `engine.state.grown` asks about a blob."""
 _KEYS_AT_ONCE = 512
 
 

@@ -12,19 +12,21 @@ from ml_assets.features.engine.layout import layout_of
 from ml_assets.features.engine.state import pack_row
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import Row
+from ml_assets.features.stores.joined import joined
 
 
 class Counted(NamedTuple):
     """One event for the V views of a stream, in their order.
 
     at, uid: its instant and `uid` of its id
-    entities: (V) whom it counts for; None where a key is missing
+    entities: (V) whom it counts for; None where a key is missing; joined: the same, `joined`
     rows: (V) the event as the view packs it
     """
 
     at: int
     uid: int
     entities: list[bytes | None]
+    joined: bytes
     rows: list[bytes]
 
     def row(self, place: int) -> Row | None:
@@ -71,7 +73,8 @@ class Stream:
         packed = [
             pack_row(view, at, number, event_values(view, event)) for view in self._packing
         ]
-        return Counted(at, number, entities, [packed[place] for place in self.packed_as])
+        rows = [packed[place] for place in self.packed_as]
+        return Counted(at, number, entities, joined(entities), rows)
 
 
 def streams_of(views: Sequence[tuple[WindowedView, int]]) -> list[tuple[Stream, list[int]]]:

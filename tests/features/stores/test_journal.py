@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ml_assets.features.stores.backend import digest_of
 from ml_assets.features.stores.blob_cache import UNKNOWN, BlobCache
-from ml_assets.features.stores.journal import entity_at, joined, pack, unpack
+from ml_assets.features.stores.joined import entity_at, joined
+from ml_assets.features.stores.journal import pack, unpack
 from ml_assets.features.stores.sqlite import SqliteState
 from ml_assets.features.stores.stream import Stream
 from tests.features.stores.kit import EVERYTHING, windowed

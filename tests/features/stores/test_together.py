@@ -7,13 +7,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import ContractViolation, NotReady
 from ml_assets.features.engine import state
-from ml_assets.features.stores import memtable, sqlite_ids, sqlite_journal, sqlite_state
+from ml_assets.features.stores import (
+    blob_cache,
+    memtable,
+    sqlite_ids,
+    sqlite_journal,
+    sqlite_state,
+)
 from ml_assets.features.stores.applying import apply_events, event_row
 from ml_assets.features.stores.backend import digest_of
 from ml_assets.features.stores.memtable import Memtable
@@ -189,7 +196,8 @@ def test_blobs_are_those_of_views_that_count_alone_bit_by_bit(
     """Folded ones too."""
     monkeypatch.setattr(state, "FOLD_ROWS", 3)
     monkeypatch.setattr(sqlite_state, "LOOK", 1)
-    monkeypatch.setattr(sqlite_journal, "SMALL", 0)
+    for module in (sqlite_journal, blob_cache):
+        monkeypatch.setattr(module, "SMALL", 0)
     one, other = Counts(), Counts()
     for n, batch in enumerate(batches):
         # Ids that are new in each batch and differ in it, so that the order in a blob is given.
@@ -205,6 +213,29 @@ def test_blobs_are_those_of_views_that_count_alone_bit_by_bit(
     assert one.db.execute(query).fetchall() == other.db.execute(query).fetchall()
     one.db.close()
     other.db.close()
+
+
+def test_an_entity_that_is_everybody_s_is_folded_in_memory_and_in_the_tables(
+    counts: Counts,
+) -> None:
+    """Long before its events are due in the tables."""
+    limit = 300 * state.row_dtype(VIEWS[0]).itemsize
+    for n in range(200):
+        counts.together((0,), [event(f"{n} {m}", NOW + n) for m in range(10)])
+        [blob] = counts.state.get(counts.ids[0], [b"x"])
+        assert blob is not None
+        assert len(blob) < limit, "of 2,000 rows"
+    counts.state.settle(whole=True)
+    (stored,) = counts.db.execute(
+        "select state from online_state where view = ? and entity = x'78'", (counts.ids[0],)
+    ).fetchone()
+    assert len(stored) < limit
+    as_of = np.array([NOW + 200])
+    in_memory, in_table, elsewhere = (
+        state.read(VIEWS[0], [each], as_of).tolist()
+        for each in (blob, stored, *counts.states[1].get(counts.ids[0], [b"x"]))
+    )
+    assert in_memory == in_table == elsewhere == [[120.0, 120.0]]
 
 
 def test_a_reader_that_flushes_nothing_begins_anew_rather_than_grow_for_ever(
