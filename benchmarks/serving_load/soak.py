@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from click import progressbar
+
 from benchmarks.serving_load import ours, process_tree
 from benchmarks.serving_load.installation import Installation
-from benchmarks.serving_load.load import loading
+from benchmarks.serving_load.load import loading, run_load
 from benchmarks.serving_load.plan import Outcome
-from benchmarks.serving_load.speed import Effort, Meter, Series
 from benchmarks.serving_load.traffic import ENTITIES
 
 POINTS = 120
 """Intervals that a soak is cut into, at least a second each."""
+FILLING = 1 / 15
+"""Before the soak, as a share of its time: four minutes before an hour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,28 +55,31 @@ class Soak:
 
 
 def soak(made: Installation, *, minutes: float) -> Soak:
-    """Our server at half of its saturation rate for so many minutes.
+    """Our server at half of what it can do for so many minutes.
 
     With fifty times as many entities as the short runs: in an hour, too, each has tens of events.
+    What it can do is measured with as many, once most of them are in the store: `FILLING` of the
+    time is at saturation, and its second half counts.
     """
     with ours.serving(made, "soaked") as server:
         many = {name: 50 * count for name, count in ENTITIES.items()}
-        series = Series(rate_asked=None)
-        # With as many entities: most of them are then read from the file, and cost more.
-        Meter(Effort(rounds=1, seconds=15, warm_s=5), name="probe-soak").saturate(
-            server, replace(ours.target(made), entities=many), series
-        )
+        filling_s = max(4.0, minutes * 60 * FILLING)
+        rate = run_load(ours.plan(
+            made, server, "filling-", warm_s=filling_s / 2, measured_s=filling_s / 2, entities=many
+        )).rate / 2
         every_s = max(1.0, minutes * 60 / POINTS)
         plan = ours.plan(
-            made, server, "soak-", rate=series.rate / 2, measured_s=minutes * 60, warm_s=1,
-            every_s=every_s, entities=many,
+            made, server, "soak-", rate=rate, measured_s=minutes * 60, warm_s=1, every_s=every_s,
+            entities=many,
         )
         points: list[Point] = []
-        with loading(plan) as load:
-            for report in load.reports():
+        with loading(plan) as load, progressbar(
+            load.reports(), label="soak", length=int(minutes * 60 / every_s) + 1, file=sys.stderr
+        ) as reports:
+            for report in reports:
                 points.append(_point(report, server.pid, (len(points) + 1) * every_s))
-            points.pop()  # the last report is the whole run's
-    return Soak(rate_asked=series.rate / 2, points=tuple(points), outcome=report)
+        points.pop()  # the last report is the whole run's
+    return Soak(rate_asked=rate, points=tuple(points), outcome=report)
 
 
 def _point(report: Outcome, server: int, at_s: float) -> Point:
