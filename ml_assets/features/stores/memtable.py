@@ -26,8 +26,8 @@ FLUSH_EVENTS = 32_768
 
 The more, the fewer entities are written for each event, as some come again, and the more has to
 be read by a process that starts."""
-SMALLEST_STEP = 64
-"""Entities that are written in one transaction, at least."""
+SMALLEST_STEP = 256
+"""Entities that are written in one transaction, at least: some milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ml_assets.features.engine import state
 from ml_assets.features.engine.events import entity_keys
-from ml_assets.features.engine.exact import Ints
+from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import ALONE, OWN, Backend, View, floor_of, number_of
 from ml_assets.features.stores.parts import Part, Rows, Windows
@@ -118,8 +118,8 @@ class FeatureReader:
         columns, first, rows = [], 0, len(instants)
         for group in self._groups:
             part, size = group[0].part, len(group)
-            values = part.values(
-                [blob for blobs in answers[first : first + size] for blob in blobs],
+            values = _each_once(
+                part, [blob for blobs in answers[first : first + size] for blob in blobs],
                 instants * size,
             )
             side_by_side = values.reshape(size, rows, part.width).swapaxes(0, 1)
@@ -159,6 +159,22 @@ class _Asked:
     view_id: int
     keys: tuple[str, ...]
     columns: range
+
+
+def _each_once(part: Part, blobs: Sequence[bytes | None], instants: Sequence[int]) -> Floats:
+    """`part.values`; what several requests ask about one entity is worked out once.
+
+    An entity that is everybody's has by far the longest blob.
+    """
+    if len(set(map(id, blobs))) == len(blobs):
+        return part.values(blobs, instants)
+    asked = list(zip(map(id, blobs), instants, strict=True))
+    last = {each: place for place, each in enumerate(asked)}
+    found = part.values([blobs[place] for place in last.values()],
+                        [instants[place] for place in last.values()])
+    row_of = {each: row for row, each in enumerate(last)}
+    values: Floats = found[[row_of[each] for each in asked]]
+    return values
 
 
 def _order(asked: Sequence[_Asked]) -> Ints | None:

@@ -24,6 +24,7 @@ from ml_assets.features.stores import (
 from ml_assets.features.stores.applying import apply_events, event_row
 from ml_assets.features.stores.backend import digest_of
 from ml_assets.features.stores.memtable import Memtable
+from ml_assets.features.stores.reader import FeatureReader, Wanted
 from ml_assets.features.stores.sqlite import SqliteState
 from ml_assets.features.stores.stream import Stream, streams_of
 from tests.features.stores.kit import EVERYTHING, windowed
@@ -236,6 +237,25 @@ def test_an_entity_that_is_everybody_s_is_folded_in_memory_and_in_the_tables(
         for each in (blob, stored, *counts.states[1].get(counts.ids[0], [b"x"]))
     )
     assert in_memory == in_table == elsewhere == [[120.0, 120.0]]
+
+
+@given(st.lists(st.tuples(few, few, st.sampled_from([NOW + 1, NOW + 7])), min_size=1, max_size=40))
+def test_what_several_ask_at_once_each_gets_as_if_it_asked_alone(
+    asked: list[tuple[str | None, str | None, int]],
+) -> None:
+    """Entities that several have in common, at one instant and at others, known and not."""
+    counts = Counts()
+    counts.together((0, 1), [event(f"{n}", NOW + n, customer="ab"[n % 2]) for n in range(7)])
+    reader = FeatureReader(counts.state, [Wanted(view, view.columns) for view in VIEWS[:2]])
+    keys = [{"customer": customer, "shop": shop and "x"} for customer, shop, _ in asked]
+    instants = np.array([at for *_, at in asked])
+    for _ in range(2):  # from the store, then from memory
+        together, as_of = reader.read(keys, instants)
+        assert as_of.tolist() == instants.tolist()
+        for place, key in enumerate(keys):
+            alone, _ = reader.read([key], instants[place : place + 1])
+            np.testing.assert_array_equal(together[place], alone[0])
+    counts.db.close()
 
 
 def test_a_reader_that_flushes_nothing_begins_anew_rather_than_grow_for_ever(
