@@ -15,7 +15,8 @@ from ml_assets.core.source import Event
 from ml_assets.core.system import Column, System
 from ml_assets.ingest.event_log import Prediction
 from ml_assets.ingest.posted import read_json
-from ml_assets.serving.protocol import PredictRequest, RequestRefused
+from ml_assets.serving.decoding import RequestRefused
+from ml_assets.serving.protocol import PredictRequest
 
 FUTURE = timedelta(seconds=60)
 """How far ahead of ours a client's clock may be."""

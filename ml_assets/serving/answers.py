@@ -20,7 +20,8 @@ from ml_assets.core.errors import (
     TooOften,
     UnknownName,
 )
-from ml_assets.serving.protocol import PredictAnswer, Problem, ProblemAnswer, RequestRefused
+from ml_assets.serving.decoding import RequestRefused
+from ml_assets.serving.protocol import PredictAnswer, Problem, ProblemAnswer
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from ml_assets.serving.protocol import MAX_BODY_BYTES, RequestRefused
+from ml_assets.serving.decoding import MAX_BODY_BYTES, RequestRefused
 
 MAX_DRAINED_BYTES = 8 * MAX_BODY_BYTES
 """So much of a body that is too large is still read: a client that writes does not listen."""

@@ -14,11 +14,12 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ml_assets.serving.answers import EXPECTED, answer_of, answer_to
+from ml_assets.serving.decoding import MAX_BODY_BYTES, RequestRefused
 from ml_assets.serving.draining import DrainingProtocol
 from ml_assets.serving.edge import id_for, note
 from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.metrics import Requests
-from ml_assets.serving.protocol import MAX_BODY_BYTES, PredictAnswer, RequestRefused
+from ml_assets.serving.protocol import PredictAnswer
 from ml_assets.serving.security import Doorkeeper
 from ml_assets.serving.turns import Turns
 

@@ -10,9 +10,9 @@ from time import perf_counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_assets.serving.answers import MODEL_VERSION, answer_to
+from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.metrics import Requests
-from ml_assets.serving.protocol import RequestRefused
 from ml_assets.serving.security import Doorkeeper
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import msgspec
 from ml_assets import __version__
 from ml_assets.core.system import System
 from ml_assets.serving import protocol
-from ml_assets.serving.protocol import MAX_BATCH, MAX_BODY_BYTES
+from ml_assets.serving.decoding import MAX_BATCH, MAX_BODY_BYTES
 
 REFERENCE = "#/components/schemas/{name}"
 ANY_EVENT: Mapping[str, object] = {"type": "object", "description": "The system's own fields."}

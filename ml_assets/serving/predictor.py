@@ -13,6 +13,7 @@ from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
 from ml_assets.serving.admission import Admission, Admitted, require_same
 from ml_assets.serving.arms import Arms
+from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.explanation import Heard, feedback_answer, prediction_in, record_of
 from ml_assets.serving.lookup import FeatureLookup
 from ml_assets.serving.pool import ModelPool
@@ -22,7 +23,6 @@ from ml_assets.serving.protocol import (
     PredictAnswer,
     PredictionRecord,
     PredictRequest,
-    RequestRefused,
 )
 from ml_assets.serving.scores import OnlineScores
 from ml_assets.serving.shadows import Shadows

@@ -14,7 +14,7 @@ from time import monotonic
 from ml_assets.core.errors import ContractViolation, MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import Clock, WallClock
-from ml_assets.serving.protocol import RequestRefused
+from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.tokens import PREFIX, SCOPES, Scope, Token, TokenFile, hashed
 
 OPEN = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})

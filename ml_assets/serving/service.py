@@ -16,6 +16,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving.backends import Backends
+from ml_assets.serving.decoding import RequestRefused, decode, decode_batch
 from ml_assets.serving.explanation import Provenance
 from ml_assets.serving.freshness import Freshness
 from ml_assets.serving.lookup import FeatureLookup
@@ -35,12 +36,9 @@ from ml_assets.serving.protocol import (
     PredictRequest,
     ProblemAnswer,
     RefusedModel,
-    RequestRefused,
     ScoreAnswer,
     ServingModel,
     VersionAnswer,
-    decode,
-    decode_batch,
 )
 from ml_assets.serving.scores import OnlineScores
 from ml_assets.serving.scoring import Scorer, require_names

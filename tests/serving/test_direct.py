@@ -21,8 +21,9 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving import direct
 from ml_assets.serving.app import create_app
+from ml_assets.serving.decoding import MAX_BODY_BYTES
 from ml_assets.serving.edge import Edge
-from ml_assets.serving.protocol import MAX_BODY_BYTES, PredictAnswer
+from ml_assets.serving.protocol import PredictAnswer
 from ml_assets.serving.tokens import TokenFile
 from ml_assets.serving.turns import LONGEST_QUEUE
 from tests.serving.kit import NOON, Toy, asked, serving, wait_until

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
+from ml_assets.serving.decoding import MAX_BATCH
 from ml_assets.serving.lookup import FEATURE_BUDGET, REST, FeatureLookup
-from ml_assets.serving.protocol import MAX_BATCH
 from tests.serving.kit import NOON, FakeFeatures, Toy, asked, serving
 from tests.serving.tiles import Tiles, counted
 from tests.toy import TOY

@@ -16,7 +16,7 @@ import pytest
 
 from ml_assets.core.errors import ContractViolation, DeclarationError, UnknownName
 from ml_assets.core.settings import Settings
-from ml_assets.serving.protocol import RequestRefused
+from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.security import (
     Doorkeeper,
     ListenRefused,
