@@ -198,6 +198,7 @@ def _soak(made: Installation, report: Report, minutes: float) -> Iterator[Measur
     report.note("soak", "ours", {
         "minutes": minutes, "rate_asked": found.rate_asked, "outcome": found.outcome.told(),
         "memory_growth": found.memory_growth, "latency_growth": found.latency_growth,
+        "cpu_growth": found.cpu_growth, "control_growth": found.control_growth,
         "points": [vars(point) for point in found.points],
     })
     note = f"{minutes:g} minutes at {found.outcome.rate:,.0f} requests/s"
@@ -208,6 +209,10 @@ def _soak(made: Installation, report: Report, minutes: float) -> Iterator[Measur
             goal=f"at most {GROWTH:.0%} from the second quarter of the time to the last",
             met=growth <= GROWTH, note=f"{note}, {memory:.0f} MB",
         )
+    yield _line(
+        "growth of CPU per request in a soak at half load", 100 * found.cpu_growth, unit="%",
+        note=f"the generator's, which does the same work: {found.control_growth:+.1%}",
+    )
     yield _none("errors in a soak at half load", found.outcome.wrong,
                 note=note + _told(found.outcome.errors))
 

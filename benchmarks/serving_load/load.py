@@ -22,6 +22,10 @@ class Load:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def reports(self) -> Iterator[Outcome]:
         """Each interval's outcome as it comes, and the whole run's as the last."""
         assert self._process.stdout is not None

@@ -23,13 +23,19 @@ FILLING = 1 / 15
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One interval: when it ended, resident memory of the server's tree then, its latencies."""
+    """One interval: when it ended, resident memory of the server's tree then, its latencies.
+
+    server_us, generator_us: CPU that each of them used for a request. The generator does the
+    same for each: where its figure grows, the machine has become slower.
+    """
 
     at_s: float
     resident_mb: float
     p50_ms: float
     p99_ms: float
     rate: float
+    server_us: float
+    generator_us: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,16 @@ class Soak:
         """Of the median latency, as a share."""
         return _growth([point.p50_ms for point in self.points])
 
+    @property
+    def cpu_growth(self) -> float:
+        """Of the server's CPU per request, as a share."""
+        return _growth([point.server_us for point in self.points])
+
+    @property
+    def control_growth(self) -> float:
+        """Of the generator's CPU per request, as a share: how much slower the machine became."""
+        return _growth([point.generator_us for point in self.points])
+
 
 def soak(made: Installation, *, minutes: float) -> Soak:
     """Our server at half of what it can do for so many minutes.
@@ -72,37 +88,61 @@ def soak(made: Installation, *, minutes: float) -> Soak:
             made, server, "soak-", rate=rate, measured_s=minutes * 60, warm_s=1, every_s=every_s,
             entities=many,
         )
-        points: list[Point] = []
         with loading(plan) as load, progressbar(
             load.reports(), label="soak", length=int(minutes * 60 / every_s) + 1, file=sys.stderr
         ) as reports:
+            watch = _Watch(server.pid, load.pid, every_s)
             for report in reports:
-                points.append(_point(report, server.pid, (len(points) + 1) * every_s))
-        points.pop()  # the last report is the whole run's
-    return Soak(rate_asked=rate, points=tuple(points), outcome=report)
+                watch.note(report)
+        # The last report is the whole run's.
+        return Soak(rate_asked=rate, points=tuple(watch.points[:-1]), outcome=report)
 
 
-def _point(report: Outcome, server: int, at_s: float) -> Point:
-    return Point(
-        at_s=at_s, rate=report.rate, resident_mb=process_tree.resident_mb(server),
-        p50_ms=report.latencies.quantile_ms(0.5), p99_ms=report.latencies.quantile_ms(0.99),
-    )
+class _Watch:
+    """Looks at the server and the generator at the end of each interval."""
+
+    def __init__(self, server: int, generator: int, every_s: float) -> None:
+        self.points: list[Point] = []
+        self._every_s, self._processes = every_s, (server, generator)
+        self._before_s = self._cpu_s()
+
+    def note(self, report: Outcome) -> None:
+        now_s = self._cpu_s()
+        server_us, generator_us = (
+            (now - before) / max(1, report.answered) * 1e6
+            for now, before in zip(now_s, self._before_s, strict=True)
+        )
+        self._before_s = now_s
+        self.points.append(Point(
+            at_s=(len(self.points) + 1) * self._every_s, rate=report.rate,
+            resident_mb=process_tree.resident_mb(self._processes[0]),
+            p50_ms=report.latencies.quantile_ms(0.5), p99_ms=report.latencies.quantile_ms(0.99),
+            server_us=server_us, generator_us=generator_us,
+        ))
+
+    def _cpu_s(self) -> list[float]:
+        return [process_tree.cpu_seconds(process) for process in self._processes]
 
 
 def plot(found: Soak, path: Path) -> None:
-    """Memory and latency over time, as a PNG."""
+    """Memory, latency and CPU per request over time, as a PNG."""
     from matplotlib.figure import Figure
 
     minutes = [point.at_s / 60 for point in found.points]
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    memory, latency = figure.subplots(2, 1, sharex=True)
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    memory, latency, cpu = figure.subplots(3, 1, sharex=True)
     memory.plot(minutes, [point.resident_mb for point in found.points])
     memory.set(ylabel="resident MB", ylim=(0, None),
                title=f"{found.rate_asked:.0f} requests/s, half of saturation")
     latency.plot(minutes, [point.p50_ms for point in found.points], label="p50")
     latency.plot(minutes, [point.p99_ms for point in found.points], label="p99")
-    latency.set(ylabel="ms from the intended send", xlabel="minutes", yscale="log")
+    latency.set(ylabel="ms from the intended send", yscale="log")
     latency.legend()
+    cpu.plot(minutes, [point.server_us for point in found.points], label="server")
+    cpu.plot(minutes, [point.generator_us for point in found.points],
+             label="generator: the same work for each request")
+    cpu.set(ylabel="CPU us a request", xlabel="minutes", ylim=(0, None))
+    cpu.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
 

@@ -300,6 +300,7 @@ def test_a_soak_reports_memory_and_latency_over_time(made: Installation) -> None
     found = soak(made, minutes=0.1)
     assert len(found.points) in (5, 6)
     assert all(point.resident_mb > 50 and point.p50_ms > 0 for point in found.points)
+    assert all(point.server_us > point.generator_us for point in found.points)
     assert not found.outcome.errors
 
 
