@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -100,7 +101,7 @@ class Settings:
     def mlflow_artifacts(self) -> Path:
         return self.var / "mlflow" / "artifacts"
 
-    @property
+    @cached_property  # looked at for each batch of predictions
     def clock_file(self) -> Path:
         return self.var / "clock.json"
 

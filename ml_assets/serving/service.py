@@ -134,7 +134,7 @@ class Service:
 
         The log holds nothing of a batch that failed, so nothing is counted twice.
         """
-        counts = self._predictor.counts.copy()
+        counts = dict(self._predictor.counts)
         try:
             return list(self._predictor.predict(requests, waits=waits))
         except Exception as error:
