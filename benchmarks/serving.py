@@ -5,7 +5,8 @@ The parts lie in `serving_load/`, how to read the figures in `docs/benchmarks-se
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from math import nan
 from statistics import median
 
 from benchmarks.serving_load import environments, ours, speed
@@ -50,9 +51,11 @@ def measure(
         with installed() as made:
             if "speed" in wanted:
                 meter = Meter(QUICK if quick else FULL)
-                mine = yield from _speed(made, meter, report)
+                yield from _speed(made, meter, report)
                 for peer in others:
-                    yield _beside(made, peer, mine, meter, report, create=not quick or bool(peers))
+                    # The same history beside each: what ours costs depends on it.
+                    with installed() as fresh:
+                        yield _beside(fresh, peer, meter, report, create=not quick or bool(peers))
             if "kills" in wanted:
                 yield from _kills(made, report, times=1 if quick else 10)
             if "swaps" in wanted:
@@ -65,10 +68,8 @@ def measure(
         report.write()
 
 
-def _speed(
-    made: Installation, meter: Meter, report: Report
-) -> Generator[Measurement, None, float]:
-    """Ours beside the no-op, turn by turn; returns our CPU microseconds at saturation."""
+def _speed(made: Installation, meter: Meter, report: Report) -> Iterator[Measurement]:
+    """Ours beside the no-op, turn by turn."""
     control = Target(name="no-op", path="/", templates=made.templates, entities=ENTITIES,
                      check=Check(kind="status"))
     mine = ours.target(made)
@@ -88,7 +89,6 @@ def _speed(
     report.add("speed", "no-op", saturated=noop_full, quarter=noop_quarter)
     report.add("speed", "ours", saturated=full, quarter=quarter)
     yield from _ours(noop_full, full, noop_quarter, quarter)
-    return full.server_us
 
 
 def _ours(
@@ -125,34 +125,40 @@ def _ours(
 
 
 def _beside(
-    made: Installation, peer: Peer, mine_us: float, meter: Meter, report: Report, *, create: bool
+    made: Installation, peer: Peer, meter: Meter, report: Report, *, create: bool
 ) -> Measurement:
-    """One peer at saturation and at a quarter of its own; its scores compared with ours."""
+    """One peer at saturation, turn by turn with ours, and at a quarter of its own.
+
+    Its scores are compared with ours.
+    """
     bench = f"CPU per request at saturation (beside: {peer.title})"
     goal = f"at least {peer.factor:g}x below" if peer.factor else "none, for information"
     target = Target(name=peer.name, path=peer.path, check=peer.check,
                     templates=peer.templates(made.rows, made.scores))
-    full = Series(rate_asked=None)
+    mine, full = Series(rate_asked=None), Series(rate_asked=None)
     try:
         programs = environments.programs(peer, create=create)
-        server = peer.start(programs, made.exported, made.settings.var / "logs" / peer.name)
-        first = target.templates[0].body
-        with running(server, lambda: is_up(server.port, peer.path, first)):
-            furthest = speed.furthest(server, target)
-            for _ in range(meter.effort.rounds):
-                meter.saturate(server, target, full)
-            quarter = Series(rate_asked=full.rate / 4)
-            for _ in range(meter.effort.rounds):
-                meter.ask(server, target, quarter)
+        with ours.serving(made) as server:
+            other = peer.start(programs, made.exported, made.settings.var / "logs" / peer.name)
+            first = target.templates[0].body
+            with running(other, lambda: is_up(other.port, peer.path, first)):
+                furthest = speed.furthest(other, target)
+                speed.alternately(meter.effort.rounds, [
+                    lambda: meter.saturate(other, target, full),
+                    lambda: meter.saturate(server, ours.target(made), mine),
+                ])
+                quarter = Series(rate_asked=full.rate / 4)
+                for _ in range(meter.effort.rounds):
+                    meter.ask(other, target, quarter)
     except (environments.NotInstalled, ServerFailed, OSError) as error:
         report.note("speed", peer.name, {"not_measured": str(error)})
-        return _line(bench, mine_us, unit="us", goal=goal, met=False, not_measured=str(error))
-    report.add("speed", peer.name, saturated=full, quarter=quarter)
+        return _line(bench, nan, unit="us", goal=goal, met=False, not_measured=str(error))
+    report.add("speed", peer.name, saturated=full, quarter=quarter, ours_saturated=mine)
     report.note("speed", peer.name, {"title": peer.title, "furthest_score": furthest})
-    note = f"{full.rate:,.0f} requests/s{_told(full.errors | quarter.errors)}"
+    note = f"{full.rate:,.0f} requests/s{_told(full.errors | quarter.errors | mine.errors)}"
     return _line(
-        bench, mine_us, peer=full.server_us, unit="us", goal=goal, note=note,
-        met=peer.factor is None or full.server_us >= peer.factor * mine_us,
+        bench, mine.server_us, peer=full.server_us, unit="us", goal=goal, note=note,
+        met=peer.factor is None or full.server_us >= peer.factor * mine.server_us,
         equal=furthest <= peer.check.tolerance and not full.errors.get("wrong"),
     )
 
