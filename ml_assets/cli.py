@@ -168,7 +168,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
     """
     from importlib import import_module
 
-    from ml_assets.core.bench import require_checkout, show
+    from ml_assets.core.bench import require_checkout, show, stopped_by_sigterm
     from ml_assets.core.settings import ROOT
 
     given = {name: value for name, value in options.items() if value is not None}
@@ -177,7 +177,8 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
     require_checkout()
     sys.path.insert(0, str(ROOT))
     measure = import_module(f"benchmarks.{area}").measure
-    sys.exit(show(measure(quick=quick, **given), as_json=as_json))
+    with stopped_by_sigterm():
+        sys.exit(show(measure(quick=quick, **given), as_json=as_json))
 
 
 main.add_command(rollout)

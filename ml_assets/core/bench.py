@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import click
@@ -38,6 +41,16 @@ def require_checkout() -> None:
 
     if not (ROOT / "benchmarks").is_dir():
         raise NotReady("benchmarks need the project's checkout: clone it and run `make bench`")
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does: servers are stopped and scratch folders removed."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def show(measurements: Iterable[Measurement], *, as_json: bool) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -284,6 +286,31 @@ def test_swaps_under_load_are_not_noticed(made: Installation) -> None:
     found = swap_often(made, times=2, every_s=0.5)
     assert not found.outcome.errors
     assert set(found.outcome.versions) == {"1", "2", "3"}
+
+
+SERVING = """
+import time
+from benchmarks.serving_load import ours
+from benchmarks.serving_load.installation import installed
+from ml_assets.core.bench import stopped_by_sigterm
+with stopped_by_sigterm(), installed() as made, ours.serving(made) as server:
+    print(server.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_no_server_and_no_scratch_folder(tmp_path: Path) -> None:
+    bench = subprocess.Popen([sys.executable, "-c", SERVING], stdout=subprocess.PIPE, text=True,
+                             env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert bench.stdout is not None
+    server = int(bench.stdout.readline())
+    assert list(tmp_path.iterdir())
+    bench.terminate()
+    assert bench.wait(30) == 128 + signal.SIGTERM
+    bench.stdout.close()
+    assert not Path(f"/proc/{server}").exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
