@@ -57,7 +57,7 @@ def decode_batch(
     one: msgspec.json.Decoder[PredictRequest],
     body: bytes,
 ) -> list[PredictRequest | RequestRefused]:
-    """The requests of a batch; one that cannot be decoded is a refusal in its place."""
+    """The requests of a batch, as `decode_each`. Raises RequestRefused where it is no batch."""
     events: Sequence[msgspec.Raw] = decode(many, body).events
     if len(events) > MAX_BATCH:
         raise RequestRefused(
@@ -65,10 +65,17 @@ def decode_batch(
             f"the batch has {len(events)} events; at most {MAX_BATCH} are answered at once",
             "events",
         )
-    decoded: list[PredictRequest | RequestRefused] = []
-    for event in events:
+    return decode_each(one, events)
+
+
+def decode_each(
+    decoder: msgspec.json.Decoder[T], bodies: Sequence[bytes | msgspec.Raw]
+) -> list[T | RequestRefused]:
+    """The request in each body; one that cannot be decoded is a refusal in its place."""
+    decoded: list[T | RequestRefused] = []
+    for body in bodies:
         try:
-            decoded.append(decode(one, event))
+            decoded.append(decode(decoder, body))
         except RequestRefused as refused:
             decoded.append(refused)
     return decoded

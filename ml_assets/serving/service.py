@@ -16,7 +16,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving.backends import Backends
-from ml_assets.serving.decoding import RequestRefused, decode, decode_batch
+from ml_assets.serving.decoding import RequestRefused, decode, decode_batch, decode_each
 from ml_assets.serving.explanation import Provenance
 from ml_assets.serving.freshness import Freshness
 from ml_assets.serving.lookup import FeatureLookup
@@ -115,12 +115,7 @@ class Service:
 
         waits: for another process that is writing the log; else LogBusy is raised
         """
-        requests: list[PredictRequest | RequestRefused] = []
-        for body in bodies:
-            try:
-                requests.append(decode(_ONE, body))
-            except RequestRefused as refused:
-                requests.append(refused)
+        requests = decode_each(_ONE, bodies)
         return self._logged(lambda: self._apart(requests, waits))
 
     def settle(self) -> None:
