@@ -53,9 +53,7 @@ def measure(
                 meter = Meter(QUICK if quick else FULL)
                 yield from _speed(made, meter, report)
                 for peer in others:
-                    # The same history beside each: what ours costs depends on it.
-                    with installed() as fresh:
-                        yield _beside(fresh, peer, meter, report, create=not quick or bool(peers))
+                    yield _beside(peer, meter, report, create=not quick or bool(peers))
             if "kills" in wanted:
                 yield from _kills(made, report, times=1 if quick else 10)
             if "swaps" in wanted:
@@ -124,21 +122,20 @@ def _ours(
                 note=_told(full.errors | quarter.errors))
 
 
-def _beside(
-    made: Installation, peer: Peer, meter: Meter, report: Report, *, create: bool
-) -> Measurement:
+def _beside(peer: Peer, meter: Meter, report: Report, *, create: bool) -> Measurement:
     """One peer at saturation, turn by turn with ours, and at a quarter of its own.
 
-    Its scores are compared with ours.
+    Its scores are compared with ours. What ours costs depends on what was asked before: beside
+    each peer it begins with an installation of its own.
     """
     bench = f"CPU per request at saturation (beside: {peer.title})"
     goal = f"at least {peer.factor:g}x below" if peer.factor else "none, for information"
-    target = Target(name=peer.name, path=peer.path, check=peer.check,
-                    templates=peer.templates(made.rows, made.scores))
     mine, full = Series(rate_asked=None), Series(rate_asked=None)
     try:
         programs = environments.programs(peer, create=create)
-        with ours.serving(made) as server:
+        with installed() as made, ours.serving(made) as server:
+            target = Target(name=peer.name, path=peer.path, check=peer.check,
+                            templates=peer.templates(made.rows, made.scores))
             other = peer.start(programs, made.exported, made.settings.var / "logs" / peer.name)
             first = target.templates[0].body
             with running(other, lambda: is_up(other.port, peer.path, first)):

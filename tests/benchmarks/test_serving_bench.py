@@ -288,6 +288,23 @@ def test_swaps_under_load_are_not_noticed(made: Installation) -> None:
     assert set(found.outcome.versions) == {"1", "2", "3"}
 
 
+def test_sigterm_ends_a_benchmark_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+
+    def measure(*, quick: bool) -> Iterator[Measurement]:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield from ()
+        finally:
+            ended.append("in order")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("benchmarks.start.measure", measure)
+    assert CliRunner().invoke(main, ["bench", "start"]).exit_code == 128 + signal.SIGTERM
+    assert ended == ["in order"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 SERVING = """
 import time
 from benchmarks.serving_load import ours
