@@ -12,14 +12,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import pytest
 
-from ml_assets.cli import main
 from ml_assets.core.settings import ROOT
+from tests.pages import require_valid
 
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 PROGRAMS = {"python", "ml-assets", "ruff", "mypy", "lint-imports", "npm"}
@@ -70,16 +68,6 @@ class Checkout:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
-
-
-def require_valid(arguments: Sequence[str]) -> None:
-    """Raise click's error unless `ml-assets` takes these arguments."""
-    name, *rest = arguments
-    command = main.commands[name]
-    context = command.make_context(name, list(rest))
-    if isinstance(command, click.Group):
-        sub, *rest = context.protected_args + context.args
-        command.commands[sub].make_context(sub, rest)
 
 
 @pytest.mark.parametrize("target", TARGETS)
