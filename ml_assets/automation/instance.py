@@ -10,6 +10,8 @@ import dagster as dg
 from ml_assets.automation.jobs import TRAINING_TAG
 from ml_assets.core.errors import NotReady
 from ml_assets.core.files import write_atomically
+from ml_assets.core.layout import FILES
+from ml_assets.core.marker import note
 from ml_assets.core.settings import Settings
 
 DAGSTER_YAML = f"""\
@@ -37,6 +39,7 @@ run_monitoring:
   enabled: true
 """
 
+DATABASES = tuple(about.name for about in FILES if about.name.startswith("dagster/"))
 REPLAY_LOCK = "replay.lock"
 
 
@@ -51,7 +54,11 @@ def prepare_home(settings: Settings) -> None:
 def instance(settings: Settings) -> dg.DagsterInstance:
     """The installation's Dagster instance; its runs and assets show in the UI."""
     prepare_home(settings)
-    return dg.DagsterInstance.get()
+    opened = dg.DagsterInstance.get()
+    for name in DATABASES:
+        if (settings.var / name).exists():
+            note(settings.var / name)
+    return opened
 
 
 @contextmanager

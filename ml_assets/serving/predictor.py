@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from ml_assets.core.errors import LogUnavailable, NotReady
+from ml_assets.core.errors import LogUnavailable, NotReady, StateDamaged
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
 from ml_assets.serving.admission import Admission, Admitted, require_same
@@ -164,11 +164,16 @@ class Predictor:
         except LogUnavailable as error:
             self.close()
             found.append(str(error))
-        self._features.check(self._now())
+        try:
+            self._features.check(self._now())
+        except StateDamaged as error:  # the clock's file
+            found.append(str(error))
         if self._features.problem is not None:
             found.append(f"{self._features.problem}; predictions are degraded")
         if self._models.current is None:
             found.append(self._why_no_model())
+        elif self._models.problem is not None:
+            found.append(self._models.problem)
         return found
 
     def _repeated(self, first: Prediction, request: PredictRequest) -> PredictAnswer:

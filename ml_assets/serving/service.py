@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
+from ml_assets.core.files import SameFile
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
@@ -82,12 +83,15 @@ class Service:
             system, lambda connection: backends.features(system, connection),
             lambda: self._predictor.connection,
         )
-        self._models = ModelPool(system.name, backends.deployments, load, now)
+        self._models = ModelPool(
+            system.name, SameFile(settings.deployments).watched(backends.deployments), load, now
+        )
         self._scores = OnlineScores(settings, system, patience_s=LOG_PATIENCE_S)
         self._predictor = Predictor(
             system, features=self._features, models=self._models, now=now, scores=self._scores,
-            open_log=lambda: EventLog(settings.event_log, patience_s=LOG_PATIENCE_S,
-                                      ack=settings.ack),
+            open_log=SameFile(settings.event_log).watched(lambda: EventLog(
+                settings.event_log, patience_s=LOG_PATIENCE_S, ack=settings.ack
+            )),
         )
 
     def open(self) -> None:
