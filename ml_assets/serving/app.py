@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ml_assets.core.errors import unknown
+from ml_assets.core.isolation import isolate
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.answers import EXPECTED, JsonAnswer, answer_of, on_error
@@ -27,7 +28,6 @@ from ml_assets.serving.calls import Calls
 from ml_assets.serving.direct import Direct
 from ml_assets.serving.edge import BEARER, Edge
 from ml_assets.serving.fault_log import Faults, note_error
-from ml_assets.serving.isolation import isolate
 from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
 from ml_assets.serving.openapi import index, openapi
 from ml_assets.serving.outward import hide, outward

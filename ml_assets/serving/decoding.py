@@ -10,8 +10,9 @@ from typing import TypeVar
 import msgspec
 
 from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.isolation import isolate
+from ml_assets.core.texts import NAME
 from ml_assets.serving.encoding import BOM, foreign
-from ml_assets.serving.isolation import isolate
 from ml_assets.serving.protocol import PredictBatchRequest, PredictRequest, Problem
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -125,6 +126,8 @@ def _explained(message: str) -> tuple[str, str | None]:
     named = _NAMED.search(message)
     field = ".".join(part for part in (inside, named.group(1) if named else "") if part)
     text = _AT_PATH.sub("", message)
+    if text.endswith(f"matching regex {NAME!r}"):
+        text = "Expected a text of one line, without control characters"
     return (f"{field}: {text}" if field else text), field or None
 
 

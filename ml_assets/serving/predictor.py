@@ -10,13 +10,13 @@ from datetime import datetime
 from functools import partial
 
 from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
+from ml_assets.core.isolation import isolate
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
 from ml_assets.serving.admission import Admission, Admitted, require_same
 from ml_assets.serving.arms import Arms
 from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.explanation import Heard, feedback_answer, prediction_in, record_of
-from ml_assets.serving.isolation import isolate
 from ml_assets.serving.lookup import FeatureLookup
 from ml_assets.serving.pool import ModelPool
 from ml_assets.serving.protocol import (

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
+from ml_assets.core.isolation import isolate_in_batch
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
@@ -22,7 +23,6 @@ from ml_assets.serving.decoding import RequestRefused, decode, decode_batch, dec
 from ml_assets.serving.explanation import Provenance
 from ml_assets.serving.fault_log import note_error
 from ml_assets.serving.freshness import Freshness
-from ml_assets.serving.isolation import isolate_in_batch
 from ml_assets.serving.lookup import FeatureLookup
 from ml_assets.serving.outward import outward
 from ml_assets.serving.pool import ModelPool

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from ml_assets.core.errors import Overloaded
-from ml_assets.serving.isolation import isolate
+from ml_assets.core.isolation import isolate
 from ml_assets.serving.worker_thread import fail
 
 Asked = TypeVar("Asked")

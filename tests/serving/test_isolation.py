@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.isolation import isolate, isolate_in_batch
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.serving.decoding import RequestRefused, decode_each
-from ml_assets.serving.isolation import isolate, isolate_in_batch
 from ml_assets.serving.service import _ONE, Service
 from tests.serving.kit import NOON, Toy, asked, problem, serving
 from tests.serving.test_turns import Allergic, held
