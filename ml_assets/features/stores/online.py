@@ -102,7 +102,7 @@ class PackedOnlineStore(OnlineStore):
             )
             if key is not None
         ]
-        backend.put(number_of(backend, view), rows)
+        backend.put(number_of(backend, view), rows, micros(clock_of(config).now()))
         if progress:
             progress(len(data))
 
@@ -116,7 +116,7 @@ class PackedOnlineStore(OnlineStore):
         view, backend = self._view(table), self.backend(config)
         keys = [key_of(view, key) for key in entity_keys]
         floor, blobs = self._get(backend, view, [key or OWN for key in keys])
-        now = micros(_clock(config).now())
+        now = micros(clock_of(config).now())
         types = {
             name: dtype for name, dtype in types_of(table).items()
             if requested_features is None or name in requested_features
@@ -272,7 +272,8 @@ def in_repo(config: RepoConfig, path: str) -> Path:
     return Path(config.repo_path or ".") / path
 
 
-def _clock(config: RepoConfig) -> Clock:
+def clock_of(config: RepoConfig) -> Clock:
+    """What says the time to the project: see `PackedConfig`."""
     said: str | None = config.online_store.clock_file
     if said is not None and in_repo(config, said).exists():
         return EventClock(in_repo(config, said))
@@ -291,7 +292,7 @@ def _plain_answer(
 
 
 def _fill_in(
-    response: Any, table: FeatureView, names: list[str], rows: Sequence[Answer],
+    response: Any, table: FeatureView, names: list[str], rows: list[Answer],
     places: Iterable[list[int]], size: int, full_feature_names: bool, versions: bool,
 ) -> None:
     """Add the view's features to Feast's response; a row with an instant only has expired.

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
-from feast import FeatureStore, FeatureView, Field, FileSource
+from feast import FeatureStore
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-from feast.types import Int64, String
 
-from tests.features.stores.shop import DAY, HOUR, NOW, Shop, customer, profile
+from tests.features.stores.shop import DAY, HOUR, NOW, Shop, profile
 
 pytestmark = [
     # Feast says so of stream feature views, of its ibis and of its typeguard.
@@ -68,8 +67,6 @@ def test_asynchronous_reads_give_what_synchronous_ones_give(shop: Shop) -> None:
 
 
 def test_asynchronous_writes_are_read_back(shop: Shop) -> None:
-    import pandas as pd
-
     store = shop.apply()
     frame = pd.DataFrame([profile("ann", NOW - DAY, age=7)])
     asyncio.run(store.write_to_online_store_async("profile", df=frame))
@@ -85,3 +82,25 @@ def test_a_row_past_its_time_to_live_is_outside_its_age(shop: Shop) -> None:
     ]
     found = store.get_online_features(features=["profile:age"], entity_rows=ROWS).to_dict()
     assert found["age"] == [41, None, 41, None]
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one by one"])
+def test_rows_dated_ahead_leave_the_present_in_place(shop: Shop, at_once: bool) -> None:
+    """Materialised or pushed, in one batch or in several; each holds once its time has come."""
+    rows = [
+        profile("ann", NOW + offset, age)
+        for age, offset in enumerate([-2 * HOUR, -HOUR, HOUR / 6, 2 * HOUR, 3 * HOUR])
+    ]
+    shop.write_orders()
+    store = shop.apply()
+    if at_once:
+        shop.write_profiles(*rows)
+        store.materialize(NOW - DAY, NOW + DAY, ["profile"])
+    else:
+        for row in reversed(rows):
+            store.write_to_online_store("profile", df=pd.DataFrame([row]))
+    for offset, age in ((0 * HOUR, 1), (HOUR, 2), (2 * HOUR, 3), (4 * HOUR, 4)):
+        shop.clock.set(NOW + offset)
+        assert statuses(store, "profile:age")[:2] == ["PRESENT", "NOT_FOUND"]
+        found = store.get_online_features(features=["profile:age"], entity_rows=ROWS).to_dict()
+        assert found["age"][0] == age
