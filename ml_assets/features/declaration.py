@@ -20,6 +20,7 @@ from feast.types import Array, Bool, Float64, Int64, PrimitiveFeastType, String
 from ml_assets.features.engine.windows import Aggregate, parse_view
 from ml_assets.features.stores.declared import windowed_view_of
 from ml_assets.features.stores.scores import COLUMNS, CREATED, TABLE, TIMESTAMP, name_of
+from ml_assets.features.windowed_feature_view import WindowedFeatureView
 
 TYPES = {"Bool": Bool, "Float64": Float64, "Int64": Int64, "String": String}
 
@@ -95,7 +96,7 @@ def windowed_view(
     with warnings.catch_warnings():
         # Feast calls them alpha; what we use of them is their declaration.
         warnings.simplefilter("ignore", RuntimeWarning)
-        return StreamFeatureView(
+        return WindowedFeatureView(
             name=windowed.name,
             entities=list(entities),
             source=source,
