@@ -112,9 +112,7 @@ def _apply(settings: Settings, repo: Path) -> None:
 
 def _kind(each: Any) -> type:
     """What the registry takes it for: it knows no class but Feast's."""
-    from feast import StreamFeatureView
-
-    return StreamFeatureView if isinstance(each, StreamFeatureView) else type(each)
+    return next(kind for kind in type(each).__mro__ if kind.__module__.startswith("feast."))
 
 
 def _declared(repo: Path) -> list[Any]:
