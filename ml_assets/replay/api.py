@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from ml_assets.core import keeper
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import WallClock
@@ -92,10 +93,8 @@ def running_api(settings: Settings, system: str) -> Iterator[Client]:
                "--port", str(port)]
     environment = {**os.environ, "ML_ASSETS_VAR": str(settings.var)}
     with log.open("ab") as output:
-        # A group of its own: an interrupt of the replay must not kill it mid-answer.
-        server = subprocess.Popen(
-            command, stdout=output, stderr=output, env=environment, start_new_session=True
-        )
+        # An interrupt of the replay must not kill it mid-answer, its death must end it.
+        server = keeper.start(command, output=output, env=environment)
     try:
         with (
             let_in(settings) as headers,
@@ -103,12 +102,7 @@ def running_api(settings: Settings, system: str) -> Iterator[Client]:
         ):
             yield Client(http=http, system=system, server=server, log=log)
     finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        keeper.stop(server)
 
 
 @contextmanager
