@@ -7,8 +7,6 @@ start of a replay, looks here first, so a dead run is noticed within a tick, 30 
 
 from __future__ import annotations
 
-import logging
-
 import dagster as dg
 from dagster._core.storage.dagster_run import RunRecord  # what get_run_records returns
 
@@ -36,8 +34,6 @@ queue while no daemon serves it, before it counts as dead. A daemon says that it
 
 QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
 
-log = logging.getLogger(__name__)
-
 
 def report_dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """Report every dead run of the instance failed, tagged DIED_TAG; returns those."""
@@ -52,7 +48,6 @@ def report_dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
             continue
         instance.add_run_tags(run.run_id, {DIED_TAG: cause})
         instance.report_run_failed(run, f"{cause}; the run did not end by itself")
-        log.warning("run %s of job %s is dead: %s", run.run_id, run.job_name, cause)
         dead.append(run)
     return dead
 
