@@ -38,10 +38,11 @@ check: setup  ## ruff, strict mypy, the rule of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup  ## all benchmarks, quick
-	$(BIN)/ml-assets bench start --quick
-	$(BIN)/ml-assets bench features --quick
-	$(BIN)/ml-assets bench serving --quick
+bench: setup  ## all benchmarks, quick; fails at the end if one misses a goal
+	@missed=; for area in start features serving; do \
+		echo "$(BIN)/ml-assets bench $$area --quick"; \
+		$(BIN)/ml-assets bench $$area --quick || missed="$$missed $$area"; \
+	done; test -z "$$missed" || { echo "not all goals met:$$missed"; exit 1; }
 
 lock: setup  ## pin what is installed now (after all tests are green)
 	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' > constraints.txt
