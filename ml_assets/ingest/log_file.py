@@ -16,6 +16,7 @@ from ml_assets.core.files import identity, make_private
 from ml_assets.core.marker import note, require_new
 from ml_assets.core.settings import Ack
 from ml_assets.core.sqlite import use_wal, writing
+from ml_assets.ingest.patience import Patience
 
 SCHEMA = """
 create table if not exists predictions (
@@ -83,11 +84,12 @@ class LogFile:
     was deleted or replaced after opening: what is written then could not be found again.
     """
 
-    def __init__(self, path: Path, *, patience_s: float, ack: Ack) -> None:
-        """Open `path`, creating it where it is missing; wait `patience_s` for other writers."""
+    def __init__(self, path: Path, *, patience: Patience, ack: Ack) -> None:
+        """Open `path`, creating it if it is missing; other writers are waited for."""
         self.path = path
         self.waits = True
-        self._patience_ms, self._timeout_ms = int(patience_s * 1000), int(patience_s * 1000)
+        self._patience, self._timeout_ms = patience, patience.left_ms
+        patience_s = patience.left_ms / 1000
         try:
             require_new(path)
             make_private(path)
@@ -106,6 +108,8 @@ class LogFile:
         except LogUnavailable:
             raise
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+                raise self._busy(error) from error
             raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
 
     def close(self) -> None:
@@ -139,17 +143,25 @@ class LogFile:
             raise LogUnavailable(f"cannot write the event log {self.path}: {error}") from error
 
     def _begin(self) -> None:
-        wanted_ms = self._patience_ms if self.waits else 0
+        wanted_ms = self._patience.left_ms if self.waits else 0
         if wanted_ms != self._timeout_ms:
             self.connection.execute(f"pragma busy_timeout={wanted_ms}")
             self._timeout_ms = wanted_ms
         try:
             self.connection.execute("begin immediate")
         except sqlite3.OperationalError as error:
-            # The lowest byte of a code is its kind.
-            if self.waits or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if not _is_busy(error):
                 raise
-            raise LogBusy(f"another process is writing the event log {self.path}") from error
+            raise self._busy(error) from error
+        self._patience.renewed()
+
+    def _busy(self, error: sqlite3.Error) -> LogBusy:
+        if self.waits:
+            self._patience.spent()
+        return LogBusy(
+            f"another process is writing the event log {self.path}, for longer than anyone waits "
+            f"here ({error}); nothing was logged. Send it again later, with the same event_id"
+        )
 
     def restart(self) -> None:
         """Undo what the open transaction has written, and begin another one."""
@@ -167,4 +179,9 @@ class LogFile:
     def _lacking(self) -> list[str]:
         there = {name for _, name, *_ in self.connection.execute("pragma table_info(predictions)")}
         return [column for column in ADDED if column not in there]
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another process was in the way. The lowest byte of a code is its kind."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 

@@ -26,7 +26,7 @@ def test_a_variable_that_nothing_reads_is_named_with_the_closest(
         Settings.from_environment()
 
 
-@given(name=st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ_", max_size=12).filter(lambda x: x not in VARIABLES))
+@given(name=st.text("ABCDEFHOPRSTV_", max_size=12).filter(lambda name: name not in VARIABLES))
 def test_no_unknown_variable_passes(name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(f"ML_ASSETS_{name}", "1")
