@@ -17,6 +17,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
+from ml_assets.ingest.archive import usable
 
 
 def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | None) -> None:
@@ -35,7 +36,7 @@ def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | Non
             forget(settings)
         _quiet()
         with console.status("fetching the recorded events ..."):
-            history = list(system.source.archive(system.source.fetch(settings.cache)))
+            history = list(usable(system.source.archive(system.source.fetch(settings.cache))))
         live = [e for e in history if e.event_timestamp >= system.calendar.live_from]
         if not live:
             raise NotReady(
@@ -60,6 +61,7 @@ def _journey(
     console: Console, system: System, settings: Settings, live: list[ArchivedEvent], until: date
 ) -> list[float]:
     # Dagster and the definitions take a second to import; the fetch need not wait for them.
+    from ml_assets.automation.dead_runs import report_dead_runs
     from ml_assets.definitions import definitions
     from ml_assets.replay.journey import Journey
     from ml_assets.replay.runs import Runs
@@ -74,10 +76,14 @@ def _journey(
         def step(at: datetime, done: int) -> None:
             bar.update(task, completed=done, description=f"{at:%Y-%m-%d}")
 
+        opened = instance(settings)
+        for run in report_dead_runs(opened):
+            bar.console.print(f"run {run.run_id} of job {run.job_name} had died with its process: "
+                              "it is reported failed", soft_wrap=True)
         journey = Journey(
             system=system, settings=settings, say=say, step=step,
             runs=Runs(system=system, settings=settings, definitions=definitions(settings),
-                      instance=instance(settings)),
+                      instance=opened),
         )
         journey.go(live, until)
         bar.update(task, completed=replayed)
