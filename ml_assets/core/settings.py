@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,11 @@ from ml_assets.core.time import Clock, EventClock, WallClock
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where `feature_repo/` and, unless set otherwise, `var/` lie."""
+
+HOST = re.compile(
+    r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?)\.?(?::(\d{1,5}))?"
+)
+"""A host as URLs and the header `Host` name it, in small letters: its name, and its port."""
 
 LogFormat = Literal["human", "json"]
 _LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
@@ -29,7 +35,8 @@ class Settings:
 
     `var` holds all state; deleting it starts afresh. `host` and `port` are where the API
     listens, `log` is how it writes its log, `ack` what its acknowledgements mean and `traces`
-    where its traces go. `in_replay` is set in the process that replays history: it asks the
+    where its traces go. `hosts` are names by which browsers and proxies call it, besides this
+    machine's own. `in_replay` is set in the process that replays history: it asks the
     sensors itself, and those of other processes leave the work to it.
     """
 
@@ -39,11 +46,12 @@ class Settings:
     log: LogFormat = "human"
     ack: Ack = "process"
     traces: Tracing = "none"
+    hosts: tuple[str, ...] = ()
     in_replay: bool = False
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `ML_ASSETS_VAR`, `_HOST`, `_PORT`, `_LOG`, `_ACK` and `_TRACES`."""
+        """Read `ML_ASSETS_VAR`, `_HOST`, `_HOSTS`, `_PORT`, `_LOG`, `_ACK` and `_TRACES`."""
         port = os.environ.get("ML_ASSETS_PORT", str(cls.port))
         if not port.isdigit() or not 0 <= int(port) < 65536:
             raise DeclarationError(f"ML_ASSETS_PORT is {port!r}; expected a port, 0 to 65535")
@@ -65,6 +73,7 @@ class Settings:
             log=_LOG_FORMATS[log],
             ack=ack,
             traces=traces,
+            hosts=_hosts(os.environ.get("ML_ASSETS_HOSTS", "")),
         )
 
     @property
@@ -109,3 +118,14 @@ class Settings:
     def clock(self) -> Clock:
         """The replay's clock where one has run in this `var`, else the wall's."""
         return EventClock(self.clock_file) if self.clock_file.exists() else WallClock()
+
+
+def _hosts(named: str) -> tuple[str, ...]:
+    hosts = tuple(host.strip().lower() for host in named.split(",") if host.strip())
+    for host in hosts:
+        if not HOST.fullmatch(host):
+            raise DeclarationError(
+                f"ML_ASSETS_HOSTS names {host!r}; expected hosts, divided by commas, each with its "
+                "port if it is not the usual one: ml.example,lab.example:8443"
+            )
+    return hosts

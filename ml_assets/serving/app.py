@@ -27,6 +27,7 @@ from ml_assets.serving.body import read_body
 from ml_assets.serving.calls import Calls
 from ml_assets.serving.direct import Direct
 from ml_assets.serving.edge import BEARER, Edge
+from ml_assets.serving.hosts import Hosts
 from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
 from ml_assets.serving.openapi import index, openapi
 from ml_assets.serving.protocol import LiveAnswer, PredictAnswer, PredictionRecord, ReadyAnswer
@@ -85,7 +86,8 @@ def create_app(
         await api.close()
 
     app = GuardedApp(
-        Direct(door=Doorkeeper(settings), requests=api.requests, turns=api.direct), traces,
+        Direct(door=Doorkeeper(settings), hosts=Hosts.of(settings), requests=api.requests,
+               turns=api.direct), traces,
         routes=[
             Route("/", home),
             Route("/docs", show_docs),
@@ -116,7 +118,8 @@ class GuardedApp(Starlette):
         self.direct, self._traces = direct, traces
 
     def build_middleware_stack(self) -> ASGIApp:
-        edge = Edge(super().build_middleware_stack(), self.direct.door, self.direct.requests)
+        edge = Edge(super().build_middleware_stack(), self.direct.door, self.direct.hosts,
+                    self.direct.requests)
         return edge if self._traces is None else self._traces.around(edge, self.routes)
 
 
