@@ -69,7 +69,7 @@ def decide(situation: Situation, policy: RetrainingPolicy) -> Decision:
         return _wait("a training is in progress: wait for it to end")
     reason = _reason(situation, policy)
     if reason is None:
-        return _wait(f"{_seen(situation, policy)}: wait")
+        return _wait(_seen(situation, policy))
     kind, said = reason
     starts = [at for at in (situation.last_trained_at, situation.attempted_at) if at is not None]
     if starts and situation.now - max(starts) < policy.cooldown:
@@ -120,10 +120,10 @@ def _reason(situation: Situation, policy: RetrainingPolicy) -> tuple[Kind, str] 
 
 
 def _seen(situation: Situation, policy: RetrainingPolicy) -> str:
-    """What there was to see where nothing asks for a training."""
+    """What there is to see if nothing asks for a training, and why that means to wait."""
     last = situation.last_trained_at
     if last is None:
-        return "nothing has been trained yet and no label has matured"
+        return "nothing has been trained yet and no label has matured: wait"
     seen = [
         f"{situation.new_labels} of {policy.after_labels} labels matured since the last training "
         f"on {last.date()}"
@@ -136,10 +136,15 @@ def _seen(situation: Situation, policy: RetrainingPolicy) -> str:
                 else "live quality had fallen before it")
     if situation.champion_age is None:
         seen.append("no model is deployed")
-    else:
-        seen.append(f"the model is {in_words(situation.champion_age)} old "
-                    f"(limit {in_words(policy.max_age)})")
-    return ", ".join(seen)
+        return f"{', '.join(seen)}: wait"
+    seen.append(f"the model is {in_words(situation.champion_age)} old "
+                f"(limit {in_words(policy.max_age)})")
+    if situation.champion_age <= policy.max_age:
+        return f"{', '.join(seen)}: wait"
+    return (
+        f"{', '.join(seen)}, but the training {in_words(situation.now - last)} ago put no newer "
+        f"one in traffic, and age counts from it: wait until {_minute(last + policy.max_age)}"
+    )
 
 
 def _wait(reason: str) -> Decision:

@@ -51,17 +51,18 @@ def new_labels(
     system: System, settings: Settings, since: datetime | None, now: datetime
 ) -> int:
     """How many distinct events have a label that became known in `[since, now)`."""
+    from ml_assets.ingest.identity import of_labels
     from ml_assets.ingest.lake import Lake
     from ml_assets.ingest.tables import LABELS
 
     labels = Lake(settings.lake).read(
         system.name, "labels", LABELS, start=since.date() if since else None,
-        end=now.date() + timedelta(days=1), columns=["event_id", "known_at"],
+        end=now.date() + timedelta(days=1), columns=["event_id", "known_at", "basis"],
     )
     known = labels["known_at"] < now
     if since is not None:
         known &= labels["known_at"] >= since
-    return int(labels.loc[known, "event_id"].nunique())
+    return len(set(of_labels(labels[known])))
 
 
 def champion_age(system: System, settings: Settings, now: datetime) -> timedelta | None:

@@ -17,10 +17,10 @@ from ml_assets.core.errors import NotReady
 class Measurement:
     """One line: our figure beside a peer's (None where the goal is a figure of its own).
 
-    ratio: peer / ours, so more is better; goal: in words; equal: whether both gave the same
-    results, None where there is nothing to compare. note: under what load and the like, for
-    people; `bench` is the same whatever was found. not_measured: why there are no figures; then
-    the goal is neither met nor missed.
+    ratio: peer / ours, so more is better; None if it says nothing. goal: in words. equal: whether
+    both gave the same results; None if there is nothing to compare. note: under what load and the
+    like, for people; `bench` is the same whatever was found. not_measured: why there are no
+    figures; then the goal is neither met nor missed.
     """
 
     bench: str
@@ -78,7 +78,8 @@ def _lines(measurement: Measurement) -> Iterator[str]:
     verdict = "met" if measurement.met else "MISSED"
     yield f"{measurement.bench}: {measurement.ours:.3g} {measurement.unit}"
     if measurement.peer is not None:
-        yield f"  peer {measurement.peer:.3g} {measurement.unit}, ratio {measurement.ratio:.3g}"
+        ratio = "" if measurement.ratio is None else f", ratio {measurement.ratio:.3g}"
+        yield f"  peer {measurement.peer:.3g} {measurement.unit}{ratio}"
     yield f"  goal {measurement.goal}: {verdict}"
     if measurement.equal is not None:
         yield f"  same results: {'yes' if measurement.equal else 'NO'}"

@@ -43,7 +43,7 @@ class LogUnavailable(MlAssetsError, OSError):
 
 
 class LogBusy(LogUnavailable):
-    """Another process is writing the event log at this moment, and nobody wants to wait for it."""
+    """Another process is writing the event log, for longer than anybody wanted to wait for it."""
 
 
 class TooOften(MlAssetsError, RuntimeError):

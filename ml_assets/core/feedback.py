@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from math import isfinite
 from typing import Literal
 
+from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 
 ConflictPolicy = Literal["last_write_wins", "labeler_priority", "majority_vote"]
@@ -29,7 +30,7 @@ ANONYMOUS = "anonymous"
 """The class of every source that no trusted class claims."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class FeedbackLimit:
     """A source may say at most `words` new things within any stretch of `window`."""
 
@@ -41,7 +42,7 @@ class FeedbackLimit:
         require(self.window > timedelta(0), self, "window", self.window, "a positive time")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class TrustClass:
     """Sources that are believed on their own.
 
@@ -65,7 +66,7 @@ class TrustClass:
                 "a positive number")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class Crowd:
     """How anonymous sources count together, where no trusted one has spoken.
 
@@ -91,7 +92,7 @@ class Crowd:
                 self.newcomers_at_most, f"at least 0 and less than the quorum, {self.quorum:g}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class FeedbackPolicy:
     """Which label follows from what several sources say of one prediction.
 
@@ -116,9 +117,6 @@ class FeedbackPolicy:
     limit: FeedbackLimit = FeedbackLimit(words=100, window=timedelta(hours=1))
 
     def __post_init__(self) -> None:
-        require(self.conflict in ("last_write_wins", "labeler_priority", "majority_vote"), self,
-                "conflict", self.conflict,
-                "'last_write_wins', 'labeler_priority' or 'majority_vote'")
         names = [trust.name for trust in self.trusted]
         require(len(set(names)) == len(names), self, "trusted", names, "each name once")
         claimed = [source for trust in self.trusted for source in trust.sources]

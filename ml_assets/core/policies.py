@@ -5,10 +5,10 @@ All are frozen and keyword-only; a wrong value fails when it is written, naming 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import DeclarationError
 
 Metric = Literal[
@@ -36,7 +36,7 @@ def require(condition: bool, owner: object, field: str, found: object, expected:
         raise DeclarationError(f"{name}.{field} is {found!r}; expected {expected}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class LabelPolicy:
     """When an outcome may be believed.
 
@@ -56,7 +56,7 @@ class LabelPolicy:
         require(self.maturity > timedelta(0), self, "maturity", self.maturity, "a positive time")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class Gate:
     """One condition that a candidate must meet on held-out, later events.
 
@@ -88,9 +88,13 @@ class Gate:
         return "_".join(part for part in parts if part)
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class Slice:
-    """A part of the events that is judged on its own: those for which SQL `where` holds."""
+    """A part of the events that is judged on its own: those for which SQL `where` holds.
+
+    It may name the system's columns and the features of its service; loading the definitions
+    refuses any other name.
+    """
 
     name: str
     where: str
@@ -100,7 +104,7 @@ class Slice:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class RetrainingPolicy:
     """When a model is trained again.
 
@@ -119,7 +123,7 @@ class RetrainingPolicy:
         require(self.cooldown >= timedelta(0), self, "cooldown", self.cooldown, "no negative time")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class DriftPolicy:
     """When a change of the inputs or scores counts as drift.
 
@@ -143,7 +147,7 @@ class DriftPolicy:
         require(self.persistence >= 1, self, "persistence", self.persistence, "at least 1 day")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class ReplayPolicy:
     """How the people behind the recorded events behave when history is replayed live.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from typing import Literal
 
+from ml_assets.core.declaration import closest, declaration
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.feedback import FeedbackPolicy
 from ml_assets.core.policies import (
@@ -25,7 +26,7 @@ RESERVED_COLUMNS = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class Column:
     """One column of an event, as its data contract sees it.
 
@@ -43,10 +44,9 @@ class Column:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")
         require(self.name not in RESERVED_COLUMNS, self, "name", self.name,
                 f"none of {sorted(RESERVED_COLUMNS)}: the platform writes these")
-        require(self.dtype in ("text", "number"), self, "dtype", self.dtype, "'text' or 'number'")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class Entity:
     """Something whose past tells about its next event: a sender, a card, a film.
 
@@ -61,7 +61,7 @@ class Entity:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class Calendar:
     """The days of a system. All are UTC.
 
@@ -86,18 +86,15 @@ class Calendar:
         return midnight(self.go_live)
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class TextField:
     """One view of a text column: its byte 4-grams or its lower-case words."""
 
     column: str
     unit: Literal["bytes", "words"] = "bytes"
 
-    def __post_init__(self) -> None:
-        require(self.unit in ("bytes", "words"), self, "unit", self.unit, "'bytes' or 'words'")
 
-
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class ModelConfig:
     """A binary classifier over hashed texts, event numbers and store features.
 
@@ -135,7 +132,7 @@ class ModelConfig:
         return tuple(dict.fromkeys(field.column for field in self.fields))
 
 
-@dataclass(frozen=True, kw_only=True)
+@declaration
 class System:
     """One use case: what differs from every other one, and nothing else.
 
@@ -199,7 +196,7 @@ class System:
             if name not in known:
                 raise DeclarationError(
                     f"System {self.name!r}: {field} names {name!r}, which is no declared {kind}; "
-                    f"declared: {', '.join(sorted(known)) or 'none'}"
+                    f"declared: {', '.join(sorted(known)) or 'none'}.{closest(name, known)}"
                 )
 
     @property

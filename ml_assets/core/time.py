@@ -15,6 +15,17 @@ from ml_assets.core.files import write_atomically
 
 DAY = timedelta(days=1)
 
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""An event happens in `[EARLIEST, LATEST)`, wherever it comes from.
+
+Everything that holds instants here can hold these, and what is added to them: nanoseconds since
+1970 in 64 bits, which pandas may choose, reach from 1677 to 2262; microseconds in Arrow, DuckDB
+and SQLite, and JSON's texts of the years 1 to 9999, reach further.
+"""
+FUTURE = timedelta(seconds=60)
+"""How far ahead of ours a client's clock may be."""
+
 
 class Clock(Protocol):
     """Says what time it is. Injected, so that a replay can move it."""
@@ -71,6 +82,28 @@ def utc(instant: datetime) -> datetime:
             f"{instant.replace(tzinfo=UTC).isoformat()!r}"
         )
     return instant.astimezone(UTC)
+
+
+def declared_instant(instant: object) -> datetime:
+    """`instant` as aware UTC, in whole microseconds, if an event may happen then.
+
+    Raises InvalidRequest if it is no instant, has no time zone or lies outside of
+    `[EARLIEST, LATEST)`.
+    """
+    # pandas' missing instant is a datetime that does not equal itself.
+    if not isinstance(instant, datetime) or instant != instant:
+        raise InvalidRequest(f"it is {instant!r:.80}; expected a datetime in UTC")
+    if instant.tzinfo is None:
+        return utc(instant)
+    # Compared before it is converted: near the years 1 and 9999 that is impossible.
+    if not EARLIEST <= instant < LATEST:
+        raise InvalidRequest(f"it is {instant.isoformat()}; expected an instant from "
+                             f"{EARLIEST.date()} on and before {LATEST.date()}")
+    found = utc(instant)
+    if type(found) is datetime:
+        return found
+    return datetime(found.year, found.month, found.day, found.hour, found.minute, found.second,
+                    found.microsecond, UTC)
 
 
 def midnight(day: date) -> datetime:

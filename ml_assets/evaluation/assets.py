@@ -8,9 +8,13 @@ from ml_assets.core.assets import Materialized, attributes, check_result, key, k
 from ml_assets.core.policies import Gate
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.evaluation.slices import require_slices
+from ml_assets.features.manifest import load_manifest
 
 
 def build(system: System) -> list[Any]:
+    manifest = load_manifest(Settings.from_environment())
+    require_slices(system, manifest.service(system).features)
     return [_evaluation(system)]
 
 

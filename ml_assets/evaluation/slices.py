@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import Slice
+from ml_assets.core.system import System
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SMALLEST_CLASS = 5
 """Fewer rows of either class say nothing about a model; such a slice is not judged."""
+
+
+WRITTEN = {
+    "event_id": "varchar", "event_timestamp": "timestamptz", "accepted_at": "timestamptz",
+    "label": "boolean", "known_at": "timestamptz", "split": "varchar",
+}
+"""What the platform writes into the rows beside a system's columns and features: SQL types."""
+
+UNKNOWN_COLUMN = re.compile(r'(?:Referenced column|a column named) "([^"]+)"')
+
+
+def require_slices(system: System, features: Sequence[str]) -> None:
+    """Raise DeclarationError unless the SQL of each slice is a condition on the rows' columns.
+
+    features: what the system's feature service adds to the events' columns. A row of nulls is
+    asked, so that a text which is compared with a number is found too.
+    """
+    types = {"text": "varchar", "number": "double"}
+    columns = WRITTEN | {each.name: types[each.dtype] for each in system.columns}
+    columns |= dict.fromkeys(features, "float")
+    with duckdb.connect() as database:
+        database.execute(f"create table rows ({', '.join(f'{n} {t}' for n, t in columns.items())})")
+        database.execute(f"insert into rows values ({', '.join(['null'] * len(columns))})")
+        for part in system.slices:
+            try:
+                database.execute(f"select 1 from rows where ({part.where})").fetchall()
+            except duckdb.Error as error:
+                raise DeclarationError(_refusal(system, part, columns, str(error))) from error
+
+
+def _refusal(system: System, part: Slice, columns: dict[str, str], error: str) -> str:
+    owner = f"System {system.name!r}: Slice {part.name!r}: where is {part.where!r}"
+    unknown = UNKNOWN_COLUMN.search(error)
+    if unknown is None:
+        return f"{owner}; expected an SQL condition on the rows to judge: {error}"
+    name = unknown[1]
+    return (
+        f"{owner}, which names {name!r}; expected declared columns or features of "
+        f"{system.feature_service!r}."
+        f"{closest(name, columns) or ' Known: ' + ', '.join(sorted(columns)) + '.'}"
+    )
 
 
 def rows_of(part: Slice, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -101,13 +101,18 @@ def _apply(settings: Settings, repo: Path) -> None:
 
     store = _store(settings.var, repo)
     declared = _declared(repo)
-    names = {(type(each), each.name) for each in declared}
+    names = {(_kind(each), each.name) for each in declared}
     registered: list[Any] = [
         *store.list_data_sources(), *store.list_feature_services(), *store.list_all_feature_views(),
         *(each for each in store.list_entities() if each.name != DUMMY_ENTITY_NAME),
     ]
-    gone = [each for each in registered if (type(each), each.name) not in names]
+    gone = [each for each in registered if (_kind(each), each.name) not in names]
     store.apply(declared, objects_to_delete=gone, partial=False)
+
+
+def _kind(each: Any) -> type:
+    """What the registry takes it for: it knows no class but Feast's."""
+    return next(kind for kind in type(each).__mro__ if kind.__module__.startswith("feast."))
 
 
 def _declared(repo: Path) -> list[Any]:

@@ -20,6 +20,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
+from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.ingest.lake import INSTANT, Lake, write_parquet
 from ml_assets.ingest.tables import LABELS, events_schema
@@ -164,13 +165,15 @@ class TrainingSets:
         labels = self.lake.read(system.name, "labels", LABELS)
         # Two words of the same instant: the order of files must not decide.
         labels = labels.sort_values(["known_at", "event_id", "label"], kind="stable")
-        labels = latest_labels(labels, as_of)[["event_id", "label", "known_at"]]
+        labels = latest_labels(labels, as_of)
+        labels = labels[["label", "known_at"]].assign(same=of_labels(labels))
         days = [day for day in self.lake.days(system.name, "events") if day <= until]
         last = date.fromordinal(days[-1].toordinal() + 1) if days else None
         events = self.lake.read(system.name, "events", events_schema(system), end=last)
         # An event that arrives later must not change what is rebuilt.
         events = events[events["accepted_at"] < as_of]
-        rows = events.drop_duplicates("event_id").merge(labels, on="event_id")
+        events = events.assign(same=of_events(events, system.calendar.live_from))
+        rows = events.drop_duplicates("same").merge(labels, on="same")
         lacking = len(labels) - len(rows)
         # Complaints arrive before silence speaks: of the latest events only the mistakes would
         # be known. So an event counts once its whole maturity window has passed.
@@ -221,6 +224,7 @@ class TrainingSets:
 
 def _address(rows: pd.DataFrame, about: Mapping[str, Any]) -> str:
     """Of values and their meaning; neither file format nor library version enters."""
-    values = pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
+    # Uncategorised: pandas takes two texts for the same that differ only after a NUL.
+    values = pd.util.hash_pandas_object(rows, index=False, categorize=False).to_numpy().tobytes()
     meaning = json.dumps([list(rows.columns), about], sort_keys=True).encode()
     return hashlib.sha256(meaning + values).hexdigest()[:16]

@@ -15,6 +15,7 @@ from pathlib import Path
 from ml_assets.core.errors import LogBusy, LogUnavailable
 from ml_assets.core.settings import Ack
 from ml_assets.core.sqlite import use_wal, writing
+from ml_assets.ingest.patience import Patience
 
 SCHEMA = """
 create table if not exists predictions (
@@ -82,11 +83,12 @@ class LogFile:
     was deleted or replaced after opening: what is written then could not be found again.
     """
 
-    def __init__(self, path: Path, *, patience_s: float, ack: Ack) -> None:
-        """Open `path`, creating it where it is missing; wait `patience_s` for other writers."""
+    def __init__(self, path: Path, *, patience: Patience, ack: Ack) -> None:
+        """Open `path`, creating it if it is missing; other writers are waited for."""
         self.path = path
         self.waits = True
-        self._patience_ms, self._timeout_ms = int(patience_s * 1000), int(patience_s * 1000)
+        self._patience, self._timeout_ms = patience, patience.left_ms
+        patience_s = patience.left_ms / 1000
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(
@@ -101,6 +103,8 @@ class LogFile:
             self._add_columns()
             self._opened = _identity(path)
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+                raise self._busy(error) from error
             raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
 
     def close(self) -> None:
@@ -133,17 +137,25 @@ class LogFile:
             raise LogUnavailable(f"cannot write the event log {self.path}: {error}") from error
 
     def _begin(self) -> None:
-        wanted_ms = self._patience_ms if self.waits else 0
+        wanted_ms = self._patience.left_ms if self.waits else 0
         if wanted_ms != self._timeout_ms:
             self.connection.execute(f"pragma busy_timeout={wanted_ms}")
             self._timeout_ms = wanted_ms
         try:
             self.connection.execute("begin immediate")
         except sqlite3.OperationalError as error:
-            # The lowest byte of a code is its kind.
-            if self.waits or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if not _is_busy(error):
                 raise
-            raise LogBusy(f"another process is writing the event log {self.path}") from error
+            raise self._busy(error) from error
+        self._patience.renewed()
+
+    def _busy(self, error: sqlite3.Error) -> LogBusy:
+        if self.waits:
+            self._patience.spent()
+        return LogBusy(
+            f"another process is writing the event log {self.path}, for longer than anyone waits "
+            f"here ({error}); nothing was logged. Send it again later, with the same event_id"
+        )
 
     def restart(self) -> None:
         """Undo what the open transaction has written, and begin another one."""
@@ -161,6 +173,11 @@ class LogFile:
     def _lacking(self) -> list[str]:
         there = {name for _, name, *_ in self.connection.execute("pragma table_info(predictions)")}
         return [column for column in ADDED if column not in there]
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another process was in the way. The lowest byte of a code is its kind."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _identity(path: Path) -> tuple[int, int]:

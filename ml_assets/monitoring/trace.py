@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import reduce
@@ -21,11 +21,12 @@ from ml_assets.features.contributing import counting_views, looks_of, stretches_
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.lake import Lake
 from ml_assets.registry.origin import trained_on
+from ml_assets.serving.explanation import Heard
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRow:
-    """A row of the lake's table `labels`."""
+    """A label, as in the lake's table `labels`, or of a day that is not closed yet."""
 
     known_at: datetime
     label: bool
@@ -88,20 +89,19 @@ def trace(settings: Settings, system: System, log: EventLog, event_id: str) -> T
     Reads the ids and keys of the whole lake. Raises LogUnavailable.
     """
     search = _Search(settings, system, log, event_id)
-    answer, raw = log.answer_to(system.name, event_id), search.raw()
+    answer, raw = search.answer, search.raw()
     if raw is not None:
         day, happened = raw
     elif answer is not None:
         day, happened = None, answer.event_timestamp
     else:
         return None
-    labels = search.labels()
     return Trace(
         system=system.name, event_id=event_id, event_timestamp=happened, day=day,
         quarantined=search.quarantined(),
         prediction_id=None if answer is None else answer.prediction_id,
-        model_version=None if answer is None else answer.model_version, labels=labels,
-        training_sets=search.training_sets(), counted_in=search.counted_in(labels),
+        model_version=None if answer is None else answer.model_version, labels=search.labels(),
+        training_sets=search.training_sets(), counted_in=search.counted_in(),
         problems=tuple(search.problems),
     )
 
@@ -112,6 +112,7 @@ class _Search:
     def __init__(self, settings: Settings, system: System, log: EventLog, event_id: str) -> None:
         self._settings, self._system, self._log = settings, system, log
         self._event_id, self._lake = event_id, Lake(settings.lake)
+        self.answer = log.answer_to(system.name, event_id)
         self.problems: list[str] = []
 
     def raw(self) -> tuple[date, datetime] | None:
@@ -124,8 +125,19 @@ class _Search:
         return next((str(row["reason"]) for _, row in self._rows("quarantine", "reason")), None)
 
     def labels(self) -> tuple[LabelRow, ...]:
+        """Those of closed days from the lake; what has become known since, from the log."""
+        known = dict.fromkeys(self._taken_in())
+        if self.answer is not None:
+            heard = Heard.of(self._system, self._log, self.answer, self._settings.clock.now())
+            known |= dict.fromkeys(
+                LabelRow(known_at=each.known_at, label=each.label, basis=each.basis)
+                for each in heard.known
+            )
+        return tuple(sorted(known, key=lambda each: each.known_at))
+
+    def _taken_in(self) -> list[LabelRow]:
         rows = self._rows("labels", "known_at", "label", "basis")
-        return tuple(LabelRow(**row) for _, row in rows)
+        return [LabelRow(**row) for _, row in rows]
 
     def training_sets(self) -> tuple[InTrainingSet, ...]:
         """Those that hold it, in the order of time, with the models trained on them."""
@@ -145,7 +157,7 @@ class _Search:
             ))
         return tuple(sorted(found, key=lambda each: (each.as_of, each.version)))
 
-    def counted_in(self, labels: Sequence[LabelRow]) -> tuple[CountedIn, ...]:
+    def counted_in(self) -> tuple[CountedIn, ...]:
         """The predictions whose features it made, itself or by its labels."""
         events = self._rows("events", "event_timestamp", "accepted_at", *self._system.keys)
         path, event = next(events, (None, {}))
@@ -156,7 +168,7 @@ class _Search:
         except MlAssetsError as error:
             self.problems.append(f"features: {error}")
             return ()
-        day, known_at = parse_day(path.stem), [label.known_at for label in labels]
+        day, known_at = parse_day(path.stem), [label.known_at for label in self._taken_in()]
         found = []
         for event_id, keys in self._sharing(event, day):
             answer = self._log.answer_to(self._system.name, event_id)

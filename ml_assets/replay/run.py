@@ -17,6 +17,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
+from ml_assets.ingest.archive import usable
 
 
 def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | None) -> None:
@@ -35,7 +36,7 @@ def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | Non
             forget(settings)
         _quiet()
         with console.status("fetching the recorded events ..."):
-            history = list(system.source.archive(system.source.fetch(settings.cache)))
+            history = list(usable(system.source.archive(system.source.fetch(settings.cache))))
         live = [e for e in history if e.event_timestamp >= system.calendar.live_from]
         if not live:
             raise NotReady(

@@ -11,6 +11,7 @@ from ml_assets.automation.situation import gather
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.identity import of_labels
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS
 from ml_assets.registry.deployments import Deployments, takeovers
@@ -37,9 +38,9 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
     log = EventLog(settings.event_log)
     predictions, feedback = log.count(system.name)
     log.close()
-    labels = Lake(settings.lake).read(system.name, "labels", LABELS, columns=["event_id"])
+    labels = Lake(settings.lake).read(system.name, "labels", LABELS, columns=["event_id", "basis"])
     yield "served", f"{predictions:,} predictions, {feedback:,} complaints"
-    yield "labels", f"{labels['event_id'].nunique():,} events have one"
+    yield "labels", f"{len(set(of_labels(labels))):,} events have one"
     history = Deployments(settings.deployments).history(system.name)
     if not history:
         yield "champion", "none deployed yet"

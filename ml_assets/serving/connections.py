@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
 from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.limits import Limits, connections_for
+from ml_assets.serving.sparse_log import SparseLog
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """So often connections are looked at. One timer for all: one for each request would cost more
 than all else that is done here."""
-LINE_SECONDS = 60.0
-"""So often a kind of refusal gets a line in the log, however many there were."""
 
 
 class Connection(Protocol):
@@ -39,18 +37,18 @@ class Connections:
     """The open connections of a process, oldest first. All calls on the event loop."""
 
     def __init__(
-        self, limits: Limits | None = None, *, look_seconds: float = LOOK_SECONDS,
-        now: Callable[[], float] = monotonic,
+        self, limits: Limits | None = None, lines: SparseLog | None = None, *,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
+        """lines: which refusals are logged, the first of a kind and minute"""
         self.limits = Limits() if limits is None else limits
         self.held = 0
         """Bytes of bodies that are being read or answered."""
         self._most = connections_for(self.limits)
         self._open: dict[Connection, None] = {}
-        self._every, self._now = look_seconds, now
+        self._lines = SparseLog() if lines is None else lines
+        self._every = look_seconds
         self._looking: asyncio.TimerHandle | None = None
-        self._refused: dict[str, tuple[float, int]] = {}
-        """By kind: when the latest line was written, and how many came since."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -79,15 +77,10 @@ class Connections:
             )
 
     def note(self, refused: RequestRefused) -> None:
-        """Log a refusal: the first of its kind at once, others by their number once a minute."""
-        code, now = refused.problem.code, self._now()
-        written, count = self._refused.get(code, (float("-inf"), 0))
-        if now - written < LINE_SECONDS:
-            self._refused[code] = written, count + 1
-            return
-        self._refused[code] = now, 0
-        log.warning("a connection was refused with %d %s: %s%s", refused.status, code, refused,
-                    f"; {count:,} more since the line before" if count else "")
+        """Log that a connection ends with this refusal."""
+        self._lines.say(log, logging.WARNING, ("connection", refused.problem.code),
+                        "a connection ends with %d %s: %s", refused.status, refused.problem.code,
+                        refused)
 
     def _make_room(self) -> bool:
         """End the oldest that never brought a request, else the oldest that waits for one."""
@@ -103,7 +96,7 @@ class Connections:
 
     def _look(self) -> None:
         self._looking = None
-        now = self._now()
+        now = monotonic()
         for connection in list(self._open):
             connection.look(now)
         if self._open:

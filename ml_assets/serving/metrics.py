@@ -44,13 +44,17 @@ class Requests:
         self._places = {f"/v1/{name}/{call}": (name, call) for name in systems for call in CALLS}
         self.seen: dict[tuple[str, str, str, str], Histogram] = {}
 
-    def note(self, path: str, status: int, seconds: float, version: str | None) -> None:
+    def note(
+        self, path: str, status: int, seconds: float, version: str | None
+    ) -> tuple[str, str]:
+        """Count an answer. Returns the labels system and route."""
         place = self._places.get(path) or self._place(path)
         key = (*place, str(status), version or "")
         histogram = self.seen.get(key)
         if histogram is None:
             histogram = self.seen[key] = Histogram(SECONDS)
         histogram.observe(seconds)
+        return place
 
     def _place(self, path: str) -> tuple[str, str]:
         _, first, *rest = path.split("/", 3) if path.startswith("/") else ("", "")

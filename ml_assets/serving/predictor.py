@@ -7,8 +7,10 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
-from ml_assets.core.errors import LogUnavailable, NotReady
+from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
+from ml_assets.core.isolation import isolate
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
 from ml_assets.serving.admission import Admission, Admitted, require_same
@@ -26,6 +28,7 @@ from ml_assets.serving.protocol import (
 )
 from ml_assets.serving.scores import OnlineScores
 from ml_assets.serving.shadows import Shadows
+from ml_assets.serving.sparse_log import SparseLog
 from ml_assets.serving.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -50,8 +53,9 @@ class Predictor:
         open_log: Callable[[], EventLog],
         now: Callable[[], datetime],
         scores: OnlineScores,
+        lines: SparseLog,
     ) -> None:
-        self.system = system
+        self.system, self._lines = system, lines
         self.counts: Counter[str] = Counter()
         self.tally = Tally()
         self._features, self._models, self._scores = features, models, scores
@@ -86,46 +90,53 @@ class Predictor:
         self._scores.close()
 
     def predict(
-        self, requests: Sequence[PredictRequest | RequestRefused], *, waits: bool = True
-    ) -> list[PredictAnswer | RequestRefused]:
-        """An answer or a refusal for each request, in order.
+        self, requests: Sequence[PredictRequest | Exception], *, waits: bool = True
+    ) -> list[PredictAnswer | Exception]:
+        """An answer or an error for each request, in order.
 
-        One that was refused before stays so. All others are logged in one transaction before
-        this returns; an event that has an answer keeps it. Raises LogUnavailable where they
-        cannot be logged and NotReady where there is no model: then none is answered.
+        One that has failed before stays so, and so does one on which a system's own code fails.
+        All others are logged in one transaction before this returns; an event that has an answer
+        keeps it. Raises LogUnavailable if they cannot be logged, NotReady if there is no model,
+        and what a model raises: then none is answered or counted.
 
         waits: for another process that is writing the log; else LogBusy is raised
         """
         self._log.wait(waits)
+        counts = dict(self.counts)
         try:
             return self._predict(requests, self._now())
+        except Exception:
+            for name in list(self.counts):  # one by one: they are read on other threads
+                self.counts[name] = counts.get(name, 0)
+            raise
         finally:
             if self._opened is not None:
                 self._opened.wait(True)
 
     def _predict(
-        self, requests: Sequence[PredictRequest | RequestRefused], now: datetime
-    ) -> list[PredictAnswer | RequestRefused]:
-        answers: dict[int, PredictAnswer | RequestRefused] = {}
-        fresh: dict[int, Admitted] = {}
+        self, requests: Sequence[PredictRequest | Exception], now: datetime
+    ) -> list[PredictAnswer | Exception]:
         earlier = self._log.answers_to(self.system.name, [
             request.event_id for request in requests
             if isinstance(request, PredictRequest) and request.event_id is not None
         ])
-        for place, request in enumerate(requests):
-            try:
-                if isinstance(request, RequestRefused):
-                    raise request
-                first = earlier.get(request.event_id or "")
-                if first is not None:
-                    answers[place] = self._repeated(first, request)
-                else:
-                    fresh[place] = self._admission.admit(request, now)
-            except RequestRefused as refused:
-                answers[place] = self._rejected(refused)
-        if fresh:
-            answers.update(zip(fresh, self._answer(list(fresh.values()), now), strict=True))
-        return [answers[place] for place in range(len(requests))]
+
+        def admit(request: PredictRequest | Exception) -> PredictAnswer | Admitted:
+            if isinstance(request, Exception):
+                raise request
+            first = earlier.get(request.event_id or "")
+            if first is not None:
+                return self._repeated(first, request)
+            return self._admission.admit(request, now)
+
+        admitted = isolate(admit, requests)
+        fresh = [each for each in admitted if isinstance(each, Admitted)]
+        scored = iter(self._answer(fresh, now) if fresh else ())
+        answers = [next(scored) if isinstance(each, Admitted) else each for each in admitted]
+        for answer in answers:
+            if isinstance(answer, RequestRefused):
+                self._count(answer)
+        return answers
 
     def shadow(self) -> None:
         """Let the shadows score some of what was answered.
@@ -162,7 +173,8 @@ class Predictor:
         try:
             self._log.check()
         except LogUnavailable as error:
-            self.close()
+            if not isinstance(error, LogBusy):
+                self.close()
             found.append(str(error))
         self._features.check(self._now())
         if self._features.problem is not None:
@@ -178,7 +190,7 @@ class Predictor:
 
     def _answer(
         self, admitted: list[Admitted], now: datetime
-    ) -> list[PredictAnswer | RequestRefused]:
+    ) -> list[PredictAnswer | Exception]:
         """Score, log and answer, all in one batch."""
         # Read once: whatever is swapped meanwhile, this batch is answered by these.
         lineup = self._models.lineup
@@ -196,7 +208,7 @@ class Predictor:
 
         logged = self._log.append(predictions, also=also)
         self.tally.committed(len(logged))
-        answers: list[PredictAnswer | RequestRefused] = []
+        answers: list[PredictAnswer | Exception] = []
         for one, mine, stored in zip(admitted, predictions, logged, strict=True):
             if stored is mine:
                 self.counts["predicted"] += 1
@@ -206,10 +218,7 @@ class Predictor:
                 self.shadows.add(stored, one.event)
                 continue
             # The same event, twice in this batch or at this moment in another process.
-            try:
-                answers.append(self._repeated(stored, one.request))
-            except RequestRefused as refused:
-                answers.append(self._rejected(refused))
+            answers += isolate(partial(self._repeated, stored), [one.request])
         return answers
 
     def _answer_of(self, p: Prediction) -> PredictAnswer:
@@ -219,11 +228,12 @@ class Predictor:
             model_version=p.model_version, features_as_of=p.features_as_of, degraded=p.degraded,
         )
 
-    def _rejected(self, refused: RequestRefused) -> RequestRefused:
+    def _count(self, refused: RequestRefused) -> None:
+        name = self.system.name
         self.counts["rejected"] += 1
-        log.warning("%s: request %d refused since the start: %s", self.system.name,
-                    self.counts["rejected"], refused)
-        return refused
+        self._lines.say(log, logging.WARNING, (name, refused.problem.code),
+                        "%s: request %d refused since the start: %s", name,
+                        self.counts["rejected"], refused)
 
     def _why_no_model(self) -> str:
         name, pool = self.system.name, self._models

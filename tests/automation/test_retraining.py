@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -104,6 +105,38 @@ def test_an_old_model_is_trained_again() -> None:
         reason="the model is 15 days old (limit 14 days) and nothing was trained for 15 days: "
         "retrain",
     )
+
+
+def test_a_model_past_its_limit_that_must_wait_says_why_and_until_when() -> None:
+    """"11 days old (limit 10 days): wait" alone would contradict itself."""
+    old = replace(QUIET, champion_age=timedelta(days=16))
+    assert decide(old, POLICY) == Decision(
+        train=False, kind="none",
+        reason="87 of 200 labels matured since the last training on 2002-08-29, no drift "
+        "confirmed, live quality holds, the model is 16 days old (limit 14 days), but the training "
+        "4 days ago put no newer one in traffic, and age counts from it: wait until "
+        "2002-09-12 00:00",
+    )
+
+
+@given(situations())
+def test_whoever_waits_past_a_limit_says_until_when_and_then_no_longer_waits(
+    situation: Situation,
+) -> None:
+    decision = decide(situation, POLICY)
+    last, age = situation.last_trained_at, situation.champion_age
+    past = (situation.new_labels >= POLICY.after_labels
+            or (age is not None and age > POLICY.max_age))
+    if decision.train or situation.training_in_progress or last is None or not past:
+        return
+    until = re.search(r"wait until (\d{4}-\d\d-\d\d \d\d:\d\d)$", decision.reason)
+    assert until is not None and ", but the " in decision.reason
+    then = datetime.strptime(f"{until[1]}+0000", "%Y-%m-%d %H:%M%z") + timedelta(minutes=2)
+    assert then > NOW
+    waited = then - situation.now
+    assert decide(replace(
+        situation, now=then, champion_age=None if age is None else age + waited
+    ), POLICY).train
 
 
 def test_the_first_model_needs_one_label() -> None:

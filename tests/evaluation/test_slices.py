@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import Slice
-from ml_assets.evaluation.slices import rows_of, too_small
+from ml_assets.core.settings import Settings
+from ml_assets.evaluation import assets
+from ml_assets.evaluation.slices import WRITTEN, require_slices, rows_of, too_small
+from ml_assets.features.training_set import TrainingSets
+from ml_assets.systems.spam import SPAM
+from tests.toy import TOY
 
 ROWS = pd.DataFrame({
     "event_timestamp": pd.date_range("2024-01-01", periods=4, tz="UTC", unit="us"),
@@ -42,6 +49,49 @@ def test_a_wrong_condition_names_its_slice(condition: str) -> None:
 def test_a_slice_of_nothing_is_empty() -> None:
     empty = ROWS.iloc[:0]
     assert rows_of(Slice(name="part", where="amount < 10", description=""), empty).tolist() == []
+
+
+def declared(condition: str) -> None:
+    part = Slice(name="web", where=condition, description="")
+    require_slices(replace(TOY, slices=(*TOY.slices, part)), ["shop_events_7d", "shop_rate_30d"])
+
+
+@pytest.mark.parametrize("condition", [
+    "amount < 10", "coalesce(shop_events_7d, 0) = 0 and shop = ''", "split = 'holdout'",
+    "upper(note) like '%A%' or not label", "event_timestamp > timestamptz '2024-01-02'",
+    '"amount" in (1, 2)', "rows.amount = 1",
+])
+def test_a_condition_on_columns_and_features_is_accepted(condition: str) -> None:
+    declared(condition)
+
+
+@pytest.mark.parametrize(("condition", "message"), [
+    ("shopp = 'web'", r"System 'toy': Slice 'web': where is \"shopp = 'web'\", which names "
+                      r"'shopp'; expected .* features of 'toy_returns'\. Closest: 'shop'"),
+    ("amount > 1 and rows.nota = ''", "names 'nota'.* Closest: 'note'"),
+    ("coalesce(shop_event_7d, 0) = 0", "names 'shop_event_7d'.* Closest: 'shop_events_7d'"),
+    ("lower(q) = 'x'", r"names 'q'.* Known: accepted_at, amount, .* split\."),
+    ("amount = 'dear'", "expected an SQL condition on the rows to judge: .*'dear'"),
+    ("note > 3", "expected an SQL condition"),
+    ("amount <", "expected an SQL condition"),
+    ("amout(amount) = 1", "expected an SQL condition .*amout"),
+    ("sum(amount) > 3", "expected an SQL condition"),
+])
+def test_any_other_condition_is_refused_before_anything_runs(condition: str, message: str) -> None:
+    """A misspelt column would otherwise end the first evaluation, after a training."""
+    with pytest.raises(DeclarationError, match=message):
+        declared(condition)
+
+
+def test_a_slice_may_name_just_the_columns_that_a_training_set_has(settings: Settings) -> None:
+    schema = TrainingSets(settings, TOY)._schema(("shop_events_7d",))
+    assert schema.names == [*WRITTEN, *(column.name for column in TOY.columns), "shop_events_7d"]
+
+
+def test_loading_the_definitions_checks_the_slices() -> None:
+    wrong = Slice(name="web", where="sender_event_30d = 0", description="")
+    with pytest.raises(DeclarationError, match="Closest: 'sender_events_30d'"):
+        assets.build(replace(SPAM, slices=(*SPAM.slices, wrong)))
 
 
 def test_four_rows_of_a_class_are_too_few() -> None:

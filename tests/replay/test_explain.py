@@ -244,6 +244,17 @@ def test_a_recorded_event_leads_to_its_training_set_and_model(
         assert word in installation.told("trace", event_id)
 
 
+def test_a_trace_knows_the_same_labels_as_an_explanation(installation: Installation) -> None:
+    """Also of a day that the lake has not taken in: both read the log."""
+    seen = []
+    for number, answer in enumerate(installation.answers):
+        outcomes = installation.explained(answer)["outcomes"]
+        assert installation.traced(f"m{number}")["labels"] == outcomes
+        seen += outcomes
+    assert [(each["label"], each["basis"]) for each in seen] == [(False, "feedback")]
+    assert "False (feedback, known 2002-08-03" in installation.told("trace", "m0")
+
+
 def test_a_live_event_leads_to_its_answer_and_one_set_aside_to_the_reason(
     installation: Installation,
 ) -> None:

@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import click
 import dagster as dg
 import pytest
 
@@ -24,6 +26,7 @@ from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.systems.spam import SPAM
+from tests.pages import shown
 
 pytestmark = [pytest.mark.slow, pytest.mark.corpus]
 
@@ -151,14 +154,22 @@ def test_status_and_explain_tell_the_whole_story(
     told = ml_assets(installation, "explain", first.prediction_id).stdout
     for word in ("is_spam", "training set", "sender_spam_rate_60d", "the first model", "outcome"):
         assert word in told
+    traced = ml_assets(installation, "trace", first.event_id).stdout
+    commands = {each.words[1]: each.output for each in shown("docs/feedback.md")
+                if each.words[0] == "ml-assets"}
+    for output, page in ((told, commands["explain"]), (traced, commands["trace"])):
+        names, shown_names = (re.findall(r"^(\w[\w ]*?)  ", text, re.M) for text in (output, page))
+        assert [name for name in shown_names if name != "judged"] == [
+            name for name in names if name in shown_names and name != "judged"]
     lost = ml_assets(installation, "explain", "nothing")
     assert lost.returncode == 1 and "there is no prediction 'nothing'" in lost.stderr
 
 
-def test_the_feast_command_line_sees_the_same_features(
-    installation: Settings, summary: str, tmp_path: Path
+@pytest.mark.parametrize("page", ["README.md", "docs/features.md"])
+def test_the_feast_command_line_answers_as_the_pages_show(
+    page: str, installation: Settings, summary: str, tmp_path: Path
 ) -> None:
-    """`feast apply` and an online lookup of a sender's domain, as the README shows."""
+    """Every `feast` command as it stands, and all that it prints but the values of features."""
     repository = tmp_path / "feature_repo"
     repository.mkdir()
     for name in ("feature_store.yaml", "definitions.py"):
@@ -166,13 +177,25 @@ def test_the_feast_command_line_sees_the_same_features(
             (ROOT / "feature_repo" / name).read_text().replace("../var", str(installation.var))
         )
     feast = [str(Path(sys.executable).parent / "feast"), "-c", str(repository)]
-    for arguments in (
-        ["apply"],
-        ["get-online-features", "-f", "spam_sender_domain_mail:sender_domain_events_30d",
-         "-e", "sender_domain=hotmail.com"],
-    ):
-        output = subprocess.run([*feast, *arguments], capture_output=True, text=True, check=False,
-                                env={**os.environ, "PYTHONPATH": str(ROOT)})
-        assert output.returncode == 0, output.stderr[-2000:]
-    found = json.loads(output.stdout[output.stdout.index("{"):])
-    assert found["sender_domain_events_30d"][0] > 0
+    commands = [each for each in shown(page) if each.words[0] == "feast"]
+    assert len(commands) == 4
+    for each in commands:
+        done = subprocess.run([*feast, *each.words[1:]], capture_output=True, text=True,
+                              check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert done.returncode == 0, done.stderr[-2000:]
+        if each.output.startswith(("{", "[")):
+            start = done.stdout.index(each.output.splitlines()[0] + "\n")
+            found = json.loads(done.stdout[start:])
+            assert without_values(found) == without_values(json.loads(each.output))
+        else:
+            assert " ".join(each.output.split()) in " ".join(
+                click.unstyle(done.stdout).split())
+
+
+def without_values(answer: Any) -> Any:
+    """Names, texts and shape; of a number only whether there is one."""
+    if isinstance(answer, dict):
+        return {name: without_values(value) for name, value in answer.items()}
+    if isinstance(answer, list):
+        return [without_values(value) for value in answer]
+    return bool(answer) if isinstance(answer, (int, float)) else answer

@@ -155,14 +155,16 @@ class Toy:
 
 @contextmanager
 def serving(
-    toy: Toy, *, direct: bool = True, connections: Connections | None = None
+    toy: Toy, *, direct: bool = True, connections: Connections | None = None,
+    also: Sequence[System] = (),
 ) -> Iterator[httpx.Client]:
     """A client of the toy's API, which runs on a port of its own until the block ends.
 
     direct: whether connections answer plain predictions themselves; else the ASGI app answers all
     connections: with other limits than the usual
+    also: other systems, by the same models and store
     """
-    app = create_app(toy.settings, [toy.system], toy.backends())
+    app = create_app(toy.settings, [toy.system, *also], toy.backends())
     how = replace(app.direct, turns=app.direct.turns if direct else {},
                   connections=app.direct.connections if connections is None else connections)
     config = uvicorn.Config(

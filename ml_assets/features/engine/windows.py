@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.features.engine.functions import Function, parse_function
 
@@ -160,7 +161,8 @@ def parse_view(
         raise DeclarationError(f"{owner}: timestamp_field is empty; expected a column")
     refresh = tags.get("refresh", "stream")
     if refresh not in ("stream", "slide"):
-        raise DeclarationError(f"{owner}: tag refresh is {refresh!r}; expected stream or slide")
+        raise DeclarationError(f"{owner}: tag refresh is {refresh!r}; expected 'stream' or 'slide'."
+                               f"{closest(refresh, ('stream', 'slide'))}")
     late = tags.get("lateness_seconds", "86400")
     if not late.isdecimal():
         raise DeclarationError(f"{owner}: tag lateness_seconds is {late!r}; expected seconds")

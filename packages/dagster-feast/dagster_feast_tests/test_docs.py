@@ -1,4 +1,4 @@
-"""The page `docs/feast-assets.md` works as written: a newcomer copies from it."""
+"""The README works as written: a newcomer copies from it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.core.settings import ROOT
-from ml_assets.features.feast_assets import DagsterFeastTranslator
-from ml_assets.features.feast_assets.selection import KINDS
+import dagster_feast
+from dagster_feast import DagsterFeastTranslator
+from dagster_feast.selection import KINDS
 
-PAGE = (ROOT / "docs" / "feast-assets.md").read_text()
+ROOT = Path(dagster_feast.__file__).parents[1]
+PAGE = (ROOT / "README.md").read_text()
 FILES = dict(re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL))
 
 EXPECTED = {name.removesuffix(".out"): text.splitlines() for name, text in FILES.items()

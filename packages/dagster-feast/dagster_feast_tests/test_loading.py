@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ml_assets.features.feast_assets import (
+from dagster_feast import (
     FeastDeclarationError,
     FeastManifest,
     FeastRepoError,
@@ -22,7 +22,7 @@ from ml_assets.features.feast_assets import (
     load_manifest,
     load_view,
 )
-from tests.features.feast_assets.kit import TWO_VIEWS, instant, table, write_repo
+from dagster_feast_tests.kit import TWO_VIEWS, instant, table, write_repo
 
 pytestmark = pytest.mark.slow
 NOW = instant("2026-01-04T12:00")

@@ -6,19 +6,19 @@ import difflib
 from collections.abc import Iterable
 
 
-class FeastAssetsError(Exception):
+class DagsterFeastError(Exception):
     """Base of all errors that this package raises on purpose."""
 
 
-class FeastRepoError(FeastAssetsError, RuntimeError):
+class FeastRepoError(DagsterFeastError, RuntimeError):
     """The feature repository cannot be read or applied. It ends with Feast's own words."""
 
 
-class UnknownFeastName(FeastAssetsError, LookupError):
+class UnknownFeastName(DagsterFeastError, LookupError):
     """Something was asked for by a name that the repository does not declare."""
 
 
-class FeastDeclarationError(FeastAssetsError, ValueError):
+class FeastDeclarationError(DagsterFeastError, ValueError):
     """What was asked of the bridge makes no sense. The message says what would."""
 
 

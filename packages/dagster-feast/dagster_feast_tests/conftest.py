@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.features.feast_assets import FeastManifest, FeastWarning, load_manifest
-from tests.features.feast_assets.kit import EVERY_KIND, write_repo
+from dagster_feast import FeastManifest, FeastWarning, load_manifest
+from dagster_feast_tests.kit import EVERY_KIND, write_repo
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.core.settings import ROOT
-from ml_assets.features.feast_assets import (
+from dagster_feast import (
     Aggregation,
     FeastManifest,
     FeastRepoError,
@@ -20,8 +19,8 @@ from ml_assets.features.feast_assets import (
     load_manifest,
     parse_manifest,
 )
-from ml_assets.features.feast_assets.nodes import ViewKind
-from tests.features.feast_assets.kit import EVERY_KIND, TWO_VIEWS, write_repo
+from dagster_feast.nodes import ViewKind
+from dagster_feast_tests.kit import EVERY_KIND, TWO_VIEWS, write_repo
 
 SMALL = TWO_VIEWS.replace("{ROOT}", "")
 
@@ -109,7 +108,7 @@ def test_a_cached_manifest_is_read_without_importing_feast(repo: Path, cache: Pa
                                                            manifest: FeastManifest) -> None:
     code = (
         "import sys, warnings; warnings.simplefilter('ignore')\n"
-        "from ml_assets.features.feast_assets import *\n"
+        "from dagster_feast import *\n"
         f"found = load_manifest({str(repo)!r}, cache={str(cache)!r})\n"
         "build_feast_asset_specs(found)\n"
         "@feast_assets(manifest=found)\n"
@@ -117,7 +116,7 @@ def test_a_cached_manifest_is_read_without_importing_feast(repo: Path, cache: Pa
         "heavy = {'feast', 'torch', 'pandas', 'pyarrow'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_making_a_manifest_leaves_no_trace_in_the_repository(

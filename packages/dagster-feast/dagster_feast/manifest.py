@@ -84,29 +84,87 @@ def load_manifest(
 
     Made afresh (seconds, in another process) only where a file of the repository, one of
     `depends_on` (files or folders outside it that its modules import or read) or the version of
-    Feast has changed. `cache` is a folder; by default `feast-assets` in the user's own cache.
+    Feast has changed. `cache` is a folder; by default `dagster-feast` in the user's own cache.
 
     Raises FeastRepoError, ending with Feast's own words, where the repository cannot be read.
     Warns (FeastWarning) of objects that Feast would silently skip.
     """
+    repo, config, fingerprint = _identify(repo, depends_on, feature_store_yaml)
+    cached = Path(cache or default_cache()) / f"manifest-{fingerprint}.json"
+    if not cached.exists():
+        write_atomically(cached, _describe(repo, config))
+    manifest = parse_manifest(json.loads(cached.read_bytes()), fingerprint)
+    _warn_of_skipped(manifest)
+    return manifest
+
+
+def describe_repo(
+    repo: str | Path,
+    *,
+    depends_on: Sequence[str | Path] = (),
+    feature_store_yaml: str | Path | None = None,
+) -> bytes:
+    """The description of a repository and its fingerprint, as JSON for `read_manifest`.
+
+    Takes seconds, in another process. For those who keep the description themselves: in a
+    container image, or as the state of a component. Raises FeastRepoError as `load_manifest`.
+    """
+    repo, config, fingerprint = _identify(repo, depends_on, feature_store_yaml)
+    described = json.loads(_describe(repo, config))
+    return json.dumps({"fingerprint": fingerprint, "described": described}).encode()
+
+
+def read_manifest(path: Path) -> FeastManifest:
+    """The manifest of what `describe_repo` wrote to `path`.
+
+    Raises FeastRepoError if the file holds something else.
+    """
+    try:
+        kept = json.loads(path.read_bytes())
+        manifest = parse_manifest(kept["described"], kept["fingerprint"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FeastRepoError(
+            f"{path} holds no description of a Feast repository ({error!r}); expected what "
+            "describe_repo wrote. Make it again: dg utils refresh-defs-state"
+        ) from error
+    _warn_of_skipped(manifest)
+    return manifest
+
+
+def _identify(
+    repo: str | Path, depends_on: Sequence[str | Path], feature_store_yaml: str | Path | None
+) -> tuple[Path, Path, str]:
+    """The repository, its configuration, and a hash of all that its description depends on."""
     repo = Path(repo).resolve()
     config = Path(feature_store_yaml or repo / "feature_store.yaml").resolve()
     if not config.is_file():
         raise FeastRepoError(
             f"{config} is no file; expected the feature_store.yaml of a Feast repository"
         )
-    fingerprint = _fingerprint(repo, [config, *(Path(each).resolve() for each in depends_on)])
-    cached = Path(cache or default_cache()) / f"manifest-{fingerprint}.json"
-    if not cached.exists():
-        write_atomically(cached, _describe(repo, config))
-    manifest = parse_manifest(json.loads(cached.read_bytes()), fingerprint)
+    others = [config, *(Path(each).resolve() for each in depends_on)]
+    return repo, config, _fingerprint(repo, others)
+
+
+def _warn_of_skipped(manifest: FeastManifest) -> None:
     for each in manifest.skipped:
         warnings.warn(
             f"Feast skips {each}, because only a collection holds it. Give it a name of its own "
             "in its module, or publish it there with globals().update(...).",
-            FeastWarning, stacklevel=2,
+            FeastWarning, stacklevel=3,
         )
-    return manifest
+
+
+def project_of(config: Path) -> str:
+    """The name of the project in a feature_store.yaml. Raises FeastRepoError if it has none."""
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        return str(yaml.safe_load(config.read_text())["project"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise FeastRepoError(
+            f"{config} names no Feast project ({error!r}); expected the feature_store.yaml of a "
+            "Feast repository, with a line `project: NAME`"
+        ) from error
 
 
 def parse_manifest(described: Mapping[str, Any], fingerprint: str = "") -> FeastManifest:
@@ -128,8 +186,8 @@ def parse_manifest(described: Mapping[str, Any], fingerprint: str = "") -> Feast
 
 
 def default_cache() -> Path:
-    """`feast-assets` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "feast-assets"
+    """`dagster-feast` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagster-feast"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

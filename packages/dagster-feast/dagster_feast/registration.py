@@ -12,7 +12,7 @@ from typing import Any
 from .errors import FeastRepoError
 from .manifest import environment, last_words
 
-APPLIED = "feast-assets/fingerprint"
+APPLIED = "dagster-feast/fingerprint"
 """A tag of the project in the registry: the fingerprint of the manifest that was applied."""
 APPLY = (
     "import sys; from feast.cli.cli import cli; sys.path.insert(0, sys.argv.pop(1)); cli()"

@@ -2,7 +2,7 @@
 
     from pathlib import Path
     import dagster as dg
-    from ml_assets.features.feast_assets import (
+    from dagster_feast import (
         FeastResource, build_feast_external_specs, feast_assets, load_manifest,
     )
 
@@ -22,19 +22,27 @@
 Each feature view that Feast can load is an asset: materialising it loads the online store.
 Sources are external assets, on-demand views, label views and services virtual ones. Subclass
 `DagsterFeastTranslator` to name, group or partition them otherwise; `selection` says how to
-select some of a repository. Nothing here imports Feast before a store is opened.
+select some of a repository; `FeastRepoComponent` is all of it in three lines of YAML. Nothing
+here imports Feast before a store is opened.
 """
 
+from .component import FeastRepoComponent
 from .decorator import feast_assets
 from .errors import (
-    FeastAssetsError,
+    DagsterFeastError,
     FeastDeclarationError,
     FeastRepoError,
     FeastWarning,
     UnknownFeastName,
 )
 from .loading import Load, Loaded, load_view
-from .manifest import FeastManifest, load_manifest, parse_manifest
+from .manifest import (
+    FeastManifest,
+    describe_repo,
+    load_manifest,
+    parse_manifest,
+    read_manifest,
+)
 from .nodes import (
     Aggregation,
     DataSource,
@@ -56,12 +64,13 @@ from .translator import DagsterFeastTranslator
 
 __all__ = [
     "Aggregation",
+    "DagsterFeastError",
     "DagsterFeastTranslator",
     "DataSource",
     "Entity",
-    "FeastAssetsError",
     "FeastDeclarationError",
     "FeastManifest",
+    "FeastRepoComponent",
     "FeastRepoError",
     "FeastResource",
     "FeastWarning",
@@ -76,9 +85,11 @@ __all__ = [
     "build_feast_asset_selection",
     "build_feast_asset_specs",
     "build_feast_external_specs",
+    "describe_repo",
     "feast_assets",
     "load_manifest",
     "load_view",
     "parse_manifest",
+    "read_manifest",
     "select_nodes",
 ]

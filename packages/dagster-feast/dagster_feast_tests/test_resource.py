@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.features.feast_assets import (
+from dagster_feast import (
     DagsterFeastTranslator,
     FeastManifest,
     FeastResource,
@@ -15,7 +15,7 @@ from ml_assets.features.feast_assets import (
     Node,
     feast_assets,
 )
-from tests.features.feast_assets.kit import instant
+from dagster_feast_tests.kit import instant
 
 NOW = instant("2026-01-04T12:00")
 DAILY = dg.DailyPartitionsDefinition("2026-01-01", timezone="Europe/Berlin", end_offset=5)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ml_assets.features.feast_assets import (
+from dagster_feast import (
     FeastDeclarationError,
     FeastManifest,
     UnknownFeastName,
     select_nodes,
 )
-from ml_assets.features.feast_assets.selection import Selection
+from dagster_feast.selection import Selection
 
 
 @pytest.mark.parametrize(("select", "expected"), [

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.features.feast_assets import (
+from dagster_feast import (
     DagsterFeastTranslator,
     FeastDeclarationError,
     FeastManifest,
@@ -22,7 +22,7 @@ from ml_assets.features.feast_assets import (
     build_feast_asset_specs,
     build_feast_external_specs,
 )
-from ml_assets.features.feast_assets.columns import duration
+from dagster_feast.columns import duration
 
 
 def specs(manifest: FeastManifest, **more: Any) -> dict[str, dg.AssetSpec]:
