@@ -61,6 +61,10 @@ class EventClock:
             return at
         return at + (datetime.now(UTC) - datetime.fromisoformat(started))
 
+    def stands_still(self) -> bool:
+        """Whether a replay has set it and not come to its end: another goes on from here."""
+        return json.loads(self.path.read_text())["started_wall"] is None
+
     def set(self, instant: datetime) -> None:
         """Stand still at `instant`."""
         self._write(instant, None)

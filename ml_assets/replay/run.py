@@ -61,6 +61,7 @@ def _journey(
     console: Console, system: System, settings: Settings, live: list[ArchivedEvent], until: date
 ) -> list[float]:
     # Dagster and the definitions take a second to import; the fetch need not wait for them.
+    from ml_assets.automation.dead_runs import report_dead_runs
     from ml_assets.definitions import definitions
     from ml_assets.replay.journey import Journey
     from ml_assets.replay.runs import Runs
@@ -75,10 +76,14 @@ def _journey(
         def step(at: datetime, done: int) -> None:
             bar.update(task, completed=done, description=f"{at:%Y-%m-%d}")
 
+        opened = instance(settings)
+        for run in report_dead_runs(opened):
+            bar.console.print(f"run {run.run_id} of job {run.job_name} had died with its process: "
+                              "it is reported failed", soft_wrap=True)
         journey = Journey(
             system=system, settings=settings, say=say, step=step,
             runs=Runs(system=system, settings=settings, definitions=definitions(settings),
-                      instance=instance(settings)),
+                      instance=opened),
         )
         journey.go(live, until)
         bar.update(task, completed=replayed)
