@@ -109,7 +109,7 @@ def _columns(content: bytes) -> dict[str, str | float]:
                           "or its headers are cut off")
     hop = accepting_hop(headers.values.get("received", ()))
     relay_ip = hop.relay_ip if hop else ""
-    sender = sender_address(headers.decoded("from"))
+    sender = sender_address(headers)
     subject = without_artefacts(headers.decoded("subject"))
     mailing_list = list_name(headers)
     body = read_body(message)
