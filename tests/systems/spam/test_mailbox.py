@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from email.headerregistry import HeaderRegistry
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -104,7 +105,8 @@ def test_what_the_standard_library_reads_of_a_sound_header_is_read_here(
     address: str, name: str
 ) -> None:
     for value in (address, f"{name} <{address}>"):
-        (read,) = HeaderRegistry()("From", value).addresses
+        header: Any = HeaderRegistry()("From", value)
+        (read,) = header.addresses
         assert mailbox(value) == read.addr_spec.lower()
 
 
