@@ -25,6 +25,8 @@ def gather(
     from ml_assets.monitoring.performance import PerformanceReports
 
     last = last_trained_at(system, settings)
+    if last is not None and last > now:
+        last = None  # the clock was set back: of what is known now, nothing was trained on
     drift = DriftReports(settings, system).latest()
     performance = PerformanceReports(settings, system).latest()
     return Situation(
@@ -41,27 +43,28 @@ def gather(
 
 
 def last_trained_at(system: System, settings: Settings) -> datetime | None:
-    """The instant as of which the latest training set was built, None where none was."""
+    """As of when the training set was built of the latest training with a verdict, if any."""
     from ml_assets.features.training_set import TrainingSets
 
-    return TrainingSets(settings, system).latest_as_of()
+    return TrainingSets(settings, system).concluded_as_of()
 
 
 def new_labels(
     system: System, settings: Settings, since: datetime | None, now: datetime
 ) -> int:
     """How many distinct events have a label that became known in `[since, now)`."""
+    from ml_assets.ingest.identity import of_labels
     from ml_assets.ingest.lake import Lake
     from ml_assets.ingest.tables import LABELS
 
     labels = Lake(settings.lake).read(
         system.name, "labels", LABELS, start=since.date() if since else None,
-        end=now.date() + timedelta(days=1), columns=["event_id", "known_at"],
+        end=now.date() + timedelta(days=1), columns=["event_id", "known_at", "basis"],
     )
     known = labels["known_at"] < now
     if since is not None:
         known &= labels["known_at"] >= since
-    return int(labels.loc[known, "event_id"].nunique())
+    return len(set(of_labels(labels[known])))
 
 
 def champion_age(system: System, settings: Settings, now: datetime) -> timedelta | None:

@@ -43,7 +43,18 @@ class LogUnavailable(MlAssetsError, OSError):
 
 
 class LogBusy(LogUnavailable):
-    """Another process is writing the event log at this moment, and nobody wants to wait for it."""
+    """Another process is writing the event log, for longer than anybody wanted to wait for it."""
+
+
+class StateDamaged(LogUnavailable):
+    """A file of the installation is damaged, missing, foreign or of a newer format.
+
+    The message names the file and says what to do about it.
+    """
+
+
+class InstallationRefused(MlAssetsError, ValueError):
+    """A folder cannot be an installation's. The message says why and what to do."""
 
 
 class TooOften(MlAssetsError, RuntimeError):

@@ -10,10 +10,24 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from ml_assets.core.condition import damaged, trouble_of
 from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.files import write_atomically
+from ml_assets.core.layout import CLOCK
+from ml_assets.core.marker import note
 
 DAY = timedelta(days=1)
+
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""An event happens in `[EARLIEST, LATEST)`, wherever it comes from.
+
+Everything that holds instants here can hold these, and what is added to them: nanoseconds since
+1970 in 64 bits, which pandas may choose, reach from 1677 to 2262; microseconds in Arrow, DuckDB
+and SQLite, and JSON's texts of the years 1 to 9999, reach further.
+"""
+FUTURE = timedelta(seconds=60)
+"""How far ahead of ours a client's clock may be."""
 
 
 class Clock(Protocol):
@@ -43,12 +57,13 @@ class EventClock:
         self.path = path
 
     def now(self) -> datetime:
-        state = json.loads(self.path.read_text())
-        at = datetime.fromisoformat(state["at"])
-        started = state["started_wall"]
-        if started is None:
-            return at
-        return at + (datetime.now(UTC) - datetime.fromisoformat(started))
+        """Raises StateDamaged, which names the file, if it is missing or says no time."""
+        at, started = self._read()
+        return at if started is None else at + (datetime.now(UTC) - started)
+
+    def stands_still(self) -> bool:
+        """Whether a replay has set it and not come to its end: another goes on from here."""
+        return self._read()[1] is None
 
     def set(self, instant: datetime) -> None:
         """Stand still at `instant`."""
@@ -58,9 +73,24 @@ class EventClock:
         """Run on at the wall's pace from where the clock stands."""
         self._write(self.now(), datetime.now(UTC))
 
+    def _read(self) -> tuple[datetime, datetime | None]:
+        """The instant at which the clock stood, and when it was started, if it was."""
+        try:
+            state = json.loads(self.path.read_bytes())
+            at, started = datetime.fromisoformat(state["at"]), state["started_wall"]
+            if at.tzinfo is None:
+                raise ValueError(f"{state['at']!r} has no time zone")
+            return at, None if started is None else datetime.fromisoformat(started)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            trouble = trouble_of(self.path, CLOCK, made=True)
+            raise damaged(self.path, CLOCK, trouble or f"is damaged: {error}") from error
+
     def _write(self, at: datetime, started: datetime | None) -> None:
         state = {"at": at.isoformat(), "started_wall": started and started.isoformat()}
+        first = not self.path.exists()
         write_atomically(self.path, json.dumps(state).encode(), durable=False)
+        if first:
+            note(self.path)
 
 
 def utc(instant: datetime) -> datetime:
@@ -71,6 +101,28 @@ def utc(instant: datetime) -> datetime:
             f"{instant.replace(tzinfo=UTC).isoformat()!r}"
         )
     return instant.astimezone(UTC)
+
+
+def declared_instant(instant: object) -> datetime:
+    """`instant` as aware UTC, in whole microseconds, if an event may happen then.
+
+    Raises InvalidRequest if it is no instant, has no time zone or lies outside of
+    `[EARLIEST, LATEST)`.
+    """
+    # pandas' missing instant is a datetime that does not equal itself.
+    if not isinstance(instant, datetime) or instant != instant:
+        raise InvalidRequest(f"it is {instant!r:.80}; expected a datetime in UTC")
+    if instant.tzinfo is None:
+        return utc(instant)
+    # Compared before it is converted: near the years 1 and 9999 that is impossible.
+    if not EARLIEST <= instant < LATEST:
+        raise InvalidRequest(f"it is {instant.isoformat()}; expected an instant from "
+                             f"{EARLIEST.date()} on and before {LATEST.date()}")
+    found = utc(instant)
+    if type(found) is datetime:
+        return found
+    return datetime(found.year, found.month, found.day, found.hour, found.minute, found.second,
+                    found.microsecond, UTC)
 
 
 def midnight(day: date) -> datetime:

@@ -20,9 +20,12 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
+from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.ingest.lake import INSTANT, Lake, write_parquet
 from ml_assets.ingest.tables import LABELS, events_schema
+
+CONCLUDED = "concluded_as_of"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +78,36 @@ class TrainingSets:
                                                preserve_index=False), self._path(version))
         if not self._about(version).exists():
             write_atomically(self._about(version), json.dumps(about, indent=1).encode())
-        write_atomically(self.folder / "latest.json", json.dumps(about, indent=1).encode())
+        before = self.concluded_as_of()
+        self._write_latest({**about, CONCLUDED: before and before.isoformat()})
         return self._training_set(about, rows)
+
+    def conclude(self, version: str) -> None:
+        """A training on `version` has come to a verdict: it passed its gates or did not.
+
+        Nothing changes unless `version` is the one that was built last.
+        """
+        path = self.folder / "latest.json"
+        latest = json.loads(path.read_bytes()) if path.exists() else {}
+        if latest.get("version") == version:
+            self._write_latest({**latest, CONCLUDED: latest["as_of"]})
+
+    def concluded_as_of(self) -> datetime | None:
+        """As of when the latest was built on which a training came to a verdict, if any.
+
+        A training that died half-way has left a training set and no verdict: why it was asked
+        for still stands.
+        """
+        path = self.folder / "latest.json"
+        if not path.exists():
+            return None
+        latest = json.loads(path.read_bytes())
+        # Files of the first releases do not tell verdicts from trials.
+        at = latest.get(CONCLUDED, latest["as_of"])
+        return None if at is None else datetime.fromisoformat(at)
+
+    def _write_latest(self, about: Mapping[str, Any]) -> None:
+        write_atomically(self.folder / "latest.json", json.dumps(about, indent=1).encode())
 
     def rebuild(self, version: str) -> TrainingSet:
         """Build `version` once more from the lake, and prove that it is the same.
@@ -149,28 +180,21 @@ class TrainingSets:
         path = self.folder / "latest.json"
         return str(json.loads(path.read_bytes())["version"]) if path.exists() else None
 
-    def latest_as_of(self) -> datetime | None:
-        """The instant as of which the latest was built, None where none was.
-
-        Reads its note alone: the rows hold every text that the model learns from.
-        """
-        path = self.folder / "latest.json"
-        return datetime.fromisoformat(json.loads(path.read_bytes())["as_of"]) \
-            if path.exists() else None
-
     def _labelled_events(self, as_of: datetime) -> tuple[pd.DataFrame, int]:
         """(events with their labels and split, labels without an event)"""
         system, until = self.system, as_of.date()
         labels = self.lake.read(system.name, "labels", LABELS)
         # Two words of the same instant: the order of files must not decide.
         labels = labels.sort_values(["known_at", "event_id", "label"], kind="stable")
-        labels = latest_labels(labels, as_of)[["event_id", "label", "known_at"]]
+        labels = latest_labels(labels, as_of)
+        labels = labels[["label", "known_at"]].assign(same=of_labels(labels))
         days = [day for day in self.lake.days(system.name, "events") if day <= until]
         last = date.fromordinal(days[-1].toordinal() + 1) if days else None
         events = self.lake.read(system.name, "events", events_schema(system), end=last)
         # An event that arrives later must not change what is rebuilt.
         events = events[events["accepted_at"] < as_of]
-        rows = events.drop_duplicates("event_id").merge(labels, on="event_id")
+        events = events.assign(same=of_events(events, system.calendar.live_from))
+        rows = events.drop_duplicates("same").merge(labels, on="same")
         lacking = len(labels) - len(rows)
         # Complaints arrive before silence speaks: of the latest events only the mistakes would
         # be known. So an event counts once its whole maturity window has passed.
@@ -221,6 +245,7 @@ class TrainingSets:
 
 def _address(rows: pd.DataFrame, about: Mapping[str, Any]) -> str:
     """Of values and their meaning; neither file format nor library version enters."""
-    values = pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
+    # Uncategorised: pandas takes two texts for the same that differ only after a NUL.
+    values = pd.util.hash_pandas_object(rows, index=False, categorize=False).to_numpy().tobytes()
     meaning = json.dumps([list(rows.columns), about], sort_keys=True).encode()
     return hashlib.sha256(meaning + values).hexdigest()[:16]

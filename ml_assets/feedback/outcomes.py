@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ml_assets.ingest.identity import merge_exactly
 from ml_assets.ingest.tables import OUTCOMES
 
 BASES = ("feedback", "silence", "archive")
@@ -17,13 +18,13 @@ def join_outcomes(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFra
     predictions: rows of `tables.PREDICTIONS` (at least the columns that OUTCOMES shares),
                  one for each event
     labels:      rows of `tables.LABELS`; several for an event are corrections
-    Returned in the order of `known_at`. Labels of events that were never predicted (recorded
-    history) are left out. The event's instant is the prediction's.
+    Returned in the order of `known_at`. Labels of recorded history, of events that were never
+    predicted, are left out, also where a prediction is about another event with the same id. The
+    event's instant is the prediction's.
     """
     shared = [name for name in OUTCOMES.names if name in predictions.columns]
-    joined = labels[["event_id", "known_at", "label", "basis"]].merge(
-        predictions[shared], on="event_id", how="inner", validate="many_to_one"
-    )
+    served = labels.loc[labels["basis"] != "archive", ["event_id", "known_at", "label", "basis"]]
+    joined = merge_exactly(served, predictions[shared], on=["event_id"], one=True)
     ordered = joined.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
     return ordered[list(OUTCOMES.names)]
 

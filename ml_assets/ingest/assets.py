@@ -1,5 +1,6 @@
 """`archive`, `event_log`, `raw`, `events`, `labels`: what reached the system and what it meant."""
 
+from collections import Counter
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,15 @@ from ml_assets.core.assets import (
 )
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, day_bounds, midnight
+from ml_assets.core.time import DAY, FUTURE, day_bounds, midnight
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_QUARANTINED = 0.05
 """A day with a larger share of unusable records stops the flow: its source has changed."""
+FEW = 10
+"""So many unusable records stop nothing: of a quiet day one bad record is a large share."""
 
 
 def build(system: System) -> list[Any]:
@@ -68,7 +71,7 @@ def _raw(system: System) -> dg.AssetsDefinition:
         deps=keys(system, "archive", "event_log"),
         description="One row for each record that reached the system on the day, as it came. "
         f"Before {system.calendar.go_live} from the archive, from then on from the event log.",
-        code_version="1",
+        code_version="2",
         **attributes(system, "ingest", "parquet"),
     )
     def raw(
@@ -79,14 +82,15 @@ def _raw(system: System) -> dg.AssetsDefinition:
         from ml_assets.ingest.event_log import EventLog
         from ml_assets.ingest.events import raw_from_archive, raw_from_log, split_by_day
         from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.tables import RAW
+        from ml_assets.ingest.tables import RECORDS
 
         wanted = days(context)
         parts = []
         if wanted[0] < system.calendar.go_live:
             history = system.source.archive(system.source.fetch(settings.cache))
-            until = system.calendar.live_from
-            parts.append(raw_from_archive([e for e in history if e.event_timestamp < until]))
+            parts.append(raw_from_archive(
+                history, since=midnight(system.calendar.first_day), until=system.calendar.live_from
+            ))
         if wanted[-1] >= system.calendar.go_live:
             start = max(midnight(wanted[0]), system.calendar.live_from)
             log = EventLog(settings.event_log)
@@ -97,7 +101,7 @@ def _raw(system: System) -> dg.AssetsDefinition:
         lake = Lake(settings.lake)
         by_day = split_by_day(received, wanted)
         for day, part in by_day.items():
-            lake.write(system.name, "raw", day, part, RAW)
+            lake.write(system.name, "raw", day, part, RECORDS)
         count = sum(map(len, by_day.values()))
         return dg.MaterializeResult(
             metadata=rows(
@@ -125,7 +129,7 @@ def _events(system: System) -> dg.AssetsDefinition:
         description="One row for each usable event received on the day: parsed by the function "
         "that the API uses too, and within the data contract. Unusable records lie in the "
         "table `quarantine`, each with the reason.",
-        code_version="1",
+        code_version="2",
         metadata={"dagster/column_schema": column_schema(columns)},
         check_specs=[
             dg.AssetCheckSpec(
@@ -134,7 +138,8 @@ def _events(system: System) -> dg.AssetsDefinition:
             ),
             dg.AssetCheckSpec(
                 "quarantine_is_small", asset=key(system, "events"), blocking=True,
-                description=f"At most {MAX_QUARANTINED:.0%} of the records are unusable.",
+                description=f"At most {MAX_QUARANTINED:.0%} of the records are unusable, or fewer "
+                f"than {FEW} (then a warning).",
             ),
         ],
         **attributes(system, "ingest", "parquet", "pandas"),
@@ -145,12 +150,12 @@ def _events(system: System) -> dg.AssetsDefinition:
         from ml_assets.ingest.contracts import breaches
         from ml_assets.ingest.events import parse_raw
         from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.tables import QUARANTINE, RAW, events_schema
+        from ml_assets.ingest.tables import QUARANTINE, RECORDS, events_schema
 
         lake, wanted = Lake(settings.lake), days(context)
         schema = events_schema(system)
         for day in wanted:
-            raw = lake.read(system.name, "raw", RAW, start=day, end=day + timedelta(days=1))
+            raw = lake.read(system.name, "raw", RECORDS, start=day, end=day + timedelta(days=1))
             parsed = parse_raw(system, raw)
             lake.write(system.name, "events", day, parsed.events, schema)
             lake.write(system.name, "quarantine", day, parsed.quarantine, QUARANTINE)
@@ -159,7 +164,7 @@ def _events(system: System) -> dg.AssetsDefinition:
         aside = lake.read(system.name, "quarantine", QUARANTINE, start=wanted[0], end=end)
         broken = breaches(system, stored)
         share = len(aside) / max(1, len(aside) + len(stored))
-        reasons = aside["reason"].value_counts().head(5).to_dict()
+        reasons = dict(Counter(aside["reason"]).most_common(5))
         return dg.MaterializeResult(
             metadata=rows(
                 len(stored),
@@ -171,7 +176,9 @@ def _events(system: System) -> dg.AssetsDefinition:
                 check_result(not broken, "contract_holds",
                              {"broken_rows": len(broken), "reasons": list(broken.values())[:5]}),
                 check_result(share <= MAX_QUARANTINED, "quarantine_is_small",
-                             {"quarantined": len(aside), "share": share, "reasons": reasons}),
+                             {"quarantined": len(aside), "share": share, "reasons": reasons},
+                             severity=dg.AssetCheckSeverity.WARN if len(aside) < FEW
+                             else dg.AssetCheckSeverity.ERROR),
             ],
         )
 
@@ -207,7 +214,7 @@ def _labels(system: System) -> dg.AssetsDefinition:
         lake, wanted = Lake(settings.lake), days(context)
         log = EventLog(settings.event_log)
         end = midnight(wanted[-1]) + DAY
-        since = midnight(wanted[0]) - policy.maturity
+        since = midnight(wanted[0]) - policy.maturity - FUTURE
         archived = lake.read(
             system.name, "raw", RAW, start=since.date(), end=end.date(),
             columns=["event_id", "event_timestamp", "outcome"],
@@ -225,7 +232,7 @@ def _labels(system: System) -> dg.AssetsDefinition:
             """The usable events that the labels of `day` are about."""
             first = known["event_timestamp"].min().date() - DAY if len(known) else day
             return lake.read(system.name, "events", events_schema(system), start=first,
-                             end=day + DAY, columns=["event_id", *system.keys])
+                             end=day + DAY, columns=["event_id", "accepted_at", *system.keys])
 
         early, counts = 0, {"archive": 0, "feedback": 0, "silence": 0}
         positives = 0
@@ -233,7 +240,8 @@ def _labels(system: System) -> dg.AssetsDefinition:
             start, stop = day_bounds(day)
             known = labels_known_in(policy, system.feedback, start=start, end=stop,
                                     archived=archived, predictions=served, feedback=said)
-            keyed = with_keys(known, _events_of(known, day), system.keys)
+            keyed = with_keys(known, _events_of(known, day), system.keys,
+                              system.calendar.live_from)
             lake.write(system.name, "labels", day, keyed, labels_schema(system))
             early += int((known["known_at"] < known["event_timestamp"]).sum())
             positives += int(known["label"].sum())

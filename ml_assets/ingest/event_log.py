@@ -12,6 +12,7 @@ from ml_assets.core.feedback import FeedbackLimit
 from ml_assets.core.settings import Ack
 from ml_assets.core.sqlite import padded
 from ml_assets.ingest.log_file import LogFile
+from ml_assets.ingest.patience import Patience
 from ml_assets.ingest.served import (
     COLUMNS,
     READ,
@@ -47,12 +48,16 @@ class EventLog:
     be found again.
     """
 
-    def __init__(self, path: Path, *, patience_s: float = 10, ack: Ack = "process") -> None:
-        """Open `path`, creating it where it is missing; wait `patience_s` for other writers.
+    def __init__(
+        self, path: Path, *, patience_s: float = 10, patience: Patience | None = None,
+        ack: Ack = "process",
+    ) -> None:
+        """Open `path`, creating it if it is missing; wait `patience_s` for other writers.
 
+        patience: shared with others instead, see `Patience`
         ack: what each transaction survives once it is committed, see `core.settings`
         """
-        self._file = LogFile(path, patience_s=patience_s, ack=ack)
+        self._file = LogFile(path, patience=patience or Patience(patience_s), ack=ack)
         self._db = self._file.connection
         self._lists: set[tuple[str, ...]] = set()
         """The feature lists that are surely in the file."""
@@ -261,6 +266,20 @@ class EventLog:
             " from (select distinct system, source from feedback where prediction_id = ?) as here",
             prediction_id,
         )}
+
+    def changes(self) -> int:
+        """Another number once another connection has changed the file. Costs microseconds."""
+        [(version,)] = self._file.read("pragma data_version")
+        return int(str(version))
+
+    def latest(self, system: str) -> datetime | None:
+        """The latest instant at which a prediction or feedback came in; None before the first."""
+        # One look at an index each.
+        found = [us for table, column in (("predictions", "accepted_at"),
+                                          ("feedback", "received_at"))
+                 for (us,) in self._file.read(
+                     f"select max({column}) from {table} where system = ?", system)]
+        return max((from_us(int(str(us))) for us in found if us is not None), default=None)
 
     def count(self, system: str) -> tuple[int, int]:
         """(predictions, feedback) of a system."""

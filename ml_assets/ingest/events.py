@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import cast
 
 import pandas as pd
 
 from ml_assets.core.errors import Quarantined
+from ml_assets.core.isolation import Fault, attempt
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
-from ml_assets.ingest.contracts import breaches
+from ml_assets.core.time import EARLIEST
+from ml_assets.ingest.archive import records
+from ml_assets.ingest.contracts import breaches, row_breach
 from ml_assets.ingest.event_log import Prediction
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.tables import QUARANTINE, RAW, events_schema
+from ml_assets.ingest.tables import QUARANTINE, RECORDS, events_schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,22 +29,27 @@ class ParsedDay:
     quarantine: pd.DataFrame
 
 
-def raw_from_archive(history: list[ArchivedEvent]) -> pd.DataFrame:
-    """Recorded history as rows of `tables.RAW`; the system "received" it as it happened."""
+def raw_from_archive(
+    history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST, until: datetime | None = None
+) -> pd.DataFrame:
+    """Recorded history before `until` as rows of `tables.RECORDS`; received as it happened.
+
+    since: when a record is filed that says of no instant and has no usable record before it
+    """
     rows = [
-        (event.event_id, event.event_timestamp, event.event_timestamp,
-         json.dumps(event.request), event.outcome)
-        for event in history
+        (each.event_id, each.at, each.at, each.request, each.outcome, each.problem)
+        for each in records(history, since=since) if until is None or each.at < until
     ]
-    return pd.DataFrame(rows, columns=RAW.names)
+    return pd.DataFrame(rows, columns=RECORDS.names)
 
 
 def raw_from_log(predictions: list[Prediction]) -> pd.DataFrame:
-    """What the API accepted as rows of `tables.RAW`; its outcome is not known yet."""
+    """What the API accepted as rows of `tables.RECORDS`; its outcome is not known yet."""
     rows = [
-        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None) for p in predictions
+        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, None)
+        for p in predictions
     ]
-    return pd.DataFrame(rows, columns=RAW.names)
+    return pd.DataFrame(rows, columns=RECORDS.names)
 
 
 def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame]:
@@ -50,25 +59,49 @@ def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame
 
 
 def parse_raw(system: System, raw: pd.DataFrame) -> ParsedDay:
-    """Parse every raw row; set aside what cannot be parsed or breaks the contract."""
-    names = events_schema(system).names
-    parsed, aside = [], []
-    columns = (raw["event_id"], raw["event_timestamp"], raw["accepted_at"], raw["request"])
-    for event_id, happened, accepted, request in zip(*columns, strict=True):
-        try:
-            event = system.source.parse(read_json(request))
-        except Quarantined as error:
-            aside.append((event_id, happened, str(error), request))
-            continue
-        parsed.append({**event, "event_id": event_id, "event_timestamp": happened,
-                       "accepted_at": accepted})
-    events = pd.DataFrame(parsed, columns=names)
+    """Parse every raw row; set aside what cannot be parsed or breaks the contract.
+
+    raw: rows of `tables.RECORDS`, or of `tables.RAW`
+
+    A row is set aside alone, whatever its parser raises; both tables keep the order of `raw`.
+    """
+    parsed: list[dict[str, object]] = []
+    places: list[int] = []
+    reasons: dict[int, str] = {}
+    seen: set[str] = set()
+    rows = cast(list[dict[str, object]], raw.to_dict("records"))
+    for place, row in enumerate(rows):
+        event = attempt(_event, system, row, seen)
+        if isinstance(event, Fault):
+            reasons[place] = event.reason
+        else:
+            parsed.append(event)
+            places.append(place)
+    events = pd.DataFrame(parsed, columns=events_schema(system).names)
     broken = breaches(system, events)
-    requests = dict(zip(raw["event_id"], raw["request"], strict=True))
-    for position, reason in broken.items():
-        event_id, happened = events.loc[position, ["event_id", "event_timestamp"]]
-        aside.append((event_id, happened, reason, requests[event_id]))
+    reasons |= {places[position]: reason for position, reason in broken.items()}
+    aside = [
+        (rows[place]["event_id"], rows[place]["event_timestamp"], reasons[place],
+         rows[place]["request"])
+        for place in sorted(reasons)
+    ]
     return ParsedDay(
-        events=events.drop(index=list(broken)).reset_index(drop=True),
+        events=events.drop(index=list(broken)).reset_index(drop=True).infer_objects(),
         quarantine=pd.DataFrame(aside, columns=QUARANTINE.names),
     )
+
+
+def _event(system: System, row: Mapping[str, object], seen: set[str]) -> dict[str, object]:
+    """A raw record's row of `tables.events_schema`. Raises Quarantined, or as the parser does.
+
+    seen: the ids of the events before it
+    """
+    problem = row.get("problem")
+    if isinstance(problem, str):
+        raise Quarantined(problem)
+    event = {**system.source.parse(read_json(str(row["request"]))), "event_id": row["event_id"],
+             "event_timestamp": row["event_timestamp"], "accepted_at": row["accepted_at"]}
+    breach = row_breach(system, event, seen)
+    if breach is not None:
+        raise Quarantined(breach)
+    return event

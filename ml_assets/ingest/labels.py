@@ -11,7 +11,9 @@ import pandas as pd
 
 from ml_assets.core.feedback import FeedbackPolicy
 from ml_assets.core.policies import LabelPolicy
+from ml_assets.ingest.archive import truth
 from ml_assets.ingest.event_log import Feedback, Prediction
+from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.resolution import LabelChange, first_words, resolve
 from ml_assets.ingest.tables import LABELS
 
@@ -33,16 +35,24 @@ def known_of(
     changes: what feedback came to, from `resolve`
 
     Feedback counts from the instant it settled the label, also after silence has spoken: it is
-    then a correction. Silence speaks `maturity` after the prediction was accepted, unless
-    feedback has settled it by then; words that settle nothing do not break it.
+    then a correction. Silence speaks once its time has come (`silence_speaks`), unless feedback
+    has settled it by then; words that settle nothing do not break it.
     """
     known = [Known(known_at=change.known_at, label=change.label, basis="feedback")
              for change in changes]
-    speaks = prediction.accepted_at + policy.maturity
+    speaks = silence_speaks(policy, prediction)
     if policy.silence == "unlabelled" or (known and known[0].known_at <= speaks):
         return known
     label = policy.silence == "decision_stands" and prediction.decision
     return [Known(known_at=speaks, label=label, basis="silence"), *known]
+
+
+def silence_speaks(policy: LabelPolicy, prediction: Prediction) -> datetime:
+    """When silence makes the label: `maturity` after the prediction, and after its event.
+
+    A client's clock may be ahead of ours, and no outcome is known before its event.
+    """
+    return max(prediction.accepted_at, prediction.event_timestamp) + policy.maturity
 
 
 def labels_known_in(
@@ -58,18 +68,18 @@ def labels_known_in(
     """The labels that became known in `[start, end)`, in the columns of `tables.LABELS`.
 
     archived:    rows of `tables.RAW`; an outcome counts `maturity` after its event
-    predictions: what was served before `end`, from `maturity` before `start` at the latest,
-                 and all that feedback is about
+    predictions: what was served before `end`, from `maturity` and FUTURE before `start` at the
+                 latest, and all that feedback is about
     feedback:    all that the system received before `end`; later words change nothing
     """
-    rows: list[tuple[str, datetime, datetime, bool, str]] = []
+    rows: list[tuple[str, datetime, datetime, bool | None, str]] = []
     decided = archived.dropna(subset=["outcome"])
     for event_id, happened, outcome in zip(
         decided["event_id"], decided["event_timestamp"], decided["outcome"], strict=True
     ):
         known_at = happened + policy.maturity
         if start <= known_at < end:
-            rows.append((event_id, happened, known_at, bool(outcome), "archive"))
+            rows.append((event_id, happened, known_at, truth(outcome), "archive"))
 
     words: dict[str, list[Feedback]] = {}
     news: set[str] = set()
@@ -81,7 +91,7 @@ def labels_known_in(
     first_heard = first_words(heard)
     for prediction in predictions:
         about = prediction.prediction_id
-        if about not in news and not start <= prediction.accepted_at + policy.maturity < end:
+        if about not in news and not start <= silence_speaks(policy, prediction) < end:
             continue
         changes = resolve(words.get(about, []), trust, first_heard).changes
         rows += [
@@ -95,21 +105,22 @@ def labels_known_in(
 
 
 def with_keys(
-    labels: pd.DataFrame, events: pd.DataFrame, keys: Sequence[str]
+    labels: pd.DataFrame, events: pd.DataFrame, keys: Sequence[str], live_from: datetime
 ) -> pd.DataFrame:
     """The labels with ids and with their events' entity keys, as `tables.labels_schema`.
 
-    labels: rows of `tables.LABELS`; events: event_id and `keys`, at least; keys are null where
-    it lacks the event
+    labels: rows of `tables.LABELS`; events: event_id, accepted_at and `keys`, at least; keys are
+    null where it lacks the event
+    live_from: from when on events come from the API, `core.system.Calendar`
     """
-    known = events.drop_duplicates("event_id")[["event_id", *keys]]
+    known = events.assign(same=of_events(events, live_from)).drop_duplicates("same")
     named = [
         f"{event_id} {known_at.isoformat()} {label}"
         for event_id, known_at, label in zip(
             labels["event_id"], labels["known_at"], labels["label"], strict=True)
     ]
-    return labels.assign(label_id=pd.Series(named, dtype=object)).merge(
-        known, on="event_id", how="left")
+    return labels.assign(label_id=pd.Series(named, dtype=object), same=of_labels(labels)).merge(
+        known[["same", *keys]], on="same", how="left").drop(columns="same")
 
 
 def latest_labels(labels: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
@@ -119,6 +130,5 @@ def latest_labels(labels: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
     """
     known = labels[labels["known_at"] < as_of]
     ordered = known.sort_values("known_at", kind="stable")
-    return ordered.drop_duplicates("event_id", keep="last").sort_values(
-        ["event_timestamp", "event_id"], ignore_index=True
-    )
+    latest = ~of_labels(ordered).duplicated(keep="last")
+    return ordered[latest].sort_values(["event_timestamp", "event_id"], ignore_index=True)

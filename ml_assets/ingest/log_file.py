@@ -6,15 +6,17 @@ the last commits (`synchronous=NORMAL`), unless each is on disk before it counts
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ml_assets.core.errors import LogBusy, LogUnavailable
+from ml_assets.core.files import identity, make_private
+from ml_assets.core.marker import note, require_new
 from ml_assets.core.settings import Ack
 from ml_assets.core.sqlite import use_wal, writing
+from ml_assets.ingest.patience import Patience
 
 SCHEMA = """
 create table if not exists predictions (
@@ -82,13 +84,15 @@ class LogFile:
     was deleted or replaced after opening: what is written then could not be found again.
     """
 
-    def __init__(self, path: Path, *, patience_s: float, ack: Ack) -> None:
-        """Open `path`, creating it where it is missing; wait `patience_s` for other writers."""
+    def __init__(self, path: Path, *, patience: Patience, ack: Ack) -> None:
+        """Open `path`, creating it if it is missing; other writers are waited for."""
         self.path = path
         self.waits = True
-        self._patience_ms, self._timeout_ms = int(patience_s * 1000), int(patience_s * 1000)
+        self._patience, self._timeout_ms = patience, patience.left_ms
+        patience_s = patience.left_ms / 1000
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            require_new(path)
+            make_private(path)
             self.connection = sqlite3.connect(
                 path, timeout=patience_s, isolation_level=None, check_same_thread=False
             )
@@ -99,8 +103,13 @@ class LogFile:
             # In one transaction, so that processes which open a new file at once queue up.
             self.connection.executescript(f"begin immediate; {SCHEMA} commit;")
             self._add_columns()
-            self._opened = _identity(path)
+            note(path)
+            self._opened = identity(path)
+        except LogUnavailable:
+            raise
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+                raise self._busy(error) from error
             raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
 
     def close(self) -> None:
@@ -121,9 +130,10 @@ class LogFile:
     def writing(self) -> Iterator[None]:
         """One transaction: committed when the block ends well, else undone."""
         try:
-            if _identity(self.path) != self._opened:
+            if (found := identity(self.path)) != self._opened:
+                happened = "was replaced" if found else "is missing: it was deleted"
                 raise LogUnavailable(
-                    f"the event log {self.path} was replaced while it was open: start again"
+                    f"cannot write the event log {self.path}: it {happened} while it was open"
                 )
             with writing(self.connection, self._begin):
                 yield
@@ -133,17 +143,25 @@ class LogFile:
             raise LogUnavailable(f"cannot write the event log {self.path}: {error}") from error
 
     def _begin(self) -> None:
-        wanted_ms = self._patience_ms if self.waits else 0
+        wanted_ms = self._patience.left_ms if self.waits else 0
         if wanted_ms != self._timeout_ms:
             self.connection.execute(f"pragma busy_timeout={wanted_ms}")
             self._timeout_ms = wanted_ms
         try:
             self.connection.execute("begin immediate")
         except sqlite3.OperationalError as error:
-            # The lowest byte of a code is its kind.
-            if self.waits or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if not _is_busy(error):
                 raise
-            raise LogBusy(f"another process is writing the event log {self.path}") from error
+            raise self._busy(error) from error
+        self._patience.renewed()
+
+    def _busy(self, error: sqlite3.Error) -> LogBusy:
+        if self.waits:
+            self._patience.spent()
+        return LogBusy(
+            f"another process is writing the event log {self.path}, for longer than anyone waits "
+            f"here ({error}); nothing was logged. Send it again later, with the same event_id"
+        )
 
     def restart(self) -> None:
         """Undo what the open transaction has written, and begin another one."""
@@ -163,7 +181,7 @@ class LogFile:
         return [column for column in ADDED if column not in there]
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """Which file lies at `path`: device and inode."""
-    found = os.stat(path)  # noqa: PTH116  (once per request: twice as fast as Path.stat)
-    return found.st_dev, found.st_ino
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another process was in the way. The lowest byte of a code is its kind."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+

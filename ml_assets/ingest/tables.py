@@ -24,6 +24,12 @@ RAW = pa.schema(
 archive's true label, null for live events.
 """
 
+RECORDS = pa.schema([*RAW, later("problem", pa.string(), None)])
+"""`RAW`, and why a record of the archive cannot be used: null if nothing speaks against it so far.
+
+One without a usable instant is filed under that of the record before it.
+"""
+
 QUARANTINE = pa.schema(
     [
         ("event_id", pa.string()),

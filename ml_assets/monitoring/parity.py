@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml_assets.core.errors import NotReady, Quarantined
+from ml_assets.core.errors import NotReady
+from ml_assets.core.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
+from ml_assets.core.source import Event
 from ml_assets.core.system import System
 from ml_assets.features.parity import Alternatives, ParityReport, Vectors
 from ml_assets.ingest.posted import read_json
@@ -80,11 +82,12 @@ def recompute(
     ):
         if degraded:
             continue
-        try:
-            events.append(system.source.parse(read_json(requests[event_id])))
-            places.append(place)
-        except Quarantined:
+        event = attempt(_parsed, system, requests[event_id])
+        if isinstance(event, Fault):
             unparsable.append(event_id)
+        else:
+            events.append(event)
+            places.append(place)
     keys = pd.DataFrame(
         [[event[name] for name in system.keys] for event in events],
         columns=list(system.keys), dtype=object,
@@ -112,6 +115,10 @@ def recompute(
     return Recomputed(
         names=names, vectors=vectors, unparsable=tuple(unparsable), alternatives=alternatives
     )
+
+
+def _parsed(system: System, request: str) -> Event:
+    return system.source.parse(read_json(request))
 
 
 @dataclass(frozen=True, kw_only=True)

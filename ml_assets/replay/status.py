@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 import click
 
+from ml_assets.automation.instance import replay_elsewhere
 from ml_assets.automation.retraining import decide
 from ml_assets.automation.situation import gather
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.time import EventClock
 from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.identity import of_labels
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS
 from ml_assets.registry.deployments import Deployments, takeovers
@@ -27,8 +30,7 @@ def print_status(system: System, settings: Settings) -> None:
 
 def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
     now = settings.clock.now()
-    replayed = " (the replay's clock)" if settings.clock_file.exists() else ""
-    yield "clock", f"{now:%Y-%m-%d %H:%M} UTC{replayed}"
+    yield "clock", f"{now:%Y-%m-%d %H:%M} UTC{_whose_clock(system, settings)}"
     days = Lake(settings.lake).days(system.name, "events")
     if not days:
         yield "days", f"none yet: `ml-assets run {system.name}` takes them in"
@@ -37,9 +39,9 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
     log = EventLog(settings.event_log)
     predictions, feedback = log.count(system.name)
     log.close()
-    labels = Lake(settings.lake).read(system.name, "labels", LABELS, columns=["event_id"])
+    labels = Lake(settings.lake).read(system.name, "labels", LABELS, columns=["event_id", "basis"])
     yield "served", f"{predictions:,} predictions, {feedback:,} complaints"
-    yield "labels", f"{labels['event_id'].nunique():,} events have one"
+    yield "labels", f"{len(set(of_labels(labels))):,} events have one"
     history = Deployments(settings.deployments).history(system.name)
     if not history:
         yield "champion", "none deployed yet"
@@ -54,3 +56,11 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
         yield "shadow", f"version {shadow}"
     situation = gather(system, settings, now, training_in_progress=False)
     yield "retraining", decide(situation, system.retraining).reason
+
+
+def _whose_clock(system: System, settings: Settings) -> str:
+    if not settings.clock_file.exists():
+        return ""
+    if EventClock(settings.clock_file).stands_still() and not replay_elsewhere(settings):
+        return f" (a replay has stopped here: `ml-assets run {system.name}` resumes it)"
+    return " (the replay's clock)"

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from math import inf
 from uuid import uuid4
 
-import numpy as np
 from msgspec import Struct
 
-from ml_assets.core.errors import Quarantined
+from ml_assets.core.errors import InvalidRequest, Quarantined
+from ml_assets.core.isolation import LONGEST_REASON
 from ml_assets.core.source import Event
-from ml_assets.core.system import Column, System
+from ml_assets.core.system import System
+from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, storable
+from ml_assets.core.time import FUTURE, declared_instant
+from ml_assets.ingest.contracts import LARGEST, fault_of
 from ml_assets.ingest.event_log import Prediction
 from ml_assets.ingest.posted import read_json
 from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.protocol import PredictRequest
 
-FUTURE = timedelta(seconds=60)
-"""How far ahead of ours a client's clock may be."""
-
-LARGEST = float(np.finfo(np.float32).max)
 MAX_DEPTH = 64
 """So deep an event may be nested. Python's own limit depends on who calls: what we accept near
 it, ingestion might not."""
@@ -49,24 +48,38 @@ class Admission:
         ]
         self._texts = [
             (column.name, inf if column.max_length is None else column.max_length)
-            for column in system.columns if column.dtype != "number"
+            for column in system.columns
+            if column.dtype != "number" and column.name not in system.keys
+        ]
+        self._names = [
+            (column.name, KEY_LENGTH if column.max_length is None
+             else min(column.max_length, KEY_LENGTH))
+            for column in system.columns if column.name in system.keys
         ]
 
-    def admit(self, request: PredictRequest, now: datetime) -> Admitted:
-        """The request as an event at its instant. Raises RequestRefused, naming the field."""
-        at = now if request.event_timestamp is None else _utc(request.event_timestamp)
-        if at - now > FUTURE:
+    def admit(
+        self, request: PredictRequest, now: datetime, *, clock: datetime | None = None
+    ) -> Admitted:
+        """The request as an event at its instant. Raises RequestRefused, naming the field.
+
+        now: the event's instant if the request names none
+        clock: what the clock says, if that is not `now`; nothing happens long after it
+        """
+        at = now if request.event_timestamp is None else _declared(request.event_timestamp)
+        clock = now if clock is None else clock
+        if at - clock > FUTURE and request.event_timestamp is not None:
             raise RequestRefused(
                 422, "event_in_the_future",
                 f"event_timestamp is {at.isoformat()}, more than {FUTURE.seconds} s after this "
-                f"system's clock, {now.isoformat()}",
+                f"system's clock, {clock.isoformat()}",
                 "event_timestamp",
             )
         try:
             posted = str(request.event, "utf-8")
             event = self.read(posted)
         except (Quarantined, UnicodeDecodeError) as error:
-            raise RequestRefused(422, "unusable_event", str(error), "event") from None
+            reason = storable(str(error), LONGEST_REASON)
+            raise RequestRefused(422, "unusable_event", reason, "event") from None
         return Admitted(request=request, posted=posted, event=event, at=at,
                         event_id=request.event_id or uuid4().hex)
 
@@ -81,7 +94,7 @@ class Admission:
         except (ValueError, RecursionError) as error:
             raise Quarantined(f"the event cannot be read as JSON: {error}") from error
         if not isinstance(request, dict):
-            raise Quarantined(f"the event is {posted[:80]!r}; expected a JSON object")
+            raise Quarantined(f"the event is {shown(posted)}; expected a JSON object")
         # As deep as it has brackets, at most: nearly all events need no closer look.
         if posted.count("{") + posted.count("[") > MAX_DEPTH and _depth(request) > MAX_DEPTH:
             raise Quarantined(f"the event is nested more than {MAX_DEPTH} deep")
@@ -92,7 +105,9 @@ class Admission:
                 f"the event has a number beyond what can be computed: {error}"
             ) from error
         if not self._is_sound(event):
-            self._require_sound(event)
+            fault = fault_of(self._system, event)
+            if fault is not None:
+                raise Quarantined(fault)
         return event
 
     def _is_sound(self, event: Event) -> bool:
@@ -107,24 +122,13 @@ class Admission:
                 return False
         for name, longest in self._texts:
             value = event.get(name)
-            if type(value) is not str or len(value) > longest:
+            if type(value) is not str or len(value) > longest or not is_text(value):
+                return False
+        for name, longest in self._names:
+            value = event.get(name)
+            if type(value) is not str or name_fault(value, longest) is not None:
                 return False
         return True
-
-    def _require_sound(self, event: Event) -> None:
-        """Raise Quarantined for what breaks the contract, or makes no number of a model's.
-
-        A feature vector is float32: a model makes no probability of a number that is infinite
-        there, so a challenger would be taken for broken by one hostile request.
-        """
-        for column in self._system.columns:
-            value = event.get(column.name)
-            breach = _breach(column, value)
-            if breach:
-                raise Quarantined(breach)
-            if isinstance(value, float) and abs(value) > LARGEST:
-                raise Quarantined(f"{column.name} is {value:g}; expected at most {LARGEST:g}, the "
-                                  "largest number that a feature can be")
 
 
 def _depth(value: object) -> int:
@@ -158,22 +162,6 @@ def require_same(first: Prediction, request: PredictRequest) -> None:
         )
 
 
-def _breach(column: Column, value: object) -> str | None:
-    """How `value` breaks the contract that `ml_assets.ingest.contracts` gives the column."""
-    wanted = float if column.dtype == "number" else str
-    if not isinstance(value, wanted) or value != value:
-        return f"{column.name} is {str(value)[:80]!r}; expected a {column.dtype}"
-    if isinstance(value, float):
-        if column.minimum is not None and value < column.minimum:
-            return f"{column.name} is {value:g}; expected at least {column.minimum:g}"
-        if column.maximum is not None and value > column.maximum:
-            return f"{column.name} is {value:g}; expected at most {column.maximum:g}"
-    elif column.max_length is not None and len(str(value)) > column.max_length:
-        return (f"{column.name} has {len(str(value)):,} characters; expected at most "
-                f"{column.max_length:,}")
-    return None
-
-
 def _canonical(posted: str) -> str:
     """The JSON without what order and spaces change."""
     try:
@@ -182,11 +170,10 @@ def _canonical(posted: str) -> str:
         return posted
 
 
-def _utc(instant: datetime) -> datetime:
+def _declared(instant: datetime) -> datetime:
     try:
-        return instant.astimezone(UTC)
-    except OverflowError:
+        return declared_instant(instant)
+    except InvalidRequest as error:
         raise RequestRefused(
-            422, "invalid_request", f"event_timestamp is {instant.isoformat()}, which lies "
-            "outside the years 1 to 9999 in UTC", "event_timestamp",
+            422, "invalid_request", f"event_timestamp: {error}", "event_timestamp",
         ) from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from math import ceil
+from typing import NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -21,14 +21,13 @@ from ml_assets.core.errors import (
     UnknownName,
 )
 from ml_assets.serving.decoding import RequestRefused
+from ml_assets.serving.outward import outward
 from ml_assets.serving.protocol import PredictAnswer, Problem, ProblemAnswer
-
-log = logging.getLogger(__name__)
 
 MODEL_VERSION = b"x-model-version"
 """The header that says who answered; the log and the metrics read it too."""
 EXPECTED = (MlAssetsError, HTTPException, ClientDisconnect)
-"""Errors that say what is wrong; any other is a bug, which the server logs with its trace."""
+"""Errors that say what is wrong; any other is a bug: see `fault_log`."""
 _JSON = (b"content-type", b"application/json")
 _ENCODER = msgspec.json.Encoder()
 
@@ -50,24 +49,16 @@ def answer_of(value: msgspec.Struct, status: int = 200) -> Response:
 
 
 def answer_to(error: Exception, method: str, path: str) -> Response:
-    """What a client gets where its request for `path` ended in `error`.
-
-    The project's own errors say what is wrong in words meant for the client. Of whatever we did
-    not foresee the log has the trace and the client an apology.
-    """
-    if isinstance(error, RequestRefused):
-        return _problem(error.status, error.problem, error.headers)
-    if isinstance(error, MlAssetsError):
-        return _known(error, path)
+    """What a client gets if its request for `path` ended in `error`."""
     if isinstance(error, HTTPException):
         # An address or a method that does not exist.
         message = f"{method} {path}: {error.detail}; GET / lists all calls"
         code = error.detail.lower().replace(" ", "_")
-        return _problem(error.status_code, Problem(code=code, message=message), error.headers)
+        return _answer(Refusal(error.status_code, Problem(code=code, message=message),
+                               error.headers))
     if isinstance(error, ClientDisconnect):
         return Response(status_code=400)  # it went away in the middle: nobody reads this
-    message = "this is a fault of the server, not of your request; its log has the details"
-    return _problem(500, Problem(code="internal", message=message))
+    return _answer(refusal_of(error))
 
 
 async def on_error(request: Request, error: Exception) -> Response:
@@ -75,24 +66,58 @@ async def on_error(request: Request, error: Exception) -> Response:
     return answer_to(error, request.method, request.url.path)
 
 
-def _known(error: MlAssetsError, path: str) -> Response:
+class Refusal(NamedTuple):
+    """How an error is told: in an answer of its own, or in its place in a batch."""
+
+    status: int
+    problem: Problem
+    headers: Mapping[str, str] | None = None
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """How a client is told of `error`.
+
+    Errors about a request are told in their own words. Those about the server are told without
+    its paths, and of whatever we did not foresee the client gets an apology: the log has all.
+    """
+    refusal = _refusal_of(error)
+    message = refusal.problem.message
+    if not message.isascii():  # half a character, which a client sent, would be no JSON
+        message = message.encode("utf-8", "replace").decode()
+        refusal = refusal._replace(problem=msgspec.structs.replace(
+            refusal.problem, message=message))
+    return refusal
+
+
+def _refusal_of(error: Exception) -> Refusal:
+    if isinstance(error, RequestRefused):
+        return Refusal(error.status, error.problem, error.headers)
+    if not isinstance(error, MlAssetsError):
+        return INTERNAL
     said = str(error)
     if isinstance(error, UnknownName):
-        return _problem(404, Problem(code="not_found", message=said))
+        return Refusal(404, Problem(code="not_found", message=said))
     if isinstance(error, Quarantined):
-        return _problem(422, Problem(code="unusable_event", message=said))
+        return Refusal(422, Problem(code="unusable_event", message=said))
     if isinstance(error, Overloaded | TooOften):
-        # Not logged: a line for each would be more work than they all.
         status, code = (503, "overloaded") if isinstance(error, Overloaded) else (429, "too_often")
         seconds = max(1, ceil(error.retry_after.total_seconds()))
-        return _problem(status, Problem(code=code, message=said), {"retry-after": str(seconds)})
-    log.error("%s: %s", path, error)
+        return Refusal(status, Problem(code=code, message=said), {"retry-after": str(seconds)})
+    said = outward(said)
     if isinstance(error, LogUnavailable | NotReady):
         code = "log_unavailable" if isinstance(error, LogUnavailable) else "not_ready"
-        return _problem(503, Problem(code=code, message=said), {"retry-after": "1"})
-    return _problem(500, Problem(code="failed", message=said))
+        return Refusal(503, Problem(code=code, message=said), {"retry-after": "1"})
+    return Refusal(500, Problem(code="failed", message=said))
 
 
-def _problem(status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    more = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
-    return JsonAnswer(_ENCODER.encode(ProblemAnswer(error=problem)), status, *more)
+INTERNAL = Refusal(500, Problem(
+    code="internal",
+    message="this is a fault of the server, not of your request; its log has the details",
+))
+
+
+def _answer(refusal: Refusal) -> Response:
+    headers = [(name.lower().encode(), value.encode())
+               for name, value in (refusal.headers or {}).items()]
+    return JsonAnswer(_ENCODER.encode(ProblemAnswer(error=refusal.problem)), refusal.status,
+                      *headers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ml_assets.core.errors import unknown
+from ml_assets.core.isolation import isolate
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.answers import EXPECTED, JsonAnswer, answer_of, on_error
@@ -27,18 +27,20 @@ from ml_assets.serving.body import read_body
 from ml_assets.serving.calls import Calls
 from ml_assets.serving.direct import Direct
 from ml_assets.serving.edge import BEARER, Edge
+from ml_assets.serving.fault_log import Faults, note_error
 from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
 from ml_assets.serving.openapi import index, openapi
+from ml_assets.serving.outward import hide, outward
 from ml_assets.serving.protocol import LiveAnswer, PredictAnswer, PredictionRecord, ReadyAnswer
 from ml_assets.serving.security import Doorkeeper
-from ml_assets.serving.service import Service
+from ml_assets.serving.service import Service, log_patience
+from ml_assets.serving.sparse_log import MINUTE_S, SparseLog
 from ml_assets.serving.turns import Turns
 
 if TYPE_CHECKING:
     # Imported where it is asked for alone: its libraries are an extra.
     from ml_assets.serving.traces import Traces
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 Answers = list[PredictAnswer | Exception]
 
@@ -58,8 +60,11 @@ def create_app(
     `direct` what needs no ASGI.
     """
     backends = backends or Backends.of(settings)
+    hide(settings.var, settings.cache)
+    lines, patience = SparseLog(), log_patience()
+    services = [Service(system, settings, backends, lines, patience) for system in systems]
     api = Api(
-        [Service(system, settings, backends) for system in systems], board, traces,
+        services, lines, board, traces,
         # To sync a disk takes long, and several workers wait for each other.
         at_once=settings.ack == "process" and board is None and traces is None,
     )
@@ -78,6 +83,10 @@ def create_app(
     async def describe(request: Request) -> Response:
         return JsonAnswer(described)
 
+    async def tell(request: Request, error: Exception) -> Response:
+        note_error(lines, error, f"{request.method} {request.url.path}")
+        return await on_error(request, error)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await api.open()
@@ -85,7 +94,8 @@ def create_app(
         await api.close()
 
     app = GuardedApp(
-        Direct(door=Doorkeeper(settings), requests=api.requests, turns=api.direct), traces,
+        Direct(door=Doorkeeper(settings), requests=api.requests, turns=api.direct, lines=lines),
+        traces,
         routes=[
             Route("/", home),
             Route("/docs", show_docs),
@@ -101,7 +111,7 @@ def create_app(
             Route("/v1/{system}/predictions/{prediction_id}/rows", api.rows),
             Route("/v1/{system}/version", api.version),
         ],
-        exception_handlers=dict.fromkeys((*EXPECTED, Exception), on_error),
+        exception_handlers={**dict.fromkeys(EXPECTED, tell), Exception: on_error},
         lifespan=lifespan,
     )
     app.state.stopping = False
@@ -116,8 +126,12 @@ class GuardedApp(Starlette):
         self.direct, self._traces = direct, traces
 
     def build_middleware_stack(self) -> ASGIApp:
-        edge = Edge(super().build_middleware_stack(), self.direct.door, self.direct.requests)
-        return edge if self._traces is None else self._traces.around(edge, self.routes)
+        direct = self.direct
+        app: ASGIApp = Edge(super().build_middleware_stack(), direct.door, direct.requests,
+                            direct.lines)
+        if self._traces is not None:
+            app = self._traces.around(app, self.routes)
+        return Faults(app, direct.lines)
 
 
 class Api:
@@ -129,14 +143,15 @@ class Api:
     """
 
     def __init__(
-        self, services: Sequence[Service], board: Board | None = None,
+        self, services: Sequence[Service], lines: SparseLog, board: Board | None = None,
         traces: Traces | None = None, *, at_once: bool = True,
     ) -> None:
+        self._lines = lines
         self._traces = traces
         self._calls = Calls(at_once=at_once)
         self._services = {service.system.name: service for service in services}
         self._turns = {service.system.name: self._turns_of(service) for service in services}
-        self._shadowing: asyncio.Task[None] | None = None
+        self._aside_tasks: list[asyncio.Task[None]] = []
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self.requests = Requests(list(self._services))
         self._metrics = Metrics(services, self.requests, self._depth, board)
@@ -151,14 +166,14 @@ class Api:
         for service in self._services.values():
             await self._calls.on_worker(service.open)
         self._metrics.open()
-        self._shadowing = asyncio.create_task(self._shadow())
+        self._aside_tasks = [asyncio.create_task(each()) for each in (self._shadow, self._tell)]
 
     async def close(self) -> None:
         while any(map(len, self._turns.values())):
             await asyncio.sleep(0.01)  # they came, and are logged, though nobody waits any more
-        if self._shadowing is not None:
-            self._shadowing.cancel()
-            await asyncio.wait([self._shadowing])
+        for task in self._aside_tasks:
+            task.cancel()
+            await asyncio.wait([task])
         for service in self._services.values():
             await self._calls.on_worker(service.close)
         self._metrics.close()
@@ -166,6 +181,7 @@ class Api:
             await asyncio.to_thread(self._traces.close)
         self._calls.stop()
         self._explainer.shutdown()
+        self._lines.tell_rest(all_of_them=True)
 
     @property
     def direct(self) -> dict[bytes, Turns[bytes, PredictAnswer]]:
@@ -223,14 +239,10 @@ class Api:
     async def ready(self, request: Request) -> Response:
         if request.app.state.stopping:
             return answer_of(ReadyAnswer(ready=False, problems=["stopping"], warnings=[]), 503)
-        services = self._services.values()
-        problems = await self._calls.on_worker(
-            lambda: [problem for service in services for problem in service.problems()]
-        )
-        answer = ReadyAnswer(
-            ready=not problems, problems=problems,
-            warnings=[warning for service in services for warning in service.warnings()],
-        )
+        services = list(self._services.values())
+        problems = await self._calls.on_worker(lambda: _told(services, Service.problems))
+        warnings = _told(services, Service.warnings)
+        answer = ReadyAnswer(ready=not problems, problems=problems, warnings=warnings)
         return answer_of(answer, 200 if answer.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
@@ -255,11 +267,29 @@ class Api:
             while not self._calls and (waiting := self._unshadowed()):
                 try:
                     await self._calls.on_worker(waiting[0].shadow)
-                except Exception:
-                    log.exception("a shadow's turn failed; others go on")
+                except Exception as error:
+                    note_error(self._lines, error, "a shadow's turn, which is lost,")
+
+    async def _tell(self) -> None:
+        """Say from time to time how many lines of the log were held back."""
+        while True:
+            await asyncio.sleep(MINUTE_S / 2)
+            self._lines.tell_rest()
 
     def _unshadowed(self) -> list[Service]:
         return [service for service in self._services.values() if service.unshadowed]
 
     async def _aside(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._explainer, call)
+
+
+def _told(
+    services: Sequence[Service], ask: Callable[[Service], Sequence[str]]
+) -> list[str]:
+    """What each system has to say, for clients; a system that cannot even be asked says so."""
+    found: list[str] = []
+    for service, told in zip(services, isolate(ask, services), strict=True):
+        if isinstance(told, Exception):
+            told = [f"{service.system.name}: it cannot be asked: {type(told).__name__}: {told}"]
+        found += map(outward, told)
+    return found

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import Prediction
+from ml_assets.ingest.identity import merge_exactly
 from ml_assets.ingest.lake import INSTANT, later
 from ml_assets.ingest.tables import PREDICTIONS
 from ml_assets.serving.scoring import Floats, Scorer, dense_vectors, score_rows
@@ -104,7 +105,7 @@ class Agreement:
 
 def agreement(batch: pd.DataFrame, served: pd.DataFrame) -> Agreement:
     """Compare rows of `BATCH_PREDICTIONS` with rows of `tables.PREDICTIONS`."""
-    both = batch.merge(served, on=["event_id", "model_version"], suffixes=("", "_served"))
+    both = merge_exactly(batch, served, on=["event_id", "model_version"], suffix="_served")
     same = [
         list(names) == list(names_served)
         and np.array_equal(np.asarray(values, np.float32), np.asarray(values_served, np.float32),

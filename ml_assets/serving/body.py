@@ -5,14 +5,17 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from ml_assets.serving.decoding import MAX_BODY_BYTES, RequestRefused
+from ml_assets.serving.decoding import MAX_BODY_BYTES, RequestRefused, not_accepted
+from ml_assets.serving.encoding import content_codings
 
 MAX_DRAINED_BYTES = 8 * MAX_BODY_BYTES
 """So much of a body that is too large is still read: a client that writes does not listen."""
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body. Raises RequestRefused where it is larger than MAX_BODY_BYTES."""
+    """The whole body. Raises RequestRefused if it is compressed or exceeds MAX_BODY_BYTES."""
+    if codings := content_codings(scope["headers"]):
+        raise not_accepted(", ".join(codings))
     headers = dict(scope["headers"])
     declared = int(headers.get(b"content-length", 0))
     # Who asks "Expect: 100-continue" has not sent anything yet.

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
 from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.isolation import isolate
+from ml_assets.core.texts import NAME
+from ml_assets.serving.encoding import BOM, foreign
 from ml_assets.serving.protocol import PredictBatchRequest, PredictRequest, Problem
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_BATCH = 256
+LONGEST_MESSAGE = 400
+"""Characters of what the decoder says."""
 
 T = TypeVar("T")
 _AT_PATH = re.compile(r" - at `\$\.?(.*)`$")
@@ -42,22 +48,43 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
     """The request in `body`. Raises RequestRefused, saying where it goes wrong."""
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise RequestRefused(422, "invalid_request", *_explained(str(error))) from None
-    except msgspec.DecodeError as error:
-        raise RequestRefused(
-            422, "malformed_json", f"{error}{_position(str(error), bytes(body))}"
-        ) from None
-    except RecursionError:
-        raise RequestRefused(422, "malformed_json", "the JSON is nested too deeply") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the decoder raises, it is about these bytes
+        fault, posted = error, bytes(body)
+    if posted.startswith(BOM):
+        posted = posted.removeprefix(BOM)
+        try:
+            return decoder.decode(posted)
+        except Exception as error:
+            fault = error
+    raise _refusal(fault, posted)
+
+
+def _refusal(error: Exception, body: bytes) -> RequestRefused:
+    if isinstance(error, msgspec.ValidationError):
+        message, field = _explained(_shortened(str(error)))
+        return RequestRefused(422, "invalid_request", message, field)
+    if (looks := foreign(body)) is not None:
+        return not_accepted(looks)
+    if isinstance(error, RecursionError):
+        return RequestRefused(422, "malformed_json", "the JSON is nested too deeply")
+    try:
+        body.decode()
+    except UnicodeDecodeError as fault:  # msgspec counts from where a name or a text begins
+        return RequestRefused(
+            422, "malformed_json", f"the body is no UTF-8 at byte {fault.start}: {fault.reason}"
+        )
+    message = _shortened(str(error))
+    return RequestRefused(422, "malformed_json", f"{message}{_position(message, body)}")
 
 
 def decode_batch(
     many: msgspec.json.Decoder[PredictBatchRequest],
     one: msgspec.json.Decoder[PredictRequest],
     body: bytes,
-) -> list[PredictRequest | RequestRefused]:
-    """The requests of a batch, as `decode_each`. Raises RequestRefused where it is no batch."""
+) -> list[PredictRequest | Exception]:
+    """The requests of a batch, as `decode_each`. Raises RequestRefused if it is no batch."""
     events: Sequence[msgspec.Raw] = decode(many, body).events
     if len(events) > MAX_BATCH:
         raise RequestRefused(
@@ -70,15 +97,26 @@ def decode_batch(
 
 def decode_each(
     decoder: msgspec.json.Decoder[T], bodies: Sequence[bytes | msgspec.Raw]
-) -> list[T | RequestRefused]:
-    """The request in each body; one that cannot be decoded is a refusal in its place."""
-    decoded: list[T | RequestRefused] = []
-    for body in bodies:
-        try:
-            decoded.append(decode(decoder, body))
-        except RequestRefused as refused:
-            decoded.append(refused)
-    return decoded
+) -> list[T | Exception]:
+    """The request in each body; if one cannot be decoded, its refusal in its place."""
+    return isolate(partial(decode, decoder), bodies)
+
+
+def not_accepted(written: str) -> RequestRefused:
+    """The refusal of a body that is compressed or in another encoding."""
+    return RequestRefused(
+        415, "unsupported_encoding", f"the body is written in {written}; accepted is JSON in "
+        "UTF-8, not compressed: send it without Content-Encoding",
+        headers={"accept-encoding": "identity"},
+    )
+
+
+def _shortened(message: str) -> str:
+    """As much of it as helps: a name that does not belong here may be as long as the body."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    half = LONGEST_MESSAGE // 2
+    return f"{message[:half]} ... {message[-half:]}"
 
 
 def _explained(message: str) -> tuple[str, str | None]:
@@ -88,6 +126,8 @@ def _explained(message: str) -> tuple[str, str | None]:
     named = _NAMED.search(message)
     field = ".".join(part for part in (inside, named.group(1) if named else "") if part)
     text = _AT_PATH.sub("", message)
+    if text.endswith(f"matching regex {NAME!r}"):
+        text = "Expected a text of one line, without control characters"
     return (f"{field}: {text}" if field else text), field or None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -13,17 +12,18 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ml_assets.serving.answers import EXPECTED, answer_of, answer_to
+from ml_assets.serving.answers import answer_of, answer_to
 from ml_assets.serving.decoding import MAX_BODY_BYTES, RequestRefused
 from ml_assets.serving.draining import DrainingProtocol
 from ml_assets.serving.edge import id_for, note
+from ml_assets.serving.encoding import CONTENT_CODING
+from ml_assets.serving.fault_log import note_error
 from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.metrics import Requests
 from ml_assets.serving.protocol import PredictAnswer
 from ml_assets.serving.security import Doorkeeper
+from ml_assets.serving.sparse_log import SparseLog
 from ml_assets.serving.turns import Turns
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class Direct:
 
     door: Doorkeeper
     requests: Requests
+    lines: SparseLog
     turns: Mapping[bytes, Turns[bytes, PredictAnswer]] = field(default_factory=dict)
 
 
@@ -97,6 +98,7 @@ class DirectProtocol(DrainingProtocol):
             or parser.get_http_version() != "1.1"
             or parser.should_upgrade()
             or self.expect_100_continue
+            or CONTENT_CODING in headers
             or int(headers.get(b"content-length", MAX_BODY_BYTES + 1)) > MAX_BODY_BYTES
             or not (self.cycle is None or self.cycle.response_complete)
             or self.flow.write_paused  # the app waits until the client reads
@@ -143,15 +145,15 @@ class Exchange:
         context = REQUEST_ID.set(self._id.decode())
         try:
             path, version = self._path.decode(), None
+            direct = self._protocol.direct
             if isinstance(answer, Exception):
                 response = answer_to(answer, "POST", path)
+                note_error(direct.lines, answer, f"POST {path}")
             else:
                 response, version = answer_of(answer), str(answer.model_version)
             self._send(response)
-            note(self._protocol.direct.requests, "POST", path, response.status_code,
+            note(direct.requests, direct.lines, "POST", path, response.status_code,
                  perf_counter() - self._started, version)
-            if isinstance(answer, Exception) and not isinstance(answer, EXPECTED):
-                log.error("POST %s met a fault of ours", path, exc_info=answer)
         finally:
             REQUEST_ID.reset(context)
 

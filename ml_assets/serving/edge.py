@@ -14,6 +14,7 @@ from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.metrics import Requests
 from ml_assets.serving.security import Doorkeeper
+from ml_assets.serving.sparse_log import SparseLog
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,14 @@ class Edge:
 
     Every answer has an `X-Request-Id`, the caller's own where it is sane. Who may not ask is
     answered here, before the body is read. Answers that failed, were slow or were refused for
-    want of a token get a line in the log; nothing that a header or a body says is in it.
+    want of a token get a line in the log, one of a kind and minute; nothing that a header or a
+    body says is in it.
     """
 
-    def __init__(self, app: ASGIApp, door: Doorkeeper, requests: Requests) -> None:
-        self._app, self._door, self._requests = app, door, requests
+    def __init__(
+        self, app: ASGIApp, door: Doorkeeper, requests: Requests, lines: SparseLog
+    ) -> None:
+        self._app, self._door, self._requests, self._lines = app, door, requests, lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +67,7 @@ class Edge:
         else:
             await self._app(scope, receive, send_out)
         finally:
-            note(self._requests, scope["method"], scope["path"], status,
+            note(self._requests, self._lines, scope["method"], scope["path"], status,
                  perf_counter() - started, version)
 
 
@@ -76,17 +80,17 @@ def id_for(given: bytes | None) -> bytes:
 
 
 def note(
-    requests: Requests, method: str, path: str, status: int, seconds: float, version: str | None
+    requests: Requests, lines: SparseLog, method: str, path: str, status: int, seconds: float,
+    version: str | None,
 ) -> None:
-    """Count an answer; where it failed, was slow or unauthorised, log it too."""
-    requests.note(path, status, seconds, version)
+    """Count an answer; if it failed, was slow or unauthorised, log it too."""
+    place = requests.note(path, status, seconds, version)
     if status < 500 and status not in (401, 403) and seconds < SLOW_SECONDS:
         return
     about = {"method": method, "path": path, "system": _system(path), "status": status,
              "latency_ms": round(seconds * 1000, 1), "model_version": version}
-    log.log(logging.ERROR if status >= 500 else logging.WARNING,
-            "%s %s -> %d in %.0f ms", method, path, status, seconds * 1000,
-            extra={"about": about})
+    lines.say(log, logging.ERROR if status >= 500 else logging.WARNING, (*place, status),
+              "%s %s -> %d in %.0f ms", method, path, status, seconds * 1000, about=about)
 
 
 def _system(path: str) -> str | None:

@@ -17,6 +17,7 @@ from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.labels import Known, known_of
 from ml_assets.ingest.resolution import Resolution, resolve
+from ml_assets.serving.outward import outward
 from ml_assets.serving.protocol import (
     ContributingRow,
     ContributingRows,
@@ -144,7 +145,7 @@ class Provenance:
             try:
                 origin = origin_of(self._settings, self._system.name, version)
             except (NotReady, UnknownName) as error:
-                return ModelOrigin(version=version, problem=str(error))
+                return ModelOrigin(version=version, problem=outward(str(error)))
             self._origins[version] = ModelOrigin(**asdict(origin))
         return self._origins[version]
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ml_assets.core.settings import LogFormat
+from ml_assets.serving.sparse_log import SparseLog, more
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request that this task answers; None elsewhere, such as on a worker's thread."""
@@ -18,11 +19,34 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 def configure(form: LogFormat) -> None:
-    """Write the log to standard error in this form: ours from INFO, others' from WARNING."""
+    """Write the log to standard error in this form: ours from INFO, others' from WARNING.
+
+    What the server says of connections, such as that one brought no HTTP, is limited to a line
+    of a kind and minute.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else HumanLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("ml_assets").setLevel(logging.INFO)
+    server = logging.getLogger("uvicorn.error")
+    if not any(isinstance(each, OncePerMinute) for each in server.filters):
+        server.addFilter(OncePerMinute())
+
+
+class OncePerMinute(logging.Filter):
+    """Lets one warning of a text and minute pass, with the count of those before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = SparseLog()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        held = self._lines.let(record.msg)
+        if held:
+            record.msg = f"{record.msg}{more(held)}"
+        return held is not None
 
 
 class JsonLines(logging.Formatter):

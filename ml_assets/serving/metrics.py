@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from time import monotonic
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from ml_assets.core.hybrid_clock import Direction
 from ml_assets.serving.board import Board
 from ml_assets.serving.numbers import Buckets, Key, Numbers
 from ml_assets.serving.protocol import Counts
@@ -44,13 +45,17 @@ class Requests:
         self._places = {f"/v1/{name}/{call}": (name, call) for name in systems for call in CALLS}
         self.seen: dict[tuple[str, str, str, str], Histogram] = {}
 
-    def note(self, path: str, status: int, seconds: float, version: str | None) -> None:
+    def note(
+        self, path: str, status: int, seconds: float, version: str | None
+    ) -> tuple[str, str]:
+        """Count an answer. Returns the labels system and route."""
         place = self._places.get(path) or self._place(path)
         key = (*place, str(status), version or "")
         histogram = self.seen.get(key)
         if histogram is None:
             histogram = self.seen[key] = Histogram(SECONDS)
         histogram.observe(seconds)
+        return place
 
     def _place(self, path: str) -> tuple[str, str]:
         _, first, *rest = path.split("/", 3) if path.startswith("/") else ("", "")
@@ -151,6 +156,8 @@ class Metrics(Collector):
             for metric, kind in KINDS.items():
                 if metric not in ("predictions", "degraded"):
                     counts[metric, name] = service.counts[kind]
+            for direction in get_args(Direction):
+                counts["clock_jumps", name, direction] = service.clock.jumps[direction]
             buckets["batch_size", name] = Buckets.of(tally.batches)
             levels["shadow_waiting", name] = service.unshadowed
             if tally.committed_at is not None:
@@ -166,6 +173,8 @@ COUNTERS: dict[str, tuple[str, Labels]] = {
     "repeated": ("Events answered from the log, which had their answer", ("system",)),
     "refused": ("Events refused: unusable, invalid or changed", ("system",)),
     "feedback": ("Words of feedback that were new", ("system",)),
+    "clock_jumps": ("Times that the clock was seen to be set, by each process",
+                    ("system", "direction")),
     "shadow_scores": ("Scores by versions that answer nobody", ("system",)),
     "shadow_dropped": ("Answers that no shadow scored, for want of time or of the log",
                        ("system",)),

@@ -37,6 +37,7 @@ PROBLEMS = {
     404: "There is no such system or prediction, or no score of that entity.",
     409: "The id belongs to an event with another body or instant, which was answered before.",
     413: f"More than {MAX_BODY_BYTES // 2**20} MiB, or a batch of more than {MAX_BATCH} events.",
+    415: "The body is compressed or not in UTF-8.",
     422: "The request is not JSON, lacks something, or is no event of this system.",
     429: "The source may say no more for now; nothing was stored. `Retry-After` says how long.",
     500: "A fault of the server. Nothing was logged; asking again is safe.",
@@ -54,20 +55,20 @@ SYSTEM_CALLS = (
     Call(
         path="predict", method="post", name="predict", summary="Predict one event",
         request=protocol.PredictRequest, answer=protocol.PredictAnswer,
-        problems=(409, 413, 422, 500, 503),
+        problems=(409, 413, 415, 422, 500, 503),
         description="The prediction is durably logged, with its features, before it is answered. "
         "Repeating a request with the same `event_id` gives the same answer.",
     ),
     Call(
         path="predict/batch", method="post", name="predict_batch",
         summary=f"Predict up to {MAX_BATCH} events", request=protocol.PredictBatchRequest,
-        answer=protocol.PredictBatchAnswer, problems=(413, 422, 500, 503),
+        answer=protocol.PredictBatchAnswer, problems=(413, 415, 422, 500, 503),
         description="Each event is answered, or refused with its own problem, in its place.",
     ),
     Call(
         path="feedback", method="post", name="feedback", summary="Say what was true",
         request=protocol.FeedbackRequest, answer=protocol.FeedbackAnswer,
-        problems=(404, 413, 422, 429, 500, 503),
+        problems=(404, 413, 415, 422, 429, 500, 503),
         description="Kept for good. The answer tells whether it counts and what the label is now: "
         "trusted sources outrank all others. Repetitions change nothing.",
     ),

@@ -7,14 +7,18 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
-from ml_assets.core.errors import LogUnavailable, NotReady
+from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady, StateDamaged
+from ml_assets.core.hybrid_clock import HybridClock
+from ml_assets.core.isolation import isolate
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
 from ml_assets.serving.admission import Admission, Admitted, require_same
 from ml_assets.serving.arms import Arms
 from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.explanation import Heard, feedback_answer, prediction_in, record_of
+from ml_assets.serving.instants import Instants
 from ml_assets.serving.lookup import FeatureLookup
 from ml_assets.serving.pool import ModelPool
 from ml_assets.serving.protocol import (
@@ -26,6 +30,7 @@ from ml_assets.serving.protocol import (
 )
 from ml_assets.serving.scores import OnlineScores
 from ml_assets.serving.shadows import Shadows
+from ml_assets.serving.sparse_log import SparseLog
 from ml_assets.serving.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -34,7 +39,7 @@ log = logging.getLogger(__name__)
 class Predictor:
     """Answers for one system. One call at a time, which the event log demands.
 
-    now: the clock, read once for each call, since a replay moves it
+    clock: gives each batch and each word of feedback an instant of its own
     counts: since the start, by the names of `protocol.Counts`
     tally: since the start, by model version and more, for `/metrics`
     shadows: what was answered and waits to be scored once more
@@ -48,18 +53,19 @@ class Predictor:
         features: FeatureLookup,
         models: ModelPool,
         open_log: Callable[[], EventLog],
-        now: Callable[[], datetime],
+        clock: HybridClock,
         scores: OnlineScores,
+        lines: SparseLog,
     ) -> None:
-        self.system = system
+        self.system, self._lines = system, lines
         self.counts: Counter[str] = Counter()
         self.tally = Tally()
         self._features, self._models, self._scores = features, models, scores
-        self._open_log, self._now = open_log, now
+        self._open_log, self.instants = open_log, Instants(system.name, clock)
         self._opened: EventLog | None = None
         self._admission = Admission(system)
         self._arms = Arms(system, features, models)
-        self.shadows = Shadows(models, now=now, counts=self.counts)
+        self.shadows = Shadows(models, now=self.instants.now, counts=self.counts)
 
     @property
     def _log(self) -> EventLog:
@@ -86,46 +92,53 @@ class Predictor:
         self._scores.close()
 
     def predict(
-        self, requests: Sequence[PredictRequest | RequestRefused], *, waits: bool = True
-    ) -> list[PredictAnswer | RequestRefused]:
-        """An answer or a refusal for each request, in order.
+        self, requests: Sequence[PredictRequest | Exception], *, waits: bool = True
+    ) -> list[PredictAnswer | Exception]:
+        """An answer or an error for each request, in order.
 
-        One that was refused before stays so. All others are logged in one transaction before
-        this returns; an event that has an answer keeps it. Raises LogUnavailable where they
-        cannot be logged and NotReady where there is no model: then none is answered.
+        One that has failed before stays so, and so does one on which a system's own code fails.
+        All others are logged in one transaction before this returns; an event that has an answer
+        keeps it. Raises LogUnavailable if they cannot be logged, NotReady if there is no model,
+        and what a model raises: then none is answered or counted.
 
         waits: for another process that is writing the log; else LogBusy is raised
         """
         self._log.wait(waits)
+        counts = dict(self.counts)
         try:
-            return self._predict(requests, self._now())
+            return self._predict(requests, self.instants.assign(self._log))
+        except Exception:
+            for name in list(self.counts):  # one by one: they are read on other threads
+                self.counts[name] = counts.get(name, 0)
+            raise
         finally:
             if self._opened is not None:
                 self._opened.wait(True)
 
     def _predict(
-        self, requests: Sequence[PredictRequest | RequestRefused], now: datetime
-    ) -> list[PredictAnswer | RequestRefused]:
-        answers: dict[int, PredictAnswer | RequestRefused] = {}
-        fresh: dict[int, Admitted] = {}
+        self, requests: Sequence[PredictRequest | Exception], now: datetime
+    ) -> list[PredictAnswer | Exception]:
         earlier = self._log.answers_to(self.system.name, [
             request.event_id for request in requests
             if isinstance(request, PredictRequest) and request.event_id is not None
         ])
-        for place, request in enumerate(requests):
-            try:
-                if isinstance(request, RequestRefused):
-                    raise request
-                first = earlier.get(request.event_id or "")
-                if first is not None:
-                    answers[place] = self._repeated(first, request)
-                else:
-                    fresh[place] = self._admission.admit(request, now)
-            except RequestRefused as refused:
-                answers[place] = self._rejected(refused)
-        if fresh:
-            answers.update(zip(fresh, self._answer(list(fresh.values()), now), strict=True))
-        return [answers[place] for place in range(len(requests))]
+
+        def admit(request: PredictRequest | Exception) -> PredictAnswer | Admitted:
+            if isinstance(request, Exception):
+                raise request
+            first = earlier.get(request.event_id or "")
+            if first is not None:
+                return self._repeated(first, request)
+            return self._admission.admit(request, now, clock=self.instants.clock.reading)
+
+        admitted = isolate(admit, requests)
+        fresh = [each for each in admitted if isinstance(each, Admitted)]
+        scored = iter(self._answer(fresh, now) if fresh else ())
+        answers = [next(scored) if isinstance(each, Admitted) else each for each in admitted]
+        for answer in answers:
+            if isinstance(answer, RequestRefused):
+                self._count(answer)
+        return answers
 
     def shadow(self) -> None:
         """Let the shadows score some of what was answered.
@@ -140,7 +153,8 @@ class Predictor:
         Raises UnknownName where this system made no such prediction, TooOften where the source
         has used up its share.
         """
-        about, now = prediction_in(self._log, self.system, said.prediction_id), self._now()
+        about = prediction_in(self._log, self.system, said.prediction_id)
+        now = self.instants.assign(self._log)
         feedback = Feedback(
             prediction_id=said.prediction_id, system=self.system.name, label=said.label,
             source=said.source,
@@ -154,21 +168,29 @@ class Predictor:
     def record(self, prediction_id: str) -> PredictionRecord:
         """What the log knows of a prediction. Raises UnknownName."""
         found = prediction_in(self._log, self.system, prediction_id)
-        return record_of(self.system, found, Heard.of(self.system, self._log, found, self._now()))
+        heard = Heard.of(self.system, self._log, found, self.instants.now())
+        return record_of(self.system, found, heard)
 
     def problems(self) -> list[str]:
         """Why full answers cannot be given now, tried out: log, feature store, model."""
         found = []
         try:
             self._log.check()
+            self.instants.hear(self._log)
         except LogUnavailable as error:
-            self.close()
+            if not isinstance(error, LogBusy):
+                self.close()
             found.append(str(error))
-        self._features.check(self._now())
+        try:
+            self._features.check(self.instants.now())
+        except StateDamaged as error:  # the clock's file
+            found.append(str(error))
         if self._features.problem is not None:
             found.append(f"{self._features.problem}; predictions are degraded")
         if self._models.current is None:
             found.append(self._why_no_model())
+        elif self._models.problem is not None:
+            found.append(self._models.problem)
         return found
 
     def _repeated(self, first: Prediction, request: PredictRequest) -> PredictAnswer:
@@ -178,7 +200,7 @@ class Predictor:
 
     def _answer(
         self, admitted: list[Admitted], now: datetime
-    ) -> list[PredictAnswer | RequestRefused]:
+    ) -> list[PredictAnswer | Exception]:
         """Score, log and answer, all in one batch."""
         # Read once: whatever is swapped meanwhile, this batch is answered by these.
         lineup = self._models.lineup
@@ -196,7 +218,7 @@ class Predictor:
 
         logged = self._log.append(predictions, also=also)
         self.tally.committed(len(logged))
-        answers: list[PredictAnswer | RequestRefused] = []
+        answers: list[PredictAnswer | Exception] = []
         for one, mine, stored in zip(admitted, predictions, logged, strict=True):
             if stored is mine:
                 self.counts["predicted"] += 1
@@ -206,10 +228,7 @@ class Predictor:
                 self.shadows.add(stored, one.event)
                 continue
             # The same event, twice in this batch or at this moment in another process.
-            try:
-                answers.append(self._repeated(stored, one.request))
-            except RequestRefused as refused:
-                answers.append(self._rejected(refused))
+            answers += isolate(partial(self._repeated, stored), [one.request])
         return answers
 
     def _answer_of(self, p: Prediction) -> PredictAnswer:
@@ -219,11 +238,12 @@ class Predictor:
             model_version=p.model_version, features_as_of=p.features_as_of, degraded=p.degraded,
         )
 
-    def _rejected(self, refused: RequestRefused) -> RequestRefused:
+    def _count(self, refused: RequestRefused) -> None:
+        name = self.system.name
         self.counts["rejected"] += 1
-        log.warning("%s: request %d refused since the start: %s", self.system.name,
-                    self.counts["rejected"], refused)
-        return refused
+        self._lines.say(log, logging.WARNING, (name, refused.problem.code),
+                        "%s: request %d refused since the start: %s", name,
+                        self.counts["rejected"], refused)
 
     def _why_no_model(self) -> str:
         name, pool = self.system.name, self._models

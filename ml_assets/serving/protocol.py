@@ -9,18 +9,22 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ml_assets.core.settings import Ack
+from ml_assets.core.texts import ID_LENGTH, NAME, SOURCE_LENGTH
+from ml_assets.core.time import EARLIEST, FUTURE
 from ml_assets.features.stores.scores import Basis
 from ml_assets.ingest.served import AnsweringRole
 from ml_assets.registry.record import Verb
 from ml_assets.registry.rollout import Role
 
 EventId = Annotated[str, Meta(
-    min_length=1, max_length=200,
-    description="Your id of the event. Repeating a request with the same id is safe: it gets the "
-    "same answer. A random one where you give none.",
+    min_length=1, max_length=ID_LENGTH, pattern=NAME,
+    description="Your id of the event, a text of one line. Repeating a request with the same id "
+    "is safe: it gets the same answer. A random one if you give none.",
 )]
 PredictionId = Annotated[str, Meta(
-    min_length=1, max_length=200, description="The `prediction_id` of an answer.")]
+    min_length=1, max_length=ID_LENGTH, pattern=NAME,
+    description="The `prediction_id` of an answer.",
+)]
 Share = Annotated[float, Meta(ge=0, le=1, description="Of all events.")]
 Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone.")]
 
@@ -31,7 +35,9 @@ class PredictRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     event: Annotated[msgspec.Raw, Meta(description="The event itself: the system's own fields.")]
     event_id: EventId | None = None
     event_timestamp: Annotated[datetime, Meta(
-        tz=True, description="When it happened, ISO 8601 with a time zone; now where absent.",
+        tz=True, description="When it happened, ISO 8601 with a time zone: from "
+        f"{EARLIEST.date()} on, and at most {FUTURE.seconds} s ahead of the system's clock. Now "
+        "if absent.",
     )] | None = None
 
 
@@ -46,8 +52,10 @@ class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     prediction_id: PredictionId
     label: Annotated[bool, Meta(description="The true label.")]
-    source: Annotated[str, Meta(min_length=1, max_length=100, description="Who says so. Each "
-                                "source may correct itself; repetitions change nothing.")]
+    source: Annotated[str, Meta(
+        min_length=1, max_length=SOURCE_LENGTH, pattern=NAME,
+        description="Who says so, a text of one line. Each source may correct itself; "
+        "repetitions change nothing.")]
 
 
 class PredictAnswer(Struct, frozen=True, kw_only=True):

@@ -12,14 +12,21 @@ from typing import TypeVar
 import msgspec
 
 from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
+from ml_assets.core.files import SameFile
+from ml_assets.core.hybrid_clock import HybridClock
+from ml_assets.core.isolation import isolate_in_batch
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.patience import Patience
+from ml_assets.serving.answers import refusal_of
 from ml_assets.serving.backends import Backends
 from ml_assets.serving.decoding import RequestRefused, decode, decode_batch, decode_each
 from ml_assets.serving.explanation import Provenance
+from ml_assets.serving.fault_log import note_error
 from ml_assets.serving.freshness import Freshness
 from ml_assets.serving.lookup import FeatureLookup
+from ml_assets.serving.outward import outward
 from ml_assets.serving.pool import ModelPool
 from ml_assets.serving.predictor import Predictor
 from ml_assets.serving.protocol import (
@@ -42,6 +49,7 @@ from ml_assets.serving.protocol import (
 )
 from ml_assets.serving.scores import OnlineScores
 from ml_assets.serving.scoring import Scorer, require_names
+from ml_assets.serving.sparse_log import SparseLog
 from ml_assets.serving.tally import Tally
 from ml_assets.serving.tokens import Token
 
@@ -50,6 +58,12 @@ log = logging.getLogger(__name__)
 FAREWELL_SECONDS = 1.0
 LOG_PATIENCE_S = 2.0
 """How long a request waits for another writer of the log before it is answered with 503."""
+
+
+def log_patience() -> Patience:
+    """What the systems of an API have together: they write the same file on the same thread."""
+    return Patience(LOG_PATIENCE_S)
+
 
 T = TypeVar("T")
 
@@ -65,7 +79,11 @@ class Service:
     and have a thread of their own.
     """
 
-    def __init__(self, system: System, settings: Settings, backends: Backends) -> None:
+    def __init__(
+        self, system: System, settings: Settings, backends: Backends, lines: SparseLog,
+        patience: Patience,
+    ) -> None:
+        """lines: where refusals and faults are logged. patience: of all systems, see below"""
         def now() -> datetime:
             return settings.clock.now()
 
@@ -75,19 +93,25 @@ class Service:
             return scorer
 
         self.system = system
-        self._now, self._ack = now, settings.ack
+        self._now, self._ack, self._lines = now, settings.ack, lines
         self.freshness = Freshness(settings, system)
         self._provenance = Provenance(settings, system)
         self._features = FeatureLookup(
             system, lambda connection: backends.features(system, connection),
             lambda: self._predictor.connection,
         )
-        self._models = ModelPool(system.name, backends.deployments, load, now)
+        self._models = ModelPool(
+            system.name, SameFile(settings.deployments).watched(backends.deployments), load, now
+        )
         self._scores = OnlineScores(settings, system, patience_s=LOG_PATIENCE_S)
         self._predictor = Predictor(
-            system, features=self._features, models=self._models, now=now, scores=self._scores,
-            open_log=lambda: EventLog(settings.event_log, patience_s=LOG_PATIENCE_S,
-                                      ack=settings.ack),
+            system, features=self._features, models=self._models, scores=self._scores,
+            # A replay sets its own clock.
+            clock=HybridClock(now, paced=lambda: not settings.clock_file.exists()),
+            open_log=SameFile(settings.event_log).watched(lambda: EventLog(
+                settings.event_log, patience=patience, ack=settings.ack
+            )),
+            lines=lines,
         )
 
     def open(self) -> None:
@@ -110,46 +134,37 @@ class Service:
     ) -> list[PredictAnswer | Exception]:
         """Requests that came one by one, answered as one batch; each its answer or its error.
 
-        Where one breaks the batch, by a fault of a parser or of the model, those without it are
-        answered all the same. Raises NotReady or LogUnavailable, for all.
+        Raises NotReady or LogUnavailable, for all.
 
         waits: for another process that is writing the log; else LogBusy is raised
         """
         requests = decode_each(_ONE, bodies)
-        return self._logged(lambda: self._apart(requests, waits))
+        return self._answered(requests, waits=waits)
 
     def settle(self) -> None:
         """Tidy up behind the answers, where it is time for that; for after each batch."""
         self._predictor.settle()
 
-    def _apart(
-        self, requests: list[PredictRequest | RequestRefused], waits: bool
-    ) -> list[PredictAnswer | Exception]:
-        """Answer all at once; where that fails, one half after the other, down to the culprit.
-
-        The log holds nothing of a batch that failed, so nothing is counted twice.
-        """
-        counts = dict(self._predictor.counts)
-        try:
-            return list(self._predictor.predict(requests, waits=waits))
-        except Exception as error:
-            self._predictor.counts.clear()
-            self._predictor.counts.update(counts)
-            if isinstance(error, LogUnavailable | NotReady):
-                raise
-            if len(requests) == 1:
-                return [error]
-        half = len(requests) // 2
-        return [*self._apart(requests[:half], waits), *self._apart(requests[half:], waits)]
-
     def predict_batch(self, body: bytes) -> PredictBatchAnswer:
         """Raises RequestRefused, NotReady or LogUnavailable, for the batch as a whole."""
-        requests = decode_batch(_MANY, _ONE, body)
-        answers = self._logged(lambda: self._predictor.predict(requests))
+        answers = self._answered(decode_batch(_MANY, _ONE, body))
         return PredictBatchAnswer(predictions=[
-            ProblemAnswer(error=answer.problem) if isinstance(answer, RequestRefused) else answer
+            self._problem(answer) if isinstance(answer, Exception) else answer
             for answer in answers
         ])
+
+    def _answered(
+        self, requests: Sequence[PredictRequest | Exception], *, waits: bool = True
+    ) -> list[PredictAnswer | Exception]:
+        """All in one transaction; whichever breaks it, by a fault of the model, fails alone."""
+        return self._logged(lambda: isolate_in_batch(
+            lambda some: self._predictor.predict(some, waits=waits), requests,
+            everyones=(LogUnavailable, NotReady),
+        ))
+
+    def _problem(self, error: Exception) -> ProblemAnswer:
+        note_error(self._lines, error, f"an event of a batch for {self.system.name}")
+        return ProblemAnswer(error=refusal_of(error).problem)
 
     def add_feedback(self, body: bytes, bearer: Token | None = None) -> FeedbackAnswer:
         """Raises RequestRefused, UnknownName, TooOften or LogUnavailable.
@@ -176,6 +191,11 @@ class Service:
         return self._predictor.tally
 
     @property
+    def clock(self) -> HybridClock:
+        """What gives the log its instants. To be read on any thread."""
+        return self._predictor.instants.clock
+
+    @property
     def counts(self) -> Counter[str]:
         """By the names of `protocol.Counts`. On any thread."""
         return self._predictor.counts
@@ -193,7 +213,8 @@ class Service:
         try:
             self._logged(self._predictor.shadow)
         except LogUnavailable as error:
-            log.warning("%s: shadow scores are lost: %s", self.system.name, error)
+            self._lines.say(log, logging.WARNING, (self.system.name, "shadow scores are lost"),
+                            "%s: shadow scores are lost: %s", self.system.name, error)
 
     def score(self, key: str) -> ScoreAnswer:
         """The latest score of an entity. Raises as `OnlineScores.read`."""
@@ -230,6 +251,7 @@ class Service:
                 f"{instead[refusal.role]}: {refusal.reason}" for refusal in pool.refusals
             ]
         found += filter(None, (pool.problem, self._scores.problem))
+        found += filter(None, [self.clock.warning()])
         found += self.tally.warnings(monotonic())
         return [f"{self.system.name}: {warning}" for warning in found]
 
@@ -258,7 +280,7 @@ class Service:
                 at=deployed.at,
             ),
             refused=[RefusedModel(version=refusal.version, role=refusal.role,
-                                  reason=refusal.reason) for refusal in refusals],
+                                  reason=outward(refusal.reason)) for refusal in refusals],
             counts=Counts(**self._predictor.counts),
         )
 

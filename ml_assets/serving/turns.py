@@ -11,6 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from ml_assets.core.errors import Overloaded
+from ml_assets.core.isolation import isolate
 from ml_assets.serving.worker_thread import fail
 
 Asked = TypeVar("Asked")
@@ -118,5 +119,7 @@ class Turns(Generic[Asked, Answer]):
         self._busy = bool(self._waiting)
         if self._busy:
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
-        for done, answer in zip(dones, answers, strict=True):
-            done(answer)
+        told = isolate(lambda each: each[0](each[1]), zip(dones, answers, strict=True))
+        for fault in told:
+            if isinstance(fault, Exception):  # once all others have theirs
+                raise fault

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.files import replacing, write_atomically
 from ml_assets.core.settings import Settings
-from ml_assets.core.time import EventClock, WallClock, day_bounds, utc
+from ml_assets.core.time import (
+    EARLIEST,
+    LATEST,
+    EventClock,
+    WallClock,
+    day_bounds,
+    declared_instant,
+    utc,
+)
+from ml_assets.ingest.served import from_us, to_us
 
 AT = datetime(2002, 8, 22, 12, tzinfo=UTC)
 
@@ -63,3 +76,28 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         fail()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("instant", [
+    AT.replace(tzinfo=None), datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC),
+    datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+    datetime.max.replace(tzinfo=timezone(-timedelta(hours=14))),
+    datetime(1899, 12, 31, 23, 59, 59, 999_999, UTC), datetime(2200, 1, 1, tzinfo=UTC),
+    pd.NaT, pd.Timestamp(1, unit="s"), None, "2024-01-09T00:00:00Z", 0, date(2024, 1, 9),
+])
+def test_an_instant_that_something_could_not_hold_is_refused(instant: object) -> None:
+    with pytest.raises(InvalidRequest):
+        declared_instant(instant)
+
+
+@given(st.timedeltas(timedelta(0), LATEST - EARLIEST - timedelta(microseconds=1)),
+       st.integers(-14 * 60, 14 * 60))
+def test_everything_can_hold_a_declared_instant(since: timedelta, east: int) -> None:
+    """pandas in nanoseconds, Arrow in microseconds, SQLite as a number, JSON as a text."""
+    zone = timezone(timedelta(minutes=east))
+    at = declared_instant((EARLIEST + since).astimezone(zone))
+    assert at.tzinfo is UTC and type(at) is datetime
+    assert pd.Timestamp(at).as_unit("ns").to_pydatetime() == at
+    assert pa.scalar(at, pa.timestamp("us", tz="UTC")).as_py() == at
+    assert from_us(to_us(at)) == at == datetime.fromisoformat(at.isoformat())
+    assert declared_instant(pd.Timestamp(at)) == at

@@ -61,6 +61,20 @@ def test_labels_of_events_that_were_never_predicted_are_left_out() -> None:
     assert joined.empty
 
 
+def test_ids_that_differ_after_a_nul_are_those_of_two_events() -> None:
+    """Logs of before hold them; pandas, where it validates a merge, compares up to the NUL."""
+    joined = join_outcomes(predictions({"x\0a": True, "x\0b": False}),
+                           labels(("x\0a", 1, True, "silence"), ("x\0b", 2, True, "silence")))
+    assert joined["prediction_id"].tolist() == ["p-x\0a", "p-x\0b"]
+
+
+def test_an_archived_label_is_none_of_a_prediction_with_the_same_id() -> None:
+    """Whoever posts an id of the archive predicts another event."""
+    joined = join_outcomes(predictions({"a": True}),
+                           labels(("a", 1, True, "archive"), ("a", 2, False, "silence")))
+    assert joined[["basis", "label"]].to_numpy().tolist() == [["silence", False]]
+
+
 def test_corrections_are_kept_and_the_latest_counts() -> None:
     said = labels(("a", 9, False, "feedback"), ("a", 72, True, "feedback"),
                   ("b", 72, False, "silence"))

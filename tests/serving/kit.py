@@ -153,12 +153,15 @@ class Toy:
 
 
 @contextmanager
-def serving(toy: Toy, *, direct: bool = True) -> Iterator[httpx.Client]:
+def serving(
+    toy: Toy, *, direct: bool = True, also: Sequence[System] = ()
+) -> Iterator[httpx.Client]:
     """A client of the toy's API, which runs on a port of its own until the block ends.
 
     direct: by the server's own protocol; else by uvicorn's, as any ASGI server would
+    also: other systems, by the same models and store
     """
-    app = create_app(toy.settings, [toy.system], toy.backends())
+    app = create_app(toy.settings, [toy.system, *also], toy.backends())
     config = uvicorn.Config(
         app, port=0, log_config=None, access_log=False, lifespan="on", server_header=False,
         http=partial(DirectProtocol, app.direct) if direct else "httptools",  # type: ignore[arg-type]

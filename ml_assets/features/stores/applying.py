@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import time_ns
 
 import numpy as np
 import numpy.typing as npt
@@ -79,12 +80,13 @@ def event_row(view: WindowedView, event: Mapping[str, object]) -> Row | None:
 
 def put_rows(
     view: PlainView, backend: Backend, table: pa.Table, *, timestamp: str, created: str = "",
-    encode: Encode | None = None,
+    encode: Encode | None = None, now: int | None = None,
 ) -> int:
     """Store the rows of `table` as versions of their entities' features.
 
     timestamp, created: the columns that say when a row holds from and when it was written
     encode: for columns that are neither numbers nor texts
+    now: see `Backend.put`
     Returns how many rows have an entity and an instant, and so were stored.
     """
     owner = f"feature view {view.name!r}"
@@ -101,19 +103,21 @@ def put_rows(
     if created:
         written = ~nulls_of(table[created])
         since[written] = instants(table[created].drop_null(), created, owner)
-    places = _two_latest(known, at, since)
+    now = time_ns() // 1000 if now is None else now
+    places = _needed(known, at, since, now)
     payloads = payloads_of(view, table.take(pa.array(places)), encode)
     backend.put(number_of(backend, view), [
         (known[place], when, since_when, payload)
         for place, when, since_when, payload in zip(
             places.tolist(), at[places].tolist(), since[places].tolist(), payloads, strict=True
         )
-    ])
+    ], now)
     return len(table)
 
 
-def _two_latest(keys: Sequence[bytes], at: Ints, created: Ints) -> Ints:
-    """The places of each key's two latest versions: all that a store keeps.
+def _needed(keys: Sequence[bytes], at: Ints, created: Ints, now: int) -> Ints:
+    """The places of each key's two latest versions as of `now` and of all after it: all that a
+    store keeps.
 
     Of those with one `at` only the one that was written last is a version.
     """
@@ -127,7 +131,7 @@ def _two_latest(keys: Sequence[bytes], at: Ints, created: Ints) -> Ints:
     last[:-1] = (np.diff(code[order]) != 0) | (np.diff(at[order]) != 0)
     order = order[last]
     latest = np.ones(len(order), dtype=bool)
-    latest[:-2] = code[order[2:]] != code[order[:-2]]
+    latest[:-2] = (code[order[2:]] != code[order[:-2]]) | (at[order[2:]] > now)
     return order[latest]
 
 

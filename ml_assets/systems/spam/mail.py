@@ -10,6 +10,7 @@ from email.message import Message
 from email.policy import Compat32, compat32
 
 from ml_assets.core.errors import Quarantined
+from ml_assets.core.texts import KEY_LENGTH, as_name
 from ml_assets.systems.spam.artefacts import without_artefacts
 from ml_assets.systems.spam.body import LIMIT_CHARS, link_host, read_body
 from ml_assets.systems.spam.headers import (
@@ -111,9 +112,10 @@ def _columns(content: bytes) -> dict[str, str | float]:
                           "or its headers are cut off")
     hop = accepting_hop(headers.values.get("received", ()))
     relay_ip = hop.relay_ip if hop else ""
-    sender = sender_address(headers)
+    # Keys of entities: a sender may write what no name may hold.
+    sender = as_name(sender_address(headers), KEY_LENGTH)
     subject = without_artefacts(headers.decoded("subject"))
-    mailing_list = list_name(headers)
+    mailing_list = as_name(list_name(headers), KEY_LENGTH)
     body = read_body(message, make)
     body_text = without_artefacts(body.text)[:LIMIT_CHARS]
     letters = [letter for letter in subject if letter.isalpha()]
