@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.layout import StateFile
@@ -28,6 +29,24 @@ def damaged(path: Path, about: StateFile, trouble: str) -> StateDamaged:
     first, rest = about.remedy[0], about.remedy[1:]
     return StateDamaged(
         " ".join(f"{path} ({about.holds}) {trouble}. {first.upper()}{rest}".split()))
+
+
+def read_object(path: Path, holds: str, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file that is there. Raises StateDamaged, which says what to do.
+
+    For the many files that are not in the table of `core.layout`.
+    """
+    about = StateFile(name=path.name, holds=holds, remedy=remedy)
+    try:
+        said = json.loads(path.read_bytes())
+    except OSError as error:
+        raise damaged(path, about, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        trouble = "is empty" if path.stat().st_size == 0 else f"is damaged: it is no JSON ({error})"
+        raise damaged(path, about, trouble) from error
+    if not isinstance(said, dict):
+        raise damaged(path, about, "is damaged: it is no JSON object")
+    return said
 
 
 def trouble_of(path: Path, about: StateFile, *, made: bool, deep: bool = False) -> str | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,13 +59,17 @@ def _trouble(path: Path) -> str | None:
             return "is empty"
         if path.suffix == ".json":
             json.loads(path.read_bytes())
+        if path.suffix == ".npz":
+            with ZipFile(path) as file:
+                broken = file.testzip()
+            return f"is damaged: {broken}" if broken else None
         if path.suffix != ".parquet":
             return None
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=4096):
                 batch.validate()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        said = " ".join(str(error).split())[:150]
+    except (pa.ArrowException, OSError, ValueError, BadZipFile) as error:
+        said = " ".join(str(error).split())[:150].rstrip(".")
         return f"is damaged: {said}"
     return None
 
