@@ -257,6 +257,27 @@ class EventLog:
         """All that was said about one prediction, in the order in which it came."""
         return list(self._feedback("prediction_id = ? order by feedback_id", prediction_id))
 
+    def words_after(
+        self, prediction_id: str, feedback_id: int
+    ) -> list[tuple[int, Feedback]]:
+        """What was said about one prediction since the word of this id; all of it since 0.
+
+        With their ids, in the order in which they came: one look at an index, however many
+        there are before.
+        """
+        return [(int(str(number)), feedback_of(tuple(row))) for number, *row in self._file.read(
+            "select feedback_id, prediction_id, system, label, source, received_at from feedback"
+            " where prediction_id = ? and feedback_id > ? order by feedback_id",
+            prediction_id, feedback_id,
+        )]
+
+    def first_word(self, system: str, source: str) -> datetime | None:
+        """When this source first spoke of any prediction of the system; None if it has not."""
+        [(first,)] = self._file.read(
+            "select min(received_at) from feedback where system = ? and source = ?",
+            system, source)
+        return None if first is None else from_us(int(str(first)))
+
     def first_heard(self, prediction_id: str) -> dict[str, datetime]:
         """When each source of feedback on a prediction first spoke of any of its system's."""
         return {str(source): from_us(int(str(first))) for source, first in self._file.read(
