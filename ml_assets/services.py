@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from ml_assets.automation.instance import prepare_home
+from ml_assets.core import keeper
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import ROOT, Settings
-
-STOP_SECONDS = 15
-"""How long a service may take to finish what it does before it is killed."""
 
 
 class ServiceDown(MlAssetsError, RuntimeError):
@@ -96,7 +93,7 @@ def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> Non
 def _running(
     settings: Settings, wanted: tuple[Service, ...]
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """The processes, each in a group of its own; all are stopped when the block ends."""
+    """The processes; all are stopped when the block ends, and when this process dies."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     # Also where a shell has started us in the background, with Ctrl-C ignored.
     stops = (signal.SIGINT, signal.SIGTERM)
@@ -104,27 +101,15 @@ def _running(
     try:
         for service in wanted:
             with _log(settings, service).open("wb") as log:
-                processes[service.name] = subprocess.Popen(
-                    service.command, stdout=log, stderr=log, cwd=ROOT, start_new_session=True
-                )
+                processes[service.name] = keeper.start(service.command, output=log, cwd=ROOT)
         yield processes
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
         for process in processes.values():
-            _signal(process, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
+            process.terminate()
         for process in processes.values():
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.1, deadline - time.monotonic()))
-            # Grandchildren (Dagster's code servers) may outlive their parent.
-            _signal(process, signal.SIGKILL)
-            process.wait()
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+            keeper.stop(process)
 
 
 def _require_free(service: Service) -> None:

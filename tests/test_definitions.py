@@ -20,7 +20,7 @@ from ml_assets.systems import SYSTEMS
 SNAPSHOT = Path(__file__).parent / "graph.txt"
 HEAVY = {"torch", "feast", "mlflow"}
 DAGSTER_ROOMS = {"assets.py", "definitions.py"}
-DAGSTER_FOLDERS = {"automation", "replay", "feast_assets"}
+DAGSTER_FOLDERS = {"automation", "replay"}
 
 
 def graph() -> str:

@@ -32,6 +32,8 @@ KNOWN = 64
 PROMPT_S, PATIENT_S = 0.05, 10.0
 
 _VOLATILE = re.compile(rb"\r\ndate: [^\r]*|(?<=\r\nx-request-id: )[0-9a-f]{16}")
+_ASSIGNED = re.compile(rb"2024-01-09T12:0\d:\d\d\.\d{6}(?:Z|\+00:00)")
+"""By the log, to each batch its own: which requests are in one depends on the moment."""
 _RANDOM_ID = re.compile(
     rb'"prediction_id":"[0-9a-f]{24}","event_id":"[0-9a-f]{32}"', re.IGNORECASE)
 
@@ -48,7 +50,8 @@ class Answer:
 
     @property
     def alike(self) -> bytes:
-        return _RANDOM_ID.sub(b"a random id", _VOLATILE.sub(b"", self.received))
+        same = _RANDOM_ID.sub(b"a random id", _VOLATILE.sub(b"", self.received))
+        return _ASSIGNED.sub(b"an instant of the log", same)
 
     @property
     def statuses(self) -> list[int]:
@@ -59,11 +62,17 @@ class Answer:
 class Connection:
     """One client's connection."""
 
+    port: int
     socket: socket.socket
     received: bytearray = field(default_factory=bytearray)
 
     def close(self) -> None:
         self.socket.close()
+
+    def reopen(self) -> None:
+        """Begin anew, at the same address."""
+        self.socket.close()
+        self.socket = _connected(self.port)
 
     def send(self, sent: bytes) -> None:
         with suppress(OSError):  # refused before all was there; the answer is still to be read
@@ -117,9 +126,13 @@ class Way:
         return total / batches if batches else 0.0
 
     def connect(self) -> Connection:
-        made = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENT_S)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Connection(socket=made)
+        return Connection(port=self.port, socket=_connected(self.port))
+
+
+def _connected(port: int) -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", port), timeout=PATIENT_S)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
 
 
 @contextmanager

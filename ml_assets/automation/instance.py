@@ -2,14 +2,18 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 import dagster as dg
 
 from ml_assets.automation.jobs import TRAINING_TAG
 from ml_assets.core.errors import NotReady
 from ml_assets.core.files import write_atomically
+from ml_assets.core.layout import FILES
+from ml_assets.core.marker import note
 from ml_assets.core.settings import Settings
 
 DAGSTER_YAML = f"""\
@@ -33,11 +37,15 @@ event_log_storage:
   config:
     base_dir:
       env: DAGSTER_HOME
+# Of runs that a code server executes; `automation/dead_runs.py` sees to all the others.
 run_monitoring:
   enabled: true
+  poll_interval_seconds: 30
 """
 
+DATABASES = tuple(about.name for about in FILES if about.name.startswith("dagster/"))
 REPLAY_LOCK = "replay.lock"
+GLANCE_S = 0.2
 
 
 def prepare_home(settings: Settings) -> None:
@@ -51,7 +59,11 @@ def prepare_home(settings: Settings) -> None:
 def instance(settings: Settings) -> dg.DagsterInstance:
     """The installation's Dagster instance; its runs and assets show in the UI."""
     prepare_home(settings)
-    return dg.DagsterInstance.get()
+    opened = dg.DagsterInstance.get()
+    for name in DATABASES:
+        if (settings.var / name).exists():
+            note(settings.var / name)
+    return opened
 
 
 @contextmanager
@@ -59,22 +71,29 @@ def alone(settings: Settings) -> Iterator[None]:
     """Hold the installation for a replay. Raises NotReady where another one holds it."""
     settings.var.mkdir(parents=True, exist_ok=True)
     with (settings.var / REPLAY_LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise NotReady(
-                f"another `ml-assets run` is using {settings.var}. Wait for it, or set "
-                "ML_ASSETS_VAR to another folder"
-            ) from error
+        if not _locked(lock):
+            time.sleep(GLANCE_S)  # a sensor that looks whether there is a replay holds it a moment
+            if not _locked(lock):
+                raise NotReady(
+                    f"another `ml-assets run` is using {settings.var}. Wait for it, or set "
+                    "ML_ASSETS_VAR to another folder"
+                )
         yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Whether the lock is ours now. The system takes it from a process that dies."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def replay_elsewhere(settings: Settings) -> bool:
     """Whether another process replays history in this installation now."""
     if settings.in_replay:
         return False
-    try:
-        with alone(settings):
-            return False
-    except NotReady:
-        return True
+    settings.var.mkdir(parents=True, exist_ok=True)
+    with (settings.var / REPLAY_LOCK).open("a") as lock:
+        return not _locked(lock)

@@ -1,9 +1,9 @@
 """Whether to train now, and the sentence that says why.
 
 Pure: sensors, the schedule and the replay all ask this one function. A reason counts only
-where it arose after the last training, whatever came of that training, so one reason leads to
-one run. A reason that meets a training in progress or the cooldown is not lost: it stands in
-the next situation too.
+if it arose after the last training that came to a verdict, whatever the verdict, so one reason
+leads to one verdict. A reason that meets a training in progress or the cooldown is not lost, nor
+is one whose training died: it stands in the next situation too.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ class Situation:
 
     new_labels: distinct events whose label became known in `[last_trained_at, now)`, or in all
         the past where nothing was trained.
-    last_trained_at: the instant as of which the latest training set was built, deployed or not.
-    attempted_at: when a training was last asked for, whatever came of it; the cooldown counts
-        from here too, so a training that failed is tried again, but not at once.
+    last_trained_at: the instant as of which the training set was built of the latest training
+        that came to a verdict, deployed or not; one that failed or died on the way is none.
+    attempted_at: when a training was last asked for; the cooldown counts from here too, so a
+        training that failed is tried again, but not at once. An instant after `now` is none.
     drift_confirmed: the columns whose drift stands confirmed; `drift_confirmed_at` is since
         when, without a break, any has.
     fallen_at: since when the champion's live quality has been significantly below its held-out
@@ -71,7 +72,8 @@ def decide(situation: Situation, policy: RetrainingPolicy) -> Decision:
     if reason is None:
         return _wait(_seen(situation, policy))
     kind, said = reason
-    starts = [at for at in (situation.last_trained_at, situation.attempted_at) if at is not None]
+    starts = [at for at in (situation.last_trained_at, situation.attempted_at)
+              if at is not None and at <= situation.now]
     if starts and situation.now - max(starts) < policy.cooldown:
         return _wait(
             f"{said}, but the last training started {in_words(situation.now - max(starts))} ago "

@@ -4,27 +4,20 @@ All of them put the same question to `retraining.decide`; each tick says in word
 saw and why it fired or did not.
 """
 
-import json
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from ml_assets.automation.attempts import ASKED_TAG, cursor_of, in_cursor, last_attempt
+from ml_assets.automation.dead_runs import IN_PROGRESS, report_dead_runs
 from ml_assets.automation.instance import replay_elsewhere
 from ml_assets.automation.jobs import DAILY, RETRAINING
 from ml_assets.automation.retraining import Decision, decide
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
-
-IN_PROGRESS = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 REPLAYING = "a replay is under way: it asks the sensors itself, on its own clock"
 
@@ -61,13 +54,18 @@ def _retraining_sensor(
         if replay_elsewhere(settings):
             return dg.SensorResult(skip_reason=dg.SkipReason(REPLAYING))
         now = settings.clock.now()
-        decision = _decide(system, settings, context.instance, now, attempted(context.cursor))
+        attempted_at, wrong = in_cursor(context.cursor, now)
+        if wrong is not None:
+            context.log.warning(wrong)
+        decision = _decide(system, settings, context.instance, now, attempted_at)
         if decision.train and decision.kind in kinds:
             return dg.SensorResult(
-                run_requests=[_training_request(decision)],
-                cursor=json.dumps({"attempted_at": now.isoformat()}),
+                run_requests=[_training_request(decision, now)], cursor=cursor_of(now),
             )
-        return dg.SensorResult(skip_reason=dg.SkipReason(decision.reason))
+        return dg.SensorResult(
+            skip_reason=dg.SkipReason(decision.reason),
+            cursor=context.cursor if wrong is None else cursor_of(None),
+        )
 
     return sensor
 
@@ -88,7 +86,7 @@ def _age_schedule(system: System) -> dg.ScheduleDefinition:
         now = settings.clock.now()
         decision = _decide(system, settings, context.instance, now, None)
         if decision.train and decision.kind == "age":
-            return _training_request(decision)
+            return _training_request(decision, now)
         return dg.SkipReason(decision.reason)
 
     return schedule
@@ -147,11 +145,6 @@ def next_closed_day(system: System, settings: Settings, now: datetime) -> date |
     return None
 
 
-def attempted(cursor: str | None) -> datetime | None:
-    """When this sensor last asked for a training, on the system's clock."""
-    return datetime.fromisoformat(json.loads(cursor)["attempted_at"]) if cursor else None
-
-
 def _decide(
     system: System,
     settings: Settings,
@@ -161,13 +154,18 @@ def _decide(
 ) -> Decision:
     from ml_assets.automation.situation import gather
 
-    running = instance.get_runs_count(
-        dg.RunsFilter(job_name=RETRAINING.format(system.name), statuses=IN_PROGRESS)
+    job = RETRAINING.format(system.name)
+    report_dead_runs(instance)
+    running = instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS))
+    situation = gather(
+        system, settings, now, training_in_progress=running > 0,
+        attempted_at=last_attempt(instance, job, now, attempted_at),
     )
-    situation = gather(system, settings, now, training_in_progress=running > 0,
-                       attempted_at=attempted_at)
     return decide(situation, system.retraining)
 
 
-def _training_request(decision: Decision) -> dg.RunRequest:
-    return dg.RunRequest(tags={"ml_assets/reason": decision.kind, "ml_assets/why": decision.reason})
+def _training_request(decision: Decision, now: datetime) -> dg.RunRequest:
+    return dg.RunRequest(tags={
+        "ml_assets/reason": decision.kind, "ml_assets/why": decision.reason,
+        ASKED_TAG: now.isoformat(),
+    })

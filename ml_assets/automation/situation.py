@@ -25,6 +25,8 @@ def gather(
     from ml_assets.monitoring.performance import PerformanceReports
 
     last = last_trained_at(system, settings)
+    if last is not None and last > now:
+        last = None  # the clock was set back: of what is known now, nothing was trained on
     drift = DriftReports(settings, system).latest()
     performance = PerformanceReports(settings, system).latest()
     return Situation(
@@ -41,10 +43,10 @@ def gather(
 
 
 def last_trained_at(system: System, settings: Settings) -> datetime | None:
-    """The instant as of which the latest training set was built, None where none was."""
+    """As of when the training set was built of the latest training with a verdict, if any."""
     from ml_assets.features.training_set import TrainingSets
 
-    return TrainingSets(settings, system).latest_as_of()
+    return TrainingSets(settings, system).concluded_as_of()
 
 
 def new_labels(

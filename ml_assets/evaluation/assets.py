@@ -39,11 +39,14 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
         from ml_assets.registry.deployments import Deployments
         from ml_assets.registry.models import ModelRegistry
 
+        sets = TrainingSets(settings, system)
         evaluated = evaluate_candidate(
-            system, TrainingSets(settings, system).latest(), ModelRegistry(settings),
-            Deployments(settings.deployments),
+            system, sets.latest(), ModelRegistry(settings), Deployments(settings.deployments),
         )
         report = evaluated.report
+        if any(not gate.passed and not gate.comparing for gate in report.gates):
+            # Its blocking check ends the run here: that is the verdict.
+            sets.conclude(report.data_version)
         if evaluated.absent:
             context.log.warning(
                 f"version {report.champion} reads {', '.join(evaluated.absent)}, which no longer "

@@ -8,6 +8,16 @@ from typing import Any
 
 import dagster as dg
 
+from dagster_feast import (
+    DagsterFeastTranslator,
+    FeastResource,
+    FeatureView,
+    Loaded,
+    build_feast_asset_selection,
+    build_feast_external_specs,
+    feast_assets,
+)
+from dagster_feast.nodes import Node
 from ml_assets.core.assets import (
     Materialized,
     attributes,
@@ -22,16 +32,6 @@ from ml_assets.core.errors import NotReady, NotReproducible
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
-from ml_assets.features.feast_assets import (
-    DagsterFeastTranslator,
-    FeastResource,
-    FeatureView,
-    Loaded,
-    build_feast_asset_selection,
-    build_feast_external_specs,
-    feast_assets,
-)
-from ml_assets.features.feast_assets.nodes import Node
 from ml_assets.features.manifest import REPO, load_manifest
 from ml_assets.features.stores.scores import name_of
 

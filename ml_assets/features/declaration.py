@@ -17,6 +17,7 @@ from feast.aggregation import Aggregation
 from feast.data_format import ParquetFormat
 from feast.types import Array, Bool, Float64, Int64, PrimitiveFeastType, String
 
+from ml_assets.features.declared_views import PlainFeatureView, WindowedFeatureView
 from ml_assets.features.engine.windows import Aggregate, parse_view
 from ml_assets.features.stores.declared import windowed_view_of
 from ml_assets.features.stores.scores import COLUMNS, CREATED, TABLE, TIMESTAMP, name_of
@@ -95,7 +96,7 @@ def windowed_view(
     with warnings.catch_warnings():
         # Feast calls them alpha; what we use of them is their declaration.
         warnings.simplefilter("ignore", RuntimeWarning)
-        return StreamFeatureView(
+        return WindowedFeatureView(
             name=windowed.name,
             entities=list(entities),
             source=source,
@@ -118,7 +119,7 @@ def scores_view(system: str, entity: Entity) -> FeatureView:
     For a system whose `scores_by` is the entity's join key. Its batches load the view, and each
     prediction refreshes it. A score holds until there is another one.
     """
-    return FeatureView(
+    return PlainFeatureView(
         name=name_of(system),
         entities=[entity],
         ttl=timedelta(0),

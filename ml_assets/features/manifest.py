@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster_feast
+from dagster_feast import FeastManifest, FeatureService, FeatureView
 from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.system import System
-from ml_assets.features import feast_assets
 from ml_assets.features.engine.windows import WindowedView, parse_view
-from ml_assets.features.feast_assets import FeastManifest, FeatureService, FeatureView
 from ml_assets.features.stores.backend import digest_of
 from ml_assets.features.stores.scores import name_of
 
@@ -114,7 +114,7 @@ def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
     """
     here = Path(__file__).parent
     systems = here.parent / "systems"
-    feast = feast_assets.load_manifest(
+    feast = dagster_feast.load_manifest(
         repo, cache=settings.cache / "feast",
         depends_on=[
             here / "declaration.py", here / "engine", here / "stores" / "scores.py",

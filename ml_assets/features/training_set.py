@@ -25,6 +25,8 @@ from ml_assets.ingest.labels import latest_labels
 from ml_assets.ingest.lake import INSTANT, Lake, write_parquet
 from ml_assets.ingest.tables import LABELS, events_schema
 
+CONCLUDED = "concluded_as_of"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
@@ -76,8 +78,36 @@ class TrainingSets:
                                                preserve_index=False), self._path(version))
         if not self._about(version).exists():
             write_atomically(self._about(version), json.dumps(about, indent=1).encode())
-        write_atomically(self.folder / "latest.json", json.dumps(about, indent=1).encode())
+        before = self.concluded_as_of()
+        self._write_latest({**about, CONCLUDED: before and before.isoformat()})
         return self._training_set(about, rows)
+
+    def conclude(self, version: str) -> None:
+        """A training on `version` has come to a verdict: it passed its gates or did not.
+
+        Nothing changes unless `version` is the one that was built last.
+        """
+        path = self.folder / "latest.json"
+        latest = json.loads(path.read_bytes()) if path.exists() else {}
+        if latest.get("version") == version:
+            self._write_latest({**latest, CONCLUDED: latest["as_of"]})
+
+    def concluded_as_of(self) -> datetime | None:
+        """As of when the latest was built on which a training came to a verdict, if any.
+
+        A training that died half-way has left a training set and no verdict: why it was asked
+        for still stands.
+        """
+        path = self.folder / "latest.json"
+        if not path.exists():
+            return None
+        latest = json.loads(path.read_bytes())
+        # Files of the first releases do not tell verdicts from trials.
+        at = latest.get(CONCLUDED, latest["as_of"])
+        return None if at is None else datetime.fromisoformat(at)
+
+    def _write_latest(self, about: Mapping[str, Any]) -> None:
+        write_atomically(self.folder / "latest.json", json.dumps(about, indent=1).encode())
 
     def rebuild(self, version: str) -> TrainingSet:
         """Build `version` once more from the lake, and prove that it is the same.
@@ -149,15 +179,6 @@ class TrainingSets:
         """The version that was built last, None where none was."""
         path = self.folder / "latest.json"
         return str(json.loads(path.read_bytes())["version"]) if path.exists() else None
-
-    def latest_as_of(self) -> datetime | None:
-        """The instant as of which the latest was built, None where none was.
-
-        Reads its note alone: the rows hold every text that the model learns from.
-        """
-        path = self.folder / "latest.json"
-        return datetime.fromisoformat(json.loads(path.read_bytes())["as_of"]) \
-            if path.exists() else None
 
     def _labelled_events(self, as_of: datetime) -> tuple[pd.DataFrame, int]:
         """(events with their labels and split, labels without an event)"""

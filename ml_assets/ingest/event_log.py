@@ -138,7 +138,8 @@ class EventLog:
         """Store it; False where it is what this source said of this prediction last.
 
         A source may change its mind, and back; a repetition changes nothing. What it says
-        later is known later, by a microsecond at least, whatever the clock does.
+        later is known later, by a microsecond at least, whatever the clock does. No word about a
+        prediction is known before those that came before it.
         limit: how much its source may say; a repetition is no new word
 
         Raises UnknownName where the system has made no such prediction, TooOften beyond the
@@ -157,7 +158,7 @@ class EventLog:
                 "select label, received_at from feedback where prediction_id = ? and source = ?"
                 " order by feedback_id desc limit 1", (feedback.prediction_id, feedback.source),
             ).fetchone()
-            received_us = to_us(feedback.received_at)
+            received_us = max(to_us(feedback.received_at), self._latest_word(about[0]))
             if last is not None:
                 if bool(last[0]) == feedback.label:
                     return False
@@ -170,6 +171,14 @@ class EventLog:
                 (*about, feedback.label, feedback.source, received_us),
             )
             return True
+
+    def _latest_word(self, prediction_id: str) -> int:
+        """When the latest word about this prediction was received; 0 before the first."""
+        found = self._db.execute(
+            "select received_at from feedback where prediction_id = ?"
+            " order by feedback_id desc limit 1", (prediction_id,),
+        ).fetchone()
+        return 0 if found is None else int(found[0])
 
     def add_shadow_scores(self, scores: Sequence[ShadowScore]) -> None:
         """Store them in one transaction; what is there of a prediction and a version stays.
@@ -287,6 +296,20 @@ class EventLog:
             " from (select distinct system, source from feedback where prediction_id = ?) as here",
             prediction_id,
         )}
+
+    def changes(self) -> int:
+        """Another number once another connection has changed the file. Costs microseconds."""
+        [(version,)] = self._file.read("pragma data_version")
+        return int(str(version))
+
+    def latest(self, system: str) -> datetime | None:
+        """The latest instant at which a prediction or feedback came in; None before the first."""
+        # One look at an index each.
+        found = [us for table, column in (("predictions", "accepted_at"),
+                                          ("feedback", "received_at"))
+                 for (us,) in self._file.read(
+                     f"select max({column}) from {table} where system = ?", system)]
+        return max((from_us(int(str(us))) for us in found if us is not None), default=None)
 
     def count(self, system: str) -> tuple[int, int]:
         """(predictions, feedback) of a system."""

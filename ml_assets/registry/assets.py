@@ -34,6 +34,7 @@ def _deployment(system: System) -> dg.AssetsDefinition:
     def deployment(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
+        from ml_assets.features.training_set import TrainingSets
         from ml_assets.registry.deployments import Deployments
         from ml_assets.registry.models import ModelRegistry
         from ml_assets.registry.promotion import ship
@@ -42,6 +43,7 @@ def _deployment(system: System) -> dg.AssetsDefinition:
             system.name, ModelRegistry(settings), Deployments(settings.deployments),
             by=f"dagster run {context.run.run_id}", at=settings.clock.now(),
         )
+        TrainingSets(settings, system).conclude(shipped.candidate.tags.get("data_version", ""))
         context.log.info(shipped.reason)
         current = shipped.current
         metadata: dict[str, Any] = {

@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from ml_assets.core import keeper
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import WallClock
@@ -25,23 +26,62 @@ SOURCE = "recipient"
 """As whom the replay complains."""
 
 
+KILLED = 128
+"""A keeper says so of a command that a signal has ended: this, and the signal's number."""
+
+
+@dataclass(kw_only=True)
+class Server:
+    """The API as a process, over the installation in `var`; `log` is all it has said."""
+
+    command: tuple[str, ...]
+    var: Path
+    log: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            # An interrupt of the replay must not kill it mid-answer, its death must end it.
+            self.process = keeper.start(
+                self.command, output=output, env={**os.environ, "ML_ASSETS_VAR": str(self.var)}
+            )
+
+    def was_killed(self) -> bool:
+        """Whether it has ended by a signal; one that has just ended is given a moment."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.process.wait(1) > KILLED
+        return False
+
+    def restart(self) -> None:
+        keeper.stop(self.process)
+        self.start()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """Talks to the API of one system. All calls are safe to repeat."""
+    """Talks to the API of one system. All calls are safe to repeat.
+
+    An API that is killed is started again, and what it had not answered is sent again, once.
+    """
 
     http: httpx.Client
     system: str
-    server: subprocess.Popen[bytes]
-    log: Path
+    server: Server
 
     def await_ready(self, *, seconds: float = 120) -> None:
         """Return once the server can answer.
 
-        Raises NotReady, with the end of its log, where it has ended or is not ready in time.
+        Raises NotReady, with the end of its log, if it has ended or is not ready in time.
         """
         deadline = time.monotonic() + seconds
-        reason = "it did not answer"
-        while time.monotonic() < deadline and self.server.poll() is None:
+        reason, restarts = "it did not answer", 0
+        while time.monotonic() < deadline:
+            if self.server.process.poll() is not None:
+                if restarts or not self.server.was_killed():
+                    break
+                restarts += 1
+                self.server.restart()
             try:
                 answer = self.http.get("/readyz")
                 if answer.status_code == 200:
@@ -51,64 +91,72 @@ class Client:
                 reason = str(error)
             time.sleep(0.1)
         raise NotReady(
-            f"the API did not become ready: {reason}\n{self.log.read_text()[-2000:]}"
+            f"the API did not become ready: {reason}\n{self.server.log.read_text()[-2000:]}"
         )
 
     def predict(self, event_id: str, at: datetime, event: object) -> dict[str, Any]:
         """The answer to one event; `latency_ms` is measured here, on the client's side."""
         started = time.perf_counter()
         body = {"event_id": event_id, "event_timestamp": at.isoformat(), "event": event}
-        answer = _checked(self.http.post(f"/v1/{self.system}/predict", json=body))
+        answer = self._call("POST", "predict", body)
         return {**answer, "latency_ms": (time.perf_counter() - started) * 1000}
 
     def report(self, prediction_id: str, label: bool) -> None:
         body = {"prediction_id": prediction_id, "label": label, "source": SOURCE}
-        _checked(self.http.post(f"/v1/{self.system}/feedback", json=body))
+        self._call("POST", "feedback", body)
 
     def version(self) -> int | None:
         """The model version that this server answers with now."""
-        loaded: int | None = _checked(self.http.get(f"/v1/{self.system}/version"))["loaded"]
+        loaded: int | None = self._call("GET", "version")["loaded"]
         return loaded
 
     def await_version(self, version: int, *, seconds: float = 30) -> None:
         """Return once the server answers with `version`. Raises NotReady after `seconds`."""
         deadline = time.monotonic() + seconds
-        while (found := self.version()) != version:
+        while (loaded := self.version()) != version:
             if time.monotonic() > deadline:
                 raise NotReady(
-                    f"the API still answers with version {found} of {self.system!r} after "
+                    f"the API still answers with version {loaded} of {self.system!r} after "
                     f"{seconds:.0f} s; expected {version}. Its log says why."
                 )
             time.sleep(0.05)
+
+    def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """The answer. Raises NotReady if there is none, or an error."""
+        path = f"/v1/{self.system}/{path}"
+        try:
+            return _checked(self.http.request(method, path, json=body))
+        except httpx.TransportError as error:
+            if not self.server.was_killed():
+                raise NotReady(f"{method} {path}: no answer ({error}); the API's log, "
+                               f"{self.server.log}, may say why") from error
+        self.server.restart()
+        self.await_ready()
+        try:
+            return _checked(self.http.request(method, path, json=body))
+        except httpx.TransportError as error:
+            raise NotReady(
+                f"the API was killed and started again, and {method} {path} had no answer from "
+                f"the new one either ({error}); its log, {self.server.log}, may say why"
+            ) from error
 
 
 @contextmanager
 def running_api(settings: Settings, system: str) -> Iterator[Client]:
     """Start the API on a free port; stop it at the end. Its output goes to `<var>/logs/api.log`."""
-    log = settings.var / "logs" / "api.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    command = [sys.executable, "-m", "ml_assets.cli", "serve", "--host", "127.0.0.1",
-               "--port", str(port)]
-    environment = {**os.environ, "ML_ASSETS_VAR": str(settings.var)}
-    with log.open("ab") as output:
-        # A group of its own: an interrupt of the replay must not kill it mid-answer.
-        server = subprocess.Popen(
-            command, stdout=output, stderr=output, env=environment, start_new_session=True
-        )
+    command = (sys.executable, "-m", "ml_assets.cli", "serve", "--host", "127.0.0.1",
+               "--port", str(port))
+    server = Server(command=command, var=settings.var, log=settings.var / "logs" / "api.log")
+    server.start()
     try:
         with (
             let_in(settings) as headers,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=headers) as http,
         ):
-            yield Client(http=http, system=system, server=server, log=log)
+            yield Client(http=http, system=system, server=server)
     finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        keeper.stop(server.process)
 
 
 @contextmanager

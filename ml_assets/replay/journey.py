@@ -55,12 +55,16 @@ class Journey:
         """
         self._take_in_history()
         first = next_closed_day(self.system, self.settings, midnight(until))
-        if first is None and self.deployments.current(self.system.name) is not None:
+        trained = self.deployments.current(self.system.name) is not None
+        if first is None and trained and not self.clock.stands_still():
             return
         # The API takes ten seconds to start: the first training need not wait for it.
         with running_api(self.settings, self.system.name) as api:
             self._deploy_first()
             api.await_ready()
+            if trained and self.clock.now() == midnight(first or until):
+                # The last replay died between closing that day and the first event after it.
+                self._ask_sensors(api, self.clock.now())
             if first is not None:
                 self._travel(api, events, first, until)
         self.runs.batch(until - timedelta(days=1))
@@ -120,6 +124,10 @@ class Journey:
         now = midnight(day) + DAY
         self.clock.set(now)
         self.runs.day(day)
+        self._ask_sensors(api, now)
+
+    def _ask_sensors(self, api: Client, now: datetime) -> None:
+        """Retrain for those that fire. Asked again at the same instant, they do not fire again."""
         for name, request in self.runs.ticks():
             self.say(now, f"{name}: {request.tags['ml_assets/why']}")
             before = self.deployments.current(self.system.name)

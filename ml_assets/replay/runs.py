@@ -8,9 +8,11 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from ml_assets.automation.dead_runs import PROCESS_TAG
 from ml_assets.automation.jobs import BATCH, DAILY, HISTORY, RETRAINING
 from ml_assets.automation.sensors import build as build_automation
 from ml_assets.core.errors import NotReady
+from ml_assets.core.processes import this_process
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 
@@ -84,8 +86,8 @@ class Runs:
     ) -> None:
         name = job.format(self.system.name)
         result = self.definitions.resolve_job_def(name).execute_in_process(
-            run_config=QUIET, instance=self.instance, partition_key=partition_key, tags=tags,
-            raise_on_error=False,
+            run_config=QUIET, instance=self.instance, partition_key=partition_key,
+            tags={**(tags or {}), PROCESS_TAG: this_process()}, raise_on_error=False,
         )
         if result.success:
             return

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import click
 
+from ml_assets.automation.instance import replay_elsewhere
 from ml_assets.automation.retraining import decide
 from ml_assets.automation.situation import gather
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.time import EventClock
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.identity import of_labels
 from ml_assets.ingest.lake import Lake
@@ -28,8 +30,7 @@ def print_status(system: System, settings: Settings) -> None:
 
 def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
     now = settings.clock.now()
-    replayed = " (the replay's clock)" if settings.clock_file.exists() else ""
-    yield "clock", f"{now:%Y-%m-%d %H:%M} UTC{replayed}"
+    yield "clock", f"{now:%Y-%m-%d %H:%M} UTC{_whose_clock(system, settings)}"
     days = Lake(settings.lake).days(system.name, "events")
     if not days:
         yield "days", f"none yet: `ml-assets run {system.name}` takes them in"
@@ -55,3 +56,11 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
         yield "shadow", f"version {shadow}"
     situation = gather(system, settings, now, training_in_progress=False)
     yield "retraining", decide(situation, system.retraining).reason
+
+
+def _whose_clock(system: System, settings: Settings) -> str:
+    if not settings.clock_file.exists():
+        return ""
+    if EventClock(settings.clock_file).stands_still() and not replay_elsewhere(settings):
+        return f" (a replay has stopped here: `ml-assets run {system.name}` resumes it)"
+    return " (the replay's clock)"

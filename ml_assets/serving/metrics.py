@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from time import monotonic
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from ml_assets.core.hybrid_clock import Direction
 from ml_assets.serving.board import Board
 from ml_assets.serving.numbers import Buckets, Key, Numbers
 from ml_assets.serving.protocol import Counts
@@ -155,6 +156,8 @@ class Metrics(Collector):
             for metric, kind in KINDS.items():
                 if metric not in ("predictions", "degraded"):
                     counts[metric, name] = service.counts[kind]
+            for direction in get_args(Direction):
+                counts["clock_jumps", name, direction] = service.clock.jumps[direction]
             buckets["batch_size", name] = Buckets.of(tally.batches)
             levels["shadow_waiting", name] = service.unshadowed
             if tally.committed_at is not None:
@@ -170,6 +173,8 @@ COUNTERS: dict[str, tuple[str, Labels]] = {
     "repeated": ("Events answered from the log, which had their answer", ("system",)),
     "refused": ("Events refused: unusable, invalid or changed", ("system",)),
     "feedback": ("Words of feedback that were new", ("system",)),
+    "clock_jumps": ("Times that the clock was seen to be set, by each process",
+                    ("system", "direction")),
     "shadow_scores": ("Scores by versions that answer nobody", ("system",)),
     "shadow_dropped": ("Answers that no shadow scored, for want of time or of the log",
                        ("system",)),

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
+from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady, StateDamaged
+from ml_assets.core.hybrid_clock import HybridClock
 from ml_assets.core.isolation import isolate
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
@@ -18,6 +19,7 @@ from ml_assets.serving.arms import Arms
 from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.explanation import Heard, feedback_answer, prediction_in, record_of
 from ml_assets.serving.hearings import Hearings
+from ml_assets.serving.instants import Instants
 from ml_assets.serving.lookup import FeatureLookup
 from ml_assets.serving.pool import ModelPool
 from ml_assets.serving.protocol import (
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
 class Predictor:
     """Answers for one system. One call at a time, which the event log demands.
 
-    now: the clock, read once for each call, since a replay moves it
+    clock: gives each batch and each word of feedback an instant of its own
     counts: since the start, by the names of `protocol.Counts`
     tally: since the start, by model version and more, for `/metrics`
     shadows: what was answered and waits to be scored once more
@@ -52,7 +54,7 @@ class Predictor:
         features: FeatureLookup,
         models: ModelPool,
         open_log: Callable[[], EventLog],
-        now: Callable[[], datetime],
+        clock: HybridClock,
         scores: OnlineScores,
         lines: SparseLog,
     ) -> None:
@@ -60,12 +62,12 @@ class Predictor:
         self.counts: Counter[str] = Counter()
         self.tally = Tally()
         self._features, self._models, self._scores = features, models, scores
-        self._open_log, self._now = open_log, now
+        self._open_log, self.instants = open_log, Instants(system.name, clock)
         self._opened: EventLog | None = None
         self._admission = Admission(system)
         self._arms = Arms(system, features, models)
         self._hearings = Hearings(system=system)
-        self.shadows = Shadows(models, now=now, counts=self.counts)
+        self.shadows = Shadows(models, now=self.instants.now, counts=self.counts)
 
     @property
     def _log(self) -> EventLog:
@@ -107,7 +109,7 @@ class Predictor:
         self._log.wait(waits)
         counts = dict(self.counts)
         try:
-            return self._predict(requests, self._now())
+            return self._predict(requests, self.instants.assign(self._log))
         except Exception:
             for name in list(self.counts):  # one by one: they are read on other threads
                 self.counts[name] = counts.get(name, 0)
@@ -130,7 +132,7 @@ class Predictor:
             first = earlier.get(request.event_id or "")
             if first is not None:
                 return self._repeated(first, request)
-            return self._admission.admit(request, now)
+            return self._admission.admit(request, now, clock=self.instants.clock.reading)
 
         admitted = isolate(admit, requests)
         fresh = [each for each in admitted if isinstance(each, Admitted)]
@@ -154,7 +156,8 @@ class Predictor:
         Raises UnknownName where this system made no such prediction, TooOften where the source
         has used up its share.
         """
-        about, now = prediction_in(self._log, self.system, said.prediction_id), self._now()
+        about = prediction_in(self._log, self.system, said.prediction_id)
+        now = self.instants.assign(self._log)
         feedback = Feedback(
             prediction_id=said.prediction_id, system=self.system.name, label=said.label,
             source=said.source,
@@ -169,22 +172,29 @@ class Predictor:
     def record(self, prediction_id: str) -> PredictionRecord:
         """What the log knows of a prediction. Raises UnknownName."""
         found = prediction_in(self._log, self.system, prediction_id)
-        return record_of(self.system, found, Heard.of(self.system, self._log, found, self._now()))
+        heard = Heard.of(self.system, self._log, found, self.instants.now())
+        return record_of(self.system, found, heard)
 
     def problems(self) -> list[str]:
         """Why full answers cannot be given now, tried out: log, feature store, model."""
         found = []
         try:
             self._log.check()
+            self.instants.hear(self._log)
         except LogUnavailable as error:
             if not isinstance(error, LogBusy):
                 self.close()
             found.append(str(error))
-        self._features.check(self._now())
+        try:
+            self._features.check(self.instants.now())
+        except StateDamaged as error:  # the clock's file
+            found.append(str(error))
         if self._features.problem is not None:
             found.append(f"{self._features.problem}; predictions are degraded")
         if self._models.current is None:
             found.append(self._why_no_model())
+        elif self._models.problem is not None:
+            found.append(self._models.problem)
         return found
 
     def _repeated(self, first: Prediction, request: PredictRequest) -> PredictAnswer:

@@ -12,6 +12,8 @@ from typing import TypeVar
 import msgspec
 
 from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
+from ml_assets.core.files import SameFile
+from ml_assets.core.hybrid_clock import HybridClock
 from ml_assets.core.isolation import isolate_in_batch
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
@@ -98,11 +100,17 @@ class Service:
             system, lambda connection: backends.features(system, connection),
             lambda: self._predictor.connection,
         )
-        self._models = ModelPool(system.name, backends.deployments, load, now)
+        self._models = ModelPool(
+            system.name, SameFile(settings.deployments).watched(backends.deployments), load, now
+        )
         self._scores = OnlineScores(settings, system, patience_s=LOG_PATIENCE_S)
         self._predictor = Predictor(
-            system, features=self._features, models=self._models, now=now, scores=self._scores,
-            open_log=lambda: EventLog(settings.event_log, patience=patience, ack=settings.ack),
+            system, features=self._features, models=self._models, scores=self._scores,
+            # A replay sets its own clock.
+            clock=HybridClock(now, paced=lambda: not settings.clock_file.exists()),
+            open_log=SameFile(settings.event_log).watched(lambda: EventLog(
+                settings.event_log, patience=patience, ack=settings.ack
+            )),
             lines=lines,
         )
 
@@ -183,6 +191,11 @@ class Service:
         return self._predictor.tally
 
     @property
+    def clock(self) -> HybridClock:
+        """What gives the log its instants. To be read on any thread."""
+        return self._predictor.instants.clock
+
+    @property
     def counts(self) -> Counter[str]:
         """By the names of `protocol.Counts`. On any thread."""
         return self._predictor.counts
@@ -238,6 +251,7 @@ class Service:
                 f"{instead[refusal.role]}: {refusal.reason}" for refusal in pool.refusals
             ]
         found += filter(None, (pool.problem, self._scores.problem))
+        found += filter(None, [self.clock.warning()])
         found += self.tally.warnings(monotonic())
         return [f"{self.system.name}: {warning}" for warning in found]
 

@@ -162,3 +162,31 @@ def taken_in(settings: Settings, day: date, views: int | None = None) -> None:
     for view in load_manifest(settings).service(SPAM).views[:views]:
         log.finish(log.begin(view, until, until), until)
     log.close()
+
+
+@pytest.mark.parametrize("cursor", [
+    "x", "5", "null", "[]", "{}", '{"attempted_at": 7}', '{"attempted_at": "2024-01-09"}',
+    '{"attempted_at": "2030-01-01T00:00:00+00:00"}',
+])
+@pytest.mark.parametrize("name", ["toy_feedback_sensor", "toy_drift_sensor"])
+def test_a_cursor_of_another_form_or_ahead_of_the_clock_is_reset(
+    at_noon: Settings, instance: dg.DagsterInstance, name: str, cursor: str
+) -> None:
+    """It neither breaks the tick nor keeps the sensor waiting until 2030."""
+    trained(at_noon, NOW - timedelta(days=5))
+    _, reason, kept = tick(name, at_noon, instance, cursor)
+    assert "0 of 50 labels matured" in reason
+    assert kept == '{"attempted_at": null}'
+    label(at_noon, 60, NOW - timedelta(hours=12))
+    why, _, _ = tick("toy_feedback_sensor", at_noon, instance, cursor)
+    assert len(why) == 1
+
+
+def test_a_training_that_was_begun_after_the_clock_is_no_training(
+    at_noon: Settings, instance: dg.DagsterInstance
+) -> None:
+    """The clock was set back: what is known now has not been learnt from."""
+    trained(at_noon, NOW + timedelta(days=3650))
+    label(at_noon, 60, NOW - timedelta(hours=12))
+    why, _, _ = tick("toy_feedback_sensor", at_noon, instance)
+    assert len(why) == 1

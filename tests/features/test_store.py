@@ -311,10 +311,29 @@ def test_a_training_set_built_twice_from_the_same_data_has_the_same_version(
     earlier = sets.build(as_of - 2 * DAY)
     assert earlier.version != first.version
     assert sets.latest_version() == earlier.version
-    assert sets.latest_as_of() == earlier.as_of
+    assert sets.latest().as_of == earlier.as_of
     both = earlier.rows.merge(first.rows, on="event_id", suffixes=("", "_later"))
     for name in earlier.feature_names:
         np.testing.assert_array_equal(both[name], both[f"{name}_later"])
+
+
+def test_only_a_training_that_came_to_a_verdict_settles_why_it_was_asked_for(
+    settings: Settings
+) -> None:
+    """One that was killed between its training set and its verdict leaves the reason standing."""
+    as_of = midnight(DAYS[-1])
+    sets = TrainingSets(settings, SPAM)
+    built = sets.build(as_of - DAY)
+    assert sets.concluded_as_of() is None
+    sets.conclude(built.version)
+    assert sets.concluded_as_of() == as_of - DAY
+    later = sets.build(as_of)
+    assert sets.concluded_as_of() == as_of - DAY
+    sets.conclude(built.version)
+    assert sets.concluded_as_of() == as_of - DAY, "another training's verdict"
+    sets.conclude(later.version)
+    assert sets.concluded_as_of() == as_of
+    assert sets.latest().version == later.version
 
 
 def test_a_training_set_comes_out_again_after_the_lake_has_grown(tmp_path: Path) -> None:

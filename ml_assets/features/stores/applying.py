@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import time_ns
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from ml_assets.features.engine.state import pack, pack_row
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import ALONE, Backend, Row, number_of
 from ml_assets.features.stores.plain import NO_CREATED, Column, PlainView, pack_payloads
+from ml_assets.features.stores.values import fitted
 
 AT_ONCE = 5_000
 """Events that are applied in one transaction: few enough that others need not wait for long."""
@@ -79,12 +81,13 @@ def event_row(view: WindowedView, event: Mapping[str, object]) -> Row | None:
 
 def put_rows(
     view: PlainView, backend: Backend, table: pa.Table, *, timestamp: str, created: str = "",
-    encode: Encode | None = None,
+    encode: Encode | None = None, now: int | None = None,
 ) -> int:
     """Store the rows of `table` as versions of their entities' features.
 
     timestamp, created: the columns that say when a row holds from and when it was written
     encode: for columns that are neither numbers nor texts
+    now: see `Backend.put`
     Returns how many rows have an entity and an instant, and so were stored.
     """
     owner = f"feature view {view.name!r}"
@@ -101,19 +104,21 @@ def put_rows(
     if created:
         written = ~nulls_of(table[created])
         since[written] = instants(table[created].drop_null(), created, owner)
-    places = _two_latest(known, at, since)
+    now = time_ns() // 1000 if now is None else now
+    places = _needed(known, at, since, now)
     payloads = payloads_of(view, table.take(pa.array(places)), encode)
     backend.put(number_of(backend, view), [
         (known[place], when, since_when, payload)
         for place, when, since_when, payload in zip(
             places.tolist(), at[places].tolist(), since[places].tolist(), payloads, strict=True
         )
-    ])
+    ], now)
     return len(table)
 
 
-def _two_latest(keys: Sequence[bytes], at: Ints, created: Ints) -> Ints:
-    """The places of each key's two latest versions: all that a store keeps.
+def _needed(keys: Sequence[bytes], at: Ints, created: Ints, now: int) -> Ints:
+    """The places of each key's two latest versions as of `now` and of all after it: all that a
+    store keeps.
 
     Of those with one `at` only the one that was written last is a version.
     """
@@ -127,30 +132,35 @@ def _two_latest(keys: Sequence[bytes], at: Ints, created: Ints) -> Ints:
     last[:-1] = (np.diff(code[order]) != 0) | (np.diff(at[order]) != 0)
     order = order[last]
     latest = np.ones(len(order), dtype=bool)
-    latest[:-2] = code[order[2:]] != code[order[:-2]]
+    latest[:-2] = (code[order[2:]] != code[order[:-2]]) | (at[order[2:]] > now)
     return order[latest]
 
 
 def payloads_of(view: PlainView, table: pa.Table, encode: Encode | None = None) -> list[bytes]:
-    """Each row's features as a payload."""
+    """Each row's features as a payload. Raises ContractViolation, see `values`."""
+    return packed_payloads(view, len(table), {
+        each.name: fitted(view.name, each, table[each.name]) for each in view.columns
+    }, encode)
+
+
+def packed_payloads(
+    view: PlainView, rows: int, values: Mapping[str, pa.ChunkedArray], encode: Encode | None = None
+) -> list[bytes]:
+    """The same of columns that fit the view's types."""
+    columns = (*view.numbers, *view.texts)
+    nulls = np.stack([nulls_of(values[each.name]) for each in columns], axis=1) if columns else (
+        np.empty((rows, 0), dtype=bool)
+    )
     numbers: list[npt.NDArray[np.generic]] = []
     for each in view.numbers:
-        column = table[each.name]
-        if each.type == "UnixTimestamp" and pa.types.is_timestamp(column.type):
-            column = pc.cast(pc.cast(column, pa.timestamp("s", column.type.tz), safe=False),
-                             pa.int64())
+        column = values[each.name]
         nothing = False if pa.types.is_boolean(column.type) else 0
         numbers.append(pc.fill_null(column, nothing).to_numpy())
-    columns = (*view.numbers, *view.texts)
-    nulls = np.stack([nulls_of(table[each.name]) for each in columns], axis=1) if columns else (
-        np.empty((len(table), 0), dtype=bool)
-    )
     texts = []
     for each in view.texts:
-        column = table[each.name]
+        column = values[each.name]
         if each.type in ("String", "Bytes"):
-            values = pc.cast(column, pa.binary()).to_pylist()
-            texts.append([value or b"" for value in values])
+            texts.append([value or b"" for value in pc.cast(column, pa.binary()).to_pylist()])
         else:
             assert encode is not None, f"{each} needs an encoder"
             texts.append(list(encode(each, column)))

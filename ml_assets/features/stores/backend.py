@@ -85,11 +85,12 @@ class Backend(Protocol):
         """
         ...
 
-    def put(self, view_id: int, rows: Iterable[Row]) -> None:
+    def put(self, view_id: int, rows: Iterable[Row], now: int | None = None) -> None:
         """Store rows of a plain view; the latest by (at, created) wins in any order.
 
-        Of equal ones the last. The latest with an earlier `at` is kept too. Raises NotReady
-        where the view is no longer registered.
+        Of equal ones the last. The latest with an earlier `at` is kept too, and every one that
+        is ahead of `now`, the machine's clock unless given. Raises NotReady where the view is no
+        longer registered.
         """
         ...
 

@@ -34,7 +34,7 @@ from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.applying import apply_rows, put_rows
 from ml_assets.features.stores.backend import Backend
 from ml_assets.features.stores.declared import view_of
-from ml_assets.features.stores.online import PackedOnlineStore
+from ml_assets.features.stores.online import PackedOnlineStore, clock_of
 from ml_assets.features.stores.plain import PlainView
 from ml_assets.features.stores.protos import encoded, micros
 
@@ -91,7 +91,8 @@ class PackedComputeEngine(LocalComputeEngine):
         columns = [each.name for each in view.columns]
         timestamp, created = batch.timestamp_field, batch.created_timestamp_column or ""
         rows = self._pull(table, view.keys, columns, timestamp, created, start, end)
-        _put(table, view, backend, _within(rows, timestamp, start, end))
+        now = micros(clock_of(self.repo_config).now())
+        _put(table, view, backend, _within(rows, timestamp, start, end), now)
 
     def _pull(
         self, table: Any, keys: Sequence[str], columns: Sequence[str], timestamp: str,
@@ -139,12 +140,13 @@ def push(store: FeatureStore, push_source_name: str, df: pd.DataFrame) -> dict[s
     return added
 
 
-def _put(table: Any, view: PlainView, backend: Backend, rows: pa.Table) -> None:
+def _put(table: Any, view: PlainView, backend: Backend, rows: pa.Table, now: int) -> None:
     batch = table.batch_source
     dtypes = {field.name: field.dtype for field in table.features}
     put_rows(
         view, backend, rows, timestamp=batch.timestamp_field,
-        created=batch.created_timestamp_column or "", encode=partial(encoded, dtypes),
+        created=batch.created_timestamp_column or "",
+        encode=partial(encoded, view.name, dtypes), now=now,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,13 @@ from feast.saved_dataset import SavedDatasetStorage
 from feast.utils import compute_non_entity_date_range
 
 from ml_assets.core.errors import DeclarationError, InvalidRequest
-from ml_assets.features.stores.lake.declared import in_lake, lake_of, locate, plan_view
+from ml_assets.features.stores.lake.declared import (
+    lake_of,
+    locate,
+    path_of,
+    plan_view,
+    repository_of,
+)
 from ml_assets.features.stores.lake.duck import Connection, Limits, bytes_of, half_of_memory
 from ml_assets.features.stores.lake.joining import joined
 from ml_assets.features.stores.lake.pulling import all_sql, latest_sql
@@ -40,7 +47,8 @@ from ml_assets.features.stores.lake.writing import append, log
 class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):
     """`offline_store:` of `feature_store.yaml`.
 
-    lake: the folder of tables, absolute or relative to `feature_store.yaml`
+    lake: a folder of tables, absolute or relative to `feature_store.yaml`. Paths of sources
+        start at the repository, as in Feast; what is not there is looked for in the lake
     memory_limit: what one job may work in, such as "4GB"; half of the machine's if not given.
         An answer asked for as one table comes on top; as a stream it does not
     threads: of DuckDB; as many as there are cores if not given
@@ -48,7 +56,7 @@ class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):
     """
 
     type: str = "ml_assets.features.stores.offline.LakeOfflineStore"
-    lake: str
+    lake: str | None = None
     memory_limit: str | None = None
     threads: int | None = None
     temp_directory: str | None = None
@@ -93,7 +101,8 @@ class LakeOfflineStore(DuckDBOfflineStore):
             if isinstance(entity_df, pd.DataFrame):
                 return spine_of_rows(con, entity_df, keys)
             if isinstance(entity_df, str):
-                return spine_of_sql(con, entity_df, keys, scratch=scratch, memory=memory)
+                return spine_of_sql(con, entity_df, keys, scratch=scratch, memory=memory,
+                                    search=limits.search)
             if entity_df is not None:
                 raise InvalidRequest(f"the spine is a {type(entity_df).__name__}; expected a "
                                      f"DataFrame, SQL, or the path of a Parquet file")
@@ -180,7 +189,7 @@ class LakeOfflineStore(DuckDBOfflineStore):
                 f"features are logged to a {type(destination).__name__}; "
                 f"expected a FileLoggingDestination"
             )
-        log(data, in_lake(config, destination.path), destination.partition_by or [])
+        log(data, path_of(config, destination.path), destination.partition_by or [])
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
         """Nothing to check yet: a table of the lake may come after its declaration."""
@@ -199,7 +208,7 @@ def limits_of(config: RepoConfig) -> Limits:
         memory=bytes_of(said.memory_limit) if said.memory_limit else half_of_memory(),
         threads=said.threads,
         scratch=Path(said.temp_directory or tempfile.gettempdir()),
-        search=lake_of(config).resolve(),
+        search=lake_of(config) or repository_of(config),
     )
 
 
@@ -207,7 +216,7 @@ def _place(config: RepoConfig) -> Callable[[SavedDatasetStorage], Path]:
     def place(storage: SavedDatasetStorage) -> Path:
         source = storage.to_data_source()
         assert isinstance(source, FileSource)
-        return in_lake(config, source.path)
+        return path_of(config, source.path)
 
     return place
 
@@ -215,4 +224,4 @@ def _place(config: RepoConfig) -> Callable[[SavedDatasetStorage], Path]:
 def _unmapped(config: RepoConfig, source: DataSource) -> Source:
     """A source whose columns are called as in the files: Feast maps their names afterwards."""
     found = locate(config, source)
-    return Source(found.name, found.path, found.files)
+    return replace(found, names=())

@@ -11,17 +11,21 @@ never replace newer ones, and what an entity has is one row.
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from feast import utils
 from feast.feature_view import FeatureView
 from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.protos.feast.core.Registry_pb2 import Registry
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
@@ -42,6 +46,7 @@ from ml_assets.features.stores.protos import (
     values_of_payload,
     values_of_windows,
 )
+from ml_assets.features.stores.registry import forget_versions
 from ml_assets.features.stores.sqlite import SqliteBackend
 
 Answer = tuple[datetime | None, dict[str, Value] | None]
@@ -97,7 +102,7 @@ class PackedOnlineStore(OnlineStore):
             )
             if key is not None
         ]
-        backend.put(number_of(backend, view), rows)
+        backend.put(number_of(backend, view), rows, micros(clock_of(config).now()))
         if progress:
             progress(len(data))
 
@@ -111,7 +116,7 @@ class PackedOnlineStore(OnlineStore):
         view, backend = self._view(table), self.backend(config)
         keys = [key_of(view, key) for key in entity_keys]
         floor, blobs = self._get(backend, view, [key or OWN for key in keys])
-        now = micros(_clock(config).now())
+        now = micros(clock_of(config).now())
         types = {
             name: dtype for name, dtype in types_of(table).items()
             if requested_features is None or name in requested_features
@@ -158,7 +163,62 @@ class PackedOnlineStore(OnlineStore):
     def teardown(
         self, config: RepoConfig, tables: Sequence[Any], entities: Sequence[Any]
     ) -> None:
-        self._drop(self.backend(config), tables)
+        """Drop every view of the project: Feast's `tables` leave out those of streams."""
+        backend = self.backend(config)
+        for registered in backend.views().values():
+            backend.drop(registered.id)
+        forget_versions(config)
+
+    @property
+    def async_supported(self) -> SupportedAsyncMethods:
+        return SupportedAsyncMethods(read=True, write=True)
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[Answer]:
+        """`online_read` in a thread, so that the caller's loop goes on."""
+        return await asyncio.to_thread(
+            self.online_read, config, table, entity_keys, requested_features
+        )
+
+    async def online_write_batch_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """`online_write_batch` in a thread."""
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    def _read_features_per_fv(
+        self, config: RepoConfig, grouped_refs: list[Any], join_key_values: dict[str, Any],
+        entity_name_to_join_key_map: dict[str, str], online_features_response: Any,
+        full_feature_names: bool, include_feature_view_version_metadata: bool,
+    ) -> None:
+        """As Feast's own, but an expired row says so: Feast knows only present and not found."""
+        for table, names in grouped_refs:
+            values, places, size = utils._get_unique_entities(
+                table, join_key_values, entity_name_to_join_key_map
+            )
+            rows = self.online_read(config, table, utils._get_entity_key_protos(values), names)
+            _fill_in(online_features_response, table, names, rows, places, size,
+                     full_feature_names, include_feature_view_version_metadata)
+
+    async def _read_features_per_fv_async(
+        self, config: RepoConfig, grouped_refs: list[Any], join_key_values: dict[str, Any],
+        entity_name_to_join_key_map: dict[str, str], online_features_response: Any,
+        full_feature_names: bool, include_feature_view_version_metadata: bool,
+    ) -> None:
+        await asyncio.to_thread(
+            self._read_features_per_fv, config, grouped_refs, join_key_values,
+            entity_name_to_join_key_map, online_features_response, full_feature_names,
+            include_feature_view_version_metadata,
+        )
 
     def _get(
         self, backend: Backend, view: View, keys: list[bytes]
@@ -212,7 +272,8 @@ def in_repo(config: RepoConfig, path: str) -> Path:
     return Path(config.repo_path or ".") / path
 
 
-def _clock(config: RepoConfig) -> Clock:
+def clock_of(config: RepoConfig) -> Clock:
+    """What says the time to the project: see `PackedConfig`."""
     said: str | None = config.online_store.clock_file
     if said is not None and in_repo(config, said).exists():
         return EventClock(in_repo(config, said))
@@ -225,6 +286,27 @@ def _plain_answer(
     for at, _, payload in versions_of(blob or b""):
         if at <= now:
             if view.ttl and now > at + view.ttl:
-                break
+                return instant_of(at), None
             return instant_of(at), values_of_payload(view, payload, wanted)
     return None, None
+
+
+def _fill_in(
+    response: Any, table: FeatureView, names: list[str], rows: list[Answer],
+    places: Iterable[list[int]], size: int, full_feature_names: bool, versions: bool,
+) -> None:
+    """Add the view's features to Feast's response; a row with an instant only has expired.
+
+    places: for each row those of the request's rows that it answers; size: of the request
+    """
+    places, first = list(places), len(response.results)
+    utils._populate_response_from_feature_data(
+        names, rows, places, response, full_feature_names, table, size, versions
+    )
+    expired = [
+        place for (at, values), mine in zip(rows, places, strict=True)
+        if at is not None and values is None for place in mine
+    ]
+    for result in response.results[first:]:
+        for place in expired:
+            result.statuses[place] = FieldStatus.OUTSIDE_MAX_AGE

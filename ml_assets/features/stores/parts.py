@@ -100,9 +100,11 @@ class Rows:
         """Since when the oldest version holds that is kept: nobody knows what was before."""
         if blob is None:
             return state.NEVER
-        at, _, size = VERSION.unpack_from(blob)
-        place = VERSION.size + int(size)
-        return int(at if place == len(blob) else VERSION.unpack_from(blob, place)[0])
+        at, place = 0, 0
+        while place < len(blob):
+            at, _, size = VERSION.unpack_from(blob, place)
+            place += VERSION.size + int(size)
+        return int(at)
 
     def values(self, blobs: Sequence[bytes | None], instants: Sequence[int]) -> Floats:
         if len(blobs) > _FEW:

@@ -2,6 +2,9 @@
 
     version | version before
 
+Ahead of them are those versions whose instant has yet to come, newest first: each is kept until
+its time, so that no forecast evicts the present.
+
 A version is `at`, `created` (both i8, microseconds since 1970 UTC), the size of its payload
 (u4) and the payload:
 
@@ -107,6 +110,22 @@ def versions_of(blob: bytes) -> list[tuple[int, int, bytes]]:
         found.append((at, created, blob[place : place + size]))
         place += size
     return found
+
+
+def merged(blob: bytes, version: bytes, now: int) -> bytes:
+    """The versions of `blob` and one more, without those that nobody needs as of `now`.
+
+    Of one instant the version that was created last stays, of equal ones `version`.
+    """
+    kept = {at: (created, payload) for at, created, payload in versions_of(blob)}
+    [(at, created, payload)] = versions_of(version)
+    if at not in kept or created >= kept[at][0]:
+        kept[at] = created, payload
+    ordered = sorted(kept, reverse=True)
+    past = [at for at in ordered if at <= now][:2]
+    return b"".join(
+        version_of(at, *kept[at]) for at in ordered if at > now or at in past
+    )
 
 
 def pack_payloads(

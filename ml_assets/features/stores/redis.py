@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from time import time_ns
 from typing import Any
 
 from ml_assets.core.errors import NotReady
@@ -122,13 +123,16 @@ class RedisBackend:
             self._fold(view, view_id, entities[place - 1])
         return int(added)
 
-    def put(self, view_id: int, rows: Iterable[Row]) -> None:
+    def put(self, view_id: int, rows: Iterable[Row], now: int | None = None) -> None:
+        now = time_ns() // 1000 if now is None else now
         states, left = self._states(view_id), iter(rows)
         while True:
             some = list(islice(left, _AT_ONCE))
             there = self._put(
                 keys=[states + OWN, *(states + entity for entity, _, _, _ in some)],
-                args=[version_of(at, created, payload) for _, at, created, payload in some],
+                args=[
+                    now, *(version_of(at, created, payload) for _, at, created, payload in some)
+                ],
             )
             if not there:
                 floor_of(None, str(view_id))

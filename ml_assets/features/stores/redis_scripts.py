@@ -58,26 +58,33 @@ redis.call('SET', KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[2], -
 return 1
 """
 
+# See `plain.merged`.
 PUT = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local now = tonumber(ARGV[1])
 for k = 2, #KEYS do
-    local new, old = ARGV[k - 1], redis.call('GET', KEYS[k])
-    if old then
-        local at, created = struct.unpack('<i8i8', new)
-        local at1, created1, size = struct.unpack('<i8i8I4', old)
-        local first, second = string.sub(old, 1, 20 + size), string.sub(old, 21 + size)
-        if at > at1 then
-            new = new .. first
-        elseif at == at1 then
-            new = created >= created1 and new .. second or old
-        else
-            local at0, created0 = at, created
-            if second ~= '' then at0, created0 = struct.unpack('<i8i8', second) end
-            local later = at > at0 or at == at0 and created >= created0
-            new = later and first .. new or old
-        end
+    local new, old = ARGV[k], redis.call('GET', KEYS[k]) or ''
+    local at, created = struct.unpack('<i8i8', new)
+    local kept, past, place, merged = {}, 0, 1, false
+    local function keep(instant, version)
+        if instant <= now then past = past + 1 end
+        if past <= 2 then kept[#kept + 1] = version end
     end
-    redis.call('SET', KEYS[k], new)
+    while place <= #old do
+        local at1, created1, size = struct.unpack('<i8i8I4', old, place)
+        local version = string.sub(old, place, place + 19 + size)
+        place = place + 20 + size
+        if not merged and at > at1 then
+            keep(at, new)
+            merged = true
+        elseif at == at1 then
+            if created >= created1 then version = new end
+            merged = true
+        end
+        keep(at1, version)
+    end
+    if not merged then keep(at, new) end
+    redis.call('SET', KEYS[k], table.concat(kept))
 end
 return 1
 """

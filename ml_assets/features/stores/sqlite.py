@@ -73,12 +73,12 @@ class SqliteBackend:
         with self._writing() as mine:
             return mine.append(view, view_id, rows)
 
-    def put(self, view_id: int, rows: Iterable[Row]) -> None:
+    def put(self, view_id: int, rows: Iterable[Row], now: int | None = None) -> None:
         """In the order of the keys, in short transactions, so that others can write in between."""
         ordered = iter(sorted(rows, key=lambda row: row[0]))
         while some := list(islice(ordered, _PUT_AT_ONCE)):
             with self._writing() as mine:
-                mine.put(view_id, some)
+                mine.put(view_id, some, now)
 
     def expire(self, view: View, view_id: int, now: int) -> int:
         """In many short transactions, so that others can write in between."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from time import time_ns
 from typing import Any
 
 from ml_assets.core.sqlite import in_passing, writing
@@ -26,39 +27,18 @@ from ml_assets.features.stores.backend import (
 )
 from ml_assets.features.stores.blob_cache import SMALL, UNKNOWN
 from ml_assets.features.stores.memtable import Memtable
-from ml_assets.features.stores.plain import version_of
+from ml_assets.features.stores.plain import merged, version_of
 from ml_assets.features.stores.sqlite_ids import EventIds
 from ml_assets.features.stores.sqlite_journal import SqliteJournal, Together
 from ml_assets.features.stores.sqlite_tables import (
+    APPEND,
     GROWTH,
+    PUT,
     Key,
     make_tables,
     own_entry,
     stored,
 )
-
-# `||` makes text of two blobs, so it is cast back.
-APPEND = """
-insert into online_state (view, entity, state) values (?1, ?2, ?3)
-on conflict (view, entity) do update set state = cast(state || ?4 as blob)
-"""
-
-PUT = """
-insert into online_state (view, entity, at, created, size, state) values (?, ?, ?, ?, ?, ?)
-on conflict (view, entity) do update set
-    state = cast(case
-        when excluded.at > at then excluded.state || substr(state, 1, size)
-        when excluded.at = at then excluded.state || substr(state, size + 1)
-        else substr(state, 1, size) || excluded.state
-    end as blob),
-    at0 = iif(excluded.at > at, at, iif(excluded.at = at, at0, excluded.at)),
-    created0 = iif(excluded.at > at, created, iif(excluded.at = at, created0, excluded.created)),
-    size = iif(excluded.at >= at, excluded.size, size),
-    created = iif(excluded.at >= at, excluded.created, created),
-    at = max(at, excluded.at)
-where (excluded.at, excluded.created) >= (at, created)
-    or excluded.at < at and (at0 is null or (excluded.at, excluded.created) >= (at0, created0))
-"""
 
 LOOK = 8
 """One append in so many looks whether its blob has grown: looking costs like appending."""
@@ -86,6 +66,7 @@ class SqliteState:
         self._db, self._project = connection, project
         self.changes = 0, project.encode()
         make_tables(connection)
+        connection.create_function("merged_versions", 3, merged, deterministic=True)
         self._ids = EventIds(connection)
         self._memory = Memtable() if memory is None else memory
         self._journal = SqliteJournal(connection, self.changes, self._ids, self._memory)
@@ -231,11 +212,12 @@ class SqliteState:
             (blob, view_id, entity),
         )
 
-    def put(self, view_id: int, rows: Iterable[Row]) -> None:
+    def put(self, view_id: int, rows: Iterable[Row], now: int | None = None) -> None:
+        now = time_ns() // 1000 if now is None else now
         floor_of(own_entry(self._db, view_id), str(view_id))
         # In the order of the keys, pages fill one after the other.
         self._db.executemany(PUT, (
-            (view_id, entity, at, created, len(version), version)
+            (view_id, entity, at, created, len(version), version, now)
             for entity, at, created, version in (
                 (entity, at, created, version_of(at, created, payload))
                 for entity, at, created, payload in sorted(rows, key=lambda row: row[0])

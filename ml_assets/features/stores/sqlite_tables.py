@@ -71,6 +71,44 @@ TABLES = (
     """,
 )
 
+# `||` makes text of two blobs, so it is cast back.
+APPEND = """
+insert into online_state (view, entity, state) values (?1, ?2, ?3)
+on conflict (view, entity) do update set state = cast(state || ?4 as blob)
+"""
+
+# ?7 is now; `plain.merged` does what concerns versions ahead of it.
+PUT = """
+insert into online_state (view, entity, at, created, size, state)
+values (?1, ?2, ?3, ?4, ?5, ?6)
+on conflict (view, entity) do update set
+    state = cast(case
+        when max(at, excluded.at) > ?7 then merged_versions(state, excluded.state, ?7)
+        when excluded.at > at then excluded.state || substr(state, 1, size)
+        when excluded.at = at then excluded.state || substr(state, size + 1)
+        else substr(state, 1, size) || excluded.state
+    end as blob),
+    at0 = case
+        when excluded.at > at then at
+        when excluded.at < at
+            and (at0 is null or (excluded.at, excluded.created) >= (at0, created0))
+        then excluded.at
+        else at0
+    end,
+    created0 = case
+        when excluded.at > at then created
+        when excluded.at < at
+            and (at0 is null or (excluded.at, excluded.created) >= (at0, created0))
+        then excluded.created
+        else created0
+    end,
+    size = iif((excluded.at, excluded.created) >= (at, created), excluded.size, size),
+    created = iif((excluded.at, excluded.created) >= (at, created), excluded.created, created),
+    at = max(at, excluded.at)
+where at > ?7 or (excluded.at, excluded.created) >= (at, created)
+    or excluded.at < at and (at0 is null or (excluded.at, excluded.created) >= (at0, created0))
+"""
+
 NAMES = frozenset(table.split("(")[0].split()[-1] for table in TABLES)
 
 

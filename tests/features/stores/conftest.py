@@ -12,12 +12,16 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ml_assets.features.stores.backend import Backend
 from ml_assets.features.stores.sqlite import SqliteBackend
 from tests.features.stores.kit import OpenBackend
+
+if TYPE_CHECKING:
+    from tests.features.stores.shop import Shop
 
 _projects = count()
 
@@ -83,3 +87,22 @@ def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ope
 @pytest.fixture
 def backend(open_backend: OpenBackend) -> Backend:
     return open_backend()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
+    """A feature repository of its own on each kind of store."""
+    # Feast, which tests of the bare stores do without.
+    from tests.features.stores.shop import Shop
+
+    if request.param == "sqlite":
+        online = {
+            "type": "ml_assets.features.stores.online.PackedSqliteOnlineStore",
+            "path": "var/online.sqlite",
+        }
+    else:
+        online = {
+            "type": "ml_assets.features.stores.redis_online.PackedRedisOnlineStore",
+            "url": request.getfixturevalue("redis_url"), "prefix": str(tmp_path),
+        }
+    return Shop(tmp_path, online)

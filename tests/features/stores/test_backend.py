@@ -10,6 +10,8 @@ from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ml_assets.core.errors import NotReady
 from ml_assets.features.engine import state
@@ -31,6 +33,8 @@ from tests.features.stores.kit import (
     rows_of,
     windowed,
 )
+
+_projects = itertools.count()
 
 COUNTS = windowed(("count", "", 12, 3), lateness=6)
 PROFILE = PlainView(name="profile", keys=("customer",), columns=(Column("age", "Int64"),))
@@ -157,6 +161,54 @@ def test_the_two_latest_versions_are_kept_in_whatever_order_they_come(backend: B
     for place in range(len(orders)):
         for name in (b"together %d", b"apart %d"):
             assert versions(backend, view_id, name % place) == [(3, b"newest"), (2, b"corrected")]
+
+
+def test_versions_ahead_of_now_are_kept_beside_the_two_latest_until_their_time(
+    backend: Backend
+) -> None:
+    view_id = registered(backend, PROFILE)
+    for at in (10, 60, 40, 20, 50, 30):
+        backend.put(view_id, [(b"ann", at, 0, b"%d" % at)], now=35)
+    assert [at for at, _ in versions(backend, view_id)] == [60, 50, 40, 30, 20]
+    backend.put(view_id, [(b"ann", 45, 0, b"45")], now=55)
+    assert [at for at, _ in versions(backend, view_id)] == [60, 50, 45]
+    backend.put(view_id, [(b"ann", 55, 0, b"55")], now=70)
+    assert [at for at, _ in versions(backend, view_id)] == [60, 55]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rows=st.lists(st.tuples(
+    st.integers(0, 2), st.integers(0, 9), st.integers(0, 2), st.integers(0, 3), st.integers(1, 3)
+), max_size=20))
+def test_at_any_later_time_the_latest_version_at_or_before_it_is_there(
+    open_backend: OpenBackend, rows: list[tuple[int, int, int, int, int]]
+) -> None:
+    """Whatever came in what order, of the past or of the future; so many rows at once."""
+    backend = open_backend(f"versions {next(_projects)}")
+    view_id, now = registered(backend, PROFILE), 0
+    came: list[tuple[bytes, int, int, bytes]] = []
+    while len(came) < len(rows):
+        *_, passed, together = rows[len(came)]
+        now += passed
+        some = [
+            (b"%d" % entity, at, created, b"%d" % (len(came) + place))
+            for place, (entity, at, created, _, _)
+            in enumerate(rows[len(came) : len(came) + together])
+        ]
+        backend.put(view_id, some, now=now)
+        came += some
+    for entity in (b"0", b"1", b"2"):
+        kept = versions(backend, view_id, entity)
+        for t in range(now, 10):
+            known = [
+                ((at, created, place), payload)
+                for place, (of, at, created, payload) in enumerate(came) if of == entity and at <= t
+            ]
+            assert next((payload for at, payload in kept if at <= t), None) == (
+                max(known)[1] if known else None
+            )
 
 
 def test_of_versions_that_cannot_be_told_apart_the_last_one_counts(backend: Backend) -> None:

@@ -37,21 +37,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
-    if request.param == "sqlite":
-        online = {
-            "type": "ml_assets.features.stores.online.PackedSqliteOnlineStore",
-            "path": "var/online.sqlite",
-        }
-    else:
-        online = {
-            "type": "ml_assets.features.stores.redis_online.PackedRedisOnlineStore",
-            "url": request.getfixturevalue("redis_url"), "prefix": str(tmp_path),
-        }
-    return Shop(tmp_path, online)
-
-
 def read(store: FeatureStore, features: Any, *customers: str) -> dict[str, list[Any]]:
     rows = [{"customer": each} for each in customers]
     found: dict[str, list[Any]] = store.get_online_features(

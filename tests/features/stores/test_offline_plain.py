@@ -130,7 +130,7 @@ def test_where_nothing_is_written_yet_nothing_is_known(store: FeatureStore) -> N
         LakeOfflineStore.pull_all_from_table_or_query(
             store.config, source, ["driver"], ["rating"], "at"
         ).to_arrow()
-    with pytest.raises(NotReady, match="materialise the asset that writes it first"):
+    with pytest.raises(NotReady, match="write it first, or correct the path"):
         LakeOfflineStore().get_table_column_names_and_types_from_data_source(
             store.config, source
         )
@@ -159,7 +159,9 @@ def test_a_source_that_lacks_a_column_is_named(store: FeatureStore) -> None:
 
 def test_a_key_of_another_type_than_in_the_source_is_refused(store: FeatureStore) -> None:
     write(lake(store) / "drawn" / "1.parquet", [rating("ann", 0, 1.0)])
-    with pytest.raises(InvalidRequest, match="a join key of the spine is of another type"):
+    with pytest.raises(InvalidRequest, match=(
+        "the spine's key 'city' has the value Rome, and key 'city' of source 'drawn source' is a"
+    )):
         ask(store, spine(("ann", 1), city=["Rome"]), ["drawn:rating"]).to_df()
 
 
@@ -196,7 +198,7 @@ def looked_up(
     """The trips of the latest row that counts, looking at each."""
     best, trips = None, None
     for row in table:
-        if row["driver"] is None or row["city"] is None:
+        if not row["driver"] or row["city"] is None:
             continue
         if (row["driver"], row["city"]) != (who, where):
             continue

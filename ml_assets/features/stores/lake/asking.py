@@ -12,7 +12,7 @@ from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.lake.duck import Limits, half_of_memory, opened, table_of
 from ml_assets.features.stores.lake.lookup import Asked
-from ml_assets.features.stores.lake.slots import explained
+from ml_assets.features.stores.lake.refusing import explained
 from ml_assets.features.stores.lake.source import Source, parquet_files, relation_of
 from ml_assets.features.stores.lake.spine import INSTANT, spine_of_table
 from ml_assets.features.stores.lake.windowed import aggregate_rows, events_sql
@@ -36,7 +36,9 @@ def windowed_at(
     no Parquet file, UnknownName for a column that it lacks, DeclarationError and
     ContractViolation for types and values that cannot be aggregated.
     """
-    source = Source(folder.name, folder, parquet_files(folder))
+    source = Source(
+        folder.name, folder, parquet_files(folder), writer=f"{folder.parent.name}/{folder.name}"
+    )
     source.require()
     if not len(keys):
         return np.empty((0, len(view.columns)))
@@ -45,9 +47,9 @@ def windowed_at(
     known_until = None if known_by is None or not view.created else int(known_by.max())
     with opened(limits or Limits(memory=half_of_memory())) as con, explained():
         spine = spine_of_table(con, rows, _AT, view.keys)
-        entities = spine.entities(view.keys, blank_is_none=True)
         sql = events_sql(
-            relation_of(con, source), view, entities, before=spine.high, known_by=known_until
+            relation_of(con, source), view, spine, {key: key for key in view.keys},
+            before=spine.high, known_by=known_until,
         )
-        asked = Asked.of(table_of(con, spine.asked(view.keys, blank_is_none=True))).in_order()
+        asked = Asked.of(table_of(con, spine.asked(view.keys))).in_order()
         return aggregate_rows(view, table_of(con, sql), asked, head=head, known_by=known_by)

@@ -12,11 +12,11 @@ from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.repo_config import RepoConfig
-from feast.types import from_feast_to_pyarrow_type
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.declared import windowed_view_of
+from ml_assets.features.stores.lake.kinds import arrow_type_of
 from ml_assets.features.stores.lake.plan import Output, ViewPlan
 from ml_assets.features.stores.lake.source import Source, parquet_files
 from ml_assets.features.stores.lake.spine import INSTANT
@@ -54,7 +54,7 @@ def plan_view(
         outputs=tuple(
             Output(
                 feature, f"{owner}__{feature}" if full_feature_names else feature,
-                from_feast_to_pyarrow_type(fields[feature].dtype),
+                arrow_type_of(fields[feature].dtype),
             )
             for feature in wanted
         ),
@@ -63,7 +63,7 @@ def plan_view(
 
 
 def locate(config: RepoConfig, source: DataSource, owner: str = "") -> Source:
-    """Where the files of a source lie: an absolute path, or one under the lake.
+    """Where the files of a source lie, see `path_of`.
 
     Raises DeclarationError where the source is not of Parquet files.
     """
@@ -76,20 +76,32 @@ def locate(config: RepoConfig, source: DataSource, owner: str = "") -> Source:
         raise DeclarationError(
             f"source {source.name!r} is in {type(source.file_format).__name__}; expected Parquet"
         )
-    path = in_lake(config, source.path)
+    path = path_of(config, source.path)
     names = tuple((new, old) for old, new in source.field_mapping.items())
-    return Source(source.name, path, parquet_files(path), names)
+    writer = source.tags.get("dagster/asset_key", "")
+    return Source(source.name, path, parquet_files(path), names, writer)
 
 
-def in_lake(config: RepoConfig, path: str) -> Path:
-    """`path` itself where it is absolute, else the one under the lake."""
-    return lake_of(config) / path.removeprefix("file://")
+def path_of(config: RepoConfig, path: str) -> Path:
+    """Where `path` lies: itself if it is absolute, else in the repository, as in Feast.
+
+    With a lake, what is not in the repository lies in the lake.
+    """
+    path = path.removeprefix("file://")
+    here, lake = repository_of(config) / path, lake_of(config)
+    # A pattern is no name: what it means must be there.
+    return here if lake is None or here.exists() or parquet_files(here) else lake / path
 
 
-def lake_of(config: RepoConfig) -> Path:
-    """The folder of tables; a relative one starts at `feature_store.yaml`."""
-    lake: str = config.offline_store.lake
-    return Path(config.repo_path or ".") / lake
+def repository_of(config: RepoConfig) -> Path:
+    """The folder of `feature_store.yaml`."""
+    return Path(config.repo_path or ".").absolute()
+
+
+def lake_of(config: RepoConfig) -> Path | None:
+    """The folder of tables, if there is one; a relative one starts at `feature_store.yaml`."""
+    lake: str | None = config.offline_store.lake
+    return None if lake is None else repository_of(config) / lake
 
 
 def _declared(
@@ -97,7 +109,7 @@ def _declared(
 ) -> pa.Schema:
     """The columns of the source that the declaration tells, for when there is no file yet."""
     fields = [*view.entity_columns, *([] if windowed else view.features)]
-    kinds = {each.name: from_feast_to_pyarrow_type(each.dtype) for each in fields}
+    kinds = {each.name: arrow_type_of(each.dtype) for each in fields}
     if windowed:
         kinds[windowed.event_id] = pa.string()
         # Numbers can be summed as well as hashed.

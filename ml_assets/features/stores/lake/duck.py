@@ -57,6 +57,8 @@ def half_of_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
+_PATTERN = re.compile(r"[*?\[]")
+
 _LEAST = 2**28
 """Bytes: with less for a thread, DuckDB cannot sort wide rows even where it may spill."""
 
@@ -119,6 +121,22 @@ def name_of(column: str) -> str:
 def literal(text: object) -> str:
     """A text as SQL writes it."""
     return "'" + str(text).replace("'", "''") + "'"
+
+
+def file_of(path: object) -> str:
+    """The path of one file as SQL writes it for a reader, to which `*?[` are a pattern.
+
+    Raises DeclarationError if DuckDB cannot be given it.
+    """
+    text = str(path)
+    if _PATTERN.search(text):
+        if "\\" in text:
+            raise DeclarationError(
+                f"{text} has a backslash and one of * ? [ in its name, and DuckDB reads no such "
+                "file; rename it or its folder"
+            )
+        text = _PATTERN.sub(r"[\g<0>]", text)
+    return literal(text)
 
 
 def names_of(columns: Iterable[str]) -> str:

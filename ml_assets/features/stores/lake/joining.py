@@ -14,7 +14,7 @@ from ml_assets.features.stores.lake.duck import Connection, array_of, batches_of
 from ml_assets.features.stores.lake.lookup import ANSWERED, Asked, Lookup
 from ml_assets.features.stores.lake.plain import PlainLookup
 from ml_assets.features.stores.lake.plan import ViewPlan
-from ml_assets.features.stores.lake.slots import explained
+from ml_assets.features.stores.lake.refusing import explained
 from ml_assets.features.stores.lake.source import count_of, relation_of
 from ml_assets.features.stores.lake.spine import Spine
 from ml_assets.features.stores.lake.windowed import WindowedLookup

@@ -16,8 +16,10 @@ import pyarrow as pa
 
 from ml_assets.features.stores.lake.as_of import Ints
 from ml_assets.features.stores.lake.duck import array_of
+from ml_assets.features.stores.lake.keys import equal
 from ml_assets.features.stores.lake.plan import ViewPlan
 from ml_assets.features.stores.lake.source import Relation
+from ml_assets.features.stores.lake.spine import Spine
 
 ANSWERED = "__spine_row"
 """The column that says which row of the spine an answer is for; no feature is called so."""
@@ -67,11 +69,19 @@ class Lookup(Protocol):
 
 
 def of_entities(
-    select: Sequence[str], relation: Relation, keys: Sequence[str], entities: str,
-    where: Sequence[str],
+    select: Sequence[str], relation: Relation, keys: Sequence[str], spine: Spine,
+    spine_keys: Sequence[str], where: Sequence[str],
 ) -> str:
-    """SQL for the rows of a source whose `keys` are those of some entity, with its code."""
-    on = " and ".join(f"{relation.column(key)} = e.k{place}" for place, key in enumerate(keys))
+    """SQL for the rows of a source whose `keys` are those of some entity, with its code.
+
+    spine_keys: what the spine calls each of `keys`
+    Raises InvalidRequest if the types of a key differ.
+    """
+    entities = spine.entities(spine_keys)
+    on = " and ".join(
+        equal(spine.key(given), relation.key(key), f"e.k{place}")
+        for place, (key, given) in enumerate(zip(keys, spine_keys, strict=True))
+    )
     return (
         f"select e.code, {', '.join(select)} from {relation.sql} as s "
         f"join {entities} as e on ({on or 'true'}) where {' and '.join(where) or 'true'}"

@@ -30,8 +30,7 @@ class PlainLookup:
     ) -> None:
         self.plan, self._relation = plan, relation
         self._known = known and bool(plan.created)
-        entities = spine.entities(plan.spine_keys, blank_is_none=False)
-        self.asked = spine.asked(plan.spine_keys, blank_is_none=False)
+        self.asked = spine.asked(plan.spine_keys)
         select = [f"{relation.micros(plan.timestamp)} as at", f"{PLACE} as place"]
         where = ["false"]
         if spine.low is not None and spine.high is not None:
@@ -42,7 +41,7 @@ class PlainLookup:
                 where.append(relation.compared(plan.created, "<=", spine.high))
         if plan.created:
             select.append(f"{relation.created(plan.created)} as created")
-        self.rows = of_entities(select, relation, plan.keys, entities, where)
+        self.rows = of_entities(select, relation, plan.keys, spine, plan.spine_keys, where)
 
     def answer(self, rows: pa.Table, asked: Asked) -> pa.Table:
         table = Rows(

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import duckdb
-
-from ml_assets.core.errors import ContractViolation, DeclarationError, InvalidRequest
+from ml_assets.core.errors import DeclarationError
 from ml_assets.features.engine.windows import Slot, WindowedView
-from ml_assets.features.stores.lake.duck import literal
+from ml_assets.features.stores.lake.refusing import ROWS, refused
 from ml_assets.features.stores.lake.source import Relation
 
 _FLOATS = {"FLOAT", "DOUBLE"}
@@ -17,8 +12,6 @@ _SMALL = {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", 
 _LARGE = {"BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"}
 _EXACT = 2**53
 """Whole numbers up to this size are exact as float64."""
-
-_MARK = "ml_assets: "
 
 
 def slot_column(relation: Relation, slot: Slot, owner: str) -> str:
@@ -35,11 +28,11 @@ def slot_column(relation: Relation, slot: Slot, owner: str) -> str:
     if slot.form == "rows":
         return f"case when {finite} then 1.0::double else 'nan'::double end"
     if kind in _LARGE:
-        message = literal(f"{_MARK}{owner}: column {slot.column!r} has the value ")
-        beyond = f"error({message} || {column}::varchar || '; expected at most 2**53 in size')"
+        beyond = refused(ROWS, f"{owner}: column {slot.column!r} has the value ", column,
+                         "; expected at most 2**53 in size")
         return (
             f"case when {column} between -{_EXACT} and {_EXACT} then {column}::double "
-            f"when {column} is null then 'nan'::double else {beyond}::varchar::double end"
+            f"when {column} is null then 'nan'::double else {beyond}::double end"
         )
     if kind not in _FLOATS | _SMALL and not kind.startswith("DECIMAL"):
         raise DeclarationError(
@@ -51,12 +44,12 @@ def slot_column(relation: Relation, slot: Slot, owner: str) -> str:
 def uid_column(relation: Relation, view: WindowedView, owner: str) -> str:
     """SQL for 64 bits that stand for the event's id. A null fails the query."""
     column = relation.column(view.event_id)
-    message = literal(f"{_MARK}{owner}: column {view.event_id!r} is null; every event needs an id")
+    wrong = refused(ROWS, f"{owner}: column {view.event_id!r} is null; every event needs an id")
     # Where the order among equal instants matters, it is that of the engine's own `uid`. Else
     # any bits do that tell ids apart, and these are ten times as quick.
     ordered = any(each.function.ordered for each in view.aggregates)
     bits = f"md5_number_lower({column}::varchar)" if ordered else f"hash({column}::varchar)"
-    return f"case when {column} is null then error({message})::varchar::ubigint else {bits} end"
+    return f"case when {column} is null then {wrong}::ubigint else {bits} end"
 
 
 def _hash(column: str, kind: str, place: str) -> str:
@@ -67,23 +60,3 @@ def _hash(column: str, kind: str, place: str) -> str:
     # Zero says that the value is missing, so that a hash of zero becomes one.
     hashed = f"greatest(md5_number_lower({column}::varchar), 1::ubigint)"
     return f"case when {column} is null then 0::ubigint else {hashed} end"
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turns failures that SQL meets in values into errors of ours.
-
-    ContractViolation for what the expressions here refuse; InvalidRequest where a key of the
-    spine cannot be read as the type that it has in a source.
-    """
-    try:
-        yield
-    except duckdb.ConversionException as error:
-        raise InvalidRequest(
-            f"a join key of the spine is of another type than in the source: {error}"
-        ) from None
-    except duckdb.InvalidInputException as error:
-        _, mark, message = str(error).partition(_MARK)
-        if not mark:
-            raise
-        raise ContractViolation(message) from None

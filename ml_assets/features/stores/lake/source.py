@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ from ml_assets.core.errors import DeclarationError, NotReady, unknown
 from ml_assets.features.stores.lake.duck import (
     Connection,
     columns_of,
-    literal,
+    file_of,
     micros_of,
     name_of,
     row_of,
 )
+from ml_assets.features.stores.lake.keys import Key, key_of
 
 FILE, ROW = "file_index", "file_row_number"
 """DuckDB's names for where a row comes from: which of the files, which row of it."""
@@ -37,13 +39,14 @@ class Source:
 
     name: what people call it; path: where it lies, or ought to; files: in their order, the
     later ones winning where all else is equal; names: where a column is called otherwise
-    than in the files, its name there.
+    than in the files, its name there; writer: the asset that writes it, if one does.
     """
 
     name: str
     path: Path
     files: tuple[str, ...]
     names: tuple[tuple[str, str], ...] = ()
+    writer: str = ""
 
     def column(self, name: str) -> str:
         """The name in the files of the column that a feature view calls `name`."""
@@ -59,9 +62,16 @@ class Source:
         """Raises NotReady where there is no file yet."""
         if not self.files:
             raise NotReady(
-                f"source {self.name!r} has no Parquet file at {self.path}: "
-                f"materialise the asset that writes it first"
+                f"source {self.name!r} has no Parquet file at {self.path}: " + (
+                    f"materialise the asset {self.writer!r}, which writes it, first"
+                    if self.writer else "write it first, or correct the path of the source"
+                )
             )
+
+    def tells_values(self) -> bool:
+        """Whether folders below its path tell the value of a column, such as `day=2024-03-01`."""
+        below = len(self.path.parts)
+        return any("=" in part for file in self.files for part in Path(file).parts[below:-1])
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,11 @@ class Relation:
     def column(self, name: str) -> str:
         """SQL for the column that a feature view calls `name`. Raises UnknownName."""
         return f"s.{name_of(self._found(name))}"
+
+    def key(self, name: str) -> Key:
+        """The column that a feature view calls `name`, as a key."""
+        return key_of(self.column(name), self.kind(name),
+                      f"key {name!r} of source {self.source.name!r}", given=False)
 
     def kind(self, name: str) -> str:
         return self.kinds[self._found(name)]
@@ -111,8 +126,9 @@ class Relation:
 def parquet_files(path: Path) -> tuple[str, ...]:
     """A file itself; of a folder all Parquet files, of a name with `*` those it means, by path.
 
-    Names that begin with a dot or an underscore are not data, unless they tell the value of a
-    column, as the folder `__log_date=2024-03-01` does.
+    What is there under the very name is meant, and only `*` makes a pattern of another one:
+    `?` and `[1]` stand for themselves. Names that begin with a dot or an underscore are not
+    data, unless they tell the value of a column, as the folder `__log_date=2024-03-01` does.
     """
     if path.is_file():
         return (str(path),)
@@ -121,8 +137,15 @@ def parquet_files(path: Path) -> tuple[str, ...]:
         found = (each for each in path.rglob("*.parquet") if each.is_file())
         below = len(path.parts)
     else:
-        found = path.parent.glob(path.name)
-        below = len(path.parts) - 1
+        # From the first part of the path that is a pattern and nothing's name.
+        below = 1
+        while below < len(path.parts) and Path(*path.parts[: below + 1]).exists():
+            below += 1
+        parts = path.parts[below:]
+        if not any("*" in part for part in parts):
+            return ()
+        pattern = "/".join(re.sub(r"[?\[]", r"[\g<0>]", part) for part in parts)
+        found = (each for each in Path(*path.parts[:below]).glob(pattern) if each.is_file())
     return tuple(sorted(
         str(each) for each in found
         if not any(part[0] in "._" and "=" not in part for part in each.parts[below:])
@@ -136,10 +159,12 @@ def relation_of(con: Connection, source: Source, declared: pa.Schema | None = No
     where nothing is declared.
     """
     if source.files:
-        files = ", ".join(map(literal, source.files))
+        files = ", ".join(map(file_of, source.files))
         # Older files may lack a column that was added later; reading by name fills it.
         by_name = ", union_by_name = true" if len(source.files) > 1 else ""
-        sql = f"read_parquet([{files}]{by_name})"
+        # DuckDB would take the value of a column from a folder above the source as well.
+        hive = "" if source.tells_values() else ", hive_partitioning = false"
+        sql = f"read_parquet([{files}]{by_name}{hive})"
     elif declared is None:
         source.require()
         raise AssertionError("a source without files is not ready")
@@ -155,6 +180,6 @@ def count_of(con: Connection, source: Source) -> int:
     """How many rows the files hold, by their footers."""
     if not source.files:
         return 0
-    files = ", ".join(map(literal, source.files))
+    files = ", ".join(map(file_of, source.files))
     (rows,) = row_of(con, f"select sum(num_rows) from parquet_file_metadata([{files}])")
     return int(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -36,10 +38,10 @@ class WindowedLookup:
             if each.feature not in aggregates:
                 raise unknown("aggregation", each.feature, aggregates,
                               f"Feature view {view.name!r} has a field of that name.")
-        entities = spine.entities(plan.spine_keys, blank_is_none=True)
-        self.asked = spine.asked(plan.spine_keys, blank_is_none=True)
+        self.asked = spine.asked(plan.spine_keys)
         self.rows = events_sql(
-            relation, view, entities, before=spine.high,
+            relation, view, spine, dict(zip(plan.keys, plan.spine_keys, strict=True)),
+            before=spine.high,
             known_by=spine.high if self._known else None,
         )
         # Sorting, and running sums of four limbs each, take several times what events do.
@@ -61,11 +63,13 @@ class WindowedLookup:
 
 
 def events_sql(
-    relation: Relation, view: WindowedView, entities: str, *,
+    relation: Relation, view: WindowedView, spine: Spine, keys: Mapping[str, str], *,
     before: int | None, known_by: int | None,
 ) -> str:
     """SQL for the events of some entities: code, at, uid, place, created, a column a slot.
 
+    keys: for each key of the view what the spine calls it, in the order in which `spine.asked`
+        was given them
     before: microseconds, the last instant that is asked about; None where none is
     known_by: events created later than this, or at no known time, are left out
     """
@@ -88,7 +92,7 @@ def events_sql(
         select.append(f"{relation.created(view.created)} as created")
         if known_by is not None:
             where.append(relation.compared(view.created, "<=", known_by))
-    return of_entities(select, relation, view.keys, entities, where)
+    return of_entities(select, relation, list(keys), spine, list(keys.values()), where)
 
 
 def aggregate_rows(

@@ -1,0 +1,84 @@
+"""The replay starts an API that was killed again, and sends again what had no answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ml_assets.core import keeper
+from ml_assets.core.errors import NotReady
+from ml_assets.replay.api import Client, Server, _free_port
+
+AT = datetime(2024, 1, 8, tzinfo=UTC)
+
+MORTAL = """
+import os, signal, sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+deaths, where = Path(sys.argv[2]), sys.argv[3]
+def die():
+    if deaths.read_text():
+        deaths.write_text(deaths.read_text()[1:])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Handler(BaseHTTPRequestHandler):
+    def answer(self):
+        said = b'{"prediction_id": "p"}'
+        self.send_response(200)
+        self.send_header("content-length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+    def do_GET(self):
+        self.answer()
+    def do_POST(self):
+        if where == "request":
+            die()
+        self.answer()
+
+if where == "start":
+    die()
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@contextmanager
+def dying(tmp_path: Path, *, times: int, at: str) -> Iterator[Client]:
+    """An API that is killed so many times, at each start or by each request."""
+    deaths, port = tmp_path / "deaths", _free_port()
+    deaths.write_text("x" * times)
+    server = Server(command=(sys.executable, "-c", MORTAL, str(port), str(deaths), at),
+                    var=tmp_path, log=tmp_path / "api.log")
+    server.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
+            yield Client(http=http, system="toy", server=server)
+    finally:
+        keeper.stop(server.process)
+
+
+def test_what_a_killed_api_had_not_answered_is_answered_by_the_next(tmp_path: Path) -> None:
+    """All calls are safe to repeat, so the replay goes on."""
+    with dying(tmp_path, times=1, at="request") as client:
+        client.await_ready()
+        assert client.predict("e1", AT, {})["prediction_id"] == "p"
+
+
+def test_an_api_that_is_killed_as_it_starts_is_started_again(tmp_path: Path) -> None:
+    with dying(tmp_path, times=1, at="start") as client:
+        client.await_ready()
+        assert client.predict("e1", AT, {})["prediction_id"] == "p"
+
+
+@pytest.mark.parametrize("at", ["start", "request"])
+def test_an_api_that_dies_again_and_again_stops_the_replay(tmp_path: Path, at: str) -> None:
+    """A request that kills each API it meets must not be sent for ever."""
+    with dying(tmp_path, times=9, at=at) as client, pytest.raises(NotReady, match="API"):
+        client.await_ready()
+        client.predict("e1", AT, {})
