@@ -179,8 +179,8 @@ class TrainingSets:
         """Raises StateDamaged."""
         about = read_object(path, "of a training set",
                             f"materialise {self.system.name}/training_set again")
-        if not {"version", "as_of"} <= about.keys():
-            raise StateDamaged(f"{path} is damaged: it names no version. Materialise "
+        if "as_of" not in about:
+            raise StateDamaged(f"{path} is damaged: it lacks 'as_of'. Materialise "
                                f"{self.system.name}/training_set again")
         return about
 
