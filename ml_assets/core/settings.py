@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,8 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where `feature_repo/` and, unless set otherwise, `var/` lie."""
 
 PREFIX = "ML_ASSETS_"
-VARIABLES = ("ACK", "CACHE", "HOST", "LOG", "PORT", "TOKEN", "TRACES", "VAR")
+VARIABLES = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "TOKEN", "TRACES", "VAR")
 """All that is read from the environment, without PREFIX. Any other name is a typing mistake."""
+
+HOST = re.compile(
+    r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?)\.?(?::(\d{1,5}))?"
+)
+"""A host as URLs and the header `Host` name it, in small letters: its name, and its port."""
 
 LogFormat = Literal["human", "json"]
 _LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
@@ -37,7 +43,8 @@ class Settings:
     `var` holds all state; deleting it starts afresh. `cache` holds fetched data sets, which
     survive `--fresh`. `host` and `port` are where the API
     listens, `log` is how it writes its log, `ack` what its acknowledgements mean and `traces`
-    where its traces go. `in_replay` is set in the process that replays history: it asks the
+    where its traces go. `hosts` are names by which browsers and proxies call it, besides this
+    machine's own. `in_replay` is set in the process that replays history: it asks the
     sensors itself, and those of other processes leave the work to it.
     """
 
@@ -48,6 +55,7 @@ class Settings:
     log: LogFormat = "human"
     ack: Ack = "process"
     traces: Tracing = "none"
+    hosts: tuple[str, ...] = ()
     in_replay: bool = False
 
     @classmethod
@@ -78,6 +86,7 @@ class Settings:
             log=_LOG_FORMATS[log],
             ack=ack,
             traces=traces,
+            hosts=_hosts(os.environ.get("ML_ASSETS_HOSTS", "")),
         )
         if settings.cache == settings.var:
             raise DeclarationError(
@@ -149,3 +158,14 @@ def _require_known(environment: Iterable[str]) -> None:
             f"the environment sets {name}, which nothing reads. Closest: {alike[0]}. Known: "
             f"{', '.join(known)}"
         )
+
+
+def _hosts(named: str) -> tuple[str, ...]:
+    hosts = tuple(host.strip().lower() for host in named.split(",") if host.strip())
+    for host in hosts:
+        if not HOST.fullmatch(host):
+            raise DeclarationError(
+                f"ML_ASSETS_HOSTS names {host!r}; expected hosts, divided by commas, each with its "
+                "port if it is not the usual one: ml.example,lab.example:8443"
+            )
+    return hosts
