@@ -91,6 +91,8 @@ class FeatureLookup:
         self._rests_until = -inf
         self._reader: FeatureReader | None = None
         self._connection: sqlite3.Connection | None = None
+        self.limits: Mapping[str, float] = {}
+        """Of event columns that the store sums: how large a value may not be. Once known, kept."""
         self.problem: str | None = None
         """Why the latest call could not read the store; None where it could."""
 
@@ -169,6 +171,8 @@ class FeatureLookup:
         if self._reader is None or self._connection is not connection:
             self._reader, self._connection = None, connection
             self._reader = self._open(connection)
+            # A reader that sums nothing has none.
+            self.limits = getattr(self._reader, "limits", self.limits)
         return self._reader
 
     def _note(self, error: Exception) -> None:
