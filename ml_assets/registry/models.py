@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ml_assets.core.checksums import of_folder, require_same
 from ml_assets.core.errors import ModelRefused, unknown
+from ml_assets.core.marker import note
 from ml_assets.core.settings import Settings
 from ml_assets.registry import runs
 from ml_assets.registry.moving import within
@@ -91,6 +92,7 @@ class ModelRegistry:
             made = client.create_model_version(system, source, run_id,
                                                tags={**tags, CHECKSUM: of_folder(folder)})
             client.set_registered_model_alias(system, "candidate", str(made.version))
+        note(self.settings.mlflow_artifacts)
         return _version(made)
 
     def get(self, system: str, version: int) -> ModelVersion:
