@@ -63,8 +63,14 @@ def opened(needs: Collection[str] | None = None) -> Settings:
 
 
 def check(settings: Settings, needs: Collection[str] | None = None) -> None:
-    """Raise StateDamaged if a file of the installation cannot be used. Writes nothing."""
-    marker = read_marker(settings.var) if settings.var.is_dir() else None
+    """Raise StateDamaged if a file of the installation cannot be used. Writes nothing.
+
+    Raises InstallationRefused for the folder of somebody else.
+    """
+    marker = None
+    if settings.var.is_dir():
+        require_ours(settings)
+        marker = read_marker(settings.var)
     made = () if marker is None else marker.files
     for about in STATE:
         if needs is not None and about.name not in needs:
