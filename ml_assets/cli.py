@@ -10,9 +10,12 @@ import click
 
 from ml_assets import __version__
 from ml_assets.core.errors import MlAssetsError
-from ml_assets.core.settings import Settings
+from ml_assets.core.installation import opened
 from ml_assets.rollout_cli import rollout
 from ml_assets.token_cli import token
+
+STATE_LIBRARIES = ("sqlite3", "sqlalchemy", "duckdb", "pyarrow", "alembic")
+"""What reads the files of an installation: an error of theirs is about a file, hardly a bug."""
 
 
 class PlainErrors(click.Group):
@@ -23,6 +26,14 @@ class PlainErrors(click.Group):
             return super().invoke(ctx)
         except MlAssetsError as error:
             raise click.ClickException(str(error)) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in STATE_LIBRARIES:
+                raise
+            said = " ".join(str(error).split())[:300]
+            raise click.ClickException(
+                f"the state of the installation cannot be used: {type(error).__name__}: {said}. "
+                "`ml-assets doctor` says which file is damaged and what to do"
+            ) from error
 
 
 @click.group(
@@ -62,7 +73,7 @@ def run(system: str, fresh: bool, days: int | None) -> None:
     from ml_assets.systems import find
 
     try:
-        run_loop(find(system), Settings.from_environment(), fresh=fresh, days=days)
+        run_loop(find(system), opened(), fresh=fresh, days=days)
     except KeyboardInterrupt:
         click.echo(f"\nStopped. `ml-assets run {system}` goes on from here.", err=True)
         sys.exit(130)
@@ -84,7 +95,7 @@ def serve(host: str | None, port: int | None, workers: int) -> None:
     from ml_assets.serving.server import serve as serve_api
     from ml_assets.systems import SYSTEMS
 
-    settings = Settings.from_environment()
+    settings = opened()
     settings = replace(
         settings,
         host=settings.host if host is None else host,
@@ -100,7 +111,7 @@ def ui(dagster_port: int, mlflow_port: int) -> None:
     """Open everything: Dagster with its daemon, the API and MLflow; Ctrl-C stops all."""
     from ml_assets.services import run_services
 
-    run_services(Settings.from_environment(), dagster_port, mlflow_port)
+    run_services(opened(), dagster_port, mlflow_port)
 
 
 @main.command()
@@ -111,7 +122,7 @@ def status(system: str | None) -> None:
     from ml_assets.systems import SYSTEMS, find
 
     for each in SYSTEMS if system is None else (find(system),):
-        print_status(each, Settings.from_environment())
+        print_status(each, opened())
 
 
 @main.command()
@@ -127,7 +138,7 @@ def explain(prediction_id: str, rows: bool, as_json: bool) -> None:
     from ml_assets.replay.explain import print_explanation
     from ml_assets.systems import SYSTEMS
 
-    print_explanation(prediction_id, SYSTEMS, Settings.from_environment(), all_rows=rows,
+    print_explanation(prediction_id, SYSTEMS, opened(), all_rows=rows,
                       as_json=as_json)
 
 
@@ -145,7 +156,7 @@ def trace(event_id: str, system: str | None, as_json: bool) -> None:
     from ml_assets.systems import SYSTEMS, find
 
     print_trace(event_id, SYSTEMS if system is None else (find(system),),
-                Settings.from_environment(), as_json=as_json)
+                opened(), as_json=as_json)
 
 
 @main.command()

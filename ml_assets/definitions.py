@@ -5,6 +5,7 @@ from dagster_duckdb import DuckDBResource
 
 from ml_assets.automation import jobs, sensors
 from ml_assets.core.assets import flatten
+from ml_assets.core.installation import check
 from ml_assets.core.settings import Settings
 from ml_assets.evaluation import assets as evaluation
 from ml_assets.features import assets as features
@@ -43,4 +44,11 @@ def definitions(settings: Settings) -> dg.Definitions:
     )
 
 
-defs = definitions(Settings.from_environment())
+def _sound() -> Settings:
+    """The environment's settings. Raises StateDamaged if a file of the installation is damaged."""
+    settings = Settings.from_environment()
+    check(settings)
+    return settings
+
+
+defs = definitions(_sound())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ml_assets.core.installation import opened
 from ml_assets.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 FOLLOW_SECONDS = 3.0
 """The API is given so long to follow a change; it needs less than one second."""
 SHOWN_RECORDS = 5
+NEEDS = ("deployments.sqlite", "clock.json")
+"""In an emergency MLflow or the log may be what is broken."""
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -81,7 +84,7 @@ def status(system: str) -> None:
     from ml_assets.registry.deployments import Deployments
     from ml_assets.systems import find
 
-    settings, name = Settings.from_environment(), find(system).name
+    settings, name = opened(NEEDS), find(system).name
     history = Deployments(settings.deployments).history(name)
     click.secho(name, bold=True)
     if not history:
@@ -163,7 +166,7 @@ def _change(system: str, action: Action, reason: str, by: str) -> None:
     from ml_assets.registry.steering import steer
     from ml_assets.systems import find
 
-    settings, name = Settings.from_environment(), find(system).name
+    settings, name = opened(NEEDS), find(system).name
     registry, deployments = ModelRegistry(settings), Deployments(settings.deployments)
     before = deployments.current(name)
     record = steer(name, action, registry, deployments, reason=reason, by=by,

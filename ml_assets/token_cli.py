@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ml_assets.core.settings import Settings
+from ml_assets.core.installation import opened
 from ml_assets.core.time import WallClock
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def _named(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value.strip()
 
 
+NEEDS = ("tokens.json",)
+"""A token must be revocable whatever else is broken."""
 UNITS = {"w": timedelta(weeks=1), "d": timedelta(days=1), "h": timedelta(hours=1),
          "m": timedelta(minutes=1)}
 
@@ -81,7 +83,7 @@ def create(
 
     if sources and "feedback" not in scopes:
         raise click.UsageError("--source is about feedback; add --scope feedback")
-    settings = Settings.from_environment()
+    settings = opened(NEEDS)
     made, shown = TokenFile(settings.tokens).create(
         name, [scope for scope in SCOPES if scope in scopes], sources, WallClock().now(), expires)
     click.echo(shown)
@@ -104,7 +106,7 @@ def rotate(name: str, grace: timedelta, expires: timedelta | None) -> None:
     """
     from ml_assets.serving.tokens import TokenFile
 
-    settings, now = Settings.from_environment(), WallClock().now()
+    settings, now = opened(NEEDS), WallClock().now()
     made, shown = TokenFile(settings.tokens).rotate(name, now, grace=grace, lifetime=expires)
     click.echo(shown)
     old = f"is good{_until(now + grace)} at most" if grace else "has ended"
@@ -117,7 +119,7 @@ def list_tokens() -> None:
     """Every token that was ever made: its scopes and sources, and how long it is in force."""
     from ml_assets.serving.tokens import TokenFile
 
-    settings, now = Settings.from_environment(), WallClock().now()
+    settings, now = opened(NEEDS), WallClock().now()
     tokens = TokenFile(settings.tokens).read()
     for each in tokens:
         speaks = f", speaks as {', '.join(each.sources)}" if each.sources else ""
@@ -138,7 +140,7 @@ def revoke(name: str) -> None:
     """
     from ml_assets.serving.tokens import TokenFile
 
-    settings = Settings.from_environment()
+    settings = opened(NEEDS)
     for ended in TokenFile(settings.tokens).revoke(name, WallClock().now()):
         click.echo(f"token {ended.id} of {ended.name!r} is revoked")
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from ml_assets import rollout_cli
 from ml_assets.cli import main
+from ml_assets.core.marker import change_notes
 from ml_assets.core.settings import Settings
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
@@ -40,6 +41,7 @@ def deployments(installation: Settings) -> Iterator[Deployments]:
     record.promote("spam", 1, reason="the first", by="a run", at=AT)
     yield record
     installation.deployments.unlink()
+    change_notes(installation.var, drop=(installation.deployments.name,))
 
 
 def run(settings: Settings, command: str, port: int = 9) -> Result:

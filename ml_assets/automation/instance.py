@@ -12,6 +12,8 @@ import dagster as dg
 from ml_assets.automation.jobs import TRAINING_TAG
 from ml_assets.core.errors import NotReady
 from ml_assets.core.files import write_atomically
+from ml_assets.core.layout import FILES
+from ml_assets.core.marker import note
 from ml_assets.core.settings import Settings
 
 DAGSTER_YAML = f"""\
@@ -41,6 +43,7 @@ run_monitoring:
   poll_interval_seconds: 30
 """
 
+DATABASES = tuple(about.name for about in FILES if about.name.startswith("dagster/"))
 REPLAY_LOCK = "replay.lock"
 GLANCE_S = 0.2
 
@@ -56,7 +59,11 @@ def prepare_home(settings: Settings) -> None:
 def instance(settings: Settings) -> dg.DagsterInstance:
     """The installation's Dagster instance; its runs and assets show in the UI."""
     prepare_home(settings)
-    return dg.DagsterInstance.get()
+    opened = dg.DagsterInstance.get()
+    for name in DATABASES:
+        if (settings.var / name).exists():
+            note(settings.var / name)
+    return opened
 
 
 @contextmanager

@@ -46,6 +46,17 @@ class LogBusy(LogUnavailable):
     """Another process is writing the event log, for longer than anybody wanted to wait for it."""
 
 
+class StateDamaged(LogUnavailable):
+    """A file of the installation is damaged, missing, foreign or of a newer format.
+
+    The message names the file and says what to do about it.
+    """
+
+
+class InstallationRefused(MlAssetsError, ValueError):
+    """A folder cannot be an installation's. The message says why and what to do."""
+
+
 class TooOften(MlAssetsError, RuntimeError):
     """Someone has said or asked more than is declared. `retry_after` says when to go on.
 

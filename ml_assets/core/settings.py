@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.marker import is_noted
 from ml_assets.core.time import Clock, EventClock, WallClock
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: where `feature_repo/` and, unless set otherwise, `var/` lie."""
+
+PREFIX = "ML_ASSETS_"
+VARIABLES = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "TOKEN", "TRACES", "VAR")
+"""All that is read from the environment, without PREFIX. Any other name is a typing mistake."""
+
+HOST = re.compile(
+    r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?)\.?(?::(\d{1,5}))?"
+)
+"""A host as URLs and the header `Host` name it, in small letters: its name, and its port."""
 
 LogFormat = Literal["human", "json"]
 _LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
@@ -27,23 +40,31 @@ Tracing = Literal["none", "otlp"]
 class Settings:
     """Everything that differs between two installations of the same code.
 
-    `var` holds all state; deleting it starts afresh. `host` and `port` are where the API
+    `var` holds all state; deleting it starts afresh. `cache` holds fetched data sets, which
+    survive `--fresh`. `host` and `port` are where the API
     listens, `log` is how it writes its log, `ack` what its acknowledgements mean and `traces`
-    where its traces go. `in_replay` is set in the process that replays history: it asks the
+    where its traces go. `hosts` are names by which browsers and proxies call it, besides this
+    machine's own. `in_replay` is set in the process that replays history: it asks the
     sensors itself, and those of other processes leave the work to it.
     """
 
     var: Path = ROOT / "var"
+    cache: Path = field(default_factory=lambda: _folder("CACHE", ROOT / "var" / "cache"))
     host: str = "127.0.0.1"
     port: int = 8080
     log: LogFormat = "human"
     ack: Ack = "process"
     traces: Tracing = "none"
+    hosts: tuple[str, ...] = ()
     in_replay: bool = False
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `ML_ASSETS_VAR`, `_HOST`, `_PORT`, `_LOG`, `_ACK` and `_TRACES`."""
+        """Read `ML_ASSETS_VAR` and the other `VARIABLES`.
+
+        Raises DeclarationError for a value that is none, and for a variable that would do nothing.
+        """
+        _require_known(os.environ)
         port = os.environ.get("ML_ASSETS_PORT", str(cls.port))
         if not port.isdigit() or not 0 <= int(port) < 65536:
             raise DeclarationError(f"ML_ASSETS_PORT is {port!r}; expected a port, 0 to 65535")
@@ -58,19 +79,21 @@ class Settings:
         traces = next((known for known in get_args(Tracing) if known == sent), None)
         if traces is None:
             raise DeclarationError(f"ML_ASSETS_TRACES is {sent!r}; expected otlp or none")
-        return cls(
-            var=Path(os.environ.get("ML_ASSETS_VAR", cls.var)).resolve(),
+        settings = cls(
+            var=_folder("VAR", cls.var),
             host=os.environ.get("ML_ASSETS_HOST", cls.host),
             port=int(port),
             log=_LOG_FORMATS[log],
             ack=ack,
             traces=traces,
+            hosts=_hosts(os.environ.get("ML_ASSETS_HOSTS", "")),
         )
-
-    @property
-    def cache(self) -> Path:
-        """Fetched data sets; survives `--fresh`."""
-        return Path(os.environ.get("ML_ASSETS_CACHE", ROOT / "var" / "cache"))
+        if settings.cache == settings.var:
+            raise DeclarationError(
+                f"ML_ASSETS_CACHE and ML_ASSETS_VAR are both {settings.var}; give the cache a "
+                "folder of its own, such as `cache` inside"
+            )
+        return settings
 
     @property
     def lake(self) -> Path:
@@ -107,5 +130,42 @@ class Settings:
 
     @property
     def clock(self) -> Clock:
-        """The replay's clock where one has run in this `var`, else the wall's."""
-        return EventClock(self.clock_file) if self.clock_file.exists() else WallClock()
+        """The replay's clock if one has run in this `var`, else the wall's."""
+        if self.clock_file.exists() or self._had_clock:
+            return EventClock(self.clock_file)
+        return WallClock()
+
+    @cached_property  # a clock that was deleted must not become the wall's
+    def _had_clock(self) -> bool:
+        return is_noted(self.clock_file)
+
+
+def _folder(name: str, otherwise: Path) -> Path:
+    """The folder that a variable names, absolute. Empty, it would be wherever one stands."""
+    given = os.environ.get(f"{PREFIX}{name}", str(otherwise))
+    if not given.strip():
+        raise DeclarationError(f"{PREFIX}{name} is empty; name a folder, or unset it")
+    return Path(given).resolve()
+
+
+def _require_known(environment: Iterable[str]) -> None:
+    known = [f"{PREFIX}{name}" for name in VARIABLES]
+    for name in sorted(environment):
+        if not name.upper().startswith(PREFIX.rstrip("S_")) or name in known:
+            continue
+        alike = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)
+        raise DeclarationError(
+            f"the environment sets {name}, which nothing reads. Closest: {alike[0]}. Known: "
+            f"{', '.join(known)}"
+        )
+
+
+def _hosts(named: str) -> tuple[str, ...]:
+    hosts = tuple(host.strip().lower() for host in named.split(",") if host.strip())
+    for host in hosts:
+        if not HOST.fullmatch(host):
+            raise DeclarationError(
+                f"ML_ASSETS_HOSTS names {host!r}; expected hosts, divided by commas, each with its "
+                "port if it is not the usual one: ml.example,lab.example:8443"
+            )
+    return hosts

@@ -10,8 +10,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from ml_assets.core.condition import damaged, trouble_of
 from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.files import write_atomically
+from ml_assets.core.layout import CLOCK
+from ml_assets.core.marker import note
 
 DAY = timedelta(days=1)
 
@@ -54,16 +57,13 @@ class EventClock:
         self.path = path
 
     def now(self) -> datetime:
-        state = json.loads(self.path.read_text())
-        at = datetime.fromisoformat(state["at"])
-        started = state["started_wall"]
-        if started is None:
-            return at
-        return at + (datetime.now(UTC) - datetime.fromisoformat(started))
+        """Raises StateDamaged, which names the file, if it is missing or says no time."""
+        at, started = self._read()
+        return at if started is None else at + (datetime.now(UTC) - started)
 
     def stands_still(self) -> bool:
         """Whether a replay has set it and not come to its end: another goes on from here."""
-        return json.loads(self.path.read_text())["started_wall"] is None
+        return self._read()[1] is None
 
     def set(self, instant: datetime) -> None:
         """Stand still at `instant`."""
@@ -73,9 +73,24 @@ class EventClock:
         """Run on at the wall's pace from where the clock stands."""
         self._write(self.now(), datetime.now(UTC))
 
+    def _read(self) -> tuple[datetime, datetime | None]:
+        """The instant at which the clock stood, and when it was started, if it was."""
+        try:
+            state = json.loads(self.path.read_bytes())
+            at, started = datetime.fromisoformat(state["at"]), state["started_wall"]
+            if at.tzinfo is None:
+                raise ValueError(f"{state['at']!r} has no time zone")
+            return at, None if started is None else datetime.fromisoformat(started)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            trouble = trouble_of(self.path, CLOCK, made=True)
+            raise damaged(self.path, CLOCK, trouble or f"is damaged: {error}") from error
+
     def _write(self, at: datetime, started: datetime | None) -> None:
         state = {"at": at.isoformat(), "started_wall": started and started.isoformat()}
+        first = not self.path.exists()
         write_atomically(self.path, json.dumps(state).encode(), durable=False)
+        if first:
+            note(self.path)
 
 
 def utc(instant: datetime) -> datetime:

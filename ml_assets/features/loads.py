@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.files import make_private
+from ml_assets.core.marker import note, require_new
 from ml_assets.features.manifest import View
 from ml_assets.ingest.served import from_us, to_us
 
@@ -27,11 +30,18 @@ class LoadLog:
     """One instance per process; any thread may call it, one at a time."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma journal_mode=wal")
-        self._db.execute("pragma synchronous=normal")
-        self._db.executescript(SCHEMA)
+        """Open `path`, made if it is new. Raises LogUnavailable if it cannot be used."""
+        require_new(path)
+        try:
+            make_private(path)
+            self._db = sqlite3.connect(
+                path, timeout=10, isolation_level=None, check_same_thread=False)
+            self._db.execute("pragma journal_mode=wal")
+            self._db.execute("pragma synchronous=normal")
+            self._db.executescript(SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise LogUnavailable(f"cannot open the log of loads {path}: {error}") from error
+        note(path)
 
     def close(self) -> None:
         self._db.close()

@@ -13,7 +13,9 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_assets.core.files import write_atomically
+from ml_assets.core.errors import StateDamaged
+from ml_assets.core.files import make_folder, write_atomically
+from ml_assets.core.marker import note as note_made
 from ml_assets.core.settings import Settings
 from ml_assets.features.loads import LoadLog
 from ml_assets.features.manifest import REPO, load_manifest
@@ -71,6 +73,8 @@ def apply_if_changed(settings: Settings, repo: Path = REPO) -> bool:
             return False
         _apply(settings, repo)
         write_atomically(note, json.dumps({"manifest": digest}).encode())
+        for made in (note, note.with_name("registry.sqlite")):
+            note_made(made)
     return True
 
 
@@ -86,14 +90,22 @@ def _calm() -> Iterator[None]:
 def locked(settings: Settings) -> Iterator[None]:
     """Keeps every other process from writing to the store; waits its turn."""
     path = settings.var / "feast" / "store.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _applied(note: Path) -> str | None:
-    return json.loads(note.read_bytes())["manifest"] if note.exists() else None
+    """The digest of what was applied last. Raises StateDamaged."""
+    try:
+        digest: str = json.loads(note.read_bytes())["manifest"]
+        return digest
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StateDamaged(f"{note} is damaged: {error}. `ml-assets doctor --mend` sets it aside; "
+                           "what is declared is applied again") from error
 
 
 def _apply(settings: Settings, repo: Path) -> None:
@@ -145,5 +157,5 @@ def _store(var: Path, repo: Path) -> FeatureStore:
     parsed: dict[str, Any] = yaml.safe_load(written)
     config = RepoConfig(**parsed)
     config.repo_path = repo
-    (var / "feast").mkdir(parents=True, exist_ok=True)
+    make_folder(var / "feast")
     return FeatureStore(config=config)

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml_assets.core.errors import ContractViolation
+from ml_assets.core.errors import ContractViolation, StateDamaged
 from ml_assets.core.files import replacing
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -99,10 +99,7 @@ class Lake:
             schema = pa.schema([schema.field(name) for name in columns])
         parts = [
             # Twice as quick on small files as pq.read_table, which looks for a data set.
-            _completed(
-                pq.ParquetFile(self.partition(system, table, day)).read(columns=schema.names),
-                schema,
-            )
+            _completed(_whole(self.partition(system, table, day), schema.names), schema)
             for day in wanted
         ]
         rows: pd.DataFrame = pa.concat_tables([schema.empty_table(), *parts]).to_pandas()
@@ -121,9 +118,29 @@ class Lake:
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         # Buffered: else a column of a row group, which may be the whole day, is read at once.
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
+        with (
+            _named(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file
+        ):
             for batch in file.iter_batches(batch_size=size, columns=schema.names):
                 yield _completed(pa.Table.from_batches([batch]), schema)
+
+
+def _whole(path: Path, columns: list[str]) -> pa.Table:
+    with _named(path):
+        return pq.ParquetFile(path).read(columns=columns)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in what Arrow says of it. Raises StateDamaged."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise StateDamaged(
+            f"the day {path} of the lake cannot be read: {said}. Restore it from a backup, or "
+            "delete the file and materialise this day of the table again"
+        ) from error
 
 
 def _fitted(rows: pd.DataFrame, schema: pa.Schema, where: str) -> pa.Table:

@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ml_assets.core.errors import LogUnavailable, NotReady
+from ml_assets.core.files import SameFile, make_private
+from ml_assets.core.marker import note, require_new
 from ml_assets.registry.changes import changed
 from ml_assets.registry.record import (
     COLUMNS,
@@ -67,12 +69,16 @@ SELECT = f"""select id, {COLUMNS},
 class Deployments:
     """The record at `path`. Safe to share between threads and processes.
 
-    Every call opens the file anew (about 0.1 ms), so nothing needs closing.
+    Every call opens the file anew (about 0.1 ms), so nothing needs closing. Each raises
+    LogUnavailable, also if the file was deleted or replaced since this object was made.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self._file = path, SameFile(path)
+        require_new(path)
+        with _told(path):
+            make_private(path)
+        self._file.hold()
         with self._open() as db:
             if not _lacking(db) and _has_triggers(db):
                 return
@@ -82,6 +88,7 @@ class Deployments:
             # Looked at again: another process may have been here first.
             for column in _lacking(db):
                 db.execute(f"alter table deployments add column {column} {ADDED[column]}")
+        note(path)
 
     def sequence(self) -> int:
         """The id of the latest record of any system, 0 where there is none: cheap to poll."""
@@ -176,18 +183,26 @@ class Deployments:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
+        self._file.check()
+        with _told(self.path):
             db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
             try:
                 yield db
             finally:
                 db.close()
-        except sqlite3.IntegrityError:
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Name the file in what goes wrong with it."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except (sqlite3.Error, OSError) as error:
+        if isinstance(error, LogUnavailable):
             raise
-        except sqlite3.Error as error:
-            raise LogUnavailable(
-                f"cannot read or write the deployments {self.path}: {error}"
-            ) from error
+        raise LogUnavailable(f"cannot read or write the deployments {path}: {error}") from error
 
 
 def _undone(system: str, history: Sequence[Deployment]) -> Rollout:

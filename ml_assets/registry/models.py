@@ -13,9 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ml_assets.core.checksums import of_folder, require_same
 from ml_assets.core.errors import ModelRefused, unknown
 from ml_assets.core.settings import Settings
 from ml_assets.registry import runs
+from ml_assets.registry.moving import within
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 Alias = Literal["candidate", "champion", "challenger"]
 
+CHECKSUM = "content_sha256"
+"""The tag of a version that says what its files held when they were registered."""
 EVALUATION = "evaluation"
 REPORT = f"{EVALUATION}/report.json"
 
@@ -84,7 +88,8 @@ class ModelRegistry:
             source = runs.store_model(client, run_id, experiment_id, folder, name=system,
                                       loader_module=loader_module, inputs=inputs)
             self._make_registered_model(system)
-            made = client.create_model_version(system, source, run_id, tags=dict(tags))
+            made = client.create_model_version(system, source, run_id,
+                                               tags={**tags, CHECKSUM: of_folder(folder)})
             client.set_registered_model_alias(system, "candidate", str(made.version))
         return _version(made)
 
@@ -105,9 +110,10 @@ class ModelRegistry:
         """The model's folder on this machine, as it was registered; not to be written to.
 
         It lies where MLflow keeps it (nothing is copied) unless that is another machine. Raises
-        ModelRefused where its files are gone.
+        ModelRefused if its files are gone, or are not those that were registered.
         """
-        source = str(self._find(system, version).source)
+        registered = self._find(system, version)
+        source = within(self.settings.mlflow_artifacts, str(registered.source))
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
@@ -118,6 +124,8 @@ class ModelRegistry:
                 f"version {version} of model {system!r} has lost its files in {source}: roll back "
                 f"to an earlier version, or train again ({error})"
             ) from error
+        what = f"version {version} of model {system!r}"
+        require_same(folder, registered.tags.get(CHECKSUM), what)
         return folder
 
     def log_evaluation(
@@ -148,7 +156,8 @@ class ModelRegistry:
             return None
         from mlflow.artifacts import download_artifacts
 
-        uri = f"{self._client.get_run(run_id).info.artifact_uri}/{REPORT}"
+        uri = self._client.get_run(run_id).info.artifact_uri
+        uri = f"{within(self.settings.mlflow_artifacts, uri)}/{REPORT}"
         path = Path(download_artifacts(artifact_uri=uri))
         report: Mapping[str, Any] = json.loads(path.read_text())
         return report
@@ -210,5 +219,6 @@ def _version(found: MlflowVersion) -> ModelVersion:
     return ModelVersion(
         system=str(found.name), version=int(found.version), run_id=str(found.run_id),
         uri=f"models:/{found.name}/{found.version}",
-        page=f"/#/models/{found.name}/versions/{found.version}", tags=dict(found.tags),
+        page=f"/#/models/{found.name}/versions/{found.version}",
+        tags={name: value for name, value in found.tags.items() if name != CHECKSUM},
     )

@@ -15,7 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ml_assets.core.files import make_folder, make_private
+from ml_assets.core.marker import note, require_new
 from ml_assets.core.settings import Settings
+from ml_assets.registry import moving
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,8 +39,11 @@ def connect(settings: Settings) -> MlflowClient:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     path = database(settings)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    require_new(path)
+    if path.exists():
+        moving.follow(path, settings.mlflow_artifacts)
+    else:
+        make_private(path)
         # Readers (the API, MLflow's UI) and the writer then never wait for each other.
         new = sqlite3.connect(path)
         new.execute("pragma journal_mode=wal")
@@ -65,10 +71,11 @@ def tracked_run(
     experiment = client.get_experiment_by_name(system)
     if experiment is None:
         folder = settings.mlflow_artifacts / system
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         experiment_id = client.create_experiment(system, artifact_location=folder.as_uri())
     else:
         experiment_id = experiment.experiment_id
+    note(database(settings))
     run = client.create_run(experiment_id, tags=dict(tags), run_name=f"{system} training")
     status = "FAILED"
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import warnings
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -12,8 +11,9 @@ from time import perf_counter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ml_assets.automation.instance import REPLAY_LOCK, alone, instance
+from ml_assets.automation.instance import alone, instance
 from ml_assets.core.errors import NotReady
+from ml_assets.core.installation import claim, empty
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
@@ -31,9 +31,10 @@ def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | Non
     if not console.is_terminal:
         console = Console(highlight=False, width=100)
     settings = replace(settings, in_replay=True)
+    claim(settings)
     with alone(settings):
-        if fresh:
-            forget(settings)
+        if fresh and (foreign := forget(settings)):
+            console.print(f"left as it is, since it is not ours: {', '.join(foreign)}")
         _quiet()
         with console.status("fetching the recorded events ..."):
             history = list(usable(system.source.archive(system.source.fetch(settings.cache))))
@@ -90,16 +91,13 @@ def _journey(
     return journey.latencies_ms
 
 
-def forget(settings: Settings) -> None:
-    """Delete the installation's state; fetched data sets stay, and so does who may call."""
-    kept = (REPLAY_LOCK, settings.tokens.name)
-    for path in settings.var.iterdir() if settings.var.exists() else ():
-        if path.resolve() == settings.cache.resolve() or path.name in kept:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+def forget(settings: Settings) -> list[str]:
+    """Delete what the loop has made; the names of what lies in the folder and is not ours.
+
+    Fetched data sets stay, and so does who may call. Raises InstallationRefused for a folder that
+    is no installation.
+    """
+    return empty(settings)
 
 
 def _until(system: System, live: list[ArchivedEvent], days: int | None) -> date:

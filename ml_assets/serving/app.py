@@ -25,9 +25,11 @@ from ml_assets.serving.backends import Backends
 from ml_assets.serving.board import Board
 from ml_assets.serving.body import read_body
 from ml_assets.serving.calls import Calls
+from ml_assets.serving.connections import Connections
 from ml_assets.serving.direct import Direct
 from ml_assets.serving.edge import BEARER, Edge
 from ml_assets.serving.fault_log import Faults, note_error
+from ml_assets.serving.hosts import Hosts
 from ml_assets.serving.metrics import CONTENT_TYPE, Metrics, Requests
 from ml_assets.serving.openapi import index, openapi
 from ml_assets.serving.outward import hide, outward
@@ -94,7 +96,8 @@ def create_app(
         await api.close()
 
     app = GuardedApp(
-        Direct(door=Doorkeeper(settings), requests=api.requests, turns=api.direct, lines=lines),
+        Direct(door=Doorkeeper(settings), hosts=Hosts.of(settings), requests=api.requests,
+               turns=api.direct, lines=lines, connections=Connections(lines=lines)),
         traces,
         routes=[
             Route("/", home),
@@ -127,8 +130,8 @@ class GuardedApp(Starlette):
 
     def build_middleware_stack(self) -> ASGIApp:
         direct = self.direct
-        app: ASGIApp = Edge(super().build_middleware_stack(), direct.door, direct.requests,
-                            direct.lines)
+        app: ASGIApp = Edge(super().build_middleware_stack(), direct.door, direct.hosts,
+                            direct.requests, direct.lines)
         if self._traces is not None:
             app = self._traces.around(app, self.routes)
         return Faults(app, direct.lines)

@@ -10,14 +10,17 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ml_assets.serving.answers import answer_of, answer_to
+from ml_assets.serving.connections import Connections
 from ml_assets.serving.decoding import MAX_BODY_BYTES, RequestRefused
 from ml_assets.serving.draining import DrainingProtocol
 from ml_assets.serving.edge import id_for, note
 from ml_assets.serving.encoding import CONTENT_CODING
 from ml_assets.serving.fault_log import note_error
+from ml_assets.serving.guarding import BETWEEN
+from ml_assets.serving.hosts import Hosts
 from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.metrics import Requests
 from ml_assets.serving.protocol import PredictAnswer
@@ -34,8 +37,10 @@ class Direct:
     """
 
     door: Doorkeeper
+    hosts: Hosts
     requests: Requests
     lines: SparseLog
+    connections: Connections
     turns: Mapping[bytes, Turns[bytes, PredictAnswer]] = field(default_factory=dict)
 
 
@@ -43,27 +48,31 @@ class DirectProtocol(DrainingProtocol):
     """A connection that answers plain predictions itself, and hands all else to the ASGI app.
 
     Plain is what clients send: HTTP/1.1, an address to the letter, a body that says how long it
-    is and may be, nobody before it who still waits for an answer, and a caller who may ask. The
-    app answers the same to the same request, so that whatever is unusual has one way alone. What
-    ASGI needs for each request, a scope, a task, events and messages, costs more than all
-    that is done here.
+    is and may be, nobody before it who still waits for an answer, and a caller who may ask and is
+    no browser. The app answers the same to the same request, so that whatever is unusual has one
+    way alone. What ASGI needs for each request, a scope, a task, events and messages, costs more
+    than all that is done here.
     """
 
     def __init__(self, direct: Direct, **given: Any) -> None:
-        super().__init__(**given)
+        super().__init__(direct.connections, **given)
         self.direct = direct
         self._reading: Exchange | None = None
         """The plain request whose body is on its way."""
 
     def on_message_begin(self) -> None:
+        self._begin()
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
+        if not self._head_is_sound():
+            return
         self._reading = exchange = self._plain()
         if exchange is None:
-            self._begin_asgi()
-            super().on_headers_complete()
+            self._make_scope()
+            self._ask_app()
         else:
+            self._accept()
             self.cycle = exchange  # type: ignore[assignment]  # it has what is asked of a cycle
             if self._draining:
                 self._tell()
@@ -72,6 +81,7 @@ class DirectProtocol(DrainingProtocol):
         if self._reading is None:
             super().on_body(body)
         else:
+            self._hold(len(body))
             self._reading.parts.append(body)
 
     def on_message_complete(self) -> None:
@@ -79,12 +89,19 @@ class DirectProtocol(DrainingProtocol):
         if exchange is None:
             super().on_message_complete()
         else:
+            self._phase, self.served = BETWEEN, True
             body = b"".join(exchange.parts)
             exchange.parts.clear()  # the connection knows its latest exchange until the next comes
             exchange.turns.put(body, exchange.done)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._reading is not None:
+            self._reading.done(ClientDisconnect())
+            self._reading = None
+
+    def _give_up(self) -> None:
+        super()._give_up()
         if self._reading is not None:
             self._reading.done(ClientDisconnect())
             self._reading = None
@@ -96,24 +113,28 @@ class DirectProtocol(DrainingProtocol):
             turns is None
             or parser.get_method() != b"POST"
             or parser.get_http_version() != "1.1"
-            or parser.should_upgrade()
             or self.expect_100_continue
             or CONTENT_CODING in headers
             or int(headers.get(b"content-length", MAX_BODY_BYTES + 1)) > MAX_BODY_BYTES
             or not (self.cycle is None or self.cycle.response_complete)
             or self.flow.write_paused  # the app waits until the client reads
+            or len(headers) != len(self.headers)  # one comes twice
+            or b"origin" in headers
+            or b"sec-fetch-site" in headers
         ):
             return None
         try:
+            if headers.get(b"host") not in self.direct.hosts.known:
+                self.direct.hosts.require("POST", self.headers)
             self.direct.door.admit(self.url.decode(), headers.get(b"authorization"))
         except RequestRefused:
             return None
         return Exchange(self, turns, id_for(headers.get(b"x-request-id")))
 
-    def _begin_asgi(self) -> None:
+    def _make_scope(self) -> None:
         """Make the scope that uvicorn has made by now, with what was read since."""
         url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the scope's own list
 
@@ -160,7 +181,7 @@ class Exchange:
     def _send(self, response: Response) -> None:
         protocol, transport = self._protocol, self._protocol.transport
         self.response_complete = True
-        if transport.is_closing():
+        if self.disconnected or transport.is_closing():
             return
         parts: list[bytes | memoryview] = [STATUS_LINE[response.status_code]]
         for name, value in (*protocol.server_state.default_headers, *response.raw_headers):

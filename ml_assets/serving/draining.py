@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import select
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from ml_assets.serving.guarding import GuardedProtocol
 
 GRACE_SECONDS = 2.0
 """So long a connection that is told to end may still bring a request. A client that keeps its
 connections busy asks again sooner; one that does not is told nothing, and finds it closed."""
 
 
-class DrainingProtocol(HttpToolsProtocol):
-    """Uvicorn's connection, but for how it ends.
+class DrainingProtocol(GuardedProtocol):
+    """A guarded connection, but for how it ends when the server stops.
 
     Uvicorn closes every idle connection as soon as it must stop, and a request that is on its
     way at that moment is lost. Here each one gets an answer that says `Connection: close`, to
@@ -31,8 +31,8 @@ class DrainingProtocol(HttpToolsProtocol):
         else:
             self._tell()
 
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
+    def _ask_app(self) -> None:
+        super()._ask_app()
         if self._draining and self.cycle is not None:  # None: another protocol takes over
             self._tell()
 
@@ -62,11 +62,3 @@ class DrainingProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             seconds, self.timeout_keep_alive_handler
         )
-
-    def _unread(self) -> bool:
-        """Whether the socket holds bytes that the event loop has not come to read."""
-        if self.transport.is_closing():
-            return False
-        look = select.poll()
-        look.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(look.poll(0))

@@ -1,4 +1,4 @@
-"""Where a request comes in and its answer goes out: an id for it, and who may ask."""
+"""Where a request comes in and its answer goes out: an id for it, whose it is, and who may ask."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_assets.serving.answers import MODEL_VERSION, answer_to
 from ml_assets.serving.decoding import RequestRefused
+from ml_assets.serving.hosts import Hosts
 from ml_assets.serving.logs import REQUEST_ID
 from ml_assets.serving.metrics import Requests
 from ml_assets.serving.security import Doorkeeper
@@ -28,16 +29,17 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class Edge:
     """ASGI middleware around everything else, also around what answers a bug.
 
-    Every answer has an `X-Request-Id`, the caller's own where it is sane. Who may not ask is
-    answered here, before the body is read. Answers that failed, were slow or were refused for
-    want of a token get a line in the log, one of a kind and minute; nothing that a header or a
-    body says is in it.
+    Every answer has an `X-Request-Id`, the caller's own where it is sane. Who may not ask, and what
+    another site's page sends, is answered here, before the body is read. Answers that failed, were
+    slow or were refused for want of a token get a line in the log, one of a kind and minute;
+    nothing that a header or a body says is in it.
     """
 
     def __init__(
-        self, app: ASGIApp, door: Doorkeeper, requests: Requests, lines: SparseLog
+        self, app: ASGIApp, door: Doorkeeper, hosts: Hosts, requests: Requests, lines: SparseLog
     ) -> None:
-        self._app, self._door, self._requests, self._lines = app, door, requests, lines
+        self._app, self._door, self._hosts = app, door, hosts
+        self._requests, self._lines = requests, lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,6 +62,7 @@ class Edge:
             await send(message)
 
         try:
+            self._hosts.require(scope["method"], scope["headers"], scope["http_version"])
             scope[BEARER] = self._door.admit(scope["path"], headers.get(b"authorization"))
         except RequestRefused as refused:
             refusal = answer_to(refused, scope["method"], scope["path"])

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.system import System
 
 Floats = npt.NDArray[np.float32]
@@ -169,5 +170,7 @@ class FeatureLookup:
     def _note(self, error: Exception) -> None:
         problem = f"the feature store cannot be read: {type(error).__name__}: {error}"
         if problem != self.problem:
-            log.warning("%s: %s; answers are degraded", self._system.name, problem, exc_info=error)
+            # The project's own errors say all in a line; of others the trace is needed.
+            trace = None if isinstance(error, MlAssetsError) else error
+            log.warning("%s: %s; answers are degraded", self._system.name, problem, exc_info=trace)
         self.problem = problem

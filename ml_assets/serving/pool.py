@@ -10,6 +10,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Protocol
 
+from ml_assets.core.errors import MlAssetsError
 from ml_assets.registry.deployments import Deployment
 from ml_assets.registry.rollout import Role
 from ml_assets.serving.lineup import LineUp, Loaded
@@ -143,7 +144,8 @@ class ModelPool:
                 self._note(error)
 
     def _note(self, error: Exception) -> None:
-        problem = f"the deployments cannot be read: {type(error).__name__}: {error}"
+        kind = "" if isinstance(error, MlAssetsError) else f"{type(error).__name__}: "
+        problem = f"the deployments cannot be read: {kind}{error}"
         if problem != self.problem:
             log.error("%s: %s", self.system, problem)
         self.problem = problem

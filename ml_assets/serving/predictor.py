@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
+from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady, StateDamaged
 from ml_assets.core.hybrid_clock import HybridClock
 from ml_assets.core.isolation import isolate
 from ml_assets.core.system import System
@@ -181,11 +181,16 @@ class Predictor:
             if not isinstance(error, LogBusy):
                 self.close()
             found.append(str(error))
-        self._features.check(self.instants.now())
+        try:
+            self._features.check(self.instants.now())
+        except StateDamaged as error:  # the clock's file
+            found.append(str(error))
         if self._features.problem is not None:
             found.append(f"{self._features.problem}; predictions are degraded")
         if self._models.current is None:
             found.append(self._why_no_model())
+        elif self._models.problem is not None:
+            found.append(self._models.problem)
         return found
 
     def _repeated(self, first: Prediction, request: PredictRequest) -> PredictAnswer:

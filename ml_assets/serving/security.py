@@ -43,7 +43,8 @@ class Doorkeeper:
     """Decides for each request who calls, by the file as it is now.
 
     Without a token file everyone may call, and only on loopback. Once there was a token, also
-    one that has ended, callers need one; deleting the file opens loopback again.
+    one that has ended, callers need one; `ml-assets doctor --give-up tokens.json` opens
+    loopback again, deleting the file does not.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Doorkeeper:
         self._exposed = not is_loopback(settings.host)
         self._now, self._clock = now, clock or WallClock()
         self._looked_at = float("-inf")
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, int, int] | None = (0, 0, 0)  # looked at by nobody yet
         self._tokens: dict[str, Token] = {}
         self._damage: str | None = None
 
@@ -114,15 +115,16 @@ class Doorkeeper:
             return
         self._looked_at = now
         found = _identity(self._file.path)
-        if found == self._seen:
+        if found == self._seen and self._damage is None:
             return
         self._seen = found
         try:
             self._tokens = {token.id: token for token in self._file.read()}
             self._damage = None
         except ContractViolation as error:
+            if str(error) != self._damage:
+                log.error("%s; until then every call is refused", error)
             self._tokens, self._damage = {}, str(error)
-            log.error("%s; until then every call is refused", error)
 
 
 def needed_for(path: str) -> frozenset[Scope]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,7 +40,7 @@ COLLECTED_AT = 20_000
 """New objects that are looked through for garbage together; with Python's 700 that is a twelfth
 of a request's CPU, and answers make next to none."""
 DRAIN_SECONDS = 15
-"""After SIGTERM or SIGINT requests in progress have so long to be answered."""
+"""After SIGTERM, SIGINT or SIGHUP requests in progress have so long to be answered."""
 
 
 class AddressUnavailable(MlAssetsError, OSError):
@@ -54,7 +56,7 @@ def serve(
     workers: int = 1,
     say: Callable[[str], None] = click.echo,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain and return: see `draining`.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then drain and return: see `draining`.
 
     What is in progress or comes on an open connection is still answered, `/readyz` with 503.
 
@@ -77,7 +79,8 @@ def serve(
             config = uvicorn.Config(
                 app,
                 http=partial(DirectProtocol, app.direct),  # type: ignore[arg-type]  # it is called
-                log_config=None, access_log=False, server_header=False, lifespan="on",
+                ws="none", proxy_headers=False, log_config=None, access_log=False,
+                server_header=False, lifespan="on",
                 timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
             )
             # Uvicorn raises it again once everything is drained: this is how Ctrl-C ends.
@@ -111,6 +114,15 @@ class ApiServer(uvicorn.Server):
             gc.freeze()
             gc.set_threshold(COLLECTED_AT)
             self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A terminal that closes stops the server as SIGTERM does, unless it runs by `nohup`."""
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, self.handle_exit)
+        with super().capture_signals():
+            yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.stopping = True

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from ml_assets.core.errors import LogBusy, LogUnavailable, NotReady
+from ml_assets.core.files import SameFile
 from ml_assets.core.hybrid_clock import HybridClock
 from ml_assets.core.isolation import isolate_in_batch
 from ml_assets.core.settings import Settings
@@ -99,13 +100,17 @@ class Service:
             system, lambda connection: backends.features(system, connection),
             lambda: self._predictor.connection,
         )
-        self._models = ModelPool(system.name, backends.deployments, load, now)
+        self._models = ModelPool(
+            system.name, SameFile(settings.deployments).watched(backends.deployments), load, now
+        )
         self._scores = OnlineScores(settings, system, patience_s=LOG_PATIENCE_S)
         self._predictor = Predictor(
             system, features=self._features, models=self._models, scores=self._scores,
             # A replay sets its own clock.
             clock=HybridClock(now, paced=lambda: not settings.clock_file.exists()),
-            open_log=lambda: EventLog(settings.event_log, patience=patience, ack=settings.ack),
+            open_log=SameFile(settings.event_log).watched(lambda: EventLog(
+                settings.event_log, patience=patience, ack=settings.ack
+            )),
             lines=lines,
         )
 

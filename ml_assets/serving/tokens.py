@@ -14,7 +14,8 @@ from typing import Literal
 import msgspec
 
 from ml_assets.core.errors import ContractViolation, DeclarationError, UnknownName, unknown
-from ml_assets.core.files import write_atomically
+from ml_assets.core.files import make_private, write_atomically
+from ml_assets.core.marker import is_noted, note
 
 Scope = Literal["predict", "feedback", "admin"]
 SCOPES: tuple[Scope, ...] = ("predict", "feedback", "admin")
@@ -71,7 +72,13 @@ class TokenFile:
         """Oldest first. Raises ContractViolation where the file is damaged."""
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=list[Token])
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if is_noted(self.path):
+                raise ContractViolation(
+                    f"the tokens in {self.path} are missing, though some were made. Restore the "
+                    "file; or let everyone on this machine call again: `ml-assets doctor --give-up "
+                    f"{self.path.name}`"
+                ) from error
             return []
         except (msgspec.MsgspecError, OSError) as error:
             raise ContractViolation(
@@ -143,12 +150,13 @@ class TokenFile:
 
     @contextmanager
     def _changing(self) -> Iterator[list[Token]]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
+        make_private(lock_file := self.path.with_suffix(".lock"))
+        with lock_file.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             tokens = self.read()
             yield tokens
             write_atomically(self.path, msgspec.json.format(msgspec.json.encode(tokens)) + b"\n")
+            note(self.path)
 
 
 def hashed(secret: str) -> str:

@@ -15,7 +15,7 @@ from ml_assets.core.errors import MlAssetsError
 
 log = logging.getLogger(__name__)
 
-WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 QUICK_SECONDS = 1.0
 """Between two starts: one that dies at once, again and again, must not fill the machine."""
 
@@ -49,7 +49,7 @@ class Workers:
         self._forked_at = 0.0
 
     def keep(self) -> None:
-        """Returns after SIGTERM or SIGINT, once all workers have finished what they accepted.
+        """Returns after SIGTERM, SIGINT or SIGHUP, once all have finished what they accepted.
 
         Raises WorkerEnded where one ends before it answers at the first start.
         """
@@ -72,7 +72,9 @@ class Workers:
         answering = 0
         while True:
             caught = signal.sigtimedwait(WATCHED, 0.1)
-            if caught is not None and caught.si_signo != signal.SIGCHLD:
+            if caught is not None and caught.si_signo != signal.SIGCHLD and not _ignored(
+                caught.si_signo
+            ):
                 return
             ended = self._reap()
             if answering < self._count:
@@ -144,3 +146,12 @@ class Workers:
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         os.read(self._alive, 1)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _ignored(number: int) -> bool:
+    """Whether whoever started us has it ignored, as `nohup` has SIGHUP.
+
+    A blocked signal is kept even then. SIGINT stops all the same: shells ignore it for what they
+    start in the background.
+    """
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN

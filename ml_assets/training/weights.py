@@ -89,7 +89,7 @@ class Weights:
 def require(
     tensors: Mapping[str, npt.NDArray[np.float32]], name: str, shape: tuple[int, ...]
 ) -> npt.NDArray[np.float32]:
-    """The tensor of this name. Raises ModelRefused unless it is float32 of this shape."""
+    """The tensor of this name. Raises ModelRefused unless it is finite float32 of this shape."""
     found = tensors.get(name)
     if found is None:
         raise ModelRefused(f"tensor {name!r} is missing; there are {sorted(tensors)}")
@@ -97,4 +97,7 @@ def require(
         raise ModelRefused(
             f"tensor {name!r} is {found.dtype} {found.shape}; expected float32 {shape}"
         )
+    if not np.isfinite(found).all():
+        raise ModelRefused(f"tensor {name!r} holds {int((~np.isfinite(found)).sum())} numbers that "
+                           "are not finite; expected none")
     return found

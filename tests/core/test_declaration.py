@@ -48,7 +48,7 @@ def test_every_declaration_of_the_core_with_listed_words_checks_them() -> None:
     """A class that is a plain dataclass would accept anything."""
     unchecked, seen = [], set()
     for module in pkgutil.iter_modules(ml_assets.core.__path__, "ml_assets.core."):
-        if module.name.endswith((".settings", ".assets", ".bench")):
+        if module.name.endswith((".settings", ".assets", ".bench", ".installation")):
             continue  # these hold no part of a system's declaration
         for kind in vars(importlib.import_module(module.name)).values():
             if isinstance(kind, type) and is_dataclass(kind) and vocabularies(kind):

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.rollout import Action
 from ml_assets.serving.app import create_app
 from ml_assets.serving.backends import Backends
+from ml_assets.serving.connections import Connections
 from ml_assets.serving.direct import DirectProtocol
 from tests.toy import TOY
 
@@ -154,17 +155,22 @@ class Toy:
 
 @contextmanager
 def serving(
-    toy: Toy, *, direct: bool = True, also: Sequence[System] = ()
+    toy: Toy, *, direct: bool = True, connections: Connections | None = None,
+    also: Sequence[System] = (),
 ) -> Iterator[httpx.Client]:
     """A client of the toy's API, which runs on a port of its own until the block ends.
 
-    direct: by the server's own protocol; else by uvicorn's, as any ASGI server would
+    direct: whether connections answer plain predictions themselves; else the ASGI app answers all
+    connections: with other limits than the usual
     also: other systems, by the same models and store
     """
     app = create_app(toy.settings, [toy.system, *also], toy.backends())
+    how = replace(app.direct, turns=app.direct.turns if direct else {},
+                  connections=app.direct.connections if connections is None else connections)
     config = uvicorn.Config(
         app, port=0, log_config=None, access_log=False, lifespan="on", server_header=False,
-        http=partial(DirectProtocol, app.direct) if direct else "httptools",  # type: ignore[arg-type]
+        http=partial(DirectProtocol, how),  # type: ignore[arg-type]
+        ws="none",
         timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)

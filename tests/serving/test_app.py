@@ -16,6 +16,7 @@ import pytest
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import Event, Request
 from ml_assets.ingest.event_log import EventLog
+from ml_assets.registry.deployments import Deployments
 from ml_assets.serving import pace, service
 from tests.serving.kit import LATER, LOADED, NOON, Toy, asked, event, problem, serving, wait_until
 from tests.toy import TOY, ToySource
@@ -371,26 +372,53 @@ def test_malformed_feedback_names_the_field(
 # --- when something is broken -------------------------------------------------------------
 
 
-def test_without_a_writable_log_nothing_is_answered_and_later_it_recovers(
+def test_without_its_log_nothing_is_answered_until_the_log_is_back(
     toy: Toy, api: httpx.Client
 ) -> None:
-    path = toy.settings.event_log
+    """A new empty log in its place would forget what was acknowledged."""
+    path, aside = toy.settings.event_log, toy.settings.var / "aside"
     first = api.post("/v1/toy/predict", json=asked("e1"))
-    for leftover in path.parent.glob("event_log.sqlite*"):
-        leftover.unlink()
+    aside.mkdir()
+    for each in list(path.parent.glob("event_log.sqlite*")):
+        each.rename(aside / each.name)
+    problem(api.post("/v1/toy/predict", json=asked("e2")), 503, "log_unavailable")
+    assert not path.exists()
     path.mkdir()
     problem(api.post("/v1/toy/predict", json=asked("e2")), 503, "log_unavailable")
     found = problem(api.post("/v1/toy/predict", json=asked("e2")), 503, "log_unavailable")
     assert "event_log.sqlite" in found["message"]
     unready = api.get("/readyz")
     assert unready.status_code == 503
-    assert "event log" in unready.json()["problems"][0]
+    assert "event_log.sqlite" in unready.json()["problems"][0]
     assert api.get("/healthz").status_code == 200
     path.rmdir()
+    for each in list(aside.iterdir()):
+        each.rename(path.parent / each.name)
     assert api.post("/v1/toy/predict", json=asked("e2")).status_code == 200
     assert api.get("/readyz").status_code == 200
     assert first.status_code == 200
-    assert log_of(toy).count("toy") == (1, 0)
+    assert log_of(toy).count("toy") == (2, 0)
+
+
+@pytest.mark.parametrize("name", ["event_log.sqlite", "deployments.sqlite"])
+@pytest.mark.parametrize("happens", ["deleted", "replaced"])
+def test_a_running_api_says_that_its_file_was_deleted_or_replaced(
+    toy: Toy, name: str, happens: str
+) -> None:
+    """It used to make an empty one and call itself ready."""
+    path = toy.settings.var / name
+    with serving(toy) as client:
+        assert client.get("/readyz").status_code == 200
+        for each in toy.settings.var.glob(f"{name}*"):
+            each.unlink()
+        if happens == "replaced":
+            {"deployments.sqlite": Deployments, "event_log.sqlite": EventLog}[name](path)
+        wait_until(lambda: client.get("/readyz").status_code == 503)
+        said = client.get("/readyz").json()["problems"]
+        assert len(said) <= 2 and all(name in each for each in said), said
+        assert path.exists() == (happens == "replaced")
+        for _ in range(3):
+            assert client.get("/readyz").status_code == 503
 
 
 def test_a_log_that_another_writer_holds_is_a_503_and_not_an_unlogged_answer(

@@ -46,7 +46,7 @@ def post(body: bytes, *headers: str, path: str = PREDICT, version: str = "1.1") 
     """A request to the byte; it says its body's length unless a header says otherwise."""
     if not any(name.startswith(("Content-Length", "Transfer-Encoding")) for name in headers):
         headers = (*headers, f"Content-Length: {len(body)}")
-    lines = (f"POST {path} HTTP/{version}", "Host: toy", *headers, "", "")
+    lines = (f"POST {path} HTTP/{version}", "Host: localhost", *headers, "", "")
     return "\r\n".join(lines).encode("latin-1") + body
 
 
@@ -55,7 +55,7 @@ def prediction(event_id: str, *headers: str, **of: object) -> bytes:
 
 
 def get(path: str, *headers: str) -> bytes:
-    return "\r\n".join((f"GET {path} HTTP/1.1", "Host: toy", *headers, "", "")).encode()
+    return "\r\n".join((f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", "")).encode()
 
 
 def chunked(body: bytes) -> bytes:
@@ -149,9 +149,9 @@ ALIKE = {
     "a length that is none": post(b"", ID, "Content-Length: +5"),
     "with a query": post(BODY, ID, path=f"{PREDICT}?a=b"),
     "with an escape": post(BODY, ID, path="/v1/toy/pre%64ict"),
-    "with the host": post(BODY, ID, path=f"http://toy{PREDICT}"),
+    "with the host": post(BODY, ID, path=f"http://localhost{PREDICT}"),
     "without a body": post(b"", ID),
-    "without a length": f"POST {PREDICT} HTTP/1.1\r\nHost: toy\r\n{ID}\r\n\r\n".encode(),
+    "without a length": f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\n{ID}\r\n\r\n".encode(),
     "no JSON": post(b"{", ID),
     "no UTF-8": post(b'{"event": {"note": "\xff"}}', ID),
     "unusable": post(b'{"event": {"amount": "much"}}', ID),
@@ -321,7 +321,7 @@ def test_a_client_that_does_not_read_waits_in_the_app_until_it_does(
     made = direct.DirectProtocol.connection_made
 
     def connection_made(self: direct.DirectProtocol, transport: object) -> None:
-        made(self, transport)  # type: ignore[arg-type]
+        made(self, transport)
         seen.append(self)
 
     monkeypatch.setattr(direct.DirectProtocol, "connection_made", connection_made)

@@ -117,7 +117,7 @@ def test_requests_that_were_sent_behind_one_another_are_all_answered(settings: S
     """The law: only the last answer says that it is the last."""
     def request(event_id: str) -> bytes:
         body = json.dumps(asked(event_id)).encode()
-        return (b"POST /v1/toy/predict HTTP/1.1\r\nHost: toy\r\nContent-Length: %d\r\n\r\n"
+        return (b"POST /v1/toy/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
                 % len(body)) + body
 
     with server(settings, pause=0.5) as running, \
@@ -143,7 +143,7 @@ def test_a_request_whose_head_has_come_in_part_may_be_completed(settings: Settin
         client.sendall(b"GET /healthz HTTP/1.1\r\n")
         connected(running).close()  # it came later, so this one is taken, too
         tell_to_stop(running)
-        client.sendall(b"Host: toy\r\n\r\n")
+        client.sendall(b"Host: localhost\r\n\r\n")
         said = b""
         while part := client.recv(65_536):
             said += part

@@ -155,7 +155,7 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(settings: Setting
     assert counted(settings, "corner", LATER) == logged
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stop_answers_what_is_in_progress_and_ends_without_a_trace(
     settings: Settings, how: signal.Signals
 ) -> None:
@@ -176,6 +176,28 @@ def test_a_stop_answers_what_is_in_progress_and_ends_without_a_trace(
     assert status in (0, -how)
     assert "Traceback" not in rest
     assert EventLog(settings.event_log).count("toy") == (3, 0)
+
+
+def test_a_server_that_was_started_with_nohup_outlives_its_terminal(settings: Settings) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with server(settings) as one, server(settings, workers=2) as several:
+            for running in (one, several):
+                os.kill(running.process.pid, signal.SIGHUP)
+                time.sleep(0.5)
+                assert httpx.get(f"{running.url}/readyz").status_code == 200
+                assert running.stop(signal.SIGTERM)[0] in (0, -signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_several_workers_end_with_their_terminal_as_one_does(settings: Settings) -> None:
+    with server(settings, workers=2, pause=0.3) as running, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.post, f"{running.url}/v1/toy/predict", json=asked("e"))
+        time.sleep(0.15)
+        status, rest = running.stop(signal.SIGHUP)
+        assert answer.result().status_code == 200
+    assert (status, "Traceback" in rest) == (0, False)
 
 
 def test_it_says_where_it_answers_once_it_does(settings: Settings) -> None:

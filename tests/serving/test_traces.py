@@ -47,7 +47,9 @@ def spans_of(toy: Toy, *asks: tuple[str, str, dict[str, str], object]) -> list[R
     async def ask() -> None:
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as http,
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://localhost"
+            ) as http,
         ):
             await asyncio.gather(*(
                 http.request(method, path, headers=headers, json=body)

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
+from ml_assets.core.checksums import NAME, write_checksums
 from ml_assets.core.errors import ModelRefused, NotReady
 from ml_assets.core.system import ModelConfig, TextField
 from ml_assets.training import artifact
@@ -230,7 +231,11 @@ def test_a_damaged_weight_file_is_refused(folder: Path) -> None:
 
 
 def test_changed_weights_are_refused_by_the_stored_example(folder: Path) -> None:
-    """A file that loads but scores otherwise than when it was judged is refused."""
+    """A file that loads but scores otherwise than when it was judged is refused.
+
+    The checksums would refuse it first; models that were stored before have the example alone.
+    """
+    stored_before_checksums(folder)
     weights = folder / "weights.safetensors"
     content = bytearray(weights.read_bytes())
     size = int.from_bytes(content[:8], "little")
@@ -244,7 +249,7 @@ def test_changed_weights_are_refused_by_the_stored_example(folder: Path) -> None
 
 @pytest.mark.parametrize(("change", "says"), [
     ({"hidden": 8}, "hidden.weight"), ({"buckets": 2**11}, "importance"),
-    ({"feature_names": ["amount", "age"]}, "mean"), ({"format": 2}, "format 2"),
+    ({"feature_names": ["amount", "age"]}, "mean"), ({"format": 3}, "format 3"),
 ])
 def test_weights_that_do_not_fit_the_config_are_refused_by_name(
     folder: Path, change: dict[str, object], says: str
@@ -252,6 +257,7 @@ def test_weights_that_do_not_fit_the_config_are_refused_by_name(
     """Each tensor's shape follows from the config."""
     config = folder / "model.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    write_checksums(folder)
     with pytest.raises(ModelRefused, match=says):
         artifact.load(folder)
 
@@ -260,5 +266,115 @@ def test_an_unknown_field_of_the_config_is_refused(folder: Path) -> None:
     """A model of a later format must not be half understood."""
     config = folder / "model.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "surprise": 1}))
+    write_checksums(folder)
     with pytest.raises(ModelRefused, match="surprise"):
+        artifact.load(folder)
+
+
+def stored_before_checksums(folder: Path) -> None:
+    """As the first release stored it."""
+    (folder / NAME).unlink()
+    config = folder / "model.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "format": 1}))
+
+
+def test_a_model_from_before_checksums_is_loaded_and_the_log_says_so(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored_before_checksums(folder)
+    artifact.load(folder)
+    assert "was stored before checksums" in caplog.text
+
+
+def test_a_model_whose_checksums_were_deleted_is_refused(folder: Path) -> None:
+    (folder / NAME).unlink()
+    with pytest.raises(ModelRefused, match=r"checksums\.json is missing"):
+        artifact.load(folder)
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None,
+          max_examples=200)
+def test_one_flipped_bit_in_any_file_of_a_model_is_refused(
+    folder: Path, data: st.DataObject
+) -> None:
+    """Of the weights some flips used to load, and to score otherwise by up to .046."""
+    path = data.draw(st.sampled_from(sorted(folder.iterdir())))
+    before = path.read_bytes()
+    bit = data.draw(st.integers(0, 8 * len(before) - 1))
+    after = bytearray(before)
+    after[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(bytes(after))
+    try:
+        with pytest.raises(ModelRefused, match="cannot be loaded"):
+            artifact.load(folder)
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize("damage", ["empty", "shorter", "longer", "missing", "a folder", "more"])
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "model.json", "example.json", "checksums.json"])
+def test_a_file_of_a_model_that_is_not_as_it_was_stored_is_refused(
+    folder: Path, name: str, damage: str
+) -> None:
+    path = folder / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    elif damage == "more":
+        path.write_bytes(content)
+        (folder / "more.json").write_text("{}")
+    elif damage != "missing":
+        path.write_bytes({"empty": b"", "shorter": content[:-2], "longer": content + b" "}[damage])
+    if name == NAME and damage == "longer":
+        artifact.load(folder)  # a blank at the end of JSON changes nothing
+        return
+    with pytest.raises(ModelRefused, match="cannot be loaded"):
+        artifact.load(folder)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"threshold": 5}, "threshold is 5"), ({"threshold": -1}, "threshold is -1"),
+    ({"threshold": None}, "threshold"), ({"buckets": 1000}, "power of two"),
+    ({"buckets": 0}, "power of two"), ({"hidden": -1}, "hidden is -1"),
+    ({"feature_names": ["age", "age"]}, "twice"),
+])
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_value_that_no_training_writes_is_refused(
+    folder: Path, change: dict[str, object], says: str, checked: bool
+) -> None:
+    """Also of models from before checksums, and of those whose checksums were made anew."""
+    config = folder / "model.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    if checked:
+        write_checksums(folder)
+    else:
+        stored_before_checksums(folder)
+    with pytest.raises(ModelRefused, match=says):
+        artifact.load(folder)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["network.words", "network.output.bias", "mean", "importance"])
+def test_weights_that_are_not_finite_are_refused(folder: Path, name: str, value: float) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    weights[name].flat[0] = value
+    save_file(weights, folder / "weights.safetensors")
+    write_checksums(folder)
+    with pytest.raises(ModelRefused, match=f"{name.removeprefix('network.')}.*not finite"):
+        artifact.load(folder)
+
+
+@pytest.mark.parametrize("change", [
+    {"scores": [0.5]}, {"dense": [[1.0]]}, {"texts": {}}, {"texts": {"note": []}},
+])
+def test_an_example_that_does_not_fit_the_model_is_refused(
+    folder: Path, change: dict[str, object]
+) -> None:
+    example = folder / "example.json"
+    example.write_text(json.dumps({**json.loads(example.read_text()), **change}))
+    write_checksums(folder)
+    with pytest.raises(ModelRefused, match="its example"):
         artifact.load(folder)

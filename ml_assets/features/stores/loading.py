@@ -201,7 +201,8 @@ def _put(table: Any, view: PlainView, backend: Backend, rows: pa.Table, now: int
     dtypes = {field.name: field.dtype for field in table.features}
     put_rows(
         view, backend, rows, timestamp=batch.timestamp_field,
-        created=batch.created_timestamp_column or "", encode=partial(encoded, dtypes), now=now,
+        created=batch.created_timestamp_column or "",
+        encode=partial(encoded, view.name, dtypes), now=now,
     )
 
 

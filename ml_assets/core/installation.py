@@ -1,0 +1,171 @@
+"""The folder of an installation: made, recognised, checked, and emptied of what is ours.
+
+A folder is an installation by its marker. A new or empty folder becomes one; so does a folder
+of an earlier version, which had no marker, if a file in it proves that it is ours. Any other
+folder is refused, and so nothing of anybody else is ever deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from ml_assets.core.condition import require_sound, trouble_of
+from ml_assets.core.errors import InstallationRefused, StateDamaged
+from ml_assets.core.files import make_folder
+from ml_assets.core.layout import FILES, is_forgotten, is_ours
+from ml_assets.core.marker import MARKER, change_notes, read_marker, write_marker
+from ml_assets.core.modes import mend_modes
+from ml_assets.core.settings import ROOT, Settings
+
+OTHER = "Set ML_ASSETS_VAR to a new or empty folder"
+DAGSTER_HEAD = b"# Written by ml-assets"
+SHOWN = 3
+
+
+def claim(settings: Settings, needs: Collection[str] | None = None) -> None:
+    """Make sure that `settings.var` is our installation, its files sound and closed to others.
+
+    For every command that works on it. What this process makes from now on is open to its owner
+    alone. Costs some milliseconds.
+
+    needs: the files of `core.layout` without which the command cannot work, all by default; in an
+    emergency another one may be what is broken
+
+    Raises InstallationRefused if the folder is not ours, StateDamaged if a file of it cannot be
+    used. Either is one line that says what to do.
+    """
+    os.umask(0o077)
+    _require_possible(settings.var)
+    try:
+        if read_marker(settings.var) is None:
+            _adopt(settings.var, settings.cache)
+        mend_modes(settings.var)
+    except OSError as error:
+        if isinstance(error, StateDamaged):
+            raise
+        raise InstallationRefused(
+            f"{settings.var} cannot be an installation's folder: {error.strerror} "
+            f"({error.filename}). Set ML_ASSETS_VAR to a folder that can be made and written"
+        ) from error
+    check(settings, needs)
+    _note_new(settings.var)
+
+
+def opened(needs: Collection[str] | None = None) -> Settings:
+    """The settings of the environment, on an installation that is ours and sound; see `claim`."""
+    settings = Settings.from_environment()
+    claim(settings, needs)
+    return settings
+
+
+def check(settings: Settings, needs: Collection[str] | None = None) -> None:
+    """Raise StateDamaged if a file of the installation cannot be used. Writes nothing."""
+    marker = read_marker(settings.var) if settings.var.is_dir() else None
+    made = () if marker is None else marker.files
+    for about in FILES:
+        if needs is not None and about.name not in needs:
+            continue
+        require_sound(settings.var / about.name, about, made=about.name in made)
+
+
+def empty(settings: Settings) -> list[str]:
+    """Delete what the loop has made, for a fresh start; the names of what is not ours and stays.
+
+    Tokens, locks, the cache and whatever else lies in the folder stay. Links are deleted, what
+    they lead to is not. Raises InstallationRefused if the folder has no marker.
+    """
+    var = settings.var.resolve()
+    _require_possible(var)
+    if read_marker(var) is None:
+        raise InstallationRefused(
+            f"{var} has no {MARKER}, so nothing in it is deleted. {OTHER}; to begin afresh here, "
+            "move away yourself what lies in it"
+        )
+    gone = [path for path in sorted(var.iterdir()) if is_forgotten(path.name)]
+    for path in gone:
+        _delete(path, keeping=settings.cache)
+    change_notes(var, drop=tuple(about.name for about in FILES
+                                 if not os.path.lexists(var / about.name)))
+    return [path.name for path in _strangers(var, settings.cache)]
+
+
+def _require_possible(var: Path) -> None:
+    """Raise InstallationRefused for a folder that holds much more than an installation."""
+    var = var.resolve()
+    with suppress(RuntimeError):  # of a user without a home
+        home = Path.home().resolve()
+        if var == home or var in home.parents:
+            raise InstallationRefused(
+                f"{var} is {'your home' if var == home else 'above your home'}; it cannot be an "
+                f"installation's folder. {OTHER}")
+    if var == ROOT or var in ROOT.parents:
+        raise InstallationRefused(
+            f"{var} holds the program itself; it cannot be an installation's folder. {OTHER}")
+
+
+def _adopt(var: Path, cache: Path) -> None:
+    """Mark a folder that is new, empty or, without a marker, clearly ours."""
+    make_folder(var)
+    strangers = _strangers(var, cache)
+    if not _is_proved(var) and (strangers or _has_state(var)):
+        there = [path.name for path in (strangers or sorted(var.iterdir()))]
+        raise InstallationRefused(
+            f"{var} is not an installation: it has no {MARKER}, and holds {_listed(there)}. {OTHER}"
+        )
+    write_marker(var, tuple(about.name for about in FILES if os.path.lexists(var / about.name)))
+
+
+def _is_proved(var: Path) -> bool:
+    """Whether some file here can only be ours."""
+    with suppress(OSError):
+        if (var / "dagster" / "dagster.yaml").read_bytes().startswith(DAGSTER_HEAD):
+            return True
+    return any(
+        about.proof is not None and not about.name.startswith(("dagster", "mlflow"))
+        and (var / about.name).exists() and trouble_of(var / about.name, about, made=True) is None
+        for about in FILES
+    )
+
+
+def _has_state(var: Path) -> bool:
+    """Whether something lies here that `--fresh` would delete."""
+    return any(is_forgotten(path.name) for path in var.iterdir())
+
+
+def _strangers(var: Path, cache: Path) -> list[Path]:
+    """What lies in the folder and is nothing of an installation."""
+    return [path for path in sorted(var.iterdir())
+            if not is_ours(path.name) and path != cache and path not in cache.parents]
+
+
+def _note_new(var: Path) -> None:
+    """List the files that were made since the marker was written."""
+    marker = read_marker(var)
+    assert marker is not None
+    change_notes(var, add=tuple(
+        about.name for about in FILES
+        if about.name not in marker.files and (var / about.name).exists()
+        and trouble_of(var / about.name, about, made=True) is None
+    ))
+
+
+def _delete(path: Path, *, keeping: Path) -> None:
+    """Delete a file, a link or a folder, except the cache if it lies inside."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    elif path == keeping:
+        return
+    elif path in keeping.parents or path.is_mount():
+        for each in path.iterdir():
+            _delete(each, keeping=keeping)
+    else:
+        shutil.rmtree(path)
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,79 @@
+"""An installation that was moved: MLflow stores whole addresses, and they follow the folder."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.sqlite import writing
+
+FOLDER = "/mlflow/artifacts/"
+"""What an address of ours holds before the part that stays the same."""
+COLUMNS = (
+    ("experiments", "artifact_location"), ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"), ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow 3 keeps the addresses of files."""
+
+
+def within(artifacts: Path, uri: str) -> str:
+    """`uri` as it is below `artifacts`, wherever the installation lay when it was stored.
+
+    Addresses of other kinds, on another machine for example, stay as they are.
+    """
+    if not uri.startswith(("file:", "/")):
+        return uri
+    _, found, rest = f"{uri}/".rpartition(FOLDER)
+    return f"{artifacts.as_uri()}/{rest}".rstrip("/") if found else uri
+
+
+def stale(database: Path, artifacts: Path) -> int:
+    """How many addresses name another folder than `artifacts`. Raises LogUnavailable."""
+    with _open(database) as db:
+        return len(_moved(db, artifacts))
+
+
+def follow(database: Path, artifacts: Path) -> int:
+    """Let every address name the folder where the installation lies now; how many were changed.
+
+    Costs some 0.2 ms if none is stale. Raises LogUnavailable.
+    """
+    with _open(database) as db:
+        if not _moved(db, artifacts, most=1):
+            return 0
+        with writing(db):
+            moved = _moved(db, artifacts)
+            for table, column, uri in moved:
+                db.execute(f"update {table} set {column} = ? where {column} = ?",
+                           (within(artifacts, uri), uri))
+    return len(moved)
+
+
+def _moved(db: sqlite3.Connection, artifacts: Path, most: int = -1) -> list[tuple[str, str, str]]:
+    """Stale addresses, each once, with the table and column that hold it."""
+    tables = {name for (name,) in db.execute("select name from sqlite_master")}
+    here = f"{artifacts.as_uri()}/"
+    found = []
+    for table, column in COLUMNS:
+        if table not in tables:
+            continue  # MLflow is making them at this moment
+        rows = db.execute(
+            f"select distinct {column} from {table} where instr({column}, ?) > 0"
+            f" and substr({column} || '/', 1, ?) <> ? limit ?", (FOLDER, len(here), here, most))
+        found += [(table, column, str(uri)) for (uri,) in rows if within(artifacts, uri) != uri]
+    return found
+
+
+@contextmanager
+def _open(database: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        uri = f"{database.as_uri()}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)) as db:
+            yield db
+    except sqlite3.Error as error:
+        raise LogUnavailable(f"cannot read or write MLflow's {database}: {error}. "
+                             "`ml-assets doctor` says what to do") from error
