@@ -98,7 +98,7 @@ class Service:
         self._provenance = Provenance(settings, system)
         self._features = FeatureLookup(
             system, lambda connection: backends.features(system, connection),
-            lambda: self._predictor.connection,
+            lambda: self._predictor.connection, lines=lines,
         )
         self._models = ModelPool(
             system.name, SameFile(settings.deployments).watched(backends.deployments), load, now
