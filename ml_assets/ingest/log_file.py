@@ -49,6 +49,7 @@ create table if not exists feedback (
 );
 create index if not exists feedback_by_day on feedback (system, received_at);
 create index if not exists feedback_by_prediction on feedback (prediction_id, source);
+create index if not exists feedback_by_arrival on feedback (prediction_id);
 create table if not exists shadow_scores (
     prediction_id text not null references predictions (prediction_id),
     model_version integer not null,    -- a version that answered nobody
