@@ -156,9 +156,10 @@ def legible(value: Any) -> Any:
     """
     if isinstance(value, float):
         return round(value, 4) if abs(value) >= 0.01 else float(f"{value:.3g}")
-    if isinstance(value, dict):
+    # Dagster's own values are tuples too.
+    if type(value) is dict:
         return {name: legible(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple):
         return [legible(each) for each in value]
     return value
 

@@ -17,13 +17,9 @@ from ml_assets.core.assets import (
 from ml_assets.core.policies import Gate
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.evaluation.slices import require_slices
-from ml_assets.features.manifest import load_manifest
 
 
 def build(system: System) -> list[Any]:
-    manifest = load_manifest(Settings.from_environment())
-    require_slices(system, manifest.service(system).features)
     return [_evaluation(system)]
 
 
