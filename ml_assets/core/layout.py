@@ -83,7 +83,7 @@ CLOCK = FILES[0]
 KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", SET_ASIDE)
 """What `--fresh` leaves: who may call, fetched data sets, what was set aside, locks."""
 FORGOTTEN = ("clock.json", "event_log.sqlite", "deployments.sqlite", "feast", "mlflow", "dagster",
-             "lake", "logs", "benchmarks")
+             "lake", "logs", "plots", "benchmarks")
 """What `--fresh` deletes, with what SQLite puts beside a file. Nothing else is ours."""
 SQLITE_SIDES = ("-wal", "-shm", "-journal")
 HARMLESS = ("lost+found", ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db")
