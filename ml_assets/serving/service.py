@@ -103,7 +103,7 @@ class Service:
         self._models = ModelPool(
             system.name, SameFile(settings.deployments).watched(backends.deployments), load, now
         )
-        self._scores = OnlineScores(settings, system, patience_s=LOG_PATIENCE_S)
+        self._scores = OnlineScores(settings, system, patience=patience)
         self._predictor = Predictor(
             system, features=self._features, models=self._models, scores=self._scores,
             # A replay sets its own clock.
