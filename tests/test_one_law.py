@@ -204,7 +204,7 @@ def test_whatever_the_api_accepts_every_later_room_can_process(
     assert parity is not None and parity.holds, parity
     assert (parity.checked, parity.degraded) == (len(logged), 0)
 
-    loop.runs.retraining()
+    loop.runs.retraining({"ml_assets/reason": "labels"})
     loop.runs.batch(day)
 
 
