@@ -159,8 +159,14 @@ def trace(event_id: str, system: str | None, as_json: bool) -> None:
                 opened(), as_json=as_json)
 
 
+BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "seed"),
+                 "faults": ("kills", "seed")}
+"""What some areas of `bench` can be told, and others cannot."""
+
+
 @main.command()
-@click.argument("area", type=click.Choice(["start", "features", "serving"]))
+@click.argument("area", type=click.Choice(
+    ["start", "features", "serving", "fuzz", "faults"]))
 @click.option("--quick", is_flag=True, help="Small sizes, weaker goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--peers", help="serving: peers by comma, `all` or `none`.  [default: all; quick: "
@@ -169,6 +175,12 @@ def trace(event_id: str, system: str | None, as_json: bool) -> None:
               "[default: all but soak]")
 @click.option("--minutes", type=click.FloatRange(min=0.1), help="serving: length of a soak.  "
               "[default: 60]")
+@click.option("--cases", type=click.IntRange(min=1), help="fuzz: how many.  [default: 100,000; "
+              "quick: 3,000]")
+@click.option("--kills", type=click.IntRange(min=1), help="faults: how many.  [default: 100; "
+              "quick: 5]")
+@click.option("--seed", type=int, help="fuzz, faults: another one gives other cases, or other "
+              "victims.  [default: 1]")
 def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
     """Measure AREA beside its goal or peer.
 
@@ -176,6 +188,8 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       start     CPU seconds and modules that loading the Dagster definitions costs
       features  the feature stores beside Feast's own (in full: a quarter of an hour)
       serving   CPU and latency of a prediction beside other servers; kills, swaps, restarts
+      fuzz      hostile requests through both ways into the API: do they differ, who is harmed?
+      faults    kill -9 of every process of the main job (in full: half an hour)
     """
     from importlib import import_module
 
@@ -183,8 +197,10 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
     from ml_assets.core.settings import ROOT
 
     given = {name: value for name, value in options.items() if value is not None}
-    if given and area != "serving":
-        raise click.UsageError(f"--{', --'.join(given)}: for `bench serving` only")
+    for name in given:
+        areas = [each for each, theirs in BENCH_OPTIONS.items() if name in theirs]
+        if area not in areas:
+            raise click.UsageError(f"--{name}: for `bench {'` and `bench '.join(areas)}` only")
     require_checkout()
     sys.path.insert(0, str(ROOT))
     measure = import_module(f"benchmarks.{area}").measure

@@ -33,6 +33,8 @@ CALLS = [each for each in COMMANDS if each.words[0] == "curl"
 TEACHING = {"payments_1d", "amount_mean_30d", "fraud_rate_90d"}
 """Features of the examples about cards."""
 
+SUFFIXES = ("py", "md", "json", "yaml", "sqlite", "lock")
+
 FEASTS_OWN = {"store.push"}
 """Names that look like ours: Feast's `FeatureStore.push`."""
 
@@ -62,7 +64,7 @@ def test_every_attribute_in_the_text_exists(page: str) -> None:
     """`ModelConfig.holdout`, `declaration.check`: a class or a module of ours, and its part."""
     text = "\n".join(code(page))
     for owner, name in re.findall(r"^(\w+)\.(\w+)(?:\(.*\))?$", text, re.MULTILINE):
-        if f"{owner}.{name}" in FEASTS_OWN or name in ("py", "md", "json", "yaml", "sqlite"):
+        if f"{owner}.{name}" in FEASTS_OWN or name in SUFFIXES:
             continue
         homes = owners().get(owner, [])
         assert not homes or any(has(home, name) for home in homes), f"{owner}.{name}"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from ml_assets.core import keeper
 from ml_assets.core.errors import NotReady
 
 PATIENCE_S = 10
@@ -37,7 +38,7 @@ def running_redis(folder: Path) -> Iterator[int]:
     server = subprocess.Popen(
         ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder),
          "--save", "", "--appendonly", "no"],
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, preexec_fn=keeper.ending_with_us(),
     )
     try:
         _wait(port)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from benchmarks.serving_load.plan import Outcome, Plan
+from ml_assets.core import keeper
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import ROOT
 
@@ -52,6 +53,7 @@ def loading(plan: Plan) -> Iterator[Load]:
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.serving_load.generator"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        preexec_fn=keeper.ending_with_us(),
     )
     assert process.stdin is not None and process.stdout is not None
     try:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.serving_load import process_tree
+from ml_assets.core import keeper
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import ROOT
 
@@ -75,7 +76,7 @@ def start(
         process = subprocess.Popen(
             command, stdout=said, stderr=said, stdin=subprocess.DEVNULL, cwd=cwd,
             env={**os.environ, **ONE_THREAD, **(env or {})}, start_new_session=True,
-            pass_fds=tuple(pass_fds),
+            pass_fds=tuple(pass_fds), preexec_fn=keeper.ending_with_us(),
         )
     return Server(name=name, port=port, process=process, log=log)
 

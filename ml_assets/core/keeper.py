@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -56,15 +56,22 @@ def stop(keeper: subprocess.Popen[bytes], *, within_s: float = PATIENCE_S + 5) -
         keeper.stdin.close()
 
 
-def end_with(parent: int) -> None:
-    """Let this process get SIGTERM once `parent`, its parent, has died. On Linux only.
+def ending_with_us() -> Callable[[], None]:
+    """A `preexec_fn` for a child that gets SIGTERM once this process has died. On Linux only.
 
-    The second line of defence: a keeper may be killed too. Elsewhere it does nothing.
+    For children that have no keeper, and for a keeper's own: it may be killed too. The thread that
+    starts the child must live as long as the process.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if sys.platform != "linux":
+        return lambda: None
+    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
+
+    def in_the_child() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
             os._exit(128 + signal.SIGTERM)
+
+    return in_the_child
 
 
 def keep(command: Sequence[str]) -> int:
@@ -81,10 +88,8 @@ def keep(command: Sequence[str]) -> int:
         signal.signal(number, stop_soon)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler: else it would not wake us
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    keeper = os.getpid()
     child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True,
-        preexec_fn=lambda: end_with(keeper),  # this process has one thread
+        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=ending_with_us()
     )
     deadline: float | None = None
     ends = [sys.stdin.fileno(), awake]

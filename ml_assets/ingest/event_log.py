@@ -138,7 +138,8 @@ class EventLog:
         """Store it; False where it is what this source said of this prediction last.
 
         A source may change its mind, and back; a repetition changes nothing. What it says
-        later is known later, by a microsecond at least, whatever the clock does.
+        later is known later, by a microsecond at least, whatever the clock does. No word about a
+        prediction is known before those that came before it.
         limit: how much its source may say; a repetition is no new word
 
         Raises UnknownName where the system has made no such prediction, TooOften beyond the
@@ -157,7 +158,7 @@ class EventLog:
                 "select label, received_at from feedback where prediction_id = ? and source = ?"
                 " order by feedback_id desc limit 1", (feedback.prediction_id, feedback.source),
             ).fetchone()
-            received_us = to_us(feedback.received_at)
+            received_us = max(to_us(feedback.received_at), self._latest_word(about[0]))
             if last is not None:
                 if bool(last[0]) == feedback.label:
                     return False
@@ -170,6 +171,14 @@ class EventLog:
                 (*about, feedback.label, feedback.source, received_us),
             )
             return True
+
+    def _latest_word(self, prediction_id: str) -> int:
+        """When the latest word about this prediction was received; 0 before the first."""
+        found = self._db.execute(
+            "select received_at from feedback where prediction_id = ?"
+            " order by feedback_id desc limit 1", (prediction_id,),
+        ).fetchone()
+        return 0 if found is None else int(found[0])
 
     def add_shadow_scores(self, scores: Sequence[ShadowScore]) -> None:
         """Store them in one transaction; what is there of a prediction and a version stays.
@@ -256,6 +265,27 @@ class EventLog:
     def feedback_on(self, prediction_id: str) -> list[Feedback]:
         """All that was said about one prediction, in the order in which it came."""
         return list(self._feedback("prediction_id = ? order by feedback_id", prediction_id))
+
+    def words_after(
+        self, prediction_id: str, feedback_id: int
+    ) -> list[tuple[int, Feedback]]:
+        """What was said about one prediction since the word of this id; all of it since 0.
+
+        With their ids, in the order in which they came: one look at an index, however many
+        there are before.
+        """
+        return [(int(str(number)), feedback_of(tuple(row))) for number, *row in self._file.read(
+            "select feedback_id, prediction_id, system, label, source, received_at from feedback"
+            " where prediction_id = ? and feedback_id > ? order by feedback_id",
+            prediction_id, feedback_id,
+        )]
+
+    def first_word(self, system: str, source: str) -> datetime | None:
+        """When this source first spoke of any prediction of the system; None if it has not."""
+        [(first,)] = self._file.read(
+            "select min(received_at) from feedback where system = ? and source = ?",
+            system, source)
+        return None if first is None else from_us(int(str(first)))
 
     def first_heard(self, prediction_id: str) -> dict[str, datetime]:
         """When each source of feedback on a prediction first spoke of any of its system's."""

@@ -15,7 +15,7 @@ from ml_assets.core.errors import LogBusy, LogUnavailable
 from ml_assets.core.files import identity, make_private
 from ml_assets.core.marker import note, require_new
 from ml_assets.core.settings import Ack
-from ml_assets.core.sqlite import use_wal, writing
+from ml_assets.core.sqlite import is_busy, use_wal, writing
 from ml_assets.ingest.patience import Patience
 
 SCHEMA = """
@@ -49,6 +49,7 @@ create table if not exists feedback (
 );
 create index if not exists feedback_by_day on feedback (system, received_at);
 create index if not exists feedback_by_prediction on feedback (prediction_id, source);
+create index if not exists feedback_by_arrival on feedback (prediction_id);
 create table if not exists shadow_scores (
     prediction_id text not null references predictions (prediction_id),
     model_version integer not null,    -- a version that answered nobody
@@ -108,7 +109,7 @@ class LogFile:
         except LogUnavailable:
             raise
         except (sqlite3.Error, OSError) as error:
-            if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+            if isinstance(error, sqlite3.Error) and is_busy(error):
                 raise self._busy(error) from error
             raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
 
@@ -150,7 +151,7 @@ class LogFile:
         try:
             self.connection.execute("begin immediate")
         except sqlite3.OperationalError as error:
-            if not _is_busy(error):
+            if not is_busy(error):
                 raise
             raise self._busy(error) from error
         self._patience.renewed()
@@ -179,9 +180,3 @@ class LogFile:
     def _lacking(self) -> list[str]:
         there = {name for _, name, *_ in self.connection.execute("pragma table_info(predictions)")}
         return [column for column in ADDED if column not in there]
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    """Whether another process was in the way. The lowest byte of a code is its kind."""
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-

@@ -28,6 +28,7 @@ SOURCE = "recipient"
 
 KILLED = 128
 """A keeper says so of a command that a signal has ended: this, and the signal's number."""
+RESTARTS = 3
 
 
 @dataclass(kw_only=True)
@@ -62,7 +63,8 @@ class Server:
 class Client:
     """Talks to the API of one system. All calls are safe to repeat.
 
-    An API that is killed is started again, and what it had not answered is sent again, once.
+    An API that is killed is started again, and what it had not answered is sent again, so many
+    times as RESTARTS says: what kills each API that it meets must not be sent for ever.
     """
 
     http: httpx.Client
@@ -78,7 +80,7 @@ class Client:
         reason, restarts = "it did not answer", 0
         while time.monotonic() < deadline:
             if self.server.process.poll() is not None:
-                if restarts or not self.server.was_killed():
+                if restarts == RESTARTS or not self.server.was_killed():
                     break
                 restarts += 1
                 self.server.restart()
@@ -124,21 +126,18 @@ class Client:
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """The answer. Raises NotReady if there is none, or an error."""
         path = f"/v1/{self.system}/{path}"
-        try:
-            return _checked(self.http.request(method, path, json=body))
-        except httpx.TransportError as error:
-            if not self.server.was_killed():
-                raise NotReady(f"{method} {path}: no answer ({error}); the API's log, "
-                               f"{self.server.log}, may say why") from error
-        self.server.restart()
-        self.await_ready()
-        try:
-            return _checked(self.http.request(method, path, json=body))
-        except httpx.TransportError as error:
-            raise NotReady(
-                f"the API was killed and started again, and {method} {path} had no answer from "
-                f"the new one either ({error}); its log, {self.server.log}, may say why"
-            ) from error
+        for restarts in range(RESTARTS + 1):
+            try:
+                return _checked(self.http.request(method, path, json=body))
+            except httpx.TransportError as error:
+                if restarts == RESTARTS or not self.server.was_killed():
+                    raise NotReady(
+                        f"{method} {path}: no answer ({error}) of an API that was started again "
+                        f"{restarts} times; its log, {self.server.log}, may say why"
+                    ) from error
+            self.server.restart()
+            self.await_ready()
+        raise AssertionError("the last one returns or raises")
 
 
 @contextmanager

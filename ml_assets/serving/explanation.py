@@ -16,7 +16,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.labels import Known, known_of
-from ml_assets.ingest.resolution import Resolution, resolve
+from ml_assets.ingest.resolution import Hearing, Resolution, resolve
 from ml_assets.serving.outward import outward
 from ml_assets.serving.protocol import (
     ContributingRow,
@@ -51,13 +51,24 @@ class Heard:
                    known=[each for each in known if each.known_at <= until])
 
 
-def feedback_answer(heard: Heard, source: str, *, new: bool) -> FeedbackAnswer:
-    """What the source that has just spoken gets to know."""
-    latest = heard.known[-1] if heard.known else None
+def feedback_answer(
+    system: System, about: Prediction, hearing: Hearing, said: Feedback, *, new: bool
+) -> FeedbackAnswer:
+    """What the source that has just `said` something about a prediction gets to know.
+
+    hearing: of all words about it, the source's own too
+    """
+    # Between the first change and the last one there is nothing that is known now.
+    changes = hearing.changes if len(hearing.changes) < 3 else [
+        hearing.changes[0], hearing.changes[-1]]
+    # A word may be dated a moment ahead of the clock; it is known all the same.
+    until = max(said.received_at, hearing.latest or said.received_at)
+    known = [each for each in known_of(system.label, about, changes) if each.known_at <= until]
+    latest = known[-1] if known else None
     return FeedbackAnswer(
-        accepted=True, new=new, counted=source in heard.resolution.counted,
+        accepted=True, new=new, counted=hearing.counts(said.source),
         label=latest.label if latest else None, basis=latest.basis if latest else None,
-        says=heard.resolution.says,
+        says=hearing.says,
     )
 
 

@@ -18,6 +18,7 @@ from ml_assets.serving.admission import Admission, Admitted, require_same
 from ml_assets.serving.arms import Arms
 from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.explanation import Heard, feedback_answer, prediction_in, record_of
+from ml_assets.serving.hearings import Hearings
 from ml_assets.serving.instants import Instants
 from ml_assets.serving.lookup import FeatureLookup
 from ml_assets.serving.pool import ModelPool
@@ -65,6 +66,7 @@ class Predictor:
         self._opened: EventLog | None = None
         self._admission = Admission(system)
         self._arms = Arms(system, features, models)
+        self._hearings = Hearings(system=system)
         self.shadows = Shadows(models, now=self.instants.now, counts=self.counts)
 
     @property
@@ -90,6 +92,7 @@ class Predictor:
             self._opened.close()
             self._opened = None
         self._scores.close()
+        self._hearings.forget()
 
     def predict(
         self, requests: Sequence[PredictRequest | Exception], *, waits: bool = True
@@ -129,7 +132,8 @@ class Predictor:
             first = earlier.get(request.event_id or "")
             if first is not None:
                 return self._repeated(first, request)
-            return self._admission.admit(request, now, clock=self.instants.clock.reading)
+            return self._admission.admit(
+                request, now, clock=self.instants.clock.reading, limits=self._features.limits)
 
         admitted = isolate(admit, requests)
         fresh = [each for each in admitted if isinstance(each, Admitted)]
@@ -163,7 +167,8 @@ class Predictor:
         )
         new = self._log.add_feedback(feedback, limit=self.system.feedback.limit_of(said.source))
         self.counts["feedback"] += new
-        return feedback_answer(Heard.of(self.system, self._log, about, now), said.source, new=new)
+        hearing = self._hearings.of(self._log, said.prediction_id)
+        return feedback_answer(self.system, about, hearing, feedback, new=new)
 
     def record(self, prediction_id: str) -> PredictionRecord:
         """What the log knows of a prediction. Raises UnknownName."""

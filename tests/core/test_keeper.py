@@ -87,6 +87,22 @@ def test_the_child_ends_with_a_keeper_that_is_killed(tmp_path: Path) -> None:
     os.kill(pids[2], signal.SIGKILL)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG")
+def test_a_server_of_a_benchmark_ends_with_the_benchmark(tmp_path: Path) -> None:
+    """Benchmarks measure their servers without a keeper between."""
+    code = ("import sys, time\nfrom pathlib import Path\n"
+            "from benchmarks.serving_load.servers import start\n"
+            "server = start('x', [sys.executable, '-c', 'import time; time.sleep(60)'], port=0,"
+            " log=Path(sys.argv[1]))\nprint(server.pid, flush=True)\ntime.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "log")], text=True,
+                          stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        server = int(parent.stdout.readline())
+        assert not gone(server)
+        parent.kill()
+    assert wait_for(lambda: gone(server))
+
+
 def test_a_child_that_ignores_sigterm_is_killed_after_some_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,14 @@ from msgspec import structs
 
 from ml_assets.core.feedback import ConflictPolicy, Crowd, FeedbackPolicy, TrustClass
 from ml_assets.ingest.event_log import Feedback
-from ml_assets.ingest.resolution import LabelChange, Resolution, first_words, resolve
+from ml_assets.ingest.resolution import (
+    Hearing,
+    LabelChange,
+    OutOfOrder,
+    Resolution,
+    first_words,
+    resolve,
+)
 
 START = datetime(2024, 1, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -179,6 +186,31 @@ def test_the_order_of_arrival_does_not_matter(
     shuffled = list(words)
     random.shuffle(shuffled)
     assert resolve(shuffled, policy, first) == resolve(words, policy, first)
+
+
+@given(many_words, policies, histories)
+def test_words_that_are_heard_one_by_one_come_to_what_they_come_to_together(
+    words: list[Feedback], policy: FeedbackPolicy, first: dict[str, datetime]
+) -> None:
+    """After each of them; several of one instant too, if each is of another source."""
+    ordered = sorted({(word.received_at, word.source): word for word in words}.values(),
+                     key=lambda word: word.received_at)
+    known_first = {**first_words(ordered), **first}
+    hearing = Hearing(policy, known_first)
+    for place, word in enumerate(ordered):
+        hearing.hear([word])
+        expected = resolve(ordered[: place + 1], policy, known_first)
+        assert hearing.resolution() == expected
+        assert {each.source for each in ordered if hearing.counts(each.source)} == expected.counted
+
+
+def test_words_are_heard_in_the_order_of_time_or_not_at_all() -> None:
+    hearing = Hearing(POLICY, {})
+    hearing.hear([said(2, True, "a")])
+    for word in (said(1, True, "b"), said(2, False, "a")):
+        with pytest.raises(OutOfOrder):
+            hearing.hear([word])
+    hearing.hear([said(2, True, "b")])
 
 
 @given(many_words, policies, histories, st.integers(0, 24), days)

@@ -63,15 +63,13 @@ def dying(tmp_path: Path, *, times: int, at: str) -> Iterator[Client]:
         keeper.stop(server.process)
 
 
-def test_what_a_killed_api_had_not_answered_is_answered_by_the_next(tmp_path: Path) -> None:
-    """All calls are safe to repeat, so the replay goes on."""
-    with dying(tmp_path, times=1, at="request") as client:
-        client.await_ready()
-        assert client.predict("e1", AT, {})["prediction_id"] == "p"
-
-
-def test_an_api_that_is_killed_as_it_starts_is_started_again(tmp_path: Path) -> None:
-    with dying(tmp_path, times=1, at="start") as client:
+@pytest.mark.parametrize("at", ["start", "request"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_a_killed_api_had_not_answered_is_answered_by_the_next(
+    tmp_path: Path, times: int, at: str
+) -> None:
+    """All calls are safe to repeat, so the replay goes on. It may also be killed as it starts."""
+    with dying(tmp_path, times=times, at=at) as client:
         client.await_ready()
         assert client.predict("e1", AT, {})["prediction_id"] == "p"
 

@@ -166,6 +166,10 @@ ALIKE = {
                                  f"Content-Length: {2 * MAX_BODY_BYTES}"),
     "no such system": post(BODY, ID, path="/v1/nowhere/predict"),
     "another method": get(PREDICT, ID),
+    "it would speak WebSocket": post(
+        BODY, ID, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="),
+    "compressed": post(BODY, ID, "Content-Encoding: gzip"),
     "it would speak HTTP/2": post(BODY, ID, "Connection: Upgrade, HTTP2-Settings",
                                   "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"),
 }

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
+from msgspec import structs
 
 from ml_assets.core.feedback import Crowd, FeedbackLimit, FeedbackPolicy, TrustClass
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.event_log import EventLog, Feedback
+from ml_assets.ingest.patience import Patience
+from ml_assets.serving import hearings
+from ml_assets.serving.protocol import PredictAnswer
+from ml_assets.serving.service import Service
+from ml_assets.serving.sparse_log import SparseLog
 from tests.serving.kit import NOON, Toy, asked, problem, serving
 from tests.serving.test_server import server
 from tests.toy import TOY
@@ -240,3 +252,91 @@ def test_a_source_may_have_any_name_of_one_line_and_is_kept_as_it_is(
     assert told(say(api, about, True, source))["new"] is False
     [word] = EventLog(toy.settings.event_log).feedback_on(about)
     assert word.source == source
+
+
+# --- what a word costs ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sources", [["buyer"], ["a", "b", "buyer"], [f"s{n}" for n in range(500)]])
+def test_a_word_costs_the_same_however_many_there_were(
+    settings: Settings, sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read from the log and heard once, alone: nothing is done again for those before."""
+    read: list[int] = []
+    words_after = EventLog.words_after
+
+    def counted(
+        self: EventLog, prediction_id: str, feedback_id: int
+    ) -> list[tuple[int, Feedback]]:
+        found = words_after(self, prediction_id, feedback_id)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(EventLog, "words_after", counted)
+    limit = FeedbackLimit(words=10**6, window=timedelta(hours=1))
+    toy = Toy(settings=settings, system=replace(TOY, feedback=replace(POLICY, limit=limit)))
+    toy.deploy(1)
+    with serving(toy) as api:
+        about = predicted(api)
+        for n in range(500):
+            told(say(api, about, n // len(sources) % 2 == 0, sources[n % len(sources)]))
+        steps = [""] * 2
+        log = EventLog(settings.event_log)
+        for place, query in enumerate((
+            "select feedback_id from feedback where prediction_id = ? and feedback_id > 9",
+            "select min(received_at) from feedback where system = ? and source = 'a'",
+        )):
+            [(*_, steps[place])] = log.connection.execute(f"explain query plan {query}", ("p",))
+        log.close()
+    assert read == [1] * 500
+    assert "prediction_id=? AND rowid>?" in steps[0]
+    assert "system=? AND source=?" in steps[1]
+
+
+@settings_of_hypothesis(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(
+    st.integers(0, 2), st.booleans(), st.sampled_from(["buyer", "a", "b", "c"]),
+), max_size=12))
+def test_each_answer_is_what_all_words_come_to_whichever_server_heard_them(
+    said: list[tuple[int, bool, str]],
+) -> None:
+    """Two servers take turns, beside one that has forgotten everything each time."""
+    with TemporaryDirectory() as folder:
+        installation = Settings(var=Path(folder))
+        toy = Toy(settings=installation, system=replace(TOY, feedback=replace(
+            POLICY, limit=FeedbackLimit(words=100, window=timedelta(hours=1)))))
+        toy.deploy(1)
+
+        def service() -> Service:
+            made = Service(toy.system, installation, toy.backends(), SparseLog(), Patience(2))
+            made.open()
+            return made
+
+        one, other = service(), service()
+        [answer] = one.predict_together([json.dumps(asked("e1")).encode()])
+        assert isinstance(answer, PredictAnswer)
+        for who, label, source in said:
+            body = json.dumps({"prediction_id": answer.prediction_id, "label": label,
+                               "source": source}).encode()
+            given = (one, other, one)[who].add_feedback(body)
+            fresh = service()
+            again = fresh.add_feedback(body)
+            assert again == structs.replace(given, new=False)
+            heard = fresh.record(answer.prediction_id)
+            assert heard.says == given.says
+            assert (heard.outcomes[-1].label if heard.outcomes else None) == given.label
+            fresh.close()
+        one.close()
+        other.close()
+
+
+def test_what_is_heard_of_longest_ago_is_forgotten_and_read_again(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearings, "MOST_WORDS", 3)
+    with serving(toy) as api:
+        abouts = [predicted(api, f"e{n}") for n in range(4)]
+        for n in range(3):
+            for about in abouts:
+                answer = told(say(api, about, True, f"old {n}"))
+    assert "0.75 for True" in answer["says"]

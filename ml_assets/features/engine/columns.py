@@ -65,6 +65,8 @@ def events_of(view: WindowedView, table: pa.Table) -> tuple[Events, list[bytes]]
     order = [at]
     if view.created:
         created = table[view.created]
+        if pa.types.is_null(created.type):
+            created = pc.cast(created, pa.timestamp("us", tz="UTC"))
         order.append(np.where(
             nulls_of(created), -(2**62),
             instants(pc.fill_null(created, _EPOCH), view.created, owner),
@@ -92,6 +94,8 @@ def key_column(table: pa.Table, keys: Sequence[str], owner: str) -> list[bytes |
 
 def instants(column: pa.ChunkedArray, name: str, owner: str) -> Ints:
     """Microseconds since 1970 of a column without nulls; without a zone it is UTC."""
+    if pa.types.is_null(column.type):  # of a table whose rows have none
+        return np.empty(0, dtype=np.int64)
     if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
         raise DeclarationError(f"{owner}: column {name!r} is {column.type}; expected a timestamp")
     micros = pc.cast(column, pa.timestamp("us", tz=getattr(column.type, "tz", None)), safe=False)

@@ -25,6 +25,7 @@ from ml_assets.features.engine.state import pack, pack_row
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import ALONE, Backend, Row, number_of
 from ml_assets.features.stores.plain import NO_CREATED, Column, PlainView, pack_payloads
+from ml_assets.features.stores.values import fitted
 
 AT_ONCE = 5_000
 """Events that are applied in one transaction: few enough that others need not wait for long."""
@@ -33,14 +34,17 @@ Encode = Callable[[Column, pa.ChunkedArray], Sequence[bytes]]
 """The bytes of each value of a column that is no number; whatever for a null."""
 
 
-def apply_rows(view: WindowedView, backend: Backend, table: pa.Table) -> int:
+def apply_rows(
+    view: WindowedView, backend: Backend, table: pa.Table, *, view_id: int | None = None
+) -> int:
     """Count the rows of `table` as events of `view`, each id once for each entity.
 
     table: at least the view's keys, timestamp, event id and the columns of its aggregates
+    view_id: the number of the view's data, if it is not the registered one
     Returns how many were new. Raises as `events_of`, and NotReady where the view is not
     registered. After a failure some are counted; to repeat is safe.
     """
-    view_id = number_of(backend, view)
+    view_id = number_of(backend, view) if view_id is None else view_id
     events, entities = events_of(view, table)
     # The order of arrival matters within an entity only, and this one keeps it.
     rows = sorted(zip(
@@ -136,25 +140,30 @@ def _needed(keys: Sequence[bytes], at: Ints, created: Ints, now: int) -> Ints:
 
 
 def payloads_of(view: PlainView, table: pa.Table, encode: Encode | None = None) -> list[bytes]:
-    """Each row's features as a payload."""
+    """Each row's features as a payload. Raises ContractViolation, see `values`."""
+    return packed_payloads(view, len(table), {
+        each.name: fitted(view.name, each, table[each.name]) for each in view.columns
+    }, encode)
+
+
+def packed_payloads(
+    view: PlainView, rows: int, values: Mapping[str, pa.ChunkedArray], encode: Encode | None = None
+) -> list[bytes]:
+    """The same of columns that fit the view's types."""
+    columns = (*view.numbers, *view.texts)
+    nulls = np.stack([nulls_of(values[each.name]) for each in columns], axis=1) if columns else (
+        np.empty((rows, 0), dtype=bool)
+    )
     numbers: list[npt.NDArray[np.generic]] = []
     for each in view.numbers:
-        column = table[each.name]
-        if each.type == "UnixTimestamp" and pa.types.is_timestamp(column.type):
-            column = pc.cast(pc.cast(column, pa.timestamp("s", column.type.tz), safe=False),
-                             pa.int64())
+        column = values[each.name]
         nothing = False if pa.types.is_boolean(column.type) else 0
         numbers.append(pc.fill_null(column, nothing).to_numpy())
-    columns = (*view.numbers, *view.texts)
-    nulls = np.stack([nulls_of(table[each.name]) for each in columns], axis=1) if columns else (
-        np.empty((len(table), 0), dtype=bool)
-    )
     texts = []
     for each in view.texts:
-        column = table[each.name]
+        column = values[each.name]
         if each.type in ("String", "Bytes"):
-            values = pc.cast(column, pa.binary()).to_pylist()
-            texts.append([value or b"" for value in values])
+            texts.append([value or b"" for value in pc.cast(column, pa.binary()).to_pylist()])
         else:
             assert encode is not None, f"{each} needs an encoder"
             texts.append(list(encode(each, column)))

@@ -9,7 +9,9 @@ of its source, which count once however often they are loaded.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -36,9 +38,13 @@ from ml_assets.features.stores.backend import Backend
 from ml_assets.features.stores.declared import view_of
 from ml_assets.features.stores.online import PackedOnlineStore, clock_of
 from ml_assets.features.stores.plain import PlainView
-from ml_assets.features.stores.protos import encoded, micros
+from ml_assets.features.stores.protos import encoded, instant_of, micros
+from ml_assets.features.stores.redefining import before, pending, settle
 
 __all__ = ["PackedComputeEngine", "PackedComputeEngineConfig", "apply_rows", "push"]
+
+
+_logger = logging.getLogger(__name__)
 
 
 class PackedComputeEngineConfig(FeastConfigBaseModel):
@@ -61,10 +67,15 @@ class PackedComputeEngine(LocalComputeEngine):
     ) -> LocalMaterializationJob:
         table: Any = task.feature_view
         try:
+            task = self._from_the_start(task)
             if _is_feasts_own(table):
-                return super()._materialize_one(registry, task, **kwargs)
+                job = super()._materialize_one(registry, task, **kwargs)
+                if job.status() == MaterializationJobStatus.SUCCEEDED:
+                    self._settle(table)
+                return job
             if table.online:
                 self._load(table, task.start_time, task.end_time)
+                self._settle(table)
         except Exception as error:
             # Feast raises what the job holds.
             return LocalMaterializationJob(
@@ -73,6 +84,26 @@ class PackedComputeEngine(LocalComputeEngine):
         return LocalMaterializationJob(
             f"{table.name}-{task.end_time}", MaterializationJobStatus.SUCCEEDED
         )
+
+    def _from_the_start(self, task: MaterializationTask) -> MaterializationTask:
+        """The task, but for a view that must be loaded again: from where it had been loaded."""
+        store, table = self.online_store, task.feature_view
+        if not isinstance(store, PackedOnlineStore) or not table.online:
+            return task
+        view = view_of(table)
+        note = pending(store.backend(self.repo_config), view)
+        if note is None or note.since is None:
+            return task
+        start = min(task.start_time, instant_of(note.since))
+        end = max(task.end_time, instant_of(note.until))
+        if start < task.start_time:
+            _logger.warning("feature view %r was redefined: loading it again, from %s on",
+                            view.name, start)
+        return replace(task, start_time=start, end_time=end)
+
+    def _settle(self, table: Any) -> None:
+        if isinstance(self.online_store, PackedOnlineStore) and table.online:
+            settle(self.online_store.backend(self.repo_config), view_of(table))
 
     def _load(self, table: Any, start: datetime, end: datetime) -> None:
         store = self.online_store
@@ -137,6 +168,9 @@ def push(store: FeatureStore, push_source_name: str, df: pd.DataFrame) -> dict[s
             view = view_of(store.get_stream_feature_view(name))
             assert isinstance(view, WindowedView)
             added[name] = apply_rows(view, backend, rows)
+            until_loaded = before(backend, view)
+            if until_loaded is not None:
+                apply_rows(until_loaded[1], backend, rows, view_id=until_loaded[0])
     return added
 
 
@@ -145,7 +179,8 @@ def _put(table: Any, view: PlainView, backend: Backend, rows: pa.Table, now: int
     dtypes = {field.name: field.dtype for field in table.features}
     put_rows(
         view, backend, rows, timestamp=batch.timestamp_field,
-        created=batch.created_timestamp_column or "", encode=partial(encoded, dtypes), now=now,
+        created=batch.created_timestamp_column or "",
+        encode=partial(encoded, view.name, dtypes), now=now,
     )
 
 

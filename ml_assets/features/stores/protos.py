@@ -22,8 +22,10 @@ from feast.type_map import python_values_to_proto_values
 from ml_assets.core.errors import ContractViolation
 from ml_assets.features.engine.events import entity_key
 from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.stores.applying import packed_payloads
 from ml_assets.features.stores.backend import ALONE, View
-from ml_assets.features.stores.plain import Column, PlainView, pack_payloads, unpack_payload
+from ml_assets.features.stores.plain import Column, PlainView, unpack_payload
+from ml_assets.features.stores.values import fitted, refused
 
 _NAMES = {
     "Float32": "float_val", "Float64": "double_val", "Int32": "int32_val", "Int64": "int64_val",
@@ -35,6 +37,11 @@ _LISTS: dict[str, tuple[str, Any]] = {
     "Array(Float64)": ("double_list_val", DoubleList),
     "Array(Int64)": ("int64_list_val", Int64List),
 }
+_LIST_NAMES = {
+    f"{outer}({inner})": f"{name.removesuffix('_val')}_{word}_val"
+    for outer, word in (("Array", "list"), ("Set", "set")) for inner, name in _NAMES.items()
+}
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _made: Any = Value
 """Makes a value of a field whose name is only known here; the stub knows no such call."""
 
@@ -67,24 +74,17 @@ def instant_of(at: int) -> datetime:
 
 
 def payloads_of_values(view: PlainView, rows: Sequence[Mapping[str, Value]]) -> list[bytes]:
-    """Each row's features as a payload; one that a row lacks is null."""
-    found = {
-        each.name: [plain_value(row[each.name]) if each.name in row else None for row in rows]
+    """Each row's features as a payload; one that a row lacks is null.
+
+    Raises ContractViolation for a value that is none of the declared type, see `values`.
+    """
+    nothing = Value()
+    columns = {each.name: [row.get(each.name, nothing) for row in rows] for each in view.columns}
+    return packed_payloads(view, len(rows), {
+        each.name: _plain_column(view, each, columns[each.name]) if each.type in _NAMES
+        else _serialised(view, each, columns[each.name])
         for each in view.columns
-    }
-    nulls = np.array(
-        [[value is None for value in found[each.name]] for each in (*view.numbers, *view.texts)],
-        dtype=bool,
-    ).reshape(len(view.columns), len(rows)).T
-    numbers = [
-        np.array([0 if value is None else value for value in found[each.name]])
-        for each in view.numbers
-    ]
-    texts = [
-        [_text(each, row[each.name]) if each.name in row else b"" for row in rows]
-        for each in view.texts
-    ]
-    return pack_payloads(view, numbers, nulls, texts)
+    }, lambda _, values: [value or b"" for value in values.to_pylist()])
 
 
 def values_of_payload(
@@ -127,8 +127,7 @@ def values_of_windows(
         kind = types.get(each.name)
         if kind is None:
             continue
-        if "Int" in kind:
-            numbers = [_whole(view, each.name, number) for number in numbers]
+        numbers = [_fitting(view, each.name, kind, number) for number in numbers]
         if kind in _LISTS:
             name, list_of = _LISTS[kind]
             found[each.name] = _made(**{name: list_of(val=numbers)})
@@ -137,24 +136,61 @@ def values_of_windows(
     return found
 
 
-def encoded(dtypes: Mapping[str, Any], column: Column, values: pa.ChunkedArray) -> list[bytes]:
-    """Values of any of Feast's types as protobuf. `dtypes` are the features', by name."""
-    protos = python_values_to_proto_values(values.to_pylist(), dtypes[column.name].to_value_type())
+def encoded(
+    view: str, dtypes: Mapping[str, Any], column: Column, values: pa.ChunkedArray
+) -> list[bytes]:
+    """Values of any of Feast's types as protobuf. `dtypes` are the features', by name.
+
+    Raises ContractViolation, naming the value that Feast cannot convert.
+    """
+    dtype, found = dtypes[column.name].to_value_type(), values.to_pylist()
+    try:
+        protos = python_values_to_proto_values(found, dtype)
+    except Exception as error:  # Feast raises of all kinds, also bare ones
+        for value in found:
+            try:
+                python_values_to_proto_values([value], dtype)
+            except Exception as said:
+                raise refused(view, column, value, said) from None
+        raise refused(view, column, found, error) from None
     return [proto.SerializeToString() for proto in protos]
 
 
-def _text(column: Column, value: Value) -> bytes:
-    if column.type in ("String", "Bytes"):
-        text = plain_value(value)
-        return text.encode() if isinstance(text, str) else text or b""
-    serialised: bytes = value.SerializeToString()
-    return serialised
+def _serialised(view: PlainView, column: Column, values: Sequence[Value]) -> pa.ChunkedArray:
+    wanted = _LIST_NAMES.get(column.type)
+    for value in values:
+        which = value.WhichOneof("val")
+        if wanted is not None and which not in (None, wanted):
+            raise refused(view.name, column, plain_value(value), TypeError(f"it is {which}"))
+    # An empty value has no bytes: null as soon as Feast reads it back.
+    return pa.chunked_array([pa.array(
+        [value.SerializeToString() for value in values], pa.binary(),
+        mask=np.array([value.WhichOneof("val") is None for value in values], dtype=bool),
+    )])
 
 
-def _whole(view: WindowedView, name: str, number: float) -> int:
-    if number != int(number):
+def _plain_column(view: PlainView, column: Column, values: Sequence[Value]) -> pa.ChunkedArray:
+    plain = [plain_value(value) for value in values]
+    try:
+        found = pa.chunked_array([pa.array(plain)])
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise refused(view.name, column, plain, error) from None
+    return fitted(view.name, column, found)
+
+
+def _fitting(view: WindowedView, name: str, kind: str, number: float) -> float | int:
+    """`number` as `kind`, such as `Int32`."""
+    if "Int" in kind:
+        bits = 31 if "Int32" in kind else 63
+        if not math.isfinite(number) or number != int(number) or abs(number) >= 2**bits:
+            raise ContractViolation(
+                f"feature view {view.name!r}: field {name!r} is declared as {kind} and has the "
+                f"value {number!r}; declare it as Float64"
+            )
+        return int(number)
+    if "Float32" in kind and math.isfinite(number) and abs(number) > _LARGEST_FLOAT32:
         raise ContractViolation(
-            f"feature view {view.name!r}: field {name!r} is declared as a whole number and has "
-            f"the value {number!r}; declare it as Float64"
+            f"feature view {view.name!r}: field {name!r} is declared as {kind} and has the value "
+            f"{number!r}, which overflows; declare it as Float64"
         )
-    return int(number)
+    return number

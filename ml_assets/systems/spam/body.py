@@ -9,6 +9,8 @@ from email.message import Message
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 
+from ml_assets.systems.spam.mime import MakeMessage, leaves
+
 LIMIT_CHARS = 32 * 1024
 """How much of a body any column keeps."""
 
@@ -46,24 +48,25 @@ class Body:
     attachments: int
 
 
-def read_body(message: Message) -> Body:
-    """Decode and join the readable parts of a parsed message. Never fails on odd charsets."""
+def read_body(message: Message, make: MakeMessage = Message) -> Body:
+    """Decode and join the readable parts of a parsed message. Never fails on odd charsets.
+
+    make: as in `mime.leaves`.
+    """
     texts: list[str] = []
     links: list[str] = []
     images = attachments = 0
     any_html = False
     room = _MARKUP_LIMIT
-    for part in message.walk():
-        if part.is_multipart():
-            continue
-        kind = part.get_content_type()
+    for leaf in leaves(message, make):
+        kind = leaf.kind
         images += kind.startswith("image/")
-        if part.get_content_disposition() == "attachment" or not kind.startswith("text/"):
+        if leaf.is_attachment or not kind.startswith("text/"):
             attachments += 1
             continue
         if room <= 0:
             continue
-        text = _decoded(part)[:room]
+        text = decode_text(leaf.content(), leaf.charset)[:room]
         room -= len(text)
         if kind == "text/html" or _LOOKS_HTML.search(text[:LIMIT_CHARS]):
             any_html = True
@@ -121,9 +124,3 @@ def decode_text(content: bytes, charset: str) -> str:
         except (UnicodeError, LookupError):  # wrong charset, or a codec for no text
             continue
     return content.decode("latin-1").replace("\0", "")
-
-
-def _decoded(part: Message) -> str:
-    content = part.get_payload(decode=True)
-    assert isinstance(content, bytes), "only leaves are decoded"
-    return decode_text(content, part.get_content_charset("ascii"))

@@ -10,6 +10,7 @@ from email.message import Message
 
 from ml_assets.systems.spam.artefacts import without_artefacts
 from ml_assets.systems.spam.body import decode_text
+from ml_assets.systems.spam.mailbox import LIMIT_CHARS, mailbox
 
 _HEADER_LIMIT = 2000
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,40})\?([bq])\?([^?]*)\?=", re.I)
@@ -52,13 +53,13 @@ class Headers:
         return " ".join(_ENCODED_WORD.sub(_word, _BETWEEN_WORDS.sub("?==?", value)).split())
 
 
-def sender_address(value: str) -> str:
-    """The address in a From header, lower case, at most 320 characters; '' where it has none.
+def sender_address(headers: Headers) -> str:
+    """The mailbox that the mail says it is from, at most 320 characters; '' if it names none.
 
-    The last one: what stands before it is the display name, which often quotes another.
+    Encoded words are decoded only if there is none without: they are display names.
     """
-    found = _ADDRESS.findall(value)
-    return without_artefacts(found[-1].lower().strip("."))[:320] if found else ""
+    found = mailbox(headers.first("from")) or mailbox(headers.decoded("from"))
+    return without_artefacts(found)[:LIMIT_CHARS]
 
 
 def organisation(host: str) -> str:

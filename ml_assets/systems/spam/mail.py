@@ -6,7 +6,6 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from email import message_from_bytes
 from email.message import Message
 from email.policy import Compat32, compat32
 
@@ -21,7 +20,9 @@ from ml_assets.systems.spam.headers import (
     organisation,
     sender_address,
 )
+from ml_assets.systems.spam.mime import parse_message
 from ml_assets.systems.spam.relay import accepting_hop
+from ml_assets.systems.spam.stored import as_sent
 
 LIMIT_BYTES = 2 * 1024 * 1024
 """A larger mail is set aside: no spam pays for that, and parsing it would hold up others."""
@@ -41,7 +42,7 @@ _WITH_PARAMETERS = re.compile(
 
 
 def request_bytes(request: Mapping[str, object]) -> bytes:
-    """The mail in a request, line ends as `\\n`. Raises Quarantined saying what is wrong.
+    """The mail in a request, see `as_sent`. Raises Quarantined saying what is wrong.
 
     `message` is a text (encoded as UTF-8; bytes smuggled as surrogates come back as they
     were), `message_base64` the exact bytes in base64.
@@ -63,7 +64,7 @@ def request_bytes(request: Mapping[str, object]) -> bytes:
     if len(content) > LIMIT_BYTES:
         raise Quarantined(f"the message has {len(content):,} bytes; at most {LIMIT_BYTES:,} "
                           "are accepted")
-    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return as_sent(content)
 
 
 def parse_mail(content: bytes) -> dict[str, str | float]:
@@ -103,7 +104,8 @@ class _PartCounter:
 
 
 def _columns(content: bytes) -> dict[str, str | float]:
-    message = message_from_bytes(content, _class=_PartCounter())
+    make = _PartCounter()
+    message = parse_message(content, make)
     headers = Headers.of(message)
     if not {"from", "received"} & headers.values.keys():
         raise Quarantined("the message has neither a From nor a Received header: it is no mail, "
@@ -111,10 +113,10 @@ def _columns(content: bytes) -> dict[str, str | float]:
     hop = accepting_hop(headers.values.get("received", ()))
     relay_ip = hop.relay_ip if hop else ""
     # Keys of entities: a sender may write what no name may hold.
-    sender = as_name(sender_address(headers.decoded("from")), KEY_LENGTH)
+    sender = as_name(sender_address(headers), KEY_LENGTH)
     subject = without_artefacts(headers.decoded("subject"))
     mailing_list = as_name(list_name(headers), KEY_LENGTH)
-    body = read_body(message)
+    body = read_body(message, make)
     body_text = without_artefacts(body.text)[:LIMIT_CHARS]
     letters = [letter for letter in subject if letter.isalpha()]
     hosts = {organisation(host) for host in map(link_host, body.links) if host}

@@ -8,18 +8,20 @@ are true, whatever a spammer wrote below.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import mktime_tz, parsedate_tz
-from ipaddress import IPv4Address, IPv4Network
+from functools import lru_cache
+from ipaddress import ip_network
+
+from ml_assets.systems.spam.received import Address, read_received
 
 OWN_NETWORKS = tuple(
-    IPv4Network(network)
+    ip_network(network)
     for network in (
         "0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-        "192.168.0.0/16",
+        "192.168.0.0/16", "::/127", "fc00::/7", "fe80::/10",
         "212.17.35.15/32",  # dogma.slashnull.org, the exchanger of the corpus's collector
         "213.105.180.140/32",  # mandark.labs.netnoteinc.com, his exchanger at work
         "193.120.211.219/32",  # mail.webnote.net, a mailbox that he collected by POP3
@@ -31,16 +33,13 @@ OWN_NETWORKS = tuple(
 # without saying so.
 DELIVERY_DATE_AHEAD = timedelta(hours=1)
 
-_ADDRESS = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3})(?![\d.])")
-_BY = re.compile(r"\bby\s+")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Hop:
     """The line with which the recipient's exchanger took the mail from outside.
 
-    relay_ip: who delivered it; exchanger: the host that wrote the line ('' if it does not
-    say); accepted_at: its clock, aware UTC (None if unreadable).
+    relay_ip: who delivered it ('' if the line cannot be read); exchanger: the host that wrote
+    the line ('' if it does not say); accepted_at: its clock, aware UTC (None if unreadable).
     """
 
     relay_ip: str
@@ -49,21 +48,17 @@ class Hop:
 
 
 def accepting_hop(received: Sequence[str]) -> Hop | None:
-    """The first line from the top that names an outside address; None where none does.
+    """The first line from the top that tells of an outside peer; None if none does.
 
-    received: values of the Received headers, topmost first, unfolded.
+    received: values of the Received headers, topmost first, unfolded. A line that cannot be
+    read ends the search without an address: whatever stands below may be forged.
     """
     for line in received:
-        if not line.startswith("from"):
+        said = read_received(line)
+        if said.local or (said.peer is not None and not is_outside(said.peer)):
             continue
-        sender, *rest = _BY.split(line, maxsplit=1)
-        # The name it gave itself comes first and may look like an address; what the
-        # exchanger saw comes last.
-        addresses = _ADDRESS.findall(sender)
-        if addresses and is_outside(addresses[-1]):
-            words = rest[0].split(maxsplit=1) if rest else []
-            return Hop(relay_ip=addresses[-1], exchanger=words[0].lower() if words else "",
-                       accepted_at=_stamp(line))
+        return Hop(relay_ip="" if said.peer is None else str(said.peer), exchanger=said.by,
+                   accepted_at=_stamp(line))
     return None
 
 
@@ -82,13 +77,10 @@ def arrival(received: Sequence[str], delivery_date: str | None) -> datetime | No
     return None if delivered is None else delivered - DELIVERY_DATE_AHEAD
 
 
-def is_outside(address: str) -> bool:
-    """Whether an IPv4 address is valid and none of the recipient's own."""
-    try:
-        number = IPv4Address(address)
-    except ValueError:
-        return False
-    return not any(number in network for network in OWN_NETWORKS)
+@lru_cache(4096)
+def is_outside(peer: Address) -> bool:
+    """Whether an address is none of the recipient's own."""
+    return not any(peer in network for network in OWN_NETWORKS)
 
 
 def _stamp(line: str) -> datetime | None:

@@ -121,7 +121,8 @@ class Shop:
     @property
     def config(self) -> dict[str, Any]:
         return {
-            "project": "shop", "provider": "local", "entity_key_serialization_version": 3,
+            "project": "shop", "entity_key_serialization_version": 3,
+            "provider": "ml_assets.features.stores.provider.PackedProvider",
             "registry": {"registry_type": "sql", "path": f"sqlite:///{self.folder}/registry.db"},
             "offline_store": {
                 "type": "ml_assets.features.stores.offline.LakeOfflineStore", "lake": ".",

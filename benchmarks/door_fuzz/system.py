@@ -1,0 +1,119 @@
+"""The system that is asked: a formula for a model, a constant for a feature store.
+
+What is tried out is the way from bytes to answers. What a model says does not matter there, only
+that it is the same for the same event.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.errors import Quarantined
+from ml_assets.core.feedback import FeedbackPolicy, TrustClass
+from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
+from ml_assets.core.source import ArchivedEvent, Event, Request
+from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
+from ml_assets.registry.deployments import Deployments
+from ml_assets.serving.backends import Backends
+from ml_assets.serving.lookup import FeatureReader
+from ml_assets.serving.scoring import Scorer
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purchases:
+    """A request is `{"shop": str, "note": str, "amount": number}`. There is no archive."""
+
+    def fetch(self, cache: Path) -> Path:
+        return cache
+
+    def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
+        return iter(())
+
+    def parse(self, request: Request) -> Event:
+        amount = request.get("amount")
+        if isinstance(amount, bool) or not isinstance(amount, int | float):
+            raise Quarantined(f"amount is {str(amount)[:80]!r}; expected a number")
+        return {"shop": str(request.get("shop", "")), "note": str(request.get("note", "")),
+                "amount": float(amount)}
+
+
+RETURNS = System(
+    name="returns",
+    description="Will a purchase be returned?",
+    owners=("team:benchmarks",),
+    source=Purchases(),
+    calendar=Calendar(first_day=date(2024, 1, 1), go_live=date(2024, 1, 8)),
+    columns=(
+        Column(name="shop", dtype="text", description="where it was bought"),
+        Column(name="note", dtype="text", description="what the buyer wrote", max_length=500),
+        Column(name="amount", dtype="number", description="price in EUR", minimum=0),
+    ),
+    entities=(Entity(name="shop", description="a shop"),),
+    sticky_by="shop",
+    scores_by="shop",
+    feature_service="returns_of_shops",
+    label=LabelPolicy(name="returned", maturity=timedelta(days=3), silence="negative"),
+    feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("buyer",)),)),
+    model=ModelConfig(fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12,
+                      iterations=5),
+    gates=(Gate(metric="roc_auc", at_least=0.6),),
+    retraining=RetrainingPolicy(after_labels=1000, max_age=timedelta(days=30),
+                                cooldown=timedelta(days=1)),
+    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(days=30)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formula:
+    """A score from the length of the note and the numbers."""
+
+    texts: tuple[str, ...] = ("note",)
+    feature_names: tuple[str, ...] = ("amount", "returns_7d")
+    threshold: float = 0.5
+
+    def score(
+        self, texts: Mapping[str, Sequence[str]], dense: Floats
+    ) -> npt.NDArray[np.float64]:
+        logits = np.clip(dense.astype(np.float64).sum(axis=1) / 100, -30, 30)
+        return np.asarray(1 / (1 + np.exp(-logits + [len(note) / 100 for note in texts["note"]])))
+
+
+class Constant:
+    """A feature store in which every shop has had three returns."""
+
+    names = ("returns_7d",)
+
+    def read(
+        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
+    ) -> tuple[Floats, list[datetime]]:
+        return np.full((len(keys), 1), 3, np.float32), list(at)
+
+    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
+        """It counts nothing."""
+
+    def settle(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Nothing waits."""
+
+
+def backends(record: Path) -> Backends:
+    """Of an installation whose record of deployments is at `record`."""
+
+    def model(system: System, version: int) -> Scorer:
+        return Formula()
+
+    def features(system: System, connection: sqlite3.Connection) -> FeatureReader:
+        return Constant()
+
+    return Backends(deployments=lambda: Deployments(record), model=model, features=features)
