@@ -19,6 +19,8 @@ from ml_assets.automation.instance import prepare_home
 from ml_assets.core import keeper
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import ROOT, Settings
+from ml_assets.registry.moving import follow
+from ml_assets.registry.runs import database
 
 DEFINITIONS, LOCATION = "ml_assets.definitions", "ml_assets"
 """As workspace.yaml has them, for those who start Dagster themselves."""
@@ -86,6 +88,8 @@ def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> Non
     Raises ServiceDown where a port is taken or a service ends by itself.
     """
     prepare_home(settings)
+    if (tracking := database(settings)).exists():
+        follow(tracking, settings.mlflow_artifacts)  # MLflow's own server reads what is stored
     settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)
     with ExitStack() as stack:

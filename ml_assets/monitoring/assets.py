@@ -107,7 +107,7 @@ def _drift(system: System) -> dg.AssetsDefinition:
             columns=preview(pd.DataFrame(worst).round(4), 50) if worst else "none",
         )
         if png:
-            metadata["plot"] = plot(png, f"drift on {report.day}")
+            metadata["plot"] = plot(settings, png, f"drift on {report.day}")
         return dg.MaterializeResult(
             metadata=metadata,
             check_results=[
@@ -196,7 +196,7 @@ def _performance(system: System) -> dg.AssetsDefinition:
                 champion=report.champion or 0,
                 note=report.note,
                 quality=preview(table(report), 20),
-                plot=plot(plots.performance(shown), f"live quality up to {report.day}"),
+                plot=plot(settings, plots.performance(shown), f"live quality up to {report.day}"),
             ),
             check_results=[
                 check_result(not report.fallen, "live_quality_holds", {"note": report.note},
