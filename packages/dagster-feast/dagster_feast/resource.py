@@ -149,8 +149,8 @@ def _result(
     behind = now - until
     metadata: dict[str, Any] = {
         "until": dg.MetadataValue.timestamp(until),
-        "hours_behind": behind / timedelta(hours=1),
-        "seconds": seconds,
+        "hours_behind": round(behind / timedelta(hours=1), 4),
+        "seconds": round(seconds, 4),
     }
     if loaded.rows is not None:
         metadata["dagster/row_count"] = loaded.rows
