@@ -156,6 +156,9 @@ def _result(
         metadata["dagster/row_count"] = loaded.rows
     if loaded.newest is not None:
         metadata["newest_row"] = dg.MetadataValue.timestamp(loaded.newest)
+    if loaded.warning:
+        metadata["warning"] = loaded.warning
+        context.log.warning(loaded.warning)
     return dg.MaterializeResult(
         asset_key=spec.key, metadata=metadata,
         check_results=_freshness(context, spec, behind, metadata),
