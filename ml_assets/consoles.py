@@ -22,6 +22,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.serving.console import Guarded, Rule, serve_console
 from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.hosts import Hosts
+from ml_assets.serving.plot_files import WithPlots
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ def dagster(port: int, workspace: Path) -> None:
     from dagster_webserver.app import create_app_from_workspace_process_context
     from dagster_webserver.version import __version__
 
+    from ml_assets.core.assets import PLOTS_PATH
+
     configure_loggers(log_level="INFO")
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW)
@@ -60,7 +63,9 @@ def dagster(port: int, workspace: Path) -> None:
             app = create_app_from_workspace_process_context(
                 context, live_data_poll_rate=POLL_MS, lifespan=_lifespan
             )
-            serve_console(guarded(app, Settings.from_environment(), changes_by_post), port)
+            settings = Settings.from_environment()
+            pages = WithPlots(app, settings.plots, PLOTS_PATH)
+            serve_console(guarded(pages, settings, changes_by_post), port)
 
 
 @main.command()
