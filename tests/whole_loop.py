@@ -1,4 +1,4 @@
-"""A toy system's whole loop on the real stores: history, training, the API, closed days."""
+"""A tiny system's whole loop on the real stores: history, training, the API, closed days."""
 
 from __future__ import annotations
 
@@ -29,9 +29,6 @@ from ml_assets.replay.runs import Runs
 from ml_assets.serving.backends import Backends
 from tests.serving.kit import Toy
 from tests.toy import TOY, ToySource
-
-DEFINITIONS = "from tests.toy_features import *\n"
-
 
 BAD: tuple[dict[str, Any], ...] = (
     {"event_timestamp": datetime(1, 1, 1, tzinfo=UTC)}, {"event_timestamp": None},
@@ -115,11 +112,11 @@ class WholeLoop(Toy):
 
 
 @contextmanager
-def toy_repository(folder: Path) -> Iterator[None]:
-    """In the block the feature repository is one that declares `tests.toy_features`."""
+def repository_of(system: System, folder: Path) -> Iterator[None]:
+    """In the block the feature repository is one that declares `tests.<system>_features`."""
     folder.mkdir()
     shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder)
-    (folder / "definitions.py").write_text(DEFINITIONS)
+    (folder / "definitions.py").write_text(f"from tests.{system.name}_features import *\n")
     with pytest.MonkeyPatch.context() as patch:
         for reads in (load_manifest, open_store, apply_if_changed):
             patch.setattr(reads, "__defaults__", (folder,))
@@ -129,7 +126,7 @@ def toy_repository(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_loop(folder: Path, system: System = WHOLE) -> Iterator[WholeLoop]:
-    with toy_repository(folder / "repository"), dg.DagsterInstance.ephemeral() as instance:
+    with repository_of(system, folder / "repository"), dg.DagsterInstance.ephemeral() as instance:
         loop = WholeLoop(settings=Settings(var=folder / "var"), system=system)
         loop.begin(instance)
         yield loop

@@ -102,7 +102,14 @@ def empty(settings: Settings) -> list[str]:
 def require_ours(settings: Settings) -> None:
     """Raise InstallationRefused for a folder that is no installation and cannot become one."""
     _require_possible(settings.var)
-    if not (settings.var / MARKER).exists():
+    try:
+        marked = (settings.var / MARKER).exists()
+    except OSError as error:
+        raise InstallationRefused(
+            f"{settings.var} cannot be read: {error.strerror}. Let its owner run this command, or "
+            "set ML_ASSETS_VAR to another folder"
+        ) from error
+    if not marked:
         _require_adoptable(settings.var, settings.cache)
 
 

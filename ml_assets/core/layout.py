@@ -93,7 +93,7 @@ CLOCK = FILES[0]
 KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "benchmarks", SET_ASIDE)
 """What `--fresh` leaves: who may call, fetched data sets, plots, what was set aside, locks."""
 FORGOTTEN = ("clock.json", "event_log.sqlite", "deployments.sqlite", "feast", "mlflow", "dagster",
-             "lake", "logs")
+             "lake", "logs", "plots")
 """What `--fresh` deletes, with what SQLite puts beside a file. Nothing else is ours."""
 SQLITE_SIDES = ("-wal", "-shm", "-journal")
 HARMLESS = ("lost+found", ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db")

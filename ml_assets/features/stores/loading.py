@@ -12,10 +12,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -27,15 +28,18 @@ from feast.infra.common.materialization_job import (
 )
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
+from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
 from ml_assets.core.errors import DeclarationError, unknown
-from ml_assets.features.engine.columns import instants
+from ml_assets.features.engine.columns import instants, key_column
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.applying import apply_rows, put_rows
 from ml_assets.features.stores.backend import Backend
 from ml_assets.features.stores.declared import view_of
+from ml_assets.features.stores.gaps import gaps_before, warning_of
+from ml_assets.features.stores.lake.retrieval import LakeRetrievalJob
 from ml_assets.features.stores.online import PackedOnlineStore, clock_of
 from ml_assets.features.stores.plain import PlainView
 from ml_assets.features.stores.protos import encoded, instant_of, micros
@@ -57,10 +61,13 @@ class PackedComputeEngine(LocalComputeEngine):
     """Feast's local engine, which our online stores need for windowed views.
 
     What Feast's own can do beyond (transformations, views of views) is left to it.
+
+    warnings: for each view what is wrong with its latest load, if anything is
     """
 
     def __init__(self, *, type: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.warnings: dict[str, str] = {}
 
     def _materialize_one(
         self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
@@ -69,7 +76,7 @@ class PackedComputeEngine(LocalComputeEngine):
         try:
             task = self._from_the_start(task)
             if _is_feasts_own(table):
-                job = super()._materialize_one(registry, task, **kwargs)
+                job = self._materialize_as_feast(registry, task, **kwargs)
                 if job.status() == MaterializationJobStatus.SUCCEEDED:
                     self._settle(table)
                 return job
@@ -84,6 +91,18 @@ class PackedComputeEngine(LocalComputeEngine):
         return LocalMaterializationJob(
             f"{table.name}-{task.end_time}", MaterializationJobStatus.SUCCEEDED
         )
+
+    def _materialize_as_feast(
+        self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
+    ) -> LocalMaterializationJob:
+        """Feast takes each entity's latest row: the present one first, then those ahead of now."""
+        ours = isinstance(self.online_store, PackedOnlineStore)
+        now = clock_of(self.repo_config).now() if ours else task.end_time
+        if not task.feature_view.offline and task.start_time < now < task.end_time:
+            job = super()._materialize_one(registry, replace(task, end_time=now), **kwargs)
+            if job.error() is not None:
+                return job
+        return super()._materialize_one(registry, task, **kwargs)
 
     def _from_the_start(self, task: MaterializationTask) -> MaterializationTask:
         """The task, but for a view that must be loaded again: from where it had been loaded."""
@@ -117,6 +136,7 @@ class PackedComputeEngine(LocalComputeEngine):
             columns = [view.event_id, *(slot.column for slot in view.slots)]
             rows = self._pull(table, view.keys, columns, view.timestamp, view.created, start, end)
             apply_rows(view, backend, _within(rows, view.timestamp, start, end))
+            self._warn_of_gaps(table, view, start, end)
             return
         batch = table.batch_source
         columns = [each.name for each in view.columns]
@@ -125,24 +145,60 @@ class PackedComputeEngine(LocalComputeEngine):
         now = micros(clock_of(self.repo_config).now())
         _put(table, view, backend, _within(rows, timestamp, start, end), now)
 
+    def _warn_of_gaps(
+        self, table: Any, view: WindowedView, start: datetime, end: datetime
+    ) -> None:
+        self.warnings.pop(view.name, None)
+        loaded = [*table.materialization_intervals, (start, end)]
+        gaps = [
+            (first, last)
+            for first, last in gaps_before(view, clock_of(self.repo_config).now(), loaded)
+            if self._has_rows(table, view, first, last)
+        ]
+        if gaps:
+            self.warnings[view.name] = warning_of(view.name, gaps)
+            click.echo(f"warning: {self.warnings[view.name]}", err=True)
+
+    def _has_rows(self, table: Any, view: WindowedView, start: datetime, end: datetime) -> bool:
+        """Whether somebody has a row in [start, end); reads as many as it must to tell."""
+        job = self._retrieve(
+            table, view.keys, [view.timestamp], view.timestamp, "", start,
+            end - timedelta(microseconds=1),
+        )
+        mapped = table.batch_source.field_mapping
+        parts = (map(pa.Table.from_batches, ([each] for each in job.to_record_batches()))
+                 if isinstance(job, LakeRetrievalJob) else [job.to_arrow()])
+        for part in parts:
+            named = part.rename_columns([mapped.get(name, name) for name in part.schema.names])
+            if any(key_column(named, view.keys, f"feature view {view.name!r}")):
+                return True
+        return False
+
     def _pull(
         self, table: Any, keys: Sequence[str], columns: Sequence[str], timestamp: str,
         created: str, start: datetime, end: datetime,
     ) -> pa.Table:
         """The rows of the source, its columns called as the view calls them."""
+        rows = self._retrieve(table, keys, columns, timestamp, created, start, end).to_arrow()
+        return rows.rename_columns([
+            table.batch_source.field_mapping.get(name, name) for name in rows.column_names
+        ])
+
+    def _retrieve(
+        self, table: Any, keys: Sequence[str], columns: Sequence[str], timestamp: str,
+        created: str, start: datetime, end: datetime,
+    ) -> RetrievalJob:
+        """The same, its columns called as in the source."""
         batch = table.batch_source
         there = {name: name_there for name_there, name in batch.field_mapping.items()}
-        rows: pa.Table = self.offline_store.pull_all_from_table_or_query(
+        return self.offline_store.pull_all_from_table_or_query(
             config=self.repo_config, data_source=batch,
             join_key_columns=[there.get(name, name) for name in keys],
             feature_name_columns=list(dict.fromkeys(there.get(name, name) for name in columns)),
             timestamp_field=there.get(timestamp, timestamp),
             created_timestamp_column=there.get(created, created) or None,
             start_date=start, end_date=end,
-        ).to_arrow()
-        return rows.rename_columns([
-            batch.field_mapping.get(name, name) for name in rows.column_names
-        ])
+        )
 
 
 def push(store: FeatureStore, push_source_name: str, df: pd.DataFrame) -> dict[str, int]:

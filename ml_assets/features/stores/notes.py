@@ -23,7 +23,7 @@ from ml_assets.features.stores.plain import Column, PlainView
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """view: as it was applied; None where nobody has noted it, or in another format
+    """view: as it was applied; None if nobody has noted it, or in another format
 
     While the view must be loaded again, else empty:
     new: the features that nobody has loaded
@@ -39,7 +39,7 @@ class Note:
     before: int = 0
 
     def require_loaded(self, view: str, features: frozenset[str]) -> None:
-        """Raise NotReady where some of `features` must be loaded first."""
+        """Raise NotReady if some of `features` must be loaded first."""
         if self.since is not None and features & self.new:
             raise NotReady(f"{self.advice(view, features & self.new)}. All other features of the "
                            "view are answered")
