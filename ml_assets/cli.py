@@ -11,6 +11,7 @@ import click
 from ml_assets import __version__
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.installation import opened
+from ml_assets.doctor_cli import doctor
 from ml_assets.rollout_cli import rollout
 from ml_assets.token_cli import token
 
@@ -51,6 +52,7 @@ def main() -> None:
       ml-assets status       where each system stands
       ml-assets rollout -h   which model versions answer, and how to change that
       ml-assets token -h     who may call the API
+      ml-assets doctor       what is damaged under var/, and how to mend it
 
     All state lies under var/ (ML_ASSETS_VAR sets another folder); delete it to start afresh.
     """
@@ -210,6 +212,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
 
 main.add_command(rollout)
 main.add_command(token)
+main.add_command(doctor)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from ml_assets.core.assets import flatten
 from ml_assets.core.installation import check
 from ml_assets.core.settings import Settings
 from ml_assets.evaluation import assets as evaluation
+from ml_assets.evaluation.slices import require_slices
 from ml_assets.features import assets as features
+from ml_assets.features.manifest import load_manifest
 from ml_assets.feedback import assets as feedback
 from ml_assets.ingest import assets as ingest
 from ml_assets.monitoring import assets as monitoring
@@ -27,6 +29,9 @@ def definitions(settings: Settings) -> dg.Definitions:
     """Assets, checks, jobs, sensors and schedules of every system, on `settings`."""
     from dagster import AssetChecksDefinition
 
+    manifest = load_manifest(Settings.from_environment())
+    for system in SYSTEMS:
+        require_slices(system, manifest.service(system).features)
     parts = flatten(room.build(system) for room in FLOW for system in SYSTEMS)
     automation = flatten(sensors.build(system) for system in SYSTEMS)
     return dg.Definitions(

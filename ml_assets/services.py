@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
@@ -18,6 +19,12 @@ from ml_assets.automation.instance import prepare_home
 from ml_assets.core import keeper
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import ROOT, Settings
+from ml_assets.registry.moving import follow
+from ml_assets.registry.runs import database
+
+DEFINITIONS, LOCATION = "ml_assets.definitions", "ml_assets"
+"""As workspace.yaml has them, for those who start Dagster themselves."""
+START_SECONDS = 120.0
 
 
 class ServiceDown(MlAssetsError, RuntimeError):
@@ -26,38 +33,51 @@ class ServiceDown(MlAssetsError, RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """One process: its command, and the address at which a person finds it, if any."""
+    """One process: its command, and the address at which a person finds it, if any.
+
+    socket: a Unix socket on which it listens, for other services
+    needs: the socket of another, which must listen before this one is started
+    """
 
     name: str
     command: tuple[str, ...]
-    port: int | None
+    port: int | None = None
     what: str
+    socket: Path | None = None
+    needs: Path | None = None
 
 
-def services(settings: Settings, dagster_port: int, mlflow_port: int) -> tuple[Service, ...]:
-    """Dagster's UI and daemon, the prediction API and MLflow's UI."""
-    programs = Path(sys.executable).parent
-    workspace = ("-w", str(ROOT / "workspace.yaml"))
+def services(
+    settings: Settings, dagster_port: int, mlflow_port: int, folder: Path
+) -> tuple[Service, ...]:
+    """Dagster's code, UI and daemon, the prediction API and MLflow's UI.
+
+    folder: for what lives as long as they do, with a short path: a socket's may have 107 bytes
+    """
+    programs, python = Path(sys.executable).parent, sys.executable
+    code, workspace = folder / "code.sock", folder / "workspace.yaml"
     return (
         Service(
-            name="dagster", port=dagster_port, what="assets, lineage, runs, sensors",
-            command=(str(programs / "dagster-webserver"), *workspace, "-h", "127.0.0.1",
-                     "-p", str(dagster_port)),
-        ),
-        Service(
-            name="daemon", port=None, what="runs the sensors and schedules",
-            command=(str(programs / "dagster-daemon"), "run", *workspace),
+            name="code", socket=code, what="loads the definitions, once for UI and daemon",
+            command=(str(programs / "dagster"), "code-server", "start", "-m", DEFINITIONS,
+                     "--location-name", LOCATION, "--socket", str(code)),
         ),
         Service(
             name="api", port=settings.port, what="predictions and feedback; /docs to try them",
-            command=(sys.executable, "-m", "ml_assets.cli", "serve"),
+            command=(python, "-m", "ml_assets.cli", "serve"),
         ),
         Service(
             name="mlflow", port=mlflow_port, what="model versions, metrics, plots",
-            command=(str(programs / "mlflow"), "server", "--host", "127.0.0.1",
-                     "--port", str(mlflow_port), "--workers", "1",
-                     "--backend-store-uri", settings.mlflow_tracking_uri,
-                     "--artifacts-destination", settings.mlflow_artifacts.as_uri()),
+            command=(python, "-m", "ml_assets.consoles", "mlflow", "--port", str(mlflow_port)),
+        ),
+        Service(
+            name="dagster", port=dagster_port, needs=code, what="assets, lineage, runs, sensors",
+            command=(python, "-m", "ml_assets.consoles", "dagster", "--port", str(dagster_port),
+                     "--workspace", str(workspace)),
+        ),
+        Service(
+            name="daemon", needs=code, what="runs the sensors and schedules",
+            command=(str(programs / "dagster-daemon"), "run", "-w", str(workspace)),
         ),
     )
 
@@ -68,14 +88,19 @@ def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> Non
     Raises ServiceDown where a port is taken or a service ends by itself.
     """
     prepare_home(settings)
+    if (tracking := database(settings)).exists():
+        follow(tracking, settings.mlflow_artifacts)  # MLflow's own server reads what is stored
     settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)
-    wanted = services(settings, dagster_port, mlflow_port)
-    for service in wanted:
-        if service.port is not None:
-            _require_free(service)
-    with _running(settings, wanted) as processes:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="ml_assets-")))
+        wanted = services(settings, dagster_port, mlflow_port, folder)
+        for service in wanted:
+            if service.port is not None:
+                _require_free(service)
+        _write_workspace(wanted, folder)
         with console.status("starting (about half a minute) ..."):
+            processes = stack.enter_context(_running(settings, wanted))
             for service in wanted:
                 _await(settings, service, processes)
         for service in wanted:
@@ -96,10 +121,15 @@ def _running(
     """The processes; all are stopped when the block ends, and when this process dies."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     # Also where a shell has started us in the background, with Ctrl-C ignored.
-    stops = (signal.SIGINT, signal.SIGTERM)
+    stops = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # it is, by `nohup`
+        stops.append(signal.SIGHUP)
     previous = {number: signal.signal(number, lambda *_: sys.exit(0)) for number in stops}
     try:
         for service in wanted:
+            for other in wanted:
+                if service.needs is not None and other.socket == service.needs:
+                    _await(settings, other, processes)
             with _log(settings, service).open("wb") as log:
                 processes[service.name] = keeper.start(service.command, output=log, cwd=ROOT)
         yield processes
@@ -124,21 +154,38 @@ def _require_free(service: Service) -> None:
             ) from error
 
 
+def _write_workspace(wanted: Iterable[Service], folder: Path) -> None:
+    """Where Dagster finds the code: on the socket of the service that loads it."""
+    [socket_of] = [service.socket for service in wanted if service.socket is not None]
+    (folder / "workspace.yaml").write_text(
+        "load_from:\n  - grpc_server:\n"
+        f"      socket: {socket_of}\n      location_name: {LOCATION}\n"
+    )
+
+
 def _await(
     settings: Settings, service: Service, processes: dict[str, subprocess.Popen[bytes]]
 ) -> None:
     """Return once the service listens. Raises ServiceDown after two minutes."""
-    deadline = time.monotonic() + 120
-    while service.port is not None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _listens(service):
         _require_up(settings, service, processes[service.name])
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", service.port)) == 0:
-                return
         if time.monotonic() > deadline:
-            raise ServiceDown(f"{service.name} does not listen on port {service.port} after 2 "
-                              f"minutes; its log: {_log(settings, service)}")
+            raise ServiceDown(f"{service.name} does not listen on {service.socket or service.port} "
+                              f"after 2 minutes; its log: {_log(settings, service)}")
         time.sleep(0.2)
+    _require_up(settings, service, processes[service.name])
+
+
+def _listens(service: Service) -> bool:
+    """Whether it does, or has nothing to listen on."""
+    if service.port is None and service.socket is None:
+        return True
+    family = socket.AF_INET if service.port is not None else socket.AF_UNIX
+    with socket.socket(family) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(
+            str(service.socket) if service.port is None else ("127.0.0.1", service.port)) == 0
 
 
 def _require_up(settings: Settings, service: Service, process: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -60,3 +67,52 @@ def test_a_second_replay_of_one_installation_is_refused(
         result = command_line.invoke(main, ["run", "spam"])
     assert result.exit_code == 1
     assert "another `ml-assets run` is using" in result.output
+
+
+def test_an_empty_installation_is_served_and_says_in_one_line_what_it_lacks(
+    settings: Settings
+) -> None:
+    """It used to begin with a traceback, and then to work."""
+    environment = {**os.environ, "ML_ASSETS_VAR": str(settings.var)}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "ml_assets.cli", "serve", "--port", "0"], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        said = server.stdout.readline()
+        found = re.search(r"http://[0-9.]+:[0-9]+", said)
+        assert found is not None, said
+        assert httpx.get(f"{found[0]}/healthz").status_code == 200
+        unready = httpx.get(f"{found[0]}/readyz")
+        assert unready.status_code == 503
+        assert any("no model of 'spam' is deployed" in each for each in unready.json()["problems"])
+    finally:
+        server.terminate()
+        logged = server.communicate(timeout=30)[1]
+    lines = logged.splitlines()
+    assert "Traceback" not in logged
+    assert sum("feature store" in line for line in lines) <= 1, logged
+    assert len(lines) <= 2, logged
+
+
+def test_a_server_that_cannot_use_its_folder_does_not_start(settings: Settings) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ml_assets.cli", "serve", "--port", "0"], text=True, check=False,
+        env={**os.environ, "ML_ASSETS_VAR": "/proc/nope"}, capture_output=True)
+    assert done.returncode == 1 and done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert "/proc/nope" in line and "Set ML_ASSETS_VAR to a folder that can be made" in line
+
+
+def test_an_error_of_a_library_that_reads_the_files_is_no_traceback(
+    command_line: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a damage inside of a file, which only reading it all would find."""
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr("ml_assets.replay.status.print_status", fail)
+    result = command_line.invoke(main, ["status"])
+    assert result.exit_code == 1
+    assert "malformed" in result.output and "`ml-assets doctor` says which" in result.output
+    assert len(result.output.strip().splitlines()) == 1

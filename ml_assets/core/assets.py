@@ -4,16 +4,19 @@ A room's `assets.py` has one function `build(system)` that returns its assets an
 An asset reads, calls one function of its room, and returns the result with metadata.
 """
 
-import base64
+import hashlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import dagster as dg
 
+from ml_assets.core.errors import StateDamaged
+from ml_assets.core.files import write_atomically
+from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import parse_day
+from ml_assets.core.time import DAY, EventClock, midnight, parse_day
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 else:
     Materialized = dg.MaterializeResult
     """What assets are annotated to return: Dagster does not know `MaterializeResult[Any]`."""
+
+PLOTS_PATH = "/plots/"
+"""Where the web server of `ml-assets ui` has the plots of an installation."""
 
 Room = Literal[
     "ingest", "features", "training", "evaluation", "registry", "serving", "feedback", "monitoring"
@@ -51,10 +57,40 @@ def keys(system: System, *names: str) -> list[dg.AssetKey]:
     return [key(system, name) for name in names]
 
 
+class ReachedDays(dg.DailyPartitionsDefinition):
+    """Days that end by the installation's clock, not by the machine's: a replay is of the past.
+
+    While a replay is under way its clock stands still between two events; then all days of the
+    calendar are there, so that pages which are open show each day as it is taken in.
+    """
+
+    @property
+    def end(self) -> datetime | None:
+        declared = self.end_ts and datetime.fromtimestamp(self.end_ts.timestamp, UTC)
+        reached = _reached()
+        ends = [each for each in (declared, reached) if each is not None]
+        return max(min(ends), self.start + DAY) if ends else None
+
+    @property
+    def end_timestamp(self) -> float | None:
+        return None if self.end is None else self.end.timestamp()
+
+
+def _reached() -> datetime | None:
+    """The end of the latest whole day of a replayed past; None if the wall's clock rules."""
+    clock = Settings.from_environment().clock
+    if not isinstance(clock, EventClock):
+        return None
+    try:
+        return None if clock.stands_still() else midnight(clock.now().date())
+    except StateDamaged:  # `ml-assets doctor` and whatever needs the clock say so
+        return None
+
+
 def daily(system: System) -> dg.DailyPartitionsDefinition:
-    """One partition a day (UTC), over the days of the system's calendar."""
+    """One partition a day (UTC), over the days of the system's calendar so far."""
     last = system.calendar.last_day
-    return dg.DailyPartitionsDefinition(
+    return ReachedDays(
         start_date=system.calendar.first_day.isoformat(),
         # Dagster's end is exclusive.
         end_date=None if last is None else date.fromordinal(last.toordinal() + 1).isoformat(),
@@ -84,25 +120,58 @@ def days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> l
 
 def preview(rows: "pd.DataFrame", count: int = 5) -> dg.MetadataValue:
     """The first rows as a table; long texts are cut at 80 characters."""
-    head = rows.head(count)
-    columns = [str(column).replace("|", "\\|") for column in head.columns]
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    for row in head.itertuples(index=False):
-        cells = (str(cell).replace("\n", " ").replace("|", "\\|") for cell in row)
-        lines.append(f"| {' | '.join(cell[:80] for cell in cells)} |")
-    return dg.MetadataValue.md("\n".join(lines))
+    return table([
+        {str(name): str(legible(cell)).replace("\n", " ")[:80] for name, cell in row.items()}
+        for row in rows.head(count).to_dict("records")
+    ])
 
 
-def plot(png: bytes, title: str) -> dg.MetadataValue:
-    """A plot that the asset's page shows (at most 50 KB keeps the page quick)."""
-    return dg.MetadataValue.md(
-        f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
-    )
+def table(records: Sequence[Mapping[str, str]]) -> dg.MetadataValue:
+    """Rows of the same columns as a table on the asset's page; `none` if there is no row.
+
+    Dagster shows a table at once; Markdown of more than 1,000 characters only on a click.
+    """
+    if not records:
+        return dg.MetadataValue.text("none")
+    return dg.MetadataValue.table([dg.TableRecord(dict(record)) for record in records])
+
+
+def plot(settings: Settings, png: bytes, title: str) -> dg.MetadataValue:
+    """A plot that the asset's page shows at once, under `ml-assets ui`.
+
+    The picture lies in the installation, under the hash of its content; the pages that
+    `ml-assets ui` starts serve it.
+    """
+    name = f"{hashlib.blake2b(png, digest_size=16).hexdigest()}.png"
+    path = settings.plots / name
+    if not path.exists():
+        write_atomically(path, png)
+    return dg.MetadataValue.md(f"[![{title}]({PLOTS_PATH}{name})]({PLOTS_PATH}{name})")
+
+
+def legible(value: Any) -> Any:
+    """Numbers as a person reads them: four decimals, three digits of a smaller one.
+
+    Also those within dicts, lists and tuples. Everything else as it is.
+    """
+    if isinstance(value, float):
+        return round(value, 4) if abs(value) >= 0.01 else float(f"{value:.3g}")
+    # Dagster's own values are tuples too.
+    if type(value) is dict:
+        return {name: legible(each) for name, each in value.items()}
+    if type(value) in (list, tuple):
+        return [legible(each) for each in value]
+    return value
+
+
+def shown(**metadata: Any) -> dict[str, Any]:
+    """Metadata for the page of an asset or check, with legible numbers."""
+    return {name: legible(value) for name, value in metadata.items()}
 
 
 def rows(count: int, **more: Any) -> dict[str, Any]:
-    """Metadata that starts with Dagster's standard row count."""
-    return {"dagster/row_count": count, **more}
+    """Metadata that starts with Dagster's standard row count; see `shown`."""
+    return {"dagster/row_count": count, **shown(**more)}
 
 
 def column_schema(columns: Iterable[tuple[str, str, str]]) -> dg.TableSchema:
@@ -128,7 +197,7 @@ def check_result(
         check_name=name,
         asset_key=asset_key,
         severity=severity,
-        metadata=dict(metadata or {}),
+        metadata=shown(**(metadata or {})),
     )
 
 

@@ -6,14 +6,12 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from time import monotonic, sleep
+from typing import Any
 
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.layout import StateFile
 
 MAGIC = b"SQLite format 3\0"
-FILLED_S = 2.0
-"""How long a file may be empty that another process is making at this moment."""
 
 
 def require_sound(path: Path, about: StateFile, *, made: bool) -> None:
@@ -33,6 +31,24 @@ def damaged(path: Path, about: StateFile, trouble: str) -> StateDamaged:
         " ".join(f"{path} ({about.holds}) {trouble}. {first.upper()}{rest}".split()))
 
 
+def read_object(path: Path, holds: str, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file that is there. Raises StateDamaged, which says what to do.
+
+    For the many files that are not in the table of `core.layout`.
+    """
+    about = StateFile(name=path.name, holds=holds, remedy=remedy)
+    try:
+        said = json.loads(path.read_bytes())
+    except OSError as error:
+        raise damaged(path, about, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        trouble = "is empty" if path.stat().st_size == 0 else f"is damaged: it is no JSON ({error})"
+        raise damaged(path, about, trouble) from error
+    if not isinstance(said, dict):
+        raise damaged(path, about, "is damaged: it is no JSON object")
+    return said
+
+
 def trouble_of(path: Path, about: StateFile, *, made: bool, deep: bool = False) -> str | None:
     """What is wrong with the file, as the end of a sentence; None if nothing is.
 
@@ -43,23 +59,13 @@ def trouble_of(path: Path, about: StateFile, *, made: bool, deep: bool = False) 
             return "is missing, though it was made once" if made else None
         if not path.is_file():
             return "cannot be read: it is no file"
-        if _is_empty(path):
-            return "is empty" if made else None
+        if path.stat().st_size == 0:
+            return "is empty" if made else None  # another process is making it
         if about.is_json:
             return _trouble_of_json(path, about)
         return _trouble_of_sqlite(path, about, made=made, deep=deep)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
-
-
-def _is_empty(path: Path) -> bool:
-    """Also after a moment: a new file is empty before it is filled."""
-    deadline = monotonic() + FILLED_S
-    while path.stat().st_size == 0:
-        if monotonic() > deadline:
-            return True
-        sleep(0.02)
-    return False
 
 
 def _trouble_of_json(path: Path, about: StateFile) -> str | None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
+from ml_assets.core.texts import SOURCE_LENGTH, name_fault
 
 ConflictPolicy = Literal["last_write_wins", "labeler_priority", "majority_vote"]
 """How trusted sources that contradict each other are reconciled, in Feast's names.
@@ -62,6 +63,9 @@ class TrustClass:
                 f"an identifier other than {ANONYMOUS!r}")
         require(bool(self.sources) and all(each.strip(":") for each in self.sources), self,
                 "sources", self.sources, "at least one name, or beginning of names such as 'ops:'")
+        for source in self.sources:
+            require(name_fault(source, SOURCE_LENGTH) is None, self, "sources", source,
+                    f"a text of one line of at most {SOURCE_LENGTH} characters, as the API takes")
         require(isfinite(self.weight) and self.weight > 0, self, "weight", self.weight,
                 "a positive number")
 

@@ -90,7 +90,23 @@ def empty(settings: Settings) -> list[str]:
         _delete(path, keeping=settings.cache)
     change_notes(var, drop=tuple(about.name for about in FILES
                                  if not os.path.lexists(var / about.name)))
-    return [path.name for path in _strangers(var, settings.cache)]
+    return [path.name for path in strangers(var, settings.cache)]
+
+
+def require_ours(settings: Settings) -> None:
+    """Raise InstallationRefused for a folder that is no installation and cannot become one."""
+    _require_possible(settings.var)
+    if not (settings.var / MARKER).exists():
+        _require_adoptable(settings.var, settings.cache)
+
+
+def mark_anew(settings: Settings) -> None:
+    """Write the marker of a folder whose marker is damaged, if what else lies there is ours.
+
+    Raises InstallationRefused.
+    """
+    _require_possible(settings.var)
+    _adopt(settings.var, settings.cache)
 
 
 def _require_possible(var: Path) -> None:
@@ -110,13 +126,17 @@ def _require_possible(var: Path) -> None:
 def _adopt(var: Path, cache: Path) -> None:
     """Mark a folder that is new, empty or, without a marker, clearly ours."""
     make_folder(var)
-    strangers = _strangers(var, cache)
-    if not _is_proved(var) and (strangers or _has_state(var)):
-        there = [path.name for path in (strangers or sorted(var.iterdir()))]
+    _require_adoptable(var, cache)
+    write_marker(var, tuple(about.name for about in FILES if os.path.lexists(var / about.name)))
+
+
+def _require_adoptable(var: Path, cache: Path) -> None:
+    foreign = strangers(var, cache)
+    if not _is_proved(var) and (foreign or _has_state(var)):
+        there = [path.name for path in (foreign or sorted(var.iterdir()))]
         raise InstallationRefused(
             f"{var} is not an installation: it has no {MARKER}, and holds {_listed(there)}. {OTHER}"
         )
-    write_marker(var, tuple(about.name for about in FILES if os.path.lexists(var / about.name)))
 
 
 def _is_proved(var: Path) -> bool:
@@ -136,7 +156,7 @@ def _has_state(var: Path) -> bool:
     return any(is_forgotten(path.name) for path in var.iterdir())
 
 
-def _strangers(var: Path, cache: Path) -> list[Path]:
+def strangers(var: Path, cache: Path) -> list[Path]:
     """What lies in the folder and is nothing of an installation."""
     return [path for path in sorted(var.iterdir())
             if not is_ours(path.name) and path != cache and path not in cache.parents]

@@ -23,7 +23,8 @@ class StateFile:
     name: relative to the installation; holds: in words; remedy: what to do if it is lost or
     damaged; proof: of JSON a key of its object, of SQLite a table, that it has if it is ours;
     formats: the newest format that this version knows (`format` in JSON, `user_version` in
-    SQLite); rebuilt: whether `doctor --mend` may set it aside since it is made anew
+    SQLite); rebuilt: whether `doctor --mend` may set it aside since it is made anew;
+    takes_along: what means nothing without it, and is set aside with it
     """
 
     name: str
@@ -32,6 +33,7 @@ class StateFile:
     proof: str | None = None
     formats: int = 1
     rebuilt: bool = False
+    takes_along: tuple[str, ...] = ()
 
     @property
     def is_json(self) -> bool:
@@ -40,31 +42,33 @@ class StateFile:
 
 
 def _file(
-    name: str, holds: str, proof: str | None, *, rebuilt: str = "", accept: str = ""
+    name: str, holds: str, proof: str | None, *, rebuilt: str = "", accept: str = "",
+    takes_along: tuple[str, ...] = (),
 ) -> StateFile:
     if rebuilt:
         remedy = MEND.format(how=rebuilt)
     else:
         remedy = f"{RESTORE}, or {ACCEPT.format(name=name)}{f' ({accept})' if accept else ''}"
     return StateFile(name=name, holds=holds, proof=proof, remedy=remedy,
-                     rebuilt=bool(rebuilt))
+                     rebuilt=bool(rebuilt), takes_along=takes_along)
 
 
 FILES = (
     _file("clock.json", "the replay's clock", "at",
-          rebuilt="sets it to the latest instant that the event log knows"),
+          rebuilt="sets it to the latest instant that the installation knows"),
     _file("tokens.json", "who may call the API", None,
           accept="everyone on this machine may call until a token is made"),
-    _file("event_log.sqlite", "predictions, feedback and online features",
-          "predictions", accept="a new one is empty"),
+    _file("event_log.sqlite", "predictions, feedback and online features", "predictions",
+          accept="a new one is empty", takes_along=("feast/loads.sqlite",)),
     _file("deployments.sqlite", "which model versions answer, and why", "deployments",
           accept="then promote a version: `ml-assets rollout promote`"),
     _file("feast/registry.sqlite", "Feast's registry", "feature_views",
-          rebuilt="sets it aside; it is made anew from what the systems declare"),
+          rebuilt="sets it aside; it is made anew from what the systems declare",
+          takes_along=("feast/applied.json",)),
     _file("feast/applied.json", "what was applied to Feast's registry", "manifest",
           rebuilt="sets it aside; what is declared is applied again"),
     _file("feast/loads.sqlite", "what was loaded into the online store", "loads",
-          accept="features are loaded again from the first day"),
+          rebuilt="sets it aside; features are loaded again, and none is counted twice"),
     _file("mlflow/mlflow.sqlite", "model versions and verdicts", "model_versions",
           accept="then train again"),
     _file("dagster/event_log.db", "Dagster's events", "event_logs",
@@ -74,13 +78,12 @@ FILES = (
     _file("dagster/schedules/schedules.db", "Dagster's sensors and schedules", "jobs",
           accept="sensors then begin anew"),
 )
-
 CLOCK = FILES[0]
 
 KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", SET_ASIDE)
 """What `--fresh` leaves: who may call, fetched data sets, what was set aside, locks."""
 FORGOTTEN = ("clock.json", "event_log.sqlite", "deployments.sqlite", "feast", "mlflow", "dagster",
-             "lake", "logs", "benchmarks")
+             "lake", "logs", "plots", "benchmarks")
 """What `--fresh` deletes, with what SQLite puts beside a file. Nothing else is ours."""
 SQLITE_SIDES = ("-wal", "-shm", "-journal")
 HARMLESS = ("lost+found", ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db")

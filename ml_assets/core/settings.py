@@ -113,6 +113,11 @@ class Settings:
         return self.var / "tokens.json"
 
     @property
+    def plots(self) -> Path:
+        """Pictures that the pages of assets show, by the hash of their content."""
+        return self.var / "plots"
+
+    @property
     def dagster_home(self) -> Path:
         return self.var / "dagster"
 

@@ -51,6 +51,12 @@ def writing(
         raise
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process was in the way. The lowest byte of a code is its kind."""
+    # Errors of Python's own module have no code.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def padded(count: int) -> int:
     """The next power of two: few statements to prepare. Nulls, which equal nothing, fill it up."""
     return 1 << (count - 1).bit_length()

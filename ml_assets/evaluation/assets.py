@@ -4,17 +4,22 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.core.assets import Materialized, attributes, check_result, key, keys, plot, rows
+from ml_assets.core.assets import (
+    Materialized,
+    attributes,
+    check_result,
+    key,
+    keys,
+    plot,
+    rows,
+    table,
+)
 from ml_assets.core.policies import Gate
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.evaluation.slices import require_slices
-from ml_assets.features.manifest import load_manifest
 
 
 def build(system: System) -> list[Any]:
-    manifest = load_manifest(Settings.from_environment())
-    require_slices(system, manifest.service(system).features)
     return [_evaluation(system)]
 
 
@@ -53,15 +58,16 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
                 "exist: it was scored without them"
             )
         metadata: dict[str, Any] = {
-            "curves": plot(evaluated.figures["overview"], "ROC, precision, calibration, scores"),
+            "curves": plot(settings, evaluated.figures["overview"],
+                           "ROC, precision, calibration, scores"),
             **{name.replace("%", "pc").replace(".", "_"): value
                for name, value in values(report).items()},
             "candidate": report.candidate,
             "training_set": report.data_version,
             "mlflow_page": evaluated.candidate.page,
-            "gates": dg.MetadataValue.md(tables.gates(report)),
-            "metrics": dg.MetadataValue.md(tables.metrics(report)),
-            "slices": dg.MetadataValue.md(tables.slices(report)),
+            "gates": table(tables.gates(report)),
+            "metrics": table(tables.metrics(report)),
+            "slices": table(tables.slices(report)),
         }
         if report.champion is not None:
             metadata["champion"] = report.champion

@@ -1,4 +1,4 @@
-"""A report as a person reads it: markdown tables."""
+"""A report as a person reads it: tables, as one record for each row."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from ml_assets.evaluation.gates import Part, number
 from ml_assets.evaluation.metrics import METRICS
 from ml_assets.evaluation.report import EvaluationReport
 
+Records = list[dict[str, str]]
 
-def gates(report: EvaluationReport) -> str:
+
+def gates(report: EvaluationReport) -> Records:
     """One row for each gate: whether it passed, and the sentence that says why."""
     return _table(
         ("gate", "passed", "why"),
-        ((gate.name, "yes" if gate.passed else "**no**", gate.says) for gate in report.gates),
+        ((gate.name, "yes" if gate.passed else "NO", gate.says) for gate in report.gates),
     )
 
 
-def metrics(report: EvaluationReport) -> str:
+def metrics(report: EvaluationReport) -> Records:
     """One row for each metric: both models and the candidate's lead, with 95% intervals."""
     part = report.metrics
     rows: list[tuple[str, ...]] = []
@@ -31,7 +33,7 @@ def metrics(report: EvaluationReport) -> str:
     return _table(("metric", f"version {report.candidate}", champion, "better by"), rows)
 
 
-def slices(report: EvaluationReport) -> str:
+def slices(report: EvaluationReport) -> Records:
     """One row for each slice, all rows first."""
     parts: dict[str, Part] = {"all": report.metrics, **report.slices}
     return _table(
@@ -52,6 +54,6 @@ def _interval(estimate: Estimate) -> str:
     return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Records:
+    return [dict(zip(head, cells, strict=True)) for cells in rows]
+

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from ml_assets.core.settings import Settings
 from ml_assets.core.sqlite import within
 from ml_assets.core.system import System
+from ml_assets.features.engine.limits import limit_of
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.stores.backend import number_of
 from ml_assets.features.stores.memtable import Memtable
@@ -30,6 +32,7 @@ class OnlineFeatures:
     connection: to the file of the event log, where the store is too: what is remembered belongs
     to the transaction that the caller has open there
     names: the features, in the order of the columns that `read` returns.
+    limits: of event columns whose values are summed; such a value must be smaller in size
     service: what is read; unless given, what the repository declares for the system
     Raises UnknownName where the repository does not declare the service, and NotReady where
     a view of it was never loaded.
@@ -52,6 +55,7 @@ class OnlineFeatures:
         self._reader = FeatureReader(
             self._state, [Wanted(part.view.windowed, part.columns) for part in service.chosen]
         )
+        self.limits = _limits(service)
         self._fed = streams_of([
             (view.windowed, number_of(self._state, view.windowed))
             for view in service.views if view.table == EVENTS
@@ -96,3 +100,12 @@ class OnlineFeatures:
     def close(self) -> None:
         """Leave the store's tables whole, where nobody else is writing. The connection stays."""
         self._state.settle(whole=True)
+
+
+def _limits(service: Service) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for view in service.views:
+        for slot in view.windowed.slots if view.table == EVENTS else ():
+            if (limit := limit_of(view.windowed, slot)) < inf:
+                found[slot.column] = min(limit, found.get(slot.column, inf))
+    return found

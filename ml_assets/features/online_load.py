@@ -12,6 +12,7 @@ from ml_assets.core.time import DAY, midnight
 from ml_assets.features.manifest import View
 from ml_assets.features.store import load_log, open_backend
 from ml_assets.features.stores.applying import apply_rows
+from ml_assets.features.stores.redefining import pending, settle
 from ml_assets.features.streams import read_stream
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.served import to_us
@@ -35,13 +36,18 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
     """
     clock, log, backend = settings.clock, load_log(settings), open_backend(settings)
     try:
-        stretch = _stretch(Lake(settings.lake), view, days, log.until(view))
+        view_id = backend.register(view.name, view.definition)
+        # The log remembers loads that a teardown or another definition has undone since.
+        is_loaded = pending(backend, view.windowed) is None and backend.count(view_id) > 0
+        stretch = _stretch(
+            Lake(settings.lake), view, days, log.until(view) if is_loaded else None
+        )
         until = midnight(stretch[-1]) + DAY
         load_id = log.begin(view, until, clock.now())
-        view_id = backend.register(view.name, view.definition)
         new = 0
         for day in stretch:
             new += apply_rows(view.windowed, backend, read_stream(settings, view, [day]))
+        settle(backend, view.windowed)
         backend.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
         log.finish(load_id, clock.now())
     finally:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.features.manifest import View
-from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake import Lake, naming
 
 
 def read_stream(
@@ -43,10 +43,12 @@ def _day(lake: Lake, view: View, day: date, names: list[str]) -> pa.Table:
     if not path.exists():
         raise NotReady(f"{view.system}/{view.table} of {day} is not in the lake; "
                        "materialise it first")
-    file = pq.ParquetFile(path)
+    with naming(path):
+        file = pq.ParquetFile(path)
     found = file.schema_arrow.names
     lacking = [name for name in names if name not in found]
     if lacking:
         raise NotReady(f"{view.system}/{view.table} of {day} lacks the columns {lacking}, which "
                        f"{view.name} reads; it has {found}. Materialise it again.")
-    return file.read(columns=names)
+    with naming(path):
+        return file.read(columns=names)

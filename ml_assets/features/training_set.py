@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml_assets.core.errors import NotReady, NotReproducible, unknown
+from ml_assets.core.condition import read_object
+from ml_assets.core.errors import NotReady, NotReproducible, StateDamaged, unknown
 from ml_assets.core.files import write_atomically
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
@@ -22,7 +23,7 @@ from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.labels import latest_labels
-from ml_assets.ingest.lake import INSTANT, Lake, write_parquet
+from ml_assets.ingest.lake import INSTANT, Lake, naming, write_parquet
 from ml_assets.ingest.tables import LABELS, events_schema
 
 CONCLUDED = "concluded_as_of"
@@ -88,7 +89,7 @@ class TrainingSets:
         Nothing changes unless `version` is the one that was built last.
         """
         path = self.folder / "latest.json"
-        latest = json.loads(path.read_bytes()) if path.exists() else {}
+        latest = self._read_about(path) if path.exists() else {}
         if latest.get("version") == version:
             self._write_latest({**latest, CONCLUDED: latest["as_of"]})
 
@@ -101,7 +102,7 @@ class TrainingSets:
         path = self.folder / "latest.json"
         if not path.exists():
             return None
-        latest = json.loads(path.read_bytes())
+        latest = self._read_about(path)
         # Files of the first releases do not tell verdicts from trials.
         at = latest.get(CONCLUDED, latest["as_of"])
         return None if at is None else datetime.fromisoformat(at)
@@ -161,7 +162,7 @@ class TrainingSets:
         if not path.exists():
             raise NotReady(f"{self.system.name!r} has no training set yet; "
                            f"materialise {self.system.name}/training_set first")
-        about = json.loads(path.read_bytes())
+        about = self._read_about(path)
         return self._training_set(about, self._read(about["version"]))
 
     def load(self, version: str) -> TrainingSet:
@@ -172,13 +173,21 @@ class TrainingSets:
         if not self._about(version).exists():
             known = [path.stem for path in self.folder.glob("*.parquet")]
             raise unknown(f"training set of {self.system.name!r}", version, known)
-        about: dict[str, Any] = json.loads(self._about(version).read_bytes())
+        return self._read_about(self._about(version))
+
+    def _read_about(self, path: Path) -> dict[str, Any]:
+        """Raises StateDamaged."""
+        about = read_object(path, "of a training set",
+                            f"materialise {self.system.name}/training_set again")
+        if "as_of" not in about:
+            raise StateDamaged(f"{path} is damaged: it lacks 'as_of'. Materialise "
+                               f"{self.system.name}/training_set again")
         return about
 
     def latest_version(self) -> str | None:
         """The version that was built last, None where none was."""
         path = self.folder / "latest.json"
-        return str(json.loads(path.read_bytes())["version"]) if path.exists() else None
+        return str(self._read_about(path)["version"]) if path.exists() else None
 
     def _labelled_events(self, as_of: datetime) -> tuple[pd.DataFrame, int]:
         """(events with their labels and split, labels without an event)"""
@@ -224,7 +233,8 @@ class TrainingSets:
         return self.folder / f"{version}.json"
 
     def _read(self, version: str) -> pd.DataFrame:
-        rows: pd.DataFrame = pq.read_table(self._path(version)).to_pandas()
+        with naming(path := self._path(version)):
+            rows: pd.DataFrame = pq.read_table(path).to_pandas()
         return rows
 
     def _training_set(self, about: Mapping[str, Any], rows: pd.DataFrame) -> TrainingSet:

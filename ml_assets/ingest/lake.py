@@ -119,24 +119,24 @@ class Lake:
             schema = pa.schema([schema.field(name) for name in columns])
         # Buffered: else a column of a row group, which may be the whole day, is read at once.
         with (
-            _named(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file
+            naming(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file
         ):
             for batch in file.iter_batches(batch_size=size, columns=schema.names):
                 yield _completed(pa.Table.from_batches([batch]), schema)
 
 
 def _whole(path: Path, columns: list[str]) -> pa.Table:
-    with _named(path):
+    with naming(path):
         return pq.ParquetFile(path).read(columns=columns)
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Name the file in what Arrow says of it. Raises StateDamaged."""
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in what Arrow says of it in the block. Raises StateDamaged."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        said = " ".join(str(error).split())[:200]
+        said = " ".join(str(error).split())[:200].rstrip(".")
         raise StateDamaged(
             f"the day {path} of the lake cannot be read: {said}. Restore it from a backup, or "
             "delete the file and materialise this day of the table again"

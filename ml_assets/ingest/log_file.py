@@ -15,7 +15,7 @@ from ml_assets.core.errors import LogBusy, LogUnavailable
 from ml_assets.core.files import identity, make_private
 from ml_assets.core.marker import note, require_new
 from ml_assets.core.settings import Ack
-from ml_assets.core.sqlite import use_wal, writing
+from ml_assets.core.sqlite import is_busy, use_wal, writing
 from ml_assets.ingest.patience import Patience
 
 SCHEMA = """
@@ -109,7 +109,7 @@ class LogFile:
         except LogUnavailable:
             raise
         except (sqlite3.Error, OSError) as error:
-            if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+            if isinstance(error, sqlite3.Error) and is_busy(error):
                 raise self._busy(error) from error
             raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
 
@@ -151,7 +151,7 @@ class LogFile:
         try:
             self.connection.execute("begin immediate")
         except sqlite3.OperationalError as error:
-            if not _is_busy(error):
+            if not is_busy(error):
                 raise
             raise self._busy(error) from error
         self._patience.renewed()
@@ -180,9 +180,3 @@ class LogFile:
     def _lacking(self) -> list[str]:
         there = {name for _, name, *_ in self.connection.execute("pragma table_info(predictions)")}
         return [column for column in ADDED if column not in there]
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    """Whether another process was in the way. The lowest byte of a code is its kind."""
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-

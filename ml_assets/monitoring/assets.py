@@ -96,8 +96,10 @@ def _drift(system: System) -> dg.AssetsDefinition:
             if report.judged and day == days(context)[-1]:
                 png = plots.drift(report, columns, policy.effect)
         worst = report.by_size()
+        picture = {"plot": plot(settings, png, f"drift on {report.day}")} if png else {}
         metadata = rows(
             report.rows,
+            **picture,
             drifted=len(report.drifted),
             confirmed=len(report.confirmed),
             largest_index=worst[0].psi if worst else 0.0,
@@ -106,8 +108,6 @@ def _drift(system: System) -> dg.AssetsDefinition:
             note=report.note,
             columns=preview(pd.DataFrame(worst).round(4), 50) if worst else "none",
         )
-        if png:
-            metadata["plot"] = plot(png, f"drift on {report.day}")
         return dg.MaterializeResult(
             metadata=metadata,
             check_results=[
@@ -195,8 +195,8 @@ def _performance(system: System) -> dg.AssetsDefinition:
                 **{name: value for name, value in numbers.items() if value is not None},
                 champion=report.champion or 0,
                 note=report.note,
+                plot=plot(settings, plots.performance(shown), f"live quality up to {report.day}"),
                 quality=preview(table(report), 20),
-                plot=plot(plots.performance(shown), f"live quality up to {report.day}"),
             ),
             check_results=[
                 check_result(not report.fallen, "live_quality_holds", {"note": report.note},

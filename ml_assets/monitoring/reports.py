@@ -50,7 +50,7 @@ class DailyReports(Generic[R]):
             return None
         try:
             return decode(self.kind, json.loads(path.read_text()))  # type: ignore[no-any-return]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
             raise ContractViolation(
                 f"{path} is no {self.kind.__name__}: {error!r}. Materialise the day again."
             ) from error

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.core.errors import NotReady
+from ml_assets.core.errors import NotReady, StateDamaged
 from ml_assets.core.files import replacing
 from ml_assets.core.policies import DriftPolicy
 from ml_assets.core.settings import Settings
@@ -75,11 +76,14 @@ class References:
         path = self._path(model_version)
         if not path.exists():
             self.keep(model_version, self._make(model_version))
-        with np.load(path, allow_pickle=False) as stored:
-            return Reference(
-                training_set=str(stored["training_set"]), names=tuple(stored["names"].tolist()),
-                dense=stored["dense"], scores=stored["scores"],
-            )
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return Reference(
+                    training_set=str(stored["training_set"]), names=tuple(stored["names"].tolist()),
+                    dense=stored["dense"], scores=stored["scores"],
+                )
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+            raise StateDamaged(f"{path} is damaged: {error}. Delete it; it is made anew") from error
 
     def keep(self, model_version: int, reference: Reference) -> None:
         """Store the reference of a model."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,13 +12,14 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ml_assets.core.condition import read_object
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import parse_day
 from ml_assets.features.contributing import counting_views, looks_of, stretches_at
 from ml_assets.ingest.event_log import EventLog
-from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake import Lake, naming
 from ml_assets.registry.origin import trained_on
 from ml_assets.serving.explanation import Heard
 
@@ -149,7 +149,8 @@ class _Search:
         answered = self._log.answered_by(self._system.name)
         found = []
         for path, row in self._rows("training_set", "label", "split"):
-            about = json.loads(path.with_suffix(".json").read_bytes())
+            about = read_object(path.with_suffix(".json"), "of a training set",
+                                f"materialise {self._system.name}/training_set again")
             versions = {each: answered.get(each, 0) for each in models.get(path.stem, [])}
             found.append(InTrainingSet(
                 version=path.stem, as_of=datetime.fromisoformat(about["as_of"]),
@@ -197,7 +198,7 @@ class _Search:
         for path in self._partitions("events"):
             if parse_day(path.stem) < since:
                 continue
-            with pq.ParquetFile(path) as file:
+            with naming(path), pq.ParquetFile(path) as file:
                 rows = file.read(columns=["event_id", *self._system.keys])
             shares = reduce(pc.or_, (pc.equal(rows[key], str(event[key])) for key in keys))
             for row in rows.filter(shares).to_pylist():
@@ -206,7 +207,7 @@ class _Search:
     def _rows(self, table: str, *columns: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         """The rows of the event in a table, with their files, in the order of days."""
         for path in self._partitions(table):
-            with pq.ParquetFile(path) as file:
+            with naming(path), pq.ParquetFile(path) as file:
                 rows = file.read(columns=["event_id", *columns])
             for row in rows.filter(pc.equal(rows["event_id"], self._event_id)).to_pylist():
                 yield path, {name: row[name] for name in columns}

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.core.assets import Materialized, attributes, check_result, key, keys
+from ml_assets.core.assets import Materialized, attributes, check_result, key, keys, shown
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 
@@ -61,7 +61,7 @@ def _deployment(system: System) -> dg.AssetsDefinition:
             if current.previous is not None:
                 metadata["previous"] = current.previous
         return dg.MaterializeResult(
-            metadata=metadata,
+            metadata=shown(**metadata),
             check_results=[
                 check_result(
                     current is not None and current.version == shipped.candidate.version,

@@ -55,12 +55,11 @@ def follow(database: Path, artifacts: Path) -> int:
 
 def _moved(db: sqlite3.Connection, artifacts: Path, most: int = -1) -> list[tuple[str, str, str]]:
     """Stale addresses, each once, with the table and column that hold it."""
-    tables = {name for (name,) in db.execute("select name from sqlite_master")}
     here = f"{artifacts.as_uri()}/"
     found = []
     for table, column in COLUMNS:
-        if table not in tables:
-            continue  # MLflow is making them at this moment
+        if column not in {name for _, name, *_ in db.execute(f"pragma table_info({table})")}:
+            continue  # MLflow is making its tables at this moment
         rows = db.execute(
             f"select distinct {column} from {table} where instr({column}, ?) > 0"
             f" and substr({column} || '/', 1, ?) <> ? limit ?", (FOLDER, len(here), here, most))

@@ -132,7 +132,7 @@ class Journey:
             self.say(now, f"{name}: {request.tags['ml_assets/why']}")
             before = self.deployments.current(self.system.name)
             try:
-                self.runs.retraining(dict(request.tags))
+                self.runs.retraining(dict(request.tags), asked_by=name)
             except StoppedByCheck as stopped:
                 # A candidate that is not good enough is a result; the champion stays.
                 self.say(now, str(stopped))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import dagster as dg
+from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SENSOR_NAME_TAG, USER_TAG
 
 from ml_assets.automation.dead_runs import PROCESS_TAG
 from ml_assets.automation.jobs import BATCH, DAILY, HISTORY, RETRAINING
@@ -49,13 +50,18 @@ class Runs:
 
     def day(self, day: date) -> None:
         """Take in one closed day."""
-        self._execute(DAILY, partition_key=day.isoformat())
+        self._execute(DAILY, partition_key=day.isoformat(),
+                      tags={SCHEDULE_NAME_TAG: f"{self.system.name}_daily_schedule"})
 
     def batch(self, day: date) -> None:
         """Score one day's events in a batch."""
         self._execute(BATCH, partition_key=day.isoformat())
 
-    def retraining(self, tags: dict[str, str] | None = None) -> None:
+    def retraining(self, tags: dict[str, str], *, asked_by: str | None = None) -> None:
+        """Train anew; `asked_by` names the sensor or schedule that wants it."""
+        if asked_by is not None:
+            tag = SCHEDULE_NAME_TAG if asked_by.endswith("_schedule") else SENSOR_NAME_TAG
+            tags = {**tags, tag: asked_by}
         self._execute(RETRAINING, tags=tags)
 
     def ticks(self) -> Iterator[tuple[str, dg.RunRequest]]:
@@ -87,7 +93,8 @@ class Runs:
         name = job.format(self.system.name)
         result = self.definitions.resolve_job_def(name).execute_in_process(
             run_config=QUIET, instance=self.instance, partition_key=partition_key,
-            tags={**(tags or {}), PROCESS_TAG: this_process()}, raise_on_error=False,
+            tags=_launched_by(tags or {}) | {PROCESS_TAG: this_process()},
+            raise_on_error=False,
         )
         if result.success:
             return
@@ -108,6 +115,12 @@ class Runs:
             f"{where} failed: {'; '.join(causes[:3])}. Its page in the Dagster UI "
             "(`ml-assets ui`) shows the step and the traceback."
         )
+
+
+def _launched_by(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags, by which the UI says who has launched a run; else it says "manually"."""
+    named = {SCHEDULE_NAME_TAG, SENSOR_NAME_TAG} & tags.keys()
+    return {**tags} if named else {**tags, USER_TAG: "ml-assets run"}
 
 
 def _cause(event: dg.DagsterEvent) -> str:

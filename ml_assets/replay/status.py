@@ -22,9 +22,10 @@ from ml_assets.registry.rollout import percent
 
 def print_status(system: System, settings: Settings) -> None:
     """Clock, days, predictions, labels, deployments and what the sensors would say now."""
+    lines = list(_status(system, settings))  # all or, if a file is damaged, one line of error
     click.secho(system.name, bold=True, nl=False)
     click.echo(f": {system.description}")
-    for name, value in _status(system, settings):
+    for name, value in lines:
         click.echo(f"  {name:<12} {value}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from math import inf
 from uuid import uuid4
@@ -21,6 +22,7 @@ from ml_assets.ingest.posted import read_json
 from ml_assets.serving.decoding import RequestRefused
 from ml_assets.serving.protocol import PredictRequest
 
+NO_LIMITS: Mapping[str, float] = {}
 MAX_DEPTH = 64
 """So deep an event may be nested. Python's own limit depends on who calls: what we accept near
 it, ingestion might not."""
@@ -58,12 +60,14 @@ class Admission:
         ]
 
     def admit(
-        self, request: PredictRequest, now: datetime, *, clock: datetime | None = None
+        self, request: PredictRequest, now: datetime, *, clock: datetime | None = None,
+        limits: Mapping[str, float] = NO_LIMITS,
     ) -> Admitted:
         """The request as an event at its instant. Raises RequestRefused, naming the field.
 
         now: the event's instant if the request names none
         clock: what the clock says, if that is not `now`; nothing happens long after it
+        limits: of columns that features sum: how large a value may not be
         """
         at = now if request.event_timestamp is None else _declared(request.event_timestamp)
         clock = now if clock is None else clock
@@ -77,6 +81,8 @@ class Admission:
         try:
             posted = str(request.event, "utf-8")
             event = self.read(posted)
+            for name, limit in limits.items():
+                _require_below(limit, name, event.get(name))
         except (Quarantined, UnicodeDecodeError) as error:
             reason = storable(str(error), LONGEST_REASON)
             raise RequestRefused(422, "unusable_event", reason, "event") from None
@@ -129,6 +135,12 @@ class Admission:
             if type(value) is not str or name_fault(value, longest) is not None:
                 return False
         return True
+
+
+def _require_below(limit: float, name: str, value: object) -> None:
+    if isinstance(value, float) and abs(value) >= limit:
+        raise Quarantined(f"{name} is {value:g}; expected less than {limit:g} in size, so that "
+                          "features sum it exactly")
 
 
 def _depth(value: object) -> int:

@@ -76,11 +76,12 @@ def create_app(
 
     async def home(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(docs)
+            return await show_docs(request)
         return JsonAnswer(listed)
 
     async def show_docs(request: Request) -> Response:
-        return HTMLResponse(docs)
+        # In a frame of another site its buttons could be pressed unseen.
+        return HTMLResponse(docs, headers={"x-frame-options": "SAMEORIGIN"})
 
     async def describe(request: Request) -> Response:
         return JsonAnswer(described)

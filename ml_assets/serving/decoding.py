@@ -73,7 +73,7 @@ def _refusal(error: Exception, body: bytes) -> RequestRefused:
         body.decode()
     except UnicodeDecodeError as fault:  # msgspec counts from where a name or a text begins
         return RequestRefused(
-            422, "malformed_json", f"the body is no UTF-8 at byte {fault.start}: {fault.reason}"
+            422, "malformed_json", f"the body is not UTF-8: at byte {fault.start}, {fault.reason}"
         )
     message = _shortened(str(error))
     return RequestRefused(422, "malformed_json", f"{message}{_position(message, body)}")
@@ -105,8 +105,8 @@ def decode_each(
 def not_accepted(written: str) -> RequestRefused:
     """The refusal of a body that is compressed or in another encoding."""
     return RequestRefused(
-        415, "unsupported_encoding", f"the body is written in {written}; accepted is JSON in "
-        "UTF-8, not compressed: send it without Content-Encoding",
+        415, "unsupported_encoding", f"the body is {written}; send JSON in UTF-8, uncompressed "
+        "and without Content-Encoding",
         headers={"accept-encoding": "identity"},
     )
 

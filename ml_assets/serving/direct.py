@@ -100,6 +100,10 @@ class DirectProtocol(DrainingProtocol):
             self._reading.done(ClientDisconnect())
             self._reading = None
 
+    def _should_upgrade(self) -> bool:
+        """The API speaks no other protocol, WebSocket neither: the offer is ignored."""
+        return False
+
     def _give_up(self) -> None:
         super()._give_up()
         if self._reading is not None:

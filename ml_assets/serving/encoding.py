@@ -1,11 +1,11 @@
-"""How a body is written: as UTF-8, and not compressed. What else it is, so that one can say so."""
+"""Bodies are UTF-8 and uncompressed; what any other one looks like, so that its refusal says so."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 BOM = b"\xef\xbb\xbf"
-"""RFC 8259, 8.1: who writes JSON must not put it in front, who reads JSON may ignore it."""
+"""The byte order mark. RFC 8259, 8.1: senders must not add one, receivers may ignore it."""
 CONTENT_CODING = b"content-encoding"
 _MARKS = (
     (b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"),

@@ -136,9 +136,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
             self._send_refusal(self._refused)
 
-    def _should_upgrade(self) -> bool:
-        """No other protocol is spoken here, WebSocket neither: the offer is ignored."""
-        return False
+    def handle_websocket_upgrade(self) -> None:
+        self._all.leave(self)
+        super().handle_websocket_upgrade()
 
     def _begin(self) -> None:
         self._phase = HEAD

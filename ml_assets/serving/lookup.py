@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.system import System
+from ml_assets.serving.sparse_log import SparseLog
 
 Floats = npt.NDArray[np.float32]
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class FeatureLookup:
     connect: the connection of the event log
     budget: how long the reader is given; it breaks off by itself, and what comes late but
     whole is used
+    lines: where problems are logged
     """
 
     def __init__(
@@ -80,13 +82,17 @@ class FeatureLookup:
         *,
         budget: timedelta = FEATURE_BUDGET,
         seconds: Callable[[], float] = monotonic,
+        lines: SparseLog | None = None,
     ) -> None:
+        self._lines = SparseLog() if lines is None else lines
         self._system = system
         self._open, self._connect = open_reader, connect
         self._budget, self._seconds = budget, seconds
         self._rests_until = -inf
         self._reader: FeatureReader | None = None
         self._connection: sqlite3.Connection | None = None
+        self.limits: Mapping[str, float] = {}
+        """Of event columns that the store sums: how large a value may not be. Once known, kept."""
         self.problem: str | None = None
         """Why the latest call could not read the store; None where it could."""
 
@@ -165,6 +171,8 @@ class FeatureLookup:
         if self._reader is None or self._connection is not connection:
             self._reader, self._connection = None, connection
             self._reader = self._open(connection)
+            # A reader that sums nothing has none.
+            self.limits = getattr(self._reader, "limits", self.limits)
         return self._reader
 
     def _note(self, error: Exception) -> None:
@@ -172,5 +180,7 @@ class FeatureLookup:
         if problem != self.problem:
             # The project's own errors say all in a line; of others the trace is needed.
             trace = None if isinstance(error, MlAssetsError) else error
-            log.warning("%s: %s; answers are degraded", self._system.name, problem, exc_info=trace)
+            # A store that comes and goes has a new problem each time it goes.
+            self._lines.say(log, logging.WARNING, (self._system.name, "features", type(error)),
+                            "%s: %s; answers are degraded", self._system.name, problem, error=trace)
         self.problem = problem

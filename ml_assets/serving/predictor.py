@@ -132,7 +132,8 @@ class Predictor:
             first = earlier.get(request.event_id or "")
             if first is not None:
                 return self._repeated(first, request)
-            return self._admission.admit(request, now, clock=self.instants.clock.reading)
+            return self._admission.admit(
+                request, now, clock=self.instants.clock.reading, limits=self._features.limits)
 
         admitted = isolate(admit, requests)
         fresh = [each for each in admitted if isinstance(each, Admitted)]

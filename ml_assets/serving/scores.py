@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from ml_assets.core.errors import LogUnavailable, NotReady, UnknownName
 from ml_assets.core.settings import Settings
+from ml_assets.core.sqlite import is_busy
 from ml_assets.core.system import System
 from ml_assets.features.stores.backend import OWN, Backend, digest_of, number_of
 from ml_assets.features.stores.plain import PlainView
 from ml_assets.features.stores.scores import Score, latest_of, row_of, scores_view
 from ml_assets.features.stores.sqlite import SqliteBackend, SqliteState
 from ml_assets.ingest.event_log import Prediction
+from ml_assets.ingest.patience import Patience
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +29,16 @@ class OnlineScores:
     Whichever of the two comes first registers the view.
 
     problem: why the latest prediction did not refresh it; None where it did
-    patience_s: how long opening the store waits for writers
+    patience: how long opening the store waits for writers, together with whoever shares it
     Of a system that declares no `scores_by` nothing is kept.
     """
 
-    def __init__(self, settings: Settings, system: System, *, patience_s: float = 2) -> None:
+    def __init__(
+        self, settings: Settings, system: System, *, patience: Patience | None = None
+    ) -> None:
         self._system = system
         self._view = None if system.scores_by is None else scores_view(system)
-        self._path, self._patience_s = settings.event_log, patience_s
+        self._path, self._patience = settings.event_log, patience or Patience(2)
         self._opened: SqliteBackend | None = None
         self._number: int | None = None
         self._state: tuple[sqlite3.Connection, SqliteState] | None = None
@@ -111,6 +115,8 @@ class OnlineScores:
                 return self._blob(view, key)
         except sqlite3.Error as error:
             self.close()
+            if is_busy(error):
+                self._patience.spent()
             raise LogUnavailable(f"cannot read the online store {self._path}: {error}") from error
         return blob
 
@@ -127,7 +133,7 @@ class OnlineScores:
 
     def _backend(self) -> SqliteBackend:
         if self._opened is None:
-            self._opened = SqliteBackend(self._path, patience_s=self._patience_s)
+            self._opened = SqliteBackend(self._path, patience_s=self._patience.left_ms / 1000)
         return self._opened
 
     def _note(self, view: PlainView, error: Exception) -> None:

@@ -98,12 +98,12 @@ class Service:
         self._provenance = Provenance(settings, system)
         self._features = FeatureLookup(
             system, lambda connection: backends.features(system, connection),
-            lambda: self._predictor.connection,
+            lambda: self._predictor.connection, lines=lines,
         )
         self._models = ModelPool(
             system.name, SameFile(settings.deployments).watched(backends.deployments), load, now
         )
-        self._scores = OnlineScores(settings, system, patience_s=LOG_PATIENCE_S)
+        self._scores = OnlineScores(settings, system, patience=patience)
         self._predictor = Predictor(
             system, features=self._features, models=self._models, scores=self._scores,
             # A replay sets its own clock.

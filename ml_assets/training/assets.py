@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.core.assets import Materialized, attributes, key, keys
+from ml_assets.core.assets import Materialized, attributes, key, keys, rows
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.system import System
 
@@ -45,17 +45,17 @@ def _model(system: System) -> dg.AssetsDefinition:
             ),
         )
         return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": trained.rows,
-                "version": version.version,
-                "train_loss": trained.losses[-1],
-                "parameters": trained.parameters,
-                "seconds": trained.seconds,
-                "serving_difference": trained.difference,
-                "training_set": training_set.version,
-                "mlflow_run": version.run_id,
-                "uri": version.uri,
-            },
+            metadata=rows(
+                trained.rows,
+                version=version.version,
+                train_loss=trained.losses[-1],
+                parameters=trained.parameters,
+                seconds=trained.seconds,
+                serving_difference=trained.difference,
+                training_set=training_set.version,
+                mlflow_run=version.run_id,
+                uri=version.uri,
+            ),
             data_version=dg.DataVersion(str(version.version)),
         )
 

@@ -100,7 +100,7 @@ def test_one_class_or_none_gives_a_report_whose_gates_fail(rows: pd.DataFrame) -
     assert "roc_auc cannot be computed" in made.gates[0].says
     assert not made.passed
     json.dumps(made.to_json(), allow_nan=False)
-    assert "cannot be computed" in tables.gates(made)
+    assert any("cannot be computed" in gate["why"] for gate in tables.gates(made))
 
 
 @pytest.mark.parametrize(("scores", "said"), [
@@ -115,7 +115,7 @@ def test_scores_that_are_no_probabilities_are_refused(scores: list[float], said:
 
 def test_the_tables_show_both_models_and_every_slice() -> None:
     made = report()
-    assert "| metric | version 2 | version 1 | better by |" in tables.metrics(made)
-    assert tables.metrics(made).count("\n") == 1 + 9
-    assert "| free | 4 |" in tables.slices(made)
-    assert "**no**" in tables.gates(made)
+    assert list(tables.metrics(made)[0]) == ["metric", "version 2", "version 1", "better by"]
+    assert len(tables.metrics(made)) == 9
+    assert ("free", "4") in [(part["slice"], part["rows"]) for part in tables.slices(made)]
+    assert "NO" in [gate["passed"] for gate in tables.gates(made)]

@@ -11,7 +11,7 @@ import pytest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import Slice
 from ml_assets.core.settings import Settings
-from ml_assets.evaluation import assets
+from ml_assets.definitions import definitions
 from ml_assets.evaluation.slices import WRITTEN, require_slices, rows_of, too_small
 from ml_assets.features.training_set import TrainingSets
 from ml_assets.systems.spam import SPAM
@@ -88,10 +88,12 @@ def test_a_slice_may_name_just_the_columns_that_a_training_set_has(settings: Set
     assert schema.names == [*WRITTEN, *(column.name for column in TOY.columns), "shop_events_7d"]
 
 
-def test_loading_the_definitions_checks_the_slices() -> None:
+def test_loading_the_definitions_checks_the_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Slice(name="web", where="sender_event_30d = 0", description="")
+    misspelt = replace(SPAM, slices=(*SPAM.slices, wrong))
+    monkeypatch.setattr("ml_assets.definitions.SYSTEMS", (misspelt,))
     with pytest.raises(DeclarationError, match="Closest: 'sender_events_30d'"):
-        assets.build(replace(SPAM, slices=(*SPAM.slices, wrong)))
+        definitions(Settings.from_environment())
 
 
 def test_four_rows_of_a_class_are_too_few() -> None:

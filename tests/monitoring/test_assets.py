@@ -122,8 +122,8 @@ def test_a_planted_shift_warns_on_the_day_that_confirms_it(settings: Settings) -
     assert (said["drifted"], said["confirmed"]) == (1, 1)
     assert said["largest_index"] > TOY.drift.effect
     assert 0 <= said["score_index"] < TOY.drift.effect
-    assert "data:image/png;base64" in said["plot"]
-    assert len(said["plot"]) < 70_000
+    assert said["plot"].startswith("[![drift on ") and len(said["plot"]) < 1000
+    assert all(path.stat().st_size < 50_000 for path in settings.plots.iterdir())
     latest = DriftReports(settings, TOY).latest()
     assert latest is not None
     assert latest.confirmed == ("amount",)
@@ -177,7 +177,7 @@ def test_performance_judges_mature_outcomes_and_draws_the_days(settings: Setting
     said = metadata(result, "performance")
     assert said["dagster/row_count"] == 200
     assert 0.3 < said["error_rate_7d"] < 0.7
-    assert "data:image/png;base64" in said["plot"]
+    assert said["plot"].startswith("[![live quality ")
     assert len(PerformanceReports(settings, TOY).days()) == 5
 
 

@@ -17,6 +17,7 @@ import click
 import dagster as dg
 import pytest
 
+from ml_assets.core.assets import legible
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.features.training_set import TrainingSets
 from ml_assets.ingest.event_log import EventLog
@@ -133,6 +134,28 @@ def test_a_version_says_what_it_was_trained_on(
     with dg.DagsterInstance.get() as instance:
         run = instance.get_run_by_id(tags["dagster_run_id"])
     assert run is not None and run.job_name == "spam_retraining"
+
+
+def test_pages_show_legible_numbers_and_who_launched_a_run(
+    installation: Settings, summary: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No asset shows 0.0179139475456013, and no run of the replay reads "Manually launched"."""
+    monkeypatch.setenv("DAGSTER_HOME", str(installation.dagster_home))
+    with dg.DagsterInstance.get() as instance:
+        assets = [key for key in instance.get_asset_keys() if key.path[0] == "spam"]
+        shown_values = [
+            (key, name, value.value)
+            for key in assets for record in instance.fetch_materializations(key, limit=50).records
+            if record.asset_materialization is not None
+            for name, value in record.asset_materialization.metadata.items()
+        ]
+        tags = [run.tags for run in instance.get_runs()]
+    assert len(assets) > 10
+    assert [each for each in shown_values if legible(each[2]) != each[2]
+            and isinstance(each[2], float)] == []
+    launched = {"user", "dagster/schedule_name", "dagster/sensor_name"}
+    assert all(launched & each.keys() for each in tags)
+    assert "spam_daily_schedule" in {each.get("dagster/schedule_name") for each in tags}
 
 
 def test_running_again_serves_nothing_twice(installation: Settings, summary: str) -> None:

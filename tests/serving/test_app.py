@@ -421,6 +421,26 @@ def test_a_running_api_says_that_its_file_was_deleted_or_replaced(
             assert client.get("/readyz").status_code == 503
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", None])
+def test_a_running_api_says_that_the_clock_is_damaged(toy: Toy, damage: bytes | None) -> None:
+    """It used to answer 500."""
+    path = toy.settings.clock_file
+    with serving(toy) as client:
+        assert client.get("/readyz").status_code == 200
+        sound = path.read_bytes()
+        path.unlink()
+        path.write_bytes(damage) if damage is not None else path.mkdir()
+        unready = client.get("/readyz")
+        assert unready.status_code == 503
+        assert any("clock.json" in each for each in unready.json()["problems"])
+        found = problem(client.post("/v1/toy/predict", json=asked("e1")), 503, "log_unavailable")
+        assert "clock.json" in found["message"]
+        path.rmdir() if damage is None else path.unlink()
+        path.write_bytes(sound)
+        assert client.post("/v1/toy/predict", json=asked("e1")).status_code == 200
+        assert client.get("/readyz").status_code == 200
+
+
 def test_a_log_that_another_writer_holds_is_a_503_and_not_an_unlogged_answer(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

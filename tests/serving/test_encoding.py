@@ -1,4 +1,4 @@
-"""JSON in UTF-8, not compressed: what else a body may be written in is named in the refusal."""
+"""JSON in UTF-8, uncompressed: any other form of a body is named in its refusal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_compressed_body_is_a_415_that_says_what_is_accepted(
     headers = {"content-encoding": said} if said else {}
     answer = api.post(f"/v1/toy/{call}", content=written(BODIES[call].encode()), headers=headers)
     found = problem(answer, 415, "unsupported_encoding")
-    assert "accepted is JSON in UTF-8, not compressed" in found["message"]
+    assert "send JSON in UTF-8, uncompressed" in found["message"]
     assert (said.lower() or "gzip") in found["message"]
     assert answer.headers["accept-encoding"] == "identity"
     assert api.get("/healthz").status_code == 200
@@ -81,7 +81,7 @@ def test_one_byte_order_mark_is_ignored_and_a_second_is_not(
         problem(api.post(f"/v1/toy/{call}", content=BOM * count + body), 422, "malformed_json")
 
 
-def test_latin1_is_no_utf8_and_is_told_where(api: httpx.Client) -> None:
+def test_latin1_is_not_utf8_and_is_told_where(api: httpx.Client) -> None:
     body = '{"événement": 1}'.encode("latin-1")
     found = problem(api.post("/v1/toy/predict", content=body), 422, "malformed_json")
-    assert "no UTF-8 at byte 2" in found["message"]
+    assert "not UTF-8: at byte 2" in found["message"]

@@ -130,7 +130,7 @@ def test_a_name_as_long_as_the_body_is_not_sent_back(api: httpx.Client) -> None:
     assert len(answer.content) < 2000
 
 
-def test_an_event_of_a_batch_that_is_no_utf8_is_refused_in_its_place(api: httpx.Client) -> None:
+def test_an_event_of_a_batch_that_is_not_utf8_is_refused_in_its_place(api: httpx.Client) -> None:
     good = json.dumps(asked("a")).encode()
     body = b'{"events": [%s, %s, {"event": {"amount": 1, "note": "\xda"}}]}' % (good, NO_UTF8)
     first, second, third = json.loads(api.post("/v1/toy/predict/batch", content=body).content)[

@@ -103,6 +103,17 @@ def test_whoever_can_be_answered_within_the_patience_is(toy: Toy) -> None:
             assert answer.result().status_code == 200
 
 
+def test_a_store_that_cannot_even_be_opened_is_waited_for_once_too(toy: Toy) -> None:
+    """Scores lie in the same file; its tables are made when it is first opened."""
+    with serving(toy) as api, ThreadPoolExecutor(6) as pool, holding(toy):
+        def timed(n: int) -> float:
+            started = time.monotonic()
+            problem(api.get("/v1/toy/scores/corner"), 503, "log_unavailable")
+            return time.monotonic() - started
+
+        assert max(pool.map(timed, range(6))) < PATIENCE_S + SLACK_S
+
+
 def test_systems_share_the_patience(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "LOG_PATIENCE_S", PATIENCE_S)
     other = replace(TOY, name="yot")

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import httpx
+import numpy as np
 import pytest
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import EARLIEST
 from ml_assets.ingest.event_log import EventLog
-from tests.serving.kit import NOON, Toy, event, problem, serving
+from tests.serving.kit import NOON, FakeFeatures, Toy, event, problem, serving
+
+
+@dataclass(kw_only=True)
+class SummingFeatures(FakeFeatures):
+    """A store that sums amounts."""
+
+    limits: Mapping[str, float] = field(default_factory=lambda: {"amount": 2.0**64})
+
 
 NAMES = ["x\0a", "a\n", "\x1b[2J", "\x7f", "\x85", "\u2028", "\u2029", "x" * 201]
 
@@ -106,11 +116,11 @@ def test_a_reason_that_quotes_megabytes_is_short(api: httpx.Client) -> None:
 
 def test_feedback_from_what_is_no_name_is_refused(api: httpx.Client) -> None:
     about = post(api, {"event": event()}).json()["prediction_id"]
-    for field, names in (("source", ["", *NAMES, "x" * 101]), ("prediction_id", ["", *NAMES])):
+    for wrong, names in (("source", ["", *NAMES, "x" * 101]), ("prediction_id", ["", *NAMES])):
         for name in names:
-            said = {"prediction_id": about, "label": True, "source": "buyer", field: name}
+            said = {"prediction_id": about, "label": True, "source": "buyer", wrong: name}
             found = problem(api.post("/v1/toy/feedback", json=said), 422, "invalid_request")
-            assert found["field"] == field
+            assert found["field"] == wrong
 
 
 @pytest.mark.parametrize("label", [37.5, 1, 0, "true", None, [], "yes"])
@@ -119,3 +129,21 @@ def test_a_label_of_another_type_is_refused(api: httpx.Client, label: object) ->
     said = {"prediction_id": about, "label": label, "source": "buyer"}
     found = problem(api.post("/v1/toy/feedback", json=said), 422, "invalid_request")
     assert found["field"] == "label"
+
+
+def test_a_number_that_features_could_not_sum_is_refused_with_its_column(
+    settings: Settings
+) -> None:
+    """The store knows what it sums; a column that nobody sums may have any float32."""
+    features = SummingFeatures()
+    toy = Toy(settings=settings, features=features)
+    toy.deploy(1)
+    with serving(toy) as api:
+        for amount in (2.0**64, 1e30, 3.4e38):
+            found = problem(post(api, {"event": event(amount=amount)}), 422, "unusable_event")
+            assert "amount is" in found["message"] and found["field"] == "event"
+        below = float(np.nextafter(2.0**64, 0))
+        assert post(api, {"event": event(amount=below)}).status_code == 200
+    toy.features = FakeFeatures()
+    with serving(toy) as api:
+        assert post(api, {"event": event(amount=3.4e38)}).status_code == 200

@@ -81,8 +81,11 @@ def key_column(table: pa.Table, keys: Sequence[str], owner: str) -> list[bytes |
     for name in keys:
         column = _plain(_column(table, name, owner))
         kind = column.type
-        if not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-                or pa.types.is_binary(kind) or pa.types.is_null(kind)):
+        if pa.types.is_floating(kind):
+            column = _whole(column, f"{owner}: key {name!r}")
+        elif not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+                  or pa.types.is_binary(kind) or pa.types.is_null(kind)
+                  or (pa.types.is_decimal(kind) and kind.scale == 0)):
             raise DeclarationError(
                 f"{owner}: key {name!r} is {kind}; expected a text or a whole number"
             )
@@ -179,6 +182,21 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         return pc.cast(column, column.type.value_type)
     return column
+
+
+def _whole(column: pa.ChunkedArray, owner: str) -> pa.ChunkedArray:
+    """Ids that pandas turned into floats, because some are missing, as whole numbers again."""
+    values = _floats(column)
+    missing = np.isnan(values)
+    wrong = ~missing & ~((values == np.trunc(values)) & (np.abs(values) <= EXACT))
+    if wrong.any():
+        raise ContractViolation(
+            f"{owner} has the value {values[wrong][0]}; expected a whole number of at most 2**53 "
+            f"in size, as several ids share a {column.type} beyond it: write it as an integer or "
+            "a text"
+        )
+    whole = np.where(missing, 0, values).astype(np.int64)
+    return pa.chunked_array([pa.array(whole, mask=missing)])
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -57,16 +57,27 @@ def uids(texts: Sequence[str]) -> Hashes:
 def entity_key(values: Sequence[object]) -> bytes | None:
     """The bytes that name an entity in an online store; None where a value is missing.
 
-    values: those of the view's `keys`, in their order. An empty text is a missing one.
+    values: those of the view's `keys`, in their order. Empty texts and bytes are missing.
     """
     if len(values) == 1 and type(values[0]) is str:
         return values[0].encode() or None
-    texts = [b"" if value is None else str(value).encode() for value in values]
+    texts = [
+        value.encode() if type(value) is str else _text(value) for value in values
+    ]
     if not all(texts):
         return None
     if len(texts) == 1:
         return texts[0]
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+
+
+def _text(value: object) -> bytes:
+    if value is None or value == b"":
+        return b""
+    # A whole float is the number that it holds, as in a column (`columns.key_column`).
+    if type(value) is float and (value != value or value.is_integer()):
+        return b"" if value != value else str(int(value)).encode()
+    return str(value).encode()
 
 
 def entity_keys(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> list[bytes]:

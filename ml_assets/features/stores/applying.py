@@ -34,14 +34,17 @@ Encode = Callable[[Column, pa.ChunkedArray], Sequence[bytes]]
 """The bytes of each value of a column that is no number; whatever for a null."""
 
 
-def apply_rows(view: WindowedView, backend: Backend, table: pa.Table) -> int:
+def apply_rows(
+    view: WindowedView, backend: Backend, table: pa.Table, *, view_id: int | None = None
+) -> int:
     """Count the rows of `table` as events of `view`, each id once for each entity.
 
     table: at least the view's keys, timestamp, event id and the columns of its aggregates
+    view_id: the number of the view's data, if it is not the registered one
     Returns how many were new. Raises as `events_of`, and NotReady where the view is not
     registered. After a failure some are counted; to repeat is safe.
     """
-    view_id = number_of(backend, view)
+    view_id = number_of(backend, view) if view_id is None else view_id
     events, entities = events_of(view, table)
     # The order of arrival matters within an entity only, and this one keeps it.
     rows = sorted(zip(

@@ -2,13 +2,14 @@
 
 It holds bytes. For a windowed view these are `engine.state` blobs; for a plain one the two
 latest versions of a row, see `plain.py`. A registered view has one more entry, under the empty
-key that no entity has: its floor, the earliest instant that all its entities can answer.
+key that no entity has: its floor, the earliest instant that all its entities can answer, and
+behind it what is noted of the view, see `notes.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from struct import Struct
 from typing import NamedTuple, Protocol
@@ -33,6 +34,7 @@ ALONE = b"*"
 NO_FLOOR = state.NEVER
 
 _FLOOR = Struct("<q")
+FLOOR_SIZE = _FLOOR.size
 
 
 class Registered(NamedTuple):
@@ -51,12 +53,24 @@ class Backend(Protocol):
 
     changes: tuple[int, bytes]
 
-    def register(self, name: str, digest: str) -> int:
+    def register(
+        self, name: str, digest: str, *, note: bytes = b"", keep: bool = False
+    ) -> int:
         """The number under which the view's data is kept.
 
         Where its definition has changed, the old data is dropped and the number is a new one:
-        whoever still uses the old one can then neither read nor write.
+        whoever still uses the old one can then neither read nor write. `keep` leaves the old
+        data under its number, for the caller to drop; `note` is noted of a new number, see
+        `set_note`.
         """
+        ...
+
+    def set_note(self, view_id: int, note: bytes) -> None:
+        """Put `note` behind the floor in the view's own entry, in place of what is there."""
+        ...
+
+    def entities(self, view_id: int) -> Iterator[list[bytes]]:
+        """The entities that something is kept of, some at a time, each once."""
         ...
 
     def views(self) -> dict[str, Registered]:
@@ -132,7 +146,7 @@ def floor_of(entry: bytes | None, view: str) -> int:
     """From a view's own entry. Raises NotReady where it is missing."""
     if entry is None:
         raise _not_ready(view)
-    return int(_FLOOR.unpack(entry)[0])
+    return int(_FLOOR.unpack_from(entry)[0])
 
 
 def _not_ready(view: str) -> NotReady:

@@ -12,6 +12,7 @@ from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.features.engine.windows import Aggregate, WindowedView, parse_view
 from ml_assets.features.stores.backend import View
 from ml_assets.features.stores.plain import Column, PlainView
+from ml_assets.ingest.served import to_us
 
 _WHOLE = ("Int32", "Int64")
 _NUMBERS = ("Float32", "Float64")
@@ -62,6 +63,17 @@ def types_of(table: Any) -> dict[str, str]:
     # A stream feature view from the registry has its keys among the features.
     keys = {column.name for column in table.entity_columns}
     return {field.name: str(field.dtype) for field in table.features if field.name not in keys}
+
+
+def loaded_of(table: Any) -> tuple[int, int] | None:
+    """From when to when it was loaded, with or without gaps, as Feast's registry has it."""
+    stretches = getattr(table, "materialization_intervals", None)
+    if not stretches:
+        return None
+    return (
+        to_us(min(start for start, _ in stretches)),
+        to_us(max(end for _, end in stretches)),
+    )
 
 
 def keys_of(table: Any) -> tuple[str, ...]:

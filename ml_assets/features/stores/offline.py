@@ -7,7 +7,7 @@ but cannot compute, are computed by the same engine as online. All in UTC.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -132,10 +132,12 @@ class LakeOfflineStore(DuckDBOfflineStore):
         start_date: datetime,
         end_date: datetime,
     ) -> RetrievalJob:
-        """Each entity's latest row with a timestamp in [start_date, end_date]."""
+        """Each entity's latest row with a timestamp in [start_date, end_date].
+
+        Without `feature_name_columns` all columns, as Feast's transformations want them.
+        """
         created = created_timestamp_column or ""
-        columns = [*join_key_columns, *feature_name_columns, timestamp_field]
-        columns += [created] if created else []
+        columns = _columns(join_key_columns, feature_name_columns, timestamp_field, created)
         return QueryJob(limits_of(config), _place(config), lambda con: latest_sql(
             con, _unmapped(config, data_source), join_key_columns, columns, timestamp_field,
             created, start_date, end_date,
@@ -152,9 +154,13 @@ class LakeOfflineStore(DuckDBOfflineStore):
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """The rows with a timestamp in [start_date, end_date], in the order of the files."""
-        columns = [*join_key_columns, *feature_name_columns, timestamp_field]
-        columns += [created_timestamp_column] if created_timestamp_column else []
+        """The rows with a timestamp in [start_date, end_date], in the order of the files.
+
+        Without `feature_name_columns` all columns, as Feast's transformations want them.
+        """
+        columns = _columns(
+            join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column or ""
+        )
         return QueryJob(limits_of(config), _place(config), lambda con: all_sql(
             con, _unmapped(config, data_source), columns, timestamp_field, start_date, end_date,
         ))
@@ -210,6 +216,13 @@ def limits_of(config: RepoConfig) -> Limits:
         scratch=Path(said.temp_directory or tempfile.gettempdir()),
         search=lake_of(config) or repository_of(config),
     )
+
+
+def _columns(
+    keys: Sequence[str], features: Sequence[str], timestamp: str, created: str
+) -> list[str]:
+    """Those to pull; none stands for all."""
+    return [*keys, *features, timestamp, *filter(None, [created])] if features else []
 
 
 def _place(config: RepoConfig) -> Callable[[SavedDatasetStorage], Path]:

@@ -12,8 +12,9 @@ never replace newer ones, and what an entity has is one row.
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.protos.feast.core.Registry_pb2 import Registry
-from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
@@ -35,21 +35,23 @@ from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.time import Clock, EventClock, WallClock
 from ml_assets.features.engine import state
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.stores.backend import OWN, Backend, View, digest_of, floor_of, number_of
-from ml_assets.features.stores.declared import types_of, view_of
-from ml_assets.features.stores.plain import NO_CREATED, PlainView, versions_of
+from ml_assets.features.stores.answers import Answer, fill_in, plain_answer
+from ml_assets.features.stores.backend import OWN, Backend, View, floor_of, number_of
+from ml_assets.features.stores.declared import loaded_of, types_of, view_of
+from ml_assets.features.stores.notes import note_of
+from ml_assets.features.stores.plain import NO_CREATED, PlainView
 from ml_assets.features.stores.protos import (
     instant_of,
     key_of,
     micros,
     payloads_of_values,
-    values_of_payload,
     values_of_windows,
 )
+from ml_assets.features.stores.redefining import define, forget, settle
 from ml_assets.features.stores.registry import forget_versions
 from ml_assets.features.stores.sqlite import SqliteBackend
 
-Answer = tuple[datetime | None, dict[str, Value] | None]
+_logger = logging.getLogger(__name__)
 
 
 class PackedConfig(FeastConfigBaseModel):
@@ -115,16 +117,24 @@ class PackedOnlineStore(OnlineStore):
     ) -> list[Answer]:
         view, backend = self._view(table), self.backend(config)
         keys = [key_of(view, key) for key in entity_keys]
-        floor, blobs = self._get(backend, view, [key or OWN for key in keys])
+        wanted_keys = [key or OWN for key in keys]
+        own, blobs = self._get(backend, view, wanted_keys)
         now = micros(clock_of(config).now())
         types = {
             name: dtype for name, dtype in types_of(table).items()
             if requested_features is None or name in requested_features
         }
+        note = note_of(own)
+        note.require_loaded(view.name, frozenset(types))
+        if note.before:
+            before, *blobs = backend.get(note.before, [OWN, *wanted_keys])
+            floor, view = floor_of(before, view.name), note_of(before or b"").view or view
+        else:
+            floor = floor_of(own, view.name)
         if isinstance(view, PlainView):
             wanted = frozenset(types)
             return [
-                (None, None) if key is None else _plain_answer(view, blob, now, wanted)
+                (None, None) if key is None else plain_answer(view, blob, now, wanted)
                 for key, blob in zip(keys, blobs, strict=True)
             ]
         known = [blob if key is not None else None for key, blob in zip(keys, blobs, strict=True)]
@@ -147,12 +157,17 @@ class PackedOnlineStore(OnlineStore):
         entities_to_keep: Sequence[Any],
         partial: bool,
     ) -> None:
-        """Register what is kept, drop what is deleted. A changed view loses its data."""
-        views = [view_of(table) for table in tables_to_keep]
-        backend = self.backend(config)
-        self._drop(backend, tables_to_delete)
-        for view in views:
-            backend.register(view.name, digest_of(view))
+        """Register what is kept, drop what is deleted; see `redefining` for a changed view."""
+        views = [(view_of(table), loaded_of(table)) for table in tables_to_keep]
+        backend, now = self.backend(config), micros(clock_of(config).now())
+        for table in tables_to_delete:
+            forget(backend, table.name)
+        for view, loaded in views:
+            note = define(backend, view, loaded=loaded, now=now)
+            if isinstance(view, PlainView) and note.new and not _loads_again(config):
+                settle(backend, view)
+            if note.new:
+                _logger.warning("%s", note.advice(view.name, note.new))
 
     def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:
         """Nothing to make; raises DeclarationError where a windowed view cannot be computed."""
@@ -165,8 +180,8 @@ class PackedOnlineStore(OnlineStore):
     ) -> None:
         """Drop every view of the project: Feast's `tables` leave out those of streams."""
         backend = self.backend(config)
-        for registered in backend.views().values():
-            backend.drop(registered.id)
+        for name in backend.views():
+            forget(backend, name)
         forget_versions(config)
 
     @property
@@ -206,7 +221,7 @@ class PackedOnlineStore(OnlineStore):
                 table, join_key_values, entity_name_to_join_key_map
             )
             rows = self.online_read(config, table, utils._get_entity_key_protos(values), names)
-            _fill_in(online_features_response, table, names, rows, places, size,
+            fill_in(online_features_response, table, names, rows, places, size,
                      full_feature_names, include_feature_view_version_metadata)
 
     async def _read_features_per_fv_async(
@@ -222,26 +237,20 @@ class PackedOnlineStore(OnlineStore):
 
     def _get(
         self, backend: Backend, view: View, keys: list[bytes]
-    ) -> tuple[int, list[bytes | None]]:
-        """The view's floor, and what is kept of each key."""
+    ) -> tuple[bytes, list[bytes | None]]:
+        """The view's own entry, and what is kept of each key."""
         known = self._numbers.get(id(view))
         if known is not None and known[0] is view:
             own, *blobs = backend.get(known[1], [OWN, *keys])
             if own is not None:
-                return floor_of(own, view.name), blobs
+                return own, blobs
         if len(self._numbers) > 1000:
             self._numbers.clear()
         view_id = number_of(backend, view)
         self._numbers[id(view)] = view, view_id
         own, *blobs = backend.get(view_id, [OWN, *keys])
-        return floor_of(own, view.name), blobs
-
-    @staticmethod
-    def _drop(backend: Backend, tables: Sequence[Any]) -> None:
-        registered = backend.views()
-        for table in tables:
-            if table.name in registered:
-                backend.drop(registered[table.name].id)
+        floor_of(own, view.name)
+        return own or b"", blobs
 
     def _view(self, table: FeatureView) -> WindowedView | PlainView:
         """Parsed once: Feast hands over the same object while its registry is cached."""
@@ -272,41 +281,16 @@ def in_repo(config: RepoConfig, path: str) -> Path:
     return Path(config.repo_path or ".") / path
 
 
+def _loads_again(config: RepoConfig) -> bool:
+    """Whether the batch engine is ours: another does not say when a view has been loaded."""
+    engine = config.batch_engine
+    said = engine.get("type") if isinstance(engine, dict) else getattr(engine, "type", engine)
+    return str(said).endswith(".PackedComputeEngine")
+
+
 def clock_of(config: RepoConfig) -> Clock:
     """What says the time to the project: see `PackedConfig`."""
     said: str | None = config.online_store.clock_file
     if said is not None and in_repo(config, said).exists():
         return EventClock(in_repo(config, said))
     return WallClock()
-
-
-def _plain_answer(
-    view: PlainView, blob: bytes | None, now: int, wanted: frozenset[str]
-) -> Answer:
-    for at, _, payload in versions_of(blob or b""):
-        if at <= now:
-            if view.ttl and now > at + view.ttl:
-                return instant_of(at), None
-            return instant_of(at), values_of_payload(view, payload, wanted)
-    return None, None
-
-
-def _fill_in(
-    response: Any, table: FeatureView, names: list[str], rows: list[Answer],
-    places: Iterable[list[int]], size: int, full_feature_names: bool, versions: bool,
-) -> None:
-    """Add the view's features to Feast's response; a row with an instant only has expired.
-
-    places: for each row those of the request's rows that it answers; size: of the request
-    """
-    places, first = list(places), len(response.results)
-    utils._populate_response_from_feature_data(
-        names, rows, places, response, full_feature_names, table, size, versions
-    )
-    expired = [
-        place for (at, values), mine in zip(rows, places, strict=True)
-        if at is not None and values is None for place in mine
-    ]
-    for result in response.results[first:]:
-        for place in expired:
-            result.statuses[place] = FieldStatus.OUTSIDE_MAX_AGE

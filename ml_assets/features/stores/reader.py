@@ -10,11 +10,13 @@ from struct import unpack
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.errors import NotReady
 from ml_assets.features.engine import state
 from ml_assets.features.engine.events import entity_keys
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import ALONE, OWN, Backend, View, floor_of, number_of
+from ml_assets.features.stores.notes import note_of
 from ml_assets.features.stores.parts import Part, Rows, Windows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -144,10 +146,16 @@ class FeatureReader:
     def _look_at_views(self) -> None:
         """Are they still there, and from when on can they answer?"""
         own = self._backend.get_many([(asked.view_id, [OWN]) for asked in self._asked])
-        self._floors = [
-            floor_of(entry, asked.part.view.name)
-            for asked, (entry,) in zip(self._asked, own, strict=True)
-        ]
+        self._floors = []
+        for asked, (entry,) in zip(self._asked, own, strict=True):
+            view = asked.part.view
+            self._floors.append(floor_of(entry, view.name))
+            note = note_of(entry or b"")
+            if note.since is not None and (
+                isinstance(view, WindowedView)
+                or not note.new.isdisjoint(self.names[place] for place in asked.columns)
+            ):
+                raise NotReady(note.advice(view.name, note.new or frozenset(["it"])))
         self._floor = max(self._floors, default=state.NEVER)
 
 

@@ -33,6 +33,7 @@ from ml_assets.features.stores.redis_scripts import (
     PUT,
     RAISE_FLOOR,
     REGISTER,
+    SET_NOTE,
 )
 
 try:
@@ -62,16 +63,23 @@ class RedisBackend:
         self._fold_script = self._redis.register_script(FOLD)
         self._put = self._redis.register_script(PUT)
         self._raise_floor = self._redis.register_script(RAISE_FLOOR)
+        self._set_note = self._redis.register_script(SET_NOTE)
         self._drop_unchanged = self._redis.register_script(DROP_UNCHANGED)
 
-    def register(self, name: str, digest: str) -> int:
+    def register(
+        self, name: str, digest: str, *, note: bytes = b"", keep: bool = False
+    ) -> int:
         view_id, old = self._register(
             keys=[self._base + b"views", self._base + b"next", self._changes],
-            args=[name, digest, floor_entry(NO_FLOOR), self._base],
+            args=[name, digest, floor_entry(NO_FLOOR) + note, self._base, int(keep)],
         )
         if old:
             self._forget(old)
         return int(view_id)
+
+    def set_note(self, view_id: int, note: bytes) -> None:
+        if not self._set_note(keys=[self._states(view_id) + OWN, self._changes], args=[note]):
+            floor_of(None, str(view_id))
 
     def views(self) -> dict[str, Registered]:
         found = {}
@@ -148,7 +156,7 @@ class RedisBackend:
                 keys=[self._states(view_id) + OWN, self._changes], args=[floor_entry(floor)]
             )
         dropped = 0
-        for entities in self._entities(view_id):
+        for entities in self.entities(view_id):
             for entity, blob in zip(entities, self.get(view_id, entities), strict=True):
                 if blob is None:
                     continue
@@ -159,7 +167,7 @@ class RedisBackend:
         return dropped
 
     def count(self, view_id: int) -> int:
-        return sum(len(entities) for entities in self._entities(view_id))
+        return sum(len(entities) for entities in self.entities(view_id))
 
     def close(self) -> None:
         self._redis.close()
@@ -201,8 +209,7 @@ class RedisBackend:
         for keys in self._scan(self._base + b"%d:" % view_id):
             self._redis.unlink(*keys)
 
-    def _entities(self, view_id: int) -> Iterator[list[bytes]]:
-        """Each once, some at a time."""
+    def entities(self, view_id: int) -> Iterator[list[bytes]]:
         start = self._states(view_id)
         seen: set[bytes] = set()
         for keys in self._scan(start):

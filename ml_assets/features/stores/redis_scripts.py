@@ -10,8 +10,10 @@ local old = 0
 if found then
     local id, digest = string.match(found, '^(%d+) (.*)$')
     if digest == ARGV[2] then return {tonumber(id), 0} end
-    old = tonumber(id)
-    redis.call('DEL', ARGV[4] .. id .. ':s:')
+    if ARGV[5] == '0' then
+        old = tonumber(id)
+        redis.call('DEL', ARGV[4] .. id .. ':s:')
+    end
 end
 local id = redis.call('INCR', KEYS[2])
 redis.call('HSET', KEYS[1], ARGV[1], id .. ' ' .. ARGV[2])
@@ -92,9 +94,17 @@ return 1
 RAISE_FLOOR = """
 local own = redis.call('GET', KEYS[1])
 if own and struct.unpack('<i8', own) < struct.unpack('<i8', ARGV[1]) then
-    redis.call('SET', KEYS[1], ARGV[1])
+    redis.call('SET', KEYS[1], ARGV[1] .. string.sub(own, 9))
     redis.call('INCR', KEYS[2])
 end
+"""
+
+SET_NOTE = """
+local own = redis.call('GET', KEYS[1])
+if not own then return 0 end
+redis.call('SET', KEYS[1], string.sub(own, 1, 8) .. ARGV[1])
+redis.call('INCR', KEYS[2])
+return 1
 """
 
 DROP_UNCHANGED = """

@@ -48,9 +48,23 @@ class SqliteBackend:
         self._opened: list[sqlite3.Connection] = []
         self.changes = self._mine().changes
 
-    def register(self, name: str, digest: str) -> int:
+    def register(
+        self, name: str, digest: str, *, note: bytes = b"", keep: bool = False
+    ) -> int:
         with self._writing() as mine:
-            return mine.register(name, digest)
+            return mine.register(name, digest, note=note, keep=keep)
+
+    def set_note(self, view_id: int, note: bytes) -> None:
+        with self._writing() as mine:
+            mine.set_note(view_id, note)
+
+    def entities(self, view_id: int) -> Iterator[list[bytes]]:
+        after: bytes | None = OWN
+        while after is not None:
+            with self._turn:
+                some, after = self._mine().entities_after(view_id, after)
+            if some:
+                yield some
 
     def views(self) -> dict[str, Registered]:
         return self._mine().views()

@@ -7,7 +7,7 @@ log and the state of its windows in one transaction of one file.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from time import time_ns
 from typing import Any
@@ -16,6 +16,7 @@ from ml_assets.core.sqlite import in_passing, writing
 from ml_assets.features.engine import state
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import (
+    FLOOR_SIZE,
     NO_FLOOR,
     OWN,
     Registered,
@@ -25,9 +26,10 @@ from ml_assets.features.stores.backend import (
     floor_entry,
     floor_of,
 )
-from ml_assets.features.stores.blob_cache import SMALL, UNKNOWN
+from ml_assets.features.stores.blob_cache import UNKNOWN
 from ml_assets.features.stores.memtable import Memtable
 from ml_assets.features.stores.plain import merged, version_of
+from ml_assets.features.stores.sqlite_entities import entities_after, expire_some
 from ml_assets.features.stores.sqlite_ids import EventIds
 from ml_assets.features.stores.sqlite_journal import SqliteJournal, Together
 from ml_assets.features.stores.sqlite_tables import (
@@ -37,13 +39,13 @@ from ml_assets.features.stores.sqlite_tables import (
     Key,
     make_tables,
     own_entry,
+    replace_blob,
     stored,
 )
 
 LOOK = 8
 """One append in so many looks whether its blob has grown: looking costs like appending."""
 
-_EXPIRED_AT_ONCE = 1000
 _LARGEST_STEP = 1000
 """Entities that are written in one transaction at most: some milliseconds, others wait."""
 
@@ -71,7 +73,9 @@ class SqliteState:
         self._memory = Memtable() if memory is None else memory
         self._journal = SqliteJournal(connection, self.changes, self._ids, self._memory)
 
-    def register(self, name: str, digest: str) -> int:
+    def register(
+        self, name: str, digest: str, *, note: bytes = b"", keep: bool = False
+    ) -> int:
         found = self._db.execute(
             "select id, digest from online_views where project = ? and name = ?",
             (self._project, name),
@@ -79,14 +83,24 @@ class SqliteState:
         if found is not None:
             if found[1] == digest:
                 return int(found[0])
-            self.drop(found[0])
+            if keep:
+                self._db.execute("delete from online_views where id = ?", (found[0],))
+            else:
+                self.drop(found[0])
         view_id = self._db.execute(
             "insert into online_views (project, name, digest) values (?, ?, ?)",
             (self._project, name, digest),
         ).lastrowid
         assert view_id is not None
-        self._set_floor(view_id, NO_FLOOR)
+        self._set_floor(view_id, NO_FLOOR, note)
         return view_id
+
+    def set_note(self, view_id: int, note: bytes) -> None:
+        own = own_entry(self._db, view_id)
+        floor_of(own, str(view_id))
+        assert own is not None
+        replace_blob(self._db, view_id, OWN, own[:FLOOR_SIZE] + note)
+        self._journal.note_change()
 
     def views(self) -> dict[str, Registered]:
         return {name: Registered(*found) for name, *found in self._db.execute(
@@ -204,13 +218,7 @@ class SqliteState:
     def _fold(self, view: WindowedView, view_id: int, entity: bytes) -> None:
         [(blob,)] = stored(self._db, "state", [(view_id, entity)])
         assert blob is not None
-        self._replace(view_id, entity, state.fold(view, blob))
-
-    def _replace(self, view_id: int, entity: bytes, blob: bytes) -> None:
-        self._db.execute(
-            "update online_state set state = ? where view = ? and entity = ?",
-            (blob, view_id, entity),
-        )
+        replace_blob(self._db, view_id, entity, state.fold(view, blob))
 
     def put(self, view_id: int, rows: Iterable[Row], now: int | None = None) -> None:
         now = time_ns() // 1000 if now is None else now
@@ -249,26 +257,21 @@ class SqliteState:
 
         Returns how many were dropped and the last one looked at, None at the end.
         """
-        rows = self._db.execute(
-            "select entity, at, state from online_state where view = ? and entity > ?"
-            " order by entity limit ?", (view_id, after, _EXPIRED_AT_ONCE),
-        ).fetchall()
-        idle = []
-        for entity, at, blob in rows:
-            if not isinstance(view, WindowedView):
-                if view.ttl and at < now - view.ttl:
-                    idle.append(entity)
-            elif state.is_idle(view, blob, expiry(view, now)[1]):
-                idle.append(entity)
-            elif len(blob) >= SMALL:
-                folded = state.fold(view, blob, now)
-                if len(folded) < len(blob):
-                    self._replace(view_id, entity, folded)
-        self._db.executemany(
-            "delete from online_state where view = ? and entity = ?",
-            [(view_id, entity) for entity in idle],
-        )
-        return len(idle), rows[-1][0] if len(rows) == _EXPIRED_AT_ONCE else None
+        return expire_some(self._db, view, view_id, now, after)
+
+    def entities(self, view_id: int) -> Iterator[list[bytes]]:
+        after: bytes | None = OWN
+        while after is not None:
+            some, after = self.entities_after(view_id, after)
+            if some:
+                yield some
+
+    def entities_after(self, view_id: int, after: bytes) -> tuple[list[bytes], bytes | None]:
+        """Some entities behind `after`, in order, and the last of them, None at the end.
+
+        Those in the tables: what only the journal has is of windowed views.
+        """
+        return entities_after(self._db, view_id, after)
 
     def count(self, view_id: int) -> int:
         self._journal.look()
@@ -284,9 +287,11 @@ class SqliteState:
     def close(self) -> None:
         """Nothing to do: the connection is the caller's."""
 
-    def _set_floor(self, view_id: int, floor: int) -> None:
+    def _set_floor(self, view_id: int, floor: int, note: bytes = b"") -> None:
+        own = own_entry(self._db, view_id)
+        note = note if own is None else own[FLOOR_SIZE:]
         self._db.execute(
             "insert or replace into online_state (view, entity, state) values (?, ?, ?)",
-            (view_id, OWN, floor_entry(floor)),
+            (view_id, OWN, floor_entry(floor) + note),
         )
         self._journal.note_change()

@@ -162,6 +162,16 @@ def own_entry(connection: sqlite3.Connection, view_id: int) -> bytes | None:
     return own
 
 
+def replace_blob(
+    connection: sqlite3.Connection, view_id: int, entity: bytes, blob: bytes
+) -> None:
+    """Put `blob` in place of the one that the entity has."""
+    connection.execute(
+        "update online_state set state = ? where view = ? and entity = ?",
+        (blob, view_id, entity),
+    )
+
+
 @lru_cache(maxsize=64)
 def _select(columns: str, count: int) -> str:
     """One row for each of `count` (view, entity) parameters, in their order.

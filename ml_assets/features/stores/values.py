@@ -158,7 +158,7 @@ _CASTS: dict[str, Cast] = {
 
 
 def _list_cast(name: str) -> Cast | None:
-    """Of `Array(Int64)` and its like; None where what is inside is of a kind that is left alone."""
+    """Of `Array(Int64)` and its like; None if what is inside is of a kind that is left alone."""
     inner = name[name.index("(") + 1 : -1]
     if inner == "UnixTimestamp":
         # Feast has a number for no instant, which it reads back as None.

@@ -18,12 +18,14 @@ _ONE_AT_A_TIME = threading.Lock()
 @dataclass(frozen=True)
 class Loaded:
     """What a load did. rows: written; until: how far the view is loaded by now; newest: the
-    event timestamp of the newest row written. None where it cannot be told.
+    event timestamp of the newest row written. None where it cannot be told. warning: what is
+    wrong with it although it was done; empty if nothing is.
     """
 
     rows: int | None = None
     until: datetime | None = None
     newest: datetime | None = None
+    warning: str = ""
 
 
 class Load(Protocol):
@@ -54,6 +56,7 @@ def load_view(store: Any, view: str, start: datetime | None, end: datetime) -> L
         rows=written.rows,
         until=end if after is None else max(end, after),
         newest=written.newest,
+        warning=_warning_of(store, view),
     )
 
 
@@ -62,6 +65,12 @@ def loaded_until(store: Any, view: str) -> datetime | None:
     found = store.registry.get_any_feature_view(view, store.project)
     until = getattr(found, "most_recent_end_time", None)
     return None if until is None else _aware(until) + INSTANT
+
+
+def _warning_of(store: Any, view: str) -> str:
+    """What the engine says of its latest load of the view, if it keeps such `warnings`."""
+    warnings = getattr(store._get_provider().batch_engine, "warnings", None)
+    return str(warnings.get(view, "")) if isinstance(warnings, dict) else ""
 
 
 @dataclass

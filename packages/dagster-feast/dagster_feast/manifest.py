@@ -91,9 +91,11 @@ def load_manifest(
     """
     repo, config, fingerprint = _identify(repo, depends_on, feature_store_yaml)
     cached = Path(cache or default_cache()) / f"manifest-{fingerprint}.json"
-    if not cached.exists():
+    try:
+        manifest = parse_manifest(json.loads(cached.read_bytes()), fingerprint)
+    except (OSError, ValueError, KeyError, TypeError):  # never made, or damaged since
         write_atomically(cached, _describe(repo, config))
-    manifest = parse_manifest(json.loads(cached.read_bytes()), fingerprint)
+        manifest = parse_manifest(json.loads(cached.read_bytes()), fingerprint)
     _warn_of_skipped(manifest)
     return manifest
 

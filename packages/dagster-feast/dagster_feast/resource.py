@@ -149,13 +149,16 @@ def _result(
     behind = now - until
     metadata: dict[str, Any] = {
         "until": dg.MetadataValue.timestamp(until),
-        "hours_behind": behind / timedelta(hours=1),
-        "seconds": seconds,
+        "hours_behind": round(behind / timedelta(hours=1), 4),
+        "seconds": round(seconds, 4),
     }
     if loaded.rows is not None:
         metadata["dagster/row_count"] = loaded.rows
     if loaded.newest is not None:
         metadata["newest_row"] = dg.MetadataValue.timestamp(loaded.newest)
+    if loaded.warning:
+        metadata["warning"] = loaded.warning
+        context.log.warning(loaded.warning)
     return dg.MaterializeResult(
         asset_key=spec.key, metadata=metadata,
         check_results=_freshness(context, spec, behind, metadata),

@@ -120,3 +120,14 @@ def test_checks_of_one_s_own_are_reported_beside_the_load(manifest: FeastManifes
     found = {check.asset_key.path[-1]: check.passed
              for check in result.get_asset_check_evaluations()}
     assert found == {"driver_trips": True, "driver_summary": False}
+
+
+def test_what_is_wrong_with_a_load_is_in_its_metadata(manifest: FeastManifest) -> None:
+    def load(store: Any, view: str, start: datetime | None, end: datetime) -> Loaded:
+        return Loaded(warning="counts too little" if view == "driver_trips" else "")
+
+    done = [each.step_materialization_data.materialization
+            for each in run(manifest, load).get_asset_materialization_events()]
+    said = {each.asset_key.path[-1]: each.metadata for each in done}
+    assert said["driver_trips"]["warning"].value == "counts too little"
+    assert "warning" not in said["driver_summary"]

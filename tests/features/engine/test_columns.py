@@ -139,8 +139,15 @@ def test_a_table_that_lacks_something_is_refused() -> None:
         events_of(SUM, rows.set_column(1, "known_at", pa.array([1])))
     with pytest.raises(ContractViolation, match="'event_id' is null; every event needs an id"):
         events_of(SUM, rows.set_column(2, "event_id", pa.array([None], pa.string())))
-    with pytest.raises(DeclarationError, match="key 'customer' is double; expected a text"):
-        events_of(SUM, rows.set_column(0, "customer", pa.array([1.5])))
+    with pytest.raises(DeclarationError, match=r"key 'customer' is date32.*; expected a text"):
+        events_of(SUM, rows.set_column(0, "customer", pa.array([1], pa.date32())))
+
+
+@pytest.mark.parametrize("key", [1.5, 2.0**53 + 2, math.inf, -(2.0**60)])
+def test_a_float_that_may_be_several_ids_is_refused(key: float) -> None:
+    rows = table(amount=[1.0]).set_column(0, "customer", pa.array([key]))
+    with pytest.raises(ContractViolation, match=r"key 'customer' has the value .*as several ids"):
+        events_of(SUM, rows)
 
 
 def test_keys_are_named_as_for_a_single_event() -> None:
@@ -153,6 +160,23 @@ def test_keys_are_named_as_for_a_single_event() -> None:
     for names in (("user", "shop"), ("user",), ("shop",)):
         wanted = [key or b"" for key in key_column(rows, names, "a test")]
         assert entity_keys(events, names) == wanted
+
+
+@pytest.mark.parametrize("values", [
+    [1.0, math.nan, None, -0.0, 2.0**53], [1, None, -5, 2**63 - 1], [True, False, None],
+    ["a", "", None, " "], [b"a", b"", None],
+    [Decimal(7), None, Decimal(10)**20],
+])
+def test_a_key_of_any_type_is_named_as_for_a_single_event(values: list[object]) -> None:
+    """A column of ids with gaps is one of floats for pandas, and names the same ids."""
+    for beside in (None, "x"):
+        names = ("key",) if beside is None else ("key", "beside")
+        rows = pa.table({"key": values, "beside": [beside or ""] * len(values)})
+        assert key_column(rows, names, "a test") == [
+            entity_key([value] if beside is None else [value, beside]) for value in values
+        ]
+    assert entity_key([1.0]) == entity_key([1]) == b"1"
+    assert entity_key([math.nan]) is entity_key([b""]) is entity_key([""]) is None
 
 
 @settings(max_examples=40, deadline=None)

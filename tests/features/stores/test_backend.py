@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import NotReady
 from ml_assets.features.engine import state
-from ml_assets.features.stores import sqlite_state
+from ml_assets.features.stores import sqlite_entities, sqlite_state
 from ml_assets.features.stores.backend import (
     NO_FLOOR,
     OWN,
@@ -126,7 +126,7 @@ def test_expiry_drops_the_idle_and_old_ids_and_raises_the_floor(backend: Backend
 def test_expiry_folds_old_tiles_away(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_state, "SMALL", 0)
+    monkeypatch.setattr(sqlite_entities, "SMALL", 0)
     view = windowed(("sum", "amount", 300, 3), lateness=6)
     view_id = registered(backend, view)
     backend.append(view, view_id, rows_of(view, [happened(at) for at in range(0, 600, 3)]))

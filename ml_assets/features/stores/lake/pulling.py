@@ -15,6 +15,7 @@ def all_sql(
 ) -> str:
     """SQL for the rows with `start <= timestamp <= end`, in the order of the files.
 
+    columns: none for all that the source has
     Raises NotReady where the source has no file, UnknownName for a column it lacks.
     """
     relation = relation_of(con, source)
@@ -51,7 +52,7 @@ def latest_sql(
 
 
 def _selected(relation: Relation, columns: Sequence[str]) -> str:
-    wanted = dict.fromkeys(columns)
+    wanted = dict.fromkeys(columns or relation.kinds)
     return ", ".join(f"{relation.column(each)} as {name_of(each)}" for each in wanted)
 
 

@@ -1,0 +1,149 @@
+"""The pages of Dagster and MLflow that `ml-assets ui` starts, behind the API's own checks.
+
+Both were made for networks where everyone is trusted. Dagster's server changes things by GET, for
+any page that asks; so each runs here as an app in a server of ours. `python -m ml_assets.consoles`
+is a process of `ml_assets.services`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import click
+
+from ml_assets.core.isolation import Fault, attempt
+from ml_assets.core.settings import Settings
+from ml_assets.serving.console import Guarded, Rule, serve_console
+from ml_assets.serving.decoding import RequestRefused
+from ml_assets.serving.hosts import Hosts
+from ml_assets.serving.plot_files import WithPlots
+
+log = logging.getLogger(__name__)
+
+REVIVE_SECONDS = 5.0
+"""So often the process that has loaded the code is looked at; it takes a few more to start."""
+POLL_MS = 2000
+"""How often Dagster's pages ask for news; as `dagster dev` has it."""
+STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW = 15_000, 3_600, 20
+"""Of Dagster's database connections; as `dagster-webserver` has them."""
+
+
+@click.group()
+def main() -> None:
+    """Serve the pages of another project on loopback, by the API's rules."""
+
+
+@main.command()
+@click.option("--port", type=int, required=True)
+@click.option("--workspace", type=click.Path(path_type=Path), required=True)
+def dagster(port: int, workspace: Path) -> None:
+    """Dagster's pages and GraphQL API, of the code that WORKSPACE names."""
+    import dagster as dg
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster._utils.log import configure_loggers
+    from dagster_webserver.app import create_app_from_workspace_process_context
+    from dagster_webserver.version import __version__
+
+    from ml_assets.core.assets import PLOTS_PATH
+
+    configure_loggers(log_level="INFO")
+    with dg.DagsterInstance.get() as instance:
+        instance.optimize_for_webserver(STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW)
+        with WorkspaceProcessContext(
+            instance, WorkspaceFileTarget([str(workspace)]), version=__version__
+        ) as context:
+            Thread(target=_keep_loaded, args=(context,), daemon=True).start()
+            app = create_app_from_workspace_process_context(
+                context, live_data_poll_rate=POLL_MS, lifespan=_lifespan
+            )
+            settings = Settings.from_environment()
+            pages = WithPlots(app, settings.plots, PLOTS_PATH)
+            serve_console(guarded(pages, settings, changes_by_post), port)
+
+
+@main.command()
+@click.option("--port", type=int, required=True)
+def mlflow(port: int) -> None:
+    """MLflow's pages and REST API, of this installation's runs and models."""
+    from ml_assets.registry.console import mlflow_app
+
+    settings = Settings.from_environment()
+    pages = [f"{scheme}://{host}" for host in settings.hosts for scheme in ("http", "https")]
+    serve_console(guarded(mlflow_app(settings, pages), settings), port)
+
+
+def guarded(app: Any, settings: Settings, rule: Rule = lambda scope: None) -> Guarded:
+    """The ASGI app `app`, which listens on loopback, under this installation's names."""
+    return Guarded(app, Hosts(settings.hosts), rule)
+
+
+def changes_by_post(scope: Any) -> None:
+    """Raise RequestRefused for GraphQL that is not posted as JSON.
+
+    Dagster runs what a GET names in its address, mutations too, and what a POST of any other type
+    names there: the forms and links of any page can send both.
+    """
+    if scope["path"].rstrip("/") != "/graphql":
+        return
+    headers = dict(scope["headers"])
+    if scope["method"] == "POST":
+        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if kind != b"application/json":
+            raise RequestRefused(415, "unsupported_media_type", "GraphQL is posted as "
+                                 "application/json")
+    elif scope["method"] != "GET" or b"text/html" not in headers.get(b"accept", b""):
+        raise RequestRefused(405, "method_not_allowed", "GraphQL is posted, as application/json",
+                             headers={"allow": "POST"})
+
+
+def _keep_loaded(context: Any) -> None:
+    """Let the code be loaded again if the process that had loaded it has died.
+
+    Its parent, `dagster code-server start`, starts another only when it is told to. Code that
+    cannot be loaded is left alone: whoever mends it presses "Reload definitions".
+
+    context: Dagster's WorkspaceProcessContext
+    """
+    while True:
+        time.sleep(REVIVE_SECONDS)
+        for name in context.code_location_names:
+            fault = attempt(_revive, context, name)
+            if isinstance(fault, Fault):
+                log.error("the code of %s is not loaded again: %s", name, fault.reason)
+
+
+def _revive(context: Any, name: str) -> None:
+    if _unreachable(context, name):
+        context.refresh_code_location(name)  # it may be back
+    if _unreachable(context, name):
+        log.warning("the code of %s cannot be reached; loading it again", name)
+        context.reload_code_location(name)
+
+
+def _unreachable(context: Any, name: str) -> bool:
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+
+    entry = context.get_current_workspace().code_location_entries[name]
+    if entry.code_location is None:
+        return "UserCodeUnreachable" in str(entry.load_error)
+    try:
+        entry.code_location.client.ping("")
+    except DagsterUserCodeUnreachableError:
+        return True
+    return False
+
+
+@asynccontextmanager
+async def _lifespan(app: Any) -> AsyncIterator[None]:
+    yield
+
+
+if __name__ == "__main__":
+    main()

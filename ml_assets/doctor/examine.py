@@ -1,0 +1,71 @@
+"""Every file of an installation, looked at: nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ml_assets.core.condition import trouble_of
+from ml_assets.core.errors import StateDamaged
+from ml_assets.core.installation import require_ours, strangers
+from ml_assets.core.layout import FILES
+from ml_assets.core.marker import MARKER, read_marker
+from ml_assets.core.modes import open_to_others
+from ml_assets.core.settings import Settings
+from ml_assets.doctor.findings import Finding
+from ml_assets.doctor.lake import examine_lake
+from ml_assets.doctor.models import examine_models
+
+SHOWN = 3
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """A finding for the marker, for each file of `core.layout` that there is or was, for each
+    model version and each table of the lake, for modes and for what is not ours.
+
+    Reads every file whole: some seconds for each GB. Raises InstallationRefused if the folder is
+    no installation.
+    """
+    require_ours(settings)
+    made, marker = _marker(settings)
+    yield marker
+    for about in FILES:
+        path = settings.var / about.name
+        trouble = trouble_of(path, about, made=about.name in made, deep=True)
+        if trouble is not None or path.exists():
+            yield Finding(what=about.name, holds=about.holds, trouble=trouble,
+                          remedy=about.remedy, mended=about.rebuilt)
+    yield from examine_models(settings)
+    yield from examine_lake(settings.lake)
+    yield _modes(settings)
+    if foreign := strangers(settings.var, settings.cache):
+        names = ", ".join(path.name for path in foreign[:SHOWN])
+        more = ", ..." if len(foreign) > SHOWN else ""
+        yield Finding(what="more", holds="what is not of an installation", note=f"{names}{more}")
+
+
+def _marker(settings: Settings) -> tuple[tuple[str, ...], Finding]:
+    """The files that were made, and what is to be said of the marker."""
+    holds = "marks this folder as an installation"
+    try:
+        marker = read_marker(settings.var)
+    except StateDamaged as error:
+        return (), Finding(what=MARKER, holds=holds, trouble=f"cannot be used: {error}",
+                           remedy="see there", mended="--mend" in str(error))
+    if marker is None:
+        return (), Finding(
+            what=MARKER, holds=holds, trouble="is missing, as in every earlier version",
+            remedy="`ml-assets doctor --mend`, or any other command, writes it", mended=True)
+    return marker.files, Finding(what=MARKER, holds=holds)
+
+
+def _modes(settings: Settings) -> Finding:
+    found = list(open_to_others(settings.var, deep=False))
+    holds = "others on this machine cannot read it"
+    if not found:
+        return Finding(what="modes", holds=holds)
+    names = ", ".join(path.relative_to(settings.var.parent).as_posix() for path in found[:SHOWN])
+    return Finding(
+        what="modes", holds=holds, mended=True,
+        trouble=f"is not so for {len(found)} files or folders ({names})",
+        remedy="`ml-assets doctor --mend` closes them; what is another user's stays open",
+    )

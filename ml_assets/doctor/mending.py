@@ -1,0 +1,128 @@
+"""What can be mended without a loss; and giving up a file that is lost, which a person decides."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from ml_assets.core.condition import trouble_of
+from ml_assets.core.errors import NotReady, StateDamaged, unknown
+from ml_assets.core.files import make_folder
+from ml_assets.core.installation import claim, mark_anew
+from ml_assets.core.layout import CLOCK, FILES, SET_ASIDE, SQLITE_SIDES, StateFile, state_file
+from ml_assets.core.marker import change_notes, read_marker
+from ml_assets.core.modes import mend_modes
+from ml_assets.core.settings import Settings
+from ml_assets.core.time import DAY, EventClock, midnight
+from ml_assets.registry.moving import follow
+from ml_assets.registry.runs import database
+
+
+def mend(settings: Settings) -> Iterator[str]:
+    """Mend marker, modes, addresses, the clock and what is made anew; says what was done.
+
+    A damaged file is set aside, never deleted. What is sound stays as it is. Raises
+    InstallationRefused if the folder cannot be shown to be ours.
+    """
+    try:
+        marker = read_marker(settings.var)
+    except StateDamaged as error:
+        if "--mend" not in str(error):
+            raise
+        marker = None
+    if marker is None:
+        mark_anew(settings)
+        yield "the marker was written anew"
+    closed = mend_modes(settings.var, deep=True)
+    if closed:
+        yield f"{len(closed)} files and folders were closed to others"
+    for about in _damaged(settings):
+        if about.rebuilt:
+            yield from _set_aside(settings, about)
+            if about == CLOCK:
+                yield _set_clock(settings)
+    if trouble_of(path := database(settings), _about("mlflow/mlflow.sqlite"), made=True) is None:
+        moved = follow(path, settings.mlflow_artifacts)
+        if moved:
+            yield f"{moved} addresses of models follow the installation to {settings.var}"
+
+
+def give_up(settings: Settings, name: str) -> Iterator[str]:
+    """Set a lost or damaged file aside, so that an empty one may be made; says what was done.
+
+    Raises UnknownName for a file that no installation has, NotReady for one that is sound.
+    """
+    about = state_file(name)
+    if about is None:
+        raise unknown("file of an installation", name, [each.name for each in FILES])
+    if about not in list(_damaged(settings)):
+        raise NotReady(f"{settings.var / name} is sound, so there is no loss to accept")
+    yield from _set_aside(settings, about)
+    claim(settings, needs=())
+
+
+def _damaged(settings: Settings) -> Iterator[StateFile]:
+    marker = read_marker(settings.var)
+    made = () if marker is None else marker.files
+    for about in FILES:
+        if trouble_of(settings.var / about.name, about, made=about.name in made, deep=True):
+            yield about
+
+
+def _about(name: str) -> StateFile:
+    about = state_file(name)
+    assert about is not None
+    return about
+
+
+def _set_aside(settings: Settings, about: StateFile) -> Iterator[str]:
+    """Move the file, what SQLite put beside it and what means nothing without it out of the way."""
+    now = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+    names = (about.name, *about.takes_along)
+    for name in names:
+        for side in ("", *SQLITE_SIDES):
+            path = settings.var / f"{name}{side}"
+            if not os.path.lexists(path):
+                continue
+            target = settings.var / SET_ASIDE / f"{path.name}.{now}"
+            make_folder(target.parent)
+            shutil.move(path, target)
+            if not side:
+                yield f"{name} lies in {target.relative_to(settings.var)} now"
+    change_notes(settings.var, drop=names)
+
+
+def _set_clock(settings: Settings) -> str:
+    """Set the clock to the latest instant that the installation knows, running from there."""
+    latest = max([*_logged(settings.event_log), *_closed(settings.lake)], default=None)
+    if latest is None:
+        return "the clock is the machine's: nothing was replayed here"
+    clock = EventClock(settings.clock_file)
+    clock.set(latest)
+    clock.start()
+    return f"the clock goes on from {latest:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _logged(path: Path) -> Iterator[datetime]:
+    if trouble_of(path, _about("event_log.sqlite"), made=True) is not None:
+        return
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=10)) as db:
+        for question in ("select max(accepted_at) from predictions",
+                         "select max(received_at) from feedback"):
+            (found,) = db.execute(question).fetchone()
+            if found is not None:
+                yield datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=found)
+
+
+def _closed(lake: Path) -> Iterator[datetime]:
+    """The ends of the days that were taken in."""
+    for path in lake.glob("*/events/[0-9]*.parquet"):
+        try:
+            yield midnight(date.fromisoformat(path.stem)) + DAY
+        except ValueError:
+            continue

@@ -1,0 +1,36 @@
+"""The plots of an installation, beside pages that show them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from starlette.responses import FileResponse, PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_NAME = re.compile(r"[0-9a-f]{32}\.png")
+
+
+class WithPlots:
+    """ASGI middleware that answers `prefix` + a plot's name with the file in `folder`.
+
+    A name is the hash of its content, so browsers may keep the file for good.
+    """
+
+    def __init__(self, app: ASGIApp, folder: Path, prefix: str) -> None:
+        self._app, self._folder, self._prefix = app, folder, prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(self._prefix):
+            await self._app(scope, receive, send)
+            return
+        name = scope["path"].removeprefix(self._prefix)
+        if _NAME.fullmatch(name) and (self._folder / name).is_file():
+            answer: ASGIApp = FileResponse(
+                self._folder / name, media_type="image/png",
+                headers={"cache-control": "private, max-age=31536000, immutable",
+                         "x-content-type-options": "nosniff"},
+            )
+        else:
+            answer = PlainTextResponse("there is no such plot in this installation", 404)
+        await answer(scope, receive, send)

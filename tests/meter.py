@@ -1,0 +1,87 @@
+"""A second tiny system that has little in common with `tests.toy`: readings of meters.
+
+Two keys, no text that a model reads, no score that is kept, no label from silence.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+from ml_assets.core.errors import Quarantined
+from ml_assets.core.feedback import FeedbackPolicy, TrustClass
+from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
+from ml_assets.core.source import ArchivedEvent, Event, Request
+from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System
+from ml_assets.core.time import DAY, midnight
+
+TEXTS, NUMBERS = ("site", "device"), ("reading", "celsius")
+FIRST, LIVE = date(2023, 12, 25), date(2024, 1, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeterSource:
+    """A request has just these fields, of just these types."""
+
+    history: tuple[ArchivedEvent, ...] = field(default=())
+
+    def fetch(self, cache: Path) -> Path:
+        return cache
+
+    def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
+        return iter(self.history)
+
+    def parse(self, request: Request) -> Event:
+        if sorted(request) != sorted((*TEXTS, *NUMBERS)):
+            raise Quarantined(f"the fields are {sorted(request)}")
+        numbers = {name: request[name] for name in NUMBERS}
+        for name, value in numbers.items():
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                raise Quarantined(f"{name} is {value!r}; expected a number")
+        return {**{name: request[name] for name in TEXTS},
+                **{name: float(str(value)) for name, value in numbers.items()}}
+
+
+def recorded() -> Iterator[ArchivedEvent]:
+    """A meter that reads much is the likelier to be broken."""
+    draw = random.Random(3)
+    for place in range(7 * 40):
+        reading = draw.uniform(-50, 50)
+        yield ArchivedEvent(
+            event_id=f"m{place}",
+            event_timestamp=midnight(FIRST) + place * DAY / 40,
+            request={"site": f"site {place % 3}", "device": f"{place % 4}", "reading": reading,
+                     "celsius": draw.uniform(-20, 40)},
+            outcome=draw.random() < (reading + 50) / 100,
+        )
+
+
+METER = System(
+    name="meter",
+    description="Is this meter broken?",
+    owners=("team:tests",),
+    source=MeterSource(history=tuple(recorded())),
+    calendar=Calendar(first_day=FIRST, go_live=LIVE, last_day=date(2024, 3, 1)),
+    columns=(
+        Column(name="site", dtype="text", description="where it hangs", max_length=45),
+        Column(name="device", dtype="text", description="which it is"),
+        Column(name="reading", dtype="number", description="what it says"),
+        Column(name="celsius", dtype="number", description="how warm it is", minimum=-273.15,
+               maximum=1e6),
+    ),
+    entities=(Entity(name="site", description="a site"),
+              Entity(name="device", description="a meter")),
+    feature_service="meter_state",
+    label=LabelPolicy(name="broken", maturity=timedelta(seconds=5)),
+    feedback=FeedbackPolicy(trusted=(TrustClass(name="technician", sources=("tech:",)),),
+                            crowd=None),
+    model=ModelConfig(fields=(), numbers=("reading",), iterations=3),
+    gates=(Gate(metric="log_loss", at_most=100.0),),
+    retraining=RetrainingPolicy(
+        after_labels=50, max_age=timedelta(days=14), cooldown=timedelta(days=1)
+    ),
+    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(days=2)),
+)

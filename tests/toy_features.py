@@ -1,0 +1,46 @@
+"""What the toy remembers of shops, in Feast's objects: for tests with the real stores."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from feast import Entity, FeatureService, ValueType
+from feast.aggregation import Aggregation
+
+from ml_assets.features.declaration import (
+    event_stream,
+    label_stream,
+    scores_view,
+    windowed_view,
+)
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def of(function: str, column: str, window: timedelta, name: str) -> Aggregation:
+    return Aggregation(function=function, column=column, time_window=window, slide_interval=HOUR,
+                       name=name)
+
+
+shop = Entity(name="toy_shop", join_keys=["shop"], value_type=ValueType.STRING,
+              description="a shop")
+purchases = windowed_view(
+    "shop_purchases", system="toy", entities=[shop], source=event_stream("toy"),
+    aggregations=[
+        Aggregation(function="count", time_window=DAY, slide_interval=HOUR, name="purchases_1d"),
+        of("sum", "amount", 30 * DAY, "spent_30d"),
+        of("mean", "amount", DAY, "mean_1d"),
+        of("min", "amount", 30 * DAY, "least_30d"),
+        of("last_n(3)", "amount", 30 * DAY, "latest"),
+        of("approx_count_distinct", "note", 30 * DAY, "notes_30d"),
+    ],
+)
+returns = windowed_view(
+    "shop_returns", system="toy", entities=[shop], source=label_stream("toy"),
+    aggregations=[
+        of("count", "", 30 * DAY, "labelled_30d"),
+        of("smoothed_mean(0.3, 2)", "label", 30 * DAY, "return_rate_30d"),
+    ],
+)
+scores = scores_view("toy", shop)
+toy_returns = FeatureService(name="toy_returns", features=[purchases, returns])

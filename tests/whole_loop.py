@@ -1,0 +1,132 @@
+"""A tiny system's whole loop on the real stores: history, training, the API, closed days."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ml_assets.automation.jobs import batch_job, daily_job, history_job, retraining_job
+from ml_assets.core.assets import flatten
+from ml_assets.core.policies import Gate, LabelPolicy
+from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
+from ml_assets.definitions import FLOW
+from ml_assets.features import assets as feature_assets
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.store import apply_if_changed, open_store
+from ml_assets.replay.runs import Runs
+from ml_assets.serving.backends import Backends
+from tests.serving.kit import Toy
+from tests.toy import TOY, ToySource
+
+BAD: tuple[dict[str, Any], ...] = (
+    {"event_timestamp": datetime(1, 1, 1, tzinfo=UTC)}, {"event_timestamp": None},
+    {"event_id": "h\0"}, {"event_id": "h0-0"}, {"outcome": 37.5},
+    {"request": {"shop": "\ud800", "note": "", "amount": 1.0}}, {"request": {"amount": None}},
+)
+"""What is wrong with one more record of each day."""
+
+
+def recorded(system: System = TOY, per_day: int = 40) -> Iterator[ArchivedEvent]:
+    """History before going live: the dearer a purchase, the likelier is its return.
+
+    One record of each day cannot be used.
+    """
+    draw = random.Random(7)
+    for number in range((system.calendar.go_live - system.calendar.first_day).days):
+        start = midnight(system.calendar.first_day) + number * DAY
+        for place in range(per_day):
+            amount = draw.uniform(1, 100)
+            yield ArchivedEvent(
+                event_id=f"h{number}-{place}",
+                event_timestamp=start + place * timedelta(minutes=30),
+                request={"shop": f"shop {place % 5}", "note": f"note {place % 7}",
+                         "amount": amount},
+                outcome=draw.random() < amount / 100,
+            )
+        good = ArchivedEvent(event_id=f"bad {number}", event_timestamp=start + DAY / 2,
+                             request={"shop": "shop 1", "note": "", "amount": 1.0}, outcome=True)
+        yield replace(good, **BAD[number % len(BAD)])
+
+
+WHOLE = replace(
+    TOY,
+    source=ToySource(history=tuple(recorded())),
+    label=LabelPolicy(name="returned", maturity=timedelta(hours=1), silence="negative"),
+    gates=(Gate(metric="log_loss", at_most=100.0),),
+    model=replace(TOY.model, iterations=3, buckets=2**8),
+)
+"""Labels mature within the day, so that a day's events are trained on when it is closed."""
+
+
+@dataclass(kw_only=True)
+class WholeLoop(Toy):
+    """An installation that has taken in its history and serves its first model."""
+
+    system: System = WHOLE
+
+    def __post_init__(self) -> None:
+        self.clock.set(self.system.calendar.live_from)
+
+    @property
+    def runs(self) -> Runs:
+        """Runs of the real jobs, in this process; each raises NotReady if it is stopped."""
+        parts = flatten(room.build(self.system) for room in FLOW)
+        checks = [part for part in parts if isinstance(part, dg.AssetChecksDefinition)]
+        jobs = (history_job, daily_job, batch_job, retraining_job)
+        return Runs(
+            system=self.system, settings=self.settings, instance=self._instance,
+            definitions=dg.Definitions(
+                assets=[part for part in parts if part not in checks], asset_checks=checks,
+                jobs=[job(self.system) for job in jobs], executor=dg.in_process_executor,
+                resources={"settings": self.settings},
+            ),
+        )
+
+    def backends(self) -> Backends:
+        return Backends.of(self.settings)
+
+    def begin(self, instance: dg.DagsterInstance) -> None:
+        """Take in the history, train the first model and deploy it."""
+        self._instance = instance
+        self.runs.history(self.system.calendar.go_live)
+        self.runs.retraining({"ml_assets/reason": "first"})
+
+    def close(self, day: date) -> datetime:
+        """Take in a day that is over, as every night does; the instant at which that is."""
+        end = midnight(day) + DAY
+        self.clock.set(end)
+        self.runs.day(day)
+        return end
+
+
+@contextmanager
+def repository_of(system: System, folder: Path) -> Iterator[None]:
+    """In the block the feature repository is one that declares `tests.<system>_features`."""
+    folder.mkdir()
+    shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder)
+    (folder / "definitions.py").write_text(f"from tests.{system.name}_features import *\n")
+    with pytest.MonkeyPatch.context() as patch:
+        for reads in (load_manifest, open_store, apply_if_changed):
+            patch.setattr(reads, "__defaults__", (folder,))
+        patch.setattr(feature_assets, "REPO", folder)
+        yield
+
+
+@contextmanager
+def whole_loop(folder: Path, system: System = WHOLE) -> Iterator[WholeLoop]:
+    with repository_of(system, folder / "repository"), dg.DagsterInstance.ephemeral() as instance:
+        loop = WholeLoop(settings=Settings(var=folder / "var"), system=system)
+        loop.begin(instance)
+        yield loop
