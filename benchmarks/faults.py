@@ -28,8 +28,10 @@ DAYS_AFTER = 1
 """How many days the replay goes on, undisturbed, after the last kill."""
 
 
-def measure(*, quick: bool, kills: int | None = None, seed: int = 1) -> Iterator[Measurement]:
-    """So many kills (100; quick: 5, one of each process).
+def measure(
+    *, quick: bool, kills: int | None = None, seed: int = 1, minutes: float = 60
+) -> Iterator[Measurement]:
+    """So many kills (100; quick: 5, one of each process), or as many as the minutes allow.
 
     The same seed gives the same victims, each killed after the same time.
     """
@@ -47,7 +49,7 @@ def measure(*, quick: bool, kills: int | None = None, seed: int = 1) -> Iterator
                     if not console.is_terminal:
                         console.print(f"{time.monotonic() - began:6.0f} s  killed {said}")
 
-                made.kill_often(times, step)
+                made.kill_often(times, 60 * minutes, step)
                 bar.update(task, description="to the end")
                 made.finish(made.days_closed() + DAYS_AFTER)
             traffic.stopping.set()

@@ -162,7 +162,7 @@ def trace(event_id: str, system: str | None, as_json: bool) -> None:
 
 
 BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "seed"),
-                 "faults": ("kills", "seed")}
+                 "faults": ("kills", "seed", "minutes")}
 """What some areas of `bench` can be told, and others cannot."""
 
 
@@ -175,8 +175,8 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
               "asgi and fastapi, where they are installed]")
 @click.option("--runs", help="serving: speed, kills, swaps, restarts, soak, by comma.  "
               "[default: all but soak]")
-@click.option("--minutes", type=click.FloatRange(min=0.1), help="serving: length of a soak.  "
-              "[default: 60]")
+@click.option("--minutes", type=click.FloatRange(min=0.1), help="serving: length of a soak; "
+              "faults: after these no further kill.  [default: 60]")
 @click.option("--cases", type=click.IntRange(min=1), help="fuzz: how many.  [default: 100,000; "
               "quick: 3,000]")
 @click.option("--kills", type=click.IntRange(min=1), help="faults: how many.  [default: 100; "

@@ -59,10 +59,10 @@ class Harness:
         for _ in range(0, times, len(VICTIMS)):
             yield from self.draw.sample(VICTIMS, len(VICTIMS))
 
-    def kill_often(self, times: int, step: Callable[[str], None]) -> Kills:
-        """`step` is told of each victim. Nothing is left running but a replay."""
-        victims = cycle([*self.order(times)])
-        while sum(self.done.made.values()) < times:
+    def kill_often(self, times: int, within_s: float, step: Callable[[str], None]) -> Kills:
+        """At most so many, for so long; `step` is told of each. A replay may be left running."""
+        victims, ends = cycle([*self.order(times)]), time.monotonic() + within_s
+        while sum(self.done.made.values()) < times and time.monotonic() < ends:
             victim = next(victims)
             if getattr(self, f"_{victim}")(self.draw.uniform(0, LATEST_S[victim])):
                 self.done.made[victim] += 1
