@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,16 +17,21 @@ ADVICE = "Restore it from a backup, roll back to an earlier version, or train ag
 log = logging.getLogger(__name__)
 
 
-def of_folder(folder: Path) -> str:
-    """One SHA-256 for the names and the content of all files in `folder` (1 GB a second)."""
-    listed = {path.relative_to(folder).as_posix(): _of(path) for path in _files(folder)}
+def of_parts(folder: Path, parts: Sequence[str]) -> str:
+    """One SHA-256 for the names and the content of some files and folders in `folder`.
+
+    parts: their names; one that is not there counts as such. About a second for each GB.
+    """
+    files = [path for part in parts for path in [folder / part, *_files(folder / part)]
+             if path.is_file()]
+    listed = {path.relative_to(folder).as_posix(): _of(path) for path in files}
     return sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
-def require_same(folder: Path, stored: str | None, what: str) -> None:
-    """Raise ModelRefused unless `folder` holds what it held when `stored` was made of it.
+def require_same(folder: Path, parts: Sequence[str], stored: str | None, what: str) -> None:
+    """Raise ModelRefused unless the parts are what they were when `stored` was made of them.
 
-    stored: from `of_folder`; None for what was stored before there were checksums, which is
+    stored: from `of_parts`; None for what was stored before there were checksums, which is
     accepted, and said in the log
     """
     if stored is None:
@@ -33,7 +39,7 @@ def require_same(folder: Path, stored: str | None, what: str) -> None:
                     "again to have them", what)
         return
     try:
-        found = of_folder(folder)
+        found = of_parts(folder, parts)
     except OSError as error:
         raise ModelRefused(f"{what} cannot be read: {error}. {ADVICE}") from error
     if found != stored:

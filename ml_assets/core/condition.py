@@ -57,6 +57,8 @@ def trouble_of(path: Path, about: StateFile, *, made: bool, deep: bool = False) 
     try:
         if not path.exists():
             return "is missing, though it was made once" if made else None
+        if about.is_folder:
+            return _trouble_of_folder(path) if made else None
         if not path.is_file():
             return "cannot be read: it is no file"
         if path.stat().st_size == 0:
@@ -66,6 +68,12 @@ def trouble_of(path: Path, about: StateFile, *, made: bool, deep: bool = False) 
         return _trouble_of_sqlite(path, about, made=made, deep=deep)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
+
+
+def _trouble_of_folder(path: Path) -> str | None:
+    if not path.is_dir():
+        return "cannot be read: it is no folder"
+    return None if any(path.iterdir()) else "is empty"
 
 
 def _trouble_of_json(path: Path, about: StateFile) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from ml_assets.core.condition import require_sound, trouble_of
 from ml_assets.core.errors import InstallationRefused, StateDamaged
 from ml_assets.core.files import make_folder
-from ml_assets.core.layout import FILES, is_forgotten, is_ours
+from ml_assets.core.layout import FILES, STATE, is_forgotten, is_ours
 from ml_assets.core.marker import MARKER, change_notes, read_marker, write_marker
 from ml_assets.core.modes import mend_modes
 from ml_assets.core.settings import ROOT, Settings
@@ -63,10 +63,16 @@ def opened(needs: Collection[str] | None = None) -> Settings:
 
 
 def check(settings: Settings, needs: Collection[str] | None = None) -> None:
-    """Raise StateDamaged if a file of the installation cannot be used. Writes nothing."""
-    marker = read_marker(settings.var) if settings.var.is_dir() else None
+    """Raise StateDamaged if a file of the installation cannot be used. Writes nothing.
+
+    Raises InstallationRefused for the folder of somebody else.
+    """
+    marker = None
+    if settings.var.is_dir():
+        require_ours(settings)
+        marker = read_marker(settings.var)
     made = () if marker is None else marker.files
-    for about in FILES:
+    for about in STATE:
         if needs is not None and about.name not in needs:
             continue
         require_sound(settings.var / about.name, about, made=about.name in made)
@@ -88,7 +94,7 @@ def empty(settings: Settings) -> list[str]:
     gone = [path for path in sorted(var.iterdir()) if is_forgotten(path.name)]
     for path in gone:
         _delete(path, keeping=settings.cache)
-    change_notes(var, drop=tuple(about.name for about in FILES
+    change_notes(var, drop=tuple(about.name for about in STATE
                                  if not os.path.lexists(var / about.name)))
     return [path.name for path in strangers(var, settings.cache)]
 
@@ -96,7 +102,14 @@ def empty(settings: Settings) -> list[str]:
 def require_ours(settings: Settings) -> None:
     """Raise InstallationRefused for a folder that is no installation and cannot become one."""
     _require_possible(settings.var)
-    if not (settings.var / MARKER).exists():
+    try:
+        marked = (settings.var / MARKER).exists()
+    except OSError as error:
+        raise InstallationRefused(
+            f"{settings.var} cannot be read: {error.strerror}. Let its owner run this command, or "
+            "set ML_ASSETS_VAR to another folder"
+        ) from error
+    if not marked:
         _require_adoptable(settings.var, settings.cache)
 
 
@@ -127,7 +140,9 @@ def _adopt(var: Path, cache: Path) -> None:
     """Mark a folder that is new, empty or, without a marker, clearly ours."""
     make_folder(var)
     _require_adoptable(var, cache)
-    write_marker(var, tuple(about.name for about in FILES if os.path.lexists(var / about.name)))
+    there = [about for about in STATE if os.path.lexists(var / about.name)]
+    write_marker(var, tuple(about.name for about in there
+                            if not about.is_folder or not _is_bare(var / about.name)))
 
 
 def _require_adoptable(var: Path, cache: Path) -> None:
@@ -152,8 +167,17 @@ def _is_proved(var: Path) -> bool:
 
 
 def _has_state(var: Path) -> bool:
-    """Whether something lies here that `--fresh` would delete."""
-    return any(is_forgotten(path.name) for path in var.iterdir())
+    """Whether something lies here that `--fresh` would delete; folders without a file are nothing.
+
+    To load the definitions makes `feast/`, for example.
+    """
+    return any(is_forgotten(path.name) and not _is_bare(path) for path in var.iterdir())
+
+
+def _is_bare(folder: Path) -> bool:
+    """Whether it is a folder in which, however deep, lies no file and no link."""
+    return (not folder.is_symlink() and folder.is_dir()
+            and all(path.is_dir() and not path.is_symlink() for path in folder.rglob("*")))
 
 
 def strangers(var: Path, cache: Path) -> list[Path]:
@@ -167,7 +191,7 @@ def _note_new(var: Path) -> None:
     marker = read_marker(var)
     assert marker is not None
     change_notes(var, add=tuple(
-        about.name for about in FILES
+        about.name for about in STATE
         if about.name not in marker.files and (var / about.name).exists()
         and trouble_of(var / about.name, about, made=True) is None
     ))

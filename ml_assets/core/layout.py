@@ -18,7 +18,7 @@ MEND = "`ml-assets doctor --mend` {how}"
 
 @dataclass(frozen=True, kw_only=True)
 class StateFile:
-    """One file whose loss would matter.
+    """One file or folder whose loss would matter.
 
     name: relative to the installation; holds: in words; remedy: what to do if it is lost or
     damaged; proof: of JSON a key of its object, of SQLite a table, that it has if it is ours;
@@ -37,8 +37,12 @@ class StateFile:
 
     @property
     def is_json(self) -> bool:
-        """Whether it is JSON; else it is SQLite."""
         return self.name.endswith(".json")
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder; what is neither that nor JSON is SQLite."""
+        return "." not in self.name
 
 
 def _file(
@@ -78,12 +82,18 @@ FILES = (
     _file("dagster/schedules/schedules.db", "Dagster's sensors and schedules", "jobs",
           accept="sensors then begin anew"),
 )
+FOLDERS = (
+    _file("lake", "days, labels, training sets and reports", None,
+          accept="then materialise the days again"),
+    _file("mlflow/artifacts", "the files of models", None, accept="then train again"),
+)
+STATE = (*FILES, *FOLDERS)
 CLOCK = FILES[0]
 
-KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", SET_ASIDE)
-"""What `--fresh` leaves: who may call, fetched data sets, what was set aside, locks."""
+KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "benchmarks", SET_ASIDE)
+"""What `--fresh` leaves: who may call, fetched data sets, plots, what was set aside, locks."""
 FORGOTTEN = ("clock.json", "event_log.sqlite", "deployments.sqlite", "feast", "mlflow", "dagster",
-             "lake", "logs", "plots", "benchmarks")
+             "lake", "logs", "plots")
 """What `--fresh` deletes, with what SQLite puts beside a file. Nothing else is ours."""
 SQLITE_SIDES = ("-wal", "-shm", "-journal")
 HARMLESS = ("lost+found", ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db")
@@ -91,8 +101,8 @@ HARMLESS = ("lost+found", ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db")
 
 
 def state_file(name: str) -> StateFile | None:
-    """The entry of the table."""
-    return next((each for each in FILES if each.name == name), None)
+    """The entry of the tables."""
+    return next((each for each in STATE if each.name == name), None)
 
 
 def is_forgotten(name: str) -> bool:

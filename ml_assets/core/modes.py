@@ -46,9 +46,11 @@ def _ours(var: Path, *, deep: bool) -> Iterator[Path]:
         yield path
         if not path.is_dir():
             continue
-        for each in path.rglob("*") if deep else path.iterdir():
-            if deep or _is_database(each.name):
-                yield each
+        try:
+            inside = list(path.rglob("*") if deep else path.iterdir())
+        except PermissionError:
+            continue  # what cannot be read is named by whoever needs it
+        yield from (each for each in inside if deep or _is_database(each.name))
 
 
 def _is_database(name: str) -> bool:

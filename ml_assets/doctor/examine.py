@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ml_assets.core.condition import trouble_of
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.installation import require_ours, strangers
-from ml_assets.core.layout import FILES
+from ml_assets.core.layout import STATE
 from ml_assets.core.marker import MARKER, read_marker
 from ml_assets.core.modes import open_to_others
 from ml_assets.core.settings import Settings
@@ -28,7 +28,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     require_ours(settings)
     made, marker = _marker(settings)
     yield marker
-    for about in FILES:
+    for about in STATE:
         path = settings.var / about.name
         trouble = trouble_of(path, about, made=about.name in made, deep=True)
         if trouble is not None or path.exists():

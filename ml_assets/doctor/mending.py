@@ -14,7 +14,7 @@ from ml_assets.core.condition import trouble_of
 from ml_assets.core.errors import NotReady, StateDamaged, unknown
 from ml_assets.core.files import make_folder
 from ml_assets.core.installation import claim, mark_anew
-from ml_assets.core.layout import CLOCK, FILES, SET_ASIDE, SQLITE_SIDES, StateFile, state_file
+from ml_assets.core.layout import CLOCK, SET_ASIDE, SQLITE_SIDES, STATE, StateFile, state_file
 from ml_assets.core.marker import change_notes, read_marker
 from ml_assets.core.modes import mend_modes
 from ml_assets.core.settings import Settings
@@ -59,7 +59,7 @@ def give_up(settings: Settings, name: str) -> Iterator[str]:
     """
     about = state_file(name)
     if about is None:
-        raise unknown("file of an installation", name, [each.name for each in FILES])
+        raise unknown("file of an installation", name, [each.name for each in STATE])
     if about not in list(_damaged(settings)):
         raise NotReady(f"{settings.var / name} is sound, so there is no loss to accept")
     yield from _set_aside(settings, about)
@@ -69,7 +69,7 @@ def give_up(settings: Settings, name: str) -> Iterator[str]:
 def _damaged(settings: Settings) -> Iterator[StateFile]:
     marker = read_marker(settings.var)
     made = () if marker is None else marker.files
-    for about in FILES:
+    for about in STATE:
         if trouble_of(settings.var / about.name, about, made=about.name in made, deep=True):
             yield about
 

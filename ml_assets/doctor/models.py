@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ml_assets.core.checksums import of_folder, verify
+from ml_assets.core.checksums import of_parts, verify
 from ml_assets.core.errors import LogUnavailable, ModelRefused
 from ml_assets.core.settings import Settings
 from ml_assets.doctor.findings import Finding
 from ml_assets.registry.models import CHECKSUM
 from ml_assets.registry.moving import stale, within
-from ml_assets.registry.runs import DATA, database
+from ml_assets.registry.runs import DATA, PARTS, database
 
 RETRAIN = "restore it from a backup, roll back to an earlier version, or train again"
 
@@ -53,7 +53,7 @@ def _trouble(folder: Path, checksum: str | None) -> str | None:
     if not folder.is_dir():
         return f"has lost its files in {folder}"
     try:
-        if checksum is not None and of_folder(folder) == checksum:
+        if checksum is not None and of_parts(folder.parent, PARTS) == checksum:
             return None
         # Which file differs, the model's own list may say.
         verify(folder)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ml_assets.core.errors import ContractViolation, StateDamaged
 from ml_assets.core.files import replacing
+from ml_assets.core.marker import note
 
 INSTANT = pa.timestamp("us", tz="UTC")
 """How every instant is stored: Feast on DuckDB breaks on nanosecond UTC Parquet."""
@@ -55,6 +56,7 @@ class Lake:
         """
         path = self.partition(system, table, day)
         write_parquet(_fitted(rows, schema, f"{system}/{table} of {day}"), path)
+        note(self.root)
         return path
 
     @contextmanager
@@ -77,7 +79,7 @@ class Lake:
     def days(self, system: str, table: str) -> list[date]:
         """The days that have a partition, in order."""
         folder = self.table(system, table)
-        return sorted(date.fromisoformat(path.stem) for path in folder.glob("[0-9]*.parquet"))
+        return sorted(map(_day_of, folder.glob("[0-9]*.parquet")))
 
     def read(
         self,
@@ -123,6 +125,15 @@ class Lake:
         ):
             for batch in file.iter_batches(batch_size=size, columns=schema.names):
                 yield _completed(pa.Table.from_batches([batch]), schema)
+
+
+def _day_of(path: Path) -> date:
+    """The day whose file this is. Raises StateDamaged."""
+    try:
+        return date.fromisoformat(path.stem)
+    except ValueError as error:
+        raise StateDamaged(f"{path} is foreign: its name is no day. Move it out of the lake"
+                           ) from error
 
 
 def _whole(path: Path, columns: list[str]) -> pa.Table:

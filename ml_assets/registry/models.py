@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_assets.core.checksums import of_folder, require_same
+from ml_assets.core.checksums import require_same
 from ml_assets.core.errors import ModelRefused, unknown
+from ml_assets.core.marker import note
 from ml_assets.core.settings import Settings
 from ml_assets.registry import runs
 from ml_assets.registry.moving import within
@@ -85,12 +86,14 @@ class ModelRegistry:
             runs.log(client, run_id, params=params, metrics=metrics)
             runs.log_data_set(client, run_id, system, tags)
             runs.log_figures(client, run_id, "training", figures or {})
-            source = runs.store_model(client, run_id, experiment_id, folder, name=system,
-                                      loader_module=loader_module, inputs=inputs)
+            source, checksum = runs.store_model(
+                client, run_id, experiment_id, folder, name=system, loader_module=loader_module,
+                inputs=inputs)
             self._make_registered_model(system)
             made = client.create_model_version(system, source, run_id,
-                                               tags={**tags, CHECKSUM: of_folder(folder)})
+                                               tags={**tags, CHECKSUM: checksum})
             client.set_registered_model_alias(system, "candidate", str(made.version))
+        note(self.settings.mlflow_artifacts)
         return _version(made)
 
     def get(self, system: str, version: int) -> ModelVersion:
@@ -118,15 +121,17 @@ class ModelRegistry:
         from mlflow.exceptions import MlflowException
 
         try:
-            folder = Path(download_artifacts(artifact_uri=f"{source}/{runs.DATA}"))
+            stored = Path(download_artifacts(artifact_uri=source))
+            if not (stored / runs.DATA).is_dir():
+                raise FileNotFoundError(f"there is no folder {stored / runs.DATA}")
         except (OSError, MlflowException) as error:
             raise ModelRefused(
                 f"version {version} of model {system!r} has lost its files in {source}: roll back "
                 f"to an earlier version, or train again ({error})"
             ) from error
         what = f"version {version} of model {system!r}"
-        require_same(folder, registered.tags.get(CHECKSUM), what)
-        return folder
+        require_same(stored, runs.PARTS, registered.tags.get(CHECKSUM), what)
+        return stored / runs.DATA
 
     def log_evaluation(
         self,

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ml_assets.core.checksums import of_parts
 from ml_assets.core.files import make_folder, make_private
 from ml_assets.core.marker import note, require_new
 from ml_assets.core.settings import Settings
@@ -28,6 +29,8 @@ Inputs = Mapping[str, Literal["string", "double"]]
 
 DATA = "data"
 """The model's own folder, beside MLflow's `MLmodel`."""
+PARTS = (DATA, "MLmodel")
+"""All that is stored of a model."""
 MAX_PARAM, MAX_DIGEST = 6000, 36
 """MLflow's limits, in characters."""
 
@@ -140,8 +143,9 @@ def store_model(
     name: str,
     loader_module: str | None,
     inputs: Inputs | None,
-) -> str:
-    """Store `folder` as a model that the run put out; the URI under which it lies.
+) -> tuple[str, str]:
+    """Store `folder` as a model that the run put out; the URI under which it lies, and the
+    checksum of all that lies there.
 
     With a loader module it gets an `MLmodel`, without requirements: it runs where this
     package does.
@@ -153,10 +157,11 @@ def store_model(
         shutil.copytree(folder, Path(temporary) / DATA)
         if loader_module is not None:
             _describe(Path(temporary), run_id, model.model_id, loader_module, inputs)
+        checksum = of_parts(Path(temporary), PARTS)
         client.log_model_artifacts(model.model_id, temporary)
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
-    return str(model.artifact_location)
+    return str(model.artifact_location), checksum
 
 
 def _describe(

@@ -90,7 +90,7 @@ def test_a_folder_that_holds_much_more_than_an_installation_is_refused(
 
 
 @pytest.mark.parametrize("holds", [(), ("cache/x.tgz",), ("lost+found/x",), (".gitkeep",),
-                                   ("tokens.json",), ("replay.lock",)])
+                                   ("tokens.json",), ("replay.lock",), ("benchmarks/plot.png",)])
 def test_a_folder_that_is_new_or_as_good_as_empty_becomes_an_installation(
     settings: Settings, holds: tuple[str, ...]
 ) -> None:
@@ -117,6 +117,32 @@ def test_an_installation_of_an_earlier_version_is_adopted_with_what_it_holds(
     settings.event_log.unlink()
     with pytest.raises(StateDamaged, match=r"event_log\.sqlite .* is missing"):
         claim(settings)
+
+
+def test_folders_without_a_file_do_not_make_a_folder_somebody_elses(settings: Settings) -> None:
+    """To load the definitions makes `feast/`, before there is an installation."""
+    (settings.var / "feast").mkdir(parents=True)
+    (settings.var / "lake" / "toy" / "raw").mkdir(parents=True)
+    claim(settings)
+    claim(settings)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "emptied", "a file"])
+@pytest.mark.parametrize("name", ["lake", "mlflow/artifacts"])
+def test_a_folder_that_was_lost_is_named(settings: Settings, name: str, damage: str) -> None:
+    made(settings)
+    folder = settings.var / name
+    (folder / "toy").mkdir(parents=True, exist_ok=True)
+    claim(settings)
+    shutil.rmtree(folder)
+    if damage == "emptied":
+        folder.mkdir()
+    elif damage == "a file":
+        folder.write_text("")
+    said = one_line(ran(settings, "status"))
+    assert f"{folder} (" in said and f"doctor --give-up {name}" in said
+    assert ran(settings, "doctor", "--give-up", name).exit_code == 0
+    assert ran(settings, "doctor").exit_code == 0
 
 
 # --- what is deleted ----------------------------------------------------------------------
@@ -154,7 +180,8 @@ def test_of_a_link_only_the_link_is_deleted(settings: Settings, tmp_path: Path) 
     (settings.var / "lake").symlink_to(big)
     (settings.var / "logs").mkdir()
     (settings.var / "logs" / "album").symlink_to(big)
-    (settings.var / "benchmarks").symlink_to(big / "beach.jpg")
+    (settings.var / "clock.json").unlink()
+    (settings.var / "clock.json").symlink_to(big / "beach.jpg")
     empty(settings)
     assert (big / "beach.jpg").read_text() == "mine"
     assert not (settings.var / "lake").is_symlink()

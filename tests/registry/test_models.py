@@ -154,3 +154,24 @@ def test_a_look_at_an_empty_registry_makes_nothing(settings: Settings) -> None:
     with pytest.raises(UnknownName, match="Known: none"):
         registry.get("toy", 1)
     assert not settings.var.exists()
+
+
+@pytest.mark.parametrize("name", ["MLmodel", "data/factor.json"])
+def test_a_bit_that_flipped_in_any_stored_file_of_a_version_is_refused(
+    registry: ModelRegistry, folder: Path, name: str
+) -> None:
+    system = f"flipped_{name[:4].lower()}"
+    registry.register(system, folder, params={}, metrics={}, tags={}, inputs={"amount": "double"},
+                      loader_module="tests.registry.multiplier")
+    stored = registry.folder(system, 1).parent / name
+    content = bytearray(stored.read_bytes())
+    for bit in range(0, 8 * len(content), 7):
+        content[bit // 8] ^= 1 << bit % 8
+        stored.write_bytes(bytes(content))
+        with pytest.raises(ModelRefused, match=f"version 1 of model '{system}'"):
+            registry.folder(system, 1)
+        content[bit // 8] ^= 1 << bit % 8
+        if bit > 140:
+            break
+    stored.write_bytes(bytes(content))
+    registry.folder(system, 1)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
 
+from ml_assets.core.files import make_private
+from ml_assets.core.marker import require_new
 from ml_assets.core.sqlite import use_wal, writing
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.stores.backend import OWN, Registered, Row, View
@@ -132,7 +134,8 @@ class SqliteBackend:
         # SQLite forbids a connection that was opened before a fork.
         if found is not None and self._local.process == _process:
             return found
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        require_new(self.path)
+        make_private(self.path)
         connection = sqlite3.connect(
             self.path, timeout=self._patience_s, isolation_level=None,
             # For `close` only.
