@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Alias = Literal["candidate", "champion", "challenger"]
 
-CHECKSUM = "content_sha256"
+CHECKSUM = "files_sha256"
 """The tag of a version that says what its files held when they were registered."""
 EVALUATION = "evaluation"
 REPORT = f"{EVALUATION}/report.json"
