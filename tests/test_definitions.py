@@ -19,7 +19,7 @@ from ml_assets.systems import SYSTEMS
 
 SNAPSHOT = Path(__file__).parent / "graph.txt"
 HEAVY = {"torch", "feast", "mlflow"}
-DAGSTER_ROOMS = {"assets.py", "definitions.py"}
+DAGSTER_ROOMS = {"assets.py", "definitions.py", "consoles.py"}
 DAGSTER_FOLDERS = {"automation", "replay"}
 
 
