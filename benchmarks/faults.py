@@ -2,13 +2,16 @@
 
 The parts lie in `fault_load/`. The spam filter replays its real mail; a client beside it posts
 mails and feedback and keeps its answers. Replay, API, Dagster runs, the daemon and a loader are
-killed at random instants. Then the replay comes to its end and everything is looked up.
+killed at random instants. Then the replay comes to its end and everything is looked up. Once no
+recorded day is left, the next kills hit another installation.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,8 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks.fault_load.kills import Harness, harness
-from benchmarks.fault_load.traffic import Traffic
+from benchmarks.fault_load.kills import Harness, Kills, harness
 from benchmarks.fault_load.verdict import Verdict, look
 from ml_assets.core.bench import Measurement
 from ml_assets.core.settings import Settings
@@ -37,27 +39,67 @@ def measure(
     """
     times = kills if kills is not None else QUICK_KILLS if quick else KILLS
     console, began = Console(stderr=True, highlight=False), time.monotonic()
+    laps: list[Lap] = []
+    with _progress(console) as bar:
+        task = bar.add_task("kill -9", total=times)
+
+        def step(said: str) -> None:
+            bar.update(task, advance=1, description=said)
+            if not console.is_terminal:
+                console.print(f"{time.monotonic() - began:6.0f} s  killed {said}")
+
+        while (left := times - sum(lap.kills.count for lap in laps)) > 0:
+            left_s = 60 * minutes - (time.monotonic() - began)
+            if laps and left_s <= 0:
+                break
+            laps.append(_lap(console, left, left_s, seed + len(laps), step))
+    _show(console, laps, time.monotonic() - began)
+    yield from _lines(laps, time.monotonic() - began)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lap:
+    """One installation, from its history to its end: what was done to it, and what came of it.
+
+    interrupted: requests of its client that had no answer; changed: answers that differed when
+    they were asked for again; errors: of a living API; left_behind: processes of a dead parent
+    """
+
+    kills: Kills
+    found: Verdict
+    interrupted: int
+    changed: int
+    errors: list[str]
+    left_behind: list[str]
+
+    def stands(self) -> bool:
+        """Whether every invariant holds."""
+        found = self.found
+        return not any((
+            found.lost, found.twice, found.differing, found.unsettled, found.settled_twice,
+            found.in_progress, self.changed, self.errors, self.left_behind, self.kills.stuck,
+        ))
+
+
+def _lap(
+    console: Console, times: int, within_s: float, seed: int, step: Callable[[str], None]
+) -> Lap:
+    """At most so many kills, for so long, while there is anything to replay."""
     with TemporaryDirectory(prefix="ml-assets-faults-") as folder:
         settings = Settings(var=Path(folder) / "var", port=0)
         with harness(settings, seed) as (made, traffic):
-            with _progress(console) as bar:
-                task = bar.add_task("kill -9", total=times)
-
-                def step(victim: str) -> None:
-                    said = f"{victim}, day {made.days_closed()}"
-                    bar.update(task, advance=1, description=said)
-                    if not console.is_terminal:
-                        console.print(f"{time.monotonic() - began:6.0f} s  killed {said}")
-
-                made.kill_often(times, 60 * minutes, step)
-                bar.update(task, description="to the end")
-                made.finish(made.days_closed() + DAYS_AFTER)
+            made.kill_often(
+                times, within_s, lambda victim: step(f"{victim}, day {made.days_closed()}"))
+            made.finish(made.days_closed() + DAYS_AFTER)
             traffic.stopping.set()
             found = look(made.place, traffic, _replayed(settings, made.done.days))
-            if _violated(made, traffic, found):
-                console.print(f"kept for a look: {_keep(made)}")
-        _show(console, made, found, time.monotonic() - began)
-        yield from _lines(made, traffic, found, time.monotonic() - began)
+        lap = Lap(
+            kills=made.done, found=found, interrupted=traffic.interrupted, changed=traffic.changed,
+            errors=traffic.errors, left_behind=made.place.left_behind,
+        )
+        if not lap.stands():
+            console.print(f"kept for a look: {_keep(made)}")
+        return lap
 
 
 def _replayed(settings: Settings, days: int) -> list[str]:
@@ -69,29 +111,36 @@ def _replayed(settings: Settings, days: int) -> list[str]:
     ]
 
 
-def _lines(
-    made: Harness, traffic: Traffic, found: Verdict, seconds: float
-) -> Iterator[Measurement]:
-    kills = sum(made.done.made.values())
-    note = (f"{kills} kills in {seconds / 60:.0f} minutes, {found.acknowledged:,} acknowledged, "
-            f"{traffic.interrupted} interrupted and sent again")
-    yield _none("acknowledged and lost", found.lost, note)
-    yield _none("counted twice", found.twice + traffic.changed, note)
-    yield _none("served vectors that history does not give again", found.differing,
-                f"{found.checked:,} compared bit by bit")
-    yield _none("reasons to retrain lost", len(found.unsettled),
-                f"{found.died} runs died{_told(found.unsettled)}")
-    yield _none("reasons settled twice", len(found.settled_twice), _told(found.settled_twice))
-    yield _none("runs in progress for ever", found.in_progress)
-    yield _none("processes left behind by a dead parent", len(made.place.left_behind),
-                _told(made.place.left_behind))
-    yield _none("errors of a living API", len(traffic.errors), _told(traffic.errors))
-    yield _none("times the loop did not go on", len(made.done.stuck),
-                f"{made.done.days} days replayed to the end{_told(made.done.stuck)}")
+def _lines(laps: list[Lap], seconds: float) -> Iterator[Measurement]:
+    def total(of: Callable[[Lap], int]) -> int:
+        return sum(map(of, laps))
 
+    def all_of(of: Callable[[Lap], list[str]]) -> list[str]:
+        return [each for lap in laps for each in of(lap)]
 
-def _violated(made: Harness, traffic: Traffic, found: Verdict) -> bool:
-    return any(not line.met for line in _lines(made, traffic, found, 0))
+    note = (
+        f"{total(lambda lap: lap.kills.count)} kills in {seconds / 60:.0f} minutes, "
+        f"{total(lambda lap: lap.found.acknowledged):,} acknowledged, "
+        f"{total(lambda lap: lap.interrupted)} interrupted and sent again"
+    )
+    yield _none("acknowledged and lost", total(lambda lap: lap.found.lost), note)
+    yield _none("counted twice", total(lambda lap: lap.found.twice + lap.changed), note)
+    yield _none("served vectors that history does not give again",
+                total(lambda lap: lap.found.differing),
+                f"{total(lambda lap: lap.found.checked):,} compared bit by bit")
+    unsettled = all_of(lambda lap: lap.found.unsettled)
+    yield _none("reasons to retrain lost", len(unsettled),
+                f"{total(lambda lap: lap.found.died)} runs died{_told(unsettled)}")
+    for what, found in (
+        ("reasons settled twice", all_of(lambda lap: lap.found.settled_twice)),
+        ("processes left behind by a dead parent", all_of(lambda lap: lap.left_behind)),
+        ("errors of a living API", all_of(lambda lap: lap.errors)),
+    ):
+        yield _none(what, len(found), _told(found))
+    yield _none("runs in progress for ever", total(lambda lap: lap.found.in_progress))
+    stuck = all_of(lambda lap: lap.kills.stuck)
+    yield _none("times the loop did not go on", len(stuck),
+                f"{total(lambda lap: lap.kills.days)} days replayed to the end{_told(stuck)}")
 
 
 def _none(what: str, count: int, note: str = "") -> Measurement:
@@ -115,11 +164,12 @@ def _keep(made: Harness) -> Path:
     return kept
 
 
-def _show(console: Console, made: Harness, found: Verdict, seconds: float) -> None:
+def _show(console: Console, laps: list[Lap], seconds: float) -> None:
     table = Table("victim", "kills", title=f"kill -9, {seconds:.0f} s")
-    for victim, count in sorted(made.done.made.items()):
+    made = sum((lap.kills.made for lap in laps), Counter[str]())
+    for victim, count in sorted(made.items()):
         table.add_row(victim, str(count))
-    table.add_row("ended before the kill", str(made.done.missed))
+    table.add_row("ended before the kill", str(sum(lap.kills.missed for lap in laps)))
     console.print(table)
 
 

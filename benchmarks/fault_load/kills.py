@@ -41,6 +41,10 @@ class Kills:
     stuck: list[str] = field(default_factory=list)
     days: int = 0
 
+    @property
+    def count(self) -> int:
+        return sum(self.made.values())
+
 
 @dataclass(kw_only=True)
 class Harness:
@@ -60,9 +64,12 @@ class Harness:
             yield from self.draw.sample(VICTIMS, len(VICTIMS))
 
     def kill_often(self, times: int, within_s: float, step: Callable[[str], None]) -> Kills:
-        """At most so many, for so long; `step` is told of each. A replay may be left running."""
+        """At most so many, for so long, while there are days to replay; `step` is told of each.
+
+        A replay may be left running.
+        """
         victims, ends = cycle([*self.order(times)]), time.monotonic() + within_s
-        while sum(self.done.made.values()) < times and time.monotonic() < ends:
+        while self.done.count < times and time.monotonic() < ends and not self._at_the_end():
             victim = next(victims)
             if getattr(self, f"_{victim}")(self.draw.uniform(0, LATEST_S[victim])):
                 self.done.made[victim] += 1
@@ -94,6 +101,10 @@ class Harness:
             return int(command[command.index("--port") + 1])
         except (psutil.Error, ValueError, IndexError):
             return None
+
+    def _at_the_end(self) -> bool:
+        """Whether a replay has come to its end by itself: no recorded day is left."""
+        return self.replay is not None and self.replay.process.poll() == 0
 
     def _up(self) -> Running:
         """The replay, started if it does not run."""

@@ -16,6 +16,9 @@ from ml_assets.automation.dead_runs import DIED_TAG
 ASKED_TAG = "ml_assets/asked_at"
 """When a retraining run was asked for, on the system's clock."""
 
+LOOKED_AT = 50
+"""Runs of the job, the latest first: further back lies no attempt that a cooldown counts from."""
+
 
 def cursor_of(attempted_at: datetime | None) -> str:
     """What a sensor keeps from one tick to the next."""
@@ -46,7 +49,9 @@ def last_attempt(
     A run that died does not count, so its reason stands and fires again at once. Of two that died
     one after the other the later counts: what kills a training again waits for the cooldown.
     """
-    latest = instance.get_runs(dg.RunsFilter(job_name=job), limit=2)
+    # Whatever a person started by hand, no reason asked for it.
+    latest = [run for run in instance.get_runs(dg.RunsFilter(job_name=job), limit=LOOKED_AT)
+              if ASKED_TAG in run.tags][:2]
     died = [DIED_TAG in run.tags for run in latest]
     if died and died[0] and not all(died[1:] or [False]):
         latest, by_cursor = latest[1:], None

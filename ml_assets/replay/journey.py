@@ -90,6 +90,8 @@ class Journey:
         self, api: Client, events: list[ArchivedEvent], first: date, until: date
     ) -> None:
         """Replay the days from `first` to `until` (exclusive), one by one."""
+        if not self.clock.stands_still():
+            self.clock.set(midnight(first))  # it has run on since an earlier replay came to its end
         people = self._people_after(events, midnight(first))
         self.answered = sum(event.event_timestamp < midnight(first) for event in events)
         for offset in range((until - first).days):
@@ -103,7 +105,7 @@ class Journey:
             self._close(api, day)
 
     def _predict(self, api: Client, people: People, event: ArchivedEvent) -> None:
-        self.clock.set(event.event_timestamp)
+        self._advance(event.event_timestamp)
         answer = api.predict(event.event_id, event.event_timestamp, event.request)
         self.latencies_ms.append(answer["latency_ms"])
         if event.outcome is not None:
@@ -114,15 +116,23 @@ class Journey:
         self.answered += 1
         self.step(event.event_timestamp, self.answered)
 
+    def _advance(self, at: datetime) -> None:
+        """Never back, although a replay that resumes in mid-day asks again for what was answered.
+
+        What other clients say meanwhile must not seem to have come before those answers.
+        """
+        if at > self.clock.now():
+            self.clock.set(at)
+
     def _report(self, api: Client, people: People, until: datetime) -> None:
         for report in people.due(until):
-            self.clock.set(report.due)
+            self._advance(report.due)
             api.report(report.prediction_id, report.label)
 
     def _close(self, api: Client, day: date) -> None:
         """A day is over: take it in, then let the sensors look."""
         now = midnight(day) + DAY
-        self.clock.set(now)
+        self._advance(now)
         self.runs.day(day)
         self._ask_sensors(api, now)
 

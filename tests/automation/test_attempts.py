@@ -79,6 +79,17 @@ def test_the_second_death_in_a_row_waits_for_the_cooldown(instance: dg.DagsterIn
     assert last_attempt(instance, JOB, NOW) == NOW
 
 
+def test_a_run_that_a_person_started_and_that_died_is_no_second_death(
+    instance: dg.DagsterInstance,
+) -> None:
+    """No reason asked for it, so it keeps none waiting."""
+    run(instance, NOW.isoformat(), died=True)
+    for tags in ({DIED_TAG: "killed"}, {}):
+        instance.add_run(dg.DagsterRun(
+            job_name=JOB, status=dg.DagsterRunStatus.FAILURE, tags=tags))
+        assert last_attempt(instance, JOB, NOW, by_cursor=NOW) is None
+
+
 @pytest.mark.parametrize("said", ["", "yesterday", "2024-01-09", (NOW + timedelta(1)).isoformat()])
 def test_a_tag_that_is_no_instant_in_the_past_is_no_attempt(
     instance: dg.DagsterInstance, said: str
