@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from random import Random
 
 from benchmarks.door_fuzz.drawing import BATCH, CALLS, PREDICT, Draw, mutated, request
@@ -61,7 +62,7 @@ def hostile_json(draw: Draw) -> bytes:
     """A sound body in which one or two values, names or both are not."""
     path = draw.random.choice(CALLS)
     value = draw.value(path)
-    marks = []
+    marks: list[str] = []
     for _ in range(draw.random.randint(1, 2)):
         marks.append(_mark(draw.random, value, f"@{len(marks)}@"))
     text = json.dumps(value)
@@ -117,10 +118,11 @@ def large(draw: Draw) -> bytes:
     random = draw.random
     event = json.dumps(draw.event()).encode()
     events = [event] * random.choice([255, 257])
-    return random.choice([
+    limits: list[Callable[[], bytes]] = [
         lambda: request(BATCH, b'{"events": [%b]}' % b",".join(events)),
         lambda: request(PREDICT, event + b" " * random.choice([65_535, 65_536, 1_000_000])),
         lambda: request(PREDICT, b"", length=b"%d" % (9 * 2**20)),
         lambda: request(PREDICT, b'{"%b": 1}' % (b"k" * 200_000)),
         lambda: request(BATCH, b'{"events": [%b]}' % b",".join([b"{}"] * 256)),
-    ])()
+    ]
+    return random.choice(limits)()

@@ -84,7 +84,8 @@ def fuzz(
                 for name in ("direct", "app")]
         known = known_predictions(ways)
         honest = [[each.connect() for _ in range(HONEST)] for each in ways]
-        stack.callback(lambda: [each.close() for kept in honest for each in kept])
+        for kept in (kept for each in honest for kept in each):
+            stack.callback(kept.close)
         for start in range(first, first + cases, AT_ONCE):
             some = [case(seed, number, known)
                     for number in range(start, min(start + AT_ONCE, first + cases))]
