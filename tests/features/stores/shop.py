@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
@@ -135,7 +136,12 @@ class Shop:
         """As another process would."""
         config = RepoConfig(**self.config)
         config.repo_path = self.folder
-        return FeatureStore(config=config)
+        store = FeatureStore(config=config)
+        # Feast remembers what it parsed by the address of the registry's contents and their
+        # version, which is empty: without one it may take another store's for this one's.
+        registry: Any = store.registry
+        registry.cached_registry_proto.version_id = uuid4().hex
+        return store
 
     def apply(self) -> FeatureStore:
         store = self.open()
