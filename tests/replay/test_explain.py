@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -49,12 +51,12 @@ class Installation:
     def log(self) -> closing[EventLog]:
         return closing(EventLog(self.real.settings.event_log))
 
-    def ml_assets(self, *arguments: str) -> Result:
-        environment = {"ML_ASSETS_VAR": str(self.real.settings.var)}
+    def ml_assets(self, *arguments: str, var: Path | None = None) -> Result:
+        environment = {"ML_ASSETS_VAR": str(var or self.real.settings.var)}
         return CliRunner().invoke(main, list(arguments), env=environment)
 
-    def told(self, *arguments: str) -> str:
-        result = self.ml_assets(*arguments)
+    def told(self, *arguments: str, var: Path | None = None) -> str:
+        result = self.ml_assets(*arguments, var=var)
         assert result.exit_code == 0, result.output
         return result.output
 
@@ -169,23 +171,35 @@ def test_an_explanation_reads_well(installation: Installation) -> None:
     assert "--rows shows all" not in everything
 
 
-def test_without_mlflow_the_explanation_says_so_and_goes_on(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+def test_a_server_goes_on_saying_what_it_was_told_of_a_version(
+    installation: Installation,
 ) -> None:
-    """The command line asks anew; a server has kept what it was told of the version."""
     about = installation.answers[0]["prediction_id"]
     kept = installation.api.get(f"/v1/spam/predictions/{about}").json()["model"]
     database = runs.database(installation.real.settings)
     moved = database.rename(database.with_suffix(".away"))
     try:
-        told = installation.told("explain", about)
         again = installation.api.get(f"/v1/spam/predictions/{about}").json()["model"]
-        traced = installation.told("trace", "m0")
     finally:
         moved.rename(database)
+    assert again == kept and kept["problem"] is None
+
+
+def test_once_the_loss_of_mlflow_is_accepted_the_explanation_says_so_and_goes_on(
+    installation: Installation, tmp_path: Path
+) -> None:
+    about = installation.answers[0]["prediction_id"]
+    copy = shutil.copytree(installation.real.settings.var, tmp_path / "var")
+    installation.told("explain", about, var=copy)
+    shutil.rmtree(copy / "mlflow")
+    refused = installation.ml_assets("explain", about, var=copy)
+    assert refused.exit_code == 1 and "doctor --give-up mlflow/mlflow.sqlite" in refused.output
+    for lost in ("mlflow/mlflow.sqlite", "mlflow/artifacts"):
+        installation.ml_assets("doctor", "--give-up", lost, var=copy)
+    told = installation.told("explain", about, var=copy)
     assert "its origin is not known: MLflow cannot be asked: it has no database" in told
     assert "it passed every gate" in told
-    assert again == kept and kept["problem"] is None
+    traced = installation.told("trace", "m0", var=copy)
     assert "not told       models: MLflow cannot be asked" in traced
 
 
