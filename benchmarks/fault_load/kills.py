@@ -14,10 +14,13 @@ from itertools import cycle
 from typing import TypeVar
 
 import psutil
+from dagster import RunsFilter
 
 from benchmarks.fault_load.place import END_S, Place, Running
 from benchmarks.fault_load.traffic import Traffic
 from benchmarks.serving_load.servers import is_ready
+from ml_assets.automation.dead_runs import IN_PROGRESS, START_S, report_dead_runs
+from ml_assets.automation.instance import instance
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.lake import Lake
 from ml_assets.systems.spam import SPAM
@@ -82,6 +85,7 @@ class Harness:
         """Let the main job come to its end, undisturbed."""
         if self.replay is not None:
             self.replay.interrupt()
+        self._await_dead_runs()
         last = self.place.replay(days)
         self.stack.callback(last.end)
         self.replay = last
@@ -92,6 +96,16 @@ class Harness:
         if status != 0:
             self.done.stuck.append(f"the last replay ended with {status}")
         self.done.days = days
+
+    def _await_dead_runs(self) -> None:
+        """A training that a killed daemon had queued counts as dead only after a declared time."""
+        deadline = time.monotonic() + START_S + 30
+        with instance(self.place.settings) as opened:
+            while time.monotonic() < deadline and opened.get_runs_count(
+                RunsFilter(statuses=IN_PROGRESS)
+            ):
+                report_dead_runs(opened)
+                time.sleep(1)
 
     def port(self) -> int | None:
         """Where the API of the replay listens now."""
