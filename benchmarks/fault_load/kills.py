@@ -6,18 +6,20 @@ import random
 import signal
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import TypeVar
 
 import psutil
+from dagster import RunsFilter
 
 from benchmarks.fault_load.place import END_S, Place, Running
 from benchmarks.fault_load.traffic import Traffic
 from benchmarks.serving_load.servers import is_ready
+from ml_assets.automation.dead_runs import IN_PROGRESS, START_S, report_dead_runs
+from ml_assets.automation.instance import instance
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.lake import Lake
 from ml_assets.systems.spam import SPAM
@@ -28,6 +30,8 @@ does most, from taking in history to retraining."""
 LATEST_S = {"replay": 20.0, "api": 6.0, "loader": 10.0, "run": 12.0, "daemon": 15.0}
 """A victim is killed after a time drawn from nought to this: while it starts, half-way, at work."""
 READY_S = 180.0
+STOPPED = (0, 130, -signal.SIGINT)
+"""How a replay ends after Ctrl-C. Before it has begun, Python itself ends by the signal."""
 
 T = TypeVar("T")
 
@@ -58,8 +62,9 @@ class Harness:
 
     def order(self, times: int) -> Iterator[str]:
         """The victims, each in its share of any ten, in a drawn order; each once in a short run."""
-        if times < len(VICTIMS):
-            yield from self.draw.sample(sorted(set(VICTIMS)), len(set(VICTIMS)))
+        if times <= len(set(VICTIMS)):
+            yield from self.draw.sample(sorted(set(VICTIMS)), times)
+            return
         for _ in range(0, times, len(VICTIMS)):
             yield from self.draw.sample(VICTIMS, len(VICTIMS))
 
@@ -68,20 +73,22 @@ class Harness:
 
         A replay may be left running.
         """
-        victims, ends = cycle([*self.order(times)]), time.monotonic() + within_s
+        victims, ends = deque(self.order(times)), time.monotonic() + within_s
         while self.done.count < times and time.monotonic() < ends and not self._at_the_end():
-            victim = next(victims)
+            victim = victims.popleft()
             if getattr(self, f"_{victim}")(self.draw.uniform(0, LATEST_S[victim])):
                 self.done.made[victim] += 1
                 step(victim)
             else:
                 self.done.missed += 1
+                victims.append(victim)  # what it needs may be there later
         return self.done
 
     def finish(self, days: int) -> None:
         """Let the main job come to its end, undisturbed."""
         if self.replay is not None:
             self.replay.interrupt()
+        self._await_dead_runs()
         last = self.place.replay(days)
         self.stack.callback(last.end)
         self.replay = last
@@ -92,6 +99,16 @@ class Harness:
         if status != 0:
             self.done.stuck.append(f"the last replay ended with {status}")
         self.done.days = days
+
+    def _await_dead_runs(self) -> None:
+        """A training that a killed daemon had queued counts as dead only after a declared time."""
+        deadline = time.monotonic() + START_S + 30
+        with instance(self.place.settings) as opened:
+            while time.monotonic() < deadline and opened.get_runs_count(
+                RunsFilter(statuses=IN_PROGRESS)
+            ):
+                report_dead_runs(opened)
+                time.sleep(1)
 
     def port(self) -> int | None:
         """Where the API of the replay listens now."""
@@ -109,7 +126,7 @@ class Harness:
     def _up(self) -> Running:
         """The replay, started if it does not run."""
         if self.replay is None or not self.replay.alive:
-            if self.replay is not None and self.replay.process.returncode not in (0, -9, 130):
+            if self.replay is not None and self.replay.process.returncode not in (*STOPPED, -9):
                 self.done.stuck.append(f"a replay ended with {self.replay.process.returncode}")
             self.replay = self.place.replay(self._days_ahead())
             self.stack.callback(self.replay.end)
@@ -185,7 +202,7 @@ class Harness:
         """The replay, interrupted as by Ctrl-C."""
         if self.replay is not None and self.replay.alive:
             status = self.replay.interrupt()
-            if status not in (0, 130):
+            if status not in STOPPED:
                 self.done.stuck.append(f"an interrupted replay ended with {status}")
             self.replay = None
 

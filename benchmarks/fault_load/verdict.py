@@ -12,7 +12,7 @@ import dagster as dg
 from benchmarks.fault_load.place import Place
 from benchmarks.fault_load.traffic import Traffic
 from ml_assets.automation.attempts import ASKED_TAG
-from ml_assets.automation.dead_runs import DIED_TAG, IN_PROGRESS
+from ml_assets.automation.dead_runs import DIED_TAG, IN_PROGRESS, STOPPED_TAG
 from ml_assets.automation.instance import instance as instance_of
 from ml_assets.automation.jobs import RETRAINING
 from ml_assets.ingest.event_log import EventLog
@@ -79,7 +79,8 @@ def _reasons(instance: dg.DagsterInstance, found: Verdict) -> None:
     for run in runs:
         if ASKED_TAG in run.tags:
             reason = run.tags["ml_assets/reason"], run.tags[ASKED_TAG]
-            asked.setdefault(reason, []).append(DIED_TAG not in run.tags)
+            asked.setdefault(reason, []).append(
+                DIED_TAG not in run.tags and STOPPED_TAG not in run.tags)
     for reason, verdicts in asked.items():
         if sum(verdicts) > 1:
             found.settled_twice.append(" at ".join(reason))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ml_assets.automation.dead_runs import DIED_TAG
+from ml_assets.automation.dead_runs import DIED_TAG, STOPPED_TAG
 
 ASKED_TAG = "ml_assets/asked_at"
 """When a retraining run was asked for, on the system's clock."""
@@ -49,9 +49,9 @@ def last_attempt(
     A run that died does not count, so its reason stands and fires again at once. Of two that died
     one after the other the later counts: what kills a training again waits for the cooldown.
     """
-    # Whatever a person started by hand, no reason asked for it.
+    # What a person started, no reason asked for; what a person stopped says nothing against one.
     latest = [run for run in instance.get_runs(dg.RunsFilter(job_name=job), limit=LOOKED_AT)
-              if ASKED_TAG in run.tags][:2]
+              if ASKED_TAG in run.tags and STOPPED_TAG not in run.tags][:2]
     died = [DIED_TAG in run.tags for run in latest]
     if died and died[0] and not all(died[1:] or [False]):
         latest, by_cursor = latest[1:], None

@@ -27,6 +27,9 @@ PROCESS_TAG = "ml_assets/process"
 DIED_TAG = "ml_assets/died"
 """What a dead run died of."""
 
+STOPPED_TAG = "ml_assets/stopped"
+"""Of a run that ended because its replay was told to stop."""
+
 START_S = 180.0
 """How long a run of whose process nothing is known may take to start, or a training wait in the
 queue while no daemon serves it, before it counts as dead. A daemon says that it lives every 30 s.
@@ -50,6 +53,15 @@ def report_dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
         instance.report_run_failed(run, f"{cause}; the run did not end by itself")
         dead.append(run)
     return dead
+
+
+def report_stopped(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Tag a run STOPPED_TAG that its replay was told to stop; it is failed, not dead."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None:
+        instance.add_run_tags(run_id, {STOPPED_TAG: "interrupted"})
+        if run.status in IN_PROGRESS:
+            instance.report_run_failed(run, "the replay was told to stop")
 
 
 def _cause_of_death(instance: dg.DagsterInstance, record: RunRecord) -> str | None:

@@ -8,8 +8,9 @@ from datetime import date, timedelta
 
 import dagster as dg
 from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SENSOR_NAME_TAG, USER_TAG
+from dagster._core.utils import make_new_run_id  # to know it if the run is interrupted
 
-from ml_assets.automation.dead_runs import PROCESS_TAG
+from ml_assets.automation.dead_runs import PROCESS_TAG, report_stopped
 from ml_assets.automation.jobs import BATCH, DAILY, HISTORY, RETRAINING
 from ml_assets.automation.sensors import build as build_automation
 from ml_assets.core.errors import NotReady
@@ -91,11 +92,16 @@ class Runs:
         self, job: str, *, partition_key: str | None = None, tags: dict[str, str] | None = None
     ) -> None:
         name = job.format(self.system.name)
-        result = self.definitions.resolve_job_def(name).execute_in_process(
-            run_config=QUIET, instance=self.instance, partition_key=partition_key,
-            tags=_launched_by(tags or {}) | {PROCESS_TAG: this_process()},
-            raise_on_error=False,
-        )
+        run_id = make_new_run_id()
+        try:
+            result = self.definitions.resolve_job_def(name).execute_in_process(
+                run_config=QUIET, instance=self.instance, partition_key=partition_key,
+                tags=_launched_by(tags or {}) | {PROCESS_TAG: this_process()},
+                raise_on_error=False, run_id=run_id,
+            )
+        except KeyboardInterrupt:
+            report_stopped(self.instance, run_id)
+            raise
         if result.success:
             return
         failed = [
@@ -107,6 +113,7 @@ class Runs:
             f" for {partition_key}" if partition_key else ""
         )
         if any(INTERRUPTED in _cause(event) for event in result.all_events if event.is_failure):
+            report_stopped(self.instance, run_id)
             raise KeyboardInterrupt
         causes = [_cause(event) for event in result.all_events if event.is_step_failure]
         if failed and all(cause.startswith(BLOCKED) for cause in causes):

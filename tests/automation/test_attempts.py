@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_assets.automation.attempts import ASKED_TAG, cursor_of, in_cursor, last_attempt
-from ml_assets.automation.dead_runs import DIED_TAG
+from ml_assets.automation.dead_runs import DIED_TAG, report_stopped
 
 NOW = datetime(2024, 1, 10, tzinfo=UTC)
 BEFORE = NOW - timedelta(hours=1)
@@ -88,6 +88,20 @@ def test_a_run_that_a_person_started_and_that_died_is_no_second_death(
         instance.add_run(dg.DagsterRun(
             job_name=JOB, status=dg.DagsterRunStatus.FAILURE, tags=tags))
         assert last_attempt(instance, JOB, NOW, by_cursor=NOW) is None
+
+
+@pytest.mark.parametrize("stage", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE])
+def test_a_training_that_was_stopped_with_its_replay_is_no_attempt(
+    instance: dg.DagsterInstance, stage: dg.DagsterRunStatus
+) -> None:
+    """Ctrl-C says nothing against the reason: the next run goes on with it, after a death too."""
+    run(instance, BEFORE.isoformat(), died=True)
+    stopped = instance.add_run(dg.DagsterRun(
+        job_name=JOB, status=stage, tags={ASKED_TAG: NOW.isoformat()}))
+    report_stopped(instance, stopped.run_id)
+    assert last_attempt(instance, JOB, NOW) is None
+    found = instance.get_run_by_id(stopped.run_id)
+    assert found is not None and found.status == dg.DagsterRunStatus.FAILURE
 
 
 @pytest.mark.parametrize("said", ["", "yesterday", "2024-01-09", (NOW + timedelta(1)).isoformat()])
