@@ -16,6 +16,8 @@ from ml_assets.serving.edge import id_for
 
 BETWEEN, HEAD, BODY = range(3)
 """What a connection is in the middle of reading."""
+UNREAD = ("unread",)
+"""How the mark of a client begins that has an answer to read."""
 LINGER_SECONDS = 2.0
 """So long a refused client may go on sending, to no effect: one that is cut off in the middle
 often never reads why."""
@@ -270,7 +272,8 @@ class GuardedProtocol(HttpToolsProtocol):
         seconds, mark = self._patience()
         if mark != self._mark:
             self._mark, self._since = mark, now
-        elif now - self._since > seconds and not self._unread():
+        elif now - self._since > seconds and (mark[:1] == UNREAD or not self._unread()):
+            # What a client sends meanwhile is no excuse for not reading its answers.
             self._expire()
 
     def give_way(self) -> bool:
@@ -284,7 +287,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """How many seconds the client has for its next step, and what changes with each step."""
         limits, unread = self._limits, self.transport.get_write_buffer_size()
         if unread:
-            return limits.unread_seconds, ("unread", unread)
+            return limits.unread_seconds, (*UNREAD, unread)
         if self._phase == BETWEEN:
             if self._due:
                 return float("inf"), ()
