@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,8 +88,20 @@ class SameFile:
         self._held: tuple[int, int] | None = None
 
     def hold(self) -> None:
-        """From now on it must be the file that lies there now; the first one held stays."""
-        self._held = self._held or identity(self.path)
+        """From now on it must be the file that lies there now; the first one held stays.
+
+        A descriptor keeps its inode from being given to the next file, as ext4 does at once. It is
+        one by path alone: closing another kind would end the locks that SQLite has on the file.
+        """
+        if self._held is not None:
+            return
+        try:
+            pin = os.open(self.path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            return
+        weakref.finalize(self, os.close, pin)
+        found = os.fstat(pin)
+        self._held = found.st_dev, found.st_ino
 
     def watched(self, open_file: Callable[[], Opened]) -> Callable[[], Opened]:
         """`open_file`, which must never open another file than the first time, nor a new one."""
