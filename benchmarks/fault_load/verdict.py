@@ -15,6 +15,9 @@ from ml_assets.automation.attempts import ASKED_TAG
 from ml_assets.automation.dead_runs import DIED_TAG, IN_PROGRESS, STOPPED_TAG
 from ml_assets.automation.instance import instance as instance_of
 from ml_assets.automation.jobs import RETRAINING
+from ml_assets.automation.retraining import decide
+from ml_assets.automation.situation import gather
+from ml_assets.core.settings import Settings
 from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.lake import Lake
 from ml_assets.monitoring.parity import ParityReports
@@ -30,8 +33,8 @@ class Verdict:
     lost: of these and of the replay's events, not in the log; twice: events with several
     predictions, and words that are there several times; checked, differing: served vectors, and
     those that history does not give again, bit by bit; died: runs that died; unsettled: reasons
-    of these that came to no verdict since; settled_twice: reasons that came to several verdicts;
-    in_progress: runs that still count as in progress
+    of these that came to no verdict since and stand no more; settled_twice: reasons that came to
+    several verdicts; in_progress: runs that still count as in progress
     """
 
     acknowledged: int
@@ -68,7 +71,19 @@ def look(place: Place, traffic: Traffic, replayed: Sequence[str]) -> Verdict:
         every = instance.get_runs()
         found.died = sum(DIED_TAG in run.tags for run in every)
         _reasons(instance, found)
+        if found.unsettled and _a_reason_stands(place.settings):
+            found.unsettled.clear()
     return found
+
+
+def _a_reason_stands(settings: Settings) -> bool:
+    """Whether the sensors ask for a training, once no other is in progress or too recent.
+
+    The recorded days may end, within seconds, while a training that a killed daemon had queued
+    still has the declared time to start; nobody asks the sensors after that.
+    """
+    situation = gather(SPAM, settings, settings.clock.now(), training_in_progress=False)
+    return decide(situation, SPAM.retraining).train
 
 
 def _reasons(instance: dg.DagsterInstance, found: Verdict) -> None:

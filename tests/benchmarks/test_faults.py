@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from benchmarks.fault_load.place import Place
@@ -16,7 +17,10 @@ from ml_assets.automation.attempts import ASKED_TAG
 from ml_assets.automation.dead_runs import DIED_TAG
 from ml_assets.automation.instance import instance
 from ml_assets.core.settings import Settings
+from ml_assets.core.time import EventClock
 from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import LABELS
 
 EARLIER, LATER = (datetime(2002, 8, day, tzinfo=UTC).isoformat() for day in (25, 30))
 
@@ -73,3 +77,15 @@ def test_the_look_afterwards_sees_reasons_without_a_verdict_and_with_two(place: 
     found = look(place, Traffic(port=lambda: None), [])
     assert found.settled_twice == [f"labels at {EARLIER}"]
     assert found.unsettled == [f"labels at {LATER}"]
+
+
+def test_a_reason_that_still_stands_at_the_end_is_not_lost(place: Place) -> None:
+    """The recorded days may end while a training that died has the declared time to start."""
+    place.settings.clock_file.parent.mkdir(parents=True, exist_ok=True)
+    EventClock(place.settings.clock_file).set(datetime(2002, 9, 27, tzinfo=UTC))
+    ask(place, EARLIER, died=True)
+    assert len(look(place, Traffic(port=lambda: None), []).unsettled) == 1
+    known = datetime(2002, 8, 25, tzinfo=UTC)
+    label = pd.DataFrame([("mail-1", known, known, True, "feedback")], columns=LABELS.names)
+    Lake(place.settings.lake).write("spam", "labels", known.date(), label, LABELS)
+    assert look(place, Traffic(port=lambda: None), []).unsettled == []
