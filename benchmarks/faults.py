@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.fault_load.kills import Harness, Kills, harness
 from benchmarks.fault_load.verdict import Verdict, look
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 from ml_assets.core.settings import Settings
 from ml_assets.systems.spam import SPAM
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.feature_store import growth, loading, offline, reading, streaming, windowed
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 
 WORKS: dict[str, Callable[..., Iterator[Measurement]]] = {
     "as-of": offline.measure,

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 
 from benchmarks.door_fuzz.fuzzing import Found, fuzz
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 
 CASES, QUICK_CASES = 100_000, 3_000
 SHOWN = 20

@@ -21,7 +21,7 @@ from benchmarks.serving_load.soak import plot, soak
 from benchmarks.serving_load.speed import FULL, QUICK, Meter, Series, Target
 from benchmarks.serving_load.swaps import WANTED_RATE, swap_often
 from benchmarks.serving_load.traffic import ENTITIES
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 from ml_assets.core.errors import unknown
 
 GOAL_US = 120

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from statistics import median
 
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 from ml_assets.core.settings import ROOT
 
 GOAL_CPU_S = 2.5

@@ -195,7 +195,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
     """
     from importlib import import_module
 
-    from ml_assets.core.bench import require_checkout, show, stopped_by_sigterm
+    from ml_assets.bench import require_checkout, show, stopped_by_sigterm
     from ml_assets.core.settings import ROOT
 
     given = {name: value for name, value in options.items() if value is not None}

@@ -17,12 +17,12 @@ from typing import Any
 
 import click
 
-from ml_assets.core.isolation import Fault, attempt
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
-from ml_assets.serving.console import Guarded, Rule, serve_console
-from ml_assets.serving.decoding import RequestRefused
-from ml_assets.serving.hosts import Hosts
-from ml_assets.serving.plot_files import WithPlots
+from ml_assets.serving.access.hosts import Hosts
+from ml_assets.serving.contract.decoding import RequestRefused
+from ml_assets.serving.http.console import Guarded, Rule, serve_console
+from ml_assets.serving.http.plot_files import WithPlots
 
 log = logging.getLogger(__name__)
 

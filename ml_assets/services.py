@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from ml_assets.automation.instance import prepare_home
-from ml_assets.core import keeper
 from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.registry.moving import follow
 from ml_assets.registry.runs import database

@@ -12,7 +12,7 @@ from ml_assets.core.installation import opened
 from ml_assets.core.time import WallClock
 
 if TYPE_CHECKING:
-    from ml_assets.serving.tokens import Token
+    from ml_assets.serving.access.tokens import Token
 
 
 def _named(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -79,7 +79,7 @@ def create(
 
     The token is shown once, on standard output and alone there. What is kept is a hash of it.
     """
-    from ml_assets.serving.tokens import SCOPES, TokenFile
+    from ml_assets.serving.access.tokens import SCOPES, TokenFile
 
     if sources and "feedback" not in scopes:
         raise click.UsageError("--source is about feedback; add --scope feedback")
@@ -104,7 +104,7 @@ def rotate(name: str, grace: timedelta, expires: timedelta | None) -> None:
     It is shown once, on standard output and alone there. Give it to whoever holds the old one,
     which ends after --grace. One that has expired can be rotated too.
     """
-    from ml_assets.serving.tokens import TokenFile
+    from ml_assets.serving.access.tokens import TokenFile
 
     settings, now = opened(NEEDS), WallClock().now()
     made, shown = TokenFile(settings.tokens).rotate(name, now, grace=grace, lifetime=expires)
@@ -117,7 +117,7 @@ def rotate(name: str, grace: timedelta, expires: timedelta | None) -> None:
 @token.command("list", short_help="Every token that was ever made, without its secret.")
 def list_tokens() -> None:
     """Every token that was ever made: its scopes and sources, and how long it is in force."""
-    from ml_assets.serving.tokens import TokenFile
+    from ml_assets.serving.access.tokens import TokenFile
 
     settings, now = opened(NEEDS), WallClock().now()
     tokens = TokenFile(settings.tokens).read()
@@ -138,7 +138,7 @@ def revoke(name: str) -> None:
     By name also of the one before it, where that is still valid after a rotation. It stays on
     the list. Where it was the last one, nobody may call until another is created.
     """
-    from ml_assets.serving.tokens import TokenFile
+    from ml_assets.serving.access.tokens import TokenFile
 
     settings = opened(NEEDS)
     for ended in TokenFile(settings.tokens).revoke(name, WallClock().now()):

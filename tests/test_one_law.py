@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EARLIEST, midnight
-from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import OUTCOMES, QUARANTINE, events_schema
 from ml_assets.monitoring.parity import ParityReports
 from tests.meter import METER

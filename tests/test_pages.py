@@ -19,7 +19,7 @@ import ml_assets
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.definitions import defs
 from ml_assets.features.manifest import load_manifest
-from ml_assets.serving.openapi import openapi
+from ml_assets.serving.contract.openapi import openapi
 from ml_assets.systems import SYSTEMS
 from tests.pages import PAGES, Shown, code, relative, require_valid, shown
 

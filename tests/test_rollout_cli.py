@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from ml_assets import rollout_cli
 from ml_assets.cli import main
-from ml_assets.core.marker import change_notes
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.marker import change_notes
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from tests.serving.kit import Toy, serving

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from ml_assets.cli import main
 from ml_assets.core.settings import Settings
-from ml_assets.serving.security import Doorkeeper
+from ml_assets.serving.access.doorkeeper import Doorkeeper
 
 
 def run(settings: Settings, *words: str) -> Result:

@@ -24,7 +24,7 @@ from benchmarks.door_fuzz.ways import (
     known_predictions,
     way,
 )
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 
 _ALL = (datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
 AT_ONCE = 6

@@ -21,8 +21,8 @@ from benchmarks.door_fuzz.system import RETURNS, backends
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import EventClock
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.app import create_app
-from ml_assets.serving.direct import DirectProtocol
+from ml_assets.serving.http.app import create_app
+from ml_assets.serving.http.fast_path import DirectProtocol
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 LAST = request("/healthz", b"", b"Connection: close", method=b"GET", length=b"")

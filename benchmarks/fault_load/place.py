@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from ml_assets.automation.instance import prepare_home
-from ml_assets.core import keeper
+from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.systems.spam import SPAM
 

@@ -18,8 +18,8 @@ from ml_assets.automation.jobs import RETRAINING
 from ml_assets.automation.retraining import decide
 from ml_assets.automation.situation import gather
 from ml_assets.core.settings import Settings
-from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.systems.spam import SPAM
 

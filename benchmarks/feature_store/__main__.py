@@ -7,7 +7,7 @@ import sys
 import click
 
 from benchmarks.features import WORKS, measure
-from ml_assets.core.bench import show
+from ml_assets.bench import show
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 
 
 def against(

@@ -11,7 +11,7 @@ from benchmarks.feature_store import loading, offline, windowed
 from benchmarks.feature_store.data import write_entities, write_events, write_history
 from benchmarks.feature_store.goals import below
 from benchmarks.feature_store.jobs import Outcome, median_of, run
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 from ml_assets.core.settings import Settings
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)

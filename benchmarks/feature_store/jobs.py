@@ -36,8 +36,8 @@ ENOUGH_CPU_S = 30.0
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([
     "feast", "feast.infra.offline_stores.duckdb", "feast.infra.online_stores.sqlite",
-    "ml_assets.features.stores.offline", "ml_assets.features.stores.loading",
-    "ml_assets.features.stores.reader", "duckdb", "ibis", "pandas", "pyarrow.parquet",
+    "ml_assets.features.feast_stores.offline", "ml_assets.features.feast_stores.loading",
+    "ml_assets.features.online_store.reader", "duckdb", "ibis", "pandas", "pyarrow.parquet",
 ])
 
 

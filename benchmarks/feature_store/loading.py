@@ -21,7 +21,7 @@ from benchmarks.feature_store.data import START_US, feature_names, write_entitie
 from benchmarks.feature_store.goals import against
 from benchmarks.feature_store.jobs import Meter, Outcome, median_of, run
 from benchmarks.feature_store.results import digest
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -16,7 +16,7 @@ from benchmarks.feature_store.data import HISTORY, feature_names, make_spine, wr
 from benchmarks.feature_store.goals import against, told
 from benchmarks.feature_store.jobs import Meter, Outcome, median_of, run
 from benchmarks.feature_store.results import table_digest
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
     from benchmarks.feature_store.stores import Engine
-    from ml_assets.features.stores.backend import Backend
+    from ml_assets.features.online_store.backend import Backend
 
 VIEWS = (0, 1, 2)
 NAMES = [name for view in VIEWS for name in feature_names(view)]
@@ -79,8 +79,8 @@ def feast_reads(
 
 def direct_reads(*, folder: Path, port: int | None, customers: int, stretch_s: float) -> Reads:
     """Our `FeatureReader`, with which the prediction API reads."""
-    from ml_assets.features.stores.plain import Column, PlainView
-    from ml_assets.features.stores.reader import FeatureReader, Wanted
+    from ml_assets.features.online_store.reader import FeatureReader, Wanted
+    from ml_assets.features.online_store.versions import Column, PlainView
 
     views = [
         PlainView(
@@ -155,11 +155,11 @@ def _redis_fetch(port: int, views: Sequence[int]) -> Fetch:
 
 
 def _backend(folder: Path, port: int | None) -> Backend:
-    from ml_assets.features.stores.sqlite import SqliteBackend
+    from ml_assets.features.online_store.sqlite import SqliteBackend
 
     if port is None:
         return SqliteBackend(folder / "ours.sqlite", "bench")
-    from ml_assets.features.stores.redis import RedisBackend
+    from ml_assets.features.online_store.redis import RedisBackend
 
     return RedisBackend(f"redis://127.0.0.1:{port}/0", "bench")
 

@@ -25,7 +25,7 @@ from benchmarks.feature_store.readers import (
     load,
 )
 from benchmarks.feature_store.redis_server import running_redis, why_not
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 
 
 def measure(*, quick: bool) -> Iterator[Measurement]:

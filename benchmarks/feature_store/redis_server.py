@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from ml_assets.core import keeper
 from ml_assets.core.errors import NotReady
+from ml_assets.core.runtime import keeper
 
 PATIENCE_S = 10
 

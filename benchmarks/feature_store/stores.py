@@ -26,7 +26,7 @@ from ml_assets.features.declaration import windowed_view
 
 Engine = Literal["ours", "feast"]
 
-PACKAGE = "ml_assets.features.stores"
+PACKAGE = "ml_assets.features.feast_stores"
 PROJECT = "bench"
 
 CUSTOMER = Entity(name="customer", join_keys=["customer"], value_type=ValueType.INT64)

@@ -13,14 +13,14 @@ import numpy as np
 from benchmarks.feature_store.data import DAY_US, START_US
 from benchmarks.feature_store.goals import below
 from benchmarks.feature_store.jobs import Meter, Outcome, median_of
-from ml_assets.core.bench import Measurement
-from ml_assets.core.sqlite import writing
+from ml_assets.bench import Measurement
+from ml_assets.core.storage.sqlite import writing
 from ml_assets.features.engine.functions import Function
 from ml_assets.features.engine.windows import Aggregate, WindowedView, tail
-from ml_assets.features.stores.backend import digest_of
-from ml_assets.features.stores.reader import FeatureReader, Wanted
-from ml_assets.features.stores.sqlite import SqliteState, use_wal
-from ml_assets.features.stores.stream import Stream
+from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.online_store.reader import FeatureReader, Wanted
+from ml_assets.features.online_store.sqlite import SqliteState, use_wal
+from ml_assets.features.online_store.stream import Stream
 
 Event = Mapping[str, object]
 

@@ -23,7 +23,7 @@ from benchmarks.feature_store.data import HISTORY, make_spine, write_events
 from benchmarks.feature_store.goals import against, below
 from benchmarks.feature_store.jobs import Meter, Outcome, median_of, run
 from benchmarks.feature_store.results import Floats, digest, matrix
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -44,7 +44,7 @@ class Events:
         """What is wrong with the body of the answer to event `number`; None: nothing is."""
         check = self._plan.check
         if check.kind == "prediction":
-            # As `ml_assets.ingest.served.prediction_id` makes it.
+            # As `ml_assets.ingest.log.served.prediction_id` makes it.
             event = f"{check.system}\0{event_id(self._plan.id_prefix, number)}"
             wanted = blake2b(event.encode(), digest_size=12).hexdigest()
             if b'"prediction_id":"%b"' % wanted.encode() not in body:

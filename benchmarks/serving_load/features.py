@@ -24,11 +24,11 @@ from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
 from ml_assets.features.manifest import Chosen, Service, View
 from ml_assets.features.online import EVENTS, OnlineFeatures
+from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.online_store.counting import apply_rows
 from ml_assets.features.store import open_backend
-from ml_assets.features.stores.applying import apply_rows
-from ml_assets.features.stores.backend import digest_of
-from ml_assets.ingest.event_log import EventLog
-from ml_assets.serving.lookup import FeatureReader
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.serving.answer.features import FeatureReader
 
 HOUR, DAY = 3600 * 1_000_000, 24 * 3600 * 1_000_000
 AT_ONCE = 500

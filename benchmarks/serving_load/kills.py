@@ -16,7 +16,7 @@ from benchmarks.serving_load.installation import Installation
 from benchmarks.serving_load.load import loading
 from benchmarks.serving_load.servers import Server
 from benchmarks.serving_load.system import PAYMENTS
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 
 CONNECTIONS = 16
 ASKED_AGAIN = 20

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from benchmarks.serving_load.plan import Outcome, Plan
-from ml_assets.core import keeper
 from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import ROOT
 
 

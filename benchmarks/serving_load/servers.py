@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.serving_load import process_tree
-from ml_assets.core import keeper
 from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import ROOT
 
 START_S = 120.0

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import RunRecord  # what get_run_records returns
 
 from ml_assets.automation.jobs import TRAINING_TAG
-from ml_assets.core.processes import has_lived_since, is_alive
+from ml_assets.core.runtime.processes import has_lived_since, is_alive
 from ml_assets.core.time import WallClock
 
 IN_PROGRESS = [

@@ -11,10 +11,10 @@ import dagster as dg
 
 from ml_assets.automation.jobs import TRAINING_TAG
 from ml_assets.core.errors import NotReady
-from ml_assets.core.files import write_atomically
-from ml_assets.core.layout import FILES
-from ml_assets.core.marker import note
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.files import write_atomically
+from ml_assets.core.storage.layout import FILES
+from ml_assets.core.storage.marker import note
 
 DAGSTER_YAML = f"""\
 # Written by ml-assets; change ml_assets/automation/instance.py instead.

@@ -44,7 +44,7 @@ def gather(
 
 def last_trained_at(system: System, settings: Settings) -> datetime | None:
     """As of when the training set was built of the latest training with a verdict, if any."""
-    from ml_assets.features.training_set import TrainingSets
+    from ml_assets.features.training_sets.training_set import TrainingSets
 
     return TrainingSets(settings, system).concluded_as_of()
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import dagster as dg
 
 from ml_assets.core.errors import StateDamaged
-from ml_assets.core.files import write_atomically
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.files import write_atomically
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EventClock, midnight, parse_day
 

@@ -109,7 +109,7 @@ class FeedbackPolicy:
 
     A tie outranks nothing. Without a trusted word the `crowd` decides; with `crowd=None`
     anonymous words are kept and make no label. A label that is known stays until it is
-    outranked. See `ml_assets.ingest.resolution.resolve`.
+    outranked. See `ml_assets.ingest.log.resolution.resolve`.
 
     The names of sources are the clients' claims: where strangers reach the API, let it accept
     a trusted name from those only who may bear it (`class_of` tells which names these are).

@@ -13,13 +13,13 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from ml_assets.core.condition import require_sound, trouble_of
 from ml_assets.core.errors import InstallationRefused, StateDamaged
-from ml_assets.core.files import make_folder
-from ml_assets.core.layout import FILES, STATE, is_forgotten, is_ours
-from ml_assets.core.marker import MARKER, change_notes, read_marker, write_marker
-from ml_assets.core.modes import mend_modes
 from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.storage.condition import require_sound, trouble_of
+from ml_assets.core.storage.files import make_folder
+from ml_assets.core.storage.layout import FILES, STATE, is_forgotten, is_ours
+from ml_assets.core.storage.marker import MARKER, change_notes, read_marker, write_marker
+from ml_assets.core.storage.modes import mend_modes
 
 OTHER = "Set ML_ASSETS_VAR to a new or empty folder"
 DAGSTER_HEAD = b"# Written by ml-assets"

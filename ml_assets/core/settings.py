@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ml_assets.core.errors import DeclarationError
-from ml_assets.core.marker import is_noted
+from ml_assets.core.storage.marker import is_noted
 from ml_assets.core.time import Clock, EventClock, WallClock
 
 ROOT = Path(__file__).resolve().parents[2]

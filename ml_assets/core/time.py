@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from ml_assets.core.condition import damaged, trouble_of
 from ml_assets.core.errors import InvalidRequest
-from ml_assets.core.files import write_atomically
-from ml_assets.core.layout import CLOCK
-from ml_assets.core.marker import note
+from ml_assets.core.storage.condition import damaged, trouble_of
+from ml_assets.core.storage.files import write_atomically
+from ml_assets.core.storage.layout import CLOCK
+from ml_assets.core.storage.marker import note
 
 DAY = timedelta(days=1)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ml_assets.core.condition import trouble_of
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.installation import require_ours, strangers
-from ml_assets.core.layout import STATE
-from ml_assets.core.marker import MARKER, read_marker
-from ml_assets.core.modes import open_to_others
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.condition import trouble_of
+from ml_assets.core.storage.layout import STATE
+from ml_assets.core.storage.marker import MARKER, read_marker
+from ml_assets.core.storage.modes import open_to_others
 from ml_assets.doctor.findings import Finding
 from ml_assets.doctor.lake import examine_lake
 from ml_assets.doctor.models import examine_models

@@ -10,14 +10,21 @@ from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from ml_assets.core.condition import trouble_of
 from ml_assets.core.errors import NotReady, StateDamaged, unknown
-from ml_assets.core.files import make_folder
 from ml_assets.core.installation import claim, mark_anew
-from ml_assets.core.layout import CLOCK, SET_ASIDE, SQLITE_SIDES, STATE, StateFile, state_file
-from ml_assets.core.marker import change_notes, read_marker
-from ml_assets.core.modes import mend_modes
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.condition import trouble_of
+from ml_assets.core.storage.files import make_folder
+from ml_assets.core.storage.layout import (
+    CLOCK,
+    SET_ASIDE,
+    SQLITE_SIDES,
+    STATE,
+    StateFile,
+    state_file,
+)
+from ml_assets.core.storage.marker import change_notes, read_marker
+from ml_assets.core.storage.modes import mend_modes
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.registry.moving import follow
 from ml_assets.registry.runs import database

@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ml_assets.core.checksums import of_parts, verify
 from ml_assets.core.errors import LogUnavailable, ModelRefused
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.checksums import of_parts, verify
 from ml_assets.doctor.findings import Finding
 from ml_assets.registry.models import CHECKSUM
 from ml_assets.registry.moving import stale, within

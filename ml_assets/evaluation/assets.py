@@ -40,7 +40,7 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
     ) -> Materialized:
         from ml_assets.evaluation import tables
         from ml_assets.evaluation.run import evaluate_candidate, values
-        from ml_assets.features.training_set import TrainingSets
+        from ml_assets.features.training_sets.training_set import TrainingSets
         from ml_assets.registry.deployments import Deployments
         from ml_assets.registry.models import ModelRegistry
 

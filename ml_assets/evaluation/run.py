@@ -12,7 +12,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.system import System
 from ml_assets.evaluation import plots
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
-from ml_assets.features.training_set import TrainingSet
+from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.training import artifact

@@ -33,7 +33,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.features.manifest import REPO, load_manifest
-from ml_assets.features.stores.scores import name_of
+from ml_assets.features.online_store.latest_scores import name_of
 
 ENGINE = "1"
 """Version of the code that computes windows; raise it when their values change."""
@@ -221,9 +221,9 @@ def _training_set(system: System) -> dg.AssetsDefinition:
     def training_set(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.features.leakage import leaking_rows
-        from ml_assets.features.statistics import dead, describe
-        from ml_assets.features.training_set import TrainingSets
+        from ml_assets.features.training_sets.leakage import leaking_rows
+        from ml_assets.features.training_sets.statistics import dead, describe
+        from ml_assets.features.training_sets.training_set import TrainingSets
 
         sets = TrainingSets(settings, system)
         before, trouble = sets.latest_version(), None

@@ -15,7 +15,7 @@ from ml_assets.core.system import System
 from ml_assets.features.engine.windows import WindowedView, tail
 from ml_assets.features.manifest import load_manifest
 from ml_assets.ingest.lake import INSTANT, Lake
-from ml_assets.ingest.served import from_us, to_us
+from ml_assets.ingest.log.served import from_us, to_us
 
 Table = Literal["events", "labels"]
 

@@ -19,8 +19,14 @@ from feast.types import Array, Bool, Float64, Int64, PrimitiveFeastType, String
 
 from ml_assets.features.declared_views import PlainFeatureView, WindowedFeatureView
 from ml_assets.features.engine.windows import Aggregate, parse_view
-from ml_assets.features.stores.declared import windowed_view_of
-from ml_assets.features.stores.scores import COLUMNS, CREATED, TABLE, TIMESTAMP, name_of
+from ml_assets.features.feast_stores.declared import windowed_view_of
+from ml_assets.features.online_store.latest_scores import (
+    COLUMNS,
+    CREATED,
+    TABLE,
+    TIMESTAMP,
+    name_of,
+)
 
 TYPES = {"Bool": Bool, "Float64": Float64, "Int64": Int64, "String": String}
 

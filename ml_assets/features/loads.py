@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 
 from ml_assets.core.errors import LogUnavailable
-from ml_assets.core.files import make_private
-from ml_assets.core.marker import note, require_new
+from ml_assets.core.storage.files import make_private
+from ml_assets.core.storage.marker import note, require_new
 from ml_assets.features.manifest import View
-from ml_assets.ingest.served import from_us, to_us
+from ml_assets.ingest.log.served import from_us, to_us
 
 SCHEMA = """
 create table if not exists loads (

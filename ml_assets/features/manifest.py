@@ -12,8 +12,8 @@ from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.system import System
 from ml_assets.features.engine.windows import WindowedView, parse_view
-from ml_assets.features.stores.backend import digest_of
-from ml_assets.features.stores.scores import name_of
+from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.online_store.latest_scores import name_of
 
 REPO = ROOT / "feature_repo"
 
@@ -117,7 +117,7 @@ def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
     feast = dagster_feast.load_manifest(
         repo, cache=settings.cache / "feast",
         depends_on=[
-            here / "declaration.py", here / "engine", here / "stores" / "scores.py",
+            here / "declaration.py", here / "engine", here / "online_store" / "latest_scores.py",
             systems / "__init__.py", *sorted(systems.glob("*/features.py")),
         ],
     )

@@ -15,7 +15,7 @@ from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.manifest import Chosen, load_manifest
 from ml_assets.features.store import load_log
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.served import from_us, to_us
+from ml_assets.ingest.log.served import from_us, to_us
 
 Vectors = npt.NDArray[np.float32]
 
@@ -94,7 +94,7 @@ class OfflineFeatures:
         head: Ints | None = None,
     ) -> Floats:
         # DuckDB, and what imports this module must stay light.
-        from ml_assets.features.stores.lake.asking import windowed_at
+        from ml_assets.features.history.ask import windowed_at
 
         view = part.view
         found = windowed_at(

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
-from ml_assets.core.sqlite import within
+from ml_assets.core.storage.sqlite import within
 from ml_assets.core.system import System
 from ml_assets.features.engine.limits import limit_of
 from ml_assets.features.manifest import Service, load_manifest
-from ml_assets.features.stores.backend import number_of
-from ml_assets.features.stores.memtable import Memtable
-from ml_assets.features.stores.reader import FeatureReader, Wanted
-from ml_assets.features.stores.sqlite_state import SqliteState
-from ml_assets.features.stores.stream import streams_of
-from ml_assets.ingest.served import from_us
+from ml_assets.features.online_store.backend import number_of
+from ml_assets.features.online_store.memtable import Memtable
+from ml_assets.features.online_store.reader import FeatureReader, Wanted
+from ml_assets.features.online_store.sqlite_state import SqliteState
+from ml_assets.features.online_store.stream import streams_of
+from ml_assets.ingest.log.served import from_us
 
 EVENTS = "events"
 """The lake table of the stream that predictions feed."""

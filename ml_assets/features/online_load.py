@@ -10,12 +10,12 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.manifest import View
+from ml_assets.features.online_store.counting import apply_rows
+from ml_assets.features.online_store.redefining import pending, settle
 from ml_assets.features.store import load_log, open_backend
-from ml_assets.features.stores.applying import apply_rows
-from ml_assets.features.stores.redefining import pending, settle
 from ml_assets.features.streams import read_stream
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.served import to_us
+from ml_assets.ingest.log.served import to_us
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Loading `<system>_scores`, the latest score of each value of an entity, from batches.
 
-Predictions refresh it as they are logged (`ml_assets.serving.scores`). Both write versions of
-one row, whose instant is that of the event; so whoever comes last, the latest event's score
-stays, and of scores of one event the one that was given last.
+Predictions refresh it as they are logged (`ml_assets.serving.answer.latest_scores`). Both write
+versions of one row, whose instant is that of the event; so whoever comes last, the latest
+event's score stays, and of scores of one event the one that was given last.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.online_store.counting import put_rows
+from ml_assets.features.online_store.latest_scores import CREATED, TABLE, TIMESTAMP, scores_view
 from ml_assets.features.store import open_backend
-from ml_assets.features.stores.applying import put_rows
-from ml_assets.features.stores.backend import digest_of
-from ml_assets.features.stores.scores import CREATED, TABLE, TIMESTAMP, scores_view
 from ml_assets.ingest.lake import Lake
 
 AT_ONCE = 5_000

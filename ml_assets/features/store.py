@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.errors import StateDamaged
-from ml_assets.core.files import make_folder, write_atomically
-from ml_assets.core.marker import note as note_made
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.files import make_folder, write_atomically
+from ml_assets.core.storage.marker import note as note_made
 from ml_assets.features.loads import LoadLog
 from ml_assets.features.manifest import REPO, load_manifest
-from ml_assets.features.stores.sqlite import SqliteBackend
+from ml_assets.features.online_store.sqlite import SqliteBackend
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -10,7 +10,7 @@ from datetime import datetime
 import numpy as np
 
 from ml_assets.core.errors import InvalidRequest, Quarantined
-from ml_assets.core.isolation import Fault, attempt
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.texts import ID_LENGTH, name_fault, shown, storable
 from ml_assets.core.time import EARLIEST, declared_instant

@@ -79,9 +79,9 @@ def _raw(system: System) -> dg.AssetsDefinition:
     ) -> Materialized:
         import pandas as pd
 
-        from ml_assets.ingest.event_log import EventLog
         from ml_assets.ingest.events import raw_from_archive, raw_from_log, split_by_day
         from ml_assets.ingest.lake import Lake
+        from ml_assets.ingest.log.event_log import EventLog
         from ml_assets.ingest.tables import RECORDS
 
         wanted = days(context)
@@ -206,9 +206,9 @@ def _labels(system: System) -> dg.AssetsDefinition:
     def labels(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.ingest.event_log import EventLog
         from ml_assets.ingest.labels import labels_known_in, with_keys
         from ml_assets.ingest.lake import Lake
+        from ml_assets.ingest.log.event_log import EventLog
         from ml_assets.ingest.tables import RAW, events_schema, labels_schema
 
         lake, wanted = Lake(settings.lake), days(context)

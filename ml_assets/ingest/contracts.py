@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from ml_assets.core.errors import ContractViolation, InvalidRequest
-from ml_assets.core.isolation import culprits
+from ml_assets.core.runtime.isolation import culprits
 from ml_assets.core.system import Column, System
 from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, text_fault
 from ml_assets.core.time import EARLIEST, LATEST, declared_instant

@@ -10,13 +10,13 @@ from typing import cast
 import pandas as pd
 
 from ml_assets.core.errors import Quarantined
-from ml_assets.core.isolation import Fault, attempt
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import EARLIEST
 from ml_assets.ingest.archive import records
 from ml_assets.ingest.contracts import breaches, row_breach
-from ml_assets.ingest.event_log import Prediction
+from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.posted import read_json
 from ml_assets.ingest.tables import QUARANTINE, RECORDS, events_schema
 

@@ -12,9 +12,9 @@ import pandas as pd
 from ml_assets.core.feedback import FeedbackPolicy
 from ml_assets.core.policies import LabelPolicy
 from ml_assets.ingest.archive import truth
-from ml_assets.ingest.event_log import Feedback, Prediction
 from ml_assets.ingest.identity import of_events, of_labels
-from ml_assets.ingest.resolution import LabelChange, first_words, resolve
+from ml_assets.ingest.log.event_log import Feedback, Prediction
+from ml_assets.ingest.log.resolution import LabelChange, first_words, resolve
 from ml_assets.ingest.tables import LABELS
 
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_assets.core.errors import ContractViolation, StateDamaged
-from ml_assets.core.files import replacing
-from ml_assets.core.marker import note
+from ml_assets.core.storage.files import replacing
+from ml_assets.core.storage.marker import note
 
 INSTANT = pa.timestamp("us", tz="UTC")
 """How every instant is stored: Feast on DuckDB breaks on nanosecond UTC Parquet."""

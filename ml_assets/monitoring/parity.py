@@ -17,14 +17,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml_assets.core.errors import NotReady
-from ml_assets.core.isolation import Fault, attempt
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import Event
 from ml_assets.core.system import System
 from ml_assets.features.parity import Alternatives, ParityReport, Vectors
 from ml_assets.ingest.posted import read_json
 from ml_assets.monitoring.reports import DailyReports
-from ml_assets.serving.scoring import dense_vectors
+from ml_assets.serving.models.scoring import dense_vectors
 
 
 class PointInTime(Protocol):

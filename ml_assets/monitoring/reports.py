@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from ml_assets.core.errors import ContractViolation
-from ml_assets.core.files import write_atomically
+from ml_assets.core.storage.files import write_atomically
 
 
 class Report(Protocol):

@@ -13,19 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.errors import NotReady, StateDamaged
-from ml_assets.core.files import replacing
 from ml_assets.core.policies import DriftPolicy
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.files import replacing
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.monitoring.drift import Samples
 from ml_assets.registry.deployments import Deployment
-from ml_assets.serving.scoring import Scorer
+from ml_assets.serving.models.scoring import Scorer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ml_assets.features.training_set import TrainingSet
+    from ml_assets.features.training_sets.training_set import TrainingSet
 
 SCORE = "model score"
 """The column that stands for prediction drift; no feature can have this name."""
@@ -93,7 +93,7 @@ class References:
                      scores=reference.scores)
 
     def _make(self, model_version: int) -> Reference:
-        from ml_assets.features.training_set import TrainingSets
+        from ml_assets.features.training_sets.training_set import TrainingSets
         from ml_assets.registry.models import ModelRegistry
         from ml_assets.training.artifact import load
 

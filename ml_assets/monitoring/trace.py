@@ -12,16 +12,16 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ml_assets.core.condition import read_object
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.condition import read_object
 from ml_assets.core.system import System
 from ml_assets.core.time import parse_day
 from ml_assets.features.contributing import counting_views, looks_of, stretches_at
-from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.lake import Lake, naming
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.origin import trained_on
-from ml_assets.serving.explanation import Heard
+from ml_assets.serving.answer.explanation import Heard
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ def _deployment(system: System) -> dg.AssetsDefinition:
     def deployment(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.features.training_set import TrainingSets
+        from ml_assets.features.training_sets.training_set import TrainingSets
         from ml_assets.registry.deployments import Deployments
         from ml_assets.registry.models import ModelRegistry
         from ml_assets.registry.promotion import ship

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ml_assets.core.errors import LogUnavailable, NotReady
-from ml_assets.core.files import SameFile, make_private
-from ml_assets.core.marker import note, require_new
+from ml_assets.core.storage.files import SameFile, make_private
+from ml_assets.core.storage.marker import note, require_new
 from ml_assets.registry.changes import changed
 from ml_assets.registry.record import (
     COLUMNS,

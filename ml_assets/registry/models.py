@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_assets.core.checksums import require_same
 from ml_assets.core.errors import ModelRefused, unknown
-from ml_assets.core.marker import note
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.checksums import require_same
+from ml_assets.core.storage.marker import note
 from ml_assets.registry import runs
 from ml_assets.registry.moving import within
 

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ml_assets.core.errors import LogUnavailable
-from ml_assets.core.sqlite import writing
+from ml_assets.core.storage.sqlite import writing
 
 FOLDER = "/mlflow/artifacts/"
 """What an address of ours holds before the part that stays the same."""

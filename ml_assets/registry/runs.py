@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ml_assets.core.checksums import of_parts
-from ml_assets.core.files import make_folder, make_private
-from ml_assets.core.marker import note, require_new
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.checksums import of_parts
+from ml_assets.core.storage.files import make_folder, make_private
+from ml_assets.core.storage.marker import note, require_new
 from ml_assets.registry import moving
 
 if TYPE_CHECKING:

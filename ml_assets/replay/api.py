@@ -16,11 +16,11 @@ from typing import Any
 
 import httpx
 
-from ml_assets.core import keeper
 from ml_assets.core.errors import NotReady
+from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import WallClock
-from ml_assets.serving.tokens import TokenFile
+from ml_assets.serving.access.tokens import TokenFile
 
 SOURCE = "recipient"
 """As whom the replay complains."""

@@ -13,10 +13,10 @@ import msgspec
 from ml_assets.core.errors import MlAssetsError, UnknownName
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.monitoring.trace import Trace, trace
-from ml_assets.serving.explanation import Heard, Provenance, record_of
-from ml_assets.serving.protocol import ContributingRow, ModelOrigin, PredictionRecord
+from ml_assets.serving.answer.explanation import Heard, Provenance, record_of
+from ml_assets.serving.contract.protocol import ContributingRow, ModelOrigin, PredictionRecord
 
 SHOWN = 5
 """So many rows of a long list are shown unless all are asked for."""

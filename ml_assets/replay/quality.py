@@ -15,10 +15,10 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.evaluation.comparison import Comparison, compare
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
-from ml_assets.serving.scoring import score_rows
+from ml_assets.serving.models.scoring import score_rows
 from ml_assets.training import artifact
 
 Scores = npt.NDArray[np.float64]

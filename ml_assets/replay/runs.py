@@ -14,7 +14,7 @@ from ml_assets.automation.dead_runs import PROCESS_TAG, report_stopped
 from ml_assets.automation.jobs import BATCH, DAILY, HISTORY, RETRAINING
 from ml_assets.automation.sensors import build as build_automation
 from ml_assets.core.errors import NotReady
-from ml_assets.core.processes import this_process
+from ml_assets.core.runtime.processes import this_process
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 

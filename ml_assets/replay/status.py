@@ -12,9 +12,9 @@ from ml_assets.automation.situation import gather
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import EventClock
-from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.identity import of_labels
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import LABELS
 from ml_assets.registry.deployments import Deployments, takeovers
 from ml_assets.registry.rollout import percent

@@ -13,7 +13,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.evaluation.comparison import Comparison, Estimate
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.deployments import Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry

@@ -70,12 +70,12 @@ def _predictions(system: System) -> dg.AssetsDefinition:
     ) -> Materialized:
         import pandas as pd
 
-        from ml_assets.ingest.event_log import EventLog
         from ml_assets.ingest.lake import Lake
+        from ml_assets.ingest.log.event_log import EventLog
         from ml_assets.ingest.tables import PREDICTIONS
-        from ml_assets.serving.batch import served_rows
-        from ml_assets.serving.plots import score_histogram
-        from ml_assets.serving.summary import histogram
+        from ml_assets.serving.batch.plots import score_histogram
+        from ml_assets.serving.batch.summary import histogram
+        from ml_assets.serving.batch.tables import served_rows
 
         lake, log, parts = Lake(settings.lake), EventLog(settings.event_log), []
         for day in days(context):
@@ -131,14 +131,14 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
     ) -> Materialized:
         from ml_assets.core.errors import NotReady
         from ml_assets.features.offline import OfflineFeatures
-        from ml_assets.ingest.event_log import EventLog
         from ml_assets.ingest.lake import Lake
+        from ml_assets.ingest.log.event_log import EventLog
         from ml_assets.registry.deployments import Deployments
-        from ml_assets.serving.backends import Backends
-        from ml_assets.serving.batch_day import DayScorer
-        from ml_assets.serving.plots import score_histogram
-        from ml_assets.serving.scoring import require_names
-        from ml_assets.serving.summary import ScoreSummary
+        from ml_assets.serving.answer.backends import Backends
+        from ml_assets.serving.batch.day import DayScorer
+        from ml_assets.serving.batch.plots import score_histogram
+        from ml_assets.serving.batch.summary import ScoreSummary
+        from ml_assets.serving.models.scoring import require_names
 
         deployed = Deployments(settings.deployments).current(system.name)
         if deployed is None:

@@ -22,16 +22,16 @@ from starlette.applications import Starlette
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.serving.app import create_app
-from ml_assets.serving.backends import Backends
-from ml_assets.serving.board import Board
-from ml_assets.serving.direct import DirectProtocol
-from ml_assets.serving.logs import configure
-from ml_assets.serving.security import require_tokens
+from ml_assets.serving.access.doorkeeper import require_tokens
+from ml_assets.serving.answer.backends import Backends
+from ml_assets.serving.http.app import create_app
+from ml_assets.serving.http.fast_path import DirectProtocol
+from ml_assets.serving.telemetry.logs import configure
+from ml_assets.serving.telemetry.worker_metrics import Board
 from ml_assets.serving.workers import Workers
 
 if TYPE_CHECKING:
-    from ml_assets.serving.traces import Traces
+    from ml_assets.serving.telemetry.traces import Traces
 
 TURN_SECONDS = 0.0005
 """So long a thread may hold the interpreter while another wants it. With Python's 5 ms the event
@@ -133,7 +133,7 @@ def _traces_of(settings: Settings) -> Callable[[], Traces | None]:
     """What makes them in the process that serves. Raises TracesUnavailable here and now."""
     if settings.traces == "none":
         return lambda: None
-    from ml_assets.serving.traces import Traces
+    from ml_assets.serving.telemetry.traces import Traces
 
     return Traces.otlp
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ml_assets.core.checksums import NAME, verify, write_checksums
 from ml_assets.core.errors import ModelRefused
-from ml_assets.core.files import make_folder, replacing, write_atomically
+from ml_assets.core.storage.checksums import NAME, verify, write_checksums
+from ml_assets.core.storage.files import make_folder, replacing, write_atomically
 from ml_assets.core.system import TextField
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser
 from ml_assets.training.scorer import Scorer

@@ -27,7 +27,7 @@ def _model(system: System) -> dg.AssetsDefinition:
     def model(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.features.training_set import TrainingSets
+        from ml_assets.features.training_sets.training_set import TrainingSets
         from ml_assets.registry.models import ModelRegistry
         from ml_assets.training.run import train
 

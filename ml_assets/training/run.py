@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml_assets.core.system import System
-from ml_assets.features.training_set import TrainingSet
+from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference

@@ -29,7 +29,7 @@ from ml_assets.automation.dead_runs import (
     report_dead_runs,
 )
 from ml_assets.automation.jobs import RETRAINING, TRAINING_TAG
-from ml_assets.core.processes import this_process
+from ml_assets.core.runtime.processes import this_process
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import EventClock
 from tests.automation.test_sensors import NOW, label, tick, trained
@@ -46,7 +46,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 def dead_process() -> str:
     """The name of a process that has been killed."""
-    code = ("import time; from ml_assets.core.processes import this_process;"
+    code = ("import time; from ml_assets.core.runtime.processes import this_process;"
             "print(this_process(), flush=True); time.sleep(60)")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
         assert one.stdout is not None

@@ -18,7 +18,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.store import load_log
-from ml_assets.features.training_set import TrainingSets
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS, OUTCOMES
 from ml_assets.systems.spam import SPAM

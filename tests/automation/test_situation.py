@@ -14,7 +14,7 @@ from ml_assets.automation.situation import gather
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.time import DAY
 from ml_assets.evaluation.comparison import Estimate
-from ml_assets.features.training_set import TrainingSets
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS
 from ml_assets.monitoring.drift import ColumnDrift

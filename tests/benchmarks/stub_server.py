@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ml_assets.ingest.served import prediction_id
+from ml_assets.ingest.log.served import prediction_id
 
 SYSTEM = "payments"
 Behave = Callable[[int], "Reply"]

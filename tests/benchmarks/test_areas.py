@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_assets.bench import Measurement, show
 from ml_assets.cli import main
-from ml_assets.core.bench import Measurement, show
 from ml_assets.core.settings import ROOT
 
 (AREA,) = (each for each in main.commands["bench"].params if each.name == "area")

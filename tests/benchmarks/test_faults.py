@@ -18,8 +18,8 @@ from ml_assets.automation.dead_runs import DIED_TAG
 from ml_assets.automation.instance import instance
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import EventClock
-from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import LABELS
 
 EARLIER, LATER = (datetime(2002, 8, day, tzinfo=UTC).isoformat() for day in (25, 30))

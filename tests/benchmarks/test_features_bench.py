@@ -15,7 +15,7 @@ from benchmarks.feature_store import growth, loading, offline, reading, streamin
 from benchmarks.feature_store.data import write_entities, write_history
 from benchmarks.feature_store.redis_server import running_redis, why_not
 from benchmarks.features import WORKS
-from ml_assets.core.bench import Measurement
+from ml_assets.bench import Measurement
 
 pytestmark = pytest.mark.slow
 

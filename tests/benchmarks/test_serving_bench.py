@@ -30,8 +30,8 @@ from benchmarks.serving_load.plan import Check, Outcome, Plan, Template
 from benchmarks.serving_load.restarts import restart_often
 from benchmarks.serving_load.soak import soak
 from benchmarks.serving_load.swaps import swap_often
+from ml_assets.bench import Measurement, show
 from ml_assets.cli import main
-from ml_assets.core.bench import Measurement, show
 from ml_assets.core.errors import UnknownName
 from tests.benchmarks.stub_server import SYSTEM, Reply, right, stub
 
@@ -309,7 +309,7 @@ SERVING = """
 import time
 from benchmarks.serving_load import ours
 from benchmarks.serving_load.installation import installed
-from ml_assets.core.bench import stopped_by_sigterm
+from ml_assets.bench import stopped_by_sigterm
 with stopped_by_sigterm(), installed() as made, ours.serving(made) as server:
     print(server.pid, flush=True)
     time.sleep(60)

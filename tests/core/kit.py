@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ml_assets.core.installation import claim
-from ml_assets.core.layout import FILES
-from ml_assets.core.marker import change_notes
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.layout import FILES
+from ml_assets.core.storage.marker import change_notes
 from ml_assets.core.time import EventClock
 from ml_assets.features.store import load_log
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.tokens import TokenFile
+from ml_assets.serving.access.tokens import TokenFile
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 

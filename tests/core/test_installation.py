@@ -15,13 +15,13 @@ from click.testing import CliRunner, Result
 from ml_assets.cli import main
 from ml_assets.core.errors import InstallationRefused, StateDamaged
 from ml_assets.core.installation import check, claim, empty
-from ml_assets.core.marker import MARKER, read_marker
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.marker import MARKER, read_marker
 from ml_assets.core.time import EventClock
 from ml_assets.features.store import load_log
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.tokens import TokenFile
+from ml_assets.serving.access.tokens import TokenFile
 from tests.core.kit import NOON, made, tree
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import InvalidRequest
-from ml_assets.core.files import replacing, write_atomically
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.files import replacing, write_atomically
 from ml_assets.core.time import (
     EARLIEST,
     LATEST,
@@ -23,7 +23,7 @@ from ml_assets.core.time import (
     declared_instant,
     utc,
 )
-from ml_assets.ingest.served import from_us, to_us
+from ml_assets.ingest.log.served import from_us, to_us
 
 AT = datetime(2002, 8, 22, 12, tzinfo=UTC)
 

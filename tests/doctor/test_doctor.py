@@ -18,15 +18,15 @@ from click.testing import CliRunner, Result
 from ml_assets.cli import main
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.installation import claim
-from ml_assets.core.layout import FILES, SET_ASIDE
-from ml_assets.core.marker import MARKER, read_marker
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.layout import FILES, SET_ASIDE
+from ml_assets.core.storage.marker import MARKER, read_marker
 from ml_assets.core.time import EventClock
-from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.models import ModelRegistry
 from tests.core.kit import made, tree
-from tests.core.test_condition import DAMAGES, NAMES
+from tests.core.storage.test_condition import DAMAGES, NAMES
 
 
 def doctor(settings: Settings, *arguments: str) -> Result:

@@ -19,7 +19,7 @@ from ml_assets.core.system import System
 from ml_assets.evaluation import assets as evaluation
 from ml_assets.evaluation.report import EvaluationReport
 from ml_assets.evaluation.run import evaluate_candidate, opponent_of
-from ml_assets.features.training_set import TrainingSet, TrainingSets
+from ml_assets.features.training_sets.training_set import TrainingSet, TrainingSets
 from ml_assets.registry import assets as registry_assets
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry, ModelVersion

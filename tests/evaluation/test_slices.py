@@ -13,7 +13,7 @@ from ml_assets.core.policies import Slice
 from ml_assets.core.settings import Settings
 from ml_assets.definitions import definitions
 from ml_assets.evaluation.slices import WRITTEN, require_slices, rows_of, too_small
-from ml_assets.features.training_set import TrainingSets
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.systems.spam import SPAM
 from tests.toy import TOY
 

@@ -53,10 +53,11 @@ def store(tmp_path: Path) -> FeatureStore:
         project="fraud", provider="local", entity_key_serialization_version=3,
         registry={"registry_type": "sql", "path": f"sqlite:///{tmp_path}/registry.db"},
         offline_store={
-            "type": "ml_assets.features.stores.offline.LakeOfflineStore", "lake": str(tmp_path),
+            "type": "ml_assets.features.feast_stores.offline.LakeOfflineStore",
+            "lake": str(tmp_path),
         },
         online_store={
-            "type": "ml_assets.features.stores.online.PackedSqliteOnlineStore",
+            "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
             "path": str(tmp_path / "online.sqlite"),
         },
     ))

@@ -22,13 +22,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml_assets.features.engine.windows import WindowedView, parse_view
+from ml_assets.features.history.ask import windowed_at
+from ml_assets.features.online_store.backend import digest_of, number_of
+from ml_assets.features.online_store.counting import apply_events, put_rows
+from ml_assets.features.online_store.reader import FeatureReader, Wanted
+from ml_assets.features.online_store.sqlite import SqliteBackend
+from ml_assets.features.online_store.versions import Column, PlainView
 from ml_assets.features.parity import ParityReport, compare
-from ml_assets.features.stores.applying import apply_events, put_rows
-from ml_assets.features.stores.backend import digest_of, number_of
-from ml_assets.features.stores.lake.asking import windowed_at
-from ml_assets.features.stores.plain import Column, PlainView
-from ml_assets.features.stores.reader import FeatureReader, Wanted
-from ml_assets.features.stores.sqlite import SqliteBackend
 
 START = datetime(2024, 3, 30, 18, tzinfo=UTC)
 """The evening before Europe's clocks change."""

@@ -23,11 +23,9 @@ from ml_assets.core.system import System
 from ml_assets.core.time import EventClock, midnight
 from ml_assets.features.assets import build
 from ml_assets.features.manifest import load_manifest
-from ml_assets.features.scores import load_scores
-from ml_assets.features.store import open_backend, open_store
-from ml_assets.features.stores.applying import put_rows
-from ml_assets.features.stores.backend import digest_of
-from ml_assets.features.stores.scores import (
+from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.online_store.counting import put_rows
+from ml_assets.features.online_store.latest_scores import (
     CREATED,
     TIMESTAMP,
     Basis,
@@ -37,9 +35,11 @@ from ml_assets.features.stores.scores import (
     row_of,
     scores_view,
 )
-from ml_assets.features.stores.sqlite import SqliteState
+from ml_assets.features.online_store.sqlite import SqliteState
+from ml_assets.features.scores import load_scores
+from ml_assets.features.store import open_backend, open_store
 from ml_assets.ingest.lake import Lake
-from ml_assets.serving.batch import batch_schema
+from ml_assets.serving.batch.tables import batch_schema
 from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days

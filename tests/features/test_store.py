@@ -18,7 +18,7 @@ import pytest
 
 from ml_assets.core.errors import NotReady, NotReproducible, UnknownName
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.core.sqlite import writing
+from ml_assets.core.storage.sqlite import writing
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.offline import OfflineFeatures
@@ -26,9 +26,9 @@ from ml_assets.features.online import OnlineFeatures
 from ml_assets.features.online_load import load_view
 from ml_assets.features.parity import compare
 from ml_assets.features.store import apply_if_changed, load_log, open_store
-from ml_assets.features.training_set import TrainingSets
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import events_schema
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record

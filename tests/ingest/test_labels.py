@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ml_assets.core.feedback import Crowd, FeedbackPolicy, TrustClass
 from ml_assets.core.policies import LabelPolicy
-from ml_assets.ingest.event_log import Feedback, Prediction
 from ml_assets.ingest.labels import labels_known_in, latest_labels
+from ml_assets.ingest.log.event_log import Feedback, Prediction
 from ml_assets.ingest.tables import RAW
 
 START = datetime(2024, 1, 8, tzinfo=UTC)

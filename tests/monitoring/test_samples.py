@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml_assets.core.policies import DriftPolicy
-from ml_assets.features.training_set import TrainingSet
+from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.monitoring.samples import (
     SCORE,
     Reference,

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ml_assets.core import keeper
 from ml_assets.core.errors import NotReady
+from ml_assets.core.runtime import keeper
 from ml_assets.replay.api import Client, Server, _free_port
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)

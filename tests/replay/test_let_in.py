@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from ml_assets.core.settings import Settings
 from ml_assets.replay.api import let_in
-from ml_assets.serving.security import Doorkeeper
-from ml_assets.serving.tokens import TokenFile
+from ml_assets.serving.access.doorkeeper import Doorkeeper
+from ml_assets.serving.access.tokens import TokenFile
 
 
 def test_where_nobody_needs_a_token_none_is_made(settings: Settings) -> None:

@@ -19,9 +19,9 @@ import pytest
 
 from ml_assets.core.assets import legible
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.features.training_set import TrainingSets
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import OUTCOMES
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.deployments import Deployments

@@ -24,10 +24,10 @@ from ml_assets.core.system import System
 from ml_assets.core.time import EventClock
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.rollout import Action
-from ml_assets.serving.app import create_app
-from ml_assets.serving.backends import Backends
-from ml_assets.serving.connections import Connections
-from ml_assets.serving.direct import DirectProtocol
+from ml_assets.serving.answer.backends import Backends
+from ml_assets.serving.http.app import create_app
+from ml_assets.serving.http.connections import Connections
+from ml_assets.serving.http.fast_path import DirectProtocol
 from tests.toy import TOY
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)

@@ -17,13 +17,13 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features import offline
 from ml_assets.feedback import assets as feedback
-from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS, events_schema
 from ml_assets.serving import assets as serving_assets
-from ml_assets.serving.backends import Backends
-from ml_assets.serving.batch import BATCH_PREDICTIONS
+from ml_assets.serving.answer.backends import Backends
+from ml_assets.serving.batch.tables import BATCH_PREDICTIONS
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
 

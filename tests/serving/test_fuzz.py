@@ -10,10 +10,11 @@ from click.testing import CliRunner
 from benchmarks.door_fuzz import cases, fuzzing
 from benchmarks.door_fuzz.cases import KINDS, case
 from ml_assets.cli import main
-from ml_assets.serving import decoding, direct
-from ml_assets.serving.answers import answer_of
-from ml_assets.serving.protocol import PredictAnswer
-from ml_assets.serving.service import Service
+from ml_assets.serving.answer.service import Service
+from ml_assets.serving.contract import decoding
+from ml_assets.serving.contract.protocol import PredictAnswer
+from ml_assets.serving.contract.responses import answer_of
+from ml_assets.serving.http import fast_path as direct
 
 
 def test_no_request_of_any_kind_parts_the_two_ways_or_harms_its_neighbours() -> None:
@@ -55,7 +56,7 @@ def test_it_finds_a_decoder_whose_fault_is_everybodys(monkeypatch: pytest.Monkey
         requests = [strict(decoding_of_one, body) for body in bodies]
         return self._answered(requests, waits=waits)  # type: ignore[arg-type]
 
-    from ml_assets.serving.service import _ONE as decoding_of_one
+    from ml_assets.serving.answer.service import _ONE as decoding_of_one
 
     monkeypatch.setattr(Service, "predict_together", all_or_nothing)
     found = faults_of()

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import LogUnavailable
-from ml_assets.core.isolation import isolate, isolate_in_batch
+from ml_assets.core.runtime.isolation import isolate, isolate_in_batch
 from ml_assets.core.settings import Settings
-from ml_assets.ingest.event_log import EventLog
-from ml_assets.serving.decoding import RequestRefused, decode_each
-from ml_assets.serving.service import _ONE, Service
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.serving.answer.service import _ONE, Service
+from ml_assets.serving.contract.decoding import RequestRefused, decode_each
+from tests.serving.batching.test_micro_batches import Allergic, held
 from tests.serving.kit import NOON, Toy, asked, problem, serving
-from tests.serving.test_turns import Allergic, held
 
 # --- the code ---------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ def test_neighbours_never_notice_and_the_log_has_one_line(
 
         statuses = list(pool.map(send, range(200)))
         said = [record for record in caplog.records if record.name.startswith("ml_assets.serving")
-                and record.name != "ml_assets.serving.pool"]
+                and record.name != "ml_assets.serving.models.pool"]
     assert [status for n, status in enumerate(statuses) if n % 4] == [200] * 150
     assert statuses[::4] == [422] * 50
     assert EventLog(toy.settings.event_log).count("toy") == (150, 0)

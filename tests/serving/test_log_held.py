@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from ml_assets.core.settings import Settings
-from ml_assets.ingest.event_log import EventLog
-from ml_assets.serving import service
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.serving.answer import service
 from tests.serving.kit import NOON, Toy, asked, problem, serving
 from tests.toy import TOY
 

@@ -13,7 +13,7 @@ import pytest
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import EARLIEST
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 from tests.serving.kit import NOON, FakeFeatures, Toy, event, problem, serving
 
 

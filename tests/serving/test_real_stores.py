@@ -18,14 +18,14 @@ from ml_assets.core.time import EventClock, midnight
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online_load import load_view
-from ml_assets.ingest.event_log import EventLog
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import events_schema
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
-from ml_assets.serving.backends import Backends
-from ml_assets.serving.batch import agreement, batch_rows, served_rows
+from ml_assets.serving.answer.backends import Backends
+from ml_assets.serving.batch.tables import agreement, batch_rows, served_rows
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record
 from tests.serving.kit import Toy, problem, serving

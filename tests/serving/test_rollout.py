@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from ml_assets.core.settings import Settings
-from ml_assets.ingest.event_log import EventLog, Prediction
+from ml_assets.ingest.log.event_log import EventLog, Prediction
 from ml_assets.registry.deployments import Deployment
 from ml_assets.registry.rollout import Action, Canary, Promote, Rollback, Shadow
 from ml_assets.registry.routing import arm
+from tests.serving.answer.test_shadows import CheckedScorer
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving, wait_until
-from tests.serving.test_shadows import CheckedScorer
 
 SHOPS = [f"shop {n}" for n in range(200)]
 
@@ -272,7 +272,7 @@ def test_swaps_under_load_drop_no_request_and_mix_no_answer(
 
 def test_a_rollback_is_in_force_within_a_second(toy: Toy, api: httpx.Client) -> None:
     """Counted in looks, not seconds: the pool looks four times a second."""
-    from ml_assets.serving.pool import POLL_SECONDS
+    from ml_assets.serving.models.pool import POLL_SECONDS
 
     do(toy, api, Promote(version=2))
     assert set(versions(api, SHOPS[:5])) == {2}

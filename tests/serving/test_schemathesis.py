@@ -13,7 +13,7 @@ import pytest
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import Event, Request
-from ml_assets.serving.tokens import SCOPES, TokenFile
+from ml_assets.serving.access.tokens import SCOPES, TokenFile
 from tests.serving.kit import Toy, serving
 from tests.toy import TOY, ToySource
 

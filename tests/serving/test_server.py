@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.server import AddressUnavailable, serve
 from tests.serving.kit import LATER, Toy, asked
 from tests.serving.tiles import counted

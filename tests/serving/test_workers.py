@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.ingest.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog
 from tests.serving.kit import LATER, Toy, asked, wait_until
 from tests.serving.test_server import Server, server
 from tests.serving.tiles import counted

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
-from ml_assets.core.sqlite import within
+from ml_assets.core.storage.sqlite import within
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
-from ml_assets.features.stores.backend import digest_of
-from ml_assets.features.stores.reader import FeatureReader, Wanted
-from ml_assets.features.stores.sqlite import SqliteState
-from ml_assets.features.stores.stream import Stream
-from ml_assets.ingest.event_log import EventLog
-from ml_assets.ingest.served import from_us
+from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.online_store.reader import FeatureReader, Wanted
+from ml_assets.features.online_store.sqlite import SqliteState
+from ml_assets.features.online_store.stream import Stream
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.served import from_us
 
 WEEK = timedelta(days=7) // timedelta(microseconds=1)
 SHOPPING = WindowedView(

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from ml_assets.core.checksums import NAME, write_checksums
 from ml_assets.core.errors import ModelRefused, NotReady
+from ml_assets.core.storage.checksums import NAME, write_checksums
 from ml_assets.core.system import ModelConfig, TextField
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference, torch_scores
@@ -202,7 +202,7 @@ def test_a_process_that_loads_and_scores_imports_no_torch(folder: Path) -> None:
     """Each API process would pay 1.7 CPU seconds and 200 MB for it."""
     code = (
         "import sys; import numpy as np; from pathlib import Path;"
-        "from ml_assets.serving.scoring import score_rows;"
+        "from ml_assets.serving.models.scoring import score_rows;"
         "from ml_assets.training.artifact import load;"
         "scorer = load(Path(sys.argv[1]));"
         "scores = score_rows(scorer, [{'note': 'cheap pills'}], np.zeros((1, 1), 'f4'));"

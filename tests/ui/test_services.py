@@ -18,8 +18,8 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from ml_assets.core.settings import ROOT
+from tests.serving.access.test_hosts import ATTACKS
 from tests.serving.kit import wait_until
-from tests.serving.test_hosts import ATTACKS
 from tests.ui.test_dagster_ui import free_port
 
 pytestmark = pytest.mark.slow

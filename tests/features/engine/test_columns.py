@@ -19,7 +19,7 @@ from ml_assets.features.engine.columns import event_values, events_of, instant, 
 from ml_assets.features.engine.events import entity_key, entity_keys, uid
 from ml_assets.features.engine.windows import WindowedView
 from tests.features.engine.strategies import histories, views
-from tests.features.stores.kit import event, windowed
+from tests.features.online_store.kit import event, windowed
 
 UTC_US = pa.timestamp("us", tz="UTC")
 SUM = windowed(("sum", "amount", 12, 3))

@@ -20,7 +20,7 @@ from ml_assets.features.engine.many import read_many
 from ml_assets.features.engine.windows import WindowedView
 from tests.features.engine.reference import Record, events_of
 from tests.features.engine.strategies import histories, questions, views
-from tests.features.stores.kit import EVERYTHING, happened, in_order, windowed
+from tests.features.online_store.kit import EVERYTHING, happened, in_order, windowed
 
 ENTITIES = np.arange(3)
 

@@ -1,0 +1,1 @@
+"""Feast's plug-in points: offline store, online store, batch engine, provider."""

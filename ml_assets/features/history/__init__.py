@@ -1,0 +1,1 @@
+"""Features as of any instant, computed from the lake with DuckDB."""

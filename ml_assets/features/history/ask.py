@@ -1,0 +1,55 @@
+"""A windowed view asked directly, without Feast: what it held for some keys at some instants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ml_assets.features.engine.exact import Floats, Ints
+from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.history.lookup import Asked
+from ml_assets.features.history.relations.duck import Limits, half_of_memory, opened, table_of
+from ml_assets.features.history.relations.refusing import explained
+from ml_assets.features.history.relations.source import Source, parquet_files, relation_of
+from ml_assets.features.history.spine import INSTANT, spine_of_table
+from ml_assets.features.history.windowed import aggregate_rows, events_sql
+
+_AT = "event_timestamp"
+
+
+def windowed_at(
+    view: WindowedView, folder: Path, keys: pd.DataFrame, at: Ints, *,
+    known_by: Ints | None = None, head: Ints | None = None, limits: Limits | None = None,
+) -> Floats:
+    """Every feature of the view (n, len(view.columns)) as of `at`, from the events in `folder`.
+
+    keys: (n rows) a column for each of the view's keys; others are ignored
+    at:   (n) a reader's instants, microseconds since 1970 UTC; `view.as_of` is applied here
+    known_by: (n) events with `view.created` after it are not seen, nor those that lack it;
+        without effect where the view names no such column
+    head: (n) events count only before it, while windows still end where `at` says
+
+    NaN where a key is missing or a feature has no value. Raises NotReady where the folder has
+    no Parquet file, UnknownName for a column that it lacks, DeclarationError and
+    ContractViolation for types and values that cannot be aggregated.
+    """
+    source = Source(
+        folder.name, folder, parquet_files(folder), writer=f"{folder.parent.name}/{folder.name}"
+    )
+    source.require()
+    if not len(keys):
+        return np.empty((0, len(view.columns)))
+    rows = pa.Table.from_pandas(keys[list(view.keys)], preserve_index=False)
+    rows = rows.append_column(_AT, pa.array(at).cast(INSTANT))
+    known_until = None if known_by is None or not view.created else int(known_by.max())
+    with opened(limits or Limits(memory=half_of_memory())) as con, explained():
+        spine = spine_of_table(con, rows, _AT, view.keys)
+        sql = events_sql(
+            relation_of(con, source), view, spine, {key: key for key in view.keys},
+            before=spine.high, known_by=known_until,
+        )
+        asked = Asked.of(table_of(con, spine.asked(view.keys))).in_order()
+        return aggregate_rows(view, table_of(con, sql), asked, head=head, known_by=known_by)

@@ -1,0 +1,1 @@
+"""Sources as DuckDB relations: keys, instants, types, as-of joins."""

@@ -1,0 +1,1 @@
+"""The state of windows and the rows of plain views, by entity."""

@@ -1,1 +1,0 @@
-"""Feature stores: our plug-ins for Feast, and the direct reader that serving uses."""

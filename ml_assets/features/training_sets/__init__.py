@@ -1,0 +1,1 @@
+"""Training sets as of the instant of each label, proved free of leakage."""

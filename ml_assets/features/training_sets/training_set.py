@@ -1,0 +1,261 @@
+"""Training sets: matured labels joined with their events and with the features of that time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml_assets.core.errors import NotReady, NotReproducible, StateDamaged, unknown
+from ml_assets.core.settings import Settings
+from ml_assets.core.storage.condition import read_object
+from ml_assets.core.storage.files import write_atomically
+from ml_assets.core.system import System
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.offline import OfflineFeatures
+from ml_assets.ingest.identity import of_events, of_labels
+from ml_assets.ingest.labels import latest_labels
+from ml_assets.ingest.lake import INSTANT, Lake, naming, write_parquet
+from ml_assets.ingest.tables import LABELS, events_schema
+
+CONCLUDED = "concluded_as_of"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """What a model is trained and judged on.
+
+    version:  address of the content: the same rows, columns and service have the same
+    as_of:    no label in it was known at or after this instant
+    rows:     events whose whole maturity window had passed: event_id, event_timestamp,
+              accepted_at, label, known_at, split ('train' or 'holdout'), all columns that the
+              system declares, the store's features (NaN where unknown); ordered by
+              event_timestamp; `holdout` are the latest events
+    feature_names: the model's dense inputs: event numbers, then store features
+    texts:    the model's texts
+    partitions: the first and last day that an event in it happened
+    events_lacking: labels left out because their event is not (a quarantined record, say)
+    path:     the Parquet file
+    """
+
+    version: str
+    as_of: datetime
+    rows: pd.DataFrame
+    feature_names: tuple[str, ...]
+    texts: tuple[str, ...]
+    partitions: tuple[date, date]
+    feature_service: str
+    labels: int
+    events_lacking: int
+    path: Path
+
+
+class TrainingSets:
+    """The training sets of a system: `<lake>/<system>/training_set/<version>.parquet`."""
+
+    def __init__(self, settings: Settings, system: System) -> None:
+        self.settings, self.system = settings, system
+        self.lake = Lake(settings.lake)
+        self.folder = self.lake.table(system.name, "training_set")
+
+    def build(self, as_of: datetime) -> TrainingSet:
+        """Build, store and return the training set of what was known strictly before `as_of`.
+
+        Raises NotReady where nothing was.
+        """
+        rows, about = self._assemble(as_of)
+        version = about["version"]
+        if not self._path(version).exists():
+            features = load_manifest(self.settings).service(self.system).features
+            write_parquet(pa.Table.from_pandas(rows, self._schema(features),
+                                               preserve_index=False), self._path(version))
+        if not self._about(version).exists():
+            write_atomically(self._about(version), json.dumps(about, indent=1).encode())
+        before = self.concluded_as_of()
+        self._write_latest({**about, CONCLUDED: before and before.isoformat()})
+        return self._training_set(about, rows)
+
+    def conclude(self, version: str) -> None:
+        """A training on `version` has come to a verdict: it passed its gates or did not.
+
+        Nothing changes unless `version` is the one that was built last.
+        """
+        path = self.folder / "latest.json"
+        latest = self._read_about(path) if path.exists() else {}
+        if latest.get("version") == version:
+            self._write_latest({**latest, CONCLUDED: latest["as_of"]})
+
+    def concluded_as_of(self) -> datetime | None:
+        """As of when the latest was built on which a training came to a verdict, if any.
+
+        A training that died half-way has left a training set and no verdict: why it was asked
+        for still stands.
+        """
+        path = self.folder / "latest.json"
+        if not path.exists():
+            return None
+        latest = self._read_about(path)
+        # Files of the first releases do not tell verdicts from trials.
+        at = latest.get(CONCLUDED, latest["as_of"])
+        return None if at is None else datetime.fromisoformat(at)
+
+    def _write_latest(self, about: Mapping[str, Any]) -> None:
+        write_atomically(self.folder / "latest.json", json.dumps(about, indent=1).encode())
+
+    def rebuild(self, version: str) -> TrainingSet:
+        """Build `version` once more from the lake, and prove that it is the same.
+
+        Nothing is stored. What arrived later does not count, so the lake may have grown since.
+        Raises UnknownName where there was no such version, and NotReproducible where the same
+        instant now gives other rows: a partition was materialised anew from other data, or
+        the features are declared differently.
+        """
+        recorded = self._recorded(version)
+        rows, about = self._assemble(datetime.fromisoformat(recorded["as_of"]))
+        if about["version"] != version:
+            changed = [name for name, meaning in about.items()
+                       if meaning != recorded.get(name) and name != "version"]
+            raise NotReproducible(
+                f"training set {version} of {self.system.name!r}, as of {recorded['as_of']}, comes "
+                f"out as {about['version']}; what differs: {', '.join(changed) or 'values'}"
+            )
+        return self._training_set(about, rows)
+
+    def _assemble(self, as_of: datetime) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """(rows, what is known of them)"""
+        system = self.system
+        service = load_manifest(self.settings).service(system)
+        rows, lacking = self._labelled_events(as_of)
+        if rows.empty:
+            raise NotReady(f"no label of {system.name!r} was known before {as_of.isoformat()}; "
+                           f"materialise {system.name}/events and {system.name}/labels first")
+        features = OfflineFeatures(self.settings, system)
+        values = features.read(rows, rows["event_timestamp"], accepted_at=rows["accepted_at"])
+        remembered = pd.DataFrame(values, columns=list(features.names), index=rows.index)
+        rows = pd.concat([rows, remembered], axis=1)
+        about: dict[str, Any] = {
+            "feature_names": [*system.model.numbers, *service.features],
+            "texts": list(system.model.texts),
+            "feature_service": service.name,
+            "definitions": {view.name: view.definition for view in service.views},
+        }
+        version = _address(rows, about)
+        days = rows["event_timestamp"].dt.date
+        about |= {
+            "version": version, "as_of": as_of.isoformat(), "labels": len(rows),
+            "positives": int(rows["label"].sum()), "events_lacking": lacking,
+            "partitions": [days.min().isoformat(), days.max().isoformat()],
+        }
+        return rows, about
+
+    def latest(self) -> TrainingSet:
+        """The one that was built last. Raises NotReady where none was."""
+        path = self.folder / "latest.json"
+        if not path.exists():
+            raise NotReady(f"{self.system.name!r} has no training set yet; "
+                           f"materialise {self.system.name}/training_set first")
+        about = self._read_about(path)
+        return self._training_set(about, self._read(about["version"]))
+
+    def load(self, version: str) -> TrainingSet:
+        """One version, as of the first time it was built. Raises UnknownName."""
+        return self._training_set(self._recorded(version), self._read(version))
+
+    def _recorded(self, version: str) -> dict[str, Any]:
+        if not self._about(version).exists():
+            known = [path.stem for path in self.folder.glob("*.parquet")]
+            raise unknown(f"training set of {self.system.name!r}", version, known)
+        return self._read_about(self._about(version))
+
+    def _read_about(self, path: Path) -> dict[str, Any]:
+        """Raises StateDamaged."""
+        about = read_object(path, "of a training set",
+                            f"materialise {self.system.name}/training_set again")
+        if "as_of" not in about:
+            raise StateDamaged(f"{path} is damaged: it lacks 'as_of'. Materialise "
+                               f"{self.system.name}/training_set again")
+        return about
+
+    def latest_version(self) -> str | None:
+        """The version that was built last, None where none was."""
+        path = self.folder / "latest.json"
+        return str(self._read_about(path)["version"]) if path.exists() else None
+
+    def _labelled_events(self, as_of: datetime) -> tuple[pd.DataFrame, int]:
+        """(events with their labels and split, labels without an event)"""
+        system, until = self.system, as_of.date()
+        labels = self.lake.read(system.name, "labels", LABELS)
+        # Two words of the same instant: the order of files must not decide.
+        labels = labels.sort_values(["known_at", "event_id", "label"], kind="stable")
+        labels = latest_labels(labels, as_of)
+        labels = labels[["label", "known_at"]].assign(same=of_labels(labels))
+        days = [day for day in self.lake.days(system.name, "events") if day <= until]
+        last = date.fromordinal(days[-1].toordinal() + 1) if days else None
+        events = self.lake.read(system.name, "events", events_schema(system), end=last)
+        # An event that arrives later must not change what is rebuilt.
+        events = events[events["accepted_at"] < as_of]
+        events = events.assign(same=of_events(events, system.calendar.live_from))
+        rows = events.drop_duplicates("same").merge(labels, on="same")
+        lacking = len(labels) - len(rows)
+        # Complaints arrive before silence speaks: of the latest events only the mistakes would
+        # be known. So an event counts once its whole maturity window has passed.
+        rows = rows[rows["event_timestamp"] + system.label.maturity <= as_of]
+        rows = rows.sort_values(["event_timestamp", "event_id"], ignore_index=True)
+        first_held_out = rows["event_timestamp"].max() - system.model.holdout
+        split = (rows["event_timestamp"] > first_held_out).map({False: "train", True: "holdout"})
+        columns = [column.name for column in system.columns]
+        return (
+            rows.assign(split=split.astype(object))[
+                ["event_id", "event_timestamp", "accepted_at", "label", "known_at", "split",
+                 *columns]],
+            lacking,
+        )
+
+    def _schema(self, features: tuple[str, ...]) -> pa.Schema:
+        event_id, happened, accepted, *columns = events_schema(self.system)
+        return pa.schema([
+            event_id, happened, accepted, ("label", pa.bool_()), ("known_at", INSTANT),
+            ("split", pa.string()), *columns, *((name, pa.float32()) for name in features),
+        ])
+
+    def _path(self, version: str) -> Path:
+        return self.folder / f"{version}.parquet"
+
+    def _about(self, version: str) -> Path:
+        return self.folder / f"{version}.json"
+
+    def _read(self, version: str) -> pd.DataFrame:
+        with naming(path := self._path(version)):
+            rows: pd.DataFrame = pq.read_table(path).to_pandas()
+        return rows
+
+    def _training_set(self, about: Mapping[str, Any], rows: pd.DataFrame) -> TrainingSet:
+        first, last = about["partitions"]
+        return TrainingSet(
+            version=about["version"],
+            as_of=datetime.fromisoformat(about["as_of"]),
+            rows=rows,
+            feature_names=tuple(about["feature_names"]),
+            texts=tuple(about["texts"]),
+            partitions=(date.fromisoformat(first), date.fromisoformat(last)),
+            feature_service=about["feature_service"],
+            labels=about["labels"],
+            events_lacking=about["events_lacking"],
+            path=self._path(about["version"]),
+        )
+
+
+def _address(rows: pd.DataFrame, about: Mapping[str, Any]) -> str:
+    """Of values and their meaning; neither file format nor library version enters."""
+    # Uncategorised: pandas takes two texts for the same that differ only after a NUL.
+    values = pd.util.hash_pandas_object(rows, index=False, categorize=False).to_numpy().tobytes()
+    meaning = json.dumps([list(rows.columns), about], sort_keys=True).encode()
+    return hashlib.sha256(meaning + values).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""The event log: what the API has accepted."""

@@ -1,0 +1,182 @@
+"""The file of the event log: its tables, and what may go wrong with it.
+
+SQLite in WAL mode. What was committed survives `kill -9` of any process; a power cut may lose
+the last commits (`synchronous=NORMAL`), unless each is on disk before it counts (`FULL`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ml_assets.core.errors import LogBusy, LogUnavailable
+from ml_assets.core.settings import Ack
+from ml_assets.core.storage.files import identity, make_private
+from ml_assets.core.storage.marker import note, require_new
+from ml_assets.core.storage.sqlite import is_busy, use_wal, writing
+from ml_assets.ingest.log.patience import Patience
+
+SCHEMA = """
+create table if not exists predictions (
+    prediction_id  text primary key,  -- `served.prediction_id` of system and event
+    system         text not null,
+    event_id       text not null,
+    event_timestamp integer not null,  -- microseconds since 1970, UTC
+    accepted_at    integer not null,
+    request        text not null,      -- the client's JSON object, as it came
+    features_as_of integer not null,
+    features       blob not null,      -- float32, little endian, in the order of feature_names
+    feature_names  text not null,      -- one of feature_lists; in older rows a JSON list
+    model_version  integer not null,
+    score          real not null,
+    decision       integer not null,
+    degraded       integer not null
+);
+create table if not exists feature_lists (
+    list_id text primary key,
+    names   text not null              -- JSON list
+) without rowid;
+create index if not exists predictions_by_day on predictions (system, accepted_at);
+create table if not exists feedback (
+    feedback_id   integer primary key,
+    prediction_id text not null references predictions (prediction_id),
+    system        text not null,
+    label         integer not null,
+    source        text not null,       -- who says so
+    received_at   integer not null
+);
+create index if not exists feedback_by_day on feedback (system, received_at);
+create index if not exists feedback_by_prediction on feedback (prediction_id, source);
+create index if not exists feedback_by_arrival on feedback (prediction_id);
+create table if not exists shadow_scores (
+    prediction_id text not null references predictions (prediction_id),
+    model_version integer not null,    -- a version that answered nobody
+    score         real not null,
+    scored_at     integer not null,
+    primary key (prediction_id, model_version)
+) without rowid;
+create index if not exists feedback_by_source on feedback (system, source, received_at);
+create trigger if not exists feedback_stays before update on feedback
+begin select raise(abort, 'feedback is append-only'); end;
+create trigger if not exists feedback_remains before delete on feedback
+begin select raise(abort, 'feedback is append-only'); end;
+create table if not exists probe (id integer primary key, at integer not null);
+"""
+ADDED = {
+    "role": "text not null default 'champion' check (role in ('champion', 'challenger'))",
+    "propensity": "real not null default 1 check (propensity > 0 and propensity <= 1)",
+}
+"""Columns of `predictions` that came later. Of earlier rows the defaults are true: the champion
+answered everything."""
+
+CACHE_KB = 65_536
+"""Pages that a connection keeps: with SQLite's 2 MB each index is read from the file again."""
+SYNCHRONOUS: dict[Ack, str] = {"process": "normal", "disk": "full"}
+
+
+class LogFile:
+    """A connection to the file. One call at a time, on whichever thread.
+
+    waits: whether a transaction waits for other writers, or raises LogBusy where there are some
+
+    Every method raises LogUnavailable where the file cannot be read or written, also where it
+    was deleted or replaced after opening: what is written then could not be found again.
+    """
+
+    def __init__(self, path: Path, *, patience: Patience, ack: Ack) -> None:
+        """Open `path`, creating it if it is missing; other writers are waited for."""
+        self.path = path
+        self.waits = True
+        self._patience, self._timeout_ms = patience, patience.left_ms
+        patience_s = patience.left_ms / 1000
+        try:
+            require_new(path)
+            make_private(path)
+            self.connection = sqlite3.connect(
+                path, timeout=patience_s, isolation_level=None, check_same_thread=False
+            )
+            use_wal(self.connection, patience_s)
+            self.connection.execute(f"pragma synchronous={SYNCHRONOUS[ack]}")
+            self.connection.execute("pragma foreign_keys=on")
+            self.connection.execute(f"pragma cache_size=-{CACHE_KB}")
+            # In one transaction, so that processes which open a new file at once queue up.
+            self.connection.executescript(f"begin immediate; {SCHEMA} commit;")
+            self._add_columns()
+            note(path)
+            self._opened = identity(path)
+        except LogUnavailable:
+            raise
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.Error) and is_busy(error):
+                raise self._busy(error) from error
+            raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def check(self) -> None:
+        """Prove by a write that something can be logged."""
+        with self.writing():
+            self.connection.execute("insert or replace into probe values (1, unixepoch())")
+
+    def read(self, query: str, *arguments: object) -> Iterator[tuple[object, ...]]:
+        try:
+            yield from self.connection.execute(query, arguments)
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"cannot read the event log {self.path}: {error}") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction: committed when the block ends well, else undone."""
+        try:
+            if (found := identity(self.path)) != self._opened:
+                happened = "was replaced" if found else "is missing: it was deleted"
+                raise LogUnavailable(
+                    f"cannot write the event log {self.path}: it {happened} while it was open"
+                )
+            with writing(self.connection, self._begin):
+                yield
+        except LogUnavailable:
+            raise
+        except (sqlite3.Error, OSError) as error:
+            raise LogUnavailable(f"cannot write the event log {self.path}: {error}") from error
+
+    def _begin(self) -> None:
+        wanted_ms = self._patience.left_ms if self.waits else 0
+        if wanted_ms != self._timeout_ms:
+            self.connection.execute(f"pragma busy_timeout={wanted_ms}")
+            self._timeout_ms = wanted_ms
+        try:
+            self.connection.execute("begin immediate")
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            raise self._busy(error) from error
+        self._patience.renewed()
+
+    def _busy(self, error: sqlite3.Error) -> LogBusy:
+        if self.waits:
+            self._patience.spent()
+        return LogBusy(
+            f"another process is writing the event log {self.path}, for longer than anyone waits "
+            f"here ({error}); nothing was logged. Send it again later, with the same event_id"
+        )
+
+    def restart(self) -> None:
+        """Undo what the open transaction has written, and begin another one."""
+        self.connection.execute("rollback")
+        self._begin()
+
+    def _add_columns(self) -> None:
+        if not self._lacking():
+            return
+        self.connection.execute("begin immediate")
+        for column in self._lacking():  # again: another process may have been here first
+            self.connection.execute(f"alter table predictions add column {column} {ADDED[column]}")
+        self.connection.execute("commit")
+
+    def _lacking(self) -> list[str]:
+        there = {name for _, name, *_ in self.connection.execute("pragma table_info(predictions)")}
+        return [column for column in ADDED if column not in there]

@@ -1,0 +1,162 @@
+"""Who may call: whose token opens which address, looked at for every request."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+from ml_assets.core.errors import ContractViolation, MlAssetsError
+from ml_assets.core.settings import Settings
+from ml_assets.core.time import Clock, WallClock
+from ml_assets.serving.access.tokens import PREFIX, SCOPES, Scope, Token, TokenFile, hashed
+from ml_assets.serving.contract.decoding import RequestRefused
+
+OPEN = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
+"""Addresses that tell nothing about anyone: they need no token."""
+NEEDED: tuple[tuple[re.Pattern[str], frozenset[Scope]], ...] = (
+    (re.compile(r"/v1/[^/]+/predict(/batch)?"), frozenset({"predict"})),
+    (re.compile(r"/v1/[^/]+/scores/.*", re.DOTALL), frozenset({"predict"})),
+    (re.compile(r"/v1/[^/]+/feedback"), frozenset({"feedback"})),
+    (re.compile(r"/v1/[^/]+/version"), frozenset(SCOPES)),
+    # Not admin alone: who collects metrics should not hold a key to everyone's mail.
+    (re.compile(r"/metrics"), frozenset({"predict", "admin"})),
+)
+"""One of these scopes is needed. Every other address needs admin: records of predictions hold
+what others have sent, and what is forgotten here stays closed."""
+LOOK_SECONDS = 0.25
+"""So often the file is looked at: a revocation is followed within a second."""
+log = logging.getLogger(__name__)
+_CHALLENGE = {"www-authenticate": 'Bearer realm="ml-assets"'}
+
+
+class ListenRefused(MlAssetsError, PermissionError):
+    """The API was told to listen where strangers reach it, and nobody has a token."""
+
+
+class Doorkeeper:
+    """Decides for each request who calls, by the file as it is now.
+
+    Without a token file everyone may call, and only on loopback. Once there was a token, also
+    one that has ended, callers need one; `ml-assets doctor --give-up tokens.json` opens
+    loopback again, deleting the file does not.
+    """
+
+    def __init__(
+        self, settings: Settings, now: Callable[[], float] = monotonic, clock: Clock | None = None
+    ) -> None:
+        """now: seconds, by which the file is looked at. clock: what tokens expire by."""
+        self._file = TokenFile(settings.tokens)
+        self._exposed = not is_loopback(settings.host)
+        self._now, self._clock = now, clock or WallClock()
+        self._looked_at = float("-inf")
+        self._seen: tuple[int, int, int] | None = (0, 0, 0)  # looked at by nobody yet
+        self._tokens: dict[str, Token] = {}
+        self._damage: str | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether callers need a token."""
+        self._look()
+        return self._exposed or self._damage is not None or bool(self._tokens)
+
+    def admit(self, path: str, authorization: bytes | None) -> Token | None:
+        """Who asks for `path`; None where no token is needed.
+
+        Raises RequestRefused: 401 without a token that is known and in force, saying so where it
+        has expired, 403 where it lacks the scope, 503 where the file is damaged.
+        """
+        if path in OPEN or not self.closed:
+            return None
+        if self._damage is not None:
+            raise RequestRefused(503, "tokens_unreadable", "the server cannot read its tokens, so "
+                                 "nobody may call; its log has the details")
+        token = self._bearer(authorization)
+        if token is None:
+            said = "is missing" if authorization is None else "is unknown, revoked or misspelt"
+            raise RequestRefused(
+                401, "unauthorized", f"the token {said}; send `Authorization: Bearer mla_...`. "
+                "The operator makes one by `ml-assets token create`", headers=_CHALLENGE,
+            )
+        if token.expires_at is not None and token.expired(self._clock.now()):
+            raise RequestRefused(
+                401, "token_expired", f"token {token.name!r} has expired: it was good until "
+                f"{token.expires_at:%Y-%m-%d %H:%M} UTC. The operator makes a new one by "
+                f"`ml-assets token rotate {token.name}`", headers=_CHALLENGE,
+            )
+        needed = needed_for(path)
+        if needed.isdisjoint(token.scopes):
+            raise RequestRefused(
+                403, "not_allowed", f"{path} needs a token with the scope "
+                f"{' or '.join(sorted(needed))}; token {token.name!r} has "
+                f"{', '.join(token.scopes)}",
+            )
+        return token
+
+    def _bearer(self, authorization: bytes | None) -> Token | None:
+        kind, _, text = (authorization or b"").decode("latin-1").partition(" ")
+        prefix, _, rest = text.strip().partition("_")
+        token_id, _, secret = rest.partition("_")
+        if kind.lower() != "bearer" or prefix != PREFIX:
+            return None
+        token = self._tokens.get(token_id)
+        # The id is public. The secret is compared in constant time, also where there is none.
+        same = hmac.compare_digest(hashed(secret), token.sha256 if token else hashed(""))
+        return token if same and token is not None and token.revoked_at is None else None
+
+    def _look(self) -> None:
+        now = self._now()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        found = _identity(self._file.path)
+        if found == self._seen and self._damage is None:
+            return
+        self._seen = found
+        try:
+            self._tokens = {token.id: token for token in self._file.read()}
+            self._damage = None
+        except ContractViolation as error:
+            if str(error) != self._damage:
+                log.error("%s; until then every call is refused", error)
+            self._tokens, self._damage = {}, str(error)
+
+
+def needed_for(path: str) -> frozenset[Scope]:
+    """The scopes one of which opens `path`."""
+    for pattern, scopes in NEEDED:
+        if pattern.fullmatch(path):
+            return scopes
+    return frozenset({"admin"})
+
+
+def require_tokens(settings: Settings) -> None:
+    """Raise ListenRefused where others than this machine would reach an API without tokens."""
+    tokens, now = TokenFile(settings.tokens).read(), WallClock().now()
+    if not is_loopback(settings.host) and not any(token.in_force(now) for token in tokens):
+        raise ListenRefused(
+            f"the API was told to listen on {settings.host or 'all addresses'}, where others "
+            f"reach it, and {settings.tokens} has no token in force. Create one, `ml-assets token "
+            "create NAME --scope predict`, or listen on 127.0.0.1 (--host, ML_ASSETS_HOST)"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`. A name other than localhost counts as open."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  (on the way of requests)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

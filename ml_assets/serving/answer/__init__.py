@@ -1,0 +1,1 @@
+"""One system's way from requests to answers that are in the log."""

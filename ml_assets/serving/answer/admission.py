@@ -1,0 +1,191 @@
+"""Which requests become events: parsed, within the contract, not from the future, not changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from math import inf
+from uuid import uuid4
+
+from msgspec import Struct
+
+from ml_assets.core.errors import InvalidRequest, Quarantined
+from ml_assets.core.runtime.isolation import LONGEST_REASON
+from ml_assets.core.source import Event
+from ml_assets.core.system import System
+from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, storable
+from ml_assets.core.time import FUTURE, declared_instant
+from ml_assets.ingest.contracts import LARGEST, fault_of
+from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.posted import read_json
+from ml_assets.serving.contract.decoding import RequestRefused
+from ml_assets.serving.contract.protocol import PredictRequest
+
+NO_LIMITS: Mapping[str, float] = {}
+MAX_DEPTH = 64
+"""So deep an event may be nested. Python's own limit depends on who calls: what we accept near
+it, ingestion might not."""
+
+
+class Admitted(Struct, frozen=True, kw_only=True):
+    """A request that can be answered: the event parsed, its id and instant decided."""
+
+    request: PredictRequest
+    posted: str
+    event: Event
+    event_id: str
+    at: datetime
+
+
+class Admission:
+    """Lets one system's events in, and says of all others which field keeps them out."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._numbers = [
+            (column.name, -LARGEST if column.minimum is None else max(column.minimum, -LARGEST),
+             LARGEST if column.maximum is None else min(column.maximum, LARGEST))
+            for column in system.columns if column.dtype == "number"
+        ]
+        self._texts = [
+            (column.name, inf if column.max_length is None else column.max_length)
+            for column in system.columns
+            if column.dtype != "number" and column.name not in system.keys
+        ]
+        self._names = [
+            (column.name, KEY_LENGTH if column.max_length is None
+             else min(column.max_length, KEY_LENGTH))
+            for column in system.columns if column.name in system.keys
+        ]
+
+    def admit(
+        self, request: PredictRequest, now: datetime, *, clock: datetime | None = None,
+        limits: Mapping[str, float] = NO_LIMITS,
+    ) -> Admitted:
+        """The request as an event at its instant. Raises RequestRefused, naming the field.
+
+        now: the event's instant if the request names none
+        clock: what the clock says, if that is not `now`; nothing happens long after it
+        limits: of columns that features sum: how large a value may not be
+        """
+        at = now if request.event_timestamp is None else _declared(request.event_timestamp)
+        clock = now if clock is None else clock
+        if at - clock > FUTURE and request.event_timestamp is not None:
+            raise RequestRefused(
+                422, "event_in_the_future",
+                f"event_timestamp is {at.isoformat()}, more than {FUTURE.seconds} s after this "
+                f"system's clock, {clock.isoformat()}",
+                "event_timestamp",
+            )
+        try:
+            posted = str(request.event, "utf-8")
+            event = self.read(posted)
+            for name, limit in limits.items():
+                _require_below(limit, name, event.get(name))
+        except (Quarantined, UnicodeDecodeError) as error:
+            reason = storable(str(error), LONGEST_REASON)
+            raise RequestRefused(422, "unusable_event", reason, "event") from None
+        return Admitted(request=request, posted=posted, event=event, at=at,
+                        event_id=request.event_id or uuid4().hex)
+
+    def read(self, posted: str) -> Event:
+        """The columns of the event in `posted`, a JSON object.
+
+        What this accepts, ingestion accepts too: the same parser on the same text, and the same
+        data contract. Raises Quarantined with the reason where it cannot become an event.
+        """
+        try:
+            request = read_json(posted)
+        except (ValueError, RecursionError) as error:
+            raise Quarantined(f"the event cannot be read as JSON: {error}") from error
+        if not isinstance(request, dict):
+            raise Quarantined(f"the event is {shown(posted)}; expected a JSON object")
+        # As deep as it has brackets, at most: nearly all events need no closer look.
+        if posted.count("{") + posted.count("[") > MAX_DEPTH and _depth(request) > MAX_DEPTH:
+            raise Quarantined(f"the event is nested more than {MAX_DEPTH} deep")
+        try:
+            event = self._system.source.parse(request)
+        except OverflowError as error:  # a whole number of 400 digits is JSON, and no float
+            raise Quarantined(
+                f"the event has a number beyond what can be computed: {error}"
+            ) from error
+        if not self._is_sound(event):
+            fault = fault_of(self._system, event)
+            if fault is not None:
+                raise Quarantined(fault)
+        return event
+
+    def _is_sound(self, event: Event) -> bool:
+        """Whether nothing at all is wrong with it, in a third of the time that finding out takes.
+
+        False too where it is sound but of unusual types.
+        """
+        for name, least, most in self._numbers:
+            value = event.get(name)
+            # NaN is within no bounds.
+            if type(value) is not float or not least <= value <= most:
+                return False
+        for name, longest in self._texts:
+            value = event.get(name)
+            if type(value) is not str or len(value) > longest or not is_text(value):
+                return False
+        for name, longest in self._names:
+            value = event.get(name)
+            if type(value) is not str or name_fault(value, longest) is not None:
+                return False
+        return True
+
+
+def _require_below(limit: float, name: str, value: object) -> None:
+    if isinstance(value, float) and abs(value) >= limit:
+        raise Quarantined(f"{name} is {value:g}; expected less than {limit:g} in size, so that "
+                          "features sum it exactly")
+
+
+def _depth(value: object) -> int:
+    """How deep lists and objects lie in each other: 1 where they hold none."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        depth += 1
+        level = [child for each in level
+                 for child in (each.values() if isinstance(each, dict) else each)]
+    return depth
+
+
+def require_same(first: Prediction, request: PredictRequest) -> None:
+    """Raise RequestRefused where `request` uses the id of an event that was another one."""
+    posted = bytes(request.event).decode("utf-8", "replace")
+    if posted != first.request and _canonical(posted) != _canonical(first.request):
+        raise RequestRefused(
+            409, "event_changed",
+            f"event {first.event_id!r} was answered before with another body; an id belongs to "
+            f"one event. See /v1/{first.system}/predictions/{first.prediction_id}",
+            "event",
+        )
+    at = request.event_timestamp
+    if at is not None and at != first.event_timestamp:
+        raise RequestRefused(
+            409, "event_changed",
+            f"event {first.event_id!r} was answered before with event_timestamp "
+            f"{first.event_timestamp.isoformat()}, not {at.isoformat()}; an id belongs to one "
+            "event",
+            "event_timestamp",
+        )
+
+
+def _canonical(posted: str) -> str:
+    """The JSON without what order and spaces change."""
+    try:
+        return json.dumps(json.loads(posted), sort_keys=True)
+    except (ValueError, RecursionError):
+        return posted
+
+
+def _declared(instant: datetime) -> datetime:
+    try:
+        return declared_instant(instant)
+    except InvalidRequest as error:
+        raise RequestRefused(
+            422, "invalid_request", f"event_timestamp: {error}", "event_timestamp",
+        ) from None

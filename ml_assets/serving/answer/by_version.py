@@ -1,0 +1,104 @@
+"""What the version that answers an event says of it: drawn, shown its features, scored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ml_assets.core.errors import ModelRefused
+from ml_assets.core.system import System
+from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.served import prediction_id
+from ml_assets.registry.routing import sticky_key
+from ml_assets.serving.answer.admission import Admitted
+from ml_assets.serving.answer.features import FeatureLookup
+from ml_assets.serving.models.loaded_rollout import Arm, LineUp
+from ml_assets.serving.models.pool import ModelPool
+from ml_assets.serving.models.scoring import Floats, dense_vectors, score_rows
+
+Seen = tuple[Floats, list[datetime], bool]
+"""Vectors (B, D) of a batch, the instants whose state they show, whether they are degraded."""
+
+
+class Arms:
+    """Scores one system's events, each by its own version. One call at a time."""
+
+    def __init__(self, system: System, features: FeatureLookup, models: ModelPool) -> None:
+        self._system, self._features, self._models = system, features, models
+
+    def score(
+        self, lineup: LineUp, admitted: list[Admitted], now: datetime
+    ) -> list[Prediction]:
+        """What each event's version says of it, not logged yet.
+
+        A challenger that fails has no traffic from here on: the champion, who has it now,
+        answers in its place.
+        """
+        system = self._system
+        arms = [lineup.arm(sticky_key(system, one.event, one.event_id)) for one in admitted]
+        rows_of: dict[int, list[int]] = {}
+        for row, arm in enumerate(arms):
+            rows_of.setdefault(arm.model.version, []).append(row)
+        seen: dict[tuple[str, ...], Seen] = {}
+        predictions: dict[int, Prediction] = {}
+        for rows in rows_of.values():
+            arm = arms[rows[0]]
+            try:
+                answered = self._score_by(arm, rows, admitted, seen, now)
+            except Exception as error:
+                if arm.role == "champion":
+                    raise
+                self._models.dismiss(arm.model.version, error)
+                lineup = lineup.without(arm.model.version)
+                champion = lineup.arms[lineup.rollout.version]
+                answered = self._score_by(champion, rows, admitted, seen, now)
+            predictions.update(zip(rows, answered, strict=True))
+        return [predictions[row] for row in range(len(admitted))]
+
+    def _score_by(
+        self,
+        arm: Arm,
+        rows: list[int],
+        admitted: list[Admitted],
+        seen: dict[tuple[str, ...], Seen],
+        now: datetime,
+    ) -> list[Prediction]:
+        """One version's predictions for its rows of `admitted`, scored as one batch.
+
+        seen: by the names of the features, what the whole batch has read of them so far
+        """
+        model, names = arm.model, tuple(arm.model.scorer.feature_names)
+        if names not in seen:
+            seen[names] = self._see(names, admitted)
+        dense, until, degraded = seen[names]
+        mine = admitted
+        if len(rows) < len(admitted):
+            dense = dense[rows]
+            mine, until = [admitted[row] for row in rows], [until[row] for row in rows]
+        scores: list[float] = score_rows(
+            model.scorer, [one.event for one in mine], dense
+        ).tolist()
+        system, threshold = self._system.name, model.scorer.threshold
+        if any(not 0 <= score <= 1 for score in scores):
+            raise ModelRefused(
+                f"version {model.version} of {system!r} gave {scores}; expected probabilities"
+            )
+        return [
+            Prediction(
+                prediction_id=prediction_id(system, one.event_id),
+                system=system, event_id=one.event_id, event_timestamp=one.at,
+                accepted_at=now, request=one.posted, features_as_of=as_of,
+                features=features, feature_names=names, model_version=model.version,
+                score=score, decision=score >= threshold,
+                degraded=degraded, role=arm.role, propensity=arm.propensity,
+            )
+            for one, features, as_of, score in zip(mine, dense, until, scores, strict=True)
+        ]
+
+    def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:
+        """The vectors of these features for the whole batch: the store is asked once."""
+        events = [one.event for one in admitted]
+        features, until, degraded = self._features.read(
+            events, [one.at for one in admitted], names[len(self._system.model.numbers) :]
+        )
+        return dense_vectors(self._system, events, features), until, degraded
+

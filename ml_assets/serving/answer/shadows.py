@@ -1,0 +1,114 @@
+"""Scores by versions that answer nobody, made after the answers and when no request waits."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from time import monotonic
+
+import numpy as np
+
+from ml_assets.core.errors import LogUnavailable, ModelRefused
+from ml_assets.core.source import Event
+from ml_assets.ingest.log.event_log import EventLog, Prediction, ShadowScore
+from ml_assets.serving.models.loaded_rollout import Loaded
+from ml_assets.serving.models.pool import ModelPool
+from ml_assets.serving.models.scoring import score_rows
+
+log = logging.getLogger(__name__)
+
+LONGEST_QUEUE = 512
+"""Answers that wait for their shadows, two full batches; of later ones none is shadowed."""
+TURN_SECONDS = 0.005
+"""A turn ends after about this time, or after one answer where that takes longer."""
+
+
+class Shadows:
+    """Answers to be scored once more. One call at a time, as for the event log.
+
+    What waits here is lost when the process dies, and what does not fit is dropped and counted:
+    shadow scores are a sample to judge by, and no answer waits for them.
+
+    counts: `shadowed`, scores that were logged; `shadow_dropped`, answers that got none
+    """
+
+    def __init__(
+        self, models: ModelPool, *, now: Callable[[], datetime], counts: Counter[str]
+    ) -> None:
+        self._models, self._now, self._counts = models, now, counts
+        self._waiting: deque[tuple[Prediction, Event]] = deque()
+
+    def __len__(self) -> int:
+        """How many answers wait."""
+        return len(self._waiting)
+
+    def add(self, answered: Prediction, event: Event) -> None:
+        """Let the shadows, if there are any, score this event too: later, in a `turn`."""
+        if self._models.lineup is None or not self._models.lineup.shadows:
+            return
+        if len(self._waiting) >= LONGEST_QUEUE:
+            self._counts["shadow_dropped"] += 1
+            return
+        self._waiting.append((answered, event))
+
+    def turn(self, open_log: Callable[[], EventLog]) -> None:
+        """Score and log some of what waits, at least one answer. Raises LogUnavailable."""
+        started = now = monotonic()
+        scores: list[ShadowScore] = []
+        taken, size = 0, 1
+        while self._waiting and (taken == 0 or now < started + TURN_SECONDS):
+            some = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
+            scores += self._scores(some)
+            taken += len(some)
+            now = monotonic()
+            size = _next_size(taken, spent=now - started)
+        try:
+            if scores:
+                open_log().add_shadow_scores(scores)
+        except LogUnavailable:
+            self._counts["shadow_dropped"] += taken
+            raise
+        self._counts["shadowed"] += len(scores)
+
+    def _scores(self, some: Sequence[tuple[Prediction, Event]]) -> list[ShadowScore]:
+        """All shadows' scores of these; none of a shadow that fails on one of them."""
+        lineup = self._models.lineup
+        found: list[ShadowScore] = []
+        for shadow in () if lineup is None else lineup.shadows:
+            try:
+                scores = _scored(shadow, some)
+            except Exception as error:
+                # Whatever its code raises: a shadow's fault must reach nobody.
+                self._models.dismiss(shadow.version, error)
+                continue
+            found += [
+                ShadowScore(prediction_id=answered.prediction_id, score=score,
+                            model_version=shadow.version, scored_at=self._now())
+                for (answered, _), score in zip(some, scores, strict=True)
+            ]
+        return found
+
+
+def _next_size(taken: int, *, spent: float) -> int:
+    """How many answers to score together next: as many as the rest of the turn is enough for.
+
+    taken, spent: the turn's answers so far and the seconds that they took. Never more than
+    these were: the next may have longer texts.
+    """
+    rest = TURN_SECONDS - spent
+    return max(1, taken if spent * 2 <= TURN_SECONDS else int(taken * rest / spent))
+
+
+def _scored(shadow: Loaded, some: Sequence[tuple[Prediction, Event]]) -> list[float]:
+    for answered, _ in some:
+        if tuple(shadow.scorer.feature_names) != answered.feature_names:
+            raise ModelRefused(f"it reads {shadow.scorer.feature_names}; the answer was made from "
+                               f"{answered.feature_names}")
+    scores = score_rows(shadow.scorer, [event for _, event in some],
+                        np.stack([answered.features for answered, _ in some]))
+    if not np.all((scores >= 0) & (scores <= 1)):
+        raise ModelRefused(f"it gave {scores.tolist()}; expected probabilities")
+    found: list[float] = scores.tolist()
+    return found

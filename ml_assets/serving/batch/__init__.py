@@ -1,0 +1,1 @@
+"""Whole days scored by the deployed model."""

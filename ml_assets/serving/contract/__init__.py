@@ -1,0 +1,1 @@
+"""What travels over HTTP, and how it is decoded: the ground of the server."""

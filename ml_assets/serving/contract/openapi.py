@@ -1,0 +1,240 @@
+"""The API described: OpenAPI 3.1 and the index, derived from the structs and the systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ml_assets import __version__
+from ml_assets.core.system import System
+from ml_assets.serving.contract import protocol
+from ml_assets.serving.contract.decoding import MAX_BATCH, MAX_BODY_BYTES
+
+REFERENCE = "#/components/schemas/{name}"
+ANY_EVENT: Mapping[str, object] = {"type": "object", "description": "The system's own fields."}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One address: what goes in, what comes out, what can go wrong."""
+
+    path: str
+    method: str
+    name: str
+    summary: str
+    answer: type[msgspec.Struct]
+    request: type[msgspec.Struct] | None = None
+    problems: tuple[int, ...] = ()
+    description: str = ""
+
+
+PROBLEMS = {
+    401: "Tokens are in use, and the request has none that is in force.",
+    403: "The token lacks the scope, or was not made for this trusted source of feedback.",
+    404: "There is no such system or prediction, or no score of that entity.",
+    409: "The id belongs to an event with another body or instant, which was answered before.",
+    413: f"More than {MAX_BODY_BYTES // 2**20} MiB, or a batch of more than {MAX_BATCH} events.",
+    415: "The body is compressed or not in UTF-8.",
+    422: "The request is not JSON, lacks something, or is no event of this system.",
+    429: "The source may say no more for now; nothing was stored. `Retry-After` says how long.",
+    500: "A fault of the server. Nothing was logged; asking again is safe.",
+    503: "No model, the log cannot be written, or too many wait: nothing was answered; ask again "
+         "later.",
+}
+
+PARAMETERS = {
+    "prediction_id": "The `prediction_id` of an answer.",
+    "key": "The entity's key, as it stands in events. `/` may stand as it is.",
+}
+"""What may stand in a path."""
+
+SYSTEM_CALLS = (
+    Call(
+        path="predict", method="post", name="predict", summary="Predict one event",
+        request=protocol.PredictRequest, answer=protocol.PredictAnswer,
+        problems=(409, 413, 415, 422, 500, 503),
+        description="The prediction is durably logged, with its features, before it is answered. "
+        "Repeating a request with the same `event_id` gives the same answer.",
+    ),
+    Call(
+        path="predict/batch", method="post", name="predict_batch",
+        summary=f"Predict up to {MAX_BATCH} events", request=protocol.PredictBatchRequest,
+        answer=protocol.PredictBatchAnswer, problems=(413, 415, 422, 500, 503),
+        description="Each event is answered, or refused with its own problem, in its place.",
+    ),
+    Call(
+        path="feedback", method="post", name="feedback", summary="Say what was true",
+        request=protocol.FeedbackRequest, answer=protocol.FeedbackAnswer,
+        problems=(404, 413, 415, 422, 429, 500, 503),
+        description="Kept for good. The answer tells whether it counts and what the label is now: "
+        "trusted sources outrank all others. Repetitions change nothing.",
+    ),
+    Call(
+        path="scores/{key}", method="get", name="score", summary="The latest score of an entity",
+        answer=protocol.ScoreAnswer, problems=(404, 500, 503),
+        description="Of an entity such as a customer, without an event at hand: kept by batches, "
+        "refreshed by every prediction. The latest event's score; of one event the latest score.",
+    ),
+    Call(
+        path="predictions/{prediction_id}", method="get", name="prediction",
+        summary="Explain a prediction", answer=protocol.PredictionRecord,
+        problems=(404, 500, 503),
+        description="What was asked, which features the model saw, what the model was made from, "
+        "who put it in traffic and why, the feedback so far, and what was known when.",
+    ),
+    Call(
+        path="predictions/{prediction_id}/rows", method="get", name="prediction_rows",
+        summary="The rows behind its features", answer=protocol.ContributingRows,
+        problems=(404, 500, 503),
+        description="The events and labels of the lake that the feature views had counted. "
+        "Reads the lake: takes its time, and does not hold up predictions.",
+    ),
+    Call(
+        path="version", method="get", name="version", summary="Which model answers, and why",
+        answer=protocol.VersionAnswer,
+    ),
+)
+
+COMMON_CALLS = (
+    Call(path="/healthz", method="get", name="healthz", summary="Does the process run?",
+         answer=protocol.LiveAnswer),
+    Call(path="/readyz", method="get", name="readyz", summary="Can it give full answers now?",
+         answer=protocol.ReadyAnswer, description="Tries the log, the feature store, the model."),
+)
+
+
+def openapi(systems: Sequence[System]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    structs = {call.answer for call in (*SYSTEM_CALLS, *COMMON_CALLS)} | {protocol.ProblemAnswer}
+    structs |= {call.request for call in SYSTEM_CALLS if call.request is not None}
+    ordered = sorted(structs, key=lambda struct: struct.__name__)
+    _, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
+    paths: dict[str, dict[str, Any]] = {}
+    for system in systems:
+        components |= _own_schemas(system, components)
+        for call in SYSTEM_CALLS:
+            path = f"/v1/{system.name}/{call.path}"
+            paths.setdefault(path, {})[call.method] = _operation(call, system)
+    for call in COMMON_CALLS:
+        paths[call.path] = {call.method: _operation(call, None)}
+    for name in ("PredictRequest", "PredictBatchRequest"):  # each system has its own
+        del components[name]
+    components["PredictBatchAnswer"]["properties"]["predictions"]["items"] = {
+        "anyOf": [_reference("PredictAnswer"), _reference("ProblemAnswer")]
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ml-assets",
+            "version": __version__,
+            "description": "Predictions, each logged before it is answered; feedback on them; "
+            "and which model answers. Every error is JSON: `{\"error\": {code, message, field}}`.",
+        },
+        "tags": [
+            *({"name": system.name, "description": system.description} for system in systems),
+            {"name": "server", "description": "The process itself."},
+        ],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "securitySchemes": {"token": {
+                "type": "http", "scheme": "bearer",
+                "description": "Made by `ml-assets token create`. Needed once there is a token, "
+                "and wherever the API listens beyond loopback.",
+            }},
+        },
+    }
+
+
+def index(systems: Sequence[System]) -> dict[str, Any]:
+    """What `GET /` says: every call, by system."""
+    return {
+        "name": "ml-assets",
+        "version": __version__,
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "metrics": "/metrics",
+        **{call.name: call.path for call in COMMON_CALLS},
+        "systems": [
+            {
+                "name": system.name,
+                "description": system.description,
+                "calls": {
+                    call.name: f"{call.method.upper()} /v1/{system.name}/{call.path}"
+                    for call in SYSTEM_CALLS
+                },
+            }
+            for system in systems
+        ],
+    }
+
+
+def _own_schemas(system: System, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The system's event, and the requests that hold one.
+
+    A source may have an attribute `request_schema`, the JSON Schema of its requests, with
+    `examples`.
+    """
+    event = _own(system, "Event")
+    request = dict(shared["PredictRequest"])
+    request["properties"] = {**request["properties"], "event": _reference(event)}
+    request["title"] = _own(system, "PredictRequest")
+    batch = dict(shared["PredictBatchRequest"])
+    batch["properties"] = {"events": {
+        "type": "array", "items": _reference(request["title"]), "maxItems": MAX_BATCH,
+    }}
+    batch["title"] = _own(system, "PredictBatchRequest")
+    return {
+        event: dict(getattr(system.source, "request_schema", ANY_EVENT)),
+        request["title"]: request,
+        batch["title"]: batch,
+    }
+
+
+def _own(system: System, name: str) -> str:
+    return f"{system.name.title().replace('_', '')}{name}"
+
+
+def _operation(call: Call, system: System | None) -> dict[str, Any]:
+    prefix = "" if system is None else f"{system.name}_"
+    operation: dict[str, Any] = {
+        "operationId": f"{prefix}{call.name}",
+        "tags": ["server" if system is None else system.name],
+        "summary": call.summary,
+        "responses": {"200": _content("As asked.", call.answer.__name__)},
+    }
+    if call.description:
+        operation["description"] = call.description
+    if call.name == "readyz":
+        operation["responses"]["503"] = _content("Not now; it says why.", call.answer.__name__)
+    if system is not None:
+        operation["security"] = [{"token": []}, {}]
+    for status in (*((401, 403, 503) if system is not None else ()), *call.problems):
+        operation["responses"][str(status)] = _content(PROBLEMS[status], "ProblemAnswer")
+    for name, text in PARAMETERS.items():
+        if f"{{{name}}}" in call.path:
+            operation["parameters"] = [{
+                "name": name, "in": "path", "required": True, "schema": {"type": "string"},
+                "description": text,
+            }]
+    if call.request is not None:
+        name = call.request.__name__
+        if system is not None and call.request is not protocol.FeedbackRequest:
+            name = _own(system, name)
+        operation["requestBody"] = {"required": True, **_body(name)}
+    return operation
+
+
+def _content(description: str, name: str) -> dict[str, Any]:
+    return {"description": description, **_body(name)}
+
+
+def _body(name: str) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": _reference(name)}}}
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": REFERENCE.format(name=name)}

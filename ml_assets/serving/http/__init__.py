@@ -1,0 +1,1 @@
+"""The API over HTTP: connections, limits, addresses, bodies."""

@@ -1,0 +1,198 @@
+"""Predictions that the connection itself answers, past ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from ml_assets.core.runtime.sparse_log import SparseLog
+from ml_assets.serving.access.doorkeeper import Doorkeeper
+from ml_assets.serving.access.hosts import Hosts
+from ml_assets.serving.batching.micro_batches import Turns
+from ml_assets.serving.contract.decoding import MAX_BODY_BYTES, RequestRefused
+from ml_assets.serving.contract.encoding import CONTENT_CODING
+from ml_assets.serving.contract.fault_log import note_error
+from ml_assets.serving.contract.protocol import PredictAnswer
+from ml_assets.serving.contract.responses import answer_of, answer_to
+from ml_assets.serving.http.connections import Connections
+from ml_assets.serving.http.draining import DrainingProtocol
+from ml_assets.serving.http.guarding import BETWEEN
+from ml_assets.serving.http.middleware import id_for, note
+from ml_assets.serving.telemetry.logs import REQUEST_ID
+from ml_assets.serving.telemetry.metrics import Requests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direct:
+    """What a connection needs in order to answer posts to some addresses by itself.
+
+    turns: by address; a body waits there for its answer
+    """
+
+    door: Doorkeeper
+    hosts: Hosts
+    requests: Requests
+    lines: SparseLog
+    connections: Connections
+    turns: Mapping[bytes, Turns[bytes, PredictAnswer]] = field(default_factory=dict)
+
+
+class DirectProtocol(DrainingProtocol):
+    """A connection that answers plain predictions itself, and hands all else to the ASGI app.
+
+    Plain is what clients send: HTTP/1.1, an address to the letter, a body that says how long it
+    is and may be, nobody before it who still waits for an answer, and a caller who may ask and is
+    no browser. The app answers the same to the same request, so that whatever is unusual has one
+    way alone. What ASGI needs for each request, a scope, a task, events and messages, costs more
+    than all that is done here.
+    """
+
+    def __init__(self, direct: Direct, **given: Any) -> None:
+        super().__init__(direct.connections, **given)
+        self.direct = direct
+        self._reading: Exchange | None = None
+        """The plain request whose body is on its way."""
+
+    def on_message_begin(self) -> None:
+        self._begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+
+    def on_headers_complete(self) -> None:
+        if not self._head_is_sound():
+            return
+        self._reading = exchange = self._plain()
+        if exchange is None:
+            self._make_scope()
+            self._ask_app()
+        else:
+            self._accept()
+            self.cycle = exchange  # type: ignore[assignment]  # it has what is asked of a cycle
+            if self._draining:
+                self._tell()
+
+    def on_body(self, body: bytes) -> None:
+        if self._reading is None:
+            super().on_body(body)
+        else:
+            self._hold(len(body))
+            self._reading.parts.append(body)
+
+    def on_message_complete(self) -> None:
+        exchange, self._reading = self._reading, None
+        if exchange is None:
+            super().on_message_complete()
+        else:
+            self._phase, self.served = BETWEEN, True
+            body = b"".join(exchange.parts)
+            exchange.parts.clear()  # the connection knows its latest exchange until the next comes
+            exchange.turns.put(body, exchange.done)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._reading is not None:
+            self._reading.done(ClientDisconnect())
+            self._reading = None
+
+    def _should_upgrade(self) -> bool:
+        """The API speaks no other protocol, WebSocket neither: the offer is ignored."""
+        return False
+
+    def _give_up(self) -> None:
+        super()._give_up()
+        if self._reading is not None:
+            self._reading.done(ClientDisconnect())
+            self._reading = None
+
+    def _plain(self) -> Exchange | None:
+        """The request whose head was just read, where it can be answered without ASGI."""
+        turns, parser, headers = self.direct.turns.get(self.url), self.parser, dict(self.headers)
+        if (
+            turns is None
+            or parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or self.expect_100_continue
+            or CONTENT_CODING in headers
+            or int(headers.get(b"content-length", MAX_BODY_BYTES + 1)) > MAX_BODY_BYTES
+            or not (self.cycle is None or self.cycle.response_complete)
+            or self.flow.write_paused  # the app waits until the client reads
+            or len(headers) != len(self.headers)  # one comes twice
+            or b"origin" in headers
+            or b"sec-fetch-site" in headers
+        ):
+            return None
+        try:
+            if headers.get(b"host") not in self.direct.hosts.known:
+                self.direct.hosts.require("POST", self.headers)
+            self.direct.door.admit(self.url.decode(), headers.get(b"authorization"))
+        except RequestRefused:
+            return None
+        return Exchange(self, turns, id_for(headers.get(b"x-request-id")))
+
+    def _make_scope(self) -> None:
+        """Make the scope that uvicorn has made by now, with what was read since."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        HttpToolsProtocol.on_message_begin(self)
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers  # the scope's own list
+
+
+class Exchange:
+    """A request that its connection answers itself, where uvicorn has a RequestResponseCycle."""
+
+    __slots__ = ("_id", "_path", "_protocol", "_started", "disconnected", "keep_alive", "parts",
+                 "response_complete", "turns")
+
+    message_event = asyncio.Event()
+    """Nobody waits for it; uvicorn sets it when the connection is lost."""
+
+    def __init__(
+        self, protocol: DirectProtocol, turns: Turns[bytes, PredictAnswer], request_id: bytes
+    ) -> None:
+        self._protocol, self.turns, self._id = protocol, turns, request_id
+        self._path, self._started = protocol.url, perf_counter()
+        self.parts: list[bytes] = []
+        self.keep_alive: bool = protocol.parser.should_keep_alive()
+        self.response_complete = self.disconnected = False
+
+    @property
+    def response_started(self) -> bool:
+        return self.response_complete
+
+    def done(self, answer: PredictAnswer | Exception) -> None:
+        """Send it, to whoever is still there; count it, and log what failed."""
+        context = REQUEST_ID.set(self._id.decode())
+        try:
+            path, version = self._path.decode(), None
+            direct = self._protocol.direct
+            if isinstance(answer, Exception):
+                response = answer_to(answer, "POST", path)
+                note_error(direct.lines, answer, f"POST {path}")
+            else:
+                response, version = answer_of(answer), str(answer.model_version)
+            self._send(response)
+            note(direct.requests, direct.lines, "POST", path, response.status_code,
+                 perf_counter() - self._started, version)
+        finally:
+            REQUEST_ID.reset(context)
+
+    def _send(self, response: Response) -> None:
+        protocol, transport = self._protocol, self._protocol.transport
+        self.response_complete = True
+        if self.disconnected or transport.is_closing():
+            return
+        parts: list[bytes | memoryview] = [STATUS_LINE[response.status_code]]
+        for name, value in (*protocol.server_state.default_headers, *response.raw_headers):
+            parts += name, b": ", value, b"\r\n"
+        parts += b"x-request-id: ", self._id, b"\r\n"
+        parts += b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n", response.body
+        transport.write(b"".join(parts))
+        if not self.keep_alive:
+            transport.close()
+        protocol.on_response_complete()

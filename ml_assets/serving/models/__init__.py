@@ -1,0 +1,1 @@
+"""The loaded model versions and how they score."""

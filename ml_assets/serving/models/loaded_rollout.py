@@ -1,0 +1,61 @@
+"""The loaded versions and what each of them does: immutable, so that a swap is one assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ml_assets.ingest.log.served import AnsweringRole
+from ml_assets.registry import routing
+from ml_assets.registry.rollout import Rollout
+from ml_assets.serving.models.scoring import Scorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model version that is ready to score."""
+
+    version: int
+    scorer: Scorer
+    loaded_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """Who answers an event, and how probable it was that it would be this one."""
+
+    model: Loaded
+    role: AnsweringRole
+    propensity: float
+
+
+class LineUp:
+    """The versions that are loaded, in the roles that a rollout gives them.
+
+    rollout: what this process does, where versions were refused other than what the record
+    says; arms: the versions that answer; shadows: those that only score
+    """
+
+    def __init__(self, rollout: Rollout, models: Mapping[int, Loaded]) -> None:
+        self.rollout = rollout
+        self.models = {version: models[version] for version in rollout.named}
+        self.champion = self.models[rollout.version]
+        self.arms = {
+            version: Arm(
+                model=self.models[version],
+                role="champion" if version == rollout.version else "challenger",
+                propensity=routing.propensity(rollout, version),
+            )
+            for version in rollout.answering
+        }
+        self.shadows = tuple(self.models[version] for version in rollout.shadows)
+
+    def without(self, version: int) -> LineUp:
+        """The same, with its share for the champion. Not for the champion itself."""
+        rest = [each for each in self.rollout.named if each != version]
+        return LineUp(self.rollout.only(rest), self.models)
+
+    def arm(self, key: str) -> Arm:
+        """Who answers what `key` sends."""
+        return self.arms[routing.arm(self.rollout, key)]

@@ -1,0 +1,57 @@
+"""The API admits exactly the events that ingestion admits later."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml_assets.core.errors import Quarantined
+from ml_assets.core.system import Column
+from ml_assets.ingest.contracts import breach_of, breaches, fault_of
+from ml_assets.ingest.tables import events_schema
+from ml_assets.serving.answer.admission import Admission
+from tests.serving.kit import NOON
+from tests.toy import TOY
+
+numbers = st.floats() | st.sampled_from([0.0, -0.0, 1.0, math.nan, math.inf, -1e-9, 1e39])
+odd = st.text(st.sampled_from("a \0\n\x85\ud800\u2028é\U0001f600"), max_size=5)
+texts = st.text(max_size=5) | odd | st.integers(990, 1010).map(lambda n: "x" * n)
+
+
+@settings(max_examples=60, deadline=None)
+@given(amount=numbers, note=texts, shop=texts)
+def test_the_contract_at_the_door_is_the_contract_of_the_lake(
+    amount: float, note: str, shop: str
+) -> None:
+    event = {"shop": shop, "note": note, "amount": amount}
+    refused = fault_of(TOY, event) is not None
+    row = pd.DataFrame([{**event, "event_id": "e", "event_timestamp": NOON, "accepted_at": NOON}])
+    assert refused == bool(breaches(TOY, row[events_schema(TOY).names]))
+    # The quick look may send an odd event to the thorough one, and never lets a bad one in.
+    assert not (refused and Admission(TOY)._is_sound(event))
+    assert refused or Admission(TOY)._is_sound(event)
+
+
+def test_a_column_that_the_parser_forgot_or_mistyped_is_refused() -> None:
+    number = Column(name="amount", dtype="number", description="", maximum=5)
+    for value, says in ((None, "amount is None; expected a number"), ("3", "expected a number"),
+                        (6.0, "amount is 6; expected at most 5")):
+        assert says in str(breach_of(number, value))
+    assert breach_of(number, 5.0) is None
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+))
+def test_any_json_is_either_an_event_or_quarantined(posted: object) -> None:
+    try:
+        event = Admission(TOY).read(json.dumps(posted))
+    except Quarantined as error:
+        assert str(error)
+    else:
+        assert set(event) == {"shop", "note", "amount"}

@@ -1,0 +1,60 @@
+"""Plots are served by their names, and nothing else of the installation is."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from ml_assets.core.assets import PLOTS_PATH, plot
+from ml_assets.core.settings import Settings
+from ml_assets.serving.http.plot_files import WithPlots
+
+
+class Pages:
+    def __init__(self, settings: Settings) -> None:
+        self._app: Any = WithPlots(PlainTextResponse("a page"), settings.plots, PLOTS_PATH)
+
+    def get(self, address: str) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(self._app), base_url="http://localhost"
+            ) as client:
+                return await client.get(address)
+
+        return asyncio.run(ask())
+
+
+@pytest.fixture
+def pages(settings: Settings) -> Pages:
+    return Pages(settings)
+
+
+def test_what_the_metadata_names_is_served(settings: Settings, pages: Pages) -> None:
+    shown = str(plot(settings, b"\x89PNG first", "a title").value)
+    assert plot(settings, b"\x89PNG first", "a title").value == shown
+    address = shown.rpartition("(")[2].removesuffix(")")
+    assert shown == f"[![a title]({address})]({address})"
+    assert len(shown) < 1000, "longer Markdown is hidden behind a button"
+    answer = pages.get(address)
+    assert (answer.content, answer.headers["content-type"]) == (b"\x89PNG first", "image/png")
+    assert len(list(settings.plots.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", [
+    "0" * 32 + ".png", "../tokens.json", "%2e%2e/tokens.json", "", ".png", "0" * 32 + ".png/x",
+    "A" * 32 + ".png", "/etc/passwd", "..%2ftokens.json",
+])
+def test_nothing_else_is_served(name: str, settings: Settings, pages: Pages) -> None:
+    plot(settings, b"\x89PNG first", "a title")
+    Path(settings.var / "tokens.json").write_text("secret")
+    answer = pages.get(f"{PLOTS_PATH}{name}")
+    assert answer.status_code == 404 or answer.text == "a page"
+
+
+def test_other_pages_are_as_before(pages: Pages) -> None:
+    assert pages.get("/assets").text == "a page"
