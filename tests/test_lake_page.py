@@ -42,8 +42,8 @@ def write_outcomes(settings: Settings, days_from_go_live: int, version: int, wro
 
 def test_the_asset_of_the_page_counts_false_alarms(settings: Settings) -> None:
     """Seven days up to the partition: neither the day before them nor the day after."""
-    for day, version, wrong in ((0, 1, 9), (1, 1, 2), (7, 2, 3), (8, 2, 9)):
-        write_outcomes(settings, day, version, wrong)
+    for number, version, wrong in ((0, 1, 9), (1, 1, 2), (7, 2, 3), (8, 2, 9)):
+        write_outcomes(settings, number, version, wrong)
     day = SPAM.calendar.go_live + timedelta(days=7)
     result = dg.materialize(
         [user_module().false_alarms], partition_key=day.isoformat(),

@@ -17,10 +17,17 @@ import pyarrow as pa
 
 from ml_assets.core.sql import files_in, literal, name_of
 from ml_assets.core.system import System
-from ml_assets.ingest.lake import BEFORE, DAYS, Lake
+from ml_assets.ingest.lake import BEFORE, DAYS, INSTANT, Lake
 from ml_assets.ingest.tables import tables_of
 
 CATALOG = "lake"
+
+TYPES = {
+    pa.string(): "varchar", pa.bool_(): "boolean", pa.int64(): "bigint", pa.float64(): "double",
+    INSTANT: "timestamp with time zone",
+    pa.list_(pa.float32()): "float[]", pa.list_(pa.string()): "varchar[]",
+}
+"""DuckDB's names of the types that columns of the lake have."""
 
 
 @contextmanager
@@ -45,14 +52,14 @@ def attach_lake(
         owner = f"{CATALOG}.{name_of(system.name)}"
         connection.execute(f"create schema {owner}")
         for table, schema in tables_of(system).items():
-            sql = _rows(connection, lake.table(system.name, table), schema)
+            sql = _rows(lake.table(system.name, table), schema)
             connection.execute(f"create view {owner}.{name_of(table)} as {sql}")
     connection.execute(f"use {CATALOG}")
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, folder: Path, schema: pa.Schema) -> str:
+def _rows(folder: Path, schema: pa.Schema) -> str:
     """SQL for the rows of a table, in the columns of `schema` and `day`."""
-    types = [str(kind) for kind in connection.from_arrow(schema.empty_table()).types]
+    types = [TYPES[field.type] for field in schema]
     if next(folder.glob(DAYS), None) is None:
         nothing = [f"null::{kind} as {name_of(field.name)}"
                    for field, kind in zip(schema, types, strict=True)]
