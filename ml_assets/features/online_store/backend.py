@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from ml_assets.core.errors import NotReady
 from ml_assets.features.engine import state
-from ml_assets.features.engine.layout import FORMAT
+from ml_assets.features.engine.state.layout import FORMAT
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.versions import PlainView
 
