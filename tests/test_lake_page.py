@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster_duckdb import DuckDBResource
 
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.system import System
@@ -21,7 +22,14 @@ from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
 
 PAGE = (ROOT / "docs" / "lake-in-sql.md").read_text()
-ASSET, NOTEBOOK = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def python_of(page: str) -> list[str]:
+    text = (ROOT / page).read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+ASSET, NOTEBOOK = python_of("docs/lake-in-sql.md")
 
 
 def user_module() -> Any:
@@ -54,6 +62,18 @@ def test_the_asset_of_the_page_counts_false_alarms(settings: Settings) -> None:
     table = str(told.metadata["by_version"].value)
     assert re.findall(r"\| +(\d+) \| +(\d+) \| +(\d+) \|", table) == [
         ("1", "10", "2"), ("2", "10", "3")]
+
+
+def test_the_asset_of_the_readme_counts_false_alarms(settings: Settings) -> None:
+    days = (date(2002, 8, 31) - SPAM.calendar.go_live).days
+    write_outcomes(settings, days, 1, 9)
+    write_outcomes(settings, days + 1, 1, 3)
+    (example,) = [code for code in python_of("README.md") if "lake.spam" in code]
+    names: dict[str, Any] = {"dg": dg, "DuckDBResource": DuckDBResource}
+    exec(compile(example, "README.md", "exec", dont_inherit=True), names)
+    result = dg.materialize(
+        [names["false_alarms"]], resources={"duckdb": lake_resource(settings, SYSTEMS)})
+    assert result.output_for_node("false_alarms") == 3
 
 
 def test_the_definitions_of_the_page_hold_ours_and_the_asset() -> None:
