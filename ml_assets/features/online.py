@@ -75,7 +75,7 @@ class OnlineFeatures:
         budget is over.
         """
         with within(self._connection, self._budget):
-            found, as_of = self._reader.read(keys, at)
+            found, as_of, _ = self._reader.read(keys, at)
         return found, [from_us(instant) for instant in as_of.tolist()]
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:
