@@ -111,9 +111,9 @@ def read_one(view: WindowedView, blob: bytes | None, as_of: int) -> list[float]:
         return layout.alone
     if len(blob) + _BLOB > _FEW:
         at = np.array([as_of], dtype=np.int64)
-        values: list[float] = read_many(layout, [blob], at, at)[0].tolist()
+        values: list[float] = read_vectorised(layout, [blob], at, at)[0].tolist()
         return values
-    return read_few(layout, blob, as_of, as_of, [tail(as_of, span) for span in view.spans])
+    return read_scalar(layout, blob, as_of, as_of, [tail(as_of, span) for span in view.spans])
 
 
 def read(
