@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from ml_assets.features.engine import folding
 from ml_assets.features.engine.events import Events
 from ml_assets.features.engine.exact import Floats, Ints
-from ml_assets.features.engine.few import read_few
-from ml_assets.features.engine.layout import HEADER, NEVER, header_of, layout_of
-from ml_assets.features.engine.many import read_many
+from ml_assets.features.engine.state import fold_rows
+from ml_assets.features.engine.state.layout import HEADER, NEVER, header_of, layout_of
+from ml_assets.features.engine.state.read_scalar import read_scalar
+from ml_assets.features.engine.state.read_vectorised import read_vectorised
 from ml_assets.features.engine.windows import WindowedView, tail
 
 __all__ = [
-    "FOLD_ROWS", "HEADER_SIZE", "NEVER", "fold", "fresh", "grown", "is_idle", "oldest", "pack",
-    "pack_row", "read", "row_dtype",
+    "FOLD_ROWS", "HEADER_SIZE", "NEVER", "fold", "fresh", "grown", "is_idle", "is_whole", "oldest",
+    "pack", "pack_row", "read", "read_one", "row_dtype",
 ]
 
 FOLD_ROWS = 128
@@ -86,12 +86,34 @@ def fold(view: WindowedView, blob: bytes, newest: int | None = None) -> bytes:
     The new cut lies `lateness` before the newest row, or before `newest` where that is later,
     at the boundary of a tile. What no window that ends at or after it can reach is dropped.
     """
-    return folding.fold(layout_of(view), blob, newest)
+    return fold_rows.fold(layout_of(view), blob, newest)
 
 
 def is_idle(view: WindowedView, blob: bytes, since: int) -> bool:
     """Whether all events in `blob` are before `since`."""
-    return folding.newest_of(layout_of(view), blob) <= since
+    return fold_rows.newest_of(layout_of(view), blob) <= since
+
+
+def is_whole(view: WindowedView, blob: bytes) -> bool:
+    """Whether the parts of `blob` are as long as its header says: else it is damaged."""
+    if len(blob) < HEADER.size:
+        return False
+    layout, (_, folded, records, _, _) = layout_of(view), HEADER.unpack_from(blob)
+    rows = len(blob) - HEADER.size - folded
+    return bool(rows >= 0 and rows % layout.row_struct.size == 0
+                and folded % 8 == 0 and folded >= records * layout.record_struct.size)
+
+
+def read_one(view: WindowedView, blob: bytes | None, as_of: int) -> list[float]:
+    """The features of one entity, as `read` gives them."""
+    layout = layout_of(view)
+    if blob is None:
+        return layout.alone
+    if len(blob) + _BLOB > _FEW:
+        at = np.array([as_of], dtype=np.int64)
+        values: list[float] = read_vectorised(layout, [blob], at, at)[0].tolist()
+        return values
+    return read_scalar(layout, blob, as_of, as_of, [tail(as_of, span) for span in view.spans])
 
 
 def read(
@@ -108,11 +130,11 @@ def read(
     there = [blob for blob in blobs if blob is not None]
     if sum(map(len, there)) + _BLOB * len(there) > _FEW:
         if len(there) == len(blobs):
-            return read_many(layout, there, as_of, upper)
+            return read_vectorised(layout, there, as_of, upper)
         found = np.empty((len(blobs), len(layout.alone)))
         found[:] = layout.alone
         known = [place for place, blob in enumerate(blobs) if blob is not None]
-        found[known] = read_many(layout, there, as_of[known], upper[known])
+        found[known] = read_vectorised(layout, there, as_of[known], upper[known])
         return found
     values: list[list[float]] = []
     starts: dict[int, list[int]] = {}
@@ -120,6 +142,6 @@ def read(
         if t not in starts:
             starts[t] = [tail(t, span) for span in view.spans]
         values.append(
-            layout.alone if blob is None else read_few(layout, blob, t, end, starts[t])
+            layout.alone if blob is None else read_scalar(layout, blob, t, end, starts[t])
         )
     return np.array(values).reshape(len(blobs), len(layout.alone))
