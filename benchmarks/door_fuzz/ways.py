@@ -1,4 +1,4 @@
-"""The two ways in: the same connections over real sockets, with and without their direct way."""
+"""The two paths in: the same connections over real sockets, with and without the fast path."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ from benchmarks.door_fuzz.system import RETURNS, backends
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import EventClock
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.http.app import create_app
-from ml_assets.serving.http.fast_path import DirectProtocol
+from ml_assets.serving.composition import create_app
+from ml_assets.serving.http.connection.fast_path import FastPathProtocol
+from ml_assets.serving.http.connection.uvicorn_seam import config_for
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 LAST = request("/healthz", b"", b"Connection: close", method=b"GET", length=b"")
-"""Sent behind each case: whatever that was, the server then ends the connection, or waits for more
-of what it takes for a body."""
+"""Sent after each case: whatever the case was, the server then closes the connection, or waits for
+more of what it takes for a body."""
 KNOWN = 64
 PROMPT_S, PATIENT_S = 0.05, 10.0
 
 _VOLATILE = re.compile(rb"\r\ndate: [^\r]*|(?<=\r\nx-request-id: )[0-9a-f]{16}")
 _ASSIGNED = re.compile(rb"2024-01-09T12:0\d:\d\d\.\d{6}(?:Z|\+00:00)")
-"""By the log, to each batch its own: which requests are in one depends on the moment."""
+"""Assigned by the log, per batch: which requests share one depends on timing."""
 _RANDOM_ID = re.compile(
     rb'"prediction_id":"[0-9a-f]{24}","event_id":"[0-9a-f]{32}"', re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """All that came back on a connection, without what differs from answer to answer.
+    """Everything received on a connection, without what differs between answers.
 
     waits: the connection was still open when the reading ended
     """
@@ -70,7 +71,7 @@ class Connection:
         self.socket.close()
 
     def reopen(self) -> None:
-        """Begin anew, at the same address."""
+        """Start over, at the same address."""
         self.socket.close()
         self.socket = _connected(self.port)
 
@@ -79,7 +80,7 @@ class Connection:
             self.socket.sendall(sent)
 
     def read(self, patience_s: float) -> Answer:
-        """What has come until the server ends the connection, or says nothing for so long."""
+        """What is received until the server closes the connection, or is silent for that long."""
         self.socket.settimeout(patience_s)
         try:
             while part := self.socket.recv(1 << 16):
@@ -91,7 +92,7 @@ class Connection:
         return Answer(received=bytes(self.received), waits=False)
 
     def answer(self) -> Answer:
-        """The next answer of a connection that is kept, which says its length."""
+        """The next answer on a kept-alive connection, which gives its length."""
         self.socket.settimeout(PATIENT_S)
         while True:
             head, end, rest = bytes(self.received).partition(b"\r\n\r\n")
@@ -108,7 +109,7 @@ class Connection:
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """A server on an installation of its own."""
+    """A server on its own installation."""
 
     settings: Settings
     port: int
@@ -137,17 +138,14 @@ def _connected(port: int) -> socket.socket:
 
 @contextmanager
 def way(folder: Path, *, direct: bool) -> Iterator[Way]:
-    """A server that runs until the block ends. direct: whether connections answer by themselves"""
+    """A server that runs until the block ends. direct: whether connections answer themselves"""
     settings = Settings(var=folder)
     EventClock(settings.clock_file).set(NOON)
     Deployments(settings.deployments).promote(NAME, 1, reason="to be asked", by="fuzz", at=NOON)
     app = create_app(settings, [RETURNS], backends(settings.deployments))
-    serves = app.direct if direct else replace(app.direct, turns={})
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="on",
-        server_header=False, timeout_graceful_shutdown=5,
-        http=partial(DirectProtocol, serves),  # type: ignore[arg-type]  # it is called
-    )
+    serves = app.fast_path if direct else replace(app.fast_path, queues={})
+    config = config_for(app, partial(FastPathProtocol, serves), host="127.0.0.1", port=0,
+                        log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="direct" if direct else "app")
     thread.start()

@@ -32,7 +32,7 @@ class Answer:
 
 
 class Broken(Exception):
-    """The connection is of no use any more. Its argument is the kind of error."""
+    """The connection is no longer usable. Its argument is the kind of error."""
 
 
 class Connection:
@@ -44,7 +44,7 @@ class Connection:
     __slots__ = ("_out", "_poll", "_read", "_socket", "_waits", "asked", "fd")
 
     def __init__(self, port: int, poll: select.epoll) -> None:
-        """Connect at once. Raises Broken("refused") where nobody listens."""
+        """Connect at once. Raises Broken("refused") if nobody listens."""
         self._poll = poll
         self._socket = socket.socket()
         self._out = b""
@@ -52,7 +52,7 @@ class Connection:
         self._read = bytearray()
         self.asked: Asked | None = None
         try:
-            # On this machine it is there or not; only a full backlog makes one wait.
+            # On this machine it listens or not; only a full backlog makes callers wait.
             self._socket.settimeout(5)
             self._socket.connect(("127.0.0.1", port))
         except OSError as error:
@@ -88,7 +88,7 @@ class Connection:
         self._waits = bool(self._out)
 
     def read(self) -> Answer | None:
-        """The answer, once it is there whole. Raises Broken("cut") where it cannot come."""
+        """The answer, once it is complete. Raises Broken("cut") if it cannot come."""
         try:
             part = self._socket.recv(CHUNK)
         except BlockingIOError:
@@ -111,7 +111,7 @@ class Connection:
 def parse(received: bytes) -> Answer | None:
     """The HTTP/1.1 answer in `received`, None while it is not complete.
 
-    Raises Broken("unreadable") where it does not say how long it is.
+    Raises Broken("unreadable") if it does not say how long it is.
     """
     end = received.find(b"\r\n\r\n")
     if end < 0:
@@ -130,7 +130,7 @@ def parse(received: bytes) -> Answer | None:
 
 
 def _joined(received: bytes, place: int) -> bytes | None:
-    """The chunks from `place` on as one body, None while the last is not there."""
+    """The chunks from `place` on as one body, None while the last is missing."""
     body = bytearray()
     while (line := received.find(b"\r\n", place)) >= 0:
         size = int(received[place:line].partition(b";")[0], 16)

@@ -46,7 +46,7 @@ class Tiles:
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
         with within(self._connection, self.budget):
-            found, as_of = self._reader.read(keys, at)
+            found, as_of, _ = self._reader.read(keys, at)
         return found, [from_us(instant) for instant in as_of.tolist()]
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:
