@@ -108,7 +108,7 @@ def read_one(view: WindowedView, blob: bytes | None, as_of: int) -> list[float]:
     """The features of one entity, as `read` gives them."""
     layout = layout_of(view)
     if blob is None:
-        return layout.alone
+        return layout.never_seen
     if len(blob) + _BLOB > _FEW:
         at = np.array([as_of], dtype=np.int64)
         values: list[float] = read_vectorised(layout, [blob], at, at)[0].tolist()
