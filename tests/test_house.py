@@ -29,19 +29,13 @@ LARGE_FOLDERS = {
 LONG_FILES = {
     "ml_assets/ingest/log/event_log.py": "every statement on the log's file in one place",
     "ml_assets/serving/contract/protocol.py": "one struct for each body that travels",
-    "ml_assets/serving/http/app.py": "all addresses of the API in one place",
-    "ml_assets/serving/http/guarding.py": "refusing early, waiting and reading a body",
+    "ml_assets/serving/http/connection/guarding.py": "refusing early, waiting and reading a body",
 }
 SHARED_NAMES = {
-    "Asked": "what a lookup asks, in history; what a trace is asked for",
-    "Column": "of a system; of a window function; of a stored version",
-    "Deployments": "the record, in the registry; what the pool reads of it",
+    "Column": "of a system; of a stored version",
     "FeatureReader": "of the store; of an answer",
     "Limits": "of a DuckDB job; of a connection",
-    "Loaded": "a load of the online store; a loaded rollout",
-    "Refusal": "an answer; why the pool refuses a version",
     "Row": "that contributes to a feature; of a view",
-    "Service": "Feast's feature service; the way of a request",
     "Source": "where a system's history comes from; files behind a Feast source",
     "Stretch": "of time that a view looked at; of the journal; of a projection",
 }

@@ -20,7 +20,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import select
 from ml_assets.ingest.tables import PREDICTIONS, RAW
 from ml_assets.monitoring import drift_report, performance
-from ml_assets.monitoring.drift import Samples
+from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
@@ -37,7 +37,7 @@ class DriftOfDays:
     """reports: one for each day, in order; samples: what the last of them compared, by column."""
 
     reports: tuple[DriftReport, ...]
-    samples: Mapping[str, Samples]
+    samples: Mapping[str, ColumnSamples]
 
 
 def report_drift(
@@ -49,7 +49,7 @@ def report_drift(
     """
     reports, references = DriftReports(settings, system), References(settings, system)
     history = Deployments(settings.deployments).history(system.name)
-    kept, columns = [], dict[str, Samples]()
+    kept, columns = [], dict[str, ColumnSamples]()
     for day in days:
         champion = champion_at(history, midnight(day) + DAY)
         if champion is None:

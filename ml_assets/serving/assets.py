@@ -113,8 +113,10 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
         from ml_assets.serving.batch.daily import score_days
+        from ml_assets.serving.composition import Backends
 
-        scored = score_days(system, settings, days(context))
+        load = Backends.of(settings).model
+        scored = score_days(system, settings, days(context), load=load)
         summary = scored.summary
         return dg.MaterializeResult(
             metadata=rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -17,12 +17,11 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import PREDICTIONS
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.answer.backends import Backends
 from ml_assets.serving.batch.day import DayScorer
 from ml_assets.serving.batch.plots import score_histogram
 from ml_assets.serving.batch.summary import ScoreSummary, histogram
 from ml_assets.serving.batch.tables import served_rows
-from ml_assets.serving.models.scoring import require_names
+from ml_assets.serving.models.scoring import Scorer, require_names
 
 
 def store_predictions(system: System, settings: Settings, days: Sequence[date]) -> pd.DataFrame:
@@ -52,8 +51,11 @@ class BatchScores:
     plot: bytes
 
 
-def score_days(system: System, settings: Settings, days: Sequence[date]) -> BatchScores:
-    """Score and store the events of each day with the model in force.
+def score_days(
+    system: System, settings: Settings, days: Sequence[date], *,
+    load: Callable[[System, int], Scorer],
+) -> BatchScores:
+    """Score and store the events of each day with the model in force, which `load` gives.
 
     Raises NotReady if no model is deployed.
     """
@@ -61,7 +63,7 @@ def score_days(system: System, settings: Settings, days: Sequence[date]) -> Batc
     if deployed is None:
         raise NotReady(f"no model of {system.name!r} is deployed: materialise "
                        f"{system.name}/deployment first")
-    scorer = Backends.of(settings).model(system, deployed.version)
+    scorer = load(system, deployed.version)
     history = OfflineFeatures(settings, system)
     require_names(system, scorer, history.names)
     log, summary = EventLog(settings.event_log), ScoreSummary()
