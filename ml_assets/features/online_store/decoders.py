@@ -140,7 +140,7 @@ class WindowDecoder:
         if None in blobs:
             missing = np.fromiter((blob is None for blob in blobs), np.bool_, len(blobs))
             status[missing & ~damaged] = _NOT_FOUND
-            values[damaged] = np.nan
+            values = np.where(damaged[:, None], np.nan, values)
         return values, status
 
 
