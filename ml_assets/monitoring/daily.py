@@ -17,9 +17,10 @@ from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.parity import compare
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake_in_sql import select
 from ml_assets.ingest.tables import PREDICTIONS, RAW
 from ml_assets.monitoring import drift_report, performance
-from ml_assets.monitoring.drift import Samples
+from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
@@ -36,7 +37,7 @@ class DriftOfDays:
     """reports: one for each day, in order; samples: what the last of them compared, by column."""
 
     reports: tuple[DriftReport, ...]
-    samples: Mapping[str, Samples]
+    samples: Mapping[str, ColumnSamples]
 
 
 def report_drift(
@@ -48,7 +49,7 @@ def report_drift(
     """
     reports, references = DriftReports(settings, system), References(settings, system)
     history = Deployments(settings.deployments).history(system.name)
-    kept, columns = [], dict[str, Samples]()
+    kept, columns = [], dict[str, ColumnSamples]()
     for day in days:
         champion = champion_at(history, midnight(day) + DAY)
         if champion is None:
@@ -70,11 +71,12 @@ def report_drift(
 def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) -> pd.DataFrame:
     """The columns for `samples` of what was accepted in the drift window before `end`."""
     start = end - system.drift.window
-    return lake.execute(
+    return select(
+        lake,
         "select features, feature_names, model_version, score "
         f"from {name_of(system.name)}.predictions where day >= ? and day < ? and accepted_at >= ?",
         [start.date(), end.date(), start],
-    ).df()
+    )
 
 
 def report_performance(
@@ -92,10 +94,11 @@ def report_performance(
         end = midnight(day) + DAY
         champion = champion_at(history, end)
         version = None if champion is None else champion.version
-        outcomes = lake.execute(
+        outcomes = select(
+            lake,
             f"select * from {name_of(system.name)}.outcomes where day >= ? and day <= ?",
             [(end - reach).date(), day],
-        ).df()
+        )
         report = performance.judge_day(
             day, outcomes, reports.read(day - DAY), system, champion=version,
             held_out_log_loss=None if version is None
