@@ -19,7 +19,7 @@ Seen = tuple[Floats, list[datetime], bool]
 """Vectors (B, D) of a batch, the instants whose state they show, whether they are degraded."""
 
 
-class Arms:
+class ScoresByVersion:
     """Scores one system's events, each by its own version. One call at a time."""
 
     def __init__(self, system: System, features: FeatureLookup, models: ModelPool) -> None:
