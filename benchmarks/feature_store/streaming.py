@@ -17,7 +17,7 @@ from benchmarks.feature_store.goals import against, below, told
 from benchmarks.feature_store.jobs import Meter, Outcome, median_of, written_bytes
 from benchmarks.feature_store.streams import KINDS, Kind
 from ml_assets.bench import Measurement
-from ml_assets.features.engine.functions import Function
+from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView, tail
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
@@ -109,7 +109,7 @@ def _size(folder: Path) -> int:
 
 def _view(entity: str) -> WindowedView:
     """How often the entity came in three windows, and its mean amount."""
-    count, mean = Function("count"), Function("mean")
+    count, mean = (parse_function(name, "a benchmark") for name in ("count", "mean"))
     return WindowedView(
         name=f"{entity}_events", keys=(entity,), timestamp="event_timestamp",
         aggregates=(
