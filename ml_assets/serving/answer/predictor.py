@@ -221,7 +221,7 @@ class Predictor:
                 (predictions[place], admitted[place].event) for place in new
             ])
 
-        logged = self._log.append(predictions, also=also)
+        logged = self._log.append(predictions, also=also, counted=self._features.counts)
         self.tally.committed(len(logged))
         answers: list[PredictAnswer | Exception] = []
         for one, mine, stored in zip(admitted, predictions, logged, strict=True):
