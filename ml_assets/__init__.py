@@ -1,3 +1,3 @@
 """Closed-loop machine learning, declared once per system and derived everywhere."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -86,7 +86,9 @@ def run(system: str, fresh: bool, days: int | None) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="[default: ML_ASSETS_PORT or 8080]")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
               help="Processes that share the address and all state.")
-def serve(host: str | None, port: int | None, workers: int) -> None:
+@click.option("--plain-asgi", is_flag=True,
+              help="Serve over uvicorn's own connections: slower, and without limits on clients.")
+def serve(host: str | None, port: int | None, workers: int, plain_asgi: bool) -> None:
     """Serve the prediction API of all systems until Ctrl-C.
 
     \b
@@ -103,7 +105,7 @@ def serve(host: str | None, port: int | None, workers: int) -> None:
         host=settings.host if host is None else host,
         port=settings.port if port is None else port,
     )
-    serve_api(settings, SYSTEMS, workers=workers)
+    serve_api(settings, SYSTEMS, workers=workers, plain_asgi=plain_asgi)
 
 
 @main.command()

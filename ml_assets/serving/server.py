@@ -26,6 +26,7 @@ from ml_assets.serving.access.doorkeeper import require_tokens
 from ml_assets.serving.answer.backends import Backends
 from ml_assets.serving.http.app import create_app
 from ml_assets.serving.http.fast_path import DirectProtocol
+from ml_assets.serving.http.uvicorn_seam import config_for
 from ml_assets.serving.telemetry.logs import configure
 from ml_assets.serving.telemetry.worker_metrics import Board
 from ml_assets.serving.workers import Workers
@@ -54,6 +55,7 @@ def serve(
     backends: Backends | None = None,
     listener: socket.socket | None = None,
     workers: int = 1,
+    plain_asgi: bool = False,
     say: Callable[[str], None] = click.echo,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then drain and return: see `draining`.
@@ -63,6 +65,7 @@ def serve(
     listener: a listening socket to serve on instead of one at the settings' address; others may
     serve on it too, and what waits in its queue is theirs once this process has ended.
     workers: processes that share the address and all state
+    plain_asgi: over uvicorn's own connections, without our limits, fast path and draining
 
     Raises AddressUnavailable where the port is taken or the host is not ours, ListenRefused
     where others than this machine would reach an API that asks for no token, TracesUnavailable
@@ -76,11 +79,9 @@ def serve(
         def run(ready: Callable[[], None], board: Board | None = None) -> None:
             sys.setswitchinterval(TURN_SECONDS)
             app = create_app(settings, systems, backends, board, make_traces())
-            config = uvicorn.Config(
-                app,
-                http=partial(DirectProtocol, app.direct),  # type: ignore[arg-type]  # it is called
-                ws="none", proxy_headers=False, log_config=None, access_log=False,
-                server_header=False, lifespan="on",
+            config = config_for(
+                app, None if plain_asgi else partial(DirectProtocol, app.direct),
+                ws="none", log_config=None,
                 timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
             )
             # Uvicorn raises it again once everything is drained: this is how Ctrl-C ends.

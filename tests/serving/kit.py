@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import numpy as np
@@ -156,12 +156,13 @@ class Toy:
 @contextmanager
 def serving(
     toy: Toy, *, direct: bool = True, connections: Connections | None = None,
-    also: Sequence[System] = (),
+    plain: Literal["h11", "httptools"] | None = None, also: Sequence[System] = (),
 ) -> Iterator[httpx.Client]:
     """A client of the toy's API, which runs on a port of its own until the block ends.
 
     direct: whether connections answer plain predictions themselves; else the ASGI app answers all
     connections: with other limits than the usual
+    plain: over connections of uvicorn's own, by the parser of this name
     also: other systems, by the same models and store
     """
     app = create_app(toy.settings, [toy.system, *also], toy.backends())
@@ -169,7 +170,7 @@ def serving(
                   connections=app.direct.connections if connections is None else connections)
     config = uvicorn.Config(
         app, port=0, log_config=None, access_log=False, lifespan="on", server_header=False,
-        http=partial(DirectProtocol, how),  # type: ignore[arg-type]
+        http=plain or partial(DirectProtocol, how),  # type: ignore[arg-type]
         ws="none",
         timeout_graceful_shutdown=5,
     )

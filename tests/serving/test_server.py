@@ -50,7 +50,7 @@ class Server:
 @contextmanager
 def server(
     settings: Settings, *, pause: float = 0, workers: int = 1,
-    listener: socket.socket | None = None,
+    listener: socket.socket | None = None, plain_asgi: bool = False,
 ) -> Iterator[Server]:
     """A toy server in a process of its own; killed at the end where it still runs.
 
@@ -59,7 +59,7 @@ def server(
     where, shared = ("0", ()) if listener is None else (f"fd:{listener.fileno()}", (listener,))
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.serving.toy_server", str(settings.var), where, str(pause),
-         str(workers)],
+         str(workers), *["plain-asgi"] * plain_asgi],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
         pass_fds=[each.fileno() for each in shared],
     )

@@ -1,4 +1,4 @@
-"""Serves the toy system by the real `serve`: `toy_server.py VAR PORT [pause [workers]]`.
+"""Serves the toy system by the real `serve`: `toy_server VAR PORT [pause [workers [plain-asgi]]]`.
 
 Instead of a port, `fd:N` names a listening socket that it inherits.
 A third argument makes each score take so many seconds. The feature is counted by the real online
@@ -45,6 +45,7 @@ if __name__ == "__main__":
     toy = Toy(settings=settings, models={1: SlowScorer(pause=pause)})
     toy.deploy(1)
     workers = int(sys.argv[4]) if len(sys.argv) > 4 else 1
-    serve(settings, [toy.system], workers=workers, listener=listener, backends=replace(
-        toy.backends(), features=lambda system, connection: Tiles(connection)
-    ))
+    serve(settings, [toy.system], workers=workers, listener=listener,
+          plain_asgi="plain-asgi" in sys.argv[5:], backends=replace(
+              toy.backends(), features=lambda system, connection: Tiles(connection)
+          ))

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from ml_assets.core.errors import ContractViolation, DeclarationError, unknown
 from ml_assets.features.engine.events import Events, Hashes, entity_key, uid, uids
 from ml_assets.features.engine.exact import Floats, Ints
-from ml_assets.features.engine.layout import layout_of
 from ml_assets.features.engine.limits import require_summable
+from ml_assets.features.engine.state.layout import layout_of
 from ml_assets.features.engine.windows import Slot, WindowedView
 
 EXACT = 2**53

@@ -1,7 +1,7 @@
 """What an online store must be able to do, whichever database it is in.
 
 It holds bytes. For a windowed view these are `engine.state` blobs; for a plain one the two
-latest versions of a row, see `plain.py`. A registered view has one more entry, under the empty
+latest versions of a row, see `versions.py`. A registered view has one more entry, under the empty
 key that no entity has: its floor, the earliest instant that all its entities can answer, and
 behind it what is noted of the view, see `notes.py`.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from ml_assets.core.errors import NotReady
 from ml_assets.features.engine import state
-from ml_assets.features.engine.layout import FORMAT
+from ml_assets.features.engine.state.layout import FORMAT
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.versions import PlainView
 

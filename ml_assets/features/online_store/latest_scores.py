@@ -69,7 +69,7 @@ def row_of(score: Score) -> Row | None:
     entity = entity_key([score.key])
     if entity is None:
         return None
-    # As `plain.pack_payloads` packs columns, at a fifth of the time for a row.
+    # As `versions.pack_payloads` packs columns, at a fifth of the time for a row.
     payload = _NUMBERS.pack(0, score.score, score.decision, score.model_version)
     for text in (score.event_id.encode(), score.basis.encode()):
         payload += SIZE.pack(len(text)) + text

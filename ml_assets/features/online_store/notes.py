@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_assets.core.errors import NotReady
 from ml_assets.features.engine.functions import parse_function
-from ml_assets.features.engine.layout import FORMAT
+from ml_assets.features.engine.state.layout import FORMAT
 from ml_assets.features.engine.windows import Aggregate, WindowedView
 from ml_assets.features.online_store.backend import FLOOR_SIZE, View
 from ml_assets.features.online_store.versions import Column, PlainView

@@ -60,7 +60,7 @@ redis.call('SET', KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[2], -
 return 1
 """
 
-# See `plain.merged`.
+# See `versions.merged`.
 PUT = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local now = tonumber(ARGV[1])

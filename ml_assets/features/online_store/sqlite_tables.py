@@ -77,7 +77,7 @@ insert into online_state (view, entity, state) values (?1, ?2, ?3)
 on conflict (view, entity) do update set state = cast(state || ?4 as blob)
 """
 
-# ?7 is now; `plain.merged` does what concerns versions ahead of it.
+# ?7 is now; `versions.merged` does what concerns versions ahead of it.
 PUT = """
 insert into online_state (view, entity, at, created, size, state)
 values (?1, ?2, ?3, ?4, ?5, ?6)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from ml_assets.core.errors import ContractViolation
 from ml_assets.features.engine.columns import event_values, instant
 from ml_assets.features.engine.events import entity_key, uid
-from ml_assets.features.engine.layout import layout_of
 from ml_assets.features.engine.state import pack_row
+from ml_assets.features.engine.state.layout import layout_of
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import Row
 from ml_assets.features.online_store.joined import joined

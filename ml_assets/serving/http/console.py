@@ -15,6 +15,7 @@ from ml_assets.serving.contract.responses import answer_to
 from ml_assets.serving.http.connections import Connections
 from ml_assets.serving.http.draining import DrainingProtocol
 from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.uvicorn_seam import config_for
 
 HOST = "127.0.0.1"
 LIMITS = Limits(url_bytes=32 * 1024, head_bytes=64 * 1024, sent_bytes=None, held_bytes=None)
@@ -68,10 +69,9 @@ class Guarded:
 
 def serve_console(app: ASGIApp, port: int) -> None:
     """Serve a guarded `app` on loopback until SIGTERM or SIGINT."""
-    config = uvicorn.Config(
-        app, host=HOST, port=port, http=partial(DrainingProtocol, Connections(LIMITS)),  # type: ignore[arg-type]  # it is called
-        lifespan="on", log_level="warning", access_log=False, proxy_headers=False,
-        server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS,
+    config = config_for(
+        app, partial(DrainingProtocol, Connections(LIMITS)), host=HOST, port=port,
+        log_level="warning", timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # whoever started it stops it
     uvicorn.Server(config).run()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from ml_assets.serving.http.guarding import GuardedProtocol
+from ml_assets.serving.http.uvicorn_seam import RequestResponseCycle
 
 GRACE_SECONDS = 2.0
 """So long a connection that is told to end may still bring a request. A client that keeps its

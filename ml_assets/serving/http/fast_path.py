@@ -10,7 +10,6 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.serving.access.doorkeeper import Doorkeeper
@@ -25,6 +24,7 @@ from ml_assets.serving.http.connections import Connections
 from ml_assets.serving.http.draining import DrainingProtocol
 from ml_assets.serving.http.guarding import BETWEEN
 from ml_assets.serving.http.middleware import id_for, note
+from ml_assets.serving.http.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
 from ml_assets.serving.telemetry.logs import REQUEST_ID
 from ml_assets.serving.telemetry.metrics import Requests
 

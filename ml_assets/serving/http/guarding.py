@@ -7,12 +7,12 @@ import select
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ml_assets.serving.contract.decoding import RequestRefused
 from ml_assets.serving.contract.responses import answer_to
 from ml_assets.serving.http.connections import Connections
 from ml_assets.serving.http.middleware import id_for
+from ml_assets.serving.http.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
 
 BETWEEN, HEAD, BODY = range(3)
 """What a connection is in the middle of reading."""

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from ml_assets.features.engine import state
 from ml_assets.features.engine.events import uid
 from ml_assets.features.engine.exact import Floats
-from ml_assets.features.engine.folding import fold
 from ml_assets.features.engine.history import aggregate
-from ml_assets.features.engine.layout import HEADER, header_of, layout_of
-from ml_assets.features.engine.many import read_many
+from ml_assets.features.engine.state.fold_rows import fold
+from ml_assets.features.engine.state.layout import HEADER, header_of, layout_of
+from ml_assets.features.engine.state.read_vectorised import read_vectorised
 from ml_assets.features.engine.windows import WindowedView
 from tests.features.engine.reference import Record, events_of
 from tests.features.engine.strategies import histories, questions, views
@@ -76,7 +76,7 @@ def _many(
     known = [place for place, blob in enumerate(blobs) if blob is not None]
     if known:
         upper = as_of if head is None else np.minimum(as_of, head)
-        found[known] = read_many(
+        found[known] = read_vectorised(
             layout_of(view), [blob for blob in blobs if blob is not None], as_of[known],
             upper[known],
         )

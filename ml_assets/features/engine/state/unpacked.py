@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ml_assets.features.engine.events import Hashes
 from ml_assets.features.engine.exact import Ints
-from ml_assets.features.engine.layout import HEADER, POINT, SEEN, Kept, Layout
+from ml_assets.features.engine.state.layout import HEADER, POINT, SEEN, Kept, Layout
 
 Array = npt.NDArray[Any]
 

@@ -1,6 +1,6 @@
 """Reading one entity with few rows: plain Python, which beats array calls there.
 
-Gives the bits that `many.py` and `finish.py` give: the same sums of integers, and float
+Gives the bits that `read_vectorised.py` and `finish.py` give: the same sums of integers, and float
 operations in the same order.
 """
 
@@ -14,14 +14,14 @@ from typing import Any
 
 from ml_assets.features.engine.finish import SKETCH
 from ml_assets.features.engine.functions import Function
-from ml_assets.features.engine.layout import HEADER, POINT, Kept, Layout, header_of
+from ml_assets.features.engine.state.layout import HEADER, POINT, Kept, Layout, header_of
 from ml_assets.features.engine.totals import ONE, of_limbs, square_of, to_float, variance
 
 Row = tuple[Any, ...]
 """An event as `Layout.row_struct` gives it: at, uid, values."""
 
 
-def read_few(
+def read_scalar(
     layout: Layout, blob: bytes, as_of: int, upper: int, starts: Sequence[int]
 ) -> list[float]:
     """The features of one entity: events in `[start, upper)` count.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ml_assets.features.engine.exact import Ints, Limbs, split, split_squares
 from ml_assets.features.engine.finish import SKETCH
-from ml_assets.features.engine.layout import (
+from ml_assets.features.engine.state.layout import (
     HEADER,
     NEVER,
     POINT,

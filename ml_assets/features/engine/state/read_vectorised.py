@@ -10,17 +10,17 @@ import numpy.typing as npt
 
 from ml_assets.features.engine.exact import Floats, Ints, Limbs, split, split_squares
 from ml_assets.features.engine.finish import SKETCH, Statistics, finish
-from ml_assets.features.engine.folding import limbs
 from ml_assets.features.engine.functions import Function
-from ml_assets.features.engine.layout import Kept, Layout
-from ml_assets.features.engine.unpacked import Unpacked
+from ml_assets.features.engine.state.fold_rows import limbs
+from ml_assets.features.engine.state.layout import Kept, Layout
+from ml_assets.features.engine.state.unpacked import Unpacked
 from ml_assets.features.engine.windows import tail
 
 Array = npt.NDArray[Any]
 Hashes = npt.NDArray[np.uint64]
 
 
-def read_many(layout: Layout, blobs: Sequence[bytes], as_of: Ints, upper: Ints) -> Floats:
+def read_vectorised(layout: Layout, blobs: Sequence[bytes], as_of: Ints, upper: Ints) -> Floats:
     """The features (m, columns) of m entities: events in `[tail(as_of, span), upper)` count."""
     whole = Unpacked(layout, blobs)
     starts = _tails(as_of, layout.view.spans)

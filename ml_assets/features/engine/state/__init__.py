@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ml_assets.features.engine import folding
 from ml_assets.features.engine.events import Events
 from ml_assets.features.engine.exact import Floats, Ints
-from ml_assets.features.engine.few import read_few
-from ml_assets.features.engine.layout import HEADER, NEVER, header_of, layout_of
-from ml_assets.features.engine.many import read_many
+from ml_assets.features.engine.state import fold_rows
+from ml_assets.features.engine.state.layout import HEADER, NEVER, header_of, layout_of
+from ml_assets.features.engine.state.read_scalar import read_scalar
+from ml_assets.features.engine.state.read_vectorised import read_vectorised
 from ml_assets.features.engine.windows import WindowedView, tail
 
 __all__ = [
@@ -86,12 +86,12 @@ def fold(view: WindowedView, blob: bytes, newest: int | None = None) -> bytes:
     The new cut lies `lateness` before the newest row, or before `newest` where that is later,
     at the boundary of a tile. What no window that ends at or after it can reach is dropped.
     """
-    return folding.fold(layout_of(view), blob, newest)
+    return fold_rows.fold(layout_of(view), blob, newest)
 
 
 def is_idle(view: WindowedView, blob: bytes, since: int) -> bool:
     """Whether all events in `blob` are before `since`."""
-    return folding.newest_of(layout_of(view), blob) <= since
+    return fold_rows.newest_of(layout_of(view), blob) <= since
 
 
 def read(
@@ -108,11 +108,11 @@ def read(
     there = [blob for blob in blobs if blob is not None]
     if sum(map(len, there)) + _BLOB * len(there) > _FEW:
         if len(there) == len(blobs):
-            return read_many(layout, there, as_of, upper)
+            return read_vectorised(layout, there, as_of, upper)
         found = np.empty((len(blobs), len(layout.alone)))
         found[:] = layout.alone
         known = [place for place, blob in enumerate(blobs) if blob is not None]
-        found[known] = read_many(layout, there, as_of[known], upper[known])
+        found[known] = read_vectorised(layout, there, as_of[known], upper[known])
         return found
     values: list[list[float]] = []
     starts: dict[int, list[int]] = {}
@@ -120,6 +120,6 @@ def read(
         if t not in starts:
             starts[t] = [tail(t, span) for span in view.spans]
         values.append(
-            layout.alone if blob is None else read_few(layout, blob, t, end, starts[t])
+            layout.alone if blob is None else read_scalar(layout, blob, t, end, starts[t])
         )
     return np.array(values).reshape(len(blobs), len(layout.alone))
