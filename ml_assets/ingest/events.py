@@ -18,7 +18,7 @@ from ml_assets.ingest.archive import records
 from ml_assets.ingest.contracts import breaches, row_breach
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.tables import QUARANTINE, RECORDS, events_schema
+from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, events_schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def _event(system: System, row: Mapping[str, object], seen: set[str]) -> dict[st
         raise Quarantined(problem)
     event = {**system.source.parse(read_json(str(row["request"]))), "event_id": row["event_id"],
              "event_timestamp": row["event_timestamp"], "accepted_at": row["accepted_at"],
-             "log_seq": row.get("log_seq")}
+             LOG_SEQ: row.get(LOG_SEQ)}
     breach = row_breach(system, event, seen)
     if breach is not None:
         raise Quarantined(breach)

@@ -7,6 +7,9 @@ import pyarrow as pa
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import INSTANT, later
 
+LOG_SEQ = "log_seq"
+"""The position at which the state of windowed views counts a live event."""
+
 ARROW = {"text": pa.string(), "number": pa.float64()}
 
 RAW = pa.schema(
@@ -16,7 +19,7 @@ RAW = pa.schema(
         ("accepted_at", INSTANT),
         ("request", pa.string()),
         ("outcome", pa.bool_()),
-        later("log_seq", pa.int64(), None),
+        later(LOG_SEQ, pa.int64(), None),
     ]
 )
 """What reached the system on a day, as it came (`request` is the client's JSON).
@@ -103,7 +106,7 @@ def events_schema(system: System) -> pa.Schema:
     declared = [(column.name, ARROW[column.dtype]) for column in system.columns]
     return pa.schema([
         ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT),
-        *declared, later("log_seq", pa.int64(), None),
+        *declared, later(LOG_SEQ, pa.int64(), None),
     ])
 
 

@@ -11,9 +11,8 @@ from ml_assets.features.engine.exact import Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.history.relations.source import Relation
 from ml_assets.ingest.log.positions import Load
+from ml_assets.ingest.tables import LOG_SEQ
 
-COLUMN = "log_seq"
-"""The lake's column for an event's own position, null if the state learnt of it by a load."""
 _NEVER = 2**62
 
 
@@ -30,7 +29,7 @@ class Prefix:
 
     def columns(self, relation: Relation, view: WindowedView) -> list[str]:
         """SQL for what `positions` needs: a row's own position, and when it was filed."""
-        own = f"coalesce(s.{COLUMN}, {_NEVER})" if COLUMN in relation.kinds else f"{_NEVER}"
+        own = f"coalesce(s.{LOG_SEQ}, {_NEVER})" if LOG_SEQ in relation.kinds else f"{_NEVER}"
         filed = (relation.created(view.created) if view.created
                  else relation.micros(view.timestamp))
         return [f"{own}::bigint as own", f"{filed} as filed"]
