@@ -16,11 +16,11 @@ from ml_assets.rollout_cli import rollout
 from ml_assets.token_cli import token
 
 STATE_LIBRARIES = ("sqlite3", "sqlalchemy", "duckdb", "pyarrow", "alembic")
-"""What reads the files of an installation: an error of theirs is about a file, hardly a bug."""
+"""They read the files of an installation, so an error of theirs is about a file, not a bug."""
 
 
 class PlainErrors(click.Group):
-    """Shows the project's own errors as one message; anything else is a bug, with its trace."""
+    """Shows the project's own errors as one message; anything else is a bug, with its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -48,13 +48,13 @@ def main() -> None:
     \b
     Start here:
       ml-assets run spam     replay six weeks of real mail through the whole loop
-      ml-assets ui           then look at it: Dagster, the API and MLflow
+      ml-assets ui           look at the result: Dagster, the API and MLflow
       ml-assets status       where each system stands
       ml-assets rollout -h   which model versions answer, and how to change that
       ml-assets token -h     who may call the API
-      ml-assets doctor       what is damaged under var/, and how to mend it
+      ml-assets doctor       what is damaged under var/, and how to repair it
 
-    All state lies under var/ (ML_ASSETS_VAR sets another folder); delete it to start afresh.
+    All state is under var/ (ML_ASSETS_VAR sets another folder); delete it to start afresh.
     """
 
 
@@ -62,14 +62,14 @@ def main() -> None:
 @click.argument("system")
 @click.option("--fresh", is_flag=True, help="Forget all earlier runs of the loop and start over. "
               "Stop `ml-assets ui` and `serve` first: they hold the old files.")
-@click.option("--days", type=click.IntRange(1), help="Replay so many live days, then stop.")
+@click.option("--days", type=click.IntRange(1), help="Stop after this many live days.")
 def run(system: str, fresh: bool, days: int | None) -> None:
     """Run the closed loop of SYSTEM on its recorded data.
 
-    Fetches the data, takes in history, trains and deploys a first model, starts the real API
-    and replays the following weeks as live traffic over HTTP: predictions, complaints days
-    later, sensors, retrainings, deployments. Ends with a summary beside the frozen first
-    model. Stop it whenever you like (Ctrl-C): the same command goes on where it stopped.
+    Downloads the data, ingests the history, trains and deploys a first model, starts the real
+    API and replays the following weeks as live traffic over HTTP: predictions, complaints days
+    later, sensors, retraining, deployments. Ends with a comparison to the frozen first model.
+    Stop it whenever you like (Ctrl-C); rerun the command and it resumes where it stopped.
     """
     from ml_assets.replay.run import run_loop
     from ml_assets.systems import find
@@ -77,7 +77,7 @@ def run(system: str, fresh: bool, days: int | None) -> None:
     try:
         run_loop(find(system), opened(), fresh=fresh, days=days)
     except KeyboardInterrupt:
-        click.echo(f"\nStopped. `ml-assets run {system}` goes on from here.", err=True)
+        click.echo(f"\nStopped. `ml-assets run {system}` resumes from here.", err=True)
         sys.exit(130)
 
 
@@ -85,7 +85,7 @@ def run(system: str, fresh: bool, days: int | None) -> None:
 @click.option("--host", help="Address to listen on.  [default: ML_ASSETS_HOST or 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="[default: ML_ASSETS_PORT or 8080]")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
-              help="Processes that share the address and all state.")
+              help="Number of processes that share the address and all state.")
 @click.option("--plain-asgi", is_flag=True,
               help="Serve over uvicorn's own connections: slower, and without limits on clients.")
 def serve(host: str | None, port: int | None, workers: int, plain_asgi: bool) -> None:
@@ -112,7 +112,7 @@ def serve(host: str | None, port: int | None, workers: int, plain_asgi: bool) ->
 @click.option("--dagster-port", default=3000, show_default=True)
 @click.option("--mlflow-port", default=5000, show_default=True)
 def ui(dagster_port: int, mlflow_port: int) -> None:
-    """Open everything: Dagster with its daemon, the API and MLflow; Ctrl-C stops all."""
+    """Start Dagster with its daemon, the API and MLflow; Ctrl-C stops them all."""
     from ml_assets.services import run_services
 
     run_services(opened(), dagster_port, mlflow_port)
@@ -121,7 +121,7 @@ def ui(dagster_port: int, mlflow_port: int) -> None:
 @main.command()
 @click.argument("system", required=False)
 def status(system: str | None) -> None:
-    """Where SYSTEM (or each system) stands: clock, days, labels, champion, next retraining."""
+    """Show where SYSTEM (or each one) stands: clock, days, labels, champion, next retraining."""
     from ml_assets.replay.status import print_status
     from ml_assets.systems import SYSTEMS, find
 
@@ -131,13 +131,13 @@ def status(system: str | None) -> None:
 
 @main.command()
 @click.argument("prediction_id")
-@click.option("--rows", is_flag=True, help="Show every row that made the features.")
+@click.option("--rows", is_flag=True, help="Show every row behind the features.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with all rows.")
 def explain(prediction_id: str, rows: bool, as_json: bool) -> None:
-    """Why a prediction came out as it did, back to the raw rows.
+    """Explain why a prediction came out as it did, back to the raw rows.
 
-    What was asked, the features and the rows that made them, the model and its training set,
-    who put it in traffic and why, the feedback and what came of it.
+    The request, the features and the rows behind them, the model and its training set, who put
+    it in traffic and why, the feedback and its outcome.
     """
     from ml_assets.replay.explain import print_explanation
     from ml_assets.systems import SYSTEMS
@@ -148,13 +148,13 @@ def explain(prediction_id: str, rows: bool, as_json: bool) -> None:
 
 @main.command()
 @click.argument("event_id")
-@click.option("--system", help="Ask this system only.  [default: every system]")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list, one object for each system.")
+@click.option("--system", help="Search this system only.  [default: every system]")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, one object per system.")
 def trace(event_id: str, system: str | None, as_json: bool) -> None:
-    """What a raw event has touched: the reverse of `explain`.
+    """Show everything a raw event has touched: the reverse of `explain`.
 
-    Its own prediction and labels, the training sets that hold it and the models that learnt
-    from these, and the predictions for other events whose features counted it.
+    Its own prediction and labels, the training sets that hold it and the models trained on
+    them, and the predictions for other events whose features counted it.
     """
     from ml_assets.replay.explain import print_trace
     from ml_assets.systems import SYSTEMS, find
@@ -165,35 +165,35 @@ def trace(event_id: str, system: str | None, as_json: bool) -> None:
 
 BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "seed"),
                  "faults": ("kills", "seed", "minutes")}
-"""What some areas of `bench` can be told, and others cannot."""
+"""Options that only some areas of `bench` accept."""
 
 
 @main.command()
 @click.argument("area", type=click.Choice(
     ["start", "features", "serving", "fuzz", "faults"]))
-@click.option("--quick", is_flag=True, help="Small sizes, weaker goals: a minute or two.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--peers", help="serving: peers by comma, `all` or `none`.  [default: all; quick: "
-              "asgi and fastapi, where they are installed]")
-@click.option("--runs", help="serving: speed, kills, swaps, restarts, soak, by comma.  "
+@click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
+              "quick: asgi and fastapi, if they are installed]")
+@click.option("--runs", help="serving: comma-separated from speed, kills, swaps, restarts, soak.  "
               "[default: all but soak]")
-@click.option("--minutes", type=click.FloatRange(min=0.1), help="serving: length of a soak; "
-              "faults: after these no further kill.  [default: 60]")
-@click.option("--cases", type=click.IntRange(min=1), help="fuzz: how many.  [default: 100,000; "
-              "quick: 3,000]")
-@click.option("--kills", type=click.IntRange(min=1), help="faults: how many.  [default: 100; "
-              "quick: 5]")
-@click.option("--seed", type=int, help="fuzz, faults: another one gives other cases, or other "
-              "victims.  [default: 1]")
+@click.option("--minutes", type=click.FloatRange(min=0.1), help="serving: length of the soak; "
+              "faults: no kill after this time.  [default: 60]")
+@click.option("--cases", type=click.IntRange(min=1), help="fuzz: number of cases.  [default: "
+              "100,000; quick: 3,000]")
+@click.option("--kills", type=click.IntRange(min=1), help="faults: number of kills.  [default: "
+              "100; quick: 5]")
+@click.option("--seed", type=int, help="fuzz, faults: determines the cases, or the victims.  "
+              "[default: 1]")
 def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
-    """Measure AREA beside its goal or peer.
+    """Measure AREA against its goal or peer.
 
     \b
       start     CPU seconds and modules that loading the Dagster definitions costs
-      features  the feature stores beside Feast's own (in full: a quarter of an hour)
+      features  the feature stores beside Feast's own (full run: a quarter of an hour)
       serving   CPU and latency of a prediction beside other servers; kills, swaps, restarts
-      fuzz      hostile requests through both ways into the API: do they differ, who is harmed?
-      faults    kill -9 of every process of the main job (in full: half an hour)
+      fuzz      hostile requests down both paths into the API: do answers differ, who is harmed?
+      faults    kill -9 of every process of the main job (full run: half an hour)
     """
     from importlib import import_module
 

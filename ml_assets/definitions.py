@@ -1,7 +1,6 @@
 """The whole graph: every room's assets for every system. Dagster loads this module."""
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from ml_assets.automation import jobs, sensors
 from ml_assets.core.assets import flatten
@@ -13,6 +12,7 @@ from ml_assets.features import assets as features
 from ml_assets.features.manifest import load_manifest
 from ml_assets.feedback import assets as feedback
 from ml_assets.ingest import assets as ingest
+from ml_assets.ingest.resources import lake_resource
 from ml_assets.monitoring import assets as monitoring
 from ml_assets.registry import assets as registry
 from ml_assets.serving import assets as serving
@@ -44,7 +44,7 @@ def definitions(settings: Settings) -> dg.Definitions:
         ],
         sensors=[part for part in automation if isinstance(part, dg.SensorDefinition)],
         schedules=[part for part in automation if isinstance(part, dg.ScheduleDefinition)],
-        resources={"settings": settings, "duckdb": DuckDBResource(database=":memory:")},
+        resources={"settings": settings, "duckdb": lake_resource(settings, SYSTEMS)},
         executor=dg.in_process_executor,
     )
 

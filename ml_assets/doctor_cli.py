@@ -1,4 +1,4 @@
-"""The command `ml-assets doctor`: what is damaged in an installation, and mending it."""
+"""The command `ml-assets doctor`: finds and repairs damage in an installation."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from ml_assets.core.settings import Settings
 
 @click.command()
 @click.option("--mend", "mends", is_flag=True,
-              help="Mend what can be mended without a loss: modes, the addresses of models after a "
-              "move, the marker, the clock, and what is made anew (Feast's registry, its loads). "
-              "Stop `ml-assets ui`, `serve` and `run` first.")
+              help="Repair whatever can be repaired without loss: modes, the paths of models after "
+              "a move, the marker, the clock, and what can be recreated (Feast's registry, its "
+              "loads). Stop `ml-assets ui`, `serve` and `run` first.")
 @click.option("--give-up", "given_up", metavar="NAME", multiple=True,
-              help="Accept the loss of a file, by its name in the table: what is left of it is set "
-              "aside, and an empty one is made when it is needed. Repeat for several.")
+              help="Accept the loss of a file, by its name in the table: its remains are set "
+              "aside, and an empty one is created when it is needed. May be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(mends: bool, given_up: tuple[str, ...], as_json: bool) -> None:
     """Check every file of the installation; say what is damaged and what to do.
 
     \b
-      ml-assets doctor                              look only; nothing is changed
-      ml-assets doctor --mend                       mend what costs nothing, then look
-      ml-assets doctor --give-up event_log.sqlite   go on without a file that is lost
+      ml-assets doctor                              look only; change nothing
+      ml-assets doctor --mend                       repair what loses nothing, then look
+      ml-assets doctor --give-up event_log.sqlite   continue without a lost file
 
-    A file may be missing, empty, damaged, unreadable, foreign, or of a newer version of ml-assets.
-    Other commands refuse to work on such a file, and none makes a new one in its place.
+    A file may be missing, empty, damaged, unreadable, foreign, or from a newer version of
+    ml-assets. Other commands refuse to work on such a file, and none creates a new one in its
+    place.
 
     \b
-    Where to look first:
-      after a move    --mend, or nothing: every command follows the folder by itself
-      after a crash   nothing: SQLite and the lake recover by themselves; doctor proves it
+    What to do:
+      after a move    nothing: every command follows the folder (--mend does so at once)
+      after a crash   nothing: SQLite and the lake recover on their own; doctor proves it
       after a loss    restore the file from a backup; if there is none, --give-up
 
-    What --mend and --give-up take out of the way lies in set_aside/, until you delete it. Ends
-    with status 0 if all is sound, 1 if something is not.
+    Anything that --mend and --give-up remove is kept in set_aside/ until you delete it. Exits with
+    status 0 if everything is sound, 1 otherwise.
     """
     from ml_assets.doctor.examine import examine
     from ml_assets.doctor.mending import give_up, mend
@@ -44,7 +45,7 @@ def doctor(mends: bool, given_up: tuple[str, ...], as_json: bool) -> None:
 
     settings = Settings.from_environment()
     if not settings.var.is_dir():
-        click.echo(f"There is no installation in {settings.var} yet; `ml-assets run` makes one "
+        click.echo(f"There is no installation in {settings.var} yet; `ml-assets run` creates one "
                    "(ML_ASSETS_VAR sets another folder).")
         return
     for name in given_up:

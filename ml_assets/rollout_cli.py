@@ -1,4 +1,4 @@
-"""The command `ml-assets rollout`: who answers, and how a person changes that."""
+"""The command `ml-assets rollout`: which versions answer, and how a person changes that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ml_assets.registry.rollout import Action
 
 FOLLOW_SECONDS = 3.0
-"""The API is given so long to follow a change; it needs less than one second."""
+"""How long the API may take to follow a change; it needs less than one second."""
 SHOWN_RECORDS = 5
 NEEDS = ("deployments.sqlite", "clock.json")
 """In an emergency MLflow or the log may be what is broken."""
@@ -29,15 +29,15 @@ def _share(ctx: click.Context, param: click.Parameter, value: str) -> float:
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no share; write it as 5% or 0.05") from None
+        raise click.BadParameter(f"{text!r} is not a share; write it as 5% or 0.05") from None
     if share >= 1 and not text.endswith("%"):
-        raise click.BadParameter(f"{text!r} is more than everything; did you mean {text}%?")
+        raise click.BadParameter(f"{text!r} is more than all the traffic; did you mean {text}%?")
     return share
 
 
 def _said(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not value.strip():
-        raise click.BadParameter("say in a sentence why; the record keeps it")
+        raise click.BadParameter("give the reason in a sentence; the record keeps it")
     return value.strip()
 
 
@@ -49,7 +49,7 @@ def _user() -> str:
 
 
 def _recorded(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that every change has."""
+    """Add the options that every change has."""
     reason = click.option("--reason", required=True, callback=_said,
                           help="Why, in a sentence; the record keeps it.")
     by = click.option("--by", default=_user, help="Who decides.  [default: you]")
@@ -58,11 +58,11 @@ def _recorded(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def rollout() -> None:
-    """Which model versions answer, and how to change that.
+    """Show and change which model versions answer.
 
-    One version, the champion, answers. Others stand beside it: shadows score every event and
-    answer none; challengers answer a share of the events, at most half in all. The events of one
-    entity (for spam: of one sender) always meet the same version.
+    One version, the champion, answers. Others may stand beside it: shadows score every event but
+    answer none; challengers answer a share of the events, at most half in all. All events of one
+    entity (for spam: of one sender) meet the same version.
 
     \b
     A version's way into traffic, and out:
@@ -73,14 +73,15 @@ def rollout() -> None:
       ml-assets rollout rollback spam --reason "complaints from list owners"
 
     Each change is one record that is never altered; a running API follows within a second and
-    drops no request. `rollout status` shows all of it, also what the API has refused to load.
+    drops no request. `rollout status` shows everything, including versions the API has refused to
+    load.
     """
 
 
-@rollout.command(short_help="Who answers, since when and why; what is loaded.")
+@rollout.command(short_help="Show who answers, since when and why; what is loaded.")
 @click.argument("system")
 def status(system: str) -> None:
-    """Who answers for SYSTEM, since when and why, and what the API has loaded."""
+    """Show who answers for SYSTEM, since when and why, and what the API has loaded."""
     from ml_assets.registry.deployments import Deployments
     from ml_assets.systems import find
 
@@ -99,13 +100,13 @@ def status(system: str) -> None:
 @rollout.command(short_help="Score everything, answer nothing.")
 @click.argument("system")
 @click.argument("version", type=click.IntRange(1))
-@click.option("--stop", is_flag=True, help="Let it score no longer.")
+@click.option("--stop", is_flag=True, help="Stop scoring with VERSION.")
 @_recorded
 def shadow(system: str, version: int, stop: bool, reason: str, by: str) -> None:
-    """Let VERSION score whatever SYSTEM answers, without answering anything.
+    """Let VERSION score every event of SYSTEM without answering.
 
-    It scores after the answer was sent, from the very features of the answer; its scores lie in
-    the event log's table `shadow_scores`. A challenger that becomes a shadow loses its traffic.
+    It scores after the answer is sent, from the same features; its scores are in the event log's
+    table `shadow_scores`. A challenger that becomes a shadow loses its traffic.
     """
     from ml_assets.registry.rollout import Shadow
 
@@ -116,15 +117,15 @@ def shadow(system: str, version: int, stop: bool, reason: str, by: str) -> None:
 @click.argument("system")
 @click.argument("version", type=click.IntRange(1))
 @click.argument("share", callback=_share)
-@click.option("--reshuffle", is_flag=True, help="Draw anew who meets which version.")
+@click.option("--reshuffle", is_flag=True, help="Redraw which entities meet which version.")
 @_recorded
 def canary(
     system: str, version: int, share: float, reshuffle: bool, reason: str, by: str
 ) -> None:
     """Let VERSION answer SHARE of SYSTEM's events, such as 5% or 0.05; 0 takes it out.
 
-    Raising a share keeps those who meet the version already, and moves nobody between other
-    versions. Several challengers share the traffic side by side; together they have at most 50%.
+    Raising a share keeps everyone who already meets the version, and moves nobody between other
+    versions. Several challengers may run side by side; together they get at most 50%.
     """
     from ml_assets.registry.rollout import Canary
 
@@ -137,10 +138,10 @@ def canary(
 @click.option("--alone", is_flag=True, help="Take all challengers out of traffic as well.")
 @_recorded
 def promote(system: str, version: int, alone: bool, reason: str, by: str) -> None:
-    """Make VERSION the champion of SYSTEM, at once and for all that no challenger answers.
+    """Make VERSION the champion of SYSTEM, at once, for all traffic without a challenger.
 
-    The champion before it is let go; `rollout rollback` puts it back. Other challengers keep
-    their traffic, unless --alone.
+    The previous champion stops answering; `rollout rollback` restores it. Other challengers keep
+    their traffic, unless --alone is given.
     """
     from ml_assets.registry.rollout import Promote
 
@@ -151,9 +152,9 @@ def promote(system: str, version: int, alone: bool, reason: str, by: str) -> Non
 @click.argument("system")
 @_recorded
 def rollback(system: str, reason: str, by: str) -> None:
-    """Undo the latest change of SYSTEM: champion, challengers and shadows are as before it.
+    """Undo the latest change of SYSTEM: champion, challengers and shadows are as before.
 
-    Once more, it goes one change further back. It needs neither MLflow nor the API to work.
+    Run it again to go one change further back. It needs neither MLflow nor the API.
     """
     from ml_assets.registry.rollout import Rollback
 
@@ -186,7 +187,7 @@ def _name_in_mlflow(name: str, registry: Any, deployments: Any) -> None:
     try:
         follow(name, registry, deployments)
     except Exception as error:
-        # The record is in force, whatever MLflow says of it.
+        # The record is in force, whatever MLflow says about it.
         click.echo(f"MLflow's aliases `champion` and `challenger` could not follow: {error}",
                    err=True)
 
@@ -226,10 +227,10 @@ def _loaded(settings: Settings, name: str, record: Deployment | None = None) -> 
             shown = answer.raise_for_status().json()
         except httpx.HTTPStatusError:
             if answer.status_code == 401:
-                return f"{address} asks for a token; give it in ML_ASSETS_TOKEN to see what it does"
+                return f"{address} requires a token; set ML_ASSETS_TOKEN to see what it has loaded"
             return f"{address} answers with status {answer.status_code}: {answer.text[:200]}"
         except (httpx.HTTPError, ValueError):
-            return f"none answers at {address}"
+            return f"nothing answers at {address}"
         if record is None or _followed(shown, record):
             return f"{address} has loaded {_listed(shown)}"
         if time.monotonic() > ends:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _named(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not value.strip() or not value.isprintable():
-        raise click.BadParameter("name whoever will hold it, in words that can be printed")
+        raise click.BadParameter("name the holder, in printable characters")
     return value.strip()
 
 
@@ -32,20 +32,20 @@ def _span(ctx: click.Context, param: click.Parameter, value: str | None) -> time
         return None
     found = re.fullmatch(r"(\d{1,5})([wdhm])", value)
     if found is None:
-        raise click.BadParameter(f"{value!r} is no span; write `90d`, `12h`, `30m` or `2w`")
+        raise click.BadParameter(f"{value!r} is not a time span; write `90d`, `12h`, `30m` or `2w`")
     return int(found[1]) * UNITS[found[2]]
 
 
 def _lifetime(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
     span = _span(ctx, param, value)
     if span == timedelta():
-        raise click.BadParameter("it would open nothing; give a minute at least")
+        raise click.BadParameter("the token would never be valid; give at least a minute")
     return span
 
 
 @click.group()
 def token() -> None:
-    """Who may call the API: tokens with scopes, shown once and kept as hashes.
+    """Manage who may call the API: tokens with scopes, shown once and stored as hashes.
 
     \b
       ml-assets token create shop --scope predict
@@ -54,69 +54,68 @@ def token() -> None:
       ml-assets token rotate shop
       ml-assets token revoke shop
 
-    Callers send `Authorization: Bearer <token>`. Before the first token is created everyone on
-    this machine may call, and the API listens on no other address; from then on every call needs
-    one. A running API follows a change within a second.
+    Callers send `Authorization: Bearer <token>`. Until the first token is created, everyone on
+    this machine may call, and the API listens on loopback only; from then on every call needs a
+    token. A running API follows a change within a second.
     """
 
 
-@token.command(short_help="Make a token and show it, once.")
+@token.command(short_help="Create a token and show it, once.")
 @click.argument("name", callback=_named)
 @click.option("--scope", "scopes", multiple=True, required=True,
               type=click.Choice(["predict", "feedback", "admin"]),
               help="predict: predictions and /metrics. feedback: feedback. admin: records of "
-              "predictions (what was asked, the rows behind it) and /metrics. Repeat for several.")
+              "predictions (the request, the rows behind it) and /metrics. May be repeated.")
 @click.option("--source", "sources", multiple=True,
-              help="A trusted source of feedback that it may speak as, such as `recipient`; "
-              "`analyst:` stands for all names that begin so. Repeat for several.")
+              help="A trusted feedback source that the holder may speak as, such as `recipient`; "
+              "`analyst:` covers all names with that prefix. May be repeated.")
 @click.option("--expires", metavar="SPAN", callback=_lifetime,
-              help="It opens nothing after this span: `90d`, `12h`, `30m`, `2w`.  [default: "
-              "it lasts until it is revoked]")
+              help="Lifetime of the token: `90d`, `12h`, `30m`, `2w`.  [default: until it is "
+              "revoked]")
 def create(
     name: str, scopes: tuple[str, ...], sources: tuple[str, ...], expires: timedelta | None
 ) -> None:
-    """Make a token for NAME: a person, or a program that calls.
+    """Create a token for NAME, a person or a program.
 
-    The token is shown once, on standard output and alone there. What is kept is a hash of it.
+    The token is shown once, as the only line on standard output. Only its hash is stored.
     """
     from ml_assets.serving.access.tokens import SCOPES, TokenFile
 
     if sources and "feedback" not in scopes:
-        raise click.UsageError("--source is about feedback; add --scope feedback")
+        raise click.UsageError("--source applies to feedback; add --scope feedback")
     settings = opened(NEEDS)
     made, shown = TokenFile(settings.tokens).create(
         name, [scope for scope in SCOPES if scope in scopes], sources, WallClock().now(), expires)
     click.echo(shown)
     click.echo(f"This is token {made.id} of {name!r}{_until(made.expires_at)}. Keep it safe: it is "
-               "not shown again. The API asks every caller for a token now.", err=True)
+               "not shown again. The API now requires a token from every caller.", err=True)
 
 
-@token.command(short_help="A new secret for a token; the old one stays valid for a while.")
+@token.command(short_help="Replace a token; the old one stays valid for a while.")
 @click.argument("name")
 @click.option("--grace", metavar="SPAN", callback=_span, default="1d", show_default=True,
-              help="So long the old secret stays valid; 0d ends it at once.")
+              help="How long the old token stays valid; 0d ends it at once.")
 @click.option("--expires", metavar="SPAN", callback=_lifetime,
-              help="The new one opens nothing after this span.  [default: as long as the old one "
-              "was made for]")
+              help="Lifetime of the new token.  [default: the lifetime of the old one]")
 def rotate(name: str, grace: timedelta, expires: timedelta | None) -> None:
-    """Make a new token with the scopes and sources of the one called NAME (or whose id it is).
+    """Create a new token with the scopes and sources of NAME (a name or an id).
 
-    It is shown once, on standard output and alone there. Give it to whoever holds the old one,
-    which ends after --grace. One that has expired can be rotated too.
+    It is shown once, as the only line on standard output. Give it to the holder of the old one,
+    which ends after --grace. An expired token can be rotated too.
     """
     from ml_assets.serving.access.tokens import TokenFile
 
     settings, now = opened(NEEDS), WallClock().now()
     made, shown = TokenFile(settings.tokens).rotate(name, now, grace=grace, lifetime=expires)
     click.echo(shown)
-    old = f"is good{_until(now + grace)} at most" if grace else "has ended"
+    old = f"remains valid{_until(now + grace)} at most" if grace else "has ended"
     click.echo(f"This is token {made.id} of {made.name!r}{_until(made.expires_at)}. Keep it safe: "
-               f"it is not shown again. The one before it {old}.", err=True)
+               f"it is not shown again. The old one {old}.", err=True)
 
 
-@token.command("list", short_help="Every token that was ever made, without its secret.")
+@token.command("list", short_help="List every token ever created, without its secret.")
 def list_tokens() -> None:
-    """Every token that was ever made: its scopes and sources, and how long it is in force."""
+    """List every token ever created: its scopes and sources, and how long it is valid."""
     from ml_assets.serving.access.tokens import TokenFile
 
     settings, now = opened(NEEDS), WallClock().now()
@@ -126,17 +125,17 @@ def list_tokens() -> None:
         click.echo(f"{each.id}  {each.name}: {', '.join(each.scopes)}{speaks}; created "
                    f"{_minute(each.created_at)}{_end(each, now)}")
     if not tokens:
-        click.echo("no tokens: everyone on this machine may call, and the API listens on no other "
-                   "address. `ml-assets token create -h` says how to make one")
+        click.echo("no tokens: everyone on this machine may call, and the API listens on loopback "
+                   "only. `ml-assets token create -h` says how to create one")
 
 
-@token.command(short_help="End a token's life.")
+@token.command(short_help="Revoke a token.")
 @click.argument("name")
 def revoke(name: str) -> None:
-    """End the life of the token called NAME (or whose id it is), within a second.
+    """Revoke the token NAME (a name or an id), within a second.
 
-    By name also of the one before it, where that is still valid after a rotation. It stays on
-    the list. Where it was the last one, nobody may call until another is created.
+    By name, this also revokes its predecessor if that is still valid after a rotation. The token
+    stays on the list. If it was the last valid one, nobody may call until another is created.
     """
     from ml_assets.serving.access.tokens import TokenFile
 

@@ -19,7 +19,7 @@ from ml_assets.systems import SYSTEMS
 
 SNAPSHOT = Path(__file__).parent / "graph.txt"
 HEAVY = {"torch", "feast", "mlflow"}
-DAGSTER_ROOMS = {"assets.py", "definitions.py", "consoles.py"}
+DAGSTER_ROOMS = {"assets.py", "resources.py", "definitions.py", "consoles.py"}
 DAGSTER_FOLDERS = {"automation", "replay"}
 
 
@@ -68,7 +68,7 @@ def test_dagster_is_imported_at_the_rooms_doors_only() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
                 [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
-            assert not [n for n in names if n.split(".")[0] == "dagster"], path
+            assert not [n for n in names if n.split(".")[0] in ("dagster", "dagster_duckdb")], path
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)

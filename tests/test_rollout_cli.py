@@ -101,7 +101,7 @@ def test_status_shows_everyone_since_when_by_whom_and_why(
         "4. 2024-01-08 00:00 canary by ann: more of it -> version 1 answers 80%, version 2 20%",
     ]):
         assert expected in lines[place]
-    assert "none answers at http://127.0.0.1:9" in lines[-1]
+    assert "nothing answers at http://127.0.0.1:9" in lines[-1]
 
 
 def test_without_a_champion_status_says_how_to_get_one(settings: Settings) -> None:
@@ -114,10 +114,10 @@ def test_without_a_champion_status_says_how_to_get_one(settings: Settings) -> No
         ("status spamm", "there is no system 'spamm'. Closest: spam."),
         ("promote spam 7 --reason x", "no version of model 'spam' '7'. Known: 1, 2, 3, 4"),
         ("promote spam 2", "Missing option '--reason'"),
-        ('promote spam 2 --reason " "', "say in a sentence why"),
+        ('promote spam 2 --reason " "', "give the reason in a sentence"),
         ("promote spam two --reason x", "'two' is not a valid integer"),
-        ("canary spam 2 10 --reason x", "'10' is more than everything; did you mean 10%?"),
-        ("canary spam 2 some --reason x", "'some' is no share; write it as 5% or 0.05"),
+        ("canary spam 2 10 --reason x", "'10' is more than all the traffic; did you mean 10%?"),
+        ("canary spam 2 some --reason x", "'some' is not a share; write it as 5% or 0.05"),
         ("canary spam 2 60% --reason x", "the share is 0.6; expected more than 0 and at most 0.5"),
         ("canary spam 1 5% --reason x", "version 1 is the champion"),
         ("canary spam 2 0 --reason x", "version 2 has no traffic; challengers: none"),

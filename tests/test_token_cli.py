@@ -39,7 +39,7 @@ def test_a_token_that_expires_is_listed_with_what_is_left_and_rotated(settings: 
     assert "(in 90 days)" in run(settings, "list").output
     anew = run(settings, "rotate", "shop", "--grace", "12h", "--expires", "2w")
     assert anew.exit_code == 0, anew.output
-    assert "The one before it is good until 2" in anew.stderr
+    assert "The old one remains valid until 2" in anew.stderr
     old, new = run(settings, "list").output.splitlines()
     assert "(in 12 hours)" in old
     assert "(in 14 days)" in new
@@ -56,10 +56,10 @@ def test_a_token_that_expires_is_listed_with_what_is_left_and_rotated(settings: 
 @pytest.mark.parametrize(("words", "says"), [
     (("create", "x"), "Missing option '--scope'"),
     (("create", "x", "--scope", "root"), "'root' is not one of"),
-    (("create", " ", "--scope", "predict"), "name whoever will hold it"),
+    (("create", " ", "--scope", "predict"), "name the holder"),
     (("create", "x", "--scope", "predict", "--source", "buyer"), "add --scope feedback"),
-    (("create", "x", "--scope", "predict", "--expires", "soon"), "'soon' is no span; write `90d`"),
-    (("create", "x", "--scope", "predict", "--expires", "0d"), "it would open nothing"),
+    (("create", "x", "--scope", "predict", "--expires", "soon"), "'soon' is not a time span"),
+    (("create", "x", "--scope", "predict", "--expires", "0d"), "the token would never be valid"),
     (("rotate", "nobody"), "there is no token in force 'nobody'"),
     (("revoke", "nobody"), "there is no token in force 'nobody'"),
 ])

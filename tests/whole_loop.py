@@ -25,6 +25,7 @@ from ml_assets.definitions import FLOW
 from ml_assets.features import assets as feature_assets
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.store import apply_if_changed, open_store
+from ml_assets.ingest.resources import lake_resource
 from ml_assets.replay.runs import Runs
 from ml_assets.serving.answer.backends import Backends
 from tests.serving.kit import Toy
@@ -90,7 +91,8 @@ class WholeLoop(Toy):
             definitions=dg.Definitions(
                 assets=[part for part in parts if part not in checks], asset_checks=checks,
                 jobs=[job(self.system) for job in jobs], executor=dg.in_process_executor,
-                resources={"settings": self.settings},
+                resources={"settings": self.settings,
+                           "duckdb": lake_resource(self.settings, [self.system])},
             ),
         )
 

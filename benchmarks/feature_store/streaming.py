@@ -129,7 +129,7 @@ def _counts_are_right(view: WindowedView, store: SqliteState, rows: Sequence[Eve
     some = names[:: max(1, len(names) // CHECKED)]
     now = START_US + len(rows) * GAP_US
     reader = FeatureReader(store, [Wanted(view, ("n_1d", "n_7d", "n_30d"))])
-    found, as_of = reader.read([{key: name} for name in some], np.full(len(some), now))
+    found, as_of, _ = reader.read([{key: name} for name in some], np.full(len(some), now))
     at = START_US + GAP_US * np.arange(len(rows))
     which = np.array([row[key] for row in rows])
     spans = [each.span for each in view.aggregates[:3]]

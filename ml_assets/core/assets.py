@@ -7,6 +7,7 @@ An asset reads, calls one function of its room, and returns the result with meta
 import hashlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -20,6 +21,7 @@ from ml_assets.core.time import DAY, EventClock, midnight, parse_day
 
 if TYPE_CHECKING:
     import pandas as pd
+    from _typeshed import DataclassInstance
 
 # Single-run backfills are beta in Dagster; what we rely on of them is tested.
 warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)
@@ -123,6 +125,14 @@ def preview(rows: "pd.DataFrame", count: int = 5) -> dg.MetadataValue:
     return table([
         {str(name): str(legible(cell)).replace("\n", " ")[:80] for name, cell in row.items()}
         for row in rows.head(count).to_dict("records")
+    ])
+
+
+def records(values: "Sequence[DataclassInstance]", count: int) -> dg.MetadataValue:
+    """The first of some dataclasses of one kind as a table; `none` if there is none."""
+    return table([
+        {name: str(legible(value)) for name, value in asdict(each).items()}
+        for each in values[:count]
     ])
 
 

@@ -10,12 +10,14 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.errors import StateDamaged
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.sqlite import snapshot, within
 from ml_assets.core.system import System
 from ml_assets.features.engine.limits import limit_of
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.online_store.backend import number_of
+from ml_assets.features.online_store.decoders import Status
 from ml_assets.features.online_store.memtable import Memtable
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
 from ml_assets.features.online_store.sqlite_state import SqliteState
@@ -78,7 +80,12 @@ class OnlineFeatures:
         """
         with within(self._connection, self._budget), snapshot(self._connection):
             position = last_position(self._connection)
-            found, as_of = self._reader.read(keys, at)
+            found, as_of, status = self._reader.read(keys, at)
+        if Status.DAMAGED in status.tobytes():
+            raise StateDamaged(
+                "the online store holds bytes that are not the state of an entity: load its "
+                "views anew (`feast teardown`, `feast apply`, `feast materialize`)"
+            )
         return found, [from_us(instant) for instant in as_of.tolist()], position
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:

@@ -1,9 +1,9 @@
 """`outcomes`: predictions meet what became known of them."""
 
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from ml_assets.core.assets import (
     Materialized,
@@ -56,37 +56,28 @@ def _outcomes(system: System) -> dg.AssetsDefinition:
         **attributes(system, "feedback", "parquet"),
     )
     def outcomes(
-        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings],
+        duckdb: DuckDBResource,
     ) -> Materialized:
-        from ml_assets.feedback.outcomes import count_by_basis, join_outcomes, quality
-        from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS
+        from ml_assets.feedback.outcomes import count_by_basis, quality, store_outcomes
 
-        lake, wanted = Lake(settings.lake), days(context)
-        end = wanted[-1] + timedelta(days=1)
-        shared = [name for name in OUTCOMES.names if name in PREDICTIONS.names]
-        served = lake.read(system.name, "predictions", PREDICTIONS, end=end, columns=shared)
-        unjoined = 0
-        for day in wanted:
-            after = day + timedelta(days=1)
-            labels = lake.read(system.name, "labels", LABELS, start=day, end=after)
-            joined = join_outcomes(served, labels)
-            lake.write(system.name, "outcomes", day, joined, OUTCOMES)
-            unjoined += int((labels["basis"] != "archive").sum() - len(joined))
-        fresh = lake.read(system.name, "outcomes", OUTCOMES, start=wanted[0], end=end)
-        so_far = quality(lake.read(system.name, "outcomes", OUTCOMES, end=end))
+        stored = store_outcomes(system, settings, days(context))
+        with duckdb.get_connection() as lake:
+            so_far = quality(lake, system, until=days(context)[-1])
         return dg.MaterializeResult(
             metadata=rows(
-                len(fresh),
-                **count_by_basis(fresh),
+                len(stored.rows),
+                **count_by_basis(stored.rows),
                 judged_so_far=so_far.judged,
                 accuracy_so_far=so_far.accuracy,
                 false_positives_so_far=so_far.false_positives,
                 false_negatives_so_far=so_far.false_negatives,
-                preview=preview(fresh),
+                preview=preview(stored.rows),
             ),
-            check_results=[check_result(unjoined == 0, "every_served_event_is_joined",
-                                        {"without_prediction": unjoined, "joined": len(fresh)})],
+            check_results=[check_result(
+                stored.without_prediction == 0, "every_served_event_is_joined",
+                {"without_prediction": stored.without_prediction, "joined": len(stored.rows)},
+            )],
         )
 
     return outcomes

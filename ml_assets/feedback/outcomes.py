@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import pandas as pd
+from duckdb import DuckDBPyConnection
 
+from ml_assets.core.settings import Settings
+from ml_assets.core.sql import name_of
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY
 from ml_assets.ingest.identity import merge_exactly
-from ml_assets.ingest.tables import OUTCOMES
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS
 
 BASES = ("feedback", "silence", "archive")
 
@@ -19,22 +28,51 @@ def join_outcomes(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFra
                  one for each event
     labels:      rows of `tables.LABELS`; several for an event are corrections
     Returned in the order of `known_at`. Labels of recorded history, of events that were never
-    predicted, are left out, also where a prediction is about another event with the same id. The
+    predicted, are left out, even if a prediction is about another event with the same id. The
     event's instant is the prediction's.
     """
     shared = [name for name in OUTCOMES.names if name in predictions.columns]
     served = labels.loc[labels["basis"] != "archive", ["event_id", "known_at", "label", "basis"]]
-    joined = merge_exactly(served, predictions[shared], on=["event_id"], one=True)
-    ordered = joined.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
+    outcomes = merge_exactly(served, predictions[shared], on=["event_id"], one=True)
+    ordered = outcomes.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
     return ordered[list(OUTCOMES.names)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredOutcomes:
+    """rows: the outcomes (rows of OUTCOMES) of the days that were stored;
+    without_prediction: labels from feedback or silence whose prediction is not in the lake.
+    """
+
+    rows: pd.DataFrame
+    without_prediction: int
+
+
+def store_outcomes(system: System, settings: Settings, days: Sequence[date]) -> StoredOutcomes:
+    """Join the labels of each day with the predictions of all days up to the last, and store them.
+
+    days: consecutive, in order
+    """
+    lake, name = Lake(settings.lake), system.name
+    shared = [column for column in OUTCOMES.names if column in PREDICTIONS.names]
+    served = lake.read(name, "predictions", PREDICTIONS, end=days[-1] + DAY, columns=shared)
+    without = 0
+    for day in days:
+        labels = lake.read(name, "labels", LABELS, start=day, end=day + DAY)
+        outcomes = join_outcomes(served, labels)
+        lake.write(name, "outcomes", day, outcomes, OUTCOMES)
+        without += int((labels["basis"] != "archive").sum()) - len(outcomes)
+    stored = lake.read(name, "outcomes", OUTCOMES, start=days[0], end=days[-1] + DAY)
+    return StoredOutcomes(rows=stored, without_prediction=without)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
     """How right the decisions were, by what is known of them now.
 
-    judged: predictions with a label; accuracy: the share of these whose decision was it, NaN
-    where there are none; false_positives: decided True but False; false_negatives: the reverse.
+    judged: predictions with a label
+    accuracy: the share of these whose decision was the label, NaN if there are none
+    false_positives: decided True but False; false_negatives: the reverse
     """
 
     judged: int
@@ -43,21 +81,31 @@ class Quality:
     false_negatives: int
 
 
-def quality(outcomes: pd.DataFrame) -> Quality:
-    """The quality of the decisions in `outcomes` (rows of OUTCOMES); the latest label counts."""
-    latest = outcomes.sort_values("known_at", kind="stable").drop_duplicates(
-        "prediction_id", keep="last"
-    )
-    decided, label = latest["decision"].astype(bool), latest["label"].astype(bool)
+def quality(lake: DuckDBPyConnection, system: System, *, until: date) -> Quality:
+    """The quality of all decisions, by the latest labels that were known at the end of `until`.
+
+    lake: a connection that has the system's tables, see `ingest.lake_in_sql`
+    """
+    row = lake.execute(
+        f"""
+        select count(*), avg((decision = label)::int), count(*) filter (decision and not label),
+               count(*) filter (label and not decision)
+        from (
+            select any_value(decision) as decision, arg_max(label, known_at) as label
+            from {name_of(system.name)}.outcomes where day <= ? group by prediction_id
+        )
+        """,
+        [until],
+    ).fetchone()
+    assert row is not None, "an aggregate without groups is one row"
+    judged, accuracy, false_positives, false_negatives = row
     return Quality(
-        judged=len(latest),
-        accuracy=float((decided == label).mean()) if len(latest) else float("nan"),
-        false_positives=int((decided & ~label).sum()),
-        false_negatives=int((~decided & label).sum()),
+        judged=judged, accuracy=math.nan if accuracy is None else accuracy,
+        false_positives=false_positives, false_negatives=false_negatives,
     )
 
 
 def count_by_basis(outcomes: pd.DataFrame) -> dict[str, int]:
     """How many outcomes rest on which basis; every basis is named."""
-    found = outcomes["basis"].value_counts()
-    return {basis: int(found.get(basis, 0)) for basis in BASES}
+    counts = outcomes["basis"].value_counts()
+    return {basis: int(counts.get(basis, 0)) for basis in BASES}

@@ -19,6 +19,8 @@ from ml_assets.core.storage.marker import note
 INSTANT = pa.timestamp("us", tz="UTC")
 """How every instant is stored: Feast on DuckDB breaks on nanosecond UTC Parquet."""
 BEFORE = b"before"
+DAYS = "[0-9]*.parquet"
+"""Names of the files of a table, as a pattern."""
 READ_BYTES = 1 << 20
 """So much of each column is read from the disk at once."""
 
@@ -79,7 +81,7 @@ class Lake:
     def days(self, system: str, table: str) -> list[date]:
         """The days that have a partition, in order."""
         folder = self.table(system, table)
-        return sorted(map(_day_of, folder.glob("[0-9]*.parquet")))
+        return sorted(map(_day_of, folder.glob(DAYS)))
 
     def read(
         self,

@@ -98,6 +98,25 @@ OUTCOMES = pa.schema(
 """Predictions joined with the labels that became known on a day (day of `known_at`)."""
 
 
+BATCH_PREDICTIONS = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("event_timestamp", INSTANT),
+        ("features", pa.list_(pa.float32())),
+        ("feature_names", pa.list_(pa.string())),
+        ("model_version", pa.int64()),
+        ("score", pa.float64()),
+        ("decision", pa.bool_()),
+        later("scored_at", INSTANT, None),
+        later("basis", pa.string(), "batch"),
+    ]
+)
+"""The deployed model's score of each event of a day, with the features as of the event.
+
+`basis` is `batch` throughout: so says the online store of a score that came from here.
+"""
+
+
 def events_schema(system: System) -> pa.Schema:
     """The system's declared columns, after when an event happened and when it arrived.
 
@@ -118,3 +137,22 @@ def labels_schema(system: System) -> pa.Schema:
     """
     keys = ((key, pa.string()) for key in system.keys)
     return pa.schema([*LABELS, ("label_id", pa.string()), *keys])
+
+
+def batch_schema(system: System) -> pa.Schema:
+    """`BATCH_PREDICTIONS`, with the key of the entity that the system keeps scores by."""
+    keys = [] if system.scores_by is None else [(system.scores_by, pa.string())]
+    return pa.schema([*BATCH_PREDICTIONS, *keys])
+
+
+def tables_of(system: System) -> dict[str, pa.Schema]:
+    """The tables of the lake that the system's assets write, each with its columns."""
+    return {
+        "raw": RECORDS,
+        "events": events_schema(system),
+        "quarantine": QUARANTINE,
+        "labels": labels_schema(system),
+        "predictions": PREDICTIONS,
+        "batch_predictions": batch_schema(system),
+        "outcomes": OUTCOMES,
+    }

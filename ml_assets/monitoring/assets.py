@@ -1,8 +1,10 @@
 """`drift`, `performance` and `parity`: what each day's predictions say about the loop."""
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from ml_assets.core.assets import (
     Materialized,
@@ -13,11 +15,12 @@ from ml_assets.core.assets import (
     keys,
     plot,
     preview,
+    records,
     rows,
 )
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, midnight
+from ml_assets.core.time import DAY
 
 PLOTTED_DAYS = 60
 """How far back the plot of live quality goes."""
@@ -50,73 +53,28 @@ def _drift(system: System) -> dg.AssetsDefinition:
         **attributes(system, "monitoring", "numpy", "json"),
     )
     def drift(
-        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings],
+        duckdb: DuckDBResource,
     ) -> Materialized:
-        import pandas as pd
-
-        from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.tables import PREDICTIONS
         from ml_assets.monitoring import plots
-        from ml_assets.monitoring.drift_report import DriftReports, judge_day, nothing_deployed
-        from ml_assets.monitoring.samples import (
-            SCORE,
-            References,
-            champion_at,
-            samples,
-            window_start,
-        )
-        from ml_assets.registry.deployments import Deployments
+        from ml_assets.monitoring.daily import report_drift
+        from ml_assets.monitoring.drift_report import figures
 
-        lake, reports = Lake(settings.lake), DriftReports(settings, system)
-        references = References(settings, system)
-        history = Deployments(settings.deployments).history(system.name)
-        png = b""
-        for day in days(context):
-            end = midnight(day) + DAY
-            champion = champion_at(history, end)
-            if champion is None:
-                report = nothing_deployed(day)
-                reports.write(report)
-                continue
-            reference = references.read(champion.version)
-            served = lake.read(
-                system.name, "predictions", PREDICTIONS,
-                start=window_start(day, policy), end=end.date(),
-                columns=["accepted_at", "features", "feature_names", "model_version", "score"],
-            )
-            served = served[served["accepted_at"] >= end - policy.window]
-            columns, count = samples(reference, served, champion.version, policy)
-            report = judge_day(
-                day, columns, reports.read((midnight(day) - DAY).date()), policy,
-                model_version=champion.version, reference=reference.training_set,
-                reference_rows=len(reference.dense), rows=count,
-            )
-            reports.write(report)
-            context.log.info(f"{day}: {report.note}")
-            if report.judged and day == days(context)[-1]:
-                png = plots.drift(report, columns, policy.effect)
-        worst = report.by_size()
-        picture = {"plot": plot(settings, png, f"drift on {report.day}")} if png else {}
-        metadata = rows(
-            report.rows,
-            **picture,
-            drifted=len(report.drifted),
-            confirmed=len(report.confirmed),
-            largest_index=worst[0].psi if worst else 0.0,
-            score_index=next((c.psi for c in worst if c.name == SCORE), 0.0),
-            champion=report.model_version or 0,
-            note=report.note,
-            columns=preview(pd.DataFrame(worst).round(4), 50) if worst else "none",
-        )
+        with duckdb.get_connection() as lake:
+            drifts = report_drift(system, settings, lake, days(context))
+        for each in drifts.reports:
+            context.log.info(f"{each.day}: {each.note}")
+        last = drifts.reports[-1]
+        pictures = {"plot": plot(settings, plots.drift(last, drifts.samples, policy.effect),
+                                 f"drift on {last.day}")} if last.judged else {}
         return dg.MaterializeResult(
-            metadata=metadata,
-            check_results=[
-                check_result(
-                    not report.confirmed, "no_confirmed_drift",
-                    {"confirmed": list(report.confirmed), "note": report.note},
-                    severity=dg.AssetCheckSeverity.WARN,
-                )
-            ],
+            metadata=rows(last.rows, **pictures, **figures(last),
+                          columns=records(last.by_size(), 50)),
+            check_results=[check_result(
+                not last.confirmed, "no_confirmed_drift",
+                {"confirmed": list(last.confirmed), "note": last.note},
+                severity=dg.AssetCheckSeverity.WARN,
+            )],
         )
 
     return drift
@@ -143,65 +101,31 @@ def _performance(system: System) -> dg.AssetsDefinition:
         **attributes(system, "monitoring", "numpy", "json"),
     )
     def performance(
-        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings],
+        duckdb: DuckDBResource,
     ) -> Materialized:
-        from datetime import timedelta
-
-        from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.tables import OUTCOMES
         from ml_assets.monitoring import plots
-        from ml_assets.monitoring.performance import (
-            WINDOWS,
-            PerformanceReports,
-            held_out,
-            judge_day,
-            table,
-        )
-        from ml_assets.monitoring.samples import champion_at
-        from ml_assets.registry.deployments import Deployments
-        from ml_assets.registry.models import ModelRegistry
+        from ml_assets.monitoring.daily import report_performance
+        from ml_assets.monitoring.performance import PerformanceReports, figures, table
 
-        reports = PerformanceReports(settings, system)
-        history = Deployments(settings.deployments).history(system.name)
-        registry = ModelRegistry(settings)
-        for day in days(context):
-            end = midnight(day) + DAY
-            champion = champion_at(history, end)
-            version = None if champion is None else champion.version
-            outcomes = Lake(settings.lake).read(
-                system.name, "outcomes", OUTCOMES, end=end.date(),
-                start=(end - maturity - timedelta(days=max(WINDOWS))).date(),
-            )
-            report = judge_day(
-                day, outcomes, reports.read((midnight(day) - DAY).date()), system,
-                champion=version,
-                held_out_log_loss=None if version is None
-                else held_out(registry.evaluation(system.name, version)),
-            )
-            reports.write(report)
-            context.log.info(f"{day}: {report.note}")
-        shown = list(reports.between(report.day - timedelta(days=PLOTTED_DAYS), end.date()))
-        recent, long = (report.quality(window) for window in WINDOWS)
-        numbers = {
-            "error_rate_7d": recent and recent.error_rate.value,
-            "false_positive_rate_7d": recent and recent.false_positive_rate.value,
-            "recall_7d": recent and recent.recall.value,
-            "log_loss_28d": long and long.log_loss.value,
-            "roc_auc_28d": long and long.roc_auc.value,
-        }
+        with duckdb.get_connection() as lake:
+            reports = report_performance(system, settings, lake, days(context))
+        for each in reports:
+            context.log.info(f"{each.day}: {each.note}")
+        last = reports[-1]
+        shown = list(PerformanceReports(settings, system).between(
+            last.day - timedelta(days=PLOTTED_DAYS), last.day + DAY))
         return dg.MaterializeResult(
             metadata=rows(
-                long.n if long else 0,
-                **{name: value for name, value in numbers.items() if value is not None},
-                champion=report.champion or 0,
-                note=report.note,
-                plot=plot(settings, plots.performance(shown), f"live quality up to {report.day}"),
-                quality=preview(table(report), 20),
+                last.judged,
+                **figures(last),
+                plot=plot(settings, plots.performance(shown), f"live quality up to {last.day}"),
+                quality=preview(table(last), 20),
             ),
-            check_results=[
-                check_result(not report.fallen, "live_quality_holds", {"note": report.note},
-                             severity=dg.AssetCheckSeverity.WARN)
-            ],
+            check_results=[check_result(
+                not last.fallen, "live_quality_holds", {"note": last.note},
+                severity=dg.AssetCheckSeverity.WARN,
+            )],
         )
 
     return performance
@@ -227,44 +151,18 @@ def _parity(system: System) -> dg.AssetsDefinition:
     def parity(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        import pandas as pd
+        from ml_assets.monitoring.daily import report_parity
 
-        from ml_assets.features.offline import OfflineFeatures
-        from ml_assets.features.parity import compare
-        from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.tables import PREDICTIONS, RAW
-        from ml_assets.monitoring.parity import ParityReports, parity_day, recompute
-
-        lake, wanted = Lake(settings.lake), days(context)
-        offline = OfflineFeatures(settings, system)
-        reports, kept = ParityReports(settings, system), []
-        for day in wanted:
-            end = (midnight(day) + DAY).date()
-            served = lake.read(system.name, "predictions", PREDICTIONS, start=day, end=end)
-            raw = lake.read(system.name, "raw", RAW, start=day, end=end)
-            again = recompute(system, served, raw, offline)
-            report = compare(served, again.vectors, feature_names=again.names)
-            kept.append(parity_day(day, report, len(again.unparsable)))
-            reports.write(kept[-1])
-        worst = [mismatch for each in kept for mismatch in each.worst]
-        counts = {
-            name: sum(getattr(each, name) for each in kept)
-            for name in ("unexplained", "degraded", "other_features", "without_position",
-                         "unparsable")
-        }
-        checked = sum(each.checked for each in kept)
+        found = report_parity(system, settings, days(context))
+        counts, worst = found.counts, found.worst
         return dg.MaterializeResult(
             metadata=rows(
-                checked, features=len(offline.names) + len(system.model.numbers), **counts,
-                worst=preview(pd.DataFrame(worst), 20) if worst else "all equal, bit by bit",
+                counts["checked"], features=found.features, **counts,
+                worst=records(worst, 20) if worst else "all equal, bit by bit",
             ),
-            check_results=[
-                check_result(
-                    all(each.holds for each in kept), "parity_holds",
-                    {"checked": checked, **counts,
-                     "worst": preview(pd.DataFrame(worst), 10) if worst else "none"},
-                )
-            ],
+            check_results=[check_result(
+                found.holds, "parity_holds", {**counts, "worst": records(worst, 10)},
+            )],
         )
 
     return parity

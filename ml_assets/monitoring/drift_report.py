@@ -12,6 +12,7 @@ from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.monitoring.drift import ColumnDrift, Samples, compare
 from ml_assets.monitoring.reports import DailyReports
+from ml_assets.monitoring.samples import SCORE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,19 @@ def judge_day(
         day=day, model_version=model_version, reference=reference, reference_rows=reference_rows,
         rows=rows, judged=judged, columns=found, confirmed_since=since, note=note,
     )
+
+
+def figures(report: DriftReport) -> dict[str, float | int | str]:
+    """What of the report is followed from day to day."""
+    sizes = {column.name: column.psi for column in report.columns}
+    return {
+        "drifted": len(report.drifted),
+        "confirmed": len(report.confirmed),
+        "largest_index": max(sizes.values(), default=0.0),
+        "score_index": sizes.get(SCORE, 0.0),
+        "champion": report.model_version or 0,
+        "note": report.note,
+    }
 
 
 def nothing_deployed(day: date) -> DriftReport:

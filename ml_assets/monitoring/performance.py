@@ -78,6 +78,12 @@ class PerformanceReport:
         """Since when live quality has been known to be down: the end of that day."""
         return midnight(self.fallen_since) + DAY if self.fallen_since else None
 
+    @property
+    def judged(self) -> int:
+        """How many events the longest window has."""
+        live = self.quality(WINDOWS[-1])
+        return live.n if live else 0
+
     def quality(self, days: int, model_version: int | None = None) -> LiveQuality | None:
         """Of one version, or of all that was served; None where the window has none of it."""
         for live in self.live:
@@ -177,6 +183,20 @@ def held_out(evaluation: Mapping[str, Any] | None) -> Estimate | None:
         return None
     measured = EvaluationReport.from_json(evaluation).metrics.candidate
     return None if measured is None else measured["log_loss"]
+
+
+def figures(report: PerformanceReport) -> dict[str, float | int | str]:
+    """What of the report is followed from day to day; without what is not known."""
+    recent, long = (report.quality(window) for window in WINDOWS)
+    estimates = {} if recent is None or long is None else {
+        "error_rate_7d": recent.error_rate,
+        "false_positive_rate_7d": recent.false_positive_rate,
+        "recall_7d": recent.recall,
+        "log_loss_28d": long.log_loss,
+        "roc_auc_28d": long.roc_auc,
+    }
+    known = {name: each.value for name, each in estimates.items() if each.value is not None}
+    return {**known, "champion": report.champion or 0, "note": report.note}
 
 
 def table(report: PerformanceReport) -> pd.DataFrame:

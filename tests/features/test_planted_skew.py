@@ -112,7 +112,7 @@ class Server:
         vectors, logged = [], []
         for event in PAYMENTS:
             self.catch_up(event["accepted_at"])
-            vector, _ = self.reader.read([self.asked(event)], [self.reads_at(event)])
+            vector, *_ = self.reader.read([self.asked(event)], [self.reads_at(event)])
             vectors.append(self.answered(vector[0], event))
             logged.append((event["event_timestamp"] - datetime(1970, 1, 1, tzinfo=UTC))
                           // timedelta(microseconds=1))

@@ -39,7 +39,7 @@ from ml_assets.features.online_store.sqlite import SqliteState
 from ml_assets.features.scores import load_scores
 from ml_assets.features.store import open_backend, open_store
 from ml_assets.ingest.lake import Lake
-from ml_assets.serving.batch.tables import batch_schema
+from ml_assets.ingest.tables import batch_schema
 from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days

@@ -377,6 +377,20 @@ def test_a_training_set_comes_out_again_after_the_lake_has_grown(tmp_path: Path)
         sets.rebuild(built.version)
 
 
+def test_a_folder_named_like_a_column_changes_no_training_set(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Some readers of Parquet take `label=1` above a file for the value of a column."""
+    odd = Settings(var=tmp_path / "env=prod" / "label=1" / "event_id=x")
+    record(odd, SPAM, DAYS)
+    as_of = midnight(DAYS[-1])
+    plain, sets = TrainingSets(settings, SPAM).build(as_of), TrainingSets(odd, SPAM)
+    built = sets.build(as_of)
+    assert built.version == plain.version
+    for stored in (sets.latest(), sets.load(built.version), sets.rebuild(built.version)):
+        pd.testing.assert_frame_equal(stored.rows, plain.rows)
+
+
 def test_the_latest_events_are_held_out(settings: Settings) -> None:
     rows = TrainingSets(settings, SPAM).build(midnight(DAYS[-1])).rows
     held_out = rows[rows["split"] == "holdout"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 from hypothesis import given
@@ -12,11 +14,14 @@ from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 from ml_assets.core.settings import Settings
-from ml_assets.feedback.outcomes import count_by_basis, join_outcomes, quality
+from ml_assets.feedback.outcomes import Quality, count_by_basis, join_outcomes, quality
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake_in_sql import open_lake
 from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS
+from tests.toy import TOY
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
+DAY = NOON.date()
 
 
 def predictions(decisions: dict[str, bool]) -> pd.DataFrame:
@@ -35,6 +40,14 @@ def labels(*said: tuple[str, int, bool, str]) -> pd.DataFrame:
         for event, hours, label, basis in said
     ]
     return pd.DataFrame(rows, columns=LABELS.names)
+
+
+def quality_of(outcomes: pd.DataFrame, until: date = DAY) -> Quality:
+    """As of the end of `until`, of outcomes that all lie in the day of NOON."""
+    with TemporaryDirectory() as folder:
+        Lake(Path(folder)).write("toy", "outcomes", NOON.date(), outcomes, OUTCOMES)
+        with open_lake(Path(folder), [TOY]) as lake:
+            return quality(lake, TOY, until=until)
 
 
 def test_a_label_meets_its_prediction() -> None:
@@ -80,7 +93,7 @@ def test_corrections_are_kept_and_the_latest_counts() -> None:
                   ("b", 72, False, "silence"))
     joined = join_outcomes(predictions({"a": True, "b": False}), said)
     assert len(joined) == 3
-    found = quality(joined)
+    found = quality_of(joined)
     assert (found.judged, found.accuracy, found.false_positives) == (2, 1.0, 0)
     assert count_by_basis(joined) == {"feedback": 2, "silence": 1, "archive": 0}
 
@@ -91,16 +104,21 @@ def test_errors_are_told_apart() -> None:
         labels(("a", 1, False, "feedback"), ("b", 1, True, "feedback"),
                ("c", 1, False, "silence"), ("d", 1, True, "silence")),
     )
-    found = quality(joined)
+    found = quality_of(joined)
     assert (found.accuracy, found.false_positives, found.false_negatives) == (0.5, 1, 1)
 
 
 def test_no_outcome_is_no_quality(settings: Settings) -> None:
-    nothing = join_outcomes(predictions({}), labels())
-    assert math.isnan(quality(nothing).accuracy)
-    lake = Lake(settings.lake)
-    lake.write("toy", "outcomes", NOON.date(), nothing, OUTCOMES)
-    assert quality(lake.read("toy", "outcomes", OUTCOMES)).judged == 0
+    nothing = quality_of(join_outcomes(predictions({}), labels()))
+    assert nothing.judged == 0
+    assert math.isnan(nothing.accuracy)
+    with open_lake(settings.lake, [TOY]) as lake:
+        assert quality(lake, TOY, until=NOON.date()).judged == 0
+
+
+def test_what_becomes_known_later_does_not_count_yet() -> None:
+    outcomes = join_outcomes(predictions({"a": True}), labels(("a", 1, True, "feedback")))
+    assert quality_of(outcomes, until=NOON.date() - timedelta(days=1)).judged == 0
 
 
 def test_outcomes_fit_their_table(settings: Settings) -> None:
@@ -131,5 +149,22 @@ def test_the_order_of_rows_does_not_matter(
     random.shuffle(shuffled)
     first, second = join_outcomes(served, labels(*unique)), join_outcomes(served, labels(*shuffled))
     pd.testing.assert_frame_equal(first, second)
-    assert quality(first) == quality(second) or math.isnan(quality(first).accuracy)
     assert len(first) == sum(event != "x" for event, *_ in unique)
+
+
+@settings_of(max_examples=15, deadline=None)
+@given(words)
+def test_quality_is_that_of_each_prediction_s_latest_label(
+    said: list[tuple[str, int, bool, str]]
+) -> None:
+    latest = {event: label for event, _, label, _ in sorted(said) if event != "x"}
+    said = list({(event, hours): (event, hours, label, basis)
+                 for event, hours, label, basis in sorted(said)}.values())
+    decisions = dict(zip("abcd", (True, False, True, False), strict=True))
+    told = quality_of(join_outcomes(predictions(decisions), labels(*said)))
+    wrong = {event for event, label in latest.items() if decisions[event] != label}
+    assert told.judged == len(latest)
+    assert told.false_positives == sum(decisions[event] for event in wrong)
+    assert told.false_negatives == len(wrong) - told.false_positives
+    if latest:
+        assert told.accuracy == (len(latest) - len(wrong)) / len(latest)

@@ -25,6 +25,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.positions import last_position, note_load
 from ml_assets.ingest.log.served import to_us
+from ml_assets.ingest.resources import lake_resource
 from ml_assets.ingest.tables import OUTCOMES, PREDICTIONS, RAW, events_schema
 from ml_assets.monitoring.assets import build
 from ml_assets.monitoring.drift_report import DriftReports
@@ -46,7 +47,8 @@ def materialise(
 ) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         build(system), selection=dg.AssetSelection.assets(*keys(system, name)),
-        resources={"settings": settings}, raise_on_error=False,
+        resources={"settings": settings, "duckdb": lake_resource(settings, [system])},
+        raise_on_error=False,
         tags={"dagster/asset_partition_range_start": first.isoformat(),
               "dagster/asset_partition_range_end": (last or first).isoformat()},
     )
@@ -92,7 +94,8 @@ def keep_reference(settings: Settings) -> None:
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
 def test_every_asset_says_what_a_row_is_and_where_it_comes_from(system: System) -> None:
-    graph = dg.Definitions(build(system), resources={"settings": Settings()}).resolve_asset_graph()
+    resources = {"settings": Settings(), "duckdb": lake_resource(Settings(), [system])}
+    graph = dg.Definitions(build(system), resources=resources).resolve_asset_graph()
     parents = {}
     for name in ("drift", "performance", "parity"):
         node = graph.get(key(system, name))

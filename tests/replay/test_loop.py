@@ -60,7 +60,7 @@ def summary(installation: Settings) -> str:
     run.send_signal(signal.SIGINT)
     stopped = run.communicate(timeout=60)[0]
     assert run.returncode == 130, stopped
-    assert "goes on from here" in stopped
+    assert "resumes from here" in stopped
     finished = ml_assets(installation, "run", "spam", "--days", str(DAYS))
     assert finished.returncode == 0, finished.stderr
     assert "training the first model" not in finished.stdout

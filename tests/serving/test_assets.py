@@ -20,10 +20,10 @@ from ml_assets.feedback import assets as feedback
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS, events_schema
+from ml_assets.ingest.resources import lake_resource
+from ml_assets.ingest.tables import BATCH_PREDICTIONS, LABELS, OUTCOMES, PREDICTIONS, events_schema
 from ml_assets.serving import assets as serving_assets
 from ml_assets.serving.answer.backends import Backends
-from ml_assets.serving.batch.tables import BATCH_PREDICTIONS
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
 
@@ -52,7 +52,8 @@ def materialise(
             "dagster/asset_partition_range_end": days[-1].isoformat()}
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(
-            assets, selection=[key(TOY, name)], resources={"settings": settings}, tags=tags,
+            assets, selection=[key(TOY, name)], resources={
+                "settings": settings, "duckdb": lake_resource(settings, [TOY])}, tags=tags,
             instance=instance, raise_on_error=False,
         )
 

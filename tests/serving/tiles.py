@@ -48,7 +48,7 @@ class Tiles:
     ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
         with within(self._connection, self.budget), snapshot(self._connection):
             position = last_position(self._connection)
-            found, as_of = self._reader.read(keys, at)
+            found, as_of, _ = self._reader.read(keys, at)
         return found, [from_us(instant) for instant in as_of.tolist()], position
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:

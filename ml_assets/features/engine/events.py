@@ -85,7 +85,9 @@ def entity_keys(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> l
     if len(names) == 1:
         (name,) = names
         return [
-            value.encode() if type(value) is str else entity_key([value]) or b""
+            value.encode() if type(value) is str
+            else b"%d" % value if type(value) is int
+            else entity_key([value]) or b""
             for value in [row.get(name) for row in rows]
         ]
     return [entity_key([row.get(name) for name in names]) or b"" for row in rows]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from ml_assets.core.sql import name_of
 from ml_assets.features.history.lookup import ANSWERED, Asked, of_entities
 from ml_assets.features.history.plan import ViewPlan
 from ml_assets.features.history.relations.as_of import Rows, latest
-from ml_assets.features.history.relations.duck import array_of, name_of
+from ml_assets.features.history.relations.duck import array_of
 from ml_assets.features.history.relations.source import FILE, PLACE, ROW, ROW_BITS, Relation
 from ml_assets.features.history.spine import Spine
 

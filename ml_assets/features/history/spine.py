@@ -15,15 +15,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.sql import file_of, name_of
 from ml_assets.features.history.plan import ViewPlan
 from ml_assets.features.history.relations.duck import (
     Connection,
     batches_of,
     columns_of,
-    file_of,
     micros,
     micros_of,
-    name_of,
     names_of,
     row_of,
 )
@@ -168,7 +167,8 @@ def spine_of_sql(
     columns = names_of(key for key in keys if key in kinds)
     con.execute(
         f"create view spine as select file_row_number as {_ROW}, epoch_us({instant}) as {_AT}"
-        f"{', ' if columns else ''}{columns} from read_parquet({file_of(file)})"
+        f"{', ' if columns else ''}{columns} from read_parquet({file_of(file)}, "
+        "hive_partitioning = false)"
     )
     return Spine(con, reader.schema, timestamp, None, file)
 

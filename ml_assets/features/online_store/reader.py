@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from struct import unpack
+from itertools import chain, repeat
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +17,17 @@ from ml_assets.features.engine.events import entity_keys
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import ALONE, OWN, Backend, View, floor_of, number_of
+from ml_assets.features.online_store.decoders import Decoder, Status, Statuses, TooEarly, decoder
 from ml_assets.features.online_store.notes import note_of
-from ml_assets.features.online_store.parts import Part, Rows, Windows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
+
+_FEW_BLOBS, _FEW_BYTES, _BLOB = 60, 17_000, 700
+"""Up to so many blobs, and so many bytes of windowed views, plain Python beats arrays, measured
+between other work; a windowed blob itself costs like so many bytes."""
+
+Blobs = list[bytes | None]
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Wanted:
     """Some features of a view: `columns` of a windowed view, numbers of a plain one.
 
     keys: the request's columns that hold the view's keys, in their order; the keys' own names
-    where this is empty
+    if this is empty
     """
 
     view: View
@@ -36,169 +43,198 @@ class Wanted:
     keys: tuple[str, ...] = ()
 
 
+class Features(NamedTuple):
+    """What was read for B requests.
+
+    values: (B, F), NaN if a feature has no value
+    as_of: (B) microseconds since 1970 UTC: the request's instant, or the earliest that the store
+        still answers exactly if that is later
+    status: (B, V) a `Status` for each `Wanted` of the plan
+    """
+
+    values: npt.NDArray[np.float32]
+    as_of: Ints
+    status: Statuses
+
+
 class FeatureReader:
     """Reads the `plan`'s features, F in all, in its order. For one thread, as the backend.
 
     Views that are alike but for names are worked on together.
 
-    Raises NotReady where a view is not in the store as the plan knows it, UnknownName for a
-    column that a view lacks and DeclarationError for one that is no number.
+    Raises NotReady if a view is not in the store as the plan knows it, UnknownName for a
+    column that a view lacks and DeclarationError for one that is not a number.
     """
 
     def __init__(self, backend: Backend, plan: Sequence[Wanted]) -> None:
         self._backend = backend
         self.names = tuple(name for wanted in plan for name in wanted.columns)
-        alike: dict[object, list[_Asked]] = {}
+        self._keys = tuple(dict.fromkeys(wanted.keys or wanted.view.keys for wanted in plan))
+        self._views: list[_Planned] = []
+        self._groups: dict[object, list[int]] = {}
         first = 0
-        for wanted in plan:
-            view = wanted.view
-            part = (
-                Windows(view, wanted.columns) if isinstance(view, WindowedView)
-                else Rows(view, wanted.columns)
+        for number, wanted in enumerate(plan):
+            end = first + len(wanted.columns)
+            planned = _Planned(
+                decoder(wanted.view, wanted.columns), number_of(backend, wanted.view),
+                self._keys.index(wanted.keys or wanted.view.keys), slice(first, end),
             )
-            last = first + len(wanted.columns)
-            alike.setdefault(part.alike, []).append(_Asked(
-                part, number_of(backend, view), wanted.keys or view.keys, range(first, last)
-            ))
-            first = last
-        self._groups = list(alike.values())
-        self._asked = [asked for group in self._groups for asked in group]
-        self._order = _order(self._asked)
-        self._keys = tuple(dict.fromkeys(asked.keys for asked in self._asked))
+            self._views.append(planned)
+            self._groups.setdefault(planned.decoder.alike, []).append(number)
+            first = end
+        self._places = [(each.view_id, each.key) for each in self._views]
+        self._decode_one = [each.decoder.one for each in self._views]
+        self._windowed = [number for number, wanted in enumerate(plan)
+                          if isinstance(wanted.view, WindowedView)]
         view_id, own = backend.changes
         self._changes = view_id, [own]
         self._last_change: bytes | None = b"not looked yet"
-        self._floors = [state.NEVER] * len(self._asked)
+        self._floors = [state.NEVER] * len(self._views)
         self._floor = state.NEVER
 
     def read(
-        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime] | Ints
-    ) -> tuple[npt.NDArray[np.float32], Ints]:
-        """The features (B, F) of B requests and the instant (B) as of which they are.
+        self, entities: Sequence[Mapping[str, object]], at: Sequence[datetime] | Ints
+    ) -> Features:
+        """The features of B requests, each as of its instant.
 
-        keys: for each request its columns; more columns do no harm
-        at: when it is, aware, or microseconds since 1970 UTC
+        entities: for each request the columns that hold its keys; more columns do no harm
+        at: the instants, aware or microseconds since 1970 UTC
 
-        The instant is that of the request, or the earliest that the store still answers
-        exactly where that is later. NaN is a feature that has no value or whose entity has a
-        missing key. Raises NotReady where a view was deleted or redefined meanwhile.
+        Raises NotReady if a view was deleted or redefined meanwhile.
         """
-        instants = at.tolist() if isinstance(at, np.ndarray) else [
+        instants: list[int] = at.tolist() if isinstance(at, np.ndarray) else [
             (instant - _EPOCH) // _US for instant in at
         ]
-        entities = {
-            names: entity_keys(keys, names) if names else [ALONE] * len(keys)
+        keys = [
+            entity_keys(entities, names) if names else [ALONE] * len(instants)
             for names in self._keys
-        }
-        nobody = {
-            names: [row for row, key in enumerate(mine) if not key]
-            for names, mine in entities.items() if OWN in mine
-        }
-        change, *answers = self._backend.get_many([
-            self._changes, *[(asked.view_id, entities[asked.keys]) for asked in self._asked]
+        ]
+        blobs, no_key = self._fetch(keys)
+        try:
+            if self._floor > min(instants, default=self._floor):
+                raise TooEarly
+            values, status = self._decode(blobs, instants)
+        except TooEarly:
+            self._postpone(instants, blobs, no_key)
+            values, status = self._decode(blobs, instants)
+        for row, number in no_key:
+            values[row, self._views[number].columns] = np.nan
+            status[row, number] = Status.NO_KEY
+        return Features(values, np.array(instants, dtype=np.int64), status)
+
+    def _fetch(self, keys: Sequence[list[bytes]]) -> tuple[list[Blobs], set[tuple[int, int]]]:
+        """For each view the blobs of the requests, and which (request, view) has no key.
+
+        In one round trip, and each key once.
+        """
+        distinct = [mine if len(mine) == 1 else list(dict.fromkeys(mine)) for mine in keys]
+        [change], *blobs = self._backend.get_many([
+            self._changes, *[(view_id, distinct[key]) for view_id, key in self._places]
         ])
-        if change[0] != self._last_change:
+        if change != self._last_change:
             self._look_at_views()
-            self._last_change = change[0]
-        if nobody:
-            for asked, blobs in zip(self._asked, answers, strict=True):
-                for row in nobody.get(asked.keys, ()):
-                    blobs[row] = None
-        if max(_latest_start(answers), self._floor) > min(instants, default=0):
-            self._put_off(instants, answers, nobody)
-        found = self._values(answers, instants)
-        if nobody:
-            for asked in self._asked:
-                for row in nobody.get(asked.keys, ()):
-                    found[row, asked.columns.start : asked.columns.stop] = np.nan
-        return found, np.array(instants, dtype=np.int64)
+            self._last_change = change
+        no_key: set[tuple[int, int]] = set()
+        for number, (_, key) in enumerate(self._places):
+            if len(distinct[key]) < len(keys[key]):
+                of = dict(zip(distinct[key], blobs[number], strict=True))
+                blobs[number] = [of[each] for each in keys[key]]
+            if OWN in distinct[key]:
+                for row, each in enumerate(keys[key]):
+                    if each == OWN:
+                        blobs[number][row] = None
+                        no_key.add((row, number))
+        return blobs, no_key
 
-    def _values(
-        self, answers: Sequence[Sequence[bytes | None]], instants: list[int]
-    ) -> npt.NDArray[np.float32]:
-        """(B, F), also of nobody."""
-        columns, first, rows = [], 0, len(instants)
-        for group in self._groups:
-            part, size = group[0].part, len(group)
-            values = _each_once(
-                part, [blob for blobs in answers[first : first + size] for blob in blobs],
-                instants * size,
+    def _decode(
+        self, blobs: Sequence[Blobs], instants: list[int]
+    ) -> tuple[npt.NDArray[np.float32], Statuses]:
+        if len(instants) * len(blobs) > _FEW_BLOBS or (self._windowed and sum([
+            len(blob) + _BLOB for number in self._windowed for blob in blobs[number] if blob
+        ]) > _FEW_BYTES):
+            return self._decode_many(blobs, instants)
+        status = bytearray()
+        if len(instants) == 1:
+            [at] = instants
+            pieces: Iterable[bytes] = [
+                decode(mine[0], at, status)
+                for decode, mine in zip(self._decode_one, blobs, strict=True)
+            ]
+        else:
+            columns = [map(decode, mine, instants, repeat(status))
+                       for decode, mine in zip(self._decode_one, blobs, strict=True)]
+            pieces = chain.from_iterable(zip(*columns, strict=True))
+        packed = bytearray().join(pieces)
+        return (np.ndarray((len(instants), len(self.names)), np.float32, packed),
+                np.ndarray((len(instants), len(blobs)), np.uint8, status))
+
+    def _decode_many(
+        self, blobs: Sequence[Blobs], instants: list[int]
+    ) -> tuple[npt.NDArray[np.float32], Statuses]:
+        rows = len(instants)
+        values = np.empty((rows, len(self.names)), np.float32)
+        status = np.empty((rows, len(self._views)), np.uint8)
+        for group in self._groups.values():
+            found, statuses = _each_once(
+                self._views[group[0]].decoder, [blob for each in group for blob in blobs[each]],
+                instants * len(group),
             )
-            side_by_side = values.reshape(size, rows, part.width).swapaxes(0, 1)
-            columns.append(side_by_side.reshape(rows, size * part.width))
-            first += size
-        found = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
-        if self._order is not None:
-            found = found[:, self._order]
-        with np.errstate(over="ignore"):
-            return found.astype(np.float32)
+            for place, number in enumerate(group):
+                mine, each = slice(place * rows, (place + 1) * rows), self._views[number]
+                with np.errstate(over="ignore"):
+                    values[:, each.columns] = found[mine, each.decoder.columns]
+                status[:, number] = statuses[mine]
+        return values, status
 
-    def _put_off(
-        self, instants: list[int], answers: Sequence[Sequence[bytes | None]],
-        nobody: Mapping[tuple[str, ...], Sequence[int]],
+    def _postpone(
+        self, instants: list[int], blobs: Sequence[Blobs], no_key: Set[tuple[int, int]]
     ) -> None:
         """Put later instants in place of those that some view cannot answer exactly."""
-        for asked, floor, blobs in zip(self._asked, self._floors, answers, strict=True):
-            for row, blob in enumerate(blobs):
-                if row not in nobody.get(asked.keys, ()):
-                    instants[row] = max(instants[row], asked.part.oldest(blob), floor)
+        for number, (each, mine) in enumerate(zip(self._views, blobs, strict=True)):
+            for row, blob in enumerate(mine):
+                if (row, number) not in no_key:
+                    instants[row] = max(
+                        instants[row], each.decoder.oldest(blob), self._floors[number]
+                    )
 
     def _look_at_views(self) -> None:
         """Are they still there, and from when on can they answer?"""
-        own = self._backend.get_many([(asked.view_id, [OWN]) for asked in self._asked])
+        own = self._backend.get_many([(each.view_id, [OWN]) for each in self._views])
         self._floors = []
-        for asked, (entry,) in zip(self._asked, own, strict=True):
-            view = asked.part.view
+        for each, (entry,) in zip(self._views, own, strict=True):
+            view = each.decoder.view
             self._floors.append(floor_of(entry, view.name))
             note = note_of(entry or b"")
             if note.since is not None and (
-                isinstance(view, WindowedView)
-                or not note.new.isdisjoint(self.names[place] for place in asked.columns)
+                isinstance(view, WindowedView) or not note.new.isdisjoint(self.names[each.columns])
             ):
                 raise NotReady(note.advice(view.name, note.new or frozenset(["it"])))
         self._floor = max(self._floors, default=state.NEVER)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A part of the plan: where it is read, by which keys, and which features it is."""
+class _Planned:
+    """A part of the plan: where it is read, by which of the reader's keys, which features it is."""
 
-    part: Part
+    decoder: Decoder
     view_id: int
-    keys: tuple[str, ...]
-    columns: range
+    key: int
+    columns: slice
 
 
-def _each_once(part: Part, blobs: Sequence[bytes | None], instants: Sequence[int]) -> Floats:
-    """`part.values`; what several requests ask about one entity is worked out once.
+def _each_once(
+    reads: Decoder, blobs: Sequence[bytes | None], instants: Sequence[int]
+) -> tuple[Floats, Statuses]:
+    """`reads.many`; what several requests ask about one entity is worked out once.
 
-    An entity that is everybody's has by far the longest blob.
+    An entity that all requests share has by far the longest blob.
     """
     if len(set(map(id, blobs))) == len(blobs):
-        return part.values(blobs, instants)
-    asked = list(zip(map(id, blobs), instants, strict=True))
-    last = {each: place for place, each in enumerate(asked)}
-    found = part.values([blobs[place] for place in last.values()],
-                        [instants[place] for place in last.values()])
-    row_of = {each: row for row, each in enumerate(last)}
-    values: Floats = found[[row_of[each] for each in asked]]
-    return values
-
-
-def _order(asked: Sequence[_Asked]) -> Ints | None:
-    """(F) where each feature is among the values of these parts side by side; None: just there."""
-    order = np.zeros(sum(len(each.columns) for each in asked), dtype=np.int64)
-    first = 0
-    for each in asked:
-        order[each.columns] = [first + place for place in each.part.places]
-        first += each.part.width
-    return None if order.tolist() == list(range(first)) else order
-
-
-def _latest_start(answers: Sequence[Sequence[bytes | None]]) -> int:
-    """The latest of the instants that the blobs begin with; `oldest` of none is later.
-
-    A state begins with its cut, a row with the instant of its latest version.
-    """
-    starts = b"".join([blob[:8] for blobs in answers for blob in blobs if blob is not None])
-    return max(unpack(f"<{len(starts) // 8}q", starts), default=state.NEVER)
+        return reads.many(blobs, instants)
+    pairs = list(zip(map(id, blobs), instants, strict=True))
+    last = {pair: place for place, pair in enumerate(pairs)}
+    values, status = reads.many([blobs[place] for place in last.values()],
+                                [instants[place] for place in last.values()])
+    row_of = {pair: row for row, pair in enumerate(last)}
+    rows = [row_of[pair] for pair in pairs]
+    return values[rows], status[rows]

@@ -12,13 +12,12 @@ import pandas as pd
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import events_schema
+from ml_assets.ingest.tables import batch_schema, events_schema
 from ml_assets.serving.batch.summary import ScoreSummary
 from ml_assets.serving.batch.tables import (
     Agreement,
     agreement,
     batch_rows,
-    batch_schema,
     served_rows,
 )
 from ml_assets.serving.models.scoring import Floats, Scorer

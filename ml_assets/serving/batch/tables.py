@@ -10,38 +10,12 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from ml_assets.core.system import System
 from ml_assets.ingest.identity import merge_exactly
-from ml_assets.ingest.lake import INSTANT, later
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.tables import PREDICTIONS
 from ml_assets.serving.models.scoring import Floats, Scorer, dense_vectors, score_rows
-
-BATCH_PREDICTIONS = pa.schema(
-    [
-        ("event_id", pa.string()),
-        ("event_timestamp", INSTANT),
-        ("features", pa.list_(pa.float32())),
-        ("feature_names", pa.list_(pa.string())),
-        ("model_version", pa.int64()),
-        ("score", pa.float64()),
-        ("decision", pa.bool_()),
-        later("scored_at", INSTANT, None),
-        later("basis", pa.string(), "batch"),
-    ]
-)
-"""The deployed model's score of each event of a day, with the features as of the event.
-
-`basis` is `batch` throughout: so says the online store of a score that came from here.
-"""
-
-
-def batch_schema(system: System) -> pa.Schema:
-    """`BATCH_PREDICTIONS`, with the key of the entity that the system keeps scores by."""
-    keys = [] if system.scores_by is None else [(system.scores_by, pa.string())]
-    return pa.schema([*BATCH_PREDICTIONS, *keys])
 
 
 def served_rows(predictions: Iterable[Prediction]) -> pd.DataFrame:

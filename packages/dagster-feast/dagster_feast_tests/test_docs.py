@@ -52,6 +52,14 @@ def test_every_example_is_valid_python() -> None:
             ast.parse(text, name)
 
 
+def test_every_link_within_the_page_leads_to_a_heading() -> None:
+    headings = re.findall(r"^#+ (.*)", PAGE, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+    links = re.findall(r"\]\(#([^)]+)\)", PAGE)
+    assert links
+    assert set(links) <= anchors
+
+
 def test_the_page_names_every_question_of_the_translator() -> None:
     methods = {name for name in vars(DagsterFeastTranslator) if name.startswith("get_")}
     assert methods - set(re.findall(r"`(get_\w+)`", PAGE)) == set()

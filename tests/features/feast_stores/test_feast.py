@@ -162,7 +162,7 @@ def test_the_direct_reader_reads_what_feast_reads(shop: Shop) -> None:
     reader = FeatureReader(
         backend_of(store), [Wanted(memory, ("orders_7d", "spent_7d")), Wanted(row, ("age",))]
     )
-    values, _ = reader.read([{"customer": "ann"}, {"customer": ""}], [NOW, NOW])
+    values, *_ = reader.read([{"customer": "ann"}, {"customer": ""}], [NOW, NOW])
     np.testing.assert_array_equal(values, [[2, 3.5, 41], [np.nan] * 3])
 
 

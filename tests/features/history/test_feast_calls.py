@@ -165,8 +165,10 @@ def test_logged_features_can_be_read_back(
         "__log_date": [hours(1).date(), hours(30).date()], "__request_id": ["a", "b"],
     })
     store.write_logged_features(logs.slice(0, 1), said)
-    pq.write_table(logs.slice(1), tmp_path / "more.parquet")
-    store.write_logged_features(tmp_path / "more.parquet", said)
+    other = tmp_path / "driver=eve"  # a folder is no column
+    other.mkdir()
+    pq.write_table(logs.slice(1), other / "more.parquet")
+    store.write_logged_features(other / "more.parquet", said)
     found = store._get_provider().retrieve_feature_service_logs(
         feature_service=said, start_date=hours(0), end_date=hours(40), config=store.config,
         registry=store.registry,

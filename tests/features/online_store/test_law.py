@@ -55,7 +55,7 @@ def test_online_and_offline_agree_for_every_entity_and_instant(
         applied += _apply(view, backend, batch, as_table=data.draw(st.booleans()))
     reader = FeatureReader(backend, [Wanted(view, view.columns)])
     asked = data.draw(st.lists(questions(view, records, heads=False), min_size=1, max_size=9))
-    found, as_of = reader.read(
+    found, as_of, _ = reader.read(
         [event(Record(entity=each.entity, at=0, id="", arrived=0, values={})) for each in asked],
         np.array([each.as_of for each in asked]),
     )

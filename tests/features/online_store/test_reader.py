@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,10 +13,11 @@ import pytest
 from ml_assets.core.errors import DeclarationError, NotReady, UnknownName
 from ml_assets.features.engine import state
 from ml_assets.features.online_store import sqlite_state
-from ml_assets.features.online_store.backend import Backend
+from ml_assets.features.online_store.backend import Backend, View
+from ml_assets.features.online_store.decoders import Status
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
 from ml_assets.features.online_store.versions import Column, PlainView, pack_payloads
-from tests.features.online_store.kit import happened, registered, rows_of, windowed
+from tests.features.online_store.kit import happened, key, registered, rows_of, windowed
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COUNTS = windowed(("count", "", 12, 3), ("sum", "amount", 12, 3), lateness=6)
@@ -49,7 +52,7 @@ def copies(request: pytest.FixtureRequest) -> int:
 def read_profile(backend: Backend, at: int, copies: int = 1) -> tuple[list[float], int]:
     """The features, and as of when they are."""
     asked = [{"customer": "a", "shop": "b", "more": 1}] * copies
-    values, as_of = profile_reader(backend).read(asked, np.full(copies, at))
+    values, as_of, _ = profile_reader(backend).read(asked, np.full(copies, at))
     assert values.dtype == np.float32
     for row in values:
         np.testing.assert_array_equal(row, values[0])
@@ -82,9 +85,74 @@ def test_a_null_is_nan_and_so_is_an_unknown_entity(backend: Backend, copies: int
     store_profile(backend, 5, None)
     np.testing.assert_array_equal(read_profile(backend, 6, copies)[0], [1.5, NAN])
     asked = [{"customer": "a", "shop": "c"}] * copies
-    values, as_of = profile_reader(backend).read(asked, np.full(copies, 6))
+    values, as_of, _ = profile_reader(backend).read(asked, np.full(copies, 6))
     assert np.isnan(values).all()
     assert as_of.tolist() == [6] * copies
+
+
+def test_the_status_says_what_the_store_knew_of_each_entity(
+    backend: Backend, copies: int
+) -> None:
+    backend.append(COUNTS, registered(backend, COUNTS), rows_of(COUNTS, [happened(3)]))
+    store_profile(backend, 3, 31)
+    reader = FeatureReader(backend, [Wanted(COUNTS, ("f0",)), Wanted(PROFILE, ("age",))])
+    asked: list[dict[str, object]] = [
+        {"customer": "customer 0", "shop": "b"}, {"customer": "a", "shop": "b"}, {"shop": "b"},
+    ]
+    known = reader.read(asked * copies, np.full(3 * copies, 6))
+    assert known.status.tolist() == [
+        [Status.PRESENT, Status.NOT_FOUND], [Status.NOT_FOUND, Status.PRESENT],
+        [Status.NO_KEY, Status.NO_KEY],
+    ] * copies
+    later = reader.read(asked[1:2] * copies, np.full(copies, 14))
+    assert later.status.tolist() == [[Status.NOT_FOUND, Status.EXPIRED]] * copies
+
+
+class Truncating:
+    """A store whose bytes of some entities lack the last `lost` ones."""
+
+    def __init__(self, backend: Backend, entities: Sequence[bytes], lost: int) -> None:
+        self.changes, self.views = backend.changes, backend.views
+        self._backend, self._entities, self._lost = backend, entities, lost
+
+    def get_many(self, asked: Sequence[tuple[int, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        return [
+            [blob[: -self._lost] if blob and entity in self._entities else blob
+             for entity, blob in zip(entities, blobs, strict=True)]
+            for (_, entities), blobs in zip(asked, self._backend.get_many(asked), strict=True)
+        ]
+
+
+@pytest.mark.parametrize("lost", [1, 8, 20, 1000])
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_a_damaged_entity_says_so_and_harms_no_other(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, copies: int, lost: int, is_folded: bool
+) -> None:
+    monkeypatch.setattr(state, "FOLD_ROWS", 1 if is_folded else 1000)
+    monkeypatch.setattr(sqlite_state, "LOOK", 1)
+    text = replace(PROFILE, name="text", keys=("customer",))
+    numbers = replace(text, name="numbers", columns=PROFILE.columns[1:])
+    views: list[View] = [COUNTS, text, numbers]
+    backend.append(COUNTS, registered(backend, COUNTS), rows_of(COUNTS, [
+        happened(at, entity=entity) for entity in (0, 1) for at in (1, 6, 9, 10)
+    ]))
+    for view in (text, numbers):
+        (payload,) = pack_payloads(
+            view, [np.array([31]), np.array([1.5])], np.zeros((1, len(view.columns)), dtype=bool),
+            [[b"Ann"] for _ in view.texts],
+        )
+        backend.put(registered(backend, view), [(key(entity), 9, 0, payload) for entity in (0, 1)])
+    asked = [{"customer": "customer 0"}, {"customer": "customer 1"}] * copies
+    plan = [Wanted(view, ("f0", "f1") if view is COUNTS else ("height", "age")) for view in views]
+    expected = FeatureReader(backend, plan).read(asked, np.full(2 * copies, 11))
+    assert not expected.status.any()
+    damaged = cast(Backend, Truncating(backend, [key(0)], lost))
+    values, as_of, status = FeatureReader(damaged, plan).read(asked, np.full(2 * copies, 11))
+    np.testing.assert_array_equal(values[1::2], expected.values[1::2])
+    assert status[1::2].tolist() == expected.status[1::2].tolist()
+    assert as_of.tolist() == [11] * 2 * copies
+    assert (status[::2] == Status.DAMAGED).all()
+    assert np.isnan(values[::2]).all()
 
 
 def test_a_missing_key_makes_all_features_of_the_view_nan(
@@ -102,7 +170,7 @@ def test_a_missing_key_makes_all_features_of_the_view_nan(
         {"customer": "customer 0", "buyer": "a", "shop": "b"}, {"customer": None, "buyer": "a"},
         {"customer": "", "buyer": "", "shop": "b"}, {"customer": "customer 9"},
     ]
-    values, _ = reader.read(asked * copies, np.full(4 * copies, 4))
+    values, *_ = reader.read(asked * copies, np.full(4 * copies, 4))
     wanted = [[31, 2.5, 1], [NAN] * 3, [NAN] * 3, [NAN, 0, 0]]
     np.testing.assert_array_equal(values, wanted * copies)
 
@@ -120,7 +188,7 @@ def test_the_answer_is_as_of_the_earliest_instant_that_all_views_know(
         ]))
     reader = FeatureReader(backend, [Wanted(COUNTS, ("f0",)), Wanted(other, ("f0",))])
     keys = [{"customer": "customer 0"}, {"customer": "customer 1"}]
-    values, as_of = reader.read(keys, np.array([5, 5]))
+    values, as_of, _ = reader.read(keys, np.array([5, 5]))
     # 20 - 6 = 14 lies in the tile that starts at 12.
     assert as_of.tolist() == [12, 5]
     assert values.tolist() == [[2, 2], [0, 0]]
@@ -148,7 +216,7 @@ def test_views_that_are_alike_but_for_names_are_read_as_each_alone(
         {"customer": "customer 0"}, {"customer": "customer 1"}, {"customer": None},
     ]
     at = np.arange(3 * copies) % 9 + 9
-    together, as_of = FeatureReader(backend, plan).read(keys * copies, at)
+    together, as_of, _ = FeatureReader(backend, plan).read(keys * copies, at)
     assert as_of.tolist() == at.tolist()
     alone = [FeatureReader(backend, [wanted]).read(keys * copies, at)[0] for wanted in plan]
     np.testing.assert_array_equal(together, np.concatenate(alone, axis=1))
@@ -162,19 +230,19 @@ def test_views_refreshed_by_slide_show_the_state_of_the_last_boundary(backend: B
     ]))
     reader = FeatureReader(backend, [Wanted(view, view.columns)])
     keys = [{"customer": "customer 0"}] * 3
-    values, as_of = reader.read(keys, np.array([5, 6, 8]))
+    values, as_of, _ = reader.read(keys, np.array([5, 6, 8]))
     assert values.ravel().tolist() == [1, 2, 2]
     assert as_of.tolist() == [5, 6, 8]
 
 
 def test_instants_may_be_datetimes(backend: Backend) -> None:
     store_profile(backend, 5, 31)
-    values, as_of = profile_reader(backend).read(
+    values, as_of, _ = profile_reader(backend).read(
         [{"customer": "a", "shop": "b"}], [EPOCH + timedelta(microseconds=6)]
     )
     assert values.tolist() == [[1.5, 31]]
     assert as_of.tolist() == [6]
-    values, as_of = profile_reader(backend).read([], [])
+    values, as_of, _ = profile_reader(backend).read([], [])
     assert values.shape == (0, 2)
 
 
@@ -197,7 +265,7 @@ def test_every_type_of_number_is_read(backend: Backend, copies: int) -> None:
     )
     backend.put(registered(backend, view), [(b"a", 1, 0, payload)])
     reader = FeatureReader(backend, [Wanted(view, tuple(types))])
-    values, _ = reader.read([{"customer": "a"}] * copies, np.full(copies, 2))
+    values, *_ = reader.read([{"customer": "a"}] * copies, np.full(copies, 2))
     assert values.tolist() == [[1.5, 2.5, -3, 4, 1, 5]] * copies
 
 

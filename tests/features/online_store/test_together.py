@@ -250,10 +250,10 @@ def test_what_several_ask_at_once_each_gets_as_if_it_asked_alone(
     keys = [{"customer": customer, "shop": shop and "x"} for customer, shop, _ in asked]
     instants = np.array([at for *_, at in asked])
     for _ in range(2):  # from the store, then from memory
-        together, as_of = reader.read(keys, instants)
+        together, as_of, _ = reader.read(keys, instants)
         assert as_of.tolist() == instants.tolist()
         for place, key in enumerate(keys):
-            alone, _ = reader.read([key], instants[place : place + 1])
+            alone, *_ = reader.read([key], instants[place : place + 1])
             np.testing.assert_array_equal(together[place], alone[0])
     counts.db.close()
 

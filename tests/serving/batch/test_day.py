@@ -15,10 +15,14 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import events_schema
+from ml_assets.ingest.tables import BATCH_PREDICTIONS, events_schema
 from ml_assets.serving.batch.day import DayScorer
 from ml_assets.serving.batch.summary import SHOWN, ScoreSummary, histogram
-from ml_assets.serving.batch.tables import BATCH_PREDICTIONS, agreement, batch_rows, served_rows
+from ml_assets.serving.batch.tables import (
+    agreement,
+    batch_rows,
+    served_rows,
+)
 from tests.serving.kit import NOON, FakeHistory, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
 

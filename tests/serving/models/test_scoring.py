@@ -13,9 +13,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import PREDICTIONS
+from ml_assets.ingest.tables import BATCH_PREDICTIONS, PREDICTIONS
 from ml_assets.serving.batch.tables import (
-    BATCH_PREDICTIONS,
     agreement,
     batch_rows,
     score_events,

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.sql import literal, name_of
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 
@@ -56,8 +57,6 @@ def half_of_memory() -> int:
     """Bytes: half of what the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
-
-_PATTERN = re.compile(r"[*?\[]")
 
 _LEAST = 2**28
 """Bytes: with less for a thread, DuckDB cannot sort wide rows even where it may spill."""
@@ -111,32 +110,6 @@ def columns_of(con: Connection, relation: str) -> dict[str, str]:
     """The columns of a relation, each with DuckDB's name of its type."""
     rows = con.execute(f"describe select * from {relation}").fetchall()
     return {row[0]: row[1] for row in rows}
-
-
-def name_of(column: str) -> str:
-    """`column` as SQL writes it."""
-    return '"' + column.replace('"', '""') + '"'
-
-
-def literal(text: object) -> str:
-    """A text as SQL writes it."""
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def file_of(path: object) -> str:
-    """The path of one file as SQL writes it for a reader, to which `*?[` are a pattern.
-
-    Raises DeclarationError if DuckDB cannot be given it.
-    """
-    text = str(path)
-    if _PATTERN.search(text):
-        if "\\" in text:
-            raise DeclarationError(
-                f"{text} has a backslash and one of * ? [ in its name, and DuckDB reads no such "
-                "file; rename it or its folder"
-            )
-        text = _PATTERN.sub(r"[\g<0>]", text)
-    return literal(text)
 
 
 def names_of(columns: Iterable[str]) -> str:

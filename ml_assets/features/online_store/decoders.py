@@ -1,0 +1,256 @@
+"""From the bytes that the store keeps of an entity to a view's features."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from functools import cached_property
+from operator import itemgetter
+from struct import Struct
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.errors import unknown
+from ml_assets.features.engine import state
+from ml_assets.features.engine.exact import Floats
+from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.online_store.backend import View
+from ml_assets.features.online_store.versions import NUMBERS, VERSION, PlainView, versions_of
+
+Statuses = npt.NDArray[np.uint8]
+
+
+class Status(IntEnum):
+    """What the store knew of an entity.
+
+    NOT_FOUND: nothing; a windowed view then has the values of an empty window
+    EXPIRED: a row that is older than the view's time to live
+    NO_KEY: the request lacks a key
+    DAMAGED: bytes that are no state or row of the view
+    """
+
+    PRESENT = 0
+    NOT_FOUND = 1
+    EXPIRED = 2
+    NO_KEY = 3
+    DAMAGED = 4
+
+
+_PRESENT, _NOT_FOUND, _EXPIRED = int(Status.PRESENT), int(Status.NOT_FOUND), int(Status.EXPIRED)
+_DAMAGED = int(Status.DAMAGED)
+
+
+class TooEarly(Exception):
+    """An entity is asked for as of an instant before its `oldest`."""
+
+
+class Decoder(Protocol):
+    """Some features of a view.
+
+    alike: decoders that are equal in this may be given each other's blobs
+    columns: of what `many` gives, those that are the features
+    """
+
+    @property
+    def view(self) -> View: ...
+
+    @property
+    def alike(self) -> object: ...
+
+    @property
+    def columns(self) -> Sequence[int]: ...
+
+    def oldest(self, blob: bytes | None) -> int:
+        """The earliest instant that can be answered exactly."""
+        ...
+
+    def one(self, blob: bytes | None, at: int, status: bytearray) -> bytes:
+        """The features of one entity as float32; appends its `Status`. Raises TooEarly."""
+        ...
+
+    def many(self, blobs: Sequence[bytes | None], at: Sequence[int]) -> tuple[Floats, Statuses]:
+        """`one` for many, but as float64 (blobs, width), and their statuses."""
+        ...
+
+
+def decoder(view: View, names: tuple[str, ...]) -> Decoder:
+    """For the columns `names` of a view.
+
+    Raises UnknownName if a windowed view lacks one, DeclarationError if one is not a number.
+    """
+    return WindowDecoder(view, names) if isinstance(view, WindowedView) else RowDecoder(view, names)
+
+
+class WindowDecoder:
+    """Some features of a windowed view."""
+
+    def __init__(self, view: WindowedView, names: tuple[str, ...]) -> None:
+        self.view = view
+        for name in names:
+            if name not in view.columns:
+                raise unknown("column", name, view.columns,
+                              f"Feature view {view.name!r} is asked for it.")
+        self.columns: Sequence[int] = [view.columns.index(name) for name in names]
+        self._missing = array("f", [np.nan] * len(names)).tobytes()
+
+    @cached_property
+    def alike(self) -> object:
+        return self.view.nameless
+
+    def oldest(self, blob: bytes | None) -> int:
+        return state.oldest(blob if self._is_whole(blob) else None)
+
+    def one(self, blob: bytes | None, at: int, status: bytearray) -> bytes:
+        if not self._is_whole(blob):
+            status.append(_DAMAGED)
+            return self._missing
+        if state.oldest(blob) > at:
+            raise TooEarly
+        status.append(_NOT_FOUND if blob is None else _PRESENT)
+        values = state.read_one(self.view, blob, self.view.as_of(at))
+        return array("f", [values[column] for column in self.columns]).tobytes()
+
+    def many(self, blobs: Sequence[bytes | None], at: Sequence[int]) -> tuple[Floats, Statuses]:
+        whole = [blob if self._is_whole(blob) else None for blob in blobs]
+        if any(state.oldest(blob) > t for blob, t in zip(whole, at, strict=True)):
+            raise TooEarly
+        values = state.read(self.view, whole, self.view.as_of(np.array(at, dtype=np.int64)))
+        status = bytearray(_NOT_FOUND if blob is None else _PRESENT for blob in whole)
+        for row, (blob, was) in enumerate(zip(whole, blobs, strict=True)):
+            if blob is not was:
+                status[row], values[row] = _DAMAGED, np.nan
+        return values, np.frombuffer(status, np.uint8)
+
+    def _is_whole(self, blob: bytes | None) -> bool:
+        return blob is None or state.is_whole(self.view, blob)
+
+
+class RowDecoder:
+    """Some numbers of a plain view, see `versions`."""
+
+    def __init__(self, view: PlainView, names: tuple[str, ...]) -> None:
+        self.view = view
+        self.columns: Sequence[int] = range(len(names))
+        self._places = view.number_places(names)
+        formats = [NUMBERS[each.type] for each in view.numbers]
+        nulls = (len(view.columns) + 7) // 8
+        head = Struct(f"<qqI{nulls}s")
+        self._head, self._no_nulls, self._ttl = head.unpack_from, bytes(nulls), view.ttl
+        self._size = VERSION.size + view.packed.itemsize
+        # Of one or two versions, if all are of one size: nearly every blob there is.
+        self._sizes = frozenset([] if view.texts else [self._size, 2 * self._size])
+        self._missing = array("f", [np.nan] * len(names)).tobytes()
+        self._packed = _packer(head.size, formats, self._places)
+        # Numbers of one type are read as a matrix.
+        self._same = len(set(formats)) == 1
+        numbers = [("numbers", formats[0], (len(formats),))] if self._same else [
+            (f"n{place}", each, ()) for place, each in enumerate(formats)
+        ]
+        self._version = np.dtype([
+            ("at", "<i8"), ("created", "<i8"), ("size", "<u4"), ("nulls", "u1", (nulls,)), *numbers
+        ])
+        self.alike: object = (*formats, nulls, view.ttl, *self._places)
+
+    def oldest(self, blob: bytes | None) -> int:
+        """Since when the oldest version holds that is kept: nobody knows what was before."""
+        if blob is None or not self._is_whole(blob):
+            return state.NEVER
+        return versions_of(blob)[-1][0]
+
+    def one(self, blob: bytes | None, at: int, status: bytearray) -> bytes:
+        if blob is None:
+            status.append(_NOT_FOUND)
+            return self._missing
+        if len(blob) not in self._sizes and not self._is_whole(blob):
+            status.append(_DAMAGED)
+            return self._missing
+        since, _, _, nulls = self._head(blob)
+        if since > at:
+            blob = _before(blob, at)
+            since, _, _, nulls = self._head(blob)
+        if self._ttl and at > since + self._ttl:
+            status.append(_EXPIRED)
+            return self._missing
+        status.append(_PRESENT)
+        values = self._packed(blob)
+        return values if nulls == self._no_nulls else self._without_nulls(values, nulls)
+
+    def _is_whole(self, blob: bytes) -> bool:
+        if not self.view.texts:  # all versions are of one size
+            return len(blob) % self._size == 0 and len(blob) > 0
+        place = 0
+        while len(blob) - place >= self._size:
+            place += VERSION.size + int(VERSION.unpack_from(blob, place)[2])
+        return place == len(blob) > 0
+
+    def _without_nulls(self, values: bytes, nulls: bytes) -> bytes:
+        return array("f", [
+            np.nan if nulls[place // 8] >> place % 8 & 1 else value
+            for place, value in zip(self._places, memoryview(values).cast("f"), strict=True)
+        ]).tobytes()
+
+    def many(self, blobs: Sequence[bytes | None], at: Sequence[int]) -> tuple[Floats, Statuses]:
+        size, as_of = self._version.itemsize, np.array(at, dtype=np.int64)
+        nothing, status = bytes(size), bytearray(len(blobs))
+        there = [blob or b"" for blob in blobs]
+        if not self._sizes.issuperset(map(len, there)):
+            for row, blob in enumerate(blobs):
+                if blob is None or not self._is_whole(blob):
+                    status[row], there[row] = _NOT_FOUND if blob is None else _DAMAGED, nothing
+        first = [blob[:size] for blob in there]
+        versions = np.frombuffer(b"".join(first), self._version)
+        if (future := versions["at"] > as_of).any():
+            for row in np.flatnonzero(future).tolist():
+                if not status[row]:
+                    first[row] = _before(there[row], at[row])[:size]
+            versions = np.frombuffer(b"".join(first), self._version)
+        statuses = np.frombuffer(status, np.uint8)
+        if self._ttl:
+            statuses[(statuses == _PRESENT) & (as_of > versions["at"] + self._ttl)] = _EXPIRED
+        values = self._numbers(versions)
+        values[statuses != _PRESENT] = np.nan
+        return values, statuses
+
+    def _numbers(self, versions: npt.NDArray[Any]) -> Floats:
+        values: Floats
+        if self._same:
+            values = versions["numbers"][:, self._places].astype(np.float64)
+        else:
+            values = np.stack([versions[f"n{place}"] for place in self._places], axis=1).astype(
+                np.float64
+            )
+        if versions["nulls"].any():
+            nulls = np.unpackbits(versions["nulls"], axis=1, bitorder="little")
+            values[nulls[:, self._places].astype(bool)] = np.nan
+        return values
+
+
+_CODES = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "?": "?"}
+
+
+def _packer(
+    start: int, formats: Sequence[str], places: Sequence[int]
+) -> Callable[[bytes], bytes]:
+    """From a version, whose numbers start at `start`, to those at `places` as float32."""
+    first, end = places[0], places[-1] + 1
+    if set(formats[:end]) == {"<f4"} and list(places) == list(range(first, end)):
+        return itemgetter(slice(start + 4 * first, start + 4 * end))
+    numbers = Struct("<" + "".join(_CODES[each] for each in formats)).unpack_from
+    if list(places) == list(range(len(formats))):
+        return lambda version: array("f", numbers(version, start)).tobytes()
+    # Of one place it would give the bare item.
+    pick = itemgetter(*places, places[0])
+    return lambda version: array("f", pick(numbers(version, start))[:-1]).tobytes()
+
+
+def _before(blob: bytes, at: int) -> bytes:
+    """From the latest version at or before `at` on. Raises TooEarly."""
+    place = 0
+    for since, _, payload in versions_of(blob):
+        if since <= at:
+            return blob[place:]
+        place += VERSION.size + len(payload)
+    raise TooEarly

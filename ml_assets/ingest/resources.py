@@ -1,0 +1,31 @@
+"""The Dagster resource `duckdb`: the lake in SQL, for any asset that asks for it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+import duckdb
+from dagster_duckdb import DuckDBResource
+
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.ingest.lake_in_sql import attach_lake
+
+
+def lake_resource(settings: Settings, systems: Sequence[System]) -> DuckDBResource:
+    """A DuckDBResource whose connections see the tables of `systems`: `lake.spam.outcomes`.
+
+    Each connection is a database of its own in memory: it locks nothing, and what is created in
+    it is gone when it closes.
+    """
+
+    class LakeResource(DuckDBResource):
+        """The lake in SQL: `select * from lake.spam.outcomes where day = '2002-08-30'`."""
+
+        @contextmanager
+        def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+            # Dagster's own leaves the connection open after an error.
+            with super().get_connection() as connection, closing(connection):
+                attach_lake(connection, settings.lake, systems)
+                yield connection
+
+    return LakeResource(database=":memory:")

@@ -1,0 +1,142 @@
+"""What a day's run keeps of each day: its report of drift, of live performance and of parity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+from duckdb import DuckDBPyConnection
+
+from ml_assets.core.settings import Settings
+from ml_assets.core.sql import name_of
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
+from ml_assets.features.offline import OfflineFeatures
+from ml_assets.features.parity import compare
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import PREDICTIONS, RAW
+from ml_assets.monitoring import drift_report, performance
+from ml_assets.monitoring.drift import Samples
+from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
+from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
+from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
+from ml_assets.monitoring.samples import References, champion_at, samples
+from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.models import ModelRegistry
+
+COUNTS = ("checked", "unexplained", "degraded", "other_features", "without_position", "unparsable")
+"""What a day's parity report counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftOfDays:
+    """reports: one for each day, in order; samples: what the last of them compared, by column."""
+
+    reports: tuple[DriftReport, ...]
+    samples: Mapping[str, Samples]
+
+
+def report_drift(
+    system: System, settings: Settings, lake: DuckDBPyConnection, days: Sequence[date]
+) -> DriftOfDays:
+    """Compare the window that ends with each day with what the champion learnt from; keep reports.
+
+    lake: a connection that has the system's tables, see `ingest.lake_in_sql`
+    """
+    reports, references = DriftReports(settings, system), References(settings, system)
+    history = Deployments(settings.deployments).history(system.name)
+    kept, columns = [], dict[str, Samples]()
+    for day in days:
+        champion = champion_at(history, midnight(day) + DAY)
+        if champion is None:
+            columns, report = {}, nothing_deployed(day)
+        else:
+            reference = references.read(champion.version)
+            served = served_in_window(lake, system, midnight(day) + DAY)
+            columns, count = samples(reference, served, champion.version, system.drift)
+            report = drift_report.judge_day(
+                day, columns, reports.read(day - DAY), system.drift,
+                model_version=champion.version, reference=reference.training_set,
+                reference_rows=len(reference.dense), rows=count,
+            )
+        reports.write(report)
+        kept.append(report)
+    return DriftOfDays(reports=tuple(kept), samples=columns)
+
+
+def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) -> pd.DataFrame:
+    """The columns for `samples` of what was accepted in the drift window before `end`."""
+    start = end - system.drift.window
+    return lake.execute(
+        "select features, feature_names, model_version, score "
+        f"from {name_of(system.name)}.predictions where day >= ? and day < ? and accepted_at >= ?",
+        [start.date(), end.date(), start],
+    ).df()
+
+
+def report_performance(
+    system: System, settings: Settings, lake: DuckDBPyConnection, days: Sequence[date]
+) -> list[PerformanceReport]:
+    """Judge what was served by the outcomes known at the end of each day; keep the reports.
+
+    lake: a connection that has the system's tables, see `ingest.lake_in_sql`
+    """
+    reports, registry = PerformanceReports(settings, system), ModelRegistry(settings)
+    history = Deployments(settings.deployments).history(system.name)
+    reach = system.label.maturity + timedelta(days=max(WINDOWS))
+    kept = []
+    for day in days:
+        end = midnight(day) + DAY
+        champion = champion_at(history, end)
+        version = None if champion is None else champion.version
+        outcomes = lake.execute(
+            f"select * from {name_of(system.name)}.outcomes where day >= ? and day <= ?",
+            [(end - reach).date(), day],
+        ).df()
+        report = performance.judge_day(
+            day, outcomes, reports.read(day - DAY), system, champion=version,
+            held_out_log_loss=None if version is None
+            else performance.held_out(registry.evaluation(system.name, version)),
+        )
+        reports.write(report)
+        kept.append(report)
+    return kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityOfDays:
+    """reports: one for each day, in order; features: how many numbers a vector has."""
+
+    reports: tuple[ParityDay, ...]
+    features: int
+
+    @property
+    def holds(self) -> bool:
+        return all(report.holds for report in self.reports)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Of all days, see `ParityDay`."""
+        return {name: sum(getattr(report, name) for report in self.reports) for name in COUNTS}
+
+    @property
+    def worst(self) -> list[Mismatch]:
+        return [mismatch for report in self.reports for mismatch in report.worst]
+
+
+def report_parity(system: System, settings: Settings, days: Sequence[date]) -> ParityOfDays:
+    """Compute what was served on each day once more and compare it bit by bit; keep the reports."""
+    lake, reports = Lake(settings.lake), ParityReports(settings, system)
+    offline = OfflineFeatures(settings, system)
+    kept = []
+    for day in days:
+        served = lake.read(system.name, "predictions", PREDICTIONS, start=day, end=day + DAY)
+        raw = lake.read(system.name, "raw", RAW, start=day, end=day + DAY)
+        again = recompute(system, served, raw, offline)
+        report = compare(served, again.vectors, feature_names=again.names)
+        kept.append(parity_day(day, report, len(again.unparsable)))
+        reports.write(kept[-1])
+    return ParityOfDays(reports=tuple(kept),
+                        features=len(system.model.numbers) + len(offline.names))
