@@ -15,12 +15,12 @@ from ml_assets.core.errors import NotReady
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One line: our figure beside a peer's (None where the goal is a figure of its own).
+    """One line: our figure beside a peer's (None if the goal is an absolute figure).
 
-    ratio: peer / ours, so more is better; None if it says nothing. goal: in words. equal: whether
-    both gave the same results; None if there is nothing to compare. note: under what load and the
-    like, for people; `bench` is the same whatever was found. not_measured: why there are no
-    figures; then the goal is neither met nor missed.
+    ratio: peer / ours, so more is better; None if it is meaningless. goal: in words. equal:
+    whether both gave the same results; None if there is nothing to compare. note: the load and
+    other conditions, for people; `bench` does not depend on the results. not_measured: why there
+    are no figures; the goal is then neither met nor missed.
     """
 
     bench: str
@@ -36,7 +36,7 @@ class Measurement:
 
 
 def require_checkout() -> None:
-    """Benchmarks lie beside the package. Raises NotReady where it was installed alone."""
+    """Raise NotReady if the package was installed without the `benchmarks` folder beside it."""
     from ml_assets.core.settings import ROOT
 
     if not (ROOT / "benchmarks").is_dir():
@@ -54,7 +54,7 @@ def stopped_by_sigterm() -> Iterator[None]:
 
 
 def show(measurements: Iterable[Measurement], *, as_json: bool) -> int:
-    """Print them as they come; 0 where all goals are met, else 1."""
+    """Print them as they arrive; return 0 if all goals are met, otherwise 1."""
     failed = 0
     for measurement in measurements:
         failed += not measurement.met and measurement.not_measured is None

@@ -1,8 +1,8 @@
 """The pages of Dagster and MLflow that `ml-assets ui` starts, behind the API's own checks.
 
-Both were made for networks where everyone is trusted. Dagster's server changes things by GET, for
-any page that asks; so each runs here as an app in a server of ours. `python -m ml_assets.consoles`
-is a process of `ml_assets.services`.
+Both were built for networks where everyone is trusted. Dagster's server changes state on a GET, for
+any page that asks. So each runs as an app in our own server. `ml_assets.services` starts `python -m
+ml_assets.consoles` as a process.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from ml_assets.serving.http.plot_files import WithPlots
 log = logging.getLogger(__name__)
 
 REVIVE_SECONDS = 5.0
-"""So often the process that has loaded the code is looked at; it takes a few more to start."""
+"""How often to check the process that has loaded the code; a new one takes a few more to start."""
 POLL_MS = 2000
-"""How often Dagster's pages ask for news; as `dagster dev` has it."""
+"""How often Dagster's pages poll for updates; the value of `dagster dev`."""
 STATEMENT_MS, RECYCLE_SECONDS, OVERFLOW = 15_000, 3_600, 20
-"""Of Dagster's database connections; as `dagster-webserver` has them."""
+"""For Dagster's database connections; the values of `dagster-webserver`."""
 
 
 @click.group()
 def main() -> None:
-    """Serve the pages of another project on loopback, by the API's rules."""
+    """Serve the pages of Dagster or MLflow on loopback, under the API's rules."""
 
 
 @main.command()
 @click.option("--port", type=int, required=True)
 @click.option("--workspace", type=click.Path(path_type=Path), required=True)
 def dagster(port: int, workspace: Path) -> None:
-    """Dagster's pages and GraphQL API, of the code that WORKSPACE names."""
+    """Serve Dagster's pages and GraphQL API for the code that WORKSPACE names."""
     import dagster as dg
     from dagster._core.workspace.context import WorkspaceProcessContext
     from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -71,7 +71,7 @@ def dagster(port: int, workspace: Path) -> None:
 @main.command()
 @click.option("--port", type=int, required=True)
 def mlflow(port: int) -> None:
-    """MLflow's pages and REST API, of this installation's runs and models."""
+    """Serve MLflow's pages and REST API for this installation's runs and models."""
     from ml_assets.registry.console import mlflow_app
 
     settings = Settings.from_environment()
@@ -80,15 +80,15 @@ def mlflow(port: int) -> None:
 
 
 def guarded(app: Any, settings: Settings, rule: Rule = lambda scope: None) -> Guarded:
-    """The ASGI app `app`, which listens on loopback, under this installation's names."""
+    """The ASGI app `app`, on loopback, answering to this installation's host names."""
     return Guarded(app, Hosts(settings.hosts), rule)
 
 
 def changes_by_post(scope: Any) -> None:
     """Raise RequestRefused for GraphQL that is not posted as JSON.
 
-    Dagster runs what a GET names in its address, mutations too, and what a POST of any other type
-    names there: the forms and links of any page can send both.
+    Dagster executes a query or mutation named in the URL of a GET, or of a POST of any other type:
+    forms and links of any page can send both.
     """
     if scope["path"].rstrip("/") != "/graphql":
         return
@@ -96,18 +96,18 @@ def changes_by_post(scope: Any) -> None:
     if scope["method"] == "POST":
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind != b"application/json":
-            raise RequestRefused(415, "unsupported_media_type", "GraphQL is posted as "
+            raise RequestRefused(415, "unsupported_media_type", "post GraphQL as "
                                  "application/json")
     elif scope["method"] != "GET" or b"text/html" not in headers.get(b"accept", b""):
-        raise RequestRefused(405, "method_not_allowed", "GraphQL is posted, as application/json",
+        raise RequestRefused(405, "method_not_allowed", "post GraphQL, as application/json",
                              headers={"allow": "POST"})
 
 
 def _keep_loaded(context: Any) -> None:
-    """Let the code be loaded again if the process that had loaded it has died.
+    """Reload the code if the process that had loaded it has died.
 
-    Its parent, `dagster code-server start`, starts another only when it is told to. Code that
-    cannot be loaded is left alone: whoever mends it presses "Reload definitions".
+    Its parent, `dagster code-server start`, starts another one only on request. Code that fails to
+    load is left alone: after fixing it, press "Reload definitions".
 
     context: Dagster's WorkspaceProcessContext
     """
@@ -116,14 +116,14 @@ def _keep_loaded(context: Any) -> None:
         for name in context.code_location_names:
             fault = attempt(_revive, context, name)
             if isinstance(fault, Fault):
-                log.error("the code of %s is not loaded again: %s", name, fault.reason)
+                log.error("the code of %s could not be reloaded: %s", name, fault.reason)
 
 
 def _revive(context: Any, name: str) -> None:
     if _unreachable(context, name):
-        context.refresh_code_location(name)  # it may be back
+        context.refresh_code_location(name)  # it may have recovered
     if _unreachable(context, name):
-        log.warning("the code of %s cannot be reached; loading it again", name)
+        log.warning("the code of %s is unreachable; reloading it", name)
         context.reload_code_location(name)
 
 

@@ -1,4 +1,4 @@
-"""Everything that one looks at, started together and stopped together."""
+"""The services of `ml-assets ui`, started together and stopped together."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from ml_assets.registry.moving import follow
 from ml_assets.registry.runs import database
 
 DEFINITIONS, LOCATION = "ml_assets.definitions", "ml_assets"
-"""As workspace.yaml has them, for those who start Dagster themselves."""
+"""The same as in workspace.yaml, for people who start Dagster themselves."""
 START_SECONDS = 120.0
 
 
 class ServiceDown(MlAssetsError, RuntimeError):
-    """A service did not start, or ended by itself. The message shows the end of its log."""
+    """A service did not start, or ended unexpectedly. The message shows the end of its log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """One process: its command, and the address at which a person finds it, if any.
+    """One process: its command, and the port at which people find it, if any.
 
-    socket: a Unix socket on which it listens, for other services
-    needs: the socket of another, which must listen before this one is started
+    socket: the Unix socket on which it listens, for other services
+    needs: the socket of another service, which must listen before this one starts
     """
 
     name: str
@@ -52,7 +52,7 @@ def services(
 ) -> tuple[Service, ...]:
     """Dagster's code, UI and daemon, the prediction API and MLflow's UI.
 
-    folder: for what lives as long as they do, with a short path: a socket's may have 107 bytes
+    folder: for their temporary files; its path must be short, since a socket's may have 107 bytes
     """
     programs, python = Path(sys.executable).parent, sys.executable
     code, workspace = folder / "code.sock", folder / "workspace.yaml"
@@ -83,9 +83,9 @@ def services(
 
 
 def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> None:
-    """Start all, print where they are once they answer, stop all on Ctrl-C or SIGTERM.
+    """Start all, print their addresses once they answer, stop all on Ctrl-C or SIGTERM.
 
-    Raises ServiceDown where a port is taken or a service ends by itself.
+    Raises ServiceDown if a port is taken or a service ends unexpectedly.
     """
     prepare_home(settings)
     if (tracking := database(settings)).exists():
@@ -107,7 +107,7 @@ def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> Non
             if service.port is not None:
                 address = f"http://127.0.0.1:{service.port}"
                 console.print(f"  {service.name:<8} {address:<23} {service.what}")
-        console.print(f"Logs lie in {settings.var / 'logs'}. Ctrl-C stops everything.")
+        console.print(f"Logs are in {settings.var / 'logs'}. Ctrl-C stops everything.")
         while True:
             for service in wanted:
                 _require_up(settings, service, processes[service.name])
@@ -118,11 +118,11 @@ def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> Non
 def _running(
     settings: Settings, wanted: tuple[Service, ...]
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """The processes; all are stopped when the block ends, and when this process dies."""
+    """The processes; all are stopped when the block ends, or when this process dies."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
-    # Also where a shell has started us in the background, with Ctrl-C ignored.
+    # Even if a shell has started us in the background, with Ctrl-C ignored.
     stops = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # it is, by `nohup`
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under `nohup`
         stops.append(signal.SIGHUP)
     previous = {number: signal.signal(number, lambda *_: sys.exit(0)) for number in stops}
     try:
@@ -149,13 +149,14 @@ def _require_free(service: Service) -> None:
             probe.bind(("127.0.0.1", service.port))
         except OSError as error:
             raise ServiceDown(
-                f"port {service.port} for {service.name} is taken ({error.strerror}). Stop what "
-                "listens there, or choose others: --dagster-port, --mlflow-port, ML_ASSETS_PORT"
+                f"port {service.port} for {service.name} is taken ({error.strerror}). Stop "
+                "whatever listens there, or choose others: --dagster-port, --mlflow-port, "
+                "ML_ASSETS_PORT"
             ) from error
 
 
 def _write_workspace(wanted: Iterable[Service], folder: Path) -> None:
-    """Where Dagster finds the code: on the socket of the service that loads it."""
+    """Tell Dagster where its code is: on the socket of the service that loads it."""
     [socket_of] = [service.socket for service in wanted if service.socket is not None]
     (folder / "workspace.yaml").write_text(
         "load_from:\n  - grpc_server:\n"
@@ -178,7 +179,7 @@ def _await(
 
 
 def _listens(service: Service) -> bool:
-    """Whether it does, or has nothing to listen on."""
+    """Whether it listens, or has nothing to listen on."""
     if service.port is None and service.socket is None:
         return True
     family = socket.AF_INET if service.port is not None else socket.AF_UNIX

@@ -101,7 +101,7 @@ def test_a_server_that_cannot_use_its_folder_does_not_start(settings: Settings) 
         env={**os.environ, "ML_ASSETS_VAR": "/proc/nope"}, capture_output=True)
     assert done.returncode == 1 and done.stdout == ""
     [line] = done.stderr.splitlines()
-    assert "/proc/nope" in line and "Set ML_ASSETS_VAR to a folder that can be made" in line
+    assert "/proc/nope" in line and "Set ML_ASSETS_VAR to a folder that can be created" in line
 
 
 def test_an_error_of_a_library_that_reads_the_files_is_no_traceback(

@@ -69,7 +69,7 @@ class Traffic:
         return answer is not None
 
     def _post(self, path: str, body: object) -> dict[str, str] | None:
-        """The answer; None where there was none. An API that is not ready yet says 503."""
+        """The answer; None if there was none. An API that is not ready yet says 503."""
         port = self.port()
         if port is None:
             self.stopping.wait(0.2)

@@ -10,7 +10,7 @@ def against(
 ) -> Measurement:
     """Ours must cost `times` times less than the peer; below 1 it may cost more.
 
-    Missed too where the results are not equal.
+    Missed too if the results are not equal.
     """
     if times > 1:
         goal = f"{times:g} times less than the peer"

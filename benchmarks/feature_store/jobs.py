@@ -100,7 +100,7 @@ def run(label: str, job: Callable[..., T], /, **arguments: Any) -> T:
     label: what it is, shown meanwhile
     job:   a function of a module, so that the process finds it by its name
 
-    What it prints is lost: libraries print. Raises MlAssetsError, with the trace, where it
+    What it prints is lost: libraries print. Raises MlAssetsError, with the trace, if it
     failed or was killed.
     """
     reader, writer = _processes.Pipe(duplex=False)

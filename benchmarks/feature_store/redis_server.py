@@ -18,7 +18,7 @@ PATIENCE_S = 10
 
 
 def why_not() -> str:
-    """What is missing to run one; empty where nothing is."""
+    """What is missing to run one; empty if nothing is."""
     if shutil.which("redis-server") is None:
         return "there is no redis-server on the path"
     if find_spec("redis") is None:
@@ -30,7 +30,7 @@ def why_not() -> str:
 def running_redis(folder: Path) -> Iterator[int]:
     """The port of a server on the loopback that keeps everything in memory.
 
-    Raises NotReady where it does not answer in time.
+    Raises NotReady if it does not answer in time.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -60,7 +60,7 @@ def measure_batches(batch: int, *, events: int, runs: int) -> Measurement:
 def stream(*, folder: Path, batch: int, events: int) -> Outcome:
     """The way in which the prediction API counts events; only the second half is timed.
 
-    The digest is `RIGHT` where the windows then hold as many events as came.
+    The digest is `RIGHT` if the windows then hold as many events as came.
     """
     path = folder / "stream.sqlite"
     for each in folder.glob(f"{path.name}*"):

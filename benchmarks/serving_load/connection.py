@@ -44,7 +44,7 @@ class Connection:
     __slots__ = ("_out", "_poll", "_read", "_socket", "_waits", "asked", "fd")
 
     def __init__(self, port: int, poll: select.epoll) -> None:
-        """Connect at once. Raises Broken("refused") where nobody listens."""
+        """Connect at once. Raises Broken("refused") if nobody listens."""
         self._poll = poll
         self._socket = socket.socket()
         self._out = b""
@@ -88,7 +88,7 @@ class Connection:
         self._waits = bool(self._out)
 
     def read(self) -> Answer | None:
-        """The answer, once it is there whole. Raises Broken("cut") where it cannot come."""
+        """The answer, once it is there whole. Raises Broken("cut") if it cannot come."""
         try:
             part = self._socket.recv(CHUNK)
         except BlockingIOError:
@@ -111,7 +111,7 @@ class Connection:
 def parse(received: bytes) -> Answer | None:
     """The HTTP/1.1 answer in `received`, None while it is not complete.
 
-    Raises Broken("unreadable") where it does not say how long it is.
+    Raises Broken("unreadable") if it does not say how long it is.
     """
     end = received.find(b"\r\n\r\n")
     if end < 0:

@@ -38,7 +38,7 @@ class Latencies:
     def quantile_ms(self, share: float) -> float:
         """The latency, in milliseconds, that `share` of the requests did not exceed.
 
-        The nearest rank (no interpolation), NaN where nothing was counted.
+        The nearest rank (no interpolation), NaN if nothing was counted.
         """
         rank = ceil(share * self.total)
         for us, count in sorted(self.counts.items()):

@@ -56,7 +56,7 @@ class Server:
         self.process.wait()
 
     def post(self, path: str, body: str) -> tuple[int, str]:
-        """Status and body of an answer. Raises OSError where there is none."""
+        """Status and body of an answer. Raises OSError if there is none."""
         return post(self.port, path, body)
 
 

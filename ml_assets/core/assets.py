@@ -1,4 +1,4 @@
-"""What all rooms' Dagster assets have in common: keys, groups, partitions, metadata.
+"""What the Dagster assets of all rooms share: keys, groups, partitions, metadata.
 
 A room's `assets.py` has one function `build(system)` that returns its assets and checks.
 An asset reads, calls one function of its room, and returns the result with metadata.
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     Materialized = dg.MaterializeResult[Any]
 else:
     Materialized = dg.MaterializeResult
-    """What assets are annotated to return: Dagster does not know `MaterializeResult[Any]`."""
+    """The return annotation of assets: Dagster does not accept `MaterializeResult[Any]`."""
 
 PLOTS_PATH = "/plots/"
-"""Where the web server of `ml-assets ui` has the plots of an installation."""
+"""The path at which the web server of `ml-assets ui` serves an installation's plots."""
 
 Room = Literal[
     "ingest", "features", "training", "evaluation", "registry", "serving", "feedback", "monitoring"
@@ -41,7 +41,7 @@ Room = Literal[
 
 
 class Attributes(TypedDict, total=False):
-    """What `dg.asset` is told of every asset."""
+    """Arguments that `dg.asset` gets for every asset."""
 
     group_name: str
     owners: list[str]
@@ -60,10 +60,10 @@ def keys(system: System, *names: str) -> list[dg.AssetKey]:
 
 
 class ReachedDays(dg.DailyPartitionsDefinition):
-    """Days that end by the installation's clock, not by the machine's: a replay is of the past.
+    """Days up to the installation's clock, not the machine's: a replay is set in the past.
 
-    While a replay is under way its clock stands still between two events; then all days of the
-    calendar are there, so that pages which are open show each day as it is taken in.
+    While a replay is running, its clock stands still between two events. All days of the
+    calendar then exist, so open pages show each day as soon as it is ingested.
     """
 
     @property
@@ -79,18 +79,18 @@ class ReachedDays(dg.DailyPartitionsDefinition):
 
 
 def _reached() -> datetime | None:
-    """The end of the latest whole day of a replayed past; None if the wall's clock rules."""
+    """The end of the latest whole day of a replayed past; None if the wall clock applies."""
     clock = Settings.from_environment().clock
     if not isinstance(clock, EventClock):
         return None
     try:
         return None if clock.stands_still() else midnight(clock.now().date())
-    except StateDamaged:  # `ml-assets doctor` and whatever needs the clock say so
+    except StateDamaged:  # `ml-assets doctor` and everything that needs the clock report it
         return None
 
 
 def daily(system: System) -> dg.DailyPartitionsDefinition:
-    """One partition a day (UTC), over the days of the system's calendar so far."""
+    """One partition per day (UTC), over the days of the system's calendar so far."""
     last = system.calendar.last_day
     return ReachedDays(
         start_date=system.calendar.first_day.isoformat(),
@@ -116,7 +116,7 @@ def attributes(
 
 
 def days(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[date]:
-    """The days that a run of a daily asset is asked for, in order."""
+    """The days that a run of a daily asset covers, in order."""
     return [parse_day(partition) for partition in context.partition_keys]
 
 
@@ -137,9 +137,9 @@ def records(values: "Sequence[DataclassInstance]", count: int) -> dg.MetadataVal
 
 
 def table(records: Sequence[Mapping[str, str]]) -> dg.MetadataValue:
-    """Rows of the same columns as a table on the asset's page; `none` if there is no row.
+    """Rows with the same columns as a table on the asset's page; `none` if there are no rows.
 
-    Dagster shows a table at once; Markdown of more than 1,000 characters only on a click.
+    Dagster shows a table at once, but Markdown of more than 1,000 characters only after a click.
     """
     if not records:
         return dg.MetadataValue.text("none")
@@ -149,8 +149,8 @@ def table(records: Sequence[Mapping[str, str]]) -> dg.MetadataValue:
 def plot(settings: Settings, png: bytes, title: str) -> dg.MetadataValue:
     """A plot that the asset's page shows at once, under `ml-assets ui`.
 
-    The picture lies in the installation, under the hash of its content; the pages that
-    `ml-assets ui` starts serve it.
+    The image is stored in the installation under the hash of its content; `ml-assets ui` serves
+    it.
     """
     name = f"{hashlib.blake2b(png, digest_size=16).hexdigest()}.png"
     path = settings.plots / name
@@ -160,9 +160,9 @@ def plot(settings: Settings, png: bytes, title: str) -> dg.MetadataValue:
 
 
 def legible(value: Any) -> Any:
-    """Numbers as a person reads them: four decimals, three digits of a smaller one.
+    """Numbers rounded for people: four decimals, or three digits if smaller than 0.01.
 
-    Also those within dicts, lists and tuples. Everything else as it is.
+    Applies within dicts, lists and tuples too. Everything else is unchanged.
     """
     if isinstance(value, float):
         return round(value, 4) if abs(value) >= 0.01 else float(f"{value:.3g}")

@@ -1,4 +1,4 @@
-"""What all declarations share: frozen values whose words are checked as they are written."""
+"""What all declarations share: frozen values whose words are checked on construction."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Declared = TypeVar("Declared")
 def declaration(kind: type[Declared]) -> type[Declared]:
     """A frozen, keyword-only dataclass that accepts only the words its annotations list.
 
-    Every field whose annotation is a `Literal`, alone, optional or in a tuple, is checked before
-    the class's own `__post_init__`: not everybody runs a type checker.
+    Every field annotated with a `Literal` (plain, optional or in a tuple) is checked before the
+    class's own `__post_init__`, because not everybody runs a type checker.
     Raises DeclarationError with the field, its value and the closest words.
     """
     own: Callable[[Any], None] | None = getattr(kind, "__post_init__", None)
@@ -39,7 +39,7 @@ def declaration(kind: type[Declared]) -> type[Declared]:
 
 
 def vocabularies(kind: type[object]) -> dict[str, Any]:
-    """The fields of a declaration's class that take listed words, with their annotations."""
+    """The fields of a declaration class that accept listed words only, with their annotations."""
     hints = typing.get_type_hints(kind)
     return {name: hint for name, hint in hints.items() if "Literal[" in repr(hint)}
 
@@ -60,10 +60,10 @@ def listed(words: Iterable[object]) -> str:
 
 
 def _refused(hint: Any, value: object) -> Iterator[tuple[object, tuple[object, ...]]]:
-    """Each word in `value` that `hint` does not list, with the words that it lists."""
+    """Each word in `value` that `hint` does not list, with the words it lists."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
-        # Of the same type: True is no 1.
+        # Types must match: True is not 1.
         if not any(type(value) is type(word) and value == word for word in arguments):
             yield value, arguments
     elif origin in (Union, types.UnionType):

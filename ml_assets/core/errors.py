@@ -1,8 +1,8 @@
-"""Every error that a user can meet.
+"""Every error that a user can see.
 
-Each says what failed, what was found, what was expected and what to do. Each is also
-a standard-library type, so `except ValueError` keeps working, and survives pickling
-(Dagster carries errors between processes).
+Each says what failed, what was found, what was expected and what to do. Each is also a
+standard-library type, so `except ValueError` keeps working, and survives pickling (Dagster
+passes errors between processes).
 """
 
 import difflib
@@ -19,19 +19,19 @@ class DeclarationError(MlAssetsError, ValueError):
 
 
 class UnknownName(MlAssetsError, LookupError):
-    """Something was asked for by a name that nothing has."""
+    """Nothing has the requested name."""
 
 
 class FetchError(MlAssetsError, OSError):
-    """A data set could not be fetched or is not the one that was pinned."""
+    """A data set could not be downloaded, or is not the pinned one."""
 
 
 class Quarantined(MlAssetsError, ValueError):
-    """A record cannot become an event. The message is the reason kept beside it."""
+    """A record cannot become an event. The message is stored with it as the reason."""
 
 
 class InvalidRequest(MlAssetsError, ValueError):
-    """A request to the API is well-formed JSON but says something impossible."""
+    """A request to the API is well-formed JSON but asks for something impossible."""
 
 
 class ContractViolation(MlAssetsError, ValueError):
@@ -43,24 +43,24 @@ class LogUnavailable(MlAssetsError, OSError):
 
 
 class LogBusy(LogUnavailable):
-    """Another process is writing the event log, for longer than anybody wanted to wait for it."""
+    """Another process has been writing the event log for longer than the caller would wait."""
 
 
 class StateDamaged(LogUnavailable):
-    """A file of the installation is damaged, missing, foreign or of a newer format.
+    """A file of the installation is damaged, missing, foreign or in a newer format.
 
     The message names the file and says what to do about it.
     """
 
 
 class InstallationRefused(MlAssetsError, ValueError):
-    """A folder cannot be an installation's. The message says why and what to do."""
+    """A folder cannot be an installation. The message says why and what to do."""
 
 
 class TooOften(MlAssetsError, RuntimeError):
-    """Someone has said or asked more than is declared. `retry_after` says when to go on.
+    """A caller has exceeded a declared limit. `retry_after` says how long to wait.
 
-    Its arguments are (message, retry_after), so that it survives pickling.
+    Its arguments are (message, retry_after) so that it survives pickling.
     """
 
     def __init__(self, message: str, retry_after: timedelta = timedelta(seconds=1)) -> None:
@@ -72,7 +72,7 @@ class TooOften(MlAssetsError, RuntimeError):
 
 
 class Overloaded(MlAssetsError, RuntimeError):
-    """More is asked than can be answered now. Nothing was done; ask again after `retry_after`."""
+    """There are more requests than can be answered now. Nothing was done; see `retry_after`."""
 
     def __init__(self, message: str, retry_after: timedelta = timedelta(seconds=1)) -> None:
         super().__init__(message, retry_after)
@@ -87,7 +87,7 @@ class ModelRefused(MlAssetsError, RuntimeError):
 
 
 class RolloutRefused(MlAssetsError, ValueError):
-    """A change of who answers that would contradict itself. The message says what is in force."""
+    """A rollout change that contradicts the current state, which the message names."""
 
 
 class NotReady(MlAssetsError, RuntimeError):
@@ -95,7 +95,7 @@ class NotReady(MlAssetsError, RuntimeError):
 
 
 class NotReproducible(MlAssetsError, RuntimeError):
-    """Something that was recorded comes out differently now. The message says what differs."""
+    """Something recorded comes out differently now. The message says what differs."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:

@@ -1,4 +1,4 @@
-"""Whose word about a prediction makes its label, and how much anyone may say."""
+"""Whose word about a prediction becomes its label, and how much anyone may say."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ml_assets.core.policies import require
 from ml_assets.core.texts import SOURCE_LENGTH, name_fault
 
 ConflictPolicy = Literal["last_write_wins", "labeler_priority", "majority_vote"]
-"""How trusted sources that contradict each other are reconciled, in Feast's names.
+"""How contradictions between trusted sources are resolved, in Feast's terms.
 
 These are the values of `feast.labeling.ConflictPolicy` (0.67). Feast's own resolver is not
-used: only its UI server calls it (without priorities, so that `labeler_priority` is the last
-write there); it knows one label for each entity, not what was known when; and it counts every
-row, so that one labeler who repeats himself is a majority. What differs here:
+used: only its UI server calls it (without priorities, so `labeler_priority` means the last write
+there); it knows one label per entity, but not what was known when; and it counts every row, so
+one labeler who repeats himself is a majority. What differs here:
 
-- a source has one standing word, its latest, however often it spoke;
+- a source has one standing word, its latest, no matter how often it spoke;
 - a tie outranks nothing: what was known before stays (Feast takes the latest word);
-- a labeler whom nobody declared is not merely the last in rank: it has no vote beside a
-  trusted one (Feast lets it win the last write and the majority).
+- an undeclared labeler does not just rank last: it has no vote beside a trusted one (Feast lets
+  it win the last write and the majority).
 
 As in a Feast `LabelView`, whose `labeler_field` is our `source`, every word is kept.
 """
@@ -33,7 +33,7 @@ ANONYMOUS = "anonymous"
 
 @declaration
 class FeedbackLimit:
-    """A source may say at most `words` new things within any stretch of `window`."""
+    """A source may say at most `words` new things within any period of `window`."""
 
     words: int
     window: timedelta
@@ -45,12 +45,12 @@ class FeedbackLimit:
 
 @declaration
 class TrustClass:
-    """Sources that are believed on their own.
+    """Sources that are believed without confirmation.
 
-    sources: names; one that ends in a colon is the beginning of names: `"analyst:"` claims
-        `"analyst:ann"`, and not `"analyst:"` itself
-    weight: compared with other trusted classes' where the policy ranks or counts
-    limit: None for the policy's
+    sources: names; one that ends in a colon is a prefix: `"analyst:"` claims `"analyst:ann"`, but
+        not `"analyst:"` itself
+    weight: compared with that of other trusted classes if the policy ranks or counts
+    limit: None means the policy's limit
     """
 
     name: str
@@ -62,22 +62,22 @@ class TrustClass:
         require(self.name.isidentifier() and self.name != ANONYMOUS, self, "name", self.name,
                 f"an identifier other than {ANONYMOUS!r}")
         require(bool(self.sources) and all(each.strip(":") for each in self.sources), self,
-                "sources", self.sources, "at least one name, or beginning of names such as 'ops:'")
+                "sources", self.sources, "at least one name, or a prefix such as 'ops:'")
         for source in self.sources:
             require(name_fault(source, SOURCE_LENGTH) is None, self, "sources", source,
-                    f"a text of one line of at most {SOURCE_LENGTH} characters, as the API takes")
+                    f"text on one line of at most {SOURCE_LENGTH} characters, as the API accepts")
         require(isfinite(self.weight) and self.weight > 0, self, "weight", self.weight,
                 "a positive number")
 
 
 @declaration
 class Crowd:
-    """How anonymous sources count together, where no trusted one has spoken.
+    """How anonymous sources count if no trusted one has spoken.
 
-    Each source weighs 1; one that first spoke less than `probation` before weighs
-    `newcomer_weight`, and all newcomers on one side weigh at most `newcomers_at_most`
-    together. A label is settled, or changed, once one side outweighs the other by `quorum`.
-    Newcomers can never do so alone, whatever their number.
+    Each source weighs 1; one that first spoke less than `probation` ago weighs
+    `newcomer_weight`, and all newcomers on one side together weigh at most
+    `newcomers_at_most`. A label is decided, or changed, once one side outweighs the other by
+    `quorum`. Newcomers alone can never do so, however many there are.
     """
 
     quorum: float = 3.0
@@ -87,7 +87,7 @@ class Crowd:
 
     def __post_init__(self) -> None:
         require(isfinite(self.quorum) and self.quorum >= 1, self, "quorum", self.quorum,
-                "at least 1: less than one source's word settles nothing")
+                "at least 1: less than one source's word decides nothing")
         require(self.probation >= timedelta(0), self, "probation", self.probation,
                 "no negative time")
         require(0 <= self.newcomer_weight <= 1, self, "newcomer_weight", self.newcomer_weight,
@@ -98,9 +98,9 @@ class Crowd:
 
 @declaration
 class FeedbackPolicy:
-    """Which label follows from what several sources say of one prediction.
+    """Which label follows from what several sources say about one prediction.
 
-    A trusted source outranks all anonymous ones, whatever their number and whenever they
+    A trusted source outranks all anonymous ones, however many there are and whenever they
     speak. Among trusted ones `conflict` decides, over the latest word of each:
 
     - `last_write_wins`: the latest word; of several in one instant the heavier side
@@ -108,11 +108,11 @@ class FeedbackPolicy:
     - `majority_vote`: the side with the greater sum of weights
 
     A tie outranks nothing. Without a trusted word the `crowd` decides; with `crowd=None`
-    anonymous words are kept and make no label. A label that is known stays until it is
-    outranked. See `ml_assets.ingest.log.resolution.resolve`.
+    anonymous words are kept but make no label. A known label stands until it is outranked. See
+    `ml_assets.ingest.log.resolution.resolve`.
 
-    The names of sources are the clients' claims: where strangers reach the API, let it accept
-    a trusted name from those only who may bear it (`class_of` tells which names these are).
+    A source's name is the client's claim: if strangers can reach the API, accept a trusted name
+    (`class_of` tells which ones are) only from clients entitled to it.
     """
 
     trusted: tuple[TrustClass, ...] = ()
@@ -127,12 +127,12 @@ class FeedbackPolicy:
         require(len(set(claimed)) == len(claimed), self, "trusted", claimed,
                 "each source in one class")
         require(bool(self.trusted) or self.crowd is not None, self, "crowd", self.crowd,
-                "a Crowd where no source is trusted: otherwise no word could make a label")
+                "a Crowd if no source is trusted: otherwise no word could become a label")
 
     def class_of(self, source: str) -> TrustClass | None:
         """The trusted class of a source; None for an anonymous one.
 
-        A whole name goes before a beginning of it, a longer beginning before a shorter one.
+        A full name takes precedence over a prefix, a longer prefix over a shorter one.
         """
         claims = [(len(claim), trust) for trust in self.trusted for claim in trust.sources
                   if _claims(claim, source)]

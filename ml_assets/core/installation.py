@@ -1,8 +1,8 @@
-"""The folder of an installation: made, recognised, checked, and emptied of what is ours.
+"""The folder of an installation: created, recognised, checked, and emptied of what is ours.
 
-A folder is an installation by its marker. A new or empty folder becomes one; so does a folder
-of an earlier version, which had no marker, if a file in it proves that it is ours. Any other
-folder is refused, and so nothing of anybody else is ever deleted.
+A marker makes a folder an installation. A new or empty folder becomes one; so does a folder of an
+earlier version, which had no marker, if a file in it proves that it is ours. Any other folder is
+rejected, so nothing that belongs to anybody else is ever deleted.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SHOWN = 3
 def claim(settings: Settings, needs: Collection[str] | None = None) -> None:
     """Make sure that `settings.var` is our installation, its files sound and closed to others.
 
-    For every command that works on it. What this process makes from now on is open to its owner
-    alone. Costs some milliseconds.
+    For every command that works on it. Whatever this process creates from now on is readable by
+    its owner only. Takes a few milliseconds.
 
-    needs: the files of `core.layout` without which the command cannot work, all by default; in an
-    emergency another one may be what is broken
+    needs: the files of `core.layout` that the command cannot work without, all by default; in an
+    emergency a different one may be the broken one
 
-    Raises InstallationRefused if the folder is not ours, StateDamaged if a file of it cannot be
-    used. Either is one line that says what to do.
+    Raises InstallationRefused if the folder is not ours, StateDamaged if a file in it cannot be
+    used. Each is one line that says what to do.
     """
     os.umask(0o077)
     _require_possible(settings.var)
@@ -49,14 +49,14 @@ def claim(settings: Settings, needs: Collection[str] | None = None) -> None:
             raise
         raise InstallationRefused(
             f"{settings.var} cannot be an installation's folder: {error.strerror} "
-            f"({error.filename}). Set ML_ASSETS_VAR to a folder that can be made and written"
+            f"({error.filename}). Set ML_ASSETS_VAR to a folder that can be created and written"
         ) from error
     check(settings, needs)
     _note_new(settings.var)
 
 
 def opened(needs: Collection[str] | None = None) -> Settings:
-    """The settings of the environment, on an installation that is ours and sound; see `claim`."""
+    """The environment's settings, on an installation that is ours and sound; see `claim`."""
     settings = Settings.from_environment()
     claim(settings, needs)
     return settings
@@ -65,7 +65,7 @@ def opened(needs: Collection[str] | None = None) -> Settings:
 def check(settings: Settings, needs: Collection[str] | None = None) -> None:
     """Raise StateDamaged if a file of the installation cannot be used. Writes nothing.
 
-    Raises InstallationRefused for the folder of somebody else.
+    Raises InstallationRefused if the folder belongs to something else.
     """
     marker = None
     if settings.var.is_dir():
@@ -79,17 +79,17 @@ def check(settings: Settings, needs: Collection[str] | None = None) -> None:
 
 
 def empty(settings: Settings) -> list[str]:
-    """Delete what the loop has made, for a fresh start; the names of what is not ours and stays.
+    """Delete what the loop created, for a fresh start; return the names of foreign files kept.
 
-    Tokens, locks, the cache and whatever else lies in the folder stay. Links are deleted, what
-    they lead to is not. Raises InstallationRefused if the folder has no marker.
+    Tokens, locks, the cache and anything else in the folder stay. Symbolic links are deleted,
+    their targets are not. Raises InstallationRefused if the folder has no marker.
     """
     var = settings.var.resolve()
     _require_possible(var)
     if read_marker(var) is None:
         raise InstallationRefused(
-            f"{var} has no {MARKER}, so nothing in it is deleted. {OTHER}; to begin afresh here, "
-            "move away yourself what lies in it"
+            f"{var} has no {MARKER}, so nothing in it is deleted. {OTHER}; to start afresh here, "
+            "move its contents away yourself"
         )
     gone = [path for path in sorted(var.iterdir()) if is_forgotten(path.name)]
     for path in gone:
@@ -100,7 +100,7 @@ def empty(settings: Settings) -> list[str]:
 
 
 def require_ours(settings: Settings) -> None:
-    """Raise InstallationRefused for a folder that is no installation and cannot become one."""
+    """Raise InstallationRefused if the folder neither is an installation nor can become one."""
     _require_possible(settings.var)
     try:
         marked = (settings.var / MARKER).exists()
@@ -114,7 +114,7 @@ def require_ours(settings: Settings) -> None:
 
 
 def mark_anew(settings: Settings) -> None:
-    """Write the marker of a folder whose marker is damaged, if what else lies there is ours.
+    """Rewrite a damaged marker, if everything else in the folder is ours.
 
     Raises InstallationRefused.
     """
@@ -167,27 +167,27 @@ def _is_proved(var: Path) -> bool:
 
 
 def _has_state(var: Path) -> bool:
-    """Whether something lies here that `--fresh` would delete; folders without a file are nothing.
+    """Whether the folder holds something that `--fresh` would delete, apart from empty folders.
 
-    To load the definitions makes `feast/`, for example.
+    Loading the definitions creates `feast/`, for example.
     """
     return any(is_forgotten(path.name) and not _is_bare(path) for path in var.iterdir())
 
 
 def _is_bare(folder: Path) -> bool:
-    """Whether it is a folder in which, however deep, lies no file and no link."""
+    """Whether it is a folder that contains no file and no link at any depth."""
     return (not folder.is_symlink() and folder.is_dir()
             and all(path.is_dir() and not path.is_symlink() for path in folder.rglob("*")))
 
 
 def strangers(var: Path, cache: Path) -> list[Path]:
-    """What lies in the folder and is nothing of an installation."""
+    """Entries of the folder that do not belong to an installation."""
     return [path for path in sorted(var.iterdir())
             if not is_ours(path.name) and path != cache and path not in cache.parents]
 
 
 def _note_new(var: Path) -> None:
-    """List the files that were made since the marker was written."""
+    """List the files created since the marker was written."""
     marker = read_marker(var)
     assert marker is not None
     change_notes(var, add=tuple(

@@ -1,6 +1,6 @@
-"""The decisions that a system declares instead of coding: labels, models, gates, upkeep.
+"""The decisions that a system declares instead of coding: labels, gates, retraining, drift.
 
-All are frozen and keyword-only; a wrong value fails when it is written, naming the field.
+All are frozen and keyword-only; a wrong value fails on construction, naming the field.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Metric = Literal[
     "false_positive_rate",
     "recall",
 ]
-"""What an evaluation reports for each model and slice; rates are shares in [0, 1]."""
+"""What an evaluation reports per model and slice; rates are shares in [0, 1]."""
 
 HIGHER_IS_BETTER: frozenset[str] = frozenset(
     {"roc_auc", "average_precision", "recall_at_fpr_0.5%", "recall_at_fpr_1%", "recall"}
@@ -40,11 +40,11 @@ def require(condition: bool, owner: object, field: str, found: object, expected:
 class LabelPolicy:
     """When an outcome may be believed.
 
-    An explicit outcome counts from the instant it arrives. Where none arrives within
-    `maturity` of the event, the label is what `silence` says: `"decision_stands"` takes the
-    decision that was served (nobody complained), `"negative"` takes False (no chargeback
-    came), `"unlabelled"` takes none. What several sources say of one event is resolved by the
-    system's `FeedbackPolicy`; nothing is overwritten, corrections are known later.
+    An explicit outcome counts from the moment it arrives. If none arrives within `maturity` of
+    the event, `silence` gives the label: `"decision_stands"` takes the served decision (nobody
+    complained), `"negative"` takes False (no chargeback came), `"unlabelled"` takes none. The
+    system's `FeedbackPolicy` resolves what several sources say about one event. Nothing is
+    overwritten; corrections become known later.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Gate:
 
     `at_least` and `at_most` bound the candidate's own value. `better_than_champion_by`
     compares with the champion on the same events: the candidate must be better by more than
-    this margin (negative allows it to be that much worse), in the metric's own unit and good
-    direction; it holds of itself where there is no champion. `slice` restricts the gate to
-    one declared slice.
+    this margin (a negative one allows it to be that much worse), in the metric's unit and
+    direction; the gate passes if there is no champion. `slice` restricts the gate to one
+    declared slice.
     """
 
     metric: Metric
@@ -90,10 +90,10 @@ class Gate:
 
 @declaration
 class Slice:
-    """A part of the events that is judged on its own: those for which SQL `where` holds.
+    """A subset of the events that is judged separately: those for which the SQL `where` holds.
 
-    It may name the system's columns and the features of its service; loading the definitions
-    refuses any other name.
+    It may use the system's columns and the features of its service; loading the definitions
+    rejects any other name.
     """
 
     name: str
@@ -106,11 +106,11 @@ class Slice:
 
 @declaration
 class RetrainingPolicy:
-    """When a model is trained again.
+    """When a model is retrained.
 
-    after_labels: so many newly matured labels since the last training.
-    max_age: the champion's training is older than this.
-    cooldown: no two trainings start within this time, whatever the reason.
+    after_labels: after this many newly matured labels since the last training
+    max_age: if the champion's training is older than this
+    cooldown: no two trainings start within this time, for any reason
     """
 
     after_labels: int
@@ -125,7 +125,7 @@ class RetrainingPolicy:
 
 @declaration
 class DriftPolicy:
-    """When a change of the inputs or scores counts as drift.
+    """When a change in inputs or scores counts as drift.
 
     A feature drifts on a day when its distribution over the last `window` differs from the
     champion's training set by at least `effect` (population stability index) *and*
@@ -151,9 +151,9 @@ class DriftPolicy:
 class ReplayPolicy:
     """How the people behind the recorded events behave when history is replayed live.
 
-    Each wrong decision is reported by a share `reporting` of its recipients, after a delay
-    drawn uniformly from `[0, max_delay)`; correct decisions draw no report. The draws are a
-    hash of the event id, so a replay gives the same result twice.
+    A share `reporting` of all wrong decisions is reported, after a delay drawn uniformly from
+    `[0, max_delay)`; correct decisions are never reported. The draws are hashes of the event id,
+    so a replay gives the same result twice.
     """
 
     reporting: float

@@ -1,4 +1,4 @@
-"""Where things lie and which engines run: read once from the environment."""
+"""Paths, addresses and modes of an installation, read once from the environment."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ml_assets.core.storage.marker import is_noted
 from ml_assets.core.time import Clock, EventClock, WallClock
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The checkout: where `feature_repo/` and, unless set otherwise, `var/` lie."""
+"""The checkout, which holds `feature_repo/` and, by default, `var/`."""
 
 PREFIX = "ML_ASSETS_"
 VARIABLES = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "TOKEN", "TRACES", "VAR")
-"""All that is read from the environment, without PREFIX. Any other name is a typing mistake."""
+"""Every variable read from the environment, without PREFIX. Any other name is a typo."""
 
 HOST = re.compile(
     r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?)\.?(?::(\d{1,5}))?"
 )
-"""A host as URLs and the header `Host` name it, in small letters: its name, and its port."""
+"""A host as in URLs and in the header `Host`, in lower case: its name, and its port."""
 
 LogFormat = Literal["human", "json"]
 _LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
@@ -33,19 +33,19 @@ Ack = Literal["process", "disk"]
 """What an acknowledged prediction survives: the death of every process, or a power cut too."""
 
 Tracing = Literal["none", "otlp"]
-"""Whether the API tells an OpenTelemetry collector of each request, by OTLP over HTTP."""
+"""Whether the API sends traces to an OpenTelemetry collector, by OTLP over HTTP."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that differs between two installations of the same code.
 
-    `var` holds all state; deleting it starts afresh. `cache` holds fetched data sets, which
-    survive `--fresh`. `host` and `port` are where the API
-    listens, `log` is how it writes its log, `ack` what its acknowledgements mean and `traces`
-    where its traces go. `hosts` are names by which browsers and proxies call it, besides this
-    machine's own. `in_replay` is set in the process that replays history: it asks the
-    sensors itself, and those of other processes leave the work to it.
+    `var` holds all state; deleting it starts afresh. `cache` holds downloaded data sets, which
+    survive `--fresh`. The API listens on `host` and `port`; `log` is its log format, `ack` what
+    its acknowledgements survive, `traces` where its traces go. `hosts` are names by which browsers
+    and proxies reach it, besides this machine's own. `in_replay` is set in the process that
+    replays history: it evaluates the sensors itself, and those of other processes leave the work
+    to it.
     """
 
     var: Path = ROOT / "var"
@@ -62,7 +62,7 @@ class Settings:
     def from_environment(cls) -> Settings:
         """Read `ML_ASSETS_VAR` and the other `VARIABLES`.
 
-        Raises DeclarationError for a value that is none, and for a variable that would do nothing.
+        Raises DeclarationError for an invalid value, and for a variable that nothing reads.
         """
         _require_known(os.environ)
         port = os.environ.get("ML_ASSETS_PORT", str(cls.port))
@@ -91,7 +91,7 @@ class Settings:
         if settings.cache == settings.var:
             raise DeclarationError(
                 f"ML_ASSETS_CACHE and ML_ASSETS_VAR are both {settings.var}; give the cache a "
-                "folder of its own, such as `cache` inside"
+                "separate folder, such as `cache` inside"
             )
         return settings
 
@@ -114,7 +114,7 @@ class Settings:
 
     @property
     def plots(self) -> Path:
-        """Pictures that the pages of assets show, by the hash of their content."""
+        """Images that asset pages show, by the hash of their content."""
         return self.var / "plots"
 
     @property
@@ -129,24 +129,24 @@ class Settings:
     def mlflow_artifacts(self) -> Path:
         return self.var / "mlflow" / "artifacts"
 
-    @cached_property  # looked at for each batch of predictions
+    @cached_property  # read for every batch of predictions
     def clock_file(self) -> Path:
         return self.var / "clock.json"
 
     @property
     def clock(self) -> Clock:
-        """The replay's clock if one has run in this `var`, else the wall's."""
+        """The replay's clock if one has run in this `var`, otherwise the wall clock."""
         if self.clock_file.exists() or self._had_clock:
             return EventClock(self.clock_file)
         return WallClock()
 
-    @cached_property  # a clock that was deleted must not become the wall's
+    @cached_property  # a deleted clock must not become the wall clock
     def _had_clock(self) -> bool:
         return is_noted(self.clock_file)
 
 
 def _folder(name: str, otherwise: Path) -> Path:
-    """The folder that a variable names, absolute. Empty, it would be wherever one stands."""
+    """The absolute folder that a variable names. An empty one would mean the current folder."""
     given = os.environ.get(f"{PREFIX}{name}", str(otherwise))
     if not given.strip():
         raise DeclarationError(f"{PREFIX}{name} is empty; name a folder, or unset it")
@@ -170,7 +170,7 @@ def _hosts(named: str) -> tuple[str, ...]:
     for host in hosts:
         if not HOST.fullmatch(host):
             raise DeclarationError(
-                f"ML_ASSETS_HOSTS names {host!r}; expected hosts, divided by commas, each with its "
-                "port if it is not the usual one: ml.example,lab.example:8443"
+                f"ML_ASSETS_HOSTS names {host!r}; expected comma-separated hosts, each with its "
+                "port if it is not the default one: ml.example,lab.example:8443"
             )
     return hosts

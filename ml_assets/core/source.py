@@ -19,9 +19,9 @@ Event = Mapping[str, object]
 class ArchivedEvent:
     """One event of a recorded history.
 
-    `request` is what a live client would have posted for it, so history and live traffic
-    take the same path; `event_timestamp` is when it happened, on the replay clock;
-    `outcome` is the true label (None where the archive does not know).
+    `request` is what a live client would have posted for it, so history and live traffic take
+    the same path; `event_timestamp` is when it happened, on the replay clock;
+    `outcome` is the true label (None if the archive does not know).
     """
 
     event_id: str
@@ -31,23 +31,22 @@ class ArchivedEvent:
 
 
 class Source(Protocol):
-    """What a system must say about its data. Light to build: work happens in the calls."""
+    """What a system must provide for its data. Cheap to build: the work happens in the calls."""
 
     def fetch(self, cache: Path) -> Path:
-        """Bring the recorded history under `cache`, verified; return where it lies.
+        """Download the recorded history into `cache`, verify it and return its path.
 
-        Does nothing where it is already there. Raises FetchError, saying what to do.
+        Does nothing if it is already there. Raises FetchError, saying what to do.
         """
         ...
 
     def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
-        """The recorded history in the order of time."""
+        """The recorded history in order of time."""
         ...
 
     def parse(self, request: Request) -> Event:
-        """The event's columns. Raises Quarantined with the reason where there is none.
+        """The event's columns. Raises Quarantined with the reason if there is none.
 
-        The one function that both training and serving call, so it may look at nothing
-        but `request`.
+        Training and serving both call this one function, so it may read nothing but `request`.
         """
         ...

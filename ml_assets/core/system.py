@@ -29,9 +29,9 @@ RESERVED_COLUMNS = frozenset(
 
 @declaration
 class Column:
-    """One column of an event, as its data contract sees it.
+    """One column of an event, with its data contract.
 
-    `minimum` and `maximum` bound numbers (inclusive); `max_length` bounds texts (characters).
+    `minimum` and `maximum` bound numbers (inclusive); `max_length` bounds strings (characters).
     """
 
     name: str
@@ -49,10 +49,10 @@ class Column:
 
 @declaration
 class Entity:
-    """Something whose past tells about its next event: a sender, a card, a film.
+    """Something whose past informs its next event: a sender, a card, a film.
 
-    `name` is also the event column that holds its key. An empty key means "unknown": it has
-    no history.
+    `name` is also the event column that holds its key. An empty key means "unknown": it has no
+    history.
     """
 
     name: str
@@ -67,8 +67,8 @@ class Calendar:
     """The days of a system. All are UTC.
 
     first_day: the first day with events.
-    go_live: recorded history feeds the days before it, the API's event log those from it on.
-    last_day: the last partition (inclusive); None for a system that goes on.
+    go_live: recorded history feeds the days before it, the API's event log the days from it on.
+    last_day: the last partition (inclusive); None for an open end.
     """
 
     first_day: date
@@ -99,11 +99,11 @@ class TextField:
 class ModelConfig:
     """A binary classifier over hashed texts, event numbers and store features.
 
-    fields: what is read of the event's texts; numbers: event columns read as they are; the
-    feature service adds its features. See `ml_assets.training.model`.
-    `threshold` is the score from which the decision is True. Of the matured events those of
-    the latest `holdout` are not trained on: on them a candidate is judged. `l2_text` and
-    `l2_dense` are the penalties on half the squared weights, beside the loss summed over rows.
+    fields: what is read of the event's texts; numbers: event columns read unchanged; the feature
+    service adds its features. See `ml_assets.training.model`.
+    `threshold` is the score from which the decision is True. Of the matured events, those of the
+    latest `holdout` are not trained on: a candidate is judged on them. `l2_text` and `l2_dense`
+    are the penalties on half the squared weights, added to the loss summed over rows.
     """
 
     fields: tuple[TextField, ...]
@@ -137,14 +137,14 @@ class ModelConfig:
 class System:
     """One use case: what differs from every other one, and nothing else.
 
-    It names its Feast feature service instead of importing it, so that loading definitions
-    never imports Feast; the name is checked against the Feast manifest.
+    It names its Feast feature service instead of importing it, so loading the definitions never
+    imports Feast; the name is checked against the Feast manifest.
 
-    sticky_by: the entity whose events are all answered by one model version while several share
-    the traffic; None where each event is drawn for itself. An unknown (empty) key is no
-    entity: its events are drawn for themselves too.
-    scores_by: the entity whose latest score is kept for whoever asks for it without an event: a
-    batch fills it in and each prediction refreshes it; None where no score is kept.
+    sticky_by: the entity whose events are all answered by the same model version while several
+    share the traffic; None if each event is drawn independently. An unknown (empty) key
+    identifies no entity: its events are drawn independently too.
+    scores_by: the entity whose latest score is kept for callers without an event: a batch fills
+    it and each prediction refreshes it; None if no score is kept.
     """
 
     name: str
@@ -196,8 +196,8 @@ class System:
         for name in asked:
             if name not in known:
                 raise DeclarationError(
-                    f"System {self.name!r}: {field} names {name!r}, which is no declared {kind}; "
-                    f"declared: {', '.join(sorted(known)) or 'none'}.{closest(name, known)}"
+                    f"System {self.name!r}: {field} names {name!r}, which is not a declared "
+                    f"{kind}; declared: {', '.join(sorted(known)) or 'none'}.{closest(name, known)}"
                 )
 
     @property

@@ -1,10 +1,10 @@
-"""Which texts may come in, and which of them may name something.
+"""Which strings are accepted, and which of them may name something.
 
-A text that comes in must be Unicode that UTF-8 can hold. A name (the id of an event, the value of
-an entity key, the source of feedback) is compared with others in many places: SQLite, DuckDB,
-Arrow, Python and pandas. All of them compare code points, without normalising, folding case or
-cutting off spaces; but whatever follows a NUL is lost on pandas where it hashes texts. So names
-have an alphabet and a length, the same at every door.
+An accepted string must be Unicode that UTF-8 can encode. A name (an event id, an entity key, a
+feedback source) is compared with others in many places: SQLite, DuckDB, Arrow, Python and pandas.
+All of them compare code points, without normalising, folding case or trimming spaces; but pandas
+ignores whatever follows a NUL when it hashes strings. So names have an alphabet and a length, the
+same at every entrance.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 
 NAME = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?![\s\S])"
-"""A text of one line: any characters but control characters and separators of lines. As Python
-and JSON Schema both read it; `$` would let a last line end pass."""
+"""Text on one line: any characters but control characters and line separators. Python and JSON
+Schema read it alike; `$` would let a trailing newline pass."""
 
 ID_LENGTH = 200
 SOURCE_LENGTH = 100
@@ -25,7 +25,7 @@ _OUTSIDE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 def is_text(value: str) -> bool:
-    """Whether UTF-8 can hold it: half of a surrogate pair is no character."""
+    """Whether UTF-8 can encode it: a lone surrogate is not a character."""
     if value.isascii():
         return True
     try:
@@ -44,7 +44,7 @@ def text_fault(value: str) -> str | None:
 
 
 def name_fault(value: str, longest: int) -> str | None:
-    """What keeps `value` from being a name; None if nothing does. An empty one is none's."""
+    """What keeps `value` from being a name; None if nothing does. An empty one is accepted."""
     if len(value) > longest:
         return f"{shown(value)} has {len(value):,} characters; expected at most {longest:,}"
     if _NAME.match(value) is None:
@@ -54,17 +54,17 @@ def name_fault(value: str, longest: int) -> str | None:
 
 
 def as_name(text: str, longest: int) -> str:
-    """`text` without the characters that no name has, at most `longest` of the others."""
+    """`text` without characters that a name may not have, cut to `longest` characters."""
     return _OUTSIDE.sub("", text)[:longest]
 
 
 def shown(value: object) -> str:
-    """The value for a message: short, and such that every log and terminal can show it."""
+    """The value for a message: short, and in characters that any log or terminal can show."""
     text = ascii(value[:100] if isinstance(value, str) else value)
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def storable(text: str, longest: int) -> str:
-    """`text` with escapes where it has what UTF-8 cannot hold; cut off after `longest`."""
+    """`text` cut to `longest` characters, with escapes for what UTF-8 cannot encode."""
     cut = text if len(text) <= longest else f"{text[:longest]}..."
     return cut.encode("utf-8", "backslashreplace").decode()

@@ -20,18 +20,18 @@ DAY = timedelta(days=1)
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-"""An event happens in `[EARLIEST, LATEST)`, wherever it comes from.
+"""Every event happens in `[EARLIEST, LATEST)`, wherever it comes from.
 
-Everything that holds instants here can hold these, and what is added to them: nanoseconds since
-1970 in 64 bits, which pandas may choose, reach from 1677 to 2262; microseconds in Arrow, DuckDB
-and SQLite, and JSON's texts of the years 1 to 9999, reach further.
+Everything here that stores instants can represent these, and durations added to them: nanoseconds
+since 1970 in 64 bits, which pandas may choose, range from 1677 to 2262; microseconds in Arrow,
+DuckDB and SQLite, and JSON strings for the years 1 to 9999, range further.
 """
 FUTURE = timedelta(seconds=60)
 """How far ahead of ours a client's clock may be."""
 
 
 class Clock(Protocol):
-    """Says what time it is. Injected, so that a replay can move it."""
+    """Tells the time. Injected, so a replay can move it."""
 
     def now(self) -> datetime:
         """The present instant, aware UTC."""
@@ -48,21 +48,21 @@ class WallClock:
 class EventClock:
     """A clock kept in a file, so that every process of a replay agrees on the time.
 
-    It stands still where it was `set` until it is `start`ed; from then on it runs at the
-    wall's pace. A replay sets it to each event's instant and starts it when it is done, so
-    that the system lives on from the last replayed day.
+    It stands still at the instant it was `set` to until it is `start`ed; from then on it runs at
+    the pace of the wall clock. A replay sets it to each event's instant and starts it when it is
+    done, so the system continues from the last replayed day.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def now(self) -> datetime:
-        """Raises StateDamaged, which names the file, if it is missing or says no time."""
+        """Raises StateDamaged, which names the file, if it is missing or holds no time."""
         at, started = self._read()
         return at if started is None else at + (datetime.now(UTC) - started)
 
     def stands_still(self) -> bool:
-        """Whether a replay has set it and not come to its end: another goes on from here."""
+        """Whether a replay has set it and not finished: the next one resumes from here."""
         return self._read()[1] is None
 
     def set(self, instant: datetime) -> None:
@@ -70,7 +70,7 @@ class EventClock:
         self._write(instant, None)
 
     def start(self) -> None:
-        """Run on at the wall's pace from where the clock stands."""
+        """Run at the pace of the wall clock from the current instant."""
         self._write(self.now(), datetime.now(UTC))
 
     def _read(self) -> tuple[datetime, datetime | None]:
@@ -94,7 +94,7 @@ class EventClock:
 
 
 def utc(instant: datetime) -> datetime:
-    """`instant` as aware UTC; raises InvalidRequest where it names no time zone."""
+    """`instant` as aware UTC; raises InvalidRequest if it names no time zone."""
     if instant.tzinfo is None:
         raise InvalidRequest(
             f"instant {instant.isoformat()!r} has no time zone; write it as UTC, e.g. "
@@ -106,15 +106,15 @@ def utc(instant: datetime) -> datetime:
 def declared_instant(instant: object) -> datetime:
     """`instant` as aware UTC, in whole microseconds, if an event may happen then.
 
-    Raises InvalidRequest if it is no instant, has no time zone or lies outside of
+    Raises InvalidRequest if it is not an instant, has no time zone or is outside
     `[EARLIEST, LATEST)`.
     """
-    # pandas' missing instant is a datetime that does not equal itself.
+    # pandas' missing timestamp is a datetime that does not equal itself.
     if not isinstance(instant, datetime) or instant != instant:
         raise InvalidRequest(f"it is {instant!r:.80}; expected a datetime in UTC")
     if instant.tzinfo is None:
         return utc(instant)
-    # Compared before it is converted: near the years 1 and 9999 that is impossible.
+    # Compared before the conversion, which fails near the years 1 and 9999.
     if not EARLIEST <= instant < LATEST:
         raise InvalidRequest(f"it is {instant.isoformat()}; expected an instant from "
                              f"{EARLIEST.date()} on and before {LATEST.date()}")

@@ -1,1 +1,1 @@
-"""What is damaged in an installation, what to do about it, and doing it where that is safe."""
+"""Finds damage in an installation, says what to do about it, and repairs it if that is safe."""

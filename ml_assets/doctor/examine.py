@@ -1,4 +1,4 @@
-"""Every file of an installation, looked at: nothing is changed."""
+"""Examines every file of an installation without changing any."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SHOWN = 3
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """A finding for the marker, for each file of `core.layout` that there is or was, for each
-    model version and each table of the lake, for modes and for what is not ours.
+    """Findings for the marker, every file of `core.layout` that exists or existed, every model
+    version and lake table, for modes and for foreign files.
 
-    Reads every file whole: some seconds for each GB. Raises InstallationRefused if the folder is
-    no installation.
+    Reads every file completely: a few seconds per GB. Raises InstallationRefused if the folder is
+    not an installation.
     """
     require_ours(settings)
     made, marker = _marker(settings)
@@ -40,11 +40,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if foreign := strangers(settings.var, settings.cache):
         names = ", ".join(path.name for path in foreign[:SHOWN])
         more = ", ..." if len(foreign) > SHOWN else ""
-        yield Finding(what="more", holds="what is not of an installation", note=f"{names}{more}")
+        yield Finding(what="more", holds="files that do not belong to an installation",
+                      note=f"{names}{more}")
 
 
 def _marker(settings: Settings) -> tuple[tuple[str, ...], Finding]:
-    """The files that were made, and what is to be said of the marker."""
+    """The files that were created, and the finding for the marker."""
     holds = "marks this folder as an installation"
     try:
         marker = read_marker(settings.var)
@@ -66,6 +67,6 @@ def _modes(settings: Settings) -> Finding:
     names = ", ".join(path.relative_to(settings.var.parent).as_posix() for path in found[:SHOWN])
     return Finding(
         what="modes", holds=holds, mended=True,
-        trouble=f"is not so for {len(found)} files or folders ({names})",
-        remedy="`ml-assets doctor --mend` closes them; what is another user's stays open",
+        trouble=f"is not true of {len(found)} files or folders ({names})",
+        remedy="`ml-assets doctor --mend` closes them; other users' files stay open",
     )

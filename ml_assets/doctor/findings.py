@@ -1,4 +1,4 @@
-"""What was found of one thing in an installation."""
+"""What was found about one thing in an installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Finding:
     trouble: what is wrong, as the end of a sentence; None if it is sound
     remedy: what to do about it, a sentence or two
     mended: whether `ml-assets doctor --mend` does that
-    note: what is to be known of it though it is sound
+    note: what is worth knowing about it although it is sound
     """
 
     what: str
@@ -31,5 +31,5 @@ class Finding:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital at its beginning."""
+    """`text` with its first letter capitalised."""
     return text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""The tables of the lake: every day read whole, and days that are missing between others."""
+"""The tables of the lake: reads every day completely, and finds gaps between days."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ml_assets.doctor.findings import Finding
 
 SHOWN = 5
 DAILY = ("raw", "events", "labels", "quarantine")
-"""Tables that are taken in day by day; others have days of their own."""
+"""Tables that are ingested day by day, without gaps."""
 
 
 def examine_lake(lake: Path) -> Iterator[Finding]:
-    """A finding for each table, and one more for each file of it that cannot be read."""
+    """A finding for each table, and one for each of its files that cannot be read."""
     for folder in sorted(lake.glob("*/*")) if lake.is_dir() else ():
         if not folder.is_dir():
             continue
@@ -54,7 +54,7 @@ def _broken(lake: Path, files: list[Path]) -> Iterator[Finding]:
 def _trouble(path: Path) -> str | None:
     try:
         if not path.is_file():
-            return "cannot be read: it is no file"
+            return "cannot be read: it is not a file"
         if path.stat().st_size == 0:
             return "is empty"
         if path.suffix == ".json":
@@ -81,7 +81,7 @@ def _missing(stems: list[str]) -> list[date]:
         try:
             days.add(date.fromisoformat(stem))
         except ValueError:
-            continue  # something else than a day
+            continue  # not a day
     if not days:
         return []
     span = (max(days) - min(days)).days

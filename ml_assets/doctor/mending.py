@@ -1,4 +1,4 @@
-"""What can be mended without a loss; and giving up a file that is lost, which a person decides."""
+"""Repairs what can be repaired without loss, and gives up lost files if a person decides so."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from ml_assets.registry.runs import database
 
 
 def mend(settings: Settings) -> Iterator[str]:
-    """Mend marker, modes, addresses, the clock and what is made anew; says what was done.
+    """Repair marker, modes, paths, the clock and what can be recreated; say what was done.
 
-    A damaged file is set aside, never deleted. What is sound stays as it is. Raises
-    InstallationRefused if the folder cannot be shown to be ours.
+    A damaged file is set aside, never deleted. Sound files are left alone. Raises
+    InstallationRefused if nothing shows that the folder is ours.
     """
     try:
         marker = read_marker(settings.var)
@@ -44,10 +44,10 @@ def mend(settings: Settings) -> Iterator[str]:
         marker = None
     if marker is None:
         mark_anew(settings)
-        yield "the marker was written anew"
+        yield "rewrote the marker"
     closed = mend_modes(settings.var, deep=True)
     if closed:
-        yield f"{len(closed)} files and folders were closed to others"
+        yield f"closed {len(closed)} files and folders to others"
     for about in _damaged(settings):
         if about.rebuilt:
             yield from _set_aside(settings, about)
@@ -56,13 +56,13 @@ def mend(settings: Settings) -> Iterator[str]:
     if trouble_of(path := database(settings), _about("mlflow/mlflow.sqlite"), made=True) is None:
         moved = follow(path, settings.mlflow_artifacts)
         if moved:
-            yield f"{moved} addresses of models follow the installation to {settings.var}"
+            yield f"updated {moved} paths of models to {settings.var}"
 
 
 def give_up(settings: Settings, name: str) -> Iterator[str]:
-    """Set a lost or damaged file aside, so that an empty one may be made; says what was done.
+    """Set a lost or damaged file aside, so an empty one can be created; say what was done.
 
-    Raises UnknownName for a file that no installation has, NotReady for one that is sound.
+    Raises UnknownName for a file that no installation has, NotReady for a sound one.
     """
     about = state_file(name)
     if about is None:
@@ -88,7 +88,7 @@ def _about(name: str) -> StateFile:
 
 
 def _set_aside(settings: Settings, about: StateFile) -> Iterator[str]:
-    """Move the file, what SQLite put beside it and what means nothing without it out of the way."""
+    """Move away the file, its SQLite side files and files that are meaningless without it."""
     now = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
     names = (about.name, *about.takes_along)
     for name in names:
@@ -100,19 +100,19 @@ def _set_aside(settings: Settings, about: StateFile) -> Iterator[str]:
             make_folder(target.parent)
             shutil.move(path, target)
             if not side:
-                yield f"{name} lies in {target.relative_to(settings.var)} now"
+                yield f"moved {name} to {target.relative_to(settings.var)}"
     change_notes(settings.var, drop=names)
 
 
 def _set_clock(settings: Settings) -> str:
-    """Set the clock to the latest instant that the installation knows, running from there."""
+    """Set the clock to the latest instant that the installation knows, and start it."""
     latest = max([*_logged(settings.event_log), *_closed(settings.lake)], default=None)
     if latest is None:
-        return "the clock is the machine's: nothing was replayed here"
+        return "the clock is now the machine's: nothing was replayed here"
     clock = EventClock(settings.clock_file)
     clock.set(latest)
     clock.start()
-    return f"the clock goes on from {latest:%Y-%m-%d %H:%M:%S} UTC"
+    return f"the clock resumes from {latest:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _logged(path: Path) -> Iterator[datetime]:
@@ -127,7 +127,7 @@ def _logged(path: Path) -> Iterator[datetime]:
 
 
 def _closed(lake: Path) -> Iterator[datetime]:
-    """The ends of the days that were taken in."""
+    """The ends of the ingested days."""
     for path in lake.glob("*/events/[0-9]*.parquet"):
         try:
             yield midnight(date.fromisoformat(path.stem)) + DAY

@@ -1,4 +1,4 @@
-"""The model versions: whether their files are those that were registered, and where they lie."""
+"""The model versions: whether their files are the registered ones, and where they are."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ml_assets.registry.models import CHECKSUM
 from ml_assets.registry.moving import stale, within
 from ml_assets.registry.runs import DATA, PARTS, database
 
-RETRAIN = "restore it from a backup, roll back to an earlier version, or train again"
+RETRAIN = "restore it from a backup, roll back to an earlier version, or retrain"
 
 
 def examine_models(settings: Settings) -> Iterator[Finding]:
-    """A finding for each version that MLflow knows, and one for where it looks for their files.
+    """A finding for each version that MLflow knows, and one for the paths it has for their files.
 
-    MLflow itself, which takes seconds to start, is not asked.
+    Reads MLflow's database directly, because MLflow takes seconds to start.
     """
     path = database(settings)
     try:
         versions = _versions(path) if path.is_file() else []
         moved = stale(path, settings.mlflow_artifacts) if versions else 0
     except (sqlite3.Error, LogUnavailable):
-        return  # the file has a finding of its own
+        return  # the file has its own finding
     if moved:
         yield Finding(
-            what="mlflow/mlflow.sqlite", holds="where the files of models lie", mended=True,
-            trouble=f"has {moved} addresses of another folder: the installation was moved",
-            remedy="`ml-assets doctor --mend` mends them, and so does whatever uses a model next",
+            what="mlflow/mlflow.sqlite", holds="the paths of model files", mended=True,
+            trouble=f"has {moved} paths in another folder: the installation was moved",
+            remedy="`ml-assets doctor --mend` updates them, and so does the next use of a model",
         )
     for system, version, source, checksum in versions:
         address = urlsplit(within(settings.mlflow_artifacts, source))
@@ -44,7 +44,7 @@ def examine_models(settings: Settings) -> Iterator[Finding]:
         trouble = _trouble(Path(unquote(address.path)) / DATA, checksum)
         if trouble is None and checksum is None:
             yield Finding(what=what, holds="a model version",
-                          note="stored before checksums: damage may go unnoticed")
+                          note="stored before checksums existed: damage may go unnoticed")
         else:
             yield Finding(what=what, holds="a model version", trouble=trouble, remedy=RETRAIN)
 
@@ -55,7 +55,7 @@ def _trouble(folder: Path, checksum: str | None) -> str | None:
     try:
         if checksum is not None and of_parts(folder.parent, PARTS) == checksum:
             return None
-        # Which file differs, the model's own list may say.
+        # The model's own list may say which file differs.
         verify(folder)
     except (ModelRefused, OSError) as error:
         return f"is damaged: {error}"

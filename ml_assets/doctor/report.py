@@ -1,4 +1,4 @@
-"""The findings as a person reads them, and what the command ends with."""
+"""Prints the findings for people, and decides the exit status."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ml_assets.doctor.findings import Finding
 
 
 def show(settings: Settings, findings: Sequence[Finding], *, as_json: bool) -> int:
-    """Print all findings, and each trouble once more in a line of its own; the exit status.
+    """Print all findings, then each problem again on its own line; return the exit status.
 
-    0: all is sound; 1: something is damaged
+    0: everything is sound; 1: something is damaged
     """
     troubles = [finding for finding in findings if finding.trouble is not None]
     if as_json:
@@ -43,12 +43,12 @@ def show(settings: Settings, findings: Sequence[Finding], *, as_json: bool) -> i
 def _condition(finding: Finding) -> str:
     if finding.trouble is None:
         return finding.note or "sound"
-    return "[red]damaged[/]: see below" if not finding.mended else "[yellow]can be mended[/]"
+    return "[red]damaged[/]: see below" if not finding.mended else "[yellow]can be repaired[/]"
 
 
 def _conclusion(troubles: Sequence[Finding]) -> str:
     if not troubles:
-        return "All is sound."
+        return "Everything is sound."
     mended = sum(finding.mended for finding in troubles)
-    said = f"{len(troubles)} to be looked at"
-    return f"{said}; `ml-assets doctor --mend` mends {mended} of them." if mended else f"{said}."
+    said = f"{len(troubles)} problem{'' if len(troubles) == 1 else 's'}"
+    return f"{said}; `ml-assets doctor --mend` repairs {mended} of them." if mended else f"{said}."

@@ -1,4 +1,4 @@
-"""The API as its clients see it: a real server in a process of its own, over HTTP."""
+"""The API as its clients see it: a real server in a separate process, over HTTP."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from ml_assets.core.time import WallClock
 from ml_assets.serving.access.tokens import TokenFile
 
 SOURCE = "recipient"
-"""As whom the replay complains."""
+"""The source under which the replay complains."""
 
 
 KILLED = 128
-"""A keeper says so of a command that a signal has ended: this, and the signal's number."""
+"""A keeper's exit status for a command that a signal ended is this plus the signal's number."""
 RESTARTS = 3
 
 
 @dataclass(kw_only=True)
 class Server:
-    """The API as a process, over the installation in `var`; `log` is all it has said."""
+    """The API as a process, on the installation in `var`; `log` is its output."""
 
     command: tuple[str, ...]
     var: Path
@@ -43,13 +43,13 @@ class Server:
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
-            # An interrupt of the replay must not kill it mid-answer, its death must end it.
+            # An interrupt of the replay must not kill it mid-answer; the replay's death must.
             self.process = keeper.start(
                 self.command, output=output, env={**os.environ, "ML_ASSETS_VAR": str(self.var)}
             )
 
     def was_killed(self) -> bool:
-        """Whether it has ended by a signal; one that has just ended is given a moment."""
+        """Whether a signal ended it; waits a moment for a process that is just ending."""
         with suppress(subprocess.TimeoutExpired):
             return self.process.wait(1) > KILLED
         return False
@@ -63,8 +63,8 @@ class Server:
 class Client:
     """Talks to the API of one system. All calls are safe to repeat.
 
-    An API that is killed is started again, and what it had not answered is sent again, so many
-    times as RESTARTS says: what kills each API that it meets must not be sent for ever.
+    A killed API is restarted, and unanswered requests are resent, at most RESTARTS times: a
+    request that kills every API it reaches must not be sent forever.
     """
 
     http: httpx.Client
@@ -108,7 +108,7 @@ class Client:
         self._call("POST", "feedback", body)
 
     def version(self) -> int | None:
-        """The model version that this server answers with now."""
+        """The model version with which this server answers now."""
         loaded: int | None = self._call("GET", "version")["loaded"]
         return loaded
 
@@ -124,7 +124,7 @@ class Client:
             time.sleep(0.05)
 
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """The answer. Raises NotReady if there is none, or an error."""
+        """The answer. Raises NotReady if there is none, or if it is an error."""
         path = f"/v1/{self.system}/{path}"
         for restarts in range(RESTARTS + 1):
             try:
@@ -132,12 +132,12 @@ class Client:
             except httpx.TransportError as error:
                 if restarts == RESTARTS or not self.server.was_killed():
                     raise NotReady(
-                        f"{method} {path}: no answer ({error}) of an API that was started again "
+                        f"{method} {path}: no answer ({error}) from an API that was restarted "
                         f"{restarts} times; its log, {self.server.log}, may say why"
                     ) from error
             self.server.restart()
             self.await_ready()
-        raise AssertionError("the last one returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def running_api(settings: Settings, system: str) -> Iterator[Client]:
 
 @contextmanager
 def let_in(settings: Settings) -> Iterator[dict[str, str]]:
-    """What a client sends to be let in: where tokens are in use, one of its own for so long."""
+    """The headers that a client needs: with tokens in use, a temporary token of its own."""
     tokens = TokenFile(settings.tokens)
     if not tokens.read():
         yield {}

@@ -1,4 +1,4 @@
-"""One prediction back to its origins, and one raw event forward to all it has touched."""
+"""One prediction back to its origins, and one raw event forward to everything it has touched."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ml_assets.serving.answer.explanation import Heard, Provenance, record_of
 from ml_assets.serving.contract.protocol import ContributingRow, ModelOrigin, PredictionRecord
 
 SHOWN = 5
-"""So many rows of a long list are shown unless all are asked for."""
+"""How many rows of a long list are shown by default."""
 
 
 def print_explanation(
     prediction_id: str, systems: Sequence[System], settings: Settings, *,
     all_rows: bool = False, as_json: bool = False,
 ) -> None:
-    """All that is known about one prediction. Raises UnknownName where there is none."""
+    """Print everything known about one prediction. Raises UnknownName if there is none."""
     with closing(EventLog(settings.event_log)) as log:
         prediction = log.prediction(prediction_id)
         if prediction is None:
             raise UnknownName(
                 f"there is no prediction {prediction_id!r} in {settings.event_log}; expected the "
-                "`prediction_id` of an answer of the API"
+                "`prediction_id` of one of the API's answers"
             )
         system = next(system for system in systems if system.name == prediction.system)
         heard = Heard.of(system, log, prediction, settings.clock.now())
@@ -55,7 +55,7 @@ def print_explanation(
 def print_trace(
     event_id: str, systems: Sequence[System], settings: Settings, *, as_json: bool = False
 ) -> None:
-    """What a raw event has touched in these systems. Raises UnknownName where none saw it."""
+    """Print what a raw event has touched in these systems. Raises UnknownName if none saw it."""
     with closing(EventLog(settings.event_log)) as log:
         found = [trace(settings, system, log, event_id) for system in systems]
     traces = [each for each in found if each is not None]
@@ -113,7 +113,7 @@ def _rows(
     rows: Sequence[ContributingRow] | None, problem: str | None, *, all_rows: bool
 ) -> Iterator[tuple[str, str]]:
     if rows is None:
-        yield "made from", f"the rows cannot be told: {problem}"
+        yield "made from", f"the rows are not available: {problem}"
         return
     by_view = Counter((row.view, row.table, _entity(row.key)) for row in rows)
     yield from _listed("made from", (
@@ -132,7 +132,7 @@ def _rows(
 
 def _told(found: Trace) -> Iterator[tuple[str, str]]:
     yield "event", f"{found.event_id} of {found.system}, happened {found.event_timestamp}"
-    yield "received", "not taken into the lake yet" if found.day is None else f"on {found.day}"
+    yield "received", "not in the lake yet" if found.day is None else f"on {found.day}"
     if found.quarantined is not None:
         yield "", f"set aside: {found.quarantined}"
     yield "prediction", ("none: it is recorded history" if found.prediction_id is None else
@@ -160,7 +160,7 @@ def _told(found: Trace) -> Iterator[tuple[str, str]]:
 
 
 def _listed(name: str, values: Iterable[str], nothing: str = "none") -> Iterator[tuple[str, str]]:
-    """The values under one name; `nothing` where there is none, and no line where that is empty."""
+    """The values under one name; `nothing` if there are none, no line if that is empty too."""
     found = list(values) or ([nothing] if nothing else [])
     for place, value in enumerate(found):
         yield ("" if place else name), value

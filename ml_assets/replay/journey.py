@@ -20,16 +20,16 @@ from ml_assets.replay.people import People
 from ml_assets.replay.runs import Runs, StoppedByCheck
 
 Say = Callable[[datetime, str], None]
-"""Told, on the event clock, what a reader of the loop wants to know."""
+"""Reports progress to whoever watches the loop, on the event clock."""
 
 
 @dataclass(kw_only=True)
 class Journey:
     """One replay of one system, from wherever the last one stopped.
 
-    All state is in the installation (event log, lake, deployments, clock), so an interrupt
-    at any moment loses nothing: days that were closed stay closed, predictions that were
-    answered are found again under their event ids.
+    All state is in the installation (event log, lake, deployments, clock), so an interrupt at any
+    moment loses nothing: closed days stay closed, and answered predictions are found again under
+    their event ids.
     """
 
     system: System
@@ -51,7 +51,7 @@ class Journey:
     def go(self, events: list[ArchivedEvent], until: date) -> None:
         """History, a first champion, then the live days up to `until` (exclusive).
 
-        events: the recorded live events, in the order of time.
+        events: the recorded live events, in order of time.
         """
         self._take_in_history()
         first = next_closed_day(self.system, self.settings, midnight(until))
@@ -76,7 +76,7 @@ class Journey:
             self.clock.set(live_from)
         unread = next_closed_day(self.system, self.settings, live_from)
         if unread is not None:
-            self.say(live_from, f"taking in the recorded days from {unread}")
+            self.say(live_from, f"ingesting the recorded days from {unread}")
             self.runs.history(self.system.calendar.go_live)
 
     def _deploy_first(self) -> None:
@@ -91,7 +91,7 @@ class Journey:
     ) -> None:
         """Replay the days from `first` to `until` (exclusive), one by one."""
         if not self.clock.stands_still():
-            self.clock.set(midnight(first))  # it has run on since an earlier replay came to its end
+            self.clock.set(midnight(first))  # it has been running since an earlier replay ended
         people = self._people_after(events, midnight(first))
         self.answered = sum(event.event_timestamp < midnight(first) for event in events)
         for offset in range((until - first).days):
@@ -117,9 +117,9 @@ class Journey:
         self.step(event.event_timestamp, self.answered)
 
     def _advance(self, at: datetime) -> None:
-        """Never back, although a replay that resumes in mid-day asks again for what was answered.
+        """Never back, although a replay that resumes in mid-day repeats answered requests.
 
-        What other clients say meanwhile must not seem to have come before those answers.
+        Whatever other clients send meanwhile must not appear to precede those answers.
         """
         if at > self.clock.now():
             self.clock.set(at)
@@ -130,14 +130,14 @@ class Journey:
             api.report(report.prediction_id, report.label)
 
     def _close(self, api: Client, day: date) -> None:
-        """A day is over: take it in, then let the sensors look."""
+        """A day is over: ingest it, then evaluate the sensors."""
         now = midnight(day) + DAY
         self._advance(now)
         self.runs.day(day)
         self._ask_sensors(api, now)
 
     def _ask_sensors(self, api: Client, now: datetime) -> None:
-        """Retrain for those that fire. Asked again at the same instant, they do not fire again."""
+        """Retrain for those that fire. At the same instant, none fires twice."""
         for name, request in self.runs.ticks():
             self.say(now, f"{name}: {request.tags['ml_assets/why']}")
             before = self.deployments.current(self.system.name)
@@ -164,7 +164,7 @@ class Journey:
         return decide(report, self.deployments.history(self.system.name)).reason
 
     def _people_after(self, events: list[ArchivedEvent], start: datetime) -> People:
-        """Those who were served before `start` and have not complained yet."""
+        """People who were served before `start` and have not complained yet."""
         people = People(policy=self.system.replay)
         outcomes = {event.event_id: event.outcome for event in events}
         log = EventLog(self.settings.event_log)

@@ -12,7 +12,7 @@ from ml_assets.core.policies import ReplayPolicy
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Report:
-    """A complaint that will be made: when, about which prediction, and the true label."""
+    """A future complaint: when, about which prediction, and the true label."""
 
     due: datetime
     prediction_id: str
@@ -21,7 +21,7 @@ class Report:
 
 @dataclass(kw_only=True)
 class People:
-    """Draws complaints as `policy` says; the same event draws the same every time."""
+    """Draws complaints according to `policy`; the same event always draws the same."""
 
     policy: ReplayPolicy
     pending: list[Report] = field(default_factory=list)
@@ -36,7 +36,7 @@ class People:
         heappush(self.pending, Report(due=due, prediction_id=prediction_id, label=outcome))
 
     def due(self, until: datetime) -> list[Report]:
-        """Take the reports that are due before `until`, in the order of time."""
+        """Take the reports that are due before `until`, in order of time."""
         ready = []
         while self.pending and self.pending[0].due < until:
             ready.append(heappop(self.pending))
@@ -44,6 +44,6 @@ class People:
 
 
 def _draw(event_id: str, purpose: str) -> float:
-    """A number in [0, 1) that only the event and the purpose decide."""
+    """A number in [0, 1) that depends only on the event and the purpose."""
     digest = blake2b(f"{purpose}:{event_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64

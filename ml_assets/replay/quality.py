@@ -1,4 +1,4 @@
-"""How good the looped system was, beside its own first model left as it was."""
+"""How good the looped system was, compared with its own first model, frozen."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """All replayed events with a known true outcome, (N,), in the order of time.
+    """All replayed events with a known true outcome, (N,), in order of time.
 
-    looped: the scores that were served; frozen: those of the first version, for the same
-    events with the same features. Only the weights differ between the two.
+    looped: the served scores; frozen: those of the first version, for the same events with the
+    same features. Only the weights differ between the two.
     """
 
     days: list[date]
@@ -51,14 +51,14 @@ class Served:
         )
 
     def weeks(self) -> list[tuple[date, Served]]:
-        """Cut into weeks from the first day on; the last may be shorter."""
+        """Split into weeks from the first day on; the last may be shorter."""
         starts = [self.days[0]] if self.days else []
         while starts and starts[-1] + WEEK <= self.days[-1]:
             starts.append(starts[-1] + WEEK)
         return [(start, self.between(start, start + WEEK)) for start in starts]
 
     def compared(self) -> Comparison:
-        """Looped as the candidate beside frozen as the champion, with 95% intervals."""
+        """Looped as the candidate against frozen as the champion, with 95% intervals."""
         return compare(self.outcomes, self.looped, self.frozen, threshold=self.threshold)
 
     @property
@@ -69,9 +69,9 @@ class Served:
 
 
 def served(system: System, settings: Settings, events: list[ArchivedEvent]) -> Served:
-    """What was served for `events`, beside the first version's scores for the same vectors.
+    """What was served for `events`, and the first version's scores for the same vectors.
 
-    Raises NotReady where nothing was deployed or an event was not served.
+    Raises NotReady if nothing was deployed or an event was not served.
     """
     history = Deployments(settings.deployments).history(system.name)
     if not history:

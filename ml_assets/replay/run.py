@@ -21,10 +21,10 @@ from ml_assets.ingest.archive import usable
 
 
 def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | None) -> None:
-    """Fetch, take in history, deploy a first model, replay the live days, print the summary.
+    """Fetch, ingest history, deploy a first model, replay the live days, print the summary.
 
-    days: stop after so many live days (all by default). Goes on where an earlier run of the
-    same installation stopped, unless `fresh`. Raises NotReady where another run is under way.
+    days: stop after this many live days (all by default). Resumes where an earlier run of the same
+    installation stopped, unless `fresh`. Raises NotReady if another run is in progress.
     """
     started = perf_counter()
     console = Console(highlight=False)
@@ -34,7 +34,7 @@ def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | Non
     claim(settings)
     with alone(settings):
         if fresh and (foreign := forget(settings)):
-            console.print(f"left as it is, since it is not ours: {', '.join(foreign)}")
+            console.print(f"left untouched, because it is not ours: {', '.join(foreign)}")
         _quiet()
         with console.status("fetching the recorded events ..."):
             history = list(usable(system.source.archive(system.source.fetch(settings.cache))))
@@ -92,10 +92,10 @@ def _journey(
 
 
 def forget(settings: Settings) -> list[str]:
-    """Delete what the loop has made; the names of what lies in the folder and is not ours.
+    """Delete what the loop created; return the names of foreign files in the folder.
 
-    Fetched data sets stay, and so does who may call. Raises InstallationRefused for a folder that
-    is no installation.
+    Downloaded data sets and tokens stay. Raises InstallationRefused if the folder is not an
+    installation.
     """
     return empty(settings)
 
@@ -114,7 +114,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _quiet() -> None:
-    """Libraries log to files and to Dagster's UI; the terminal is for the reader of the loop."""
+    """Libraries log to files and to Dagster's UI; the terminal is for whoever watches the loop."""
     for name in ("dagster", "mlflow", "alembic", "feast", "httpx"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")

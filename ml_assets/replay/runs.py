@@ -25,12 +25,12 @@ BLOCKED = "dagster._core.errors.DagsterAssetCheckFailedError"
 
 
 class StoppedByCheck(NotReady):
-    """A run that a blocking check stopped before anything came of it."""
+    """A blocking check stopped the run before it had any effect."""
 
 
 @dataclass(kw_only=True)
 class Runs:
-    """Executes a system's jobs in this process and asks its sensors, as the daemon would."""
+    """Executes a system's jobs in this process and evaluates its sensors, as the daemon would."""
 
     system: System
     settings: Settings
@@ -39,7 +39,7 @@ class Runs:
     cursors: dict[str, str | None] = field(default_factory=dict)
 
     def history(self, until: date) -> None:
-        """Take in all days before `until`, in one run."""
+        """Ingest all days before `until`, in one run."""
         first = self.system.calendar.first_day
         self._execute(
             HISTORY,
@@ -50,7 +50,7 @@ class Runs:
         )
 
     def day(self, day: date) -> None:
-        """Take in one closed day."""
+        """Ingest one closed day."""
         self._execute(DAILY, partition_key=day.isoformat(),
                       tags={SCHEDULE_NAME_TAG: f"{self.system.name}_daily_schedule"})
 
@@ -59,14 +59,14 @@ class Runs:
         self._execute(BATCH, partition_key=day.isoformat())
 
     def retraining(self, tags: dict[str, str], *, asked_by: str | None = None) -> None:
-        """Train anew; `asked_by` names the sensor or schedule that wants it."""
+        """Retrain; `asked_by` names the sensor or schedule that requested it."""
         if asked_by is not None:
             tag = SCHEDULE_NAME_TAG if asked_by.endswith("_schedule") else SENSOR_NAME_TAG
             tags = {**tags, tag: asked_by}
         self._execute(RETRAINING, tags=tags)
 
     def ticks(self) -> Iterator[tuple[str, dg.RunRequest]]:
-        """Ask each sensor and the age schedule once; yield (name, request) of those that fire."""
+        """Evaluate each sensor and the age schedule once; yield (name, request) if it fires."""
         for automaton in build_automation(self.system):
             if isinstance(automaton, dg.SensorDefinition):
                 yield from self._sensor_tick(automaton)
@@ -125,7 +125,7 @@ class Runs:
 
 
 def _launched_by(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags, by which the UI says who has launched a run; else it says "manually"."""
+    """The tags by which the UI says who launched a run; without them it says "manually"."""
     named = {SCHEDULE_NAME_TAG, SENSOR_NAME_TAG} & tags.keys()
     return {**tags} if named else {**tags, USER_TAG: "ml-assets run"}
 

@@ -21,7 +21,7 @@ from ml_assets.registry.rollout import percent
 
 
 def print_status(system: System, settings: Settings) -> None:
-    """Clock, days, predictions, labels, deployments and what the sensors would say now."""
+    """Print clock, days, predictions, labels, deployments and what the sensors would decide now."""
     lines = list(_status(system, settings))  # all or, if a file is damaged, one line of error
     click.secho(system.name, bold=True, nl=False)
     click.echo(f": {system.description}")
@@ -34,9 +34,9 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
     yield "clock", f"{now:%Y-%m-%d %H:%M} UTC{_whose_clock(system, settings)}"
     days = Lake(settings.lake).days(system.name, "events")
     if not days:
-        yield "days", f"none yet: `ml-assets run {system.name}` takes them in"
+        yield "days", f"none yet: `ml-assets run {system.name}` ingests them"
         return
-    yield "days", f"{len(days)} taken in, {days[0]} to {days[-1]}"
+    yield "days", f"{len(days)} ingested, {days[0]} to {days[-1]}"
     log = EventLog(settings.event_log)
     predictions, feedback = log.count(system.name)
     log.close()

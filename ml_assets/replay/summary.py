@@ -1,4 +1,4 @@
-"""What a reader wants to know when the replay is over."""
+"""The summary at the end of a replay."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def print_summary(
     latencies_ms: list[float],
     seconds: float,
 ) -> None:
-    """Quality by week beside the frozen first model, versions and why, counts, what next.
+    """Print quality by week beside the frozen first model, versions, reasons, counts, next steps.
 
-    events: those that were replayed; latencies_ms: of this run, empty where it served none.
+    events: those that were replayed; latencies_ms: of this run, empty if it served none.
     """
     both = served(system, settings, events)
     console.print()

@@ -52,7 +52,7 @@ def test_a_class_may_have_a_limit_of_its_own() -> None:
         (lambda: TrustClass(name="staff", sources=()), "TrustClass.sources"),
         (lambda: TrustClass(name="staff", sources=("",)), "TrustClass.sources"),
         (lambda: TrustClass(name="staff", sources=(":",)), "TrustClass.sources"),
-        (lambda: TrustClass(name="staff", sources=("a\n",)), "of one line"),
+        (lambda: TrustClass(name="staff", sources=("a\n",)), "on one line"),
         (lambda: TrustClass(name="staff", sources=("a",), weight=0), "TrustClass.weight"),
         (lambda: TrustClass(name="staff", sources=("a",), weight=math.nan), "TrustClass.weight"),
         (lambda: Crowd(quorum=0.5), "Crowd.quorum"),

@@ -254,7 +254,7 @@ def test_a_folder_that_cannot_be_made_is_named_and_nothing_starts(
     command: tuple[str, ...], var: str
 ) -> None:
     said = one_line(ran(Settings(var=Path(var)), *command))
-    assert var in said and "Set ML_ASSETS_VAR to a folder that can be made and written" in said
+    assert var in said and "Set ML_ASSETS_VAR to a folder that can be created and written" in said
 
 
 @pytest.mark.parametrize(("content", "says"), [

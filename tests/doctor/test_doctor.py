@@ -46,7 +46,7 @@ def installation(settings: Settings) -> Settings:
 def test_a_sound_installation_is_sound_and_nothing_is_changed(installation: Settings) -> None:
     before = tree(installation.var)
     result = doctor(installation)
-    assert result.exit_code == 0 and "All is sound." in result.output
+    assert result.exit_code == 0 and "Everything is sound." in result.output
     for about in FILES:
         assert about.name in result.output
     assert tree(installation.var) == before
@@ -144,7 +144,7 @@ def test_modes_are_found_and_mended(installation: Settings) -> None:
     installation.tokens.chmod(0o644)
     (installation.lake / "toy").chmod(0o777)
     result = doctor(installation)
-    assert result.exit_code == 1 and "is not so for 2 files or folders" in result.output
+    assert result.exit_code == 1 and "is not true of 2 files or folders" in result.output
     assert doctor(installation, "--mend").exit_code == 0
     assert oct((installation.lake / "toy").stat().st_mode)[-3:] == "700"
 
@@ -166,7 +166,7 @@ def _a_folder(path: Path) -> None:
 
 @pytest.mark.parametrize(("harm", "says"), [
     (_cut, "is damaged"), (lambda path: path.write_bytes(b""), "is empty"),
-    (lambda path: path.write_bytes(b"x" * 400), "is damaged"), (_a_folder, "is no file"),
+    (lambda path: path.write_bytes(b"x" * 400), "is damaged"), (_a_folder, "is not a file"),
 ])
 def test_a_damaged_day_of_the_lake_is_named_by_doctor_and_by_whoever_reads_it(
     installation: Settings, harm: Callable[[Path], None], says: str
@@ -246,7 +246,7 @@ def test_a_moved_installation_reads_and_writes_at_its_new_place(
 
 def test_doctor_finds_and_mends_the_addresses_of_a_moved_installation(moved: Settings) -> None:
     result = doctor(moved)
-    assert result.exit_code == 1 and "addresses of another folder" in result.output
+    assert result.exit_code == 1 and "paths in another folder" in result.output
     assert doctor(moved, "--mend").exit_code == 0
     assert ModelRegistry(moved).folder("toy", 2).is_relative_to(moved.var)
 
@@ -261,7 +261,7 @@ def test_a_damaged_model_is_named(moved: Settings, harm: str) -> None:
     result = doctor(moved)
     assert result.exit_code == 1
     [line] = [line for line in result.output.splitlines() if line.startswith("model 'toy' 2")]
-    assert "roll back to an earlier version, or train again" in line
+    assert "roll back to an earlier version, or retrain" in line
     with pytest.raises(Exception, match=r"version 2 of model 'toy'"):
         ModelRegistry(moved).folder("toy", 2)
     assert ModelRegistry(moved).folder("toy", 1).is_dir()

@@ -283,7 +283,7 @@ def test_an_event_that_was_not_taken_in_yet_is_found_in_the_log(
 ) -> None:
     installation.api.post("/v1/spam/predict", json=asked(99))
     told = installation.told("trace", "m99")
-    assert "not taken into the lake yet" in told
+    assert "not in the lake yet" in told
     assert "the features of no prediction so far" in told
 
 

@@ -1,7 +1,7 @@
-"""A clock for what is written down in an order: it never goes back, whatever the machine's does.
+"""A clock for ordered records: it never goes back, whatever the machine's clock does.
 
-As a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): the physical clock's
-reading or, while that is behind what was assigned before, a microsecond more each time.
+Like a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): the physical clock's
+reading or, while that is behind the last assigned instant, a microsecond more each time.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 JUMP = timedelta(seconds=1)
-"""A clock that is set moves by more than that at once; one that is disciplined does not."""
+"""A clock that is set moves by more than this at once; one that NTP disciplines does not."""
 NEWS_SECONDS = 3600.0
-"""So long a jump is worth a warning after it was noticed."""
+"""How long a jump is worth a warning after it was noticed."""
 STEP = timedelta(microseconds=1)
 
 Direction = Literal["back", "ahead"]
 
 
 def uptime() -> float:
-    """Seconds that nobody sets; where the system can tell, those that it slept count too."""
+    """Seconds of a clock that nobody sets; includes sleep if the system can tell."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jump:
-    """A clock moved by `by`, as against the time that passed, and says `to`.
+    """A clock moved by `by` relative to the time that passed, and now says `to`.
 
     seconds: `elapsed` when it was noticed
     """
@@ -49,14 +49,14 @@ class Jump:
 
 
 class HybridClock:
-    """Instants that never go back, from a clock that may be set. For one thread; read from any.
+    """Instants that never go back, from a clock that may be set. One thread writes, any reads.
 
-    read: the clock; elapsed: seconds that nobody sets
-    paced: whether the clock runs at the wall's pace; of one that a replay moves, only a step
-        back is a jump
+    read: the clock; elapsed: seconds of a clock that nobody sets
+    paced: whether the clock runs at the wall's pace; if a replay moves it, only a step back is a
+        jump
 
-    reading: what the clock said last, None before it was asked
-    latest: the latest instant that was assigned here or `heard`, None before any
+    reading: the clock's last reading, None before the first
+    latest: the latest instant that was assigned here or passed to `hear`, None before any
     jumps: how many were noticed; jump: the latest
     """
 
@@ -73,7 +73,7 @@ class HybridClock:
         self.jump: Jump | None = None
 
     def hear(self, instant: datetime | None) -> None:
-        """Assign nothing at or before `instant`: another process, or an earlier one, did."""
+        """Assign nothing at or before `instant`, which another process has assigned."""
         if instant is not None and (self.latest is None or instant > self.latest):
             self.latest = instant
 
@@ -91,9 +91,9 @@ class HybridClock:
         return reading if self.latest is None else max(reading, self.latest)
 
     def assign(self) -> datetime:
-        """An instant after all that were assigned or heard before.
+        """An instant after all those assigned or heard before.
 
-        Of a clock that stands, as a replay's does, it is the instant at which it stands.
+        If the clock stands still, as a replay's does, it is the instant at which it stands.
         """
         now = self.now()
         if self.reading is not None and self.reading < now:
@@ -102,7 +102,7 @@ class HybridClock:
         return now
 
     def _moved(self, reading: datetime, passed: float) -> timedelta | None:
-        """By how much the clock was set since it was read last; None if it was not."""
+        """By how much the clock was set since the last reading; None if it was not."""
         if self.reading is None:
             return None
         moved = reading - self.reading
@@ -114,7 +114,7 @@ class HybridClock:
         return moved if moved < -JUMP else None
 
     def warning(self) -> str | None:
-        """What a person should know of the clock now, in words."""
+        """What a person should know about the clock now, in words."""
         if self._behind and self.latest is not None and self.reading is not None:
             return (f"the clock says {self.reading.isoformat()}, but {self.latest.isoformat()} was "
                     "assigned already: until it is past that, instants go on from there by "

@@ -1,7 +1,7 @@
-"""What is at fault fails alone: the one place that catches whatever an item's work raises.
+"""A faulty item fails alone: the one place that catches whatever work on an item raises.
 
-`attempt` and `culprits` say why in words, for records that are kept; `isolate` and
-`isolate_in_batch` give the errors themselves, for answers that are sent.
+`attempt` and `culprits` give the reason in words, for stored records; `isolate` and
+`isolate_in_batch` give the errors themselves, for responses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ R = TypeVar("R")
 Given = ParamSpec("Given")
 
 LONGEST_REASON = 500
-"""Characters. A message that quotes its cause may be as long as that."""
+"""Characters. A message that quotes its cause may be that long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Fault:
 
     @classmethod
     def of(cls, error: Exception) -> Fault:
-        """Our own errors say all in their message; of others the type is half of it."""
+        """Our own errors say everything in their message; others need their type too."""
         kind = "" if isinstance(error, MlAssetsError) else f"{type(error).__name__}: "
         return cls(reason=storable(f"{kind}{error}", LONGEST_REASON))
 
@@ -37,7 +37,7 @@ class Fault:
 def attempt(
     work: Callable[Given, T], *given: Given.args, **named: Given.kwargs
 ) -> T | Fault:
-    """What `work` gives for one item, or why it gives nothing: whatever it raises is the item's."""
+    """The result of `work` for one item, or why there is none: the item is to blame for errors."""
     try:
         return work(*given, **named)
     except Exception as error:
@@ -49,10 +49,10 @@ def culprits(
 ) -> dict[int, Fault]:
     """Which of the items at `places` make `work`, which takes many at once, raise; and why.
 
-    beside: items that do not, with which the others must get along
+    beside: sound items, which the others must be compatible with
 
-    Tried by halves: k culprits among n items take about k log n calls. Of items that fail only
-    beside each other the first is none.
+    Bisects: k culprits among n items take about k log n calls. If items fail only in combination,
+    the first of them counts as sound.
     """
     if not places:
         return {}
@@ -68,10 +68,9 @@ def culprits(
 
 
 def isolate(work: Callable[[T], R], items: Iterable[T]) -> list[R | Exception]:
-    """What `work` makes of each item, in order; where it raises, the error in that item's place.
+    """The result of `work` for each item, in order; if it raises, the error takes its place.
 
-    For what is done to items one by one: bodies that are decoded, events that are admitted,
-    systems that are asked.
+    For work on single items: decoding bodies, admitting events, querying systems.
     """
     done: list[R | Exception] = []
     for item in items:
@@ -89,15 +88,14 @@ def isolate_in_batch(
     undo: Callable[[], object] = lambda: None,
     everyones: tuple[type[Exception], ...] = (),
 ) -> list[R | Exception]:
-    """What `work` makes of all items at once; an item on which it breaks gets its error, alone.
+    """The results of `work` for all items at once; an item that breaks it gets its error alone.
 
-    For what is done to items together: scored, logged. A batch that fails is done again, one
-    half after the other, down to the culprits; all others get what they would have got without
-    them.
+    For work on many items at a time: scoring, logging. A failed batch is repeated, one half after
+    the other, down to the culprits; all others get the results they would have got without them.
 
-    work: does all of its items or, if it raises, none
+    work: handles all of its items or, if it raises, none
     undo: called after `work` has raised, before it is called again
-    everyones: errors that are no item's own, such as a full disk: raised, for all
+    everyones: errors that no single item causes, such as a full disk: raised for all
     """
     try:
         return list(work(items))

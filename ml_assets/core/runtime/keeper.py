@@ -2,10 +2,10 @@
 
 `start` runs a command under a keeper, `python keeper.py COMMAND...`. The parent holds the other
 end of the keeper's standard input and never writes, so the input ends exactly when the parent
-does, `kill -9` included. The keeper then ends the command as SIGTERM to the keeper would: SIGTERM,
-some patience, SIGKILL to its whole group. Nothing of the group outlives the command either.
+does, even on `kill -9`. The keeper then stops the command, as it would on SIGTERM: SIGTERM, some
+patience, SIGKILL to the whole process group. No process of the group outlives the command.
 
-Only the standard library is imported: a keeper costs about 10 MB and no CPU.
+It imports the standard library only: a keeper costs about 10 MB and no CPU.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 PATIENCE_S = 20.0
-"""How long a command may take to finish what it does before its group is killed."""
+"""How long a command may take to finish before its group is killed."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -34,9 +34,10 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `command` under a keeper, in a session of its own; returns the keeper.
+    """Start `command` under a keeper, in its own session; returns the keeper.
 
-    Its status is the command's. SIGTERM to it ends the command, at the latest after PATIENCE_S.
+    Its exit status is the command's. SIGTERM to it stops the command, after PATIENCE_S at the
+    latest.
     """
     return subprocess.Popen(
         [sys.executable, "-I", __file__, *command], stdin=subprocess.PIPE, stdout=output,
@@ -57,10 +58,10 @@ def stop(keeper: subprocess.Popen[bytes], *, within_s: float = PATIENCE_S + 5) -
 
 
 def ending_with_us() -> Callable[[], None]:
-    """A `preexec_fn` for a child that gets SIGTERM once this process has died. On Linux only.
+    """A `preexec_fn` for a child that gets SIGTERM once this process has died. Linux only.
 
-    For children that have no keeper, and for a keeper's own: it may be killed too. The thread that
-    starts the child must live as long as the process.
+    For children without a keeper, and for a keeper's own child, since a keeper may be killed too.
+    The thread that starts the child must live as long as the process.
     """
     if sys.platform != "linux":
         return lambda: None
@@ -86,7 +87,7 @@ def keep(command: Sequence[str]) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop_soon)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler: else it would not wake us
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler it would not wake us
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     child = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=ending_with_us()

@@ -1,7 +1,7 @@
-"""Whether a process that was met before is still the same one, alive.
+"""Whether a process seen before is still alive, and still the same one.
 
-All processes of an installation run on one host and see one another. A process id alone says
-little: it is given again. With the instant at which its process started it is one process.
+All processes of an installation run on one host and can see each other. A process id alone says
+little, because ids are reused. Together with its start time it identifies one process.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 
 TOLERANCE_S = 2.0
-"""How exactly the start of a process is known: the kernel counts it from a boot whose instant
-is known to the second."""
+"""How precisely a start time is known: the kernel counts from a boot time with a resolution of
+one second."""
 
 
 def this_process() -> str:
-    """What names this process for `is_alive`, also after its end and in other processes."""
+    """The name of this process for `is_alive`, valid after its end and in other processes."""
     started = _started(os.getpid())
     assert started is not None, "this process is alive"
     return f"{os.getpid()}@{started:.2f}"
 
 
 def is_alive(name: str) -> bool:
-    """Whether the process that called itself `name` is alive. Any other text names none."""
+    """Whether the process named `name` is alive. Any other text names no process."""
     pid, _, at = name.partition("@")
     try:
         started = _started(int(pid))
@@ -42,7 +42,7 @@ def _started(pid: int) -> float | None:
 
     try:
         process = psutil.Process(pid)
-        # One that was killed and that its parent has not waited for is a zombie.
+        # A killed process that its parent has not waited for is a zombie.
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
         return float(process.create_time())

@@ -1,4 +1,4 @@
-"""One line of a kind and minute: a flood of requests is not a flood of lines."""
+"""One log line per kind and minute, so a flood of requests does not flood the log."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from time import monotonic
 
 MINUTE_S = 60.0
 MOST_KINDS = 500
-"""Kinds beyond these share one."""
+"""Kinds beyond this number share one."""
 LONGEST_SAID = 200
-"""Characters of a line by which the lines that were held back are told."""
+"""Characters of the line that reports suppressed lines."""
 
 
 @dataclass(kw_only=True)
 class _Kind:
-    """said: its latest line. held: how many were held back since."""
+    """said: its latest line. held: how many were suppressed since."""
 
     logger: logging.Logger | None
     level: int
@@ -27,11 +27,11 @@ class _Kind:
 
 
 class SparseLog:
-    """Writes the first line of a kind in a minute, and counts the others. On any thread.
+    """Writes the first line of a kind in a minute, and counts the others. Thread-safe.
 
-    The count is in the kind's next line, or in one of its own once the minute is over: see
-    `tell_rest`. A kind is what an operator would tell apart. It comes from a small vocabulary,
-    never from what a client sent.
+    The count is in the kind's next line, or in a separate one once the minute is over: see
+    `tell_rest`. A kind is whatever an operator would want to distinguish. It comes from a small
+    vocabulary, never from a client's input.
 
     now: seconds, which never go back
     """
@@ -47,7 +47,7 @@ class SparseLog:
     ) -> None:
         """Log `message` if it is the first of its kind within a minute.
 
-        error: its traceback is written too. about: as `logs.JsonLines` takes it
+        error: its traceback is logged too. about: as `logs.JsonLines` takes it
         """
         held = self.let(kind, logger, level, message, *values)
         if held is not None:
@@ -58,9 +58,9 @@ class SparseLog:
         self, kind: Hashable, logger: logging.Logger | None = None, level: int = logging.WARNING,
         message: str = "", *values: object,
     ) -> int | None:
-        """How many were held back before this one; None if this one is to be held back too.
+        """How many were suppressed before this one; None if this one is to be suppressed too.
 
-        logger, level, message: by which `tell_rest` tells what was held back; without it does not
+        logger, level, message: how `tell_rest` reports suppressed lines; it does not without them
         """
         now = self._now()
         with self._lock:
@@ -75,9 +75,9 @@ class SparseLog:
         return 0 if known is None else known.held
 
     def tell_rest(self, *, all_of_them: bool = False) -> None:
-        """Say how many lines were held back of each kind whose minute is over.
+        """Report how many lines were suppressed, for each kind whose minute is over.
 
-        all_of_them: of the others too, because this is the end
+        all_of_them: for the other kinds too, at shutdown
         """
         with self._lock:
             ended = self._now() - MINUTE_S
@@ -92,5 +92,5 @@ class SparseLog:
 
 
 def more(held: int) -> str:
-    """For the end of a line: how many like it were held back before it."""
+    """For the end of a line: how many like it were suppressed before it."""
     return f" ({held} more like it before this one were not logged)" if held else ""

@@ -1,4 +1,4 @@
-"""Checksums of a model's files: what is served is what was stored, to the bit."""
+"""Checksums of a model's files: the served model is the stored one, to the bit."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 def of_parts(folder: Path, parts: Sequence[str]) -> str:
-    """One SHA-256 for the names and the content of some files and folders in `folder`.
+    """One SHA-256 over the names and contents of some files and folders in `folder`.
 
-    parts: their names; one that is not there counts as such. About a second for each GB.
+    parts: their names; a missing one counts as missing. About a second per GB.
     """
     files = [path for part in parts for path in [folder / part, *_files(folder / part)]
              if path.is_file()]
@@ -29,14 +29,14 @@ def of_parts(folder: Path, parts: Sequence[str]) -> str:
 
 
 def require_same(folder: Path, parts: Sequence[str], stored: str | None, what: str) -> None:
-    """Raise ModelRefused unless the parts are what they were when `stored` was made of them.
+    """Raise ModelRefused unless the parts are unchanged since `stored` was computed.
 
-    stored: from `of_parts`; None for what was stored before there were checksums, which is
-    accepted, and said in the log
+    stored: from `of_parts`; None for a model from before checksums, which is accepted with a
+    warning in the log
     """
     if stored is None:
-        log.warning("%s was stored before checksums: damage of its files may go unnoticed. Train "
-                    "again to have them", what)
+        log.warning("%s was stored before checksums existed: damage to its files may go unnoticed. "
+                    "Retrain to have them", what)
         return
     try:
         found = of_parts(folder, parts)
@@ -54,10 +54,10 @@ def write_checksums(folder: Path) -> None:
 
 
 def verify(folder: Path) -> bool:
-    """Whether the folder has a list of checksums, and all its files are as listed.
+    """Whether the folder has a list of checksums, and all its files match it.
 
-    False without a list. Raises ModelRefused, naming the file, for one that differs, is missing
-    or is not listed.
+    False without a list. Raises ModelRefused, naming the file, if one differs, is missing or is
+    not listed.
     """
     try:
         listed = json.loads((folder / NAME).read_bytes())
@@ -72,7 +72,7 @@ def verify(folder: Path) -> bool:
         if name not in found:
             raise ModelRefused(f"{folder / name} is missing. {ADVICE}")
         if name not in listed:
-            raise ModelRefused(f"{folder / name} is no file of the model. Delete it")
+            raise ModelRefused(f"{folder / name} is not a file of the model. Delete it")
         if listed[name] != found[name]:
             raise ModelRefused(f"{folder / name} is damaged: its checksum is {found[name][:12]}, "
                                f"stored {str(listed[name])[:12]}. {ADVICE}")

@@ -1,4 +1,4 @@
-"""In what condition a file of an installation is: sound, or damaged in one of a few ways."""
+"""The condition of a file of an installation: sound, or damaged in one of a few ways."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MAGIC = b"SQLite format 3\0"
 
 
 def require_sound(path: Path, about: StateFile, *, made: bool) -> None:
-    """Raise StateDamaged if the file cannot be used as what it is. Costs some 0.3 ms.
+    """Raise StateDamaged if the file cannot be used. Takes about 0.3 ms.
 
-    made: whether it was made once, so that it must be there and hold something
+    made: whether it was created before, so it must exist and not be empty
     """
     trouble = trouble_of(path, about, made=made)
     if trouble is not None:
@@ -32,7 +32,7 @@ def damaged(path: Path, about: StateFile, trouble: str) -> StateDamaged:
 
 
 def read_object(path: Path, holds: str, remedy: str) -> dict[str, Any]:
-    """The JSON object in a file that is there. Raises StateDamaged, which says what to do.
+    """The JSON object in an existing file. Raises StateDamaged, which says what to do.
 
     For the many files that are not in the table of `core.layout`.
     """
@@ -42,25 +42,25 @@ def read_object(path: Path, holds: str, remedy: str) -> dict[str, Any]:
     except OSError as error:
         raise damaged(path, about, f"cannot be read: {error.strerror}") from error
     except ValueError as error:
-        trouble = "is empty" if path.stat().st_size == 0 else f"is damaged: it is no JSON ({error})"
+        trouble = "is empty" if path.stat().st_size == 0 else f"is damaged: not JSON ({error})"
         raise damaged(path, about, trouble) from error
     if not isinstance(said, dict):
-        raise damaged(path, about, "is damaged: it is no JSON object")
+        raise damaged(path, about, "is damaged: it is not a JSON object")
     return said
 
 
 def trouble_of(path: Path, about: StateFile, *, made: bool, deep: bool = False) -> str | None:
     """What is wrong with the file, as the end of a sentence; None if nothing is.
 
-    deep: also read every page of a SQLite file (a second for each GB)
+    deep: also read every page of a SQLite file (about a second per GB)
     """
     try:
         if not path.exists():
-            return "is missing, though it was made once" if made else None
+            return "is missing, though it once existed" if made else None
         if about.is_folder:
             return _trouble_of_folder(path) if made else None
         if not path.is_file():
-            return "cannot be read: it is no file"
+            return "cannot be read: it is not a file"
         if path.stat().st_size == 0:
             return "is empty" if made else None  # another process is making it
         if about.is_json:
@@ -72,7 +72,7 @@ def trouble_of(path: Path, about: StateFile, *, made: bool, deep: bool = False) 
 
 def _trouble_of_folder(path: Path) -> str | None:
     if not path.is_dir():
-        return "cannot be read: it is no folder"
+        return "cannot be read: it is not a folder"
     return None if any(path.iterdir()) else "is empty"
 
 
@@ -83,23 +83,23 @@ def _trouble_of_json(path: Path, about: StateFile) -> str | None:
     try:
         said = json.loads(text)
     except ValueError as error:  # of characters too
-        return f"is damaged: it is no JSON ({error})"
+        return f"is damaged: not JSON ({error})"
     if isinstance(said, dict):
         written = said.get("format", about.formats)
         if written != about.formats:
             return _of_another_format(written, about)
         if about.proof is not None and about.proof in said:
             return None
-        return f"is foreign: it lacks {about.proof!r}" if about.proof else "is foreign: no list"
-    return "is foreign: it is no JSON object" if about.proof else None
+        return f"is foreign: it lacks {about.proof!r}" if about.proof else "is foreign: not a list"
+    return "is foreign: it is not a JSON object" if about.proof else None
 
 
 def _trouble_of_sqlite(path: Path, about: StateFile, *, made: bool, deep: bool) -> str | None:
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            return "is damaged: it is no SQLite database"
+            return "is damaged: it is not a SQLite database"
     try:
-        # Read and write, so that what a process that died has left is tidied up; never made.
+        # Read and write, to clean up after a process that died; never created.
         uri = f"{path.resolve().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=5)) as db:
             (version,) = db.execute("pragma user_version").fetchone()
@@ -113,7 +113,7 @@ def _trouble_of_sqlite(path: Path, about: StateFile, *, made: bool, deep: bool) 
                 if said != "ok":
                     return f"is damaged: {said}"
     except sqlite3.OperationalError as error:
-        # Another process holds it: then it can be used.
+        # Another process has locked it, so it can be used.
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return None
         return f"cannot be opened: {error}"
@@ -124,4 +124,4 @@ def _trouble_of_sqlite(path: Path, about: StateFile, *, made: bool, deep: bool) 
 
 def _of_another_format(written: object, about: StateFile) -> str:
     return (f"has format {written!r}; this version of ml-assets knows {about.formats}: install the "
-            "newer version that wrote it, or else go on without it")
+            "newer version that wrote it, or continue without it")

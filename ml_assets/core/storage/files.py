@@ -1,6 +1,6 @@
-"""Whole files or none, readable by their owner alone.
+"""Whole files or none, readable by their owner only.
 
-Everything is written beside its name, then renamed.
+Everything is written to a temporary file beside its target, then renamed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ml_assets.core.errors import StateDamaged
 
 Opened = TypeVar("Opened")
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
-"""Modes: what lies here are other people's mails and who may call."""
+"""Modes: the files hold other people's mail, and who may call the API."""
 
 
 def make_folder(path: Path) -> None:
-    """Make `path` and the folders above it that are missing, open to their owner alone."""
+    """Create `path` and its missing parents, accessible to the owner only."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -29,9 +29,9 @@ def make_folder(path: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Make `path` an empty file, open to its owner alone, unless something is there.
+    """Create `path` as an empty file, accessible to the owner only, unless it exists.
 
-    SQLite would make it with the process's umask; the files that it puts beside follow this one.
+    SQLite would create it with the process's umask; its side files inherit this one's mode.
     """
     make_folder(path.parent)
     try:
@@ -42,18 +42,18 @@ def make_private(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder; renamed to `path` when the block ends well.
+    """A temporary path in the same folder; renamed to `path` if the block succeeds.
 
-    An error or a `kill -9` inside the block leaves what stood at `path` as it was.
+    An error or a `kill -9` inside the block leaves `path` unchanged.
     """
     make_folder(path.parent)
-    # Made with mode 0600, whatever the umask.
+    # Created with mode 0600, regardless of the umask.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(descriptor)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(PRIVATE_FILE)  # some writers put a file of their own there
+        temporary.chmod(PRIVATE_FILE)  # some writers replace the file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Which file lies at `path`: device and inode; None if none does."""
+    """Which file is at `path`: device and inode; None if there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116  (once per request: twice as fast as Path.stat)
     except OSError:
@@ -78,9 +78,9 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 class SameFile:
-    """Notices that the file which a process works on was deleted or replaced meanwhile.
+    """Notices that the file a process works on has been deleted or replaced.
 
-    What is written then could not be found again, and a new empty one would look well.
+    Anything written afterwards would be lost, and a new empty file would look fine.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,10 +88,10 @@ class SameFile:
         self._held: tuple[int, int] | None = None
 
     def hold(self) -> None:
-        """From now on it must be the file that lies there now; the first one held stays.
+        """From now on the path must keep the file it has now; the first one held counts.
 
-        A descriptor keeps its inode from being given to the next file, as ext4 does at once. It is
-        one by path alone: closing another kind would end the locks that SQLite has on the file.
+        A descriptor keeps the inode from being reused for the next file, as ext4 does at once. It
+        is an O_PATH descriptor: closing any other would release SQLite's locks on the file.
         """
         if self._held is not None:
             return
@@ -104,7 +104,7 @@ class SameFile:
         self._held = found.st_dev, found.st_ino
 
     def watched(self, open_file: Callable[[], Opened]) -> Callable[[], Opened]:
-        """`open_file`, which must never open another file than the first time, nor a new one."""
+        """`open_file`, guarded: it must always open the file that it opened first."""
         def opened() -> Opened:
             self.check()
             made = open_file()
@@ -114,11 +114,11 @@ class SameFile:
         return opened
 
     def check(self) -> None:
-        """Raise StateDamaged if the held file is gone, or another one lies in its place."""
+        """Raise StateDamaged if the held file is gone or has been replaced."""
         if self._held is None or (there := identity(self.path)) == self._held:
             return
         happened = "was deleted" if there is None else "was replaced"
         raise StateDamaged(
-            f"{self.path} {happened} while this process used it: put the file back that was there, "
-            "or stop this process and start it again; `ml-assets doctor` says what is damaged"
+            f"{self.path} {happened} while this process used it: put the original file back, or "
+            "restart this process; `ml-assets doctor` says what is damaged"
         )

@@ -1,7 +1,7 @@
-"""The marker of an installation: a file that says "this folder is ours", and what was made in it.
+"""The marker of an installation: a file that says "this folder is ours", and what it contains.
 
-`<var>/installation.json`. Only a folder with a marker is ever emptied. It also lists the files
-of `core.layout` that were made, so that one which is missing later is a loss, and no beginning.
+`<var>/installation.json`. Only a folder with a marker is ever emptied. The marker also lists the
+files of `core.layout` that were created, so one that is missing later is a loss, not a beginning.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ PRODUCT = "ml-assets"
 FORMAT = 1
 """Of the folder as a whole."""
 DEPTH = 3
-"""So deep below its installation's folder a file of `core.layout` lies at most."""
+"""How deep below the installation's folder a file of `core.layout` may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:
-    """made_at: when the folder became an installation, UTC; files: made in it, relative to it."""
+    """made_at: when the folder became an installation, UTC; files: created in it, relative."""
 
     made_at: str
     files: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Marker:
 def read_marker(var: Path) -> Marker | None:
     """The marker of the folder `var`; None if it has none.
 
-    Raises StateDamaged if it cannot be read, is not ours or was written by a newer version.
+    Raises StateDamaged if it cannot be read, is not ours or comes from a newer version.
     """
     path = var / MARKER
     try:
@@ -46,7 +46,7 @@ def read_marker(var: Path) -> Marker | None:
         return None
     except OSError as error:
         raise StateDamaged(f"the marker {path} cannot be read: {error.strerror}. Make it a file "
-                           "that its owner can read, or delete it: the next command makes it anew"
+                           "that its owner can read, or delete it: the next command recreates it"
                            ) from error
     if not text.strip():
         raise _damaged(path, "is empty")
@@ -69,20 +69,20 @@ def read_marker(var: Path) -> Marker | None:
 
 
 def write_marker(var: Path, files: Iterator[str] | tuple[str, ...] = ()) -> None:
-    """Mark `var` as an installation in which these files were made."""
+    """Mark `var` as an installation in which these files were created."""
     _write(var, Marker(made_at=datetime.now(UTC).isoformat(timespec="seconds"),
                        files=tuple(sorted(files))))
 
 
 def note(path: Path) -> None:
-    """List a file that was just made in the marker of its installation, if it lies in one."""
+    """Add a newly created file to the marker of its installation, if it is in one."""
     var = _installation_of(path)
     if var is not None and not is_noted(path):
         change_notes(var, add=(path.relative_to(var).as_posix(),))
 
 
 def is_noted(path: Path) -> bool:
-    """Whether this file was made in its installation once, so that it must be there."""
+    """Whether this file was created in its installation before, so it must exist."""
     var = _installation_of(path)
     marker = None if var is None else read_marker(var)
     return (marker is not None and var is not None
@@ -90,14 +90,14 @@ def is_noted(path: Path) -> bool:
 
 
 def require_new(path: Path) -> None:
-    """Raise StateDamaged if a file is missing that was made in its installation once."""
+    """Raise StateDamaged if a file is missing that was created in its installation before."""
     if not path.exists() and is_noted(path):
-        raise StateDamaged(f"{path} is missing, though it was made once; an empty one in its "
-                           "place would look well. `ml-assets doctor` says what to do")
+        raise StateDamaged(f"{path} is missing, though it once existed; an empty one in its "
+                           "place would look fine. `ml-assets doctor` says what to do")
 
 
 def change_notes(var: Path, *, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> None:
-    """Change the list of files that were made."""
+    """Change the list of created files."""
     with _locked(var):
         marker = read_marker(var)
         if marker is None:
@@ -127,5 +127,5 @@ def _locked(var: Path) -> Iterator[None]:
 
 
 def _damaged(path: Path, how: str) -> StateDamaged:
-    return StateDamaged(f"the marker {path} {how}. `ml-assets doctor --mend` makes it anew from "
-                        "what lies beside it")
+    return StateDamaged(f"the marker {path} {how}. `ml-assets doctor --mend` recreates it from "
+                        "the files beside it")

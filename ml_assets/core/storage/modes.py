@@ -1,4 +1,4 @@
-"""Who may read an installation: its owner alone."""
+"""Who may read an installation: its owner only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ OTHERS = 0o077
 
 
 def mend_modes(var: Path, *, deep: bool = False) -> list[Path]:
-    """Close the folder and what is ours in it to others than the owner; what was changed.
+    """Restrict the folder and our files in it to the owner; return the changed paths.
 
-    Without `deep` the folder, what lies directly in it and its databases: some 0.1 ms. What
-    belongs to another user stays as it is: `open_to_others` finds it.
+    Without `deep`: the folder, its direct entries and its databases, in about 0.1 ms. Files of
+    other users stay as they are: `open_to_others` reports them.
     """
     mended = []
     for path in open_to_others(var, deep=deep):
@@ -28,12 +28,12 @@ def mend_modes(var: Path, *, deep: bool = False) -> list[Path]:
 
 
 def open_to_others(var: Path, *, deep: bool = True) -> Iterator[Path]:
-    """What others than the owner may read, write or enter. Links are not followed."""
+    """Everything that others may read, write or enter. Symbolic links are not followed."""
     for path in _ours(var, deep=deep):
         try:
             mode = path.lstat().st_mode
         except OSError:
-            continue  # it went away meanwhile
+            continue  # it has disappeared meanwhile
         if mode & OTHERS and (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             yield path
 
@@ -49,7 +49,7 @@ def _ours(var: Path, *, deep: bool) -> Iterator[Path]:
         try:
             inside = list(path.rglob("*") if deep else path.iterdir())
         except PermissionError:
-            continue  # what cannot be read is named by whoever needs it
+            continue  # whoever needs it reports that it cannot be read
         yield from (each for each in inside if deep or _is_database(each.name))
 
 

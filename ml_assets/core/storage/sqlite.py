@@ -1,4 +1,4 @@
-"""SQLite files that several processes write: their write-ahead log, transactions, waiting."""
+"""SQLite files that several processes write: write-ahead log, transactions, waiting."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 CHECKPOINT_PAGES = 4000
-"""16 MB: a page that is written again and again is copied into the file that much less often."""
+"""16 MB: a page that is rewritten often is copied into the file that much less often."""
 
 STEPS = 1000
-"""SQLite's own, some microseconds in all: so many between two looks at the clock."""
+"""How many of SQLite's steps, a few microseconds in all, between two looks at the clock."""
 
 
 def use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
-    """Switch to WAL; SQLite does not wait by itself when two processes do it at once."""
+    """Switch to WAL; SQLite itself does not wait if two processes do so at once."""
     deadline = time.monotonic() + patience_s
     while True:
         try:
@@ -33,9 +33,9 @@ def use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
 def writing(
     connection: sqlite3.Connection, begin: Callable[[], object] | None = None
 ) -> Iterator[None]:
-    """One transaction: committed when the block ends well, else undone.
+    """One transaction: committed if the block succeeds, otherwise rolled back.
 
-    begin: begins it, where it needs more than `begin immediate`
+    begin: begins it, if that takes more than `begin immediate`
     """
     if begin is None:
         connection.execute("begin immediate")
@@ -45,7 +45,7 @@ def writing(
         yield
         connection.execute("commit")
     except BaseException:
-        # A failed write may have ended the transaction by itself.
+        # A failed write may already have ended the transaction.
         if connection.in_transaction:
             connection.execute("rollback")
         raise
@@ -63,7 +63,7 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another process was in the way. The lowest byte of a code is its kind."""
+    """Whether another process had locked the file. The lowest byte of a code is its kind."""
     # Errors of Python's own module have no code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
@@ -75,10 +75,10 @@ def padded(count: int) -> int:
 
 @contextmanager
 def within(connection: sqlite3.Connection, budget: timedelta) -> Iterator[None]:
-    """What is asked in the block is broken off once `budget` is over.
+    """Queries in the block are interrupted once `budget` is spent.
 
-    It ends with sqlite3.OperationalError. SQLite looks at the clock between its steps: one that
-    waits for the disk is not broken off, only what would follow it.
+    They end with sqlite3.OperationalError. SQLite checks the clock between its steps: a step that
+    waits for the disk is not interrupted, only what would follow it.
     """
     ends = time.monotonic() + budget.total_seconds()
     connection.set_progress_handler(lambda: time.monotonic() >= ends, STEPS)

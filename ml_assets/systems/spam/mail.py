@@ -68,7 +68,7 @@ def request_bytes(request: Mapping[str, object]) -> bytes:
 
 
 def parse_mail(content: bytes) -> dict[str, str | float]:
-    """The columns of one mail. Raises Quarantined, and nothing else, where it is no mail."""
+    """The columns of one mail. Raises Quarantined, and nothing else, if it is no mail."""
     _refuse_costly(content)
     try:
         return _columns(content)

@@ -63,7 +63,7 @@ def accepting_hop(received: Sequence[str]) -> Hop | None:
 
 
 def arrival(received: Sequence[str], delivery_date: str | None) -> datetime | None:
-    """When the mail reached the recipient, aware UTC; None where nothing trustworthy says so.
+    """When the mail reached the recipient, aware UTC; None if nothing trustworthy says so.
 
     The accepting hop's clock; else the topmost Received line (mail from his own machines);
     else Delivery-Date less an hour. Never Date, which the sender writes.
