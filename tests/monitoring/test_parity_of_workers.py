@@ -21,6 +21,7 @@ from ml_assets.features.manifest import load_manifest
 from ml_assets.features.online_load import load_view
 from ml_assets.ingest import assets as ingest_assets
 from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.resources import lake_resource
 from ml_assets.monitoring import assets as monitoring_assets
 from ml_assets.monitoring.parity import ParityDay, ParityReports
 from ml_assets.serving import assets as serving_assets
@@ -77,7 +78,8 @@ def close_the_day(settings: Settings) -> ParityDay:
                          (monitoring_assets.build, ["parity"])):
         dg.materialize(
             build(LIVE), selection=dg.AssetSelection.assets(*keys(LIVE, *names)),
-            resources={"settings": settings}, partition_key=TODAY.isoformat(),
+            resources={"settings": settings, "duckdb": lake_resource(settings, [LIVE])},
+            partition_key=TODAY.isoformat(),
         )
     found = ParityReports(settings, LIVE).read(TODAY)
     assert found is not None
