@@ -1,1 +1,1 @@
-"""Measurements, one module an area; `ml-assets bench <area>` runs them."""
+"""Measurements, one module per area; `ml-assets bench <area>` runs them."""

@@ -1,9 +1,9 @@
-"""The main job under kill -9: what must hold however often its processes are killed.
+"""The main job under kill -9: what must hold no matter how often its processes are killed.
 
 The parts lie in `fault_load/`. The spam filter replays its real mail; a client beside it posts
 mails and feedback and keeps its answers. Replay, API, Dagster runs, the daemon and a loader are
-killed at random instants. Then the replay comes to its end and everything is looked up. Once no
-recorded day is left, the next kills hit another installation.
+killed at random instants. Then the replay finishes and everything is checked. Once no recorded day
+is left, the next kills hit another installation.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from ml_assets.systems.spam import SPAM
 
 KILLS, QUICK_KILLS = 100, 5
 DAYS_AFTER = 1
-"""How many days the replay goes on, undisturbed, after the last kill."""
+"""How many days the replay continues, undisturbed, after the last kill."""
 
 
 def measure(
     *, quick: bool, kills: int | None = None, seed: int = 1, minutes: float = 60
 ) -> Iterator[Measurement]:
-    """So many kills (100; quick: 5, one of each process), or as many as the minutes allow.
+    """Do `kills` kills (100; quick: 5, one of each process), or as many as the minutes allow.
 
     The same seed gives the same victims, each killed after the same time.
     """
@@ -59,7 +59,7 @@ def measure(
 
 @dataclass(frozen=True, kw_only=True)
 class Lap:
-    """One installation, from its history to its end: what was done to it, and what came of it.
+    """One installation, from its history to its end: what was done to it, and the result.
 
     interrupted: requests of its client that had no answer; changed: answers that differed when
     they were asked for again; errors: of a living API; left_behind: processes of a dead parent
@@ -84,7 +84,7 @@ class Lap:
 def _lap(
     console: Console, times: int, within_s: float, seed: int, step: Callable[[str], None]
 ) -> Lap:
-    """At most so many kills, for so long, while there is anything to replay."""
+    """At most that many kills, for that long, while there is anything to replay."""
     with TemporaryDirectory(prefix="ml-assets-faults-") as folder:
         settings = Settings(var=Path(folder) / "var", port=0)
         with harness(settings, seed) as (made, traffic):
@@ -155,7 +155,7 @@ def _told(what: list[str]) -> str:
 
 
 def _keep(made: Harness) -> Path:
-    """What the processes have said, beside the results of other benchmarks."""
+    """The output of the processes, stored beside the results of other benchmarks."""
     from ml_assets.core.settings import ROOT
 
     kept = ROOT / "var" / "benchmarks" / "faults.log"

@@ -1,4 +1,4 @@
-"""What the feature engine costs beside its peers, in six works; each can be run alone.
+"""What the feature engine costs beside its peers, in six workloads; each can run separately.
 
     ml-assets bench features --quick
     python -m benchmarks.feature_store loading reading --quick --json
@@ -24,8 +24,8 @@ WORKS: dict[str, Callable[..., Iterator[Measurement]]] = {
 def measure(*, quick: bool, works: Sequence[str] = tuple(WORKS)) -> Iterator[Measurement]:
     """Ours beside each peer, in fresh processes; quick takes small sizes of everything.
 
-    The goals are stated for the full sizes; a quick run holds us to weaker ones where a
-    fixed cost counts for more in small work.
+    The goals are stated for the full sizes; a quick run lowers some of them, because fixed costs
+    weigh more in small work.
     """
     for work in works:
         yield from WORKS[work](quick=quick)

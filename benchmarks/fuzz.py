@@ -1,4 +1,4 @@
-"""Whether anything that comes in breaks what is inside: hostile requests, through both ways in.
+"""Whether hostile requests break anything, down both paths into the API.
 
 The parts lie in `door_fuzz/`. Each case follows from the seed and its number: to try one again,
 `fuzz(seed=..., first=NUMBER, cases=1)`.
@@ -20,13 +20,13 @@ from ml_assets.bench import Measurement
 
 CASES, QUICK_CASES = 100_000, 3_000
 SHOWN = 20
-"""So many faults are shown in full."""
+"""How many faults are shown in full."""
 
 
 def measure(*, quick: bool, cases: int | None = None, seed: int = 1) -> Iterator[Measurement]:
     """Two servers get the same bytes; any fault misses the goal, and is shown on standard error.
 
-    cases: 100,000 unless given, in a quick run 3,000. seed: another one gives other cases
+    cases: 100,000 by default, 3,000 in a quick run. seed: determines the cases
     """
     wanted = cases or (QUICK_CASES if quick else CASES)
     console, started = Console(stderr=True, highlight=False), monotonic()
@@ -36,7 +36,7 @@ def measure(*, quick: bool, cases: int | None = None, seed: int = 1) -> Iterator
         found = fuzz(cases=wanted, seed=seed, progress=advance)
     console.print(_table(found))
     for fault in found.faults[:SHOWN]:
-        print(fault, file=sys.stderr)  # noqa: T201  (bytes as they are: rich would read markup)
+        print(fault, file=sys.stderr)  # noqa: T201  (raw bytes: rich would read markup)
     yield Measurement(
         bench="fuzz: faults of two ways in that get the same bytes", ours=len(found.faults),
         peer=None, unit="times", ratio=None, goal="never", met=not found.faults, equal=None,

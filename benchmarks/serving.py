@@ -28,7 +28,7 @@ GOAL_US = 120
 GOAL_GENERATOR = 10_000
 GOAL_P50 = 2.0
 GROWTH = 0.05
-"""Memory or latency that has grown by more is not flat."""
+"""Memory or latency that has grown by more than this is not flat."""
 RUNS = ("speed", "kills", "swaps", "restarts", "soak")
 
 
@@ -37,9 +37,11 @@ def measure(
 ) -> Iterator[Measurement]:
     """The chosen runs, one after the other; `var/benchmarks/serving.json` then has all figures.
 
-    peers, runs: by comma, see `ml-assets bench --help`. Environments of peers are made where
-    they are missing, except where it must be quick and they were not asked for by name.
-    Raises UnknownName for a peer or run that there is not.
+    peers, runs: comma-separated, see `ml-assets bench --help`. Missing peer environments are
+    created, except in a quick run for peers that were not named.
+    Raises UnknownName for an unknown peer or run.
+    peers, runs: by comma, see `ml-assets bench --help`. Environments of peers are made if
+    they are missing, except if it must be quick and they were not asked for by name.
     """
     wanted = (runs or ("speed,kills,swaps" if quick else "speed,kills,swaps,restarts")).split(",")
     for name in wanted:
@@ -67,7 +69,7 @@ def measure(
 
 
 def _speed(made: Installation, meter: Meter, report: Report) -> Iterator[Measurement]:
-    """Ours beside the no-op, turn by turn."""
+    """Ours alternating with the no-op."""
     control = Target(name="no-op", path="/", templates=made.templates, entities=ENTITIES,
                      check=Check(kind="status"))
     mine = ours.target(made)
@@ -123,10 +125,10 @@ def _ours(
 
 
 def _beside(peer: Peer, meter: Meter, report: Report, *, create: bool) -> Measurement:
-    """One peer at saturation, turn by turn with ours, and at a quarter of its own.
+    """One peer at saturation, alternating with ours, and at a quarter of its own rate.
 
-    Its scores are compared with ours. What ours costs depends on what was asked before: beside
-    each peer it begins with an installation of its own.
+    Its scores are compared with ours. What ours costs depends on earlier requests: beside
+    each peer it starts with a fresh installation.
     """
     bench = f"CPU per request at saturation (beside: {peer.title})"
     goal = f"at least {peer.factor:g}x below" if peer.factor else "none, for information"
@@ -233,7 +235,7 @@ def _line(
 
 
 def _none(bench: str, found: int, *, note: str = "", met: bool | None = None) -> Measurement:
-    """Something that should not occur at all."""
+    """Something that must not occur at all."""
     return _line(bench, found, unit="times", goal="never", note=note,
                  met=not found if met is None else met)
 

@@ -1,4 +1,4 @@
-"""What it costs to load the Dagster definitions: every process of Dagster pays it."""
+"""What it costs to load the Dagster definitions, which every Dagster process pays."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({"cpu_s": used.ru_utime + used.ru_stime, "modules": sorted(sys.modules)}))
 """
 PEER = OURS.replace("import ml_assets.definitions", "import dagster, torch, feast, mlflow")
-"""What definitions cost that import their heavy libraries at the top, as most do."""
+"""The cost of definitions that import their heavy libraries at the top, as most do."""
 
 
 def measure(*, quick: bool) -> Iterator[Measurement]:
     """CPU seconds (median of fresh processes, the manifest cached) and forbidden modules."""
     runs = 3 if quick else 9
-    _load(OURS)  # builds the Feast manifest where it is not cached
+    _load(OURS)  # builds the Feast manifest if it is not cached
     ours, peers, modules = [], [], set[str]()
     for _ in range(runs):
         cpu_s, modules = _load(OURS)

@@ -11,12 +11,16 @@ import click
 from ml_assets import __version__
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.installation import opened
+from ml_assets.core.runtime.interrupts import remembered
 from ml_assets.doctor_cli import doctor
 from ml_assets.rollout_cli import rollout
 from ml_assets.token_cli import token
 
 STATE_LIBRARIES = ("sqlite3", "sqlalchemy", "duckdb", "pyarrow", "alembic")
 """They read the files of an installation, so an error of theirs is about a file, not a bug."""
+
+INTERRUPTED = 130
+"""The exit status of a command stopped by Ctrl-C: 128 plus the signal's number, as in a shell."""
 
 
 class PlainErrors(click.Group):
@@ -25,6 +29,8 @@ class PlainErrors(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)  # click would say "Aborted!" and end with 1, as an error does
         except MlAssetsError as error:
             raise click.ClickException(str(error)) from error
         except Exception as error:
@@ -71,14 +77,15 @@ def run(system: str, fresh: bool, days: int | None) -> None:
     later, sensors, retraining, deployments. Ends with a comparison to the frozen first model.
     Stop it whenever you like (Ctrl-C); rerun the command and it resumes where it stopped.
     """
-    from ml_assets.replay.run import run_loop
-    from ml_assets.systems import find
-
     try:
-        run_loop(find(system), opened(), fresh=fresh, days=days)
+        with remembered() as interrupts:
+            from ml_assets.replay.run import run_loop
+            from ml_assets.systems import find
+
+            run_loop(find(system), opened(), interrupts, fresh=fresh, days=days)
     except KeyboardInterrupt:
         click.echo(f"\nStopped. `ml-assets run {system}` resumes from here.", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""Bodies that are harmed: by bytes, by values, by how they are written."""
+"""Corrupted bodies: in their bytes, their values, or how they are written."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def hostile_value(draw: Draw) -> str:
 
 
 def hostile_json(draw: Draw) -> bytes:
-    """A sound body in which one or two values, names or both are not."""
+    """A valid body with one or two bad values or names."""
     path = draw.random.choice(CALLS)
     value = draw.value(path)
     marks: list[str] = []
@@ -74,7 +74,7 @@ def hostile_json(draw: Draw) -> bytes:
 
 
 def _mark(random: Random, value: object, mark: str) -> str:
-    """Put `mark` in some place of `value`, which is changed: for a value, or as a new name."""
+    """Put `mark` somewhere into `value`, in place: as a value, or as a new name."""
     while True:
         if isinstance(value, dict) and value:
             name = random.choice(list(value))
@@ -86,7 +86,7 @@ def _mark(random: Random, value: object, mark: str) -> str:
                 value[mark] = value.pop(name) if random.random() < 0.5 else 1
                 return mark
             if isinstance(inner, str) and inner.startswith("case-"):
-                # Not another's id: cases that are under way at once do not depend on each other.
+                # Not another case's id: concurrent cases must not depend on each other.
                 value["event_timestamp"] = mark
                 return mark
             value[name] = mark
@@ -114,7 +114,7 @@ def foreign_encoding(draw: Draw) -> bytes:
 
 
 def large(draw: Draw) -> bytes:
-    """Batches and texts at their limits."""
+    """Batches and strings at their limits."""
     random = draw.random
     event = json.dumps(draw.event()).encode()
     events = [event] * random.choice([255, 257])

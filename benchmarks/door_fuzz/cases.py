@@ -1,4 +1,4 @@
-"""Requests to the byte, most of them hostile; each follows from a seed and its number alone."""
+"""Requests as raw bytes, most of them hostile; each depends only on the seed and its number."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS: dict[str, tuple[Callable[[Draw], bytes], int]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is sent on a connection of its own. kind: the generator that made it."""
+    """What is sent on its own connection. kind: the generator that made it."""
 
     number: int
     kind: str

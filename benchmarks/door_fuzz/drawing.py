@@ -1,4 +1,4 @@
-"""What generators draw from: sound requests, and bytes to harm them with."""
+"""What generators draw from: valid requests, and bytes to corrupt them with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME = "returns"
 PREDICT, BATCH, FEEDBACK = (
     f"/v1/{NAME}/{call}" for call in ("predict", "predict/batch", "feedback"))
 CALLS = (PREDICT, PREDICT, BATCH, FEEDBACK)
-"""Most go where there are two ways in."""
+"""Most go to the calls that have two paths in."""
 AT = "2024-01-09T12:00:00Z"
 
 
@@ -25,7 +25,7 @@ class Draw:
 
     @property
     def event_id(self) -> str:
-        """Of this case alone: cases that are under way at once must not depend on their order."""
+        """For this case only: concurrent cases must not depend on their order."""
         return f"case-{self.number}-{self.random.getrandbits(64):016x}"
 
     @property
@@ -33,7 +33,7 @@ class Draw:
         return self.known[self.number % len(self.known)]
 
     def body(self, path: str) -> bytes:
-        """A sound one for this address."""
+        """A valid one for this URL."""
         return json.dumps(self.value(path)).encode()
 
     def value(self, path: str) -> dict[str, object]:
@@ -65,7 +65,7 @@ def request(
 
 
 def mutated(random: Random, sent: bytes) -> bytes:
-    """With a few bytes changed, put in, left out or repeated."""
+    """With a few bytes changed, inserted, dropped or repeated."""
     bytes_ = bytearray(sent)
     for _ in range(random.randint(1, 5)):
         start = random.randint(0, len(bytes_))

@@ -1,4 +1,4 @@
-"""The same bytes through both ways in, beside honest requests: where do they differ, who fails?"""
+"""The same bytes down both paths, beside honest requests: where do answers differ, who fails?"""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from ml_assets.ingest.log.event_log import EventLog
 
 _ALL = (datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
 AT_ONCE = 6
-"""Hostile cases that are under way at once, with HONEST others beside them."""
+"""Hostile cases in flight at once, with HONEST others beside them."""
 HONEST = 2
 UNSPOKEN = (501, 505)
-"""What a client hears that speaks another HTTP: a coding or a version that is not known here."""
+"""The answers to a client with an unknown HTTP version or transfer coding."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Something that must not be. said: what each way has answered, or what the log says"""
+    """Something that must not happen. said: the answer of each path, or what the log says"""
 
     what: str
     case: Case | None
@@ -52,11 +52,11 @@ class Fault:
 
 @dataclass(kw_only=True)
 class Found:
-    """What came of it.
+    """The result.
 
     honest: requests beside the cases, each of which must be answered
-    batched: events that the direct way logged together, on average: what is tried out is how
-        those that are in one batch harm each other
+    batched: events that the fast path logged together, on average; tested is whether those in one
+        batch harm each other
     statuses: by kind, how often the first answer had which status; `waits` if the server waited
         for more, `none` if it ended the connection without one
     """
@@ -72,7 +72,7 @@ def fuzz(
     *, cases: int, seed: int, progress: Callable[[int], object] = lambda done: None,
     first: int = 0,
 ) -> Found:
-    """Send so many cases, those that follow from `seed`, from the number `first` on.
+    """Send `cases` cases drawn from `seed`, starting at number `first`.
 
     progress: called with the number of cases that were sent since its last call
     """
@@ -133,7 +133,7 @@ def _compare(
 def _send(
     to: Way, some: Sequence[Case], kept: Sequence[Connection], beside: Sequence[bytes]
 ) -> list[Connection]:
-    """Everything at once, so that what can be in a batch is in one."""
+    """Everything at once, so whatever can share a batch does."""
     made = [to.connect() for _ in some]
     for connection, one in zip(made[: len(made) // 2], some, strict=False):
         connection.send(one.sent + LAST)
@@ -179,7 +179,7 @@ def _require_logged(each: Way, found: Found) -> None:
 
 @contextmanager
 def _listening() -> Iterator[list[str]]:
-    """The tracebacks that are logged in the block."""
+    """The tracebacks logged in the block."""
     traces: list[str] = []
 
     class Handler(logging.Handler):

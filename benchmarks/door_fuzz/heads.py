@@ -1,4 +1,4 @@
-"""Requests whose line, headers or framing are odd, and bytes that are no request."""
+"""Requests with an odd request line, headers or framing, and bytes that are not a request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The system that is asked: a formula for a model, a constant for a feature store.
+"""The system under test: a formula as its model, a constant as its feature store.
 
-What is tried out is the way from bytes to answers. What a model says does not matter there, only
-that it is the same for the same event.
+Tested is the path from bytes to answers. The model's scores do not matter, as long as they are the
+same for the same event.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Constant:
 
 
 def backends(record: Path) -> Backends:
-    """Of an installation whose record of deployments is at `record`."""
+    """For an installation whose deployment records are at `record`."""
 
     def model(system: System, version: int) -> Scorer:
         return Formula()

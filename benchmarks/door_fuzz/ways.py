@@ -1,4 +1,4 @@
-"""The two ways in: the same connections over real sockets, with and without their direct way."""
+"""The two paths in: the same connections over real sockets, with and without the fast path."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from ml_assets.serving.http.uvicorn_seam import config_for
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 LAST = request("/healthz", b"", b"Connection: close", method=b"GET", length=b"")
-"""Sent behind each case: whatever that was, the server then ends the connection, or waits for more
-of what it takes for a body."""
+"""Sent after each case: whatever the case was, the server then closes the connection, or waits for
+more of what it takes for a body."""
 KNOWN = 64
 PROMPT_S, PATIENT_S = 0.05, 10.0
 
 _VOLATILE = re.compile(rb"\r\ndate: [^\r]*|(?<=\r\nx-request-id: )[0-9a-f]{16}")
 _ASSIGNED = re.compile(rb"2024-01-09T12:0\d:\d\d\.\d{6}(?:Z|\+00:00)")
-"""By the log, to each batch its own: which requests are in one depends on the moment."""
+"""Assigned by the log, per batch: which requests share one depends on timing."""
 _RANDOM_ID = re.compile(
     rb'"prediction_id":"[0-9a-f]{24}","event_id":"[0-9a-f]{32}"', re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """All that came back on a connection, without what differs from answer to answer.
+    """Everything received on a connection, without what differs between answers.
 
     waits: the connection was still open when the reading ended
     """
@@ -71,7 +71,7 @@ class Connection:
         self.socket.close()
 
     def reopen(self) -> None:
-        """Begin anew, at the same address."""
+        """Start over, at the same address."""
         self.socket.close()
         self.socket = _connected(self.port)
 
@@ -80,7 +80,7 @@ class Connection:
             self.socket.sendall(sent)
 
     def read(self, patience_s: float) -> Answer:
-        """What has come until the server ends the connection, or says nothing for so long."""
+        """What is received until the server closes the connection, or is silent for that long."""
         self.socket.settimeout(patience_s)
         try:
             while part := self.socket.recv(1 << 16):
@@ -92,7 +92,7 @@ class Connection:
         return Answer(received=bytes(self.received), waits=False)
 
     def answer(self) -> Answer:
-        """The next answer of a connection that is kept, which says its length."""
+        """The next answer on a kept-alive connection, which gives its length."""
         self.socket.settimeout(PATIENT_S)
         while True:
             head, end, rest = bytes(self.received).partition(b"\r\n\r\n")
@@ -109,7 +109,7 @@ class Connection:
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """A server on an installation of its own."""
+    """A server on its own installation."""
 
     settings: Settings
     port: int
@@ -138,7 +138,7 @@ def _connected(port: int) -> socket.socket:
 
 @contextmanager
 def way(folder: Path, *, direct: bool) -> Iterator[Way]:
-    """A server that runs until the block ends. direct: whether connections answer by themselves"""
+    """A server that runs until the block ends. direct: whether connections answer themselves"""
     settings = Settings(var=folder)
     EventClock(settings.clock_file).set(NOON)
     Deployments(settings.deployments).promote(NAME, 1, reason="to be asked", by="fuzz", at=NOON)

@@ -1,1 +1,1 @@
-"""The loop under kill -9: processes, a client that keeps its answers, the look afterwards."""
+"""The loop under kill -9: processes, a client that keeps its answers, the verdict."""

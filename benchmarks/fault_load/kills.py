@@ -1,4 +1,4 @@
-"""Kills, one after the other, of whatever takes part in the main job."""
+"""Kills of the main job's processes, one after the other."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.systems.spam import SPAM
 
 VICTIMS = ("replay", "api", "loader", "replay", "run", "api", "replay", "daemon", "api", "replay")
-"""In ten kills; the seed decides their order and instants. The replay is killed most often: it
-does most, from taking in history to retraining."""
+"""In ten kills; the seed decides their order and timing. The replay is killed most often because it
+does most, from ingesting history to retraining."""
 LATEST_S = {"replay": 20.0, "api": 6.0, "loader": 10.0, "run": 12.0, "daemon": 15.0}
-"""A victim is killed after a time drawn from nought to this: while it starts, half-way, at work."""
+"""A victim is killed after a time drawn from zero to this: starting, half-way, or at work."""
 READY_S = 180.0
 STOPPED = (0, 130, -signal.SIGINT)
-"""How a replay ends after Ctrl-C. Before it has begun, Python itself ends by the signal."""
+"""A replay's exit status after Ctrl-C. Before it has begun, the signal ends Python itself."""
 
 T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
 class Kills:
-    """What was done. missed: victims that had ended by themselves; stuck: what did not go on."""
+    """What was done. missed: victims that had already ended; stuck: what did not continue."""
 
     made: Counter[str] = field(default_factory=Counter)
     missed: int = 0
@@ -52,7 +52,7 @@ class Kills:
 
 @dataclass(kw_only=True)
 class Harness:
-    """One installation, a replay that is started again and again, a client beside it."""
+    """One installation, a replay that is restarted again and again, a client beside it."""
 
     place: Place
     draw: random.Random
@@ -69,7 +69,7 @@ class Harness:
             yield from self.draw.sample(VICTIMS, len(VICTIMS))
 
     def kill_often(self, times: int, within_s: float, step: Callable[[str], None]) -> Kills:
-        """At most so many, for so long, while there are days to replay; `step` is told of each.
+        """At most that many, for that long, while there are days to replay; calls `step` for each.
 
         A replay may be left running.
         """
@@ -85,7 +85,7 @@ class Harness:
         return self.done
 
     def finish(self, days: int) -> None:
-        """Let the main job come to its end, undisturbed."""
+        """Let the main job finish, undisturbed."""
         if self.replay is not None:
             self.replay.interrupt()
         self._await_dead_runs()
@@ -120,7 +120,7 @@ class Harness:
             return None
 
     def _at_the_end(self) -> bool:
-        """Whether a replay has come to its end by itself: no recorded day is left."""
+        """Whether a replay has finished: no recorded day is left."""
         return self.replay is not None and self.replay.process.poll() == 0
 
     def _up(self) -> Running:
@@ -137,7 +137,7 @@ class Harness:
         return self.days_closed() + 12
 
     def days_closed(self) -> int:
-        """Live days that have been taken in."""
+        """Live days that have been ingested."""
         return len(Lake(self.place.settings.lake).days(SPAM.name, "outcomes"))
 
     def _replay(self, after_s: float) -> bool:
@@ -154,7 +154,7 @@ class Harness:
         return True
 
     def _api(self, after_s: float) -> bool:
-        """The replay must start another API and go on."""
+        """The replay must start another API and continue."""
         running = self._up()
         api = self._await(running, running.api)
         time.sleep(after_s)
@@ -176,7 +176,7 @@ class Harness:
         self._await(running, ready)
 
     def _await(self, running: Running, look: Callable[[], T]) -> T:
-        """What `look` finds, once it finds something or `running` has ended."""
+        """The result of `look`, once it finds something or `running` has ended."""
         deadline = time.monotonic() + READY_S
         while not (found := look()) and running.alive and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -190,7 +190,7 @@ class Harness:
         return self._killed(self.place.loader(self.place.settings.clock.now()), after_s)
 
     def _run(self, after_s: float) -> bool:
-        """Without a replay beside it, which trains by itself."""
+        """Without a replay beside it, because a replay retrains on its own."""
         self._down()
         return self._killed(self.place.training(), after_s)
 

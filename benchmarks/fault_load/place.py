@@ -50,12 +50,12 @@ class Place:
         return self.settings.var.parent / "said.log"
 
     def replay(self, days: int) -> Running:
-        """The main job, up to so many live days."""
+        """The main job, up to that many live days."""
         return self._start("replay", [sys.executable, "-m", "ml_assets.cli", "run", SPAM.name,
                                       "--days", str(days)])
 
     def training(self) -> Running:
-        """A retraining as a Dagster run in a process of its own."""
+        """A retraining as a Dagster run in its own process."""
         return self._start("run", [str(PROGRAMS / "dagster"), "job", "execute", "-m",
                                    "ml_assets.definitions", "-j", f"{SPAM.name}_retraining"])
 
@@ -100,7 +100,7 @@ class Running:
         return self.process.poll() is None
 
     def tree(self) -> list[psutil.Process]:
-        """It and all below it; what ends meanwhile is left out."""
+        """The process and its descendants; those that end meanwhile are left out."""
         try:
             root = psutil.Process(self.process.pid)
             return [root, *root.children(recursive=True)]
@@ -121,7 +121,7 @@ class Running:
         return None
 
     def kill(self) -> None:
-        """kill -9 of it, or of what its keeper keeps; notes what outlives it."""
+        """Send kill -9 to it, or to its keeper's child; note what outlives it."""
         tree = self.tree()
         victim = tree[1] if self.kept and len(tree) > 1 else tree[0] if tree else None
         if victim is not None:
@@ -143,7 +143,7 @@ class Running:
         return int(self.process.returncode)
 
     def end(self) -> None:
-        """At the end of everything, also of a harness that failed."""
+        """Runs at the end, even if the harness failed."""
         for process in reversed(self.tree()):
             _kill(process)
         self.process.wait()

@@ -1,4 +1,4 @@
-"""A client of its own beside the replay: it keeps what it was answered."""
+"""A separate client beside the replay, which keeps its answers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FEEDBACK_EVERY = 4
 class Traffic:
     """Posts mails and words of feedback, one at a time, to whatever API there is.
 
-    What had no answer is sent again until it has one, under the same id. answered: prediction id
-    by event id; said: (prediction id, source) of words that were acknowledged; interrupted: how
-    often a request had no answer; changed: event ids with another answer when asked again;
-    errors: refusals of a living server
+    Unanswered requests are resent under the same id until they are answered. answered: prediction
+    id by event id; said: (prediction id, source) of acknowledged words; interrupted: how often a
+    request had no answer; changed: event ids whose answer changed when resent; errors: refusals
+    by a living server
     """
 
     port: Callable[[], int | None]
@@ -37,7 +37,7 @@ class Traffic:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Until `stopping` is set and nothing waits for an answer, or there is no API any more."""
+        """Until `stopping` is set and nothing waits for an answer, or there is no API left."""
         number = 0
         while not self.stopping.is_set():
             event_id = f"fault-{number:06d}"

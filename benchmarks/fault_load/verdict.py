@@ -1,4 +1,4 @@
-"""What must hold after all kills: looked up in the log, the lake and Dagster's records."""
+"""What must hold after all kills, checked in the log, the lake and Dagster's records."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Verdict:
 
 
 def look(place: Place, traffic: Traffic, replayed: Sequence[str]) -> Verdict:
-    """replayed: ids of the events that the replay has served by now."""
+    """replayed: ids of the events that the replay has served so far."""
     settings = place.settings
     log = EventLog(settings.event_log)
     predicted = Counter(each.event_id for each in log.predictions(SPAM.name, *EVER))
@@ -77,17 +77,17 @@ def look(place: Place, traffic: Traffic, replayed: Sequence[str]) -> Verdict:
 
 
 def _a_reason_stands(settings: Settings) -> bool:
-    """Whether the sensors ask for a training, once no other is in progress or too recent.
+    """Whether the sensors request a training, once no other is in progress or too recent.
 
     The recorded days may end, within seconds, while a training that a killed daemon had queued
-    still has the declared time to start; nobody asks the sensors after that.
+    still has the declared time to start; nothing evaluates the sensors after that.
     """
     situation = gather(SPAM, settings, settings.clock.now(), training_in_progress=False)
     return decide(situation, SPAM.retraining).train
 
 
 def _reasons(instance: dg.DagsterInstance, found: Verdict) -> None:
-    """Each reason that a training was asked for has one verdict by now."""
+    """Each reason for which a training was requested has one verdict by now."""
     runs = list(reversed(instance.get_runs(dg.RunsFilter(
         job_name=RETRAINING.format(SPAM.name)))))
     asked: dict[tuple[str, str], list[bool]] = {}

@@ -1,1 +1,1 @@
-"""What the feature engine costs beside its peers; the door is `benchmarks/features.py`."""
+"""What the feature engine costs beside its peers; the entry point is `benchmarks/features.py`."""

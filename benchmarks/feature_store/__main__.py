@@ -1,4 +1,4 @@
-"""Some works alone: `python -m benchmarks.feature_store loading reading --quick`."""
+"""Single workloads: `python -m benchmarks.feature_store loading reading --quick`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ml_assets.bench import show
 @click.option("--quick", is_flag=True, help="Small sizes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def main(works: tuple[str, ...], quick: bool, as_json: bool) -> None:
-    """Measure these WORKS of the feature engine."""
+    """Measure these workloads of the feature engine."""
     sys.exit(show(measure(quick=quick, works=works), as_json=as_json))
 
 

@@ -1,4 +1,4 @@
-"""Synthetic tables, the same in each run: what is measured on, and nothing that is measured."""
+"""Synthetic tables, the same in each run: input to the measurements, never measured themselves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HISTORY = 100
 START_US = 1_700_000_000_000_000
 DAY_US = 86_400_000_000
 SPAN_US = 180 * DAY_US
-"""Rows lie evenly in so much time from START_US on."""
+"""Rows are spread evenly over this time from START_US on."""
 
 TIES = 0.01
 """The share of rows that repeat another's entity and instant, as corrections do."""
@@ -38,7 +38,7 @@ def feature_names(view: int) -> list[str]:
 def write_history(path: Path, *, view: int, rows: int, entities: int) -> None:
     """A plain view's source: customer, event_timestamp, created, ten float32; unsorted.
 
-    `created` differs between rows that tie, so that the latest of them is always one row.
+    `created` differs between tied rows, so exactly one of them is the latest.
     """
     random = np.random.default_rng((1, view, rows, entities))
 
@@ -80,7 +80,7 @@ def write_entities(path: Path, *, view: int, rows: int) -> None:
 def write_events(path: Path, *, rows: int) -> None:
     """A stream's events: event_id, customer (both text), event_timestamp, accepted_at, amount.
 
-    Amounts are multiples of 1/64 below 100, so that float64 sums are exact in any order.
+    Amounts are multiples of 1/64 below 100, so float64 sums are exact in any order.
     """
     random = np.random.default_rng((3, rows))
     customers = np.array([f"c{number:07d}" for number in range(max(1, rows // HISTORY))])
@@ -102,7 +102,7 @@ def write_events(path: Path, *, rows: int) -> None:
 
 
 def make_spine(*, rows: int, entities: int, text: bool = False) -> pd.DataFrame:
-    """What a training set starts from: customer, event_timestamp, and `row`, which numbers it.
+    """The spine of a training set: customer, event_timestamp, and `row`, its number.
 
     text: customers as `write_events` names them, not as numbers
     """
@@ -121,7 +121,7 @@ def instants(us: Ints) -> pa.Array:
 
 
 def _chunks(rows: int) -> Iterator[tuple[int, int]]:
-    """(first row, rows) of each part that is made at once."""
+    """(first row, rows) of each chunk."""
     return ((first, min(_CHUNK, rows - first)) for first in range(0, rows, _CHUNK))
 
 

@@ -1,4 +1,4 @@
-"""From two costs to a `Measurement` with its goal."""
+"""Turns two costs into a `Measurement` with its goal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def against(
 def below(
     bench: str, *, ours: float, limit: float, unit: str, equal: bool | None = None
 ) -> Measurement:
-    """A figure of our own that must stay below `limit`, with a result that is right."""
+    """An absolute figure that must stay below `limit`, with a correct result."""
     return Measurement(
         bench=bench, ours=ours, peer=None, unit=unit, ratio=None,
         goal=f"below {limit:g} {unit}", met=ours < limit and equal is not False,

@@ -1,4 +1,4 @@
-"""How our cost grows with the number of rows: a plot, and the growth of the last tenfold."""
+"""How our cost grows with the number of rows: a plot, and the growth over the last decade."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
 
 
 def measure_sizes(sizes: tuple[int, ...], plot: Path) -> Iterator[Measurement]:
-    """The exponent k of `rows ** k` between the two largest sizes, for each work."""
+    """The exponent k of `rows ** k` between the two largest sizes, per workload."""
     costs = {name: {rows: _cost(name, rows) for rows in sizes} for name in WORKS}
     draw(costs, plot)
     for name, found in costs.items():
@@ -56,13 +56,13 @@ def as_of(folder: Path, rows: int, label: str) -> Outcome:
 
 
 def windows(folder: Path, rows: int, label: str) -> Outcome:
-    """Twelve aggregates of so many events, for a tenth as many spine rows."""
+    """Twelve aggregates of that many events, for a tenth as many spine rows."""
     run(f"{label}, data", write_events, path=folder / "events.parquet", rows=rows)
     return median_of(1, label, windowed.ours, folder=folder, events=rows, slides=windowed.SLIDES)
 
 
 def load(folder: Path, rows: int, label: str) -> Outcome:
-    """So many entities into the online store."""
+    """Load that many entities into the online store."""
     run(f"{label}, data", write_entities, path=folder / "view0.parquet", view=0, rows=rows)
     return median_of(1, label, loading.through_feast, folder=folder, engine="ours")
 
@@ -73,7 +73,7 @@ WORKS: dict[str, Callable[[Path, int, str], Outcome]] = {
 
 
 def draw(costs: dict[str, Costs], path: Path) -> None:
-    """CPU seconds by rows, both in logarithms; dotted what a cost in proportion would be."""
+    """CPU seconds by rows, both logarithmic; the dotted line is a proportional cost."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), dpi=100)

@@ -1,8 +1,8 @@
-"""Measured work: each piece in a process of its own, with warm imports.
+"""Measured work: each piece in its own process, with warm imports.
 
-The processes are forked from one that has imported the libraries and done nothing else. So
-each starts with its CPU time at zero, and what one piece of work leaves in memory cannot
-help or harm the next.
+The processes are forked from one that has imported the libraries and done nothing else. So each
+starts with its CPU time at zero, and what one piece of work leaves in memory neither helps nor
+harms the next.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CORES = 2
 """What every process may use; most goals are stated for two cores."""
 
 ENOUGH_CPU_S = 30.0
-"""Work that has cost so much is not run again for a median."""
+"""Work that has cost this much is not repeated for a median."""
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([
@@ -100,8 +100,8 @@ def run(label: str, job: Callable[..., T], /, **arguments: Any) -> T:
     label: what it is, shown meanwhile
     job:   a function of a module, so that the process finds it by its name
 
-    What it prints is lost: libraries print. Raises MlAssetsError, with the trace, if it
-    failed or was killed.
+    Its output is discarded, since libraries print. Raises MlAssetsError, with the traceback, if
+    it failed or was killed.
     """
     reader, writer = _processes.Pipe(duplex=False)
     process = _processes.Process(target=_work, args=(writer, job, arguments), daemon=True)
@@ -124,7 +124,7 @@ def run(label: str, job: Callable[..., T], /, **arguments: Any) -> T:
 def median_of(
     runs: int, label: str, job: Callable[..., Outcome], /, **arguments: Any
 ) -> Outcome:
-    """The medians of `runs` runs, of fewer where these have cost `ENOUGH_CPU_S`."""
+    """The medians of `runs` runs, or of fewer if these have cost `ENOUGH_CPU_S`."""
     outcomes: list[Outcome] = []
     while len(outcomes) < runs and sum(each.cost.cpu_s for each in outcomes) < ENOUGH_CPU_S:
         outcomes.append(run(label, job, **arguments))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from benchmarks.feature_store.stores import Engine
 
 CHECKED = 300
-"""So many entities are read back and compared."""
+"""How many entities are read back and compared."""
 
 START = datetime.fromtimestamp(START_US / 1e6, tz=UTC)
 STRETCH = (START - timedelta(days=1), START + timedelta(days=365))
@@ -45,7 +45,7 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
 def measure_entities(
     entities: int, for_feast: tuple[int, int], *, times: float, runs: int
 ) -> Iterator[Measurement]:
-    """CPU seconds for `entities`; Feast must cost so many `times` more."""
+    """CPU seconds for `entities`; Feast must cost `times` as much."""
     bench = f"loading: {entities:,} entities with 10 features into SQLite"
     with TemporaryDirectory(prefix="ml-assets-bench-") as name:
         folder = Path(name)

@@ -107,7 +107,7 @@ def through_feast(*, folder: Path, engine: Engine, cell: Cell) -> Outcome:
 
 
 def by_hand(*, folder: Path, cell: Cell) -> Outcome:
-    """What one would write for DuckDB who knows it well: keys first, the wide rows late."""
+    """What someone who knows DuckDB well would write: keys first, the wide rows late."""
     import duckdb
 
     write_history(folder / "warm.parquet", view=9, rows=100, entities=1)

@@ -13,7 +13,7 @@ _console = Console(stderr=True, highlight=False)
 
 @contextmanager
 def announced(label: str) -> Iterator[None]:
-    """Shows `label` and a clock on a terminal, elsewhere a line for each label."""
+    """Shows `label` and a clock on a terminal, or a line per label elsewhere."""
     if not _console.is_terminal:
         note(f"... {label}")
         yield
@@ -25,5 +25,5 @@ def announced(label: str) -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    """A line that stays."""
+    """Print a permanent line."""
     _console.print(text, soft_wrap=True)

@@ -103,7 +103,7 @@ def direct_reads(*, folder: Path, port: int | None, customers: int, stretch_s: f
 
 
 def bare_reads(*, folder: Path, port: int | None, customers: int, stretch_s: float) -> Reads:
-    """The bytes that our store keeps, in one round trip, seen as numbers: checks nothing."""
+    """The bytes that our store keeps, in one round trip, viewed as numbers without any check."""
     backend = _backend(folder, port)
     numbers = {name: found.id for name, found in backend.views().items()}
     backend.close()

@@ -1,7 +1,7 @@
 """Online reads beside Feast's own and beside the bare bytes, in SQLite and in Redis.
 
 All stores hold the same rows, every call asks for other customers, and what counts is CPU
-time of the process that reads; the Redis server's own is left out for all alike.
+time of the reading process; the Redis server's own is left out for all.
 """
 
 from __future__ import annotations

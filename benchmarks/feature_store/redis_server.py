@@ -1,4 +1,4 @@
-"""A Redis of our own, for as long as it is measured."""
+"""A private Redis server for the duration of the measurement."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def why_not() -> str:
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[int]:
-    """The port of a server on the loopback that keeps everything in memory.
+    """The port of a server on loopback that keeps everything in memory.
 
     Raises NotReady if it does not answer in time.
     """

@@ -1,4 +1,4 @@
-"""What a peer's result is compared by."""
+"""How results are compared with a peer's."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def sqlite_online(engine: Engine, path: Path) -> dict[str, Any]:
 
 
 def redis_online(engine: Engine, port: int) -> dict[str, Any]:
-    """Both may use the same server: each has a database of its own."""
+    """Both may use the same server: each has its own database."""
     if engine == "feast":
         return {"type": "redis", "connection_string": f"127.0.0.1:{port},db=1"}
     return {

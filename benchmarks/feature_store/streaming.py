@@ -1,4 +1,4 @@
-"""Events counted as they come: four entities' windows in one transaction a batch, in SQLite."""
+"""Events counted as they arrive: four entities' windows, one transaction per batch, in SQLite."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GAP_US = GAP // timedelta(microseconds=1)
 BATCHES = (64, 512)
 
 CHECKED = 20
-"""So many entities of each view are compared with a plain count."""
+"""How many entities of each view are compared with a plain count."""
 
 
 def measure(*, quick: bool) -> Iterator[Measurement]:
@@ -47,7 +47,7 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
 
 
 def measure_batches(batch: int, *, events: int, runs: int) -> Measurement:
-    """CPU microseconds an event, on top of as many events that came before."""
+    """CPU microseconds per event, on top of as many earlier events."""
     bench = f"streaming: an event into {len(ENTITIES)} entities' windows, {batch} at once"
     with TemporaryDirectory(prefix="ml-assets-bench-") as name:
         found = median_of(runs, bench, stream, folder=Path(name), batch=batch, events=events)
@@ -58,7 +58,7 @@ def measure_batches(batch: int, *, events: int, runs: int) -> Measurement:
 
 
 def stream(*, folder: Path, batch: int, events: int) -> Outcome:
-    """The way in which the prediction API counts events; only the second half is timed.
+    """Count events the way the prediction API does; only the second half is timed.
 
     The digest is `RIGHT` if the windows then hold as many events as came.
     """

@@ -1,4 +1,4 @@
-"""Windowed aggregates: ours at full size, and beside pandas where the windows are the same.
+"""Windowed aggregates: ours at full size, and beside pandas for windows it supports.
 
 The `rolling` of pandas knows only windows that end at each instant t and reach back a fixed
 time, `[t - window, t)`. Ours start at a multiple of the slide; with a slide of one
@@ -36,7 +36,7 @@ SLIDES = {"1d": timedelta(hours=1), "7d": timedelta(days=1), "30d": timedelta(da
 NO_SLIDES = dict.fromkeys(WINDOWS, timedelta(microseconds=1))
 
 TOLERANCE = 1e-6
-"""pandas takes variances in float64 by adding and removing; its counts must be the same."""
+"""pandas computes variances in float64 by adding and removing; its counts must be equal."""
 
 
 def measure(*, quick: bool) -> Iterator[Measurement]:

@@ -1,4 +1,4 @@
-"""What is asked for each event, and whether an answer is the right one to it."""
+"""The request for each event, and whether an answer is the right one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPREAD = 2_654_435_761
 """Knuth's multiplicative hash (The Art of Computer Programming, volume 3, section 6.4)."""
 
 Own = Callable[[int], str]
-"""What an event has of its own, from its number. Always of one length."""
+"""The event-specific text for an event number. Always of the same length."""
 
 
 class Events:
@@ -41,7 +41,7 @@ class Events:
         return texts % tuple([of(number) for of in own])
 
     def fault(self, number: int, body: bytes) -> str | None:
-        """What is wrong with the body of the answer to event `number`; None: nothing is."""
+        """What is wrong with the body of the answer to event `number`; None if nothing is."""
         check = self._plan.check
         if check.kind == "prediction":
             # As `ml_assets.ingest.log.served.prediction_id` makes it.
@@ -68,7 +68,7 @@ def version_of(body: bytes) -> str | None:
 
 
 def _entity(place: int, count: int) -> Own:
-    """Which of `count` entities an event is of: each about equally often, in no order."""
+    """Which of `count` entities an event belongs to: each about equally often, in no order."""
     return lambda number: f"{(number * place * _SPREAD >> 8) % count:08d}"
 
 

@@ -32,7 +32,7 @@ class Answer:
 
 
 class Broken(Exception):
-    """The connection is of no use any more. Its argument is the kind of error."""
+    """The connection is no longer usable. Its argument is the kind of error."""
 
 
 class Connection:
@@ -52,7 +52,7 @@ class Connection:
         self._read = bytearray()
         self.asked: Asked | None = None
         try:
-            # On this machine it is there or not; only a full backlog makes one wait.
+            # On this machine it listens or not; only a full backlog makes callers wait.
             self._socket.settimeout(5)
             self._socket.connect(("127.0.0.1", port))
         except OSError as error:
@@ -88,7 +88,7 @@ class Connection:
         self._waits = bool(self._out)
 
     def read(self) -> Answer | None:
-        """The answer, once it is there whole. Raises Broken("cut") if it cannot come."""
+        """The answer, once it is complete. Raises Broken("cut") if it cannot come."""
         try:
             part = self._socket.recv(CHUNK)
         except BlockingIOError:
@@ -130,7 +130,7 @@ def parse(received: bytes) -> Answer | None:
 
 
 def _joined(received: bytes, place: int) -> bytes | None:
-    """The chunks from `place` on as one body, None while the last is not there."""
+    """The chunks from `place` on as one body, None while the last is missing."""
     body = bytearray()
     while (line := received.find(b"\r\n", place)) >= 0:
         size = int(received[place:line].partition(b";")[0], 16)

@@ -1,4 +1,4 @@
-"""The peers' own environments: `var/bench/<peer>`, made when they are first asked for."""
+"""The peers' own environments: `var/bench/<peer>`, created on first use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ NO_CUDA = "import torch; assert torch.version.cuda is None, torch.__version__"
 
 
 class NotInstalled(MlAssetsError, RuntimeError):
-    """A peer cannot be had here; the message says why."""
+    """A peer cannot be installed here; the message says why."""
 
 
 def programs(peer: Peer, *, create: bool) -> Path:
-    """The folder with the peer's python, its environment made or renewed where need be.
+    """The folder with the peer's python; creates or renews its environment if necessary.
 
-    create: False to take it only where it is there already. Raises NotInstalled.
+    create: False to use an existing one only. Raises NotInstalled.
     """
     folder = ENVIRONMENTS / peer.name
     note = folder / "installed"
@@ -39,7 +39,7 @@ def programs(peer: Peer, *, create: bool) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     _run([sys.executable, "-m", "venv", str(folder)])
     python = str(folder / "bin" / "python")
-    # torch comes first and by itself: asked for together with the rest, pip may take a CUDA build.
+    # torch comes first and separately: installed along with the rest, pip may pick a CUDA build.
     _run([python, "-m", "pip", "install", "--quiet", _torch()])
     _run([python, "-m", "pip", "install", "--quiet", "-r", str(peer.requirements)])
     _run([python, "-c", NO_CUDA])
@@ -48,7 +48,7 @@ def programs(peer: Peer, *, create: bool) -> Path:
 
 
 def _wanted(peer: Peer) -> str:
-    """What an environment holds, as one word: it is made anew when that changes."""
+    """A digest of an environment's contents: it is recreated when that changes."""
     said = f"{_torch()}\n{sys.version_info[:2]}\n{peer.requirements.read_text()}"
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 

@@ -70,7 +70,7 @@ def open_reader(
 
 
 def prepare(settings: Settings) -> None:
-    """Register the views and give every entity of the short runs a past, a day old at least."""
+    """Register the views and give every entity of the short runs a past, at least a day old."""
     random = np.random.default_rng(5)
     count = max(ENTITIES.values())
     now = settings.clock.now()
@@ -91,7 +91,7 @@ def prepare(settings: Settings) -> None:
 
 
 def miscounted(settings: Settings, events: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-    """(entities compared, those of which the store knows another number of events).
+    """(entities compared, those for which the store has a different number of events).
 
     events: all that were logged, and of the last hours
     """

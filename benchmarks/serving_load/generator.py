@@ -1,11 +1,10 @@
 """The load generator: `python -m benchmarks.serving_load.generator`, a process of its own.
 
 Reads a `Plan` from the first line of its input and writes an `Outcome` as the last line of its
-output, one for each interval before it where the plan asks for them. It ends early when its
-input does.
+output, preceded by one per interval if the plan asks for them. It ends early when its input does.
 
 An open loop sends each request at an instant that was drawn beforehand, whether or not the
-server keeps up: where all connections are busy a request waits for one, and its latency counts
+server keeps up: if all connections are busy a request waits for one, and its latency counts
 from the instant at which it was meant to be sent. So a server that stalls for a second is seen
 to have kept waiting everyone who came in that second, not only those who were being served
 (what Gil Tene calls coordinated omission).
@@ -61,7 +60,7 @@ class Generator:
         self._poll.register(STDIN, select.EPOLLIN)
 
     def run(self) -> Outcome:
-        """Returns once every request was answered or given up."""
+        """Return once every request was answered or given up."""
         plan = self.plan
         self._start = self._next = clock()
         self._from = float("inf")
@@ -90,7 +89,7 @@ class Generator:
         return cpu_seconds(self.plan.server) if self.plan.server else 0.0
 
     def _finish(self) -> None:
-        """Wait for the answers that are still to come, not for ever."""
+        """Wait for outstanding answers, but not forever."""
         deadline = clock() + self.plan.timeout_s
         while clock() < deadline and (self._waiting or self._busy):
             self._turn(until=deadline)
@@ -102,7 +101,7 @@ class Generator:
         return len(self._open) - len(self._idle)
 
     def _turn(self, *, until: float) -> None:
-        """Send what is due, wait for the next instant or answer, take what has come."""
+        """Send what is due, wait for the next instant or answer, read what has arrived."""
         now = clock()
         if not self._stopped:
             self._fill(now)
@@ -136,7 +135,7 @@ class Generator:
         self._number += 1
 
     def _free(self) -> Connection | None:
-        """An idle connection, or a new one where there are fewer than planned."""
+        """An idle connection, or a new one if there are fewer than planned."""
         if self._idle:
             return self._idle.popleft()
         if len(self._open) >= self.plan.connections:
@@ -234,7 +233,7 @@ class Generator:
             self.outcome.unanswered_ids.append(asked.number)
 
     def _give_up(self, now: float) -> None:
-        """Requests that have waited too long for their answer."""
+        """Requests that have waited too long for an answer."""
         for connection in list(self._open.values()):
             if connection.asked and now - connection.asked.sent > self.plan.timeout_s:
                 self._lose(connection, "timeout")

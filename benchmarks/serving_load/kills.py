@@ -1,4 +1,4 @@
-"""kill -9 under load, again and again: what was acknowledged is in the log, once."""
+"""kill -9 under load, again and again: whatever was acknowledged is in the log, once."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from ml_assets.ingest.log.event_log import EventLog
 
 CONNECTIONS = 16
 ASKED_AGAIN = 20
-"""Events whose answers are kept before each kill, to be asked for again after it."""
+"""Events whose answers are kept before each kill and requested again after it."""
 
 
 @dataclass(kw_only=True)
 class Kills:
-    """What came of so many kill -9.
+    """The result of a number of kills.
 
     acknowledged: event ids that a client got an answer for; lost: of these, not in the log
     twice: events with several predictions in the log
     compared: entities whose events were counted in the log and in the feature store
-    miscounted: of these, those of which the two know another number of events
-    changed: events that got another answer when they were asked again after the restart
-    interrupted: requests that the kills cut off; each was sent again, to the next process
+    miscounted: of these, those for which the two disagree on the number of events
+    changed: events whose answer changed when they were resent after the restart
+    interrupted: requests that the kills cut off; each was resent to the next process
     errors: wrong answers while a server lived
     """
 

@@ -1,4 +1,4 @@
-"""A histogram of latencies: small, exact enough, and it can be added up."""
+"""A histogram of latencies: small, precise enough, and additive."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ class Latencies:
         return float("nan")
 
     def above(self, seconds: float) -> int:
-        """How many took at least so long."""
+        """How many took at least that long."""
         return sum(count for us, count in self.counts.items() if us >= seconds * 1e6)

@@ -1,4 +1,4 @@
-"""The load generator as its parent sees it: a process that is started, heard and stopped."""
+"""The load generator from its parent's side: a process that is started, read and stopped."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Load:
         return reports[-1]
 
     def stop(self) -> None:
-        """Ask for no more; `outcome` then returns once all answers have come."""
+        """Send no more requests; `outcome` then returns once all answers have arrived."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -49,7 +49,7 @@ class Load:
 
 @contextmanager
 def loading(plan: Plan) -> Iterator[Load]:
-    """A generator that has been told `plan`; killed at the end where it still runs."""
+    """A generator with `plan`; killed at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.serving_load.generator"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,

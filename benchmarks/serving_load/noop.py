@@ -1,6 +1,6 @@
 """The control of every run: `noop PORT`, raw ASGI on uvicorn with a constant answer.
 
-It reads the body and answers as many bytes as a prediction has: what HTTP costs by itself.
+It reads the body and answers with as many bytes as a prediction has: the cost of HTTP alone.
 """
 
 from __future__ import annotations

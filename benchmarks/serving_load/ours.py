@@ -1,4 +1,4 @@
-"""Our API as the benchmark asks it."""
+"""Our API as the benchmark calls it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def serving(made: Installation, name: str = "ours") -> Iterator[servers.Server]:
 
 
 def plan(made: Installation, server: servers.Server, prefix: str, /, **of: Any) -> Plan:
-    """A plan to load our server: `of` says how."""
+    """A plan for load on our server: `of` says how."""
     usual = {"connections": CONNECTIONS, "rate": None, "measured_s": 3600.0,
              "entities": ENTITIES, "server": server.pid}
     return Plan(port=server.port, path=PATH, templates=made.templates, check=CHECK,

@@ -1,8 +1,8 @@
-"""The servers that people would pick instead, each as its own documentation shows it.
+"""The servers people would pick instead, each as its own documentation shows it.
 
 All serve the exported model with one thread of torch and one worker, *without* a feature store
-and without a log, and with access logs switched off. Where a server has a setting that makes
-it cheaper and that its documentation recommends, it is on: see `docs/benchmarks-serving.md`.
+and without a log, and with access logs switched off. If a server's documentation recommends a
+setting that makes it cheaper, it is on: see `docs/benchmarks-serving.md`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Peer:
         return FOLDER / f"{self.name}.txt"
 
     def start(self, programs: Path, model: Path, log: Path) -> Server:
-        """Start it from the environment whose programs lie in `programs`."""
+        """Start it from the environment whose programs are in `programs`."""
         port = free_port()
         said = self.command or (str(FOLDER / f"{self.name}_app.py"), "{model}", "{port}")
         command = [part.format(model=model, port=port) for part in said]
@@ -96,7 +96,7 @@ PEERS = (
 
 
 def chosen(names: str) -> tuple[Peer, ...]:
-    """Those named, by comma; `all` or `none`. Raises UnknownName."""
+    """The named ones, comma-separated; `all` or `none`. Raises UnknownName."""
     if names in ("all", "none"):
         return PEERS if names == "all" else ()
     known = {peer.name: peer for peer in PEERS}

@@ -1,4 +1,4 @@
-"""What a load generator is told, and what it tells: values that travel as JSON."""
+"""A load generator's input and output: values that travel as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT_ERRORS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """A request body, but for what each event has of its own, and what it must score.
+    """A request body without the event-specific parts, and the score it must get.
 
     In `body`, `<id>` stands for the event's id and `<card>` for the number, eight digits, of
     one of the plan's entities of that name; see `checks.Events`.
@@ -27,7 +27,7 @@ class Template:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What makes an answer the right one. Its status must be 200 in any case.
+    """What makes an answer correct. Its status must always be 200.
 
     kind: "prediction": it has the prediction id of its own event of `system`, as ours do, and
     is not degraded.
@@ -45,7 +45,7 @@ class Plan:
     """One run of the generator.
 
     rate: requests per second of an open loop with Poisson arrivals, None for a closed loop in
-    which every connection asks again as soon as it is answered
+    which every connection sends its next request as soon as it is answered
     warm_s: seconds that count for nothing, before the `measured_s` that do
     id_prefix: event n has the id `<id_prefix><n, ten digits>`
     entities: how many there are of each kind; events come from all of them, evenly
@@ -94,7 +94,7 @@ class Failure:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What came of a run, or of an interval of it.
+    """The result of a run, or of an interval of it.
 
     seconds: how long the window was; answered: right answers that came within it
     latencies: of those that were *meant* to be sent within it, from that instant on; in a

@@ -1,4 +1,4 @@
-"""What a server and all the processes that it started have used, read from /proc.
+"""What a server and all the processes it started have used, read from /proc.
 
 Linux only, as the benchmarks are. Nothing here imports more than the standard library: the
 load generator reads these figures between two requests.
@@ -31,7 +31,7 @@ def members(root: int) -> list[int]:
 
 
 def cpu_seconds(root: int) -> float:
-    """User and system time of the tree, of its dead members too where they were waited for."""
+    """User and system time of the tree, including dead members that were waited for."""
     ticks = 0
     for pid in members(root):
         with suppress(OSError):
@@ -49,7 +49,7 @@ def resident_mb(root: int) -> float:
 
 
 def end(root: int, *, patience_s: float) -> None:
-    """Ask the tree to stop, wait so long for it, kill what is left."""
+    """Ask the tree to stop, wait that long, kill what is left."""
     tree = members(root)
     with suppress(ProcessLookupError):
         os.kill(root, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""All figures of a run, with the machine they are from: `var/benchmarks/serving.json`."""
+"""All figures of a run, with the machine that produced them: `var/benchmarks/serving.json`."""
 
 from __future__ import annotations
 

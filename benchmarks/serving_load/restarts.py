@@ -1,4 +1,4 @@
-"""Processes that follow one another on one listening socket, under load."""
+"""Processes that succeed one another on one listening socket, under load."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benchmarks.serving_load.plan import Outcome
 from benchmarks.serving_load.swaps import rate_below
 
 WANTED_RATE = 300.0
-"""Two processes live side by side while one takes over; the machine has two cores."""
+"""Two processes run side by side while one takes over; the machine has two cores."""
 DRAIN_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restarts:
-    """So many hand-overs at `rate_asked` requests per second.
+    """A number of hand-overs at `rate_asked` requests per second.
 
     slowest_s: the longest time from SIGTERM until the old process had ended
     killed: processes that had not ended after half a minute
@@ -71,5 +71,5 @@ def restart_often(made: Installation, *, times: int) -> Restarts:
 
 
 def _await(server: servers.Server) -> None:
-    """Until it has announced itself: asking would meet its neighbour on the same socket."""
+    """Until it has announced itself: a request would reach its neighbour on the same socket."""
     servers.await_ready(server, lambda: "The API answers on" in server.log.read_text())

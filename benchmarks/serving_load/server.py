@@ -1,7 +1,7 @@
 """Our own server for the benchmark's system: `server VAR PORT`, or `server VAR fd:N`.
 
-The real `serve` in a process of its own, over the installation in VAR. With `fd:N` it takes an
-inherited listening socket, as a supervisor that replaces one process by the next would give it.
+The real `serve` in its own process, on the installation in VAR. With `fd:N` it takes an inherited
+listening socket, like one from a supervisor that replaces one process by the next.
 """
 
 from __future__ import annotations

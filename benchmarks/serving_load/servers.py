@@ -25,12 +25,12 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class ServerFailed(MlAssetsError, RuntimeError):
-    """A server did not start, or answers something else. The message shows what it said."""
+    """A server did not start, or answers something else. The message shows its output."""
 
 
 @dataclass(kw_only=True)
 class Server:
-    """A server that runs; `log` is all that it has said."""
+    """A running server; `log` is its output."""
 
     name: str
     port: int
@@ -47,11 +47,11 @@ class Server:
         self.process.wait()
 
     def terminate(self) -> None:
-        """SIGTERM; it may go on with what it has begun. `process.wait` waits for its end."""
+        """Send SIGTERM; it may finish what it has begun. `process.wait` waits for its end."""
         self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """The whole tree, at the latest after 20 seconds."""
+        """Stop the whole tree, after 20 seconds at the latest."""
         process_tree.end(self.process.pid, patience_s=STOP_S)
         self.process.wait()
 
@@ -70,7 +70,7 @@ def start(
     cwd: Path = ROOT,
     pass_fds: Sequence[int] = (),
 ) -> Server:
-    """Start `command`, which is told its port by whoever made it."""
+    """Start `command`, which already contains its port."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as said:
         process = subprocess.Popen(
@@ -130,7 +130,7 @@ def start_noop(log: Path) -> Server:
 
 
 def is_ready(port: int) -> bool:
-    """Whether our API says that it gives full answers. Raises OSError."""
+    """Whether our API reports that it gives full answers. Raises OSError."""
     return get(port, "/readyz")[0] == 200
 
 
@@ -158,13 +158,13 @@ def _call(port: int, method: str, path: str, body: str | None) -> tuple[int, str
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
 def listen() -> socket.socket:
-    """A listening socket for servers that follow one another; its queue outlives each."""
+    """A listening socket for successive servers; its queue outlives each of them."""
     return socket.create_server(("127.0.0.1", 0), backlog=2048)
 
 

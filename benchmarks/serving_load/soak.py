@@ -1,4 +1,4 @@
-"""Half load for a long time: memory and latency must stay where they are."""
+"""Half load for a long time: memory and latency must stay flat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.serving_load.plan import Outcome
 from benchmarks.serving_load.traffic import ENTITIES
 
 POINTS = 120
-"""Intervals that a soak is cut into, at least a second each."""
+"""Intervals into which a soak is divided, at least a second each."""
 FILLING = 1 / 15
 """Before the soak, as a share of its time: four minutes before an hour."""
 
@@ -25,8 +25,8 @@ FILLING = 1 / 15
 class Point:
     """One interval: when it ended, resident memory of the server's tree then, its latencies.
 
-    server_us, generator_us: CPU that each of them used for a request. The generator does the
-    same for each: where its figure grows, the machine has become slower.
+    server_us, generator_us: CPU that each of them used per request. The generator does the same
+    work for each: if its figure grows, the machine has become slower.
     """
 
     at_s: float
@@ -42,7 +42,7 @@ class Point:
 class Soak:
     """Growth is that of the median from the second quarter of the time to the last.
 
-    In the first quarter caches fill; what grows after it goes on growing.
+    In the first quarter caches fill; what still grows afterwards keeps growing.
     """
 
     rate_asked: float
@@ -71,9 +71,9 @@ class Soak:
 
 
 def soak(made: Installation, *, minutes: float) -> Soak:
-    """Our server at half of what it can do for so many minutes.
+    """Our server at half of what it can do, for a number of minutes.
 
-    With fifty times as many entities as the short runs: in an hour, too, each has tens of events.
+    With fifty times as many entities as the short runs, so each has tens of events even in an hour.
     What it can do is measured with as many, once most of them are in the store: `FILLING` of the
     time is at saturation, and its second half counts.
     """

@@ -13,12 +13,12 @@ from benchmarks.serving_load.plan import Check, Outcome, Plan, Template
 from benchmarks.serving_load.servers import Server
 
 CONNECTIONS = 32
-"""Enough to keep every server here busy, so few that none refuses."""
+"""Enough to keep every server here busy, but few enough that none refuses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What is asked of a server, and how its answers are checked."""
+    """The requests for a server, and how its answers are checked."""
 
     name: str
     path: str
@@ -29,7 +29,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How long is measured: so many rounds of so many seconds, each after a warming up."""
+    """How long to measure: rounds of a number of seconds, each after a warm-up."""
 
     rounds: int
     seconds: float
@@ -103,7 +103,7 @@ class Series:
 
 
 class Meter:
-    """Runs rounds; each has event ids of its own, so that no event is asked twice."""
+    """Runs rounds; each has its own event ids, so no event is sent twice."""
 
     def __init__(self, effort: Effort, name: str = "speed") -> None:
         self.effort = effort
@@ -139,7 +139,7 @@ def furthest(server: Server, target: Target, *, count: int = 50) -> float:
 
 
 def alternately(rounds: int, turns: Sequence[Callable[[], None]]) -> None:
-    """Each turn once a round, so that whatever else the machine does falls on all alike."""
+    """Each turn once per round, so whatever else the machine does affects all of them."""
     for _ in range(rounds):
         for turn in turns:
             turn()

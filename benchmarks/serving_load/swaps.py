@@ -1,4 +1,4 @@
-"""Model versions that replace one another under load: nobody may notice."""
+"""Model versions that replace one another under load, unnoticed by clients."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ml_assets.core.errors import MlAssetsError
 
 WANTED_RATE = 1000.0
 SWAP_S = 15.0
-"""So long a deployed version may take until it answers."""
+"""How long a deployed version may take until it answers."""
 
 
 class NotSwapped(MlAssetsError, RuntimeError):
-    """A deployed version did not come to answer."""
+    """A deployed version did not start to answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Swaps:
-    """So many swaps at `rate_asked` requests per second.
+    """A number of swaps at `rate_asked` requests per second.
 
     slowest_s: the longest time from the deployment until the new version answered
     """
@@ -36,7 +36,7 @@ class Swaps:
 
 
 def swap_often(made: Installation, *, times: int, every_s: float = 1.0) -> Swaps:
-    """Deploy versions 2 and 1 in turn, each once the one before answers; see `rate_below`."""
+    """Deploy versions 2 and 1 in turn, each once the previous one answers; see `rate_below`."""
     slowest = 0.0
     with ours.serving(made, "swapped") as server:
         rate = rate_below(made, server, WANTED_RATE)
@@ -58,7 +58,7 @@ def swap_often(made: Installation, *, times: int, every_s: float = 1.0) -> Swaps
 
 
 def rate_below(made: Installation, server: servers.Server, wanted: float) -> float:
-    """`wanted`, or half of what the server can do where that is less: overload is another test."""
+    """`wanted`, or half of what the server can do if that is less: overload is another test."""
     series = Series(rate_asked=None)
     Meter(Effort(rounds=1, seconds=1.5, warm_s=1), name=f"probe-{server.name}").saturate(
         server, ours.target(made), series

@@ -1,4 +1,4 @@
-"""The system that is served: a small model over some twenty words and thirty numbers.
+"""The served system: a small model over about twenty words and thirty numbers.
 
 Ten numbers come with the request, twenty from the feature store (`features.py`). Its data is
 made up; what a prediction costs does not depend on what it says.
@@ -27,7 +27,7 @@ WORDS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Payments:
-    """A request is the event's columns, as they are. There is no archive."""
+    """A request is the event's columns, unchanged. There is no archive."""
 
     def fetch(self, cache: Path) -> Path:
         return cache

@@ -13,9 +13,9 @@ from benchmarks.serving_load.system import KEYS, NUMBERS, WORDS
 
 VOCABULARY = 3000
 FEATURES = 5 * len(KEYS)
-"""That the store supplies; `features.py` declares them."""
+"""Supplied by the store; `features.py` declares them."""
 ENTITIES = {"card": 20_000, "device": 20_000, "address": 20_000, "shop": 5_000}
-"""How many pay. At some thousand requests a second each has tens of events in a run."""
+"""How many pay. At a few thousand requests a second each has tens of events in a run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""Sensors and schedules: what happens by itself, when, and why."""
+"""Sensors, schedules and jobs: what runs automatically, when, and why."""

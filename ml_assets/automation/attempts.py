@@ -1,7 +1,7 @@
-"""When a training was last asked for: what runs and sensor cursors say of it.
+"""When a training was last requested, according to runs and sensor cursors.
 
-Both are read as they come. A cursor can be edited in Dagster's UI, and a clock can be set back:
-what cannot be read, or lies ahead of the clock, is no attempt.
+Neither is trusted blindly. A cursor can be edited in Dagster's UI, and a clock can be set back:
+anything unreadable, or ahead of the clock, is not an attempt.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import dagster as dg
 from ml_assets.automation.dead_runs import DIED_TAG, STOPPED_TAG
 
 ASKED_TAG = "ml_assets/asked_at"
-"""When a retraining run was asked for, on the system's clock."""
+"""When a retraining run was requested, on the system's clock."""
 
 LOOKED_AT = 50
-"""Runs of the job, the latest first: further back lies no attempt that a cooldown counts from."""
+"""How many of the job's latest runs to read: no cooldown counts from an older attempt."""
 
 
 def cursor_of(attempted_at: datetime | None) -> str:
-    """What a sensor keeps from one tick to the next."""
+    """What a sensor remembers from one tick to the next."""
     return json.dumps({"attempted_at": attempted_at and attempted_at.isoformat()})
 
 
 def in_cursor(cursor: str | None, now: datetime) -> tuple[datetime | None, str | None]:
-    """(when the sensor asked for a training, on the system's clock; what is wrong with `cursor`)"""
+    """(when the sensor requested a training, on the system's clock; what is wrong with `cursor`)"""
     if not cursor:
         return None, None
     try:
@@ -44,12 +44,12 @@ def in_cursor(cursor: str | None, now: datetime) -> tuple[datetime | None, str |
 def last_attempt(
     instance: dg.DagsterInstance, job: str, now: datetime, by_cursor: datetime | None = None
 ) -> datetime | None:
-    """When a training was last asked for, at or before `now`; None if it never was.
+    """When a training was last requested, at or before `now`; None if it never was.
 
-    A run that died does not count, so its reason stands and fires again at once. Of two that died
-    one after the other the later counts: what kills a training again waits for the cooldown.
+    A run that died does not count, so its reason stands and fires again at once. If two in a row
+    died, the later one counts: whatever kills trainings repeatedly waits for the cooldown.
     """
-    # What a person started, no reason asked for; what a person stopped says nothing against one.
+    # A run that a person started has no reason; one that a person stopped disproves none.
     latest = [run for run in instance.get_runs(dg.RunsFilter(job_name=job), limit=LOOKED_AT)
               if ASKED_TAG in run.tags and STOPPED_TAG not in run.tags][:2]
     died = [DIED_TAG in run.tags for run in latest]
@@ -67,7 +67,7 @@ def _asked(run: dg.DagsterRun) -> datetime | None:
 
 
 def _instant(text: str) -> datetime:
-    """Raises ValueError or TypeError if it is no instant with a time zone."""
+    """Raises ValueError or TypeError if it is not an instant with a time zone."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError("no time zone")

@@ -1,8 +1,8 @@
-"""Dagster runs whose process has died: noticed, and reported failed.
+"""Notices Dagster runs whose process has died, and reports them failed.
 
 Dagster itself notices neither a run that its own process executed (a replay's) nor one whose code
-server died with it: such a run counts as in progress for ever. Each tick of a sensor, and each
-start of a replay, looks here first, so a dead run is noticed within a tick, 30 seconds.
+server died with it: such a run would count as in progress forever. Each sensor tick and each start
+of a replay checks here first, so a dead run is noticed within one tick, 30 seconds.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ IN_PROGRESS = [
 PROCESS_TAG = "ml_assets/process"
 """The process that executes a run, as `core.processes` names it; a replay's runs carry it."""
 DIED_TAG = "ml_assets/died"
-"""What a dead run died of."""
+"""Why a dead run died."""
 
 STOPPED_TAG = "ml_assets/stopped"
-"""Of a run that ended because its replay was told to stop."""
+"""Marks a run that ended because its replay was told to stop."""
 
 START_S = 180.0
-"""How long a run of whose process nothing is known may take to start, or a training wait in the
-queue while no daemon serves it, before it counts as dead. A daemon says that it lives every 30 s.
+"""How long a run without a known process may take to start, or a training may wait in a queue that
+no daemon serves, before it counts as dead. A daemon sends a heartbeat every 30 s.
 """
 
 QUEUE_DAEMON = "QUEUED_RUN_COORDINATOR"
 
 
 def report_dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Report every dead run of the instance failed, tagged DIED_TAG; returns those."""
+    """Report every dead run of the instance failed, tagged DIED_TAG; return them."""
     dead = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS)):
         cause = _cause_of_death(instance, record)
         if cause is None:
             continue
-        # It may have ended well since it was listed; a dead process changes nothing any more.
+        # It may have succeeded since it was listed; a dead process no longer changes anything.
         run = instance.get_run_by_id(record.dagster_run.run_id)
         if run is None or run.status not in IN_PROGRESS:
             continue
@@ -56,7 +56,7 @@ def report_dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 
 
 def report_stopped(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Tag a run STOPPED_TAG that its replay was told to stop; it is failed, not dead."""
+    """Tag a run that its replay was told to stop STOPPED_TAG: it failed, it did not die."""
     run = instance.get_run_by_id(run_id)
     if run is not None:
         instance.add_run_tags(run_id, {STOPPED_TAG: "interrupted"})
@@ -65,14 +65,14 @@ def report_stopped(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def _cause_of_death(instance: dg.DagsterInstance, record: RunRecord) -> str | None:
-    """Why the run cannot be in progress any more; None if it may be."""
+    """Why the run can no longer be in progress; None if it may be."""
     run = record.dagster_run
     process = run.tags.get(PROCESS_TAG)
     if process is not None:
         return None if is_alive(process) else f"process {process.partition('@')[0]} has died"
     waited = WallClock().now().timestamp() - record.create_timestamp.timestamp()
     if run.status == dg.DagsterRunStatus.QUEUED:
-        # A backfill that waits for the daemon keeps nobody from anything; a training does.
+        # A backfill that waits for the daemon blocks nothing; a training does.
         if TRAINING_TAG in run.tags and waited > START_S and not _queue_served(instance):
             return "no daemon has served the queue"
         return None

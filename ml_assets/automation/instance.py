@@ -49,7 +49,7 @@ GLANCE_S = 0.2
 
 
 def prepare_home(settings: Settings) -> None:
-    """Make the instance's folder, and point this process and its children at it."""
+    """Create the instance's folder, and point this process and its children at it."""
     home = settings.dagster_home
     write_atomically(home / "dagster.yaml", DAGSTER_YAML.encode(), durable=False)
     os.environ["DAGSTER_HOME"] = str(home)
@@ -68,11 +68,11 @@ def instance(settings: Settings) -> dg.DagsterInstance:
 
 @contextmanager
 def alone(settings: Settings) -> Iterator[None]:
-    """Hold the installation for a replay. Raises NotReady where another one holds it."""
+    """Lock the installation for a replay. Raises NotReady if another replay holds the lock."""
     settings.var.mkdir(parents=True, exist_ok=True)
     with (settings.var / REPLAY_LOCK).open("a") as lock:
         if not _locked(lock):
-            time.sleep(GLANCE_S)  # a sensor that looks whether there is a replay holds it a moment
+            time.sleep(GLANCE_S)  # a sensor that checks for a replay holds it for a moment
             if not _locked(lock):
                 raise NotReady(
                     f"another `ml-assets run` is using {settings.var}. Wait for it, or set "
@@ -82,7 +82,7 @@ def alone(settings: Settings) -> Iterator[None]:
 
 
 def _locked(file: IO[str]) -> bool:
-    """Whether the lock is ours now. The system takes it from a process that dies."""
+    """Whether the lock is ours now. The kernel releases it if a process dies."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

@@ -1,4 +1,4 @@
-"""The jobs of a system: what its past takes, what every day takes, what a retraining takes."""
+"""The jobs of a system: for its history, for every day, for a batch, for a retraining."""
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -13,7 +13,7 @@ HISTORY, DAILY, BATCH, RETRAINING = "{}_history", "{}_daily", "{}_batch", "{}_re
 """The jobs' names, for a system's name."""
 
 TRAINING_TAG = "ml_assets/training"
-"""Runs that carry it with the same value queue up: one system never trains twice at once."""
+"""Runs with the same value of this tag queue up: a system never trains twice at once."""
 
 
 def daily_job(system: System) -> UnresolvedAssetJobDefinition:

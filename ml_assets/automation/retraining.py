@@ -1,9 +1,9 @@
 """Whether to train now, and the sentence that says why.
 
 Pure: sensors, the schedule and the replay all ask this one function. A reason counts only
-if it arose after the last training that came to a verdict, whatever the verdict, so one reason
-leads to one verdict. A reason that meets a training in progress or the cooldown is not lost, nor
-is one whose training died: it stands in the next situation too.
+if it arose after the last training that reached a verdict, whatever the verdict, so one reason
+leads to one verdict. A reason that meets a training in progress or the cooldown is not lost, nor is
+one whose training died: it still holds in the next situation.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Kind = Literal["first", "labels", "drift", "performance", "age", "none"]
 class Situation:
     """What is known at `now`, aware UTC.
 
-    new_labels: distinct events whose label became known in `[last_trained_at, now)`, or in all
-        the past where nothing was trained.
-    last_trained_at: the instant as of which the training set was built of the latest training
-        that came to a verdict, deployed or not; one that failed or died on the way is none.
-    attempted_at: when a training was last asked for; the cooldown counts from here too, so a
-        training that failed is tried again, but not at once. An instant after `now` is none.
-    drift_confirmed: the columns whose drift stands confirmed; `drift_confirmed_at` is since
-        when, without a break, any has.
+    new_labels: distinct events whose label became known in `[last_trained_at, now)`, or ever if
+        nothing was trained
+    last_trained_at: as of when the training set was built for the latest training that reached a
+        verdict, deployed or not; trainings that failed or died earlier do not count
+    attempted_at: when a training was last requested; the cooldown counts from here too, so a
+        failed training is retried, but not at once. An instant after `now` is ignored.
+    drift_confirmed: the columns whose drift is confirmed; `drift_confirmed_at` is since when any
+        has been, without a break
     fallen_at: since when the champion's live quality has been significantly below its held-out
-        one; None where it holds.
-    champion_age: since the champion's own training; None where nothing is deployed.
+        quality; None if it holds
+    champion_age: since the champion's own training; None if nothing is deployed
     """
 
     now: datetime
@@ -48,7 +48,7 @@ class Situation:
         require(self.new_labels >= 0, self, "new_labels", self.new_labels, "a count")
         require(bool(self.drift_confirmed) == (self.drift_confirmed_at is not None), self,
                 "drift_confirmed_at", self.drift_confirmed_at,
-                "an instant exactly where drift_confirmed names columns")
+                "an instant if and only if drift_confirmed names columns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,8 @@ class Decision:
 def decide(situation: Situation, policy: RetrainingPolicy) -> Decision:
     """The decision that `policy` takes in `situation`.
 
-    Where several reasons hold, the decision names the first of: labels, drift, performance,
-    age. A reason fires at the earliest `policy.cooldown` after the last training.
+    If several reasons hold, the decision names the first of: labels, drift, performance, age. A
+    reason fires no earlier than `policy.cooldown` after the last training.
     """
     if situation.training_in_progress:
         return _wait("a training is in progress: wait for it to end")
@@ -122,7 +122,7 @@ def _reason(situation: Situation, policy: RetrainingPolicy) -> tuple[Kind, str] 
 
 
 def _seen(situation: Situation, policy: RetrainingPolicy) -> str:
-    """What there is to see if nothing asks for a training, and why that means to wait."""
+    """What was seen if nothing calls for a training, and why that means waiting."""
     last = situation.last_trained_at
     if last is None:
         return "nothing has been trained yet and no label has matured: wait"
@@ -168,7 +168,7 @@ def _minute(instant: datetime) -> str:
 
 
 def in_words(span: timedelta) -> str:
-    """A span as a person says it: `4 days`, `1.5 days`, `6 hours`, `10 minutes`."""
+    """A time span in words: `4 days`, `1.5 days`, `6 hours`, `10 minutes`."""
     for unit, size in (("day", timedelta(days=1)), ("hour", timedelta(hours=1)),
                        ("minute", timedelta(minutes=1))):
         if abs(span) >= size:

@@ -1,7 +1,7 @@
-"""What sets the loop going again: feedback, drift, age, and the end of each day.
+"""What triggers the loop: feedback, drift, age, and the end of each day.
 
-All of them put the same question to `retraining.decide`; each tick says in words what it
-saw and why it fired or did not.
+All of them ask `retraining.decide`; each tick says in words what it saw and why it fired or did
+not.
 """
 
 from collections.abc import Collection
@@ -109,7 +109,7 @@ def _daily_schedule(system: System) -> dg.ScheduleDefinition:
         day = next_closed_day(system, settings, now)
         if day is None:
             return dg.SkipReason(
-                f"every day that has closed by {now:%Y-%m-%d %H:%M} UTC is taken in"
+                f"every day that has closed by {now:%Y-%m-%d %H:%M} UTC is ingested"
             )
         return dg.RunRequest(partition_key=day.isoformat())
 
@@ -117,11 +117,10 @@ def _daily_schedule(system: System) -> dg.ScheduleDefinition:
 
 
 def next_closed_day(system: System, settings: Settings, now: datetime) -> date | None:
-    """The oldest day, from the calendar's first to yesterday, that is not wholly taken in.
+    """The oldest day, from the calendar's first to yesterday, that is not fully ingested.
 
-    A live day is when its outcomes are there, and every day when all feature views have been
-    loaded up to its end: both come late in the day's run, so one that failed half-way is taken
-    in again.
+    A live day is once its outcomes exist, and any day once all feature views have been loaded up to
+    its end: both come late in the day's run, so a day that failed half-way is ingested again.
     """
     from ml_assets.features.manifest import load_manifest
     from ml_assets.features.store import load_log

@@ -1,4 +1,4 @@
-"""Gathers from the stores what the retraining decision looks at. Light: no Feast, no MLflow."""
+"""Gathers the inputs of the retraining decision from the stores. Light: no Feast, no MLflow."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def gather(
 ) -> Situation:
     """The situation of `system` at `now`, from what its assets have stored.
 
-    attempted_at: when a training was last asked for, where the caller remembers.
+    attempted_at: when a training was last requested, if the caller remembers
     """
     from ml_assets.monitoring.drift_report import DriftReports
     from ml_assets.monitoring.performance import PerformanceReports
 
     last = last_trained_at(system, settings)
     if last is not None and last > now:
-        last = None  # the clock was set back: of what is known now, nothing was trained on
+        last = None  # the clock was set back: nothing known now was trained on
     drift = DriftReports(settings, system).latest()
     performance = PerformanceReports(settings, system).latest()
     return Situation(
@@ -43,7 +43,7 @@ def gather(
 
 
 def last_trained_at(system: System, settings: Settings) -> datetime | None:
-    """As of when the training set was built of the latest training with a verdict, if any."""
+    """As of when the training set of the latest training with a verdict was built, if any."""
     from ml_assets.features.training_sets.training_set import TrainingSets
 
     return TrainingSets(settings, system).concluded_as_of()
@@ -68,9 +68,9 @@ def new_labels(
 
 
 def champion_age(system: System, settings: Settings, now: datetime) -> timedelta | None:
-    """Since the champion first shipped, right after its training; None where nothing has.
+    """Time since the champion first shipped, right after its training; None if nothing has.
 
-    A rollback puts an old model back in force and does not make it young.
+    A rollback puts an old model back in force but does not make it younger.
     """
     from ml_assets.registry.deployments import Deployments
 

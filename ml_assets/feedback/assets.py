@@ -1,4 +1,4 @@
-"""`outcomes`: predictions meet what became known of them."""
+"""`outcomes`: predictions meet what became known about them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Outcomes: what was predicted beside what turned out to be true."""
+"""Outcomes: predictions beside what turned out to be true."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BASES = ("feedback", "silence", "archive")
 
 
 def join_outcomes(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """One row for each label of an event that was predicted, in the columns of OUTCOMES.
+    """One row per label of a predicted event, in the columns of OUTCOMES.
 
     predictions: rows of `tables.PREDICTIONS` (at least the columns that OUTCOMES shares),
-                 one for each event
-    labels:      rows of `tables.LABELS`; several for an event are corrections
-    Returned in the order of `known_at`. Labels of recorded history, of events that were never
-    predicted, are left out, even if a prediction is about another event with the same id. The
-    event's instant is the prediction's.
+                 one per event
+    labels:      rows of `tables.LABELS`; several for one event are corrections
+    Returned in order of `known_at`. Labels of recorded history, whose events were never predicted,
+    are left out, even if a prediction is about another event with the same id. The event's instant
+    is the prediction's.
     """
     shared = [name for name in OUTCOMES.names if name in predictions.columns]
     served = labels.loc[labels["basis"] != "archive", ["event_id", "known_at", "label", "basis"]]
@@ -68,7 +68,7 @@ def store_outcomes(system: System, settings: Settings, days: Sequence[date]) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """How right the decisions were, by what is known of them now.
+    """How right the decisions were, by what is known about them now.
 
     judged: predictions with a label
     accuracy: the share of these whose decision was the label, NaN if there are none
@@ -106,6 +106,6 @@ def quality(lake: DuckDBPyConnection, system: System, *, until: date) -> Quality
 
 
 def count_by_basis(outcomes: pd.DataFrame) -> dict[str, int]:
-    """How many outcomes rest on which basis; every basis is named."""
+    """How many outcomes rest on each basis; every basis is named."""
     counts = outcomes["basis"].value_counts()
     return {basis: int(counts.get(basis, 0)) for basis in BASES}

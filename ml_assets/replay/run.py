@@ -14,17 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ml_assets.automation.instance import alone, instance
 from ml_assets.core.errors import NotReady
 from ml_assets.core.installation import claim, empty
+from ml_assets.core.runtime.interrupts import Interrupts
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.ingest.archive import usable
 
 
-def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | None) -> None:
+def run_loop(
+    system: System, settings: Settings, interrupts: Interrupts, *, fresh: bool, days: int | None
+) -> None:
     """Fetch, ingest history, deploy a first model, replay the live days, print the summary.
 
     days: stop after this many live days (all by default). Resumes where an earlier run of the same
-    installation stopped, unless `fresh`. Raises NotReady if another run is in progress.
+    installation stopped, unless `fresh`. Raises NotReady if another run is in progress, and
+    KeyboardInterrupt at the next step after an interrupt that a library has swallowed.
     """
     started = perf_counter()
     console = Console(highlight=False)
@@ -49,7 +53,7 @@ def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | Non
             f"[bold]{system.name}[/]: {len(history):,} recorded events, {len(live):,} of them to "
             f"be served live from {system.calendar.go_live} on"
         )
-        latencies = _journey(console, system, settings, live, until)
+        latencies = _journey(console, system, settings, interrupts, live, until)
         from ml_assets.replay.summary import print_summary
 
         print_summary(
@@ -59,7 +63,8 @@ def run_loop(system: System, settings: Settings, *, fresh: bool, days: int | Non
 
 
 def _journey(
-    console: Console, system: System, settings: Settings, live: list[ArchivedEvent], until: date
+    console: Console, system: System, settings: Settings, interrupts: Interrupts,
+    live: list[ArchivedEvent], until: date,
 ) -> list[float]:
     # Dagster and the definitions take a second to import; the fetch need not wait for them.
     from ml_assets.automation.dead_runs import report_dead_runs
@@ -75,6 +80,7 @@ def _journey(
             bar.console.print(f"[dim]{at:%Y-%m-%d %H:%M}[/]  {text}", soft_wrap=True)
 
         def step(at: datetime, done: int) -> None:
+            interrupts.check()
             bar.update(task, completed=done, description=f"{at:%Y-%m-%d}")
 
         opened = instance(settings)
@@ -84,7 +90,7 @@ def _journey(
         journey = Journey(
             system=system, settings=settings, say=say, step=step,
             runs=Runs(system=system, settings=settings, definitions=definitions(settings),
-                      instance=opened),
+                      instance=opened, interrupted=interrupts.came),
         )
         journey.go(live, until)
         bar.update(task, completed=replayed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -20,7 +20,6 @@ from ml_assets.core.system import System
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-INTERRUPTED = "DagsterExecutionInterruptedError"
 BLOCKED = "dagster._core.errors.DagsterAssetCheckFailedError"
 
 
@@ -30,12 +29,16 @@ class StoppedByCheck(NotReady):
 
 @dataclass(kw_only=True)
 class Runs:
-    """Executes a system's jobs in this process and evaluates its sensors, as the daemon would."""
+    """Executes a system's jobs in this process and evaluates its sensors, as the daemon would.
+
+    interrupted: whether Ctrl-C has arrived, even if Dagster or a library has swallowed it
+    """
 
     system: System
     settings: Settings
     definitions: dg.Definitions
     instance: dg.DagsterInstance
+    interrupted: Callable[[], bool] = lambda: False
     cursors: dict[str, str | None] = field(default_factory=dict)
 
     def history(self, until: date) -> None:
@@ -99,9 +102,14 @@ class Runs:
                 tags=_launched_by(tags or {}) | {PROCESS_TAG: this_process()},
                 raise_on_error=False, run_id=run_id,
             )
-        except KeyboardInterrupt:
-            report_stopped(self.instance, run_id)
+        except BaseException:
+            if self.interrupted():
+                report_stopped(self.instance, run_id)
             raise
+        if self.interrupted():
+            if not result.success:
+                report_stopped(self.instance, run_id)
+            raise KeyboardInterrupt
         if result.success:
             return
         failed = [
@@ -112,9 +120,6 @@ class Runs:
         where = f"run {result.run_id} of job {name}" + (
             f" for {partition_key}" if partition_key else ""
         )
-        if any(INTERRUPTED in _cause(event) for event in result.all_events if event.is_failure):
-            report_stopped(self.instance, run_id)
-            raise KeyboardInterrupt
         causes = [_cause(event) for event in result.all_events if event.is_step_failure]
         if failed and all(cause.startswith(BLOCKED) for cause in causes):
             raise StoppedByCheck(f"{where} was stopped by {', '.join(failed)}")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ml_assets.features.online_store.backend import Backend
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.sqlite import SqliteBackend
 from tests.features.online_store.kit import OpenBackend
 
@@ -62,7 +63,7 @@ def _serving(binary: str, folder: Path) -> Iterator[None]:
         server.wait(10)
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "lmdb", "redis"])
 def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenBackend]:
     """Opens the store again and again: as another process would, or for another project."""
     if request.param == "redis":
@@ -73,6 +74,8 @@ def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ope
     def open_it(project: str = own) -> Backend:
         if request.param == "sqlite":
             opened.append(SqliteBackend(tmp_path / "online.sqlite", project))
+        elif request.param == "lmdb":
+            opened.append(LmdbBackend(tmp_path / "online.lmdb", project))
         else:
             from ml_assets.features.online_store.redis import RedisBackend
 

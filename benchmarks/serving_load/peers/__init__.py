@@ -1,1 +1,1 @@
-"""The servers that people would pick instead, each in an environment of its own."""
+"""The servers people would pick instead, each in its own environment."""

@@ -1,7 +1,7 @@
-"""The deployed model in plain torch, as somebody would write it who has only its weights.
+"""The deployed model in plain torch, as someone with only its weights would write it.
 
-Needs torch, numpy and safetensors, nothing of this project: each peer imports it in an
-environment of its own. What it scores is checked against the project's own scores.
+Needs torch, numpy and safetensors, but nothing of this project: each peer imports it in its own
+environment. What it scores is checked against the project's own scores.
 """
 
 from __future__ import annotations

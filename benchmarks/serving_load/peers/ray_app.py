@@ -1,7 +1,7 @@
 """Ray Serve: one replica, its own setting for throughput. `ray_app.py MODEL PORT`.
 
-With that setting a replica also listens by itself, for a load balancer to ask. This is what
-PORT is: asked through Ray's proxy a request costs several times as much.
+With that setting a replica also listens directly, for a load balancer. PORT is that port: through
+Ray's proxy a request costs several times as much.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Payments:
 
 
 def free_port() -> int:
-    """For the proxy, which nobody asks."""
+    """For the proxy, which nobody calls."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

@@ -1,7 +1,7 @@
 """A spam filter for one mailbox, on the SpamAssassin public corpus.
 
-Mail arrives, the filter answers at once, people report its mistakes within two days, and
-what nobody complained about counts as right after three.
+Mail arrives, the filter answers at once, people report its mistakes within two days, and whatever
+nobody complained about counts as right after three.
 """
 
 from datetime import date, timedelta
@@ -25,7 +25,7 @@ SPAM = System(
     source=MailArchive(),
     # The archive's spam-free gap of 12 days is closed: the first stretch of mail is moved
     # forward to end on 21 August; the second, from 22 August on, keeps its true dates.
-    # A month beyond the archive stays open for mail that a user sends by hand.
+    # A month beyond the archive stays open for messages that a user sends by hand.
     calendar=Calendar(
         first_day=date(2002, 7, 28), go_live=date(2002, 8, 22), last_day=date(2002, 10, 31)
     ),
@@ -63,22 +63,22 @@ SPAM = System(
         Entity(name="relay_ip", description="the machine that delivered it"),
         Entity(name="mailing_list", description="the list it came by"),
     ),
-    # What a correspondent writes is judged by one filter, also while two share the mail.
+    # One filter judges everything that a correspondent writes, even while two share the mail.
     sticky_by="sender",
-    # A mail client may colour its list of correspondents without a mail at hand.
+    # A mail client may colour its list of correspondents without a message at hand.
     scores_by="sender",
     feature_service="spam_filter",
     label=LabelPolicy(name="is_spam", maturity=timedelta(days=3), silence="decision_stands"),
-    # One mailbox has one reader, who may change their mind; nobody else has seen the mail, so
-    # no number of other words is an opinion on it.
+    # One mailbox has one reader, who may change their mind; nobody else has seen the mail, so no
+    # number of other words counts as an opinion on it.
     feedback=FeedbackPolicy(
         trusted=(TrustClass(name="reader", sources=("recipient",)),),
         conflict="last_write_wins",
         crowd=None,
         limit=FeedbackLimit(words=500, window=timedelta(hours=1)),
     ),
-    # `is_reply` is left out on purpose: no spam of 2002 is a reply and half the ham is, which
-    # any spammer could forge. The slice `not_a_reply` shows the filter where that cannot help.
+    # `is_reply` is left out on purpose: no spam of 2002 is a reply but half the ham is, and any
+    # spammer could forge that. The slice `not_a_reply` shows the filter without such help.
     model=ModelConfig(
         fields=(
             TextField(column="header_text"),

@@ -1,9 +1,9 @@
-"""What the collector's hand left in the mails, and the neutral words put in its place.
+"""Traces that the collector left in the messages, and the neutral words that replace them.
 
-He masked his own name in several ways over time (`zzzz`, `yyyy`, `qqqq`), his domains too, and
-his mailbox left headers of its own. Alone, these tell spam from ham in 94% of cases, and
-nothing of the kind would be true of another mailbox. So no model may see them: the masks and
-what they hide (`jm`, `jmason.org`) become one and the same word.
+He masked his name in several ways over time (`zzzz`, `yyyy`, `qqqq`), and his domains too, and his
+mailbox added its own headers. These alone tell spam from ham in 94% of cases, and none of it would
+hold for another mailbox. So no model may see them: the masks and what they hide (`jm`,
+`jmason.org`) become the same word.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 RECIPIENT = "recipient"
 RECIPIENT_DOMAIN = "recipient.example"
 
-# All patterns are for lower-case text: without IGNORECASE they are searched 5 times as fast.
+# All patterns expect lower-case text: without IGNORECASE they run 5 times as fast.
 _NAME = re.compile(
     r"(?:z{3,}|y{4,}|q{4,})(?:ason)?|(?<![a-z0-9])(?:jm[0-9]*|jmason)(?![a-z0-9])"
 )
@@ -47,8 +47,8 @@ _RULES = (
 def without_artefacts(text: str) -> str:
     """`text` with the recipient's names made neutral and mailbox lines removed.
 
-    The searches run only where a plain substring says that they could find something: most
-    mails have none, and this stands on the path of every request.
+    A search runs only if a plain substring says that it could find something: most messages have
+    none, and this code is on the path of every request.
     """
     lower = _lower(text)
     for hints, pattern, word in _RULES:
@@ -59,7 +59,7 @@ def without_artefacts(text: str) -> str:
 
 
 def _replace(pattern: re.Pattern[str], word: str, text: str, lower: str) -> str:
-    """`text` with `word` where `pattern` matches `lower`, its lower-case twin."""
+    """`text` with `word` wherever `pattern` matches `lower`, its lower-case twin."""
     pieces, end = [], 0
     for match in pattern.finditer(lower):
         pieces += [text[end : match.start()], word]

@@ -1,4 +1,4 @@
-"""The body of a mail as a reader would see it: decoded, tags gone, link targets kept."""
+"""The body of a message as a reader would see it: decoded, without tags, with link targets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HOST = re.compile(r"[\w.-]+")
 _SPACE = re.compile(r"[ \t\r\f\v\xa0]+")
 _BLANK_LINES = re.compile(r"\n\s*\n+")
 
-# These break no word: spammers split words with them, and readers do not see it.
+# These do not end a word: spammers split words with them, and readers do not see it.
 _INLINE = frozenset({"a", "b", "i", "u", "em", "strong", "font", "span", "small", "big", "sub",
                      "sup", "tt", "code", "s", "strike", "blink"})
 
@@ -82,7 +82,7 @@ def read_body(message: Message, make: MakeMessage = Message) -> Body:
 
 
 def visible_text(markup: str) -> tuple[str, list[str]]:
-    """What a reader sees of `markup`, link targets in place; and the links' targets alone."""
+    """The visible text of `markup` with link targets in place; and the link targets alone."""
     targets: list[str] = []
 
     def shown(match: re.Match[str]) -> str:
@@ -110,17 +110,17 @@ def link_host(link: str) -> str:
 
 
 def decode_text(content: bytes, charset: str) -> str:
-    """`content` in its charset where Python knows it; else as UTF-8, else as Latin-1.
+    """`content` decoded in its charset if Python knows it, otherwise as UTF-8 or Latin-1.
 
-    Without null characters, and always something that UTF-8 can store.
+    Without null characters, and always encodable in UTF-8.
     Only names in Python's own table are looked up: others would be imported by name.
     """
     name = normalize_encoding(charset).lower()
     for codec in (name, "utf_8") if name in aliases or name in _CODECS else ("utf_8",):
         try:
             text = content.decode(codec)
-            text.encode()  # UTF-7 can yield half a surrogate pair, which no table can store
+            text.encode()  # UTF-7 can yield a lone surrogate, which no table can store
             return text.replace("\0", "")
-        except (UnicodeError, LookupError):  # wrong charset, or a codec for no text
+        except (UnicodeError, LookupError):  # wrong charset, or a codec that is not for text
             continue
     return content.decode("latin-1").replace("\0", "")

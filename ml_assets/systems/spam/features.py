@@ -1,6 +1,6 @@
-"""What the spam filter remembers of senders, domains, relays and lists, in Feast's objects.
+"""What the spam filter remembers about senders, domains, relays and lists, as Feast objects.
 
-How much mail came lately, and how much of it was called spam by those who got it.
+How much mail came lately, and how much of it its recipients called spam.
 """
 
 from datetime import timedelta
@@ -76,7 +76,7 @@ def verdicts_on(entity: Entity) -> StreamFeatureView:
                 name=f"{key}_spam_60d",
             ),
             Aggregation(
-                # About 30% of this mailbox is spam; two labels weigh as much as that knowledge.
+                # About 30% of this mailbox is spam; that prior weighs as much as two labels.
                 function="smoothed_mean(0.3, 2)", column="label", time_window=window,
                 slide_interval=DAY, name=f"{key}_spam_rate_60d",
             ),

@@ -54,20 +54,20 @@ class Headers:
 
 
 def sender_address(headers: Headers) -> str:
-    """The mailbox that the mail says it is from, at most 320 characters; '' if it names none.
+    """The mailbox that the message claims to be from, at most 320 characters; '' if none.
 
-    Encoded words are decoded only if there is none without: they are display names.
+    Encoded words are decoded only if there is no mailbox without them: they are display names.
     """
     found = mailbox(headers.first("from")) or mailbox(headers.decoded("from"))
     return without_artefacts(found)[:LIMIT_CHARS]
 
 
 def organisation(host: str) -> str:
-    """The part of a host name that its organisation bought: the last two labels.
+    """The part of a host name that its organisation registered: the last two labels.
 
-    Three where the last is a country and the one before it a registry's own (`example.co.uk`).
-    An address in numbers stands for itself. A short rule instead of the public suffix list,
-    which changes over time and would change features with it.
+    Three if the last is a country and the one before it belongs to a registry (`example.co.uk`).
+    An IP address stands for itself. A short rule instead of the public suffix list, which changes
+    over time and would change features with it.
     """
     host = host.strip("[].").lower()[:255]
     labels = host.split(".")
@@ -80,7 +80,7 @@ def organisation(host: str) -> str:
 def list_name(headers: Headers) -> str:
     """The mailing list's id, such as `ilug.linux.ie`, lower case; '' for other mail.
 
-    From List-Id; else from the list's address in the headers of older list software.
+    From List-Id, otherwise from the list's address in the headers of older list software.
     """
     value = headers.first(*_LIST_HEADERS)
     if "list-id" in headers.values and (named := _LIST_ID.search(value)):
@@ -94,8 +94,8 @@ def list_name(headers: Headers) -> str:
 def header_text(headers: Headers, subject: str, relay_ip: str) -> str:
     """The headers that a model may read, one per line; no clock, no recipient, no thread.
 
-    Message-ID and MIME boundaries are reduced to their shape (`0a.0@a.a`): they tell the
-    sending software, but in full they also hold the sender's clock.
+    Message-ID and MIME boundaries are reduced to their shape (`0a.0@a.a`): they identify
+    the sending software, but in full they also contain the sender's clock.
     """
     content_type = _BOUNDARY.sub(lambda match: match.group(1) + shape(match.group(2)),
                                  headers.first("content-type"))

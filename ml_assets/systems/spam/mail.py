@@ -1,4 +1,4 @@
-"""One mail as an event: the columns that features and models read."""
+"""One message as an event: the columns that features and models read."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from ml_assets.systems.spam.relay import accepting_hop
 from ml_assets.systems.spam.stored import as_sent
 
 LIMIT_BYTES = 2 * 1024 * 1024
-"""A larger mail is set aside: no spam pays for that, and parsing it would hold up others."""
+"""A larger message is quarantined: no spammer pays for that, and parsing it would delay others."""
 
 # The standard parser's time grows with the depth of nesting, with the number of parts and with
-# the square of a header's parameters: unbounded, one mail of 2 MiB could hold a server for 40 s.
+# the square of a header's parameters: unbounded, one mail of 2 MiB could block a server for 40 s.
 LIMIT_BOUNDARIES = 100
 LIMIT_PARTS = 1000
 LIMIT_PARAMETERS_BYTES = 8 * 1024
 
 FIELDS = ("message", "message_base64")
-"""The fields of a request, of which it has exactly one."""
+"""The fields of a request, which has exactly one of them."""
 
 _WITH_PARAMETERS = re.compile(
     rb"\ncontent-(?:type|disposition)[ \t]*+:(?:[^\n]*+\n[ \t])*+[^\n]*+"
@@ -68,14 +68,14 @@ def request_bytes(request: Mapping[str, object]) -> bytes:
 
 
 def parse_mail(content: bytes) -> dict[str, str | float]:
-    """The columns of one mail. Raises Quarantined, and nothing else, if it is no mail."""
+    """The columns of one message. Raises Quarantined, and nothing else, if it is not mail."""
     _refuse_costly(content)
     try:
         return _columns(content)
     except Quarantined:
         raise
     except Exception as error:
-        # The standard parser promises to survive anything, and does not: a charset with a
+        # The standard parser promises to survive anything, but does not: a charset with a
         # null byte or a parameter number of 5,000 digits still raise from its depths.
         raise Quarantined(f"the message cannot be read: {type(error).__name__}: {error}") from error
 
@@ -158,5 +158,5 @@ def _from_base64(value: str) -> bytes:
 def _from_text(value: str) -> bytes:
     try:
         return value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half of a surrogate pair that stands for no byte
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
         return value.encode("utf-8", "replace")

@@ -1,7 +1,7 @@
-"""The mailbox in a From header, by RFC 5322, and by what readers show where it breaks the rules.
+"""The mailbox in a From header, by RFC 5322, or as readers show it if it breaks the rules.
 
-The standard library's parsers are not used: of `ceo@bank.example <x@evil.example>` both take the
-display name for the address, which is what its writer hopes for.
+The standard library's parsers are not used: given `ceo@bank.example <x@evil.example>`, both take
+the display name for the address, as its author intends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 LIMIT_CHARS, LIMIT_HEADER = 320, 2000
 
 # Quoted strings, domain literals and what stands between them; a comment is read by hand,
-# because comments nest. Each alternative ends by itself, so the search is linear.
+# because comments nest. Each alternative is self-delimiting, so the search is linear.
 _TOKEN = re.compile(
     r'"(?:[^"\\]|\\.)*+"?|\[(?:[^\[\]\\]|\\.)*+\]?|\\.?|[(),;:<>]|[^"\[\\(),;:<>]+', re.S
 )
@@ -28,9 +28,9 @@ _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # IDNA knows four
 def mailbox(value: str) -> str:
     """The address of the first mailbox that has one, in lower case; '' if none has.
 
-    A comment is no address, whatever it holds, nor is a display name. Of several addresses in
-    one mailbox, which is an error, the last counts. The domain of an internationalised name is
-    in its ASCII form (`xn--...`).
+    Neither a comment nor a display name is an address, whatever it contains. If one mailbox has
+    several addresses, which is an error, the last counts. An internationalised domain is in its
+    ASCII form (`xn--...`).
     """
     for phrase, routes in _mailboxes(value[:LIMIT_HEADER]):
         for text in (*reversed(routes), phrase):
@@ -41,7 +41,7 @@ def mailbox(value: str) -> str:
 
 
 def _mailboxes(value: str) -> Iterator[tuple[str, list[str]]]:
-    """Of each mailbox of the list: what stands outside of `<>`, and within each of them."""
+    """For each mailbox of the list: the text outside of `<>`, and the text within each pair."""
     outside: list[str] = []
     angles: list[list[str]] = []
     inside = False

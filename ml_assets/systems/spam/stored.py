@@ -1,4 +1,4 @@
-"""A mail as it lies on disks, without what its keeper put before it."""
+"""A message as stored on disk, without what the mail store added around it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 def as_sent(content: bytes) -> bytes:
     """The mail with line ends as `\\n`, from its first header on.
 
-    Taken off are a byte order mark, blank lines, the `From ` line of an mbox, the mark of an
-    MMDF folder, and of an `.emlx` the length before it and the properties behind. A text in
-    UTF-16 becomes UTF-8. A space before the colon of a header goes.
+    Removed are a byte order mark, blank lines, the `From ` line of an mbox, the mark of an MMDF
+    folder, and the length before and the properties after an `.emlx`. UTF-16 becomes UTF-8. A
+    space before the colon of a header is dropped.
     """
     wide = _WIDE.get(content[:2])
     if wide is not None:

@@ -1,4 +1,4 @@
-"""What every online store does, in SQLite and in Redis."""
+"""What every online store does, in SQLite, in LMDB and in Redis."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ml_assets.features.online_store.backend import (
     floor_of,
     number_of,
 )
+from ml_assets.features.online_store.lmdb import expiring
 from ml_assets.features.online_store.versions import NO_CREATED, Column, PlainView, versions_of
 from tests.features.online_store.kit import (
     OpenBackend,
@@ -127,6 +128,7 @@ def test_expiry_folds_old_tiles_away(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_entities, "SMALL", 0)
+    monkeypatch.setattr(expiring, "SMALL", 0)
     view = windowed(("sum", "amount", 300, 3), lateness=6)
     view_id = registered(backend, view)
     backend.append(view, view_id, rows_of(view, [happened(at) for at in range(0, 600, 3)]))
@@ -308,6 +310,7 @@ def test_without_the_client_of_redis_it_is_said_what_to_install() -> None:
         "import sys; sys.modules['redis'] = None\n"
         "import ml_assets.features.online_store.sqlite, ml_assets.features.online_store.reader\n"
         "import ml_assets.features.online_store.counting\n"
+        "import ml_assets.features.online_store.lmdb.backend\n"
         "assert 'feast' not in sys.modules\n"
         "import ml_assets.features.online_store.redis\n"
     )

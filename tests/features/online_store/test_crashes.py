@@ -15,6 +15,7 @@ import pytest
 from ml_assets.features.engine import state
 from ml_assets.features.engine.history import aggregate
 from ml_assets.features.online_store.backend import Backend
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.sqlite import SqliteBackend
 from tests.features.engine.reference import Record, events_of
 from tests.features.online_store.kit import happened, in_order, key, registered, rows_of, windowed
@@ -36,6 +37,8 @@ def what_happens(batch: int) -> list[Record]:
 def _open(kind: str, place: str) -> Backend:
     if kind == "sqlite":
         return SqliteBackend(Path(place))
+    if kind == "lmdb":
+        return LmdbBackend(Path(place))
     from ml_assets.features.online_store.redis import RedisBackend
 
     return RedisBackend(place, prefix="crashes")
@@ -51,12 +54,12 @@ def append_batches(kind: str, place: str, batches: range, said: Connection) -> N
     backend.close()
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "lmdb", "redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """Its kind and its place."""
     if request.param == "redis":
         return "redis", request.getfixturevalue("redis_url")
-    return "sqlite", str(tmp_path / "online.sqlite")
+    return request.param, str(tmp_path / f"online.{request.param}")
 
 
 def test_a_killed_process_leaves_whole_batches_and_a_retry_completes_them(

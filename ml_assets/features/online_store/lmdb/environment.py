@@ -1,0 +1,226 @@
+"""The LMDB file as one process uses it: opened once, from any thread, anew after a fork.
+
+LMDB must not have a file open twice in a process, nor use across a fork what was opened before
+it; and while its map grows, no transaction may be open in the process. Nothing is synced with
+the disk: what is committed survives `kill -9` of any process at any instant, but not a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock, RLock
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakSet
+
+import lmdb
+
+from ml_assets.core.errors import LogUnavailable, StateDamaged
+from ml_assets.core.storage.files import PRIVATE_FILE, SameFile, make_folder
+from ml_assets.core.storage.marker import note, require_new
+from ml_assets.features.online_store.lmdb.keys import OWN_NUMBER
+
+if TYPE_CHECKING:
+    Transaction = lmdb.Transaction[bytes]
+
+Result = TypeVar("Result")
+
+FORMAT = 1
+_FORMAT_KEY = OWN_NUMBER + b"format"
+MAP_SIZE = 1 << 38
+"""Bytes of addresses that are kept free for the file, which takes no more than it needs."""
+READERS = 1024
+"""Read transactions that may be open at once, in all processes."""
+LOOK_FOR_DEAD_EVERY = 4096
+"""Write transactions between two looks for readers that were killed: no page that they might
+have read is used again."""
+
+DO = ("Stop all that uses it, delete it with its -lock file, and let it be made anew: `ml-assets "
+      "store rebuild`, or `feast apply` and `feast materialize`")
+
+
+class Environment:
+    """One file in this process. `read` and `write` may be called from any thread."""
+
+    def __init__(self, path: Path, map_size: int) -> None:
+        self.path, self.users = path, WeakSet[object]()
+        self._file = SameFile(path)
+        self._reading, self._writing = Lock(), RLock()
+        self._writes, self.is_open = 0, True
+        self._env = _open_file(path, map_size)
+        try:
+            self._file.hold()
+            self._require_ours()
+            self._env.reader_check()
+        except BaseException:
+            self._env.close()
+            raise
+
+    def read(self, work: Callable[[Transaction], Result]) -> Result:
+        """What `work` finds in one snapshot."""
+        while True:
+            try:
+                with self._reading, self._env.begin() as txn:
+                    return work(txn)
+            except lmdb.MapResizedError:  # another process has made it grow
+                self._resize(0)
+            except lmdb.ReadersFullError:
+                if not self._env.reader_check():
+                    raise
+            except lmdb.Error as error:
+                raise _explained(self.path, error) from error
+
+    def write(self, work: Callable[[Transaction], Result]) -> Result:
+        """What `work` returns, whose changes are then committed; undone if it raises.
+
+        Waits for all other writers, those of other processes too. `work` may be called again.
+        """
+        with self._writing:
+            self._file.check()
+            self._writes += 1
+            if self._writes % LOOK_FOR_DEAD_EVERY == 0:
+                self._env.reader_check()
+            while True:
+                try:
+                    with self._env.begin(write=True) as txn:
+                        return work(txn)
+                except lmdb.MapResizedError:
+                    self._resize(0)
+                except lmdb.MapFullError:
+                    self._resize(2 * self._env.info()["map_size"])
+                except lmdb.Error as error:
+                    raise _explained(self.path, error) from error
+
+    def size(self) -> int:
+        """Bytes of the file that are in use."""
+        return int((self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"])
+
+    def close(self) -> None:
+        with self._writing, self._reading:
+            self.is_open = False
+            self._env.close()
+
+    def hold(self) -> None:
+        """Let no transaction be open in this process until `let_go`."""
+        self._writing.acquire()
+        self._reading.acquire()
+
+    def let_go(self) -> None:
+        self._reading.release()
+        self._writing.release()
+
+    def _require_ours(self) -> None:
+        """Raise StateDamaged unless it is whole, ours, and of the format that we know."""
+        needed, there = self.size(), self.path.stat().st_size
+        if self._env.info()["last_txnid"] and there < needed:
+            # To read what should be behind its end would end the process.
+            raise StateDamaged(
+                f"{self.path} (the online store) is damaged: it has {there} bytes of {needed}. {DO}"
+            )
+        written = self.read(lambda txn: txn.get(_FORMAT_KEY))
+        if written is None:
+            written = self.write(_format)
+            note(self.path)
+        if written is None:
+            raise StateDamaged(f"{self.path} is foreign: an LMDB file, but no online store of "
+                               "ml-assets. Choose another path")
+        if written != b"%d" % FORMAT:
+            raise StateDamaged(
+                f"{self.path} (the online store) has format {written.decode(errors='replace')}; "
+                f"this version of ml-assets knows {FORMAT}: install the newer version that wrote "
+                f"it. Or go on without it. {DO}")
+
+    def _resize(self, size: int) -> None:
+        with self._writing, self._reading:
+            self._env.set_mapsize(size)
+
+
+_lock = RLock()
+_open: dict[Path, Environment] = {}
+
+
+def environment(path: Path, user: object, *, map_size: int = MAP_SIZE) -> Environment:
+    """The one of `path`, opened if this process has not, for `user` until it calls `leave`.
+
+    Raises StateDamaged if the file is none of ours, damaged, or was made once and is missing.
+    """
+    path = path.absolute()
+    with _lock:
+        found = _open.get(path)
+        if found is None:
+            found = _open[path] = Environment(path, map_size)
+        found.users.add(user)
+        return found
+
+
+def leave(found: Environment, user: object) -> None:
+    """`user` is done with it: closed if nobody else uses it."""
+    with _lock:
+        found.users.discard(user)
+        if not found.users and _open.get(found.path) is found:
+            del _open[found.path]
+            found.close()
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    for each in _open.values():
+        each.hold()
+
+
+def _after_fork_in_parent() -> None:
+    for each in _open.values():
+        each.let_go()
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    # The parent's stays as it is: the child has no place among its readers, and no locks.
+    for each in _open.values():
+        each.let_go()
+        each.close()
+    _open.clear()
+    _lock.release()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
+
+
+def _open_file(path: Path, map_size: int) -> lmdb.Environment:
+    require_new(path)
+    make_folder(path.parent)
+    while True:
+        try:
+            return lmdb.open(
+                str(path), subdir=False, mode=PRIVATE_FILE, map_size=map_size,
+                max_readers=READERS, sync=False, metasync=False, lib_version=0,
+                # One that is kept for the next read would be the parent's in a forked child.
+                max_spare_txns=0,
+            )
+        except lmdb.MapResizedError:
+            continue  # another process has made it grow between two steps of this
+        except lmdb.Error as error:
+            raise _explained(path, error) from error
+
+
+def _format(txn: Transaction) -> bytes | None:
+    """What the file says of itself; said first if it is empty."""
+    written = txn.get(_FORMAT_KEY)
+    if written is None and not txn.stat()["entries"]:
+        written = b"%d" % FORMAT
+        txn.put(_FORMAT_KEY, written)
+    return written
+
+
+_DAMAGE = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError,
+           lmdb.VersionMismatchError)
+
+
+def _explained(path: Path, error: lmdb.Error) -> LogUnavailable:
+    if isinstance(error, _DAMAGE):
+        return StateDamaged(f"{path} (the online store) is damaged: {error}. {DO}")
+    return LogUnavailable(f"the online store {path} cannot be used: {error}")
