@@ -27,7 +27,7 @@ from ml_assets.features.manifest import load_manifest
 from ml_assets.features.store import apply_if_changed, open_store
 from ml_assets.ingest.resources import lake_resource
 from ml_assets.replay.runs import Runs
-from ml_assets.serving.answer.backends import Backends
+from ml_assets.serving.composition import Backends
 from tests.serving.kit import Toy
 from tests.toy import TOY, ToySource
 

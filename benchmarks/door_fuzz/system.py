@@ -21,8 +21,8 @@ from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingP
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.answer.backends import Backends
 from ml_assets.serving.answer.features import FeatureReader
+from ml_assets.serving.composition import Backends
 from ml_assets.serving.models.scoring import Scorer
 
 Floats = npt.NDArray[np.float32]

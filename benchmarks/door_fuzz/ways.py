@@ -21,9 +21,9 @@ from benchmarks.door_fuzz.system import RETURNS, backends
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import EventClock
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.http.app import create_app
-from ml_assets.serving.http.fast_path import DirectProtocol
-from ml_assets.serving.http.uvicorn_seam import config_for
+from ml_assets.serving.composition import create_app
+from ml_assets.serving.http.connection.fast_path import FastPathProtocol
+from ml_assets.serving.http.connection.uvicorn_seam import config_for
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 LAST = request("/healthz", b"", b"Connection: close", method=b"GET", length=b"")
@@ -143,8 +143,8 @@ def way(folder: Path, *, direct: bool) -> Iterator[Way]:
     EventClock(settings.clock_file).set(NOON)
     Deployments(settings.deployments).promote(NAME, 1, reason="to be asked", by="fuzz", at=NOON)
     app = create_app(settings, [RETURNS], backends(settings.deployments))
-    serves = app.direct if direct else replace(app.direct, turns={})
-    config = config_for(app, partial(DirectProtocol, serves), host="127.0.0.1", port=0,
+    serves = app.fast_path if direct else replace(app.fast_path, queues={})
+    config = config_for(app, partial(FastPathProtocol, serves), host="127.0.0.1", port=0,
                         log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="direct" if direct else "app")

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.serving_load.features import open_reader
 from benchmarks.serving_load.system import PAYMENTS
 from ml_assets.core.settings import Settings
-from ml_assets.serving.answer.backends import Backends
+from ml_assets.serving.composition import Backends
 from ml_assets.serving.server import serve
 
 

@@ -31,7 +31,12 @@ class Quarantined(MlAssetsError, ValueError):
 
 
 class InvalidRequest(MlAssetsError, ValueError):
-    """A request to the API is well-formed JSON but asks for something impossible."""
+    """A request to the API is well-formed JSON but asks for something impossible.
+
+    code: which kind of fault it is, for programs
+    """
+
+    code = "invalid_request"
 
 
 class ContractViolation(MlAssetsError, ValueError):

@@ -15,8 +15,9 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.monitoring.trace import Trace, trace
-from ml_assets.serving.answer.explanation import Heard, Provenance, record_of
+from ml_assets.serving.answer.explanation import Heard, Provenance
 from ml_assets.serving.contract.protocol import ContributingRow, ModelOrigin, PredictionRecord
+from ml_assets.serving.http.answers import contributing_rows, prediction_record
 
 SHOWN = 5
 """How many rows of a long list are shown by default."""
@@ -37,10 +38,11 @@ def print_explanation(
         system = next(system for system in systems if system.name == prediction.system)
         heard = Heard.of(system, log, prediction, settings.clock.now())
     provenance = Provenance(settings, system)
-    record = provenance.explain(record_of(system, prediction, heard))
+    record = prediction_record(system, provenance.explain(prediction, heard))
     rows: list[ContributingRow] | None
     try:
-        rows, problem = provenance.rows(record).rows, None
+        made_from = provenance.rows(prediction)
+        rows, problem = contributing_rows(prediction, made_from).rows, None
     except MlAssetsError as error:
         rows, problem = None, str(error)
     if as_json:

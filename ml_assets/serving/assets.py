@@ -135,10 +135,10 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
         from ml_assets.ingest.lake import Lake
         from ml_assets.ingest.log.event_log import EventLog
         from ml_assets.registry.deployments import Deployments
-        from ml_assets.serving.answer.backends import Backends
         from ml_assets.serving.batch.day import DayScorer
         from ml_assets.serving.batch.plots import score_histogram
         from ml_assets.serving.batch.summary import ScoreSummary
+        from ml_assets.serving.composition import Backends
         from ml_assets.serving.models.scoring import require_names
 
         deployed = Deployments(settings.deployments).current(system.name)

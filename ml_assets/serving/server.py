@@ -23,25 +23,24 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.access.doorkeeper import require_tokens
-from ml_assets.serving.answer.backends import Backends
-from ml_assets.serving.http.app import create_app
-from ml_assets.serving.http.fast_path import DirectProtocol
-from ml_assets.serving.http.uvicorn_seam import config_for
+from ml_assets.serving.composition import Backends, create_app
+from ml_assets.serving.http.connection.fast_path import FastPathProtocol
+from ml_assets.serving.http.connection.uvicorn_seam import config_for
 from ml_assets.serving.telemetry.logs import configure
-from ml_assets.serving.telemetry.worker_metrics import Board
+from ml_assets.serving.telemetry.worker_metrics import WorkerMetrics
 from ml_assets.serving.workers import Workers
 
 if TYPE_CHECKING:
     from ml_assets.serving.telemetry.traces import Traces
 
 TURN_SECONDS = 0.0005
-"""So long a thread may hold the interpreter while another wants it. With Python's 5 ms the event
+"""How long a thread may hold the GIL while another waits. With Python's 5 ms the event
 loop waits for the worker: a tenth fewer requests a second, and a twentieth more CPU for each."""
 COLLECTED_AT = 20_000
-"""New objects that are looked through for garbage together; with Python's 700 that is a twelfth
-of a request's CPU, and answers make next to none."""
+"""Generation-0 GC threshold: with Python's 700 collecting takes a twelfth of a request's CPU, and
+answers make next to no garbage that it finds."""
 DRAIN_SECONDS = 15
-"""After SIGTERM, SIGINT or SIGHUP requests in progress have so long to be answered."""
+"""How long requests in progress have to be answered after SIGTERM, SIGINT or SIGHUP."""
 
 
 class AddressUnavailable(MlAssetsError, OSError):
@@ -67,20 +66,20 @@ def serve(
     workers: processes that share the address and all state
     plain_asgi: over uvicorn's own connections, without our limits, fast path and draining
 
-    Raises AddressUnavailable where the port is taken or the host is not ours, ListenRefused
-    where others than this machine would reach an API that asks for no token, TracesUnavailable
-    where traces are asked for and cannot be made, and WorkerEnded where a worker cannot start.
+    Raises AddressUnavailable if the port is taken or the host is not ours, ListenRefused if other
+    machines would reach an API that asks for no token, TracesUnavailable if traces are asked for
+    and cannot be made, and WorkerEnded if a worker cannot start.
     """
     configure(settings.log)
     with listener or _listen(settings.host, settings.port) as listener:
         require_tokens(settings)
         make_traces = _traces_of(settings)
 
-        def run(ready: Callable[[], None], board: Board | None = None) -> None:
+        def run(ready: Callable[[], None], numbered: WorkerMetrics | None = None) -> None:
             sys.setswitchinterval(TURN_SECONDS)
-            app = create_app(settings, systems, backends, board, make_traces())
+            app = create_app(settings, systems, backends, numbered, make_traces())
             config = config_for(
-                app, None if plain_asgi else partial(DirectProtocol, app.direct),
+                app, None if plain_asgi else partial(FastPathProtocol, app.fast_path),
                 ws="none", log_config=None,
                 timeout_graceful_shutdown=DRAIN_SECONDS, timeout_keep_alive=30,
             )
@@ -95,8 +94,8 @@ def serve(
             run(announce)
         else:
             with TemporaryDirectory(prefix="ml_assets-") as folder:
-                Workers(workers, lambda place, ready: run(
-                    ready, Board(Path(folder), place=place, places=workers)
+                Workers(workers, lambda number, ready: run(
+                    ready, WorkerMetrics(Path(folder), worker=number, workers=workers)
                 ), announce, listener.close).keep()
 
 

@@ -24,10 +24,9 @@ from ml_assets.core.system import System
 from ml_assets.core.time import EventClock
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.rollout import Action
-from ml_assets.serving.answer.backends import Backends
-from ml_assets.serving.http.app import create_app
-from ml_assets.serving.http.connections import Connections
-from ml_assets.serving.http.fast_path import DirectProtocol
+from ml_assets.serving.composition import Backends, create_app
+from ml_assets.serving.http.connection.connections import Connections
+from ml_assets.serving.http.connection.fast_path import FastPathProtocol
 from tests.toy import TOY
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
@@ -166,11 +165,11 @@ def serving(
     also: other systems, by the same models and store
     """
     app = create_app(toy.settings, [toy.system, *also], toy.backends())
-    how = replace(app.direct, turns=app.direct.turns if direct else {},
-                  connections=app.direct.connections if connections is None else connections)
+    how = replace(app.fast_path, queues=app.fast_path.queues if direct else {},
+                  connections=app.fast_path.connections if connections is None else connections)
     config = uvicorn.Config(
         app, port=0, log_config=None, access_log=False, lifespan="on", server_header=False,
-        http=plain or partial(DirectProtocol, how),  # type: ignore[arg-type]
+        http=plain or partial(FastPathProtocol, how),  # type: ignore[arg-type]
         ws="none",
         timeout_graceful_shutdown=5,
     )

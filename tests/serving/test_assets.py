@@ -23,7 +23,7 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.resources import lake_resource
 from ml_assets.ingest.tables import BATCH_PREDICTIONS, LABELS, OUTCOMES, PREDICTIONS, events_schema
 from ml_assets.serving import assets as serving_assets
-from ml_assets.serving.answer.backends import Backends
+from ml_assets.serving.composition import Backends
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
 

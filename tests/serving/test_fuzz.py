@@ -10,11 +10,15 @@ from click.testing import CliRunner
 from benchmarks.door_fuzz import cases, fuzzing
 from benchmarks.door_fuzz.cases import KINDS, case
 from ml_assets.cli import main
-from ml_assets.serving.answer.service import Service
+from ml_assets.serving.answer.feedback import FeedbackIntake
+from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract import decoding
 from ml_assets.serving.contract.protocol import PredictAnswer
-from ml_assets.serving.contract.responses import answer_of
-from ml_assets.serving.http import fast_path as direct
+from ml_assets.serving.http import predictions
+from ml_assets.serving.http.connection import fast_path as direct
+from ml_assets.serving.http.predictions import Predictions
+from ml_assets.serving.http.responses import answer_of
 
 
 def test_no_request_of_any_kind_parts_the_two_ways_or_harms_its_neighbours() -> None:
@@ -52,13 +56,16 @@ def test_it_finds_a_decoder_whose_fault_is_everybodys(monkeypatch: pytest.Monkey
         bytes(body).decode()
         return decode(decoder, body)  # type: ignore[arg-type]
 
-    def all_or_nothing(self: Service, bodies: list[bytes], *, waits: bool = True) -> object:
-        requests = [strict(decoding_of_one, body) for body in bodies]
-        return self._answered(requests, waits=waits)  # type: ignore[arg-type]
+    answer = Predictions.answer
 
-    from ml_assets.serving.answer.service import _ONE as decoding_of_one
+    def all_or_nothing(
+        self: Predictions, system: ServedSystem, bodies: list[bytes], *, waits: bool = True
+    ) -> object:
+        for body in bodies:
+            strict(predictions.ONE, body)
+        return answer(self, system, bodies, waits=waits)
 
-    monkeypatch.setattr(Service, "predict_together", all_or_nothing)
+    monkeypatch.setattr(Predictions, "answer", all_or_nothing)
     found = faults_of()
     assert found["an answer of 5xx"]
     assert found["an honest neighbour was harmed"]
@@ -76,10 +83,10 @@ def test_it_finds_ways_that_differ_by_a_byte(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_finds_an_answer_that_tells_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    def telling(self: Service, key: str) -> object:
-        raise decoding.RequestRefused(404, "x", f"no {key} in {self._scores._path}")
+    def telling(self: OnlineScores, key: str) -> object:
+        raise decoding.RequestRefused(404, "x", f"no {key} in {self._path}")
 
-    monkeypatch.setattr(Service, "score", telling)
+    monkeypatch.setattr(OnlineScores, "read", telling)
     monkeypatch.setattr(cases, "KINDS", {"scores": KINDS["scores"]})
     assert "an answer tells of the server" in faults_of(count=30)
 
@@ -89,7 +96,7 @@ def test_the_command_ends_with_1_if_there_is_a_fault(
     cases: int, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if status:
-        monkeypatch.setattr(Service, "add_feedback", lambda *_: 1 / 0)
+        monkeypatch.setattr(FeedbackIntake, "add", lambda *_, **__: 1 / 0)
     done = CliRunner().invoke(main, ["bench", "fuzz", "--cases", str(cases), "--seed", "7"])
     assert done.exit_code == status, done.output
     assert f"{cases} cases of seed 7" in done.output

@@ -16,8 +16,10 @@ from ml_assets.core.errors import LogUnavailable
 from ml_assets.core.runtime.isolation import isolate, isolate_in_batch
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.serving.answer.service import _ONE, Service
+from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.contract.decoding import RequestRefused, decode_each
+from ml_assets.serving.http.predictions import ONE
 from tests.serving.batching.test_micro_batches import Allergic, held
 from tests.serving.kit import NOON, Toy, asked, problem, serving
 
@@ -87,8 +89,8 @@ def mutated(draw: st.DrawFn) -> bytes:
 def test_any_bytes_whatever_are_a_request_or_a_refusal_and_never_touch_their_neighbours(
     bodies: list[bytes],
 ) -> None:
-    first, *found, last = decode_each(_ONE, [GOOD, *bodies, GOOD])
-    assert first == last == _ONE.decode(GOOD)
+    first, *found, last = decode_each(ONE, [GOOD, *bodies, GOOD])
+    assert first == last == ONE.decode(GOOD)
     for each in found:
         if isinstance(each, Exception):
             assert isinstance(each, RequestRefused)
@@ -200,10 +202,10 @@ def test_a_fault_is_logged_once_with_its_trace_and_the_others_are_counted(
 def test_a_fault_in_a_handler_is_logged_once_too(
     toy: Toy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Service, key: str) -> None:
+    def broken(self: OnlineScores, key: str) -> None:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(Service, "score", broken)
+    monkeypatch.setattr(OnlineScores, "read", broken)
     with serving(toy) as api:
         for _ in range(9):
             problem(api.get("/v1/toy/scores/corner"), 500, "internal")
@@ -213,10 +215,10 @@ def test_a_fault_in_a_handler_is_logged_once_too(
 def test_a_system_that_cannot_be_asked_says_so_and_hides_no_other(
     toy: Toy, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Service) -> list[str]:
+    def broken(self: Readiness) -> list[str]:
         raise ZeroDivisionError("no such thing in /srv/secret/place")
 
-    monkeypatch.setattr(Service, "problems", broken)
+    monkeypatch.setattr(Readiness, "problems", broken)
     answer = api.get("/readyz")
     assert answer.status_code == 503
     assert "toy: it cannot be asked: ZeroDivisionError" in answer.json()["problems"][0]

@@ -14,7 +14,7 @@ import pytest
 
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.serving.answer import service
+from ml_assets.serving import composition
 from tests.serving.kit import NOON, Toy, asked, problem, serving
 from tests.toy import TOY
 
@@ -37,14 +37,14 @@ def holding(toy: Toy) -> Iterator[None]:
 
 @pytest.fixture
 def toy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Toy:
-    monkeypatch.setattr(service, "LOG_PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(composition, "LOG_PATIENCE_S", PATIENCE_S)
     toy = Toy(settings=settings)
     toy.deploy(1)
     return toy
 
 
 def test_the_documented_patience_is_the_real_one() -> None:
-    assert service.LOG_PATIENCE_S == 2
+    assert composition.LOG_PATIENCE_S == 2
 
 
 def send(api: httpx.Client, n: int, about: str) -> tuple[float, httpx.Response]:
@@ -115,7 +115,7 @@ def test_a_store_that_cannot_even_be_opened_is_waited_for_once_too(toy: Toy) -> 
 
 
 def test_systems_share_the_patience(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "LOG_PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(composition, "LOG_PATIENCE_S", PATIENCE_S)
     other = replace(TOY, name="yot")
     toys = [Toy(settings=settings, system=each) for each in (TOY, other)]
     for toy in toys:

@@ -24,8 +24,8 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import events_schema
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
-from ml_assets.serving.answer.backends import Backends
 from ml_assets.serving.batch.tables import agreement, batch_rows, served_rows
+from ml_assets.serving.composition import Backends
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record
 from tests.serving.kit import Toy, problem, serving

@@ -19,8 +19,6 @@ from ml_assets.core.time import FUTURE, declared_instant
 from ml_assets.ingest.contracts import LARGEST, fault_of
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.posted import read_json
-from ml_assets.serving.contract.decoding import RequestRefused
-from ml_assets.serving.contract.protocol import PredictRequest
 
 NO_LIMITS: Mapping[str, float] = {}
 MAX_DEPTH = 64
@@ -28,10 +26,36 @@ MAX_DEPTH = 64
 it, ingestion might not."""
 
 
+class EventRequest(Struct, frozen=True, kw_only=True):
+    """One event to predict, as it was posted.
+
+    event: JSON, in UTF-8 if it is sound
+    event_timestamp: when it happened, with a time zone; None for now
+    """
+
+    event: bytes
+    event_id: str | None = None
+    event_timestamp: datetime | None = None
+
+
+class EventRefused(InvalidRequest):
+    """An event that gets no prediction.
+
+    Its arguments are (code, message, field), so that it survives pickling.
+    """
+
+    def __init__(self, code: str, message: str, field: str) -> None:
+        super().__init__(code, message, field)
+        self.code, self.message, self.field = code, message, field
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class Admitted(Struct, frozen=True, kw_only=True):
     """A request that can be answered: the event parsed, its id and instant decided."""
 
-    request: PredictRequest
+    request: EventRequest
     posted: str
     event: Event
     event_id: str
@@ -60,10 +84,10 @@ class Admission:
         ]
 
     def admit(
-        self, request: PredictRequest, now: datetime, *, clock: datetime | None = None,
+        self, request: EventRequest, now: datetime, *, clock: datetime | None = None,
         limits: Mapping[str, float] = NO_LIMITS,
     ) -> Admitted:
-        """The request as an event at its instant. Raises RequestRefused, naming the field.
+        """The request as an event at its instant. Raises EventRefused, naming the field.
 
         now: the event's instant if the request names none
         clock: what the clock says, if that is not `now`; nothing happens long after it
@@ -72,8 +96,8 @@ class Admission:
         at = now if request.event_timestamp is None else _declared(request.event_timestamp)
         clock = now if clock is None else clock
         if at - clock > FUTURE and request.event_timestamp is not None:
-            raise RequestRefused(
-                422, "event_in_the_future",
+            raise EventRefused(
+                "event_in_the_future",
                 f"event_timestamp is {at.isoformat()}, more than {FUTURE.seconds} s after this "
                 f"system's clock, {clock.isoformat()}",
                 "event_timestamp",
@@ -85,7 +109,7 @@ class Admission:
                 _require_below(limit, name, event.get(name))
         except (Quarantined, UnicodeDecodeError) as error:
             reason = storable(str(error), LONGEST_REASON)
-            raise RequestRefused(422, "unusable_event", reason, "event") from None
+            raise EventRefused("unusable_event", reason, "event") from None
         return Admitted(request=request, posted=posted, event=event, at=at,
                         event_id=request.event_id or uuid4().hex)
 
@@ -93,7 +117,7 @@ class Admission:
         """The columns of the event in `posted`, a JSON object.
 
         What this accepts, ingestion accepts too: the same parser on the same text, and the same
-        data contract. Raises Quarantined with the reason where it cannot become an event.
+        data contract. Raises Quarantined with the reason if it cannot become an event.
         """
         try:
             request = read_json(posted)
@@ -119,7 +143,7 @@ class Admission:
     def _is_sound(self, event: Event) -> bool:
         """Whether nothing at all is wrong with it, in a third of the time that finding out takes.
 
-        False too where it is sound but of unusual types.
+        False too if it is sound but of unusual types.
         """
         for name, least, most in self._numbers:
             value = event.get(name)
@@ -144,7 +168,7 @@ def _require_below(limit: float, name: str, value: object) -> None:
 
 
 def _depth(value: object) -> int:
-    """How deep lists and objects lie in each other: 1 where they hold none."""
+    """How deep lists and objects lie in each other: 1 if they hold none."""
     depth, level = 0, [value]
     while level := [each for each in level if isinstance(each, dict | list)]:
         depth += 1
@@ -153,20 +177,20 @@ def _depth(value: object) -> int:
     return depth
 
 
-def require_same(first: Prediction, request: PredictRequest) -> None:
-    """Raise RequestRefused where `request` uses the id of an event that was another one."""
-    posted = bytes(request.event).decode("utf-8", "replace")
+def require_same(first: Prediction, request: EventRequest) -> None:
+    """Raise EventRefused if `request` uses the id of an event that was another one."""
+    posted = request.event.decode("utf-8", "replace")
     if posted != first.request and _canonical(posted) != _canonical(first.request):
-        raise RequestRefused(
-            409, "event_changed",
+        raise EventRefused(
+            "event_changed",
             f"event {first.event_id!r} was answered before with another body; an id belongs to "
             f"one event. See /v1/{first.system}/predictions/{first.prediction_id}",
             "event",
         )
     at = request.event_timestamp
     if at is not None and at != first.event_timestamp:
-        raise RequestRefused(
-            409, "event_changed",
+        raise EventRefused(
+            "event_changed",
             f"event {first.event_id!r} was answered before with event_timestamp "
             f"{first.event_timestamp.isoformat()}, not {at.isoformat()}; an id belongs to one "
             "event",
@@ -186,6 +210,6 @@ def _declared(instant: datetime) -> datetime:
     try:
         return declared_instant(instant)
     except InvalidRequest as error:
-        raise RequestRefused(
-            422, "invalid_request", f"event_timestamp: {error}", "event_timestamp",
+        raise EventRefused(
+            "invalid_request", f"event_timestamp: {error}", "event_timestamp",
         ) from None

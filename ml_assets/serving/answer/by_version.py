@@ -20,7 +20,7 @@ Seen = tuple[Floats, list[datetime], int | None]
 read; without one they are degraded."""
 
 
-class Arms:
+class ScoresByVersion:
     """Scores one system's events, each by its own version. One call at a time."""
 
     def __init__(self, system: System, features: FeatureLookup, models: ModelPool) -> None:

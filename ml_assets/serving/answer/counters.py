@@ -32,9 +32,10 @@ class Histogram:
 
 
 @dataclass(kw_only=True)
-class Tally:
-    """What one system's predictor has answered since the process started.
+class Counters:
+    """What one system has answered since the process started.
 
+    kinds: by the names of `protocol.Counts`; read on any thread
     answered: by (model version, role)
     degraded: by model version
     batches: events that were logged in one transaction
@@ -43,6 +44,7 @@ class Tally:
     degraded_at: when the latest degraded answer was committed, likewise
     """
 
+    kinds: Counter[str] = field(default_factory=Counter)
     answered: Counter[tuple[int, str]] = field(default_factory=Counter)
     degraded: Counter[int] = field(default_factory=Counter)
     batches: Histogram = field(default_factory=lambda: Histogram(SIZES))
@@ -62,7 +64,7 @@ class Tally:
             self.degraded_at = self.committed_at
 
     def warnings(self, now: float) -> list[str]:
-        """That answers lack features, where one of the last minute did. On any thread.
+        """That answers lack features, if one of the last minute did. On any thread.
 
         A store that is slow for large batches alone passes every look at it.
 

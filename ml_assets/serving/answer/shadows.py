@@ -13,7 +13,7 @@ import numpy as np
 from ml_assets.core.errors import LogUnavailable, ModelRefused
 from ml_assets.core.source import Event
 from ml_assets.ingest.log.event_log import EventLog, Prediction, ShadowScore
-from ml_assets.serving.models.loaded_rollout import Loaded
+from ml_assets.serving.models.loaded_rollout import LoadedModel
 from ml_assets.serving.models.pool import ModelPool
 from ml_assets.serving.models.scoring import score_rows
 
@@ -101,7 +101,7 @@ def _next_size(taken: int, *, spent: float) -> int:
     return max(1, taken if spent * 2 <= TURN_SECONDS else int(taken * rest / spent))
 
 
-def _scored(shadow: Loaded, some: Sequence[tuple[Prediction, Event]]) -> list[float]:
+def _scored(shadow: LoadedModel, some: Sequence[tuple[Prediction, Event]]) -> list[float]:
     for answered, _ in some:
         if tuple(shadow.scorer.feature_names) != answered.feature_names:
             raise ModelRefused(f"it reads {shadow.scorer.feature_names}; the answer was made from "

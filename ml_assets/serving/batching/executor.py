@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from ml_assets.core.errors import LogBusy, Overloaded
-from ml_assets.serving.batching.loop_budget import Pace
+from ml_assets.serving.batching.loop_budget import LoopBudget
 from ml_assets.serving.batching.micro_batches import RETRY_AFTER
 from ml_assets.serving.batching.worker_thread import WorkerThread
 
@@ -18,7 +18,7 @@ LONGEST_LINE = 64
 """Batches, feedback and look-ups that may wait for the worker: of full batches, a few seconds."""
 
 
-class Calls:
+class Executor:
     """Runs one call at a time. All methods on the event loop.
 
     So requests for the same event meet one after the other, and the second finds the answer of
@@ -32,31 +32,31 @@ class Calls:
     """
 
     def __init__(self, *, at_once: bool) -> None:
-        self._at_once, self._pace = at_once, Pace()
+        self._at_once, self._budget = at_once, LoopBudget()
         self._worker = WorkerThread("predict")
-        self._asked = 0
+        self._at_work = 0
         self.idle = asyncio.Event()
 
     def __len__(self) -> int:
         """How many wait for the worker or are on it."""
-        return self._asked
+        return self._at_work
 
     def start(self) -> None:
         self._worker.start()
 
     def stop(self) -> None:
-        """Returns when everything that was asked has been done."""
+        """Returns when every call has been made."""
         self._worker.stop()
 
     async def in_line(self, call: Callable[[], T]) -> T:
-        """`call` on the worker. Raises Overloaded at once where too many others wait for it."""
-        if self._asked >= LONGEST_LINE:
-            raise Overloaded(f"{self._asked} calls wait already, which is as many as may; this "
-                             "one was not looked at. Send it again later", RETRY_AFTER)
+        """`call` on the worker. Raises Overloaded at once if too many others wait for it."""
+        if self._at_work >= LONGEST_LINE:
+            raise Overloaded(f"{self._at_work} calls wait already, which is as many as may; this "
+                             "one was not read. Send it again later", RETRY_AFTER)
         return await self.on_worker(call)
 
     def on_worker(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        self._asked += 1
+        self._at_work += 1
         future = self._worker.do(call)
         future.add_done_callback(self._left)
         return future
@@ -64,10 +64,10 @@ class Calls:
     def batch(
         self, call: Callable[[bool], T], after: Callable[[], object]
     ) -> T | asyncio.Future[T]:
-        """What `call` makes, here and now where batches are quick, else on the worker.
+        """What `call` makes, here and now if batches are quick, otherwise on the worker.
 
-        call: told whether to wait for other processes; where it does not, it may raise LogBusy,
-        and is called again on the worker
+        call: told whether to wait for other processes; if not, it may raise LogBusy, and is
+        called again on the worker
         after: called when the answers are out, unless others are at work: then after theirs
         """
         def timed(waits: bool) -> T:
@@ -75,10 +75,10 @@ class Calls:
             try:
                 return call(waits)
             finally:
-                self._pace.took(monotonic() - started)
+                self._budget.took(monotonic() - started)
 
         loop = asyncio.get_running_loop()
-        if self._at_once and self._pace.is_quick and not self._asked:
+        if self._at_once and self._budget.is_quick and not self._at_work:
             try:
                 made = timed(False)
             except LogBusy:
@@ -91,7 +91,7 @@ class Calls:
         return running
 
     def _tidy(self, after: Callable[[], object]) -> None:
-        if self._asked:
+        if self._at_work:
             return
         self.idle.set()
         if self._at_once:
@@ -100,7 +100,7 @@ class Calls:
             self.on_worker(after)
 
     def _left(self, _: asyncio.Future[Any]) -> None:
-        self._asked -= 1
-        if not self._asked:
+        self._at_work -= 1
+        if not self._at_work:
             # Soon, not now: first whoever asked goes on from here, and sends the answer.
             asyncio.get_running_loop().call_soon(self.idle.set)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from time import monotonic
 
 QUICK_SECONDS = 0.05
-"""So long the event loop may stand still: nothing is read or answered meanwhile."""
+"""How long the event loop may stand still: nothing is read or answered meanwhile."""
 REST_SECONDS = 1.0
-"""After a batch that took longer none runs on the event loop for so long."""
+"""How long no batch runs on the event loop after one that took longer."""
 
 
-class Pace:
-    """Watches how long batches take, wherever they run. Of the first one nobody knows."""
+class LoopBudget:
+    """Watches how long batches take, wherever they run. The first one counts as slow."""
 
     def __init__(self, seconds: Callable[[], float] = monotonic) -> None:
         self._seconds = seconds

@@ -14,7 +14,7 @@ from ml_assets.core.errors import Overloaded
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.serving.batching.worker_thread import fail
 
-Asked = TypeVar("Asked")
+Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 LONGEST_QUEUE = 1024
@@ -24,7 +24,7 @@ LARGEST_BATCH = 256
 RETRY_AFTER = timedelta(seconds=1)
 
 
-class Turns(Generic[Asked, Answer]):
+class MicroBatches(Generic[Request, Answer]):
     """Hands everything that waits to `run` at once, whenever `run` is free.
 
     No timer: what became readable in one turn of the event loop, or came while the batch
@@ -38,13 +38,13 @@ class Turns(Generic[Asked, Answer]):
 
     def __init__(
         self,
-        run: Callable[[Sequence[Asked]], Sequence[Answer | Exception]
+        run: Callable[[Sequence[Request]], Sequence[Answer | Exception]
                       | Awaitable[Sequence[Answer | Exception]]],
         *,
         longest_queue: int = LONGEST_QUEUE,
     ) -> None:
         self._run, self._longest = run, longest_queue
-        self._waiting: deque[tuple[Asked, Callable[[Answer | Exception], object]]] = deque()
+        self._waiting: deque[tuple[Request, Callable[[Answer | Exception], object]]] = deque()
         self._busy = False
         self._context = Context()
         """A batch is nobody's alone: what is logged in it has no request's id."""
@@ -53,22 +53,22 @@ class Turns(Generic[Asked, Answer]):
         """How many requests wait for a batch; those at work are not among them."""
         return len(self._waiting)
 
-    def put(self, asked: Asked, done: Callable[[Answer | Exception], object]) -> None:
-        """`done` is called once, later, and must not raise; with Overloaded where too many wait."""
+    def put(self, request: Request, done: Callable[[Answer | Exception], object]) -> None:
+        """`done` is called once, later, and must not raise; with Overloaded if too many wait."""
         if len(self._waiting) >= self._longest:
             asyncio.get_running_loop().call_soon(done, Overloaded(
                 f"{len(self._waiting)} requests wait already, which is as many as may; this one "
-                "was not looked at. Send it again later, with the same event_id", RETRY_AFTER,
+                "was not read. Send it again later, with the same event_id", RETRY_AFTER,
             ))
             return
-        self._waiting.append((asked, done))
+        self._waiting.append((request, done))
         if not self._busy:
             self._busy = True
             # In the next turn of the loop: whatever was readable in this one is in it.
             asyncio.get_running_loop().call_soon(self._turn, context=self._context)
 
-    async def ask(self, asked: Asked) -> Answer:
-        """The answer. Raises Overloaded where too many wait, or the request's error."""
+    async def ask(self, request: Request) -> Answer:
+        """The answer. Raises Overloaded if too many wait, or the request's error."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def done(answer: Answer | Exception) -> None:
@@ -79,14 +79,14 @@ class Turns(Generic[Asked, Answer]):
             else:
                 future.set_result(answer)
 
-        self.put(asked, done)
+        self.put(request, done)
         return await future
 
     def _turn(self) -> None:
         waiting = self._waiting
         batch = [waiting.popleft() for _ in range(min(len(waiting), LARGEST_BATCH))]
         try:
-            answers = self._run([asked for asked, _ in batch])
+            answers = self._run([request for request, _ in batch])
         except Exception as error:
             answers = [error] * len(batch)
         dones = [done for _, done in batch]

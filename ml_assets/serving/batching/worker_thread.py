@@ -1,4 +1,4 @@
-"""One thread on which calls run one after the other, asked and answered on an event loop."""
+"""One thread on which the calls of an event loop run one after the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class WorkerThread:
-    """Runs calls in the order in which they were asked.
+    """Runs calls in the order in which they came.
 
     A thread pool of one does the same at twice the price: it has two locks and two kinds of
     futures for each call, and wakes the loop through callbacks.
@@ -29,27 +29,27 @@ class WorkerThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when everything that was asked has been done."""
+        """Returns when every call has been made."""
         self._calls.put(None)
         self._thread.join()
 
     def do(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        """What `call` returns or raises. It runs even where nobody waits for it any more."""
+        """What `call` returns or raises. It runs even if nobody waits for it any more."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._calls.put((call, future))
         return future
 
     def _work(self) -> None:
-        while (asked := self._calls.get()) is not None:
-            call, future = asked
+        while (entry := self._calls.get()) is not None:
+            call, future = entry
             value, error = None, None
             try:
                 value = call()
             except BaseException as raised:  # this thread lives on, whatever a call does
                 error = raised
             with suppress(RuntimeError):  # the loop was closed: nobody waits
-                future.get_loop().call_soon_threadsafe(_settle, future, value, error)
-            del asked, call, future, value, error  # until the next call comes
+                future.get_loop().call_soon_threadsafe(_resolve, future, value, error)
+            del entry, call, future, value, error  # until the next call comes
 
 
 def fail(future: asyncio.Future[Any], error: BaseException) -> None:
@@ -61,7 +61,7 @@ def fail(future: asyncio.Future[Any], error: BaseException) -> None:
     future.set_exception(error)
 
 
-def _settle(future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
+def _resolve(future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
     if future.done():  # its task was cancelled
         return
     if error is not None:

@@ -37,7 +37,7 @@ class RequestRefused(InvalidRequest):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, code, message, field, headers)
-        self.status, self.headers = status, headers
+        self.status, self.code, self.headers = status, code, headers
         self.problem = Problem(code=code, message=message, field=field)
 
     def __str__(self) -> str:

@@ -93,7 +93,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     code: Annotated[str, Meta(description="For programs.")]
     message: Annotated[str, Meta(description="For people: what was found and what is expected.")]
-    field: Annotated[str | None, Meta(description="The field at fault, where one is.")] = None
+    field: Annotated[str | None, Meta(description="The field at fault, if there is one.")] = None
 
 
 class ProblemAnswer(Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class FeedbackAnswer(Struct, frozen=True, kw_only=True):
 
     accepted: bool
     new: Annotated[bool, Meta(
-        description="False where this source has just said the same of this prediction.")]
+        description="False if this source has just said the same of this prediction.")]
     counted: Annotated[bool, Meta(
         description="Whether this source has a say in the label now; its word is kept anyway.")]
     label: Annotated[bool | None, Meta(
@@ -143,7 +143,7 @@ class OutcomeEntry(Struct, frozen=True, kw_only=True):
     basis: Literal["feedback", "silence"]
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class DecisionEntry(Struct, frozen=True, kw_only=True):
     """What put a model version in traffic: since when, who decided, and why."""
 
     at: Instant
@@ -167,7 +167,7 @@ class ModelOrigin(Struct, frozen=True, kw_only=True):
     dagster_run: str | None = None
     mlflow_run: str | None = None
     problem: Annotated[str | None, Meta(
-        description="Why the rest is not known; null where it is.")] = None
+        description="Why the rest is not known; null if it is.")] = None
 
 
 class PredictionRecord(Struct, frozen=True, kw_only=True):
@@ -191,8 +191,8 @@ class PredictionRecord(Struct, frozen=True, kw_only=True):
     decision: bool
     degraded: bool
     model: Annotated[ModelOrigin, Meta(description="What `model_version` was made from.")]
-    decision_behind: Annotated[Decision | None, Meta(
-        description="What had put this version in traffic; null where nothing had when it "
+    decision_behind: Annotated[DecisionEntry | None, Meta(
+        description="What had put this version in traffic; null if nothing had when it "
         "answered.")]
     feedback: list[FeedbackEntry]
     says: Annotated[str, Meta(description="What the feedback comes to, and why.")]

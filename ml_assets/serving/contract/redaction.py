@@ -1,4 +1,4 @@
-"""What is said to clients: nothing about where things lie on this machine."""
+"""What clients are told: nothing about where things lie on this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def hide(*folders: Path) -> None:
     _hidden.sort(key=len, reverse=True)
 
 
-def outward(text: str) -> str:
+def redacted(text: str) -> str:
     """`text`, a message of ours, with each path of this machine cut to its last part.
 
     Addresses of the API stay. Whoever reads the log of the server finds the whole text there.

@@ -11,11 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_assets.serving.access.hosts import Hosts
 from ml_assets.serving.contract.decoding import RequestRefused
-from ml_assets.serving.contract.responses import answer_to
-from ml_assets.serving.http.connections import Connections
-from ml_assets.serving.http.draining import DrainingProtocol
-from ml_assets.serving.http.limits import Limits
-from ml_assets.serving.http.uvicorn_seam import config_for
+from ml_assets.serving.http.connection.connections import Connections
+from ml_assets.serving.http.connection.draining import DrainingProtocol
+from ml_assets.serving.http.connection.limits import Limits
+from ml_assets.serving.http.connection.uvicorn_seam import config_for
+from ml_assets.serving.http.responses import answer_to
 
 HOST = "127.0.0.1"
 LIMITS = Limits(url_bytes=32 * 1024, head_bytes=64 * 1024, sent_bytes=None, held_bytes=None)

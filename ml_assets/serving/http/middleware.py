@@ -13,26 +13,26 @@ from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.serving.access.doorkeeper import Doorkeeper
 from ml_assets.serving.access.hosts import Hosts
 from ml_assets.serving.contract.decoding import RequestRefused
-from ml_assets.serving.contract.responses import MODEL_VERSION, answer_to
+from ml_assets.serving.http.responses import MODEL_VERSION, answer_to
 from ml_assets.serving.telemetry.logs import REQUEST_ID
 from ml_assets.serving.telemetry.metrics import Requests
 
 log = logging.getLogger(__name__)
 
 BEARER = "ml_assets.bearer"
-"""In an ASGI scope: the token that asks, None where none is needed."""
+"""In an ASGI scope: the token that asks, None if none is needed."""
 SLOW_SECONDS = 1.0
 """An answer that takes longer is worth a line in the log."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
-class Edge:
+class EdgeMiddleware:
     """ASGI middleware around everything else, also around what answers a bug.
 
-    Every answer has an `X-Request-Id`, the caller's own where it is sane. Who may not ask, and what
-    another site's page sends, is answered here, before the body is read. Answers that failed, were
-    slow or were refused for want of a token get a line in the log, one of a kind and minute;
-    nothing that a header or a body says is in it.
+    Every answer has an `X-Request-Id`: the caller's if it matches `[A-Za-z0-9._-]{1,64}`, otherwise
+    a generated one. Callers without permission and pages of other sites are refused here, before
+    the body is read. Answers that failed, were slow or were refused for want of a token get a line
+    in the log, one of each kind a minute; nothing that a header or a body says is in it.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ def note(
     version: str | None,
 ) -> None:
     """Count an answer; if it failed, was slow or unauthorised, log it too."""
-    place = requests.note(path, status, seconds, version)
+    labels = requests.note(path, status, seconds, version)
     if status < 500 and status not in (401, 403) and seconds < SLOW_SECONDS:
         return
     about = {"method": method, "path": path, "system": _system(path), "status": status,
              "latency_ms": round(seconds * 1000, 1), "model_version": version}
-    lines.say(log, logging.ERROR if status >= 500 else logging.WARNING, (*place, status),
+    lines.say(log, logging.ERROR if status >= 500 else logging.WARNING, (*labels, status),
               "%s %s -> %d in %.0f ms", method, path, status, seconds * 1000, about=about)
 
 

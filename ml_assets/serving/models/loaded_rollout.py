@@ -13,7 +13,7 @@ from ml_assets.serving.models.scoring import Scorer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedModel:
     """A model version that is ready to score."""
 
     version: int
@@ -25,7 +25,7 @@ class Loaded:
 class Arm:
     """Who answers an event, and how probable it was that it would be this one."""
 
-    model: Loaded
+    model: LoadedModel
     role: AnsweringRole
     propensity: float
 
@@ -37,7 +37,7 @@ class LineUp:
     says; arms: the versions that answer; shadows: those that only score
     """
 
-    def __init__(self, rollout: Rollout, models: Mapping[int, Loaded]) -> None:
+    def __init__(self, rollout: Rollout, models: Mapping[int, LoadedModel]) -> None:
         self.rollout = rollout
         self.models = {version: models[version] for version in rollout.named}
         self.champion = self.models[rollout.version]

@@ -10,10 +10,10 @@ from datetime import datetime
 from time import monotonic
 from typing import Protocol
 
-from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.errors import MlAssetsError, NotReady
 from ml_assets.registry.deployments import Deployment
 from ml_assets.registry.rollout import Role
-from ml_assets.serving.models.loaded_rollout import LineUp, Loaded
+from ml_assets.serving.models.loaded_rollout import LineUp, LoadedModel
 from ml_assets.serving.models.scoring import Scorer
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ RETRY_SECONDS = 30.0
 """A version that could not be loaded is tried again after this time: its store may be back."""
 
 
-class Deployments(Protocol):
+class DeploymentRecord(Protocol):
     """The record of deployments, as `ml_assets.registry.deployments` keeps it."""
 
     def sequence(self) -> int:
@@ -34,7 +34,7 @@ class Deployments(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusal:
+class RefusedVersion:
     """A version that the record names and that does nothing here, and why.
 
     role: the one that the record gives it; loaded: it failed when it was to score.
@@ -61,14 +61,14 @@ class ModelPool:
     def __init__(
         self,
         system: str,
-        open_deployments: Callable[[], Deployments],
+        open_deployments: Callable[[], DeploymentRecord],
         load: Callable[[int], Scorer],
         now: Callable[[], datetime],
     ) -> None:
         self.system = system
         self.lineup: LineUp | None = None
         self.deployment: Deployment | None = None
-        self.refusals: tuple[Refusal, ...] = ()
+        self.refusals: tuple[RefusedVersion, ...] = ()
         self.problem: str | None = None
         """Why the deployments could not be read at the latest look; None where they could."""
         self._open, self._load, self._now = open_deployments, load, now
@@ -79,10 +79,28 @@ class ModelPool:
         self._thread: threading.Thread | None = None
 
     @property
-    def current(self) -> Loaded | None:
+    def current(self) -> LoadedModel | None:
         """The champion that answers here; None where nothing can answer."""
         lineup = self.lineup
         return None if lineup is None else lineup.champion
+
+    def require(self) -> LineUp:
+        """The versions that are loaded. Raises NotReady, saying why there are none."""
+        lineup = self.lineup
+        if lineup is None:
+            raise NotReady(self.why_none())
+        return lineup
+
+    def why_none(self) -> str:
+        """Why no model is loaded, if none is."""
+        for refused in self.refusals:
+            if refused.role == "champion":
+                return (f"version {refused.version} of {self.system!r} is deployed but was "
+                        f"refused: {refused.reason}")
+        if self.problem is not None:
+            return self.problem
+        return (f"no model of {self.system!r} is deployed: materialise {self.system}/deployment "
+                "or run the loop")
 
     def refresh(self) -> None:
         """Look at the deployments now; returns once their versions are loaded or refused.
@@ -121,12 +139,12 @@ class ModelPool:
             reason = f"it failed to score: {type(error).__name__}: {error}"
             log.error("%s: version %d is a %s no longer, %s", self.system, version, role, reason,
                       exc_info=error)
-            refusal = Refusal(version=version, role=role, reason=reason, loaded=True)
+            refusal = RefusedVersion(version=version, role=role, reason=reason, loaded=True)
             self.refusals = (*self.refusals, refusal)
             self.lineup = lineup.without(version)
 
     def _follow(self) -> None:
-        deployments: Deployments | None = None
+        deployments: DeploymentRecord | None = None
         seen: int | None = None
         while not self._stop.wait(POLL_SECONDS):
             try:
@@ -150,7 +168,7 @@ class ModelPool:
             log.error("%s: %s", self.system, problem)
         self.problem = problem
 
-    def _look(self, deployments: Deployments) -> None:
+    def _look(self, deployments: DeploymentRecord) -> None:
         with self._looking:
             record = deployments.current(self.system)
             before, self.deployment = self.deployment, record
@@ -159,7 +177,7 @@ class ModelPool:
             if before is None or before.id != record.id:
                 self._forget_failures()
             models = {} if self.lineup is None else dict(self.lineup.models)
-            refusals: list[Refusal] = []
+            refusals: list[RefusedVersion] = []
             for version in record.named:
                 if version not in models and not self._failed(version):
                     self._try(record, version, models, refusals)
@@ -175,8 +193,8 @@ class ModelPool:
         self,
         record: Deployment,
         version: int,
-        models: dict[int, Loaded],
-        refusals: list[Refusal],
+        models: dict[int, LoadedModel],
+        refusals: list[RefusedVersion],
     ) -> None:
         """Load the version into `models`, or add why not to `refusals`."""
         try:
@@ -185,13 +203,13 @@ class ModelPool:
             role = record.role(version)
             assert role is not None
             reason = f"{type(error).__name__}: {error}"
-            refusals.append(Refusal(version=version, role=role, reason=reason))
+            refusals.append(RefusedVersion(version=version, role=role, reason=reason))
             self._refused_at = monotonic()
             if all(known.version != version or known.reason != reason for known in self.refusals):
                 log.error("%s: version %d is refused, %s: %s", self.system, version,
                           self._instead(role), reason)
             return
-        models[version] = Loaded(version=version, scorer=scorer, loaded_at=self._now())
+        models[version] = LoadedModel(version=version, scorer=scorer, loaded_at=self._now())
 
     def _instead(self, role: Role) -> str:
         if role == "shadow":
@@ -202,7 +220,7 @@ class ModelPool:
             return "the champion has its traffic"
         return f"version {self.current.version} stays"
 
-    def _assign(self, record: Deployment, models: Mapping[int, Loaded]) -> None:
+    def _assign(self, record: Deployment, models: Mapping[int, LoadedModel]) -> None:
         """Let what is loaded do what the record says."""
         with self._assigning:
             before = self.lineup

@@ -19,10 +19,11 @@ from prometheus_client.registry import Collector
 
 from ml_assets.core.runtime.hybrid_clock import Direction
 from ml_assets.serving.answer.counters import SECONDS, SIZES, Histogram
-from ml_assets.serving.answer.service import Service
+from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract.protocol import Counts
-from ml_assets.serving.telemetry.samples import Buckets, Key, Numbers
-from ml_assets.serving.telemetry.worker_metrics import Board
+from ml_assets.serving.telemetry.freshness import Freshness
+from ml_assets.serving.telemetry.samples import Buckets, Key, Samples
+from ml_assets.serving.telemetry.worker_metrics import WorkerMetrics
 
 T = TypeVar("T")
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -42,22 +43,22 @@ class Requests:
     def __init__(self, systems: Sequence[str]) -> None:
         self._systems = frozenset(systems)
         # Most requests go to one of these; the others' addresses hold ids, which never end.
-        self._places = {f"/v1/{name}/{call}": (name, call) for name in systems for call in CALLS}
+        self._labels = {f"/v1/{name}/{call}": (name, call) for name in systems for call in CALLS}
         self.seen: dict[tuple[str, str, str, str], Histogram] = {}
 
     def note(
         self, path: str, status: int, seconds: float, version: str | None
     ) -> tuple[str, str]:
         """Count an answer. Returns the labels system and route."""
-        place = self._places.get(path) or self._place(path)
-        key = (*place, str(status), version or "")
+        labels = self._labels.get(path) or self._labels_of(path)
+        key = (*labels, str(status), version or "")
         histogram = self.seen.get(key)
         if histogram is None:
             histogram = self.seen[key] = Histogram(SECONDS)
         histogram.observe(seconds)
-        return place
+        return labels
 
-    def _place(self, path: str) -> tuple[str, str]:
+    def _labels_of(self, path: str) -> tuple[str, str]:
         _, first, *rest = path.split("/", 3) if path.startswith("/") else ("", "")
         if first != "v1" or len(rest) != 2 or rest[0] not in self._systems:
             return "", path if path in PAGES else "other"
@@ -75,30 +76,33 @@ class Metrics(Collector):
     The library's own counters are not used: they take ten times as long, and Feast, where it is
     imported first, makes them write to files that outlive the process.
 
-    board: where the other workers' numbers are; None where this process is the only one
+    queued: how many calls wait for the worker or are on it
+    freshness: of the features, by system
+    workers: where the other workers' samples are; None if this process is the only one
     """
 
     def __init__(
-        self, services: Sequence[Service], requests: Requests, queued: Callable[[], int],
-        board: Board | None = None,
+        self, systems: Mapping[str, ServedSystem], requests: Requests, queued: Callable[[], int],
+        freshness: Mapping[str, Freshness], workers: WorkerMetrics | None = None,
     ) -> None:
-        self._services, self._requests, self._queued = services, requests, queued
-        self._board = board
+        self._systems, self._requests, self._queued = systems, requests, queued
+        self._freshness, self._workers = freshness, workers
         self._ages: Ages = {}
 
     def open(self) -> None:
         """Tell the other workers from now on."""
-        if self._board is not None:
-            self._board.open(self._of_this_process)
+        if self._workers is not None:
+            self._workers.open(self._of_this_process)
 
     def close(self) -> None:
         """Tell them for the last time."""
-        if self._board is not None:
-            self._board.close()
+        if self._workers is not None:
+            self._workers.close()
 
-    def text(self, ages: Ages) -> bytes:
+    def text(self) -> bytes:
         """In Prometheus' text format. On any thread, one at a time."""
-        registry, self._ages = CollectorRegistry(), ages
+        self._ages = {name: each.ages() for name, each in self._freshness.items()}
+        registry = CollectorRegistry()
         registry.register(self)
         return generate_latest(registry)
 
@@ -129,7 +133,7 @@ class Metrics(Collector):
                 gauge.add_metric(values, level)
             yield gauge
 
-    def _levels(self, name: str, numbers: Numbers) -> Iterator[tuple[Sequence[str], float]]:
+    def _levels(self, name: str, numbers: Samples) -> Iterator[tuple[Sequence[str], float]]:
         if name == "feature_age_seconds":
             for system, views in self._ages.items():
                 for view, age in views.items():
@@ -138,31 +142,31 @@ class Metrics(Collector):
         for values, at in _named(name, numbers.latest):
             yield values, monotonic() - at
 
-    def _total(self) -> Numbers:
-        return self._of_this_process() if self._board is None else self._board.total()
+    def _total(self) -> Samples:
+        return self._of_this_process() if self._workers is None else self._workers.total()
 
-    def _of_this_process(self) -> Numbers:
+    def _of_this_process(self) -> Samples:
         counts: dict[Key, int] = {}
         buckets: dict[Key, Buckets] = {("request_seconds", *key): Buckets.of(histogram)
                                        for key, histogram in list(self._requests.seen.items())}
         levels: dict[Key, int] = {("queue_depth",): self._queued()}
         latest: dict[Key, float] = {}
-        for service in self._services:
-            name, tally = service.system.name, service.tally
-            for (version, role), count in list(tally.answered.items()):
+        for name, system in self._systems.items():
+            counters = system.counters
+            for (version, role), count in list(counters.answered.items()):
                 counts["predictions", name, str(version), role] = count
-            for version, count in list(tally.degraded.items()):
+            for version, count in list(counters.degraded.items()):
                 counts["degraded", name, str(version)] = count
             for metric, kind in KINDS.items():
                 if metric not in ("predictions", "degraded"):
-                    counts[metric, name] = service.counts[kind]
+                    counts[metric, name] = counters.kinds[kind]
             for direction in get_args(Direction):
-                counts["clock_jumps", name, direction] = service.clock.jumps[direction]
-            buckets["batch_size", name] = Buckets.of(tally.batches)
-            levels["shadow_waiting", name] = service.unshadowed
-            if tally.committed_at is not None:
-                latest["log_commit_age_seconds", name] = tally.committed_at
-        return Numbers(counts=counts, buckets=buckets, levels=levels, latest=latest)
+                counts["clock_jumps", name, direction] = system.instants.clock.jumps[direction]
+            buckets["batch_size", name] = Buckets.of(counters.batches)
+            levels["shadow_waiting", name] = len(system.shadows)
+            if counters.committed_at is not None:
+                latest["log_commit_age_seconds", name] = counters.committed_at
+        return Samples(counts=counts, buckets=buckets, levels=levels, latest=latest)
 
 
 Labels = tuple[str, ...]

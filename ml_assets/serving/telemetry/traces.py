@@ -1,6 +1,6 @@
 """Traces for OpenTelemetry: a span for each request and, in it, one for the batch that it was in.
 
-Imported only where traces are switched on: the libraries are the extra `otel`.
+Imported only if traces are switched on: the libraries are the extra `otel`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Scope
 
 from ml_assets.core.errors import MlAssetsError
-from ml_assets.serving.batching.micro_batches import Turns
+from ml_assets.serving.batching.micro_batches import MicroBatches
 from ml_assets.serving.contract.protocol import PredictAnswer
 
 
@@ -88,9 +88,9 @@ class Traces:
         )
         return traced
 
-    def turns(self, run: Run) -> Turns[bytes, PredictAnswer]:
-        """As `Turns(run)`, with a span of its batch in each request's own."""
-        return TracedTurns(run, self._tell)
+    def micro_batches(self, run: Run) -> MicroBatches[bytes, PredictAnswer]:
+        """As `MicroBatches(run)`, with a span of its batch in each request's own."""
+        return TracedMicroBatches(run, self._tell)
 
     def _tell(self, spans: Sequence[Span], started: int, told: dict[str, int], ok: bool) -> None:
         ended = time_ns()
@@ -104,14 +104,14 @@ class Traces:
                 span.end(ended)
 
 
-class Asked(bytes):
+class TracedBody(bytes):
     """A request's body, and the span of the request."""
 
     span: Span
 
 
-class TracedTurns(Turns[bytes, PredictAnswer]):
-    """Turns that tell the trace of each request which batch it was in.
+class TracedMicroBatches(MicroBatches[bytes, PredictAnswer]):
+    """Micro-batches that tell the trace of each request which batch it was in.
 
     Each request has a span of its own for the same batch, so that every trace is whole.
     """
@@ -120,7 +120,7 @@ class TracedTurns(Turns[bytes, PredictAnswer]):
         self, run: Run, tell: Callable[[Sequence[Span], int, dict[str, int], bool], None]
     ) -> None:
         async def told(bodies: Sequence[bytes]) -> Answers:
-            spans = [body.span for body in bodies if isinstance(body, Asked)]
+            spans = [body.span for body in bodies if isinstance(body, TracedBody)]
             about, started, ok = {"ml_assets.batch.size": len(bodies)}, time_ns(), False
             try:
                 given = run(bodies)
@@ -134,7 +134,7 @@ class TracedTurns(Turns[bytes, PredictAnswer]):
 
         super().__init__(told)
 
-    async def ask(self, asked: bytes) -> PredictAnswer:
-        body = Asked(asked)
+    async def ask(self, request: bytes) -> PredictAnswer:
+        body = TracedBody(request)
         body.span = get_current_span()
         return await super().ask(body)

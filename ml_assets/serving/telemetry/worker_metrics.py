@@ -10,42 +10,42 @@ from pathlib import Path
 import msgspec
 
 from ml_assets.core.storage.files import write_atomically
-from ml_assets.serving.telemetry.samples import Numbers
+from ml_assets.serving.telemetry.samples import Samples
 
 log = logging.getLogger(__name__)
 
 POST_SECONDS = 1.0
-"""What a worker has counted since it posted is lost where it is killed."""
+"""What a worker has counted since it posted is lost if it is killed."""
 
-_DECODER = msgspec.msgpack.Decoder(Numbers)
+_DECODER = msgspec.msgpack.Decoder(Samples)
 
 
-class Board:
-    """One worker's view of a folder with a file for each place among the workers.
+class WorkerMetrics:
+    """One worker's view of a folder with a file for each worker's number.
 
-    Each worker posts its numbers every second and once it ends. Who takes the place of one that
-    died starts from what that one had posted, so there are never more files than places, and no
-    count falls: also not from one scrape to the next, whichever worker answers it, since who
-    tells a total posts what is in it first.
+    Each worker posts its numbers every second and once it ends. The one that
+    replaces a dead worker has its number and starts from what it had posted, so there are never
+    more files than numbers, and no count falls: also not from one scrape to the next, whichever
+    worker answers it, since it posts its own samples before it reports a total.
 
-    Levels of a worker that died are in the total until its place is taken, a second later.
+    Levels of a worker that died are in the total until it is replaced, a second later.
     """
 
-    def __init__(self, folder: Path, *, place: int, places: int) -> None:
-        self._files = [folder / str(each) for each in range(places)]
-        self._mine = self._files[place]
-        self._own: Callable[[], Numbers] = Numbers
-        self._before = Numbers()
+    def __init__(self, folder: Path, *, worker: int, workers: int) -> None:
+        self._files = [folder / str(each) for each in range(workers)]
+        self._mine = self._files[worker]
+        self._own: Callable[[], Samples] = Samples
+        self._before = Samples()
         self._posting = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_posting, name="post", daemon=True)
 
-    def open(self, own: Callable[[], Numbers]) -> None:
+    def open(self, own: Callable[[], Samples]) -> None:
         """Post from now on.
 
         own: what this process has counted, to be asked on any thread
         """
-        self._own, self._before = own, (_posted(self._mine) or Numbers()).past()
+        self._own, self._before = own, (_posted(self._mine) or Samples()).past()
         self._post()
         self._thread.start()
 
@@ -55,20 +55,20 @@ class Board:
         self._thread.join()
         self._post()
 
-    def total(self) -> Numbers:
-        """Of all places: own ones as they are now, others as they were posted last."""
-        together = self._post()
+    def total(self) -> Samples:
+        """Of all workers: this one's as they are now, the others' as they were posted last."""
+        total = self._post()
         for file in self._files:
             if file != self._mine and (posted := _posted(file)) is not None:
-                together = together.plus(posted)
-        return together
+                total = total.plus(posted)
+        return total
 
     def _keep_posting(self) -> None:
         while not self._over.wait(POST_SECONDS):
             self._post()
 
-    def _post(self) -> Numbers:
-        """What is posted now. Where it cannot be, that is said, and the worker goes on."""
+    def _post(self) -> Samples:
+        """What is posted now. If it cannot be, that is logged, and the worker goes on."""
         # Under the lock: of two threads the later numbers must be written later.
         with self._posting:
             numbers = self._before.plus(self._own())
@@ -79,8 +79,8 @@ class Board:
             return numbers
 
 
-def _posted(file: Path) -> Numbers | None:
-    """None where nobody has had the place yet."""
+def _posted(file: Path) -> Samples | None:
+    """None if no worker has had this number yet."""
     try:
         return _DECODER.decode(file.read_bytes())
     except FileNotFoundError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from ml_assets.core.settings import Settings
-from ml_assets.serving.answer.counters import RECENT, RECENT_SECONDS, Tally
+from ml_assets.serving.answer.counters import RECENT, RECENT_SECONDS, Counters
 from tests.serving.kit import Toy, asked, serving, wait_until
 
 
@@ -27,7 +27,7 @@ def test_a_store_that_failed_for_some_answers_alone_is_a_warning_with_the_figure
 
 
 def test_the_warning_ends_a_minute_after_the_last_degraded_answer() -> None:
-    tally = Tally(degraded_at=100.0, recent=deque([True, False], maxlen=RECENT))
+    tally = Counters(degraded_at=100.0, recent=deque([True, False], maxlen=RECENT))
     assert "1 of the latest 2 answers" in tally.warnings(100.0 + RECENT_SECONDS)[0]
     assert tally.warnings(100.1 + RECENT_SECONDS) == []
-    assert Tally().warnings(100.0) == []
+    assert Counters().warnings(100.0) == []

@@ -17,17 +17,17 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
-from msgspec import structs
 
 from ml_assets.core.feedback import Crowd, FeedbackLimit, FeedbackPolicy, TrustClass
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.settings import Settings
-from ml_assets.ingest.log.event_log import EventLog, Feedback
+from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.log.patience import Patience
-from ml_assets.serving.answer import hearings
-from ml_assets.serving.answer.service import Service
-from ml_assets.serving.contract.protocol import PredictAnswer
-from tests.serving.kit import NOON, Toy, asked, problem, serving
+from ml_assets.serving.answer import feedback_cache
+from ml_assets.serving.answer.admission import EventRequest
+from ml_assets.serving.answer.served_system import ServedSystem
+from ml_assets.serving.composition import served_system
+from tests.serving.kit import NOON, Toy, asked, event, problem, serving
 from tests.serving.test_server import server
 from tests.toy import TOY
 
@@ -307,24 +307,24 @@ def test_each_answer_is_what_all_words_come_to_whichever_server_heard_them(
             POLICY, limit=FeedbackLimit(words=100, window=timedelta(hours=1)))))
         toy.deploy(1)
 
-        def service() -> Service:
-            made = Service(toy.system, installation, toy.backends(), SparseLog(), Patience(2))
+        def opened() -> ServedSystem:
+            made = served_system(
+                toy.system, installation, toy.backends(), SparseLog(), Patience(2))
             made.open()
             return made
 
-        one, other = service(), service()
-        [answer] = one.predict_together([json.dumps(asked("e1")).encode()])
-        assert isinstance(answer, PredictAnswer)
+        one, other = opened(), opened()
+        [prediction] = one.predictor.predict([EventRequest(event=json.dumps(event()).encode())])
+        assert isinstance(prediction, Prediction)
+        about = prediction.prediction_id
         for who, label, source in said:
-            body = json.dumps({"prediction_id": answer.prediction_id, "label": label,
-                               "source": source}).encode()
-            given = (one, other, one)[who].add_feedback(body)
-            fresh = service()
-            again = fresh.add_feedback(body)
-            assert again == structs.replace(given, new=False)
-            heard = fresh.record(answer.prediction_id)
-            assert heard.says == given.says
-            assert (heard.outcomes[-1].label if heard.outcomes else None) == given.label
+            given = (one, other, one)[who].feedback.add(about, label=label, source=source)
+            fresh = opened()
+            again = fresh.feedback.add(about, label=label, source=source)
+            assert again == replace(given, new=False)
+            _, heard = fresh.find(about)
+            assert heard.resolution.says == given.says
+            assert (heard.known[-1] if heard.known else None) == given.known
             fresh.close()
         one.close()
         other.close()
@@ -333,7 +333,7 @@ def test_each_answer_is_what_all_words_come_to_whichever_server_heard_them(
 def test_what_is_heard_of_longest_ago_is_forgotten_and_read_again(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hearings, "MOST_WORDS", 3)
+    monkeypatch.setattr(feedback_cache, "MOST_WORDS", 3)
     with serving(toy) as api:
         abouts = [predicted(api, f"e{n}") for n in range(4)]
         for n in range(3):

@@ -19,11 +19,10 @@ import pytest
 from ml_assets.core.errors import LogUnavailable, Overloaded
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.serving.answer import service
+from ml_assets.serving import composition
 from ml_assets.serving.batching import executor as calls
 from ml_assets.serving.batching import loop_budget as pace
-from ml_assets.serving.batching.micro_batches import LARGEST_BATCH, Turns
-from ml_assets.serving.http import app
+from ml_assets.serving.batching.micro_batches import LARGEST_BATCH, MicroBatches
 from ml_assets.serving.telemetry.logs import REQUEST_ID
 from tests.serving.kit import FakeFeatures, FakeScorer, Toy, asked, problem, serving, wait_until
 
@@ -55,7 +54,7 @@ async def turn() -> None:
 def test_what_is_asked_in_one_turn_is_one_batch_and_each_gets_its_own_answer() -> None:
     async def go() -> None:
         runner = Runner()
-        turns = Turns(runner)
+        turns = MicroBatches(runner)
         answers = await asyncio.gather(*map(turns.ask, range(4)), return_exceptions=True)
         assert runner.batches == [[0, 1, 2, 3]]
         assert list(map(str, answers)) == ["0", "1 is odd", "4", "3 is odd"]
@@ -66,7 +65,7 @@ def test_what_is_asked_in_one_turn_is_one_batch_and_each_gets_its_own_answer() -
 def test_a_request_that_comes_alone_goes_alone_and_later_ones_are_the_next_batch() -> None:
     async def go() -> None:
         runner = Runner()
-        turns = Turns(runner)
+        turns = MicroBatches(runner)
         runner.gate.clear()
         first = asyncio.create_task(turns.ask(0))
         await turn()
@@ -85,7 +84,7 @@ def test_a_request_that_comes_alone_goes_alone_and_later_ones_are_the_next_batch
 def test_batches_have_a_limit_and_keep_the_order() -> None:
     async def go() -> None:
         runner = Runner()
-        turns = Turns(runner)
+        turns = MicroBatches(runner)
         await asyncio.gather(*map(turns.ask, range(0, 2 * LARGEST_BATCH + 20, 2)))
         assert [len(batch) for batch in runner.batches] == [LARGEST_BATCH, 10]
         assert [n for batch in runner.batches for n in batch] == list(range(0, 532, 2))
@@ -97,7 +96,7 @@ def test_beyond_the_longest_queue_a_request_is_refused_at_once_and_the_others_ar
 ) -> None:
     async def go() -> None:
         runner = Runner()
-        turns = Turns(runner, longest_queue=3)
+        turns = MicroBatches(runner, longest_queue=3)
         runner.gate.clear()
         first = asyncio.create_task(turns.ask(0))
         await turn()
@@ -121,7 +120,7 @@ def test_what_the_batch_raises_all_of_it_get_and_the_next_one_is_answered() -> N
                 raise LogUnavailable("the disk is full")
             return list(asked)
 
-        turns = Turns(run)
+        turns = MicroBatches(run)
         answers = await asyncio.gather(turns.ask(1), turns.ask(2), return_exceptions=True)
         assert [type(answer) for answer in answers] == [LogUnavailable, LogUnavailable]
         failing = False
@@ -136,7 +135,7 @@ def test_an_error_that_no_future_can_hold_still_reaches_who_asked() -> None:
         async def run(asked: Sequence[int]) -> list[int | Exception]:
             return [StopIteration() if each else each for each in asked]
 
-        turns = Turns(run)
+        turns = MicroBatches(run)
         answers = await asyncio.gather(turns.ask(1), turns.ask(0), return_exceptions=True)
         assert (type(answers[0]), answers[1]) == (RuntimeError, 0)
 
@@ -146,7 +145,7 @@ def test_an_error_that_no_future_can_hold_still_reaches_who_asked() -> None:
 def test_a_request_that_was_given_up_leaves_the_others_alone() -> None:
     async def go() -> None:
         runner = Runner()
-        turns = Turns(runner)
+        turns = MicroBatches(runner)
         runner.gate.clear()
         given_up, other = asyncio.create_task(turns.ask(2)), asyncio.create_task(turns.ask(4))
         await turn()
@@ -177,7 +176,7 @@ def test_answers_may_be_given_at_once_and_each_is_told_once_and_later() -> None:
 
             turns.put(n, done)
 
-        turns = Turns(run, longest_queue=3)
+        turns = MicroBatches(run, longest_queue=3)
         for n in (1, 2, 3, 4):
             put(n)
         assert (batches, told, len(turns)) == ([], [], 3)
@@ -203,7 +202,7 @@ def test_what_a_batch_logs_has_no_requests_id() -> None:
             return list(asked)
 
         REQUEST_ID.set("r1")
-        assert await Turns(run).ask(1) == 1
+        assert await MicroBatches(run).ask(1) == 1
         assert seen == [None]
 
     asyncio.run(go())
@@ -245,7 +244,7 @@ class Held:
 
     api: httpx.Client
     features: Gated
-    turns: Turns[bytes, object]
+    turns: MicroBatches[bytes, object]
     pool: ThreadPoolExecutor
     asked: list[Future[httpx.Response]] = field(default_factory=list)
 
@@ -266,13 +265,13 @@ def held(toy: Toy, monkeypatch: pytest.MonkeyPatch, *, longest_queue: int = 100)
     features = Gated()
     features.gate.set()
     toy.features = features
-    made: list[Turns[bytes, object]] = []
+    made: list[MicroBatches[bytes, object]] = []
 
-    def watched(run: object) -> Turns[bytes, object]:
-        made.append(Turns(run, longest_queue=longest_queue))  # type: ignore[arg-type]
+    def watched(run: object) -> MicroBatches[bytes, object]:
+        made.append(MicroBatches(run, longest_queue=longest_queue))  # type: ignore[arg-type]
         return made[-1]
 
-    monkeypatch.setattr(app, "Turns", watched)
+    monkeypatch.setattr(composition, "MicroBatches", watched)
     with serving(toy) as api, ThreadPoolExecutor(40) as pool:
         features.sizes.clear()
         features.gate.clear()
@@ -348,7 +347,7 @@ def test_a_request_that_breaks_the_model_fails_alone(
 def test_while_another_process_holds_the_log_all_of_a_batch_get_a_503_and_the_api_lives(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "LOG_PATIENCE_S", 0.2)
+    monkeypatch.setattr(composition, "LOG_PATIENCE_S", 0.2)
     with held(toy, monkeypatch) as server:
         for n in range(3):
             server.ask(asked(f"e{n}"))
@@ -399,7 +398,7 @@ def test_what_is_quick_runs_on_the_event_loop_and_what_would_wait_does_not(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "QUICK_SECONDS", 60.0)  # whatever this machine takes
-    monkeypatch.setattr(service, "LOG_PATIENCE_S", 10)
+    monkeypatch.setattr(composition, "LOG_PATIENCE_S", 10)
     with serving(toy) as api, ThreadPoolExecutor(1) as pool:
         toy.features.threads.clear()
         for n in range(3):

@@ -12,9 +12,9 @@ import pytest
 from starlette.routing import Route
 
 from ml_assets.core.settings import Settings
+from ml_assets.serving.composition import create_app
 from ml_assets.serving.contract import protocol
 from ml_assets.serving.contract.openapi import openapi
-from ml_assets.serving.http.app import create_app
 from tests.serving.kit import NOON, Toy, asked, serving
 from tests.toy import TOY
 

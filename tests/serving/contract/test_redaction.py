@@ -15,13 +15,19 @@ from hypothesis import strategies as st
 import ml_assets.cli  # noqa: F401  (with all rooms, so that all errors are known)
 from ml_assets.core.errors import MlAssetsError, ModelRefused, Overloaded, TooOften
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.serving.answer.service import Service
+from ml_assets.serving.answer.feedback import FeedbackIntake
+from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.readiness import Readiness
+from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract.decoding import RequestRefused
-from ml_assets.serving.contract.redaction import hide, outward
-from ml_assets.serving.contract.responses import answer_to
+from ml_assets.serving.contract.redaction import hide, redacted
+from ml_assets.serving.http.predictions import Predictions
+from ml_assets.serving.http.responses import answer_to
+from ml_assets.serving.telemetry.metrics import Metrics
 from tests.serving.kit import Toy, asked, serving
 
-TOLD_AS_THEY_ARE = {"RequestRefused", "UnknownName", "Quarantined", "Overloaded", "TooOften"}
+TOLD_AS_THEY_ARE = {"EventRefused", "RequestRefused", "UnknownName", "Quarantined", "Overloaded",
+                    "TooOften"}
 """Errors about a request, whose texts are made of what the client has sent."""
 
 
@@ -58,21 +64,21 @@ def test_no_error_of_any_kind_tells_a_path(kind: type[Exception], text: str) -> 
     "http://localhost:8080/docs",
 ])
 def test_what_is_no_path_stays(text: str) -> None:
-    assert outward(text) == text
+    assert redacted(text) == text
 
 
 @given(st.lists(st.text("abcXYZ019._-", min_size=1, max_size=8), min_size=2, max_size=6))
 def test_of_a_path_the_last_part_is_left(parts: list[str]) -> None:
     path = "/" + "/".join(parts)
     for text in (f"cannot open {path}: gone", f"cannot open '{path}': gone"):
-        said = outward(text)
+        said = redacted(text)
         assert path not in said
         assert parts[-1] in said
 
 
 def test_a_long_text_is_read_in_time() -> None:
-    assert outward("'/a" * 200_000)
-    assert outward("/a " * 200_000)
+    assert redacted("'/a" * 200_000)
+    assert redacted("/a " * 200_000)
 
 
 @pytest.mark.parametrize("kind", [Overloaded, TooOften, RequestRefused])
@@ -149,9 +155,11 @@ def test_a_handler_that_fails_tells_no_path(
     def fail(*_: Any) -> NoReturn:
         raise error(f"cannot read {settings.var}/lake")
 
-    for name in ("score", "record", "version", "add_feedback", "predict_batch",
-                 "predict_together", "problems", "warnings"):
-        monkeypatch.setattr(Service, name, fail)
+    for part, name in ((OnlineScores, "read"), (ServedSystem, "find"), (Metrics, "counts"),
+                       (FeedbackIntake, "add"), (Predictions, "answer"),
+                       (Predictions, "answer_batch"), (Readiness, "problems"),
+                       (Readiness, "warnings")):
+        monkeypatch.setattr(part, name, fail)
     with serving(toy) as api:
         for text in texts_of(api):
             assert str(settings.var) not in text

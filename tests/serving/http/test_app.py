@@ -17,7 +17,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.source import Event, Request
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.answer import service
+from ml_assets.serving import composition
 from ml_assets.serving.batching import loop_budget as pace
 from tests.serving.kit import LATER, LOADED, NOON, Toy, asked, event, problem, serving, wait_until
 from tests.toy import TOY, ToySource
@@ -445,7 +445,7 @@ def test_a_running_api_says_that_the_clock_is_damaged(toy: Toy, damage: bytes | 
 def test_a_log_that_another_writer_holds_is_a_503_and_not_an_unlogged_answer(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "LOG_PATIENCE_S", 0.1)
+    monkeypatch.setattr(composition, "LOG_PATIENCE_S", 0.1)
     with serving(toy) as api:
         _refused_while_locked(toy, api)
 

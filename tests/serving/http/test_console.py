@@ -22,9 +22,9 @@ from websockets.typing import Origin
 
 from ml_assets.consoles import changes_by_post
 from ml_assets.serving.access.hosts import Hosts
-from ml_assets.serving.http.connections import Connections
+from ml_assets.serving.http.connection.connections import Connections
+from ml_assets.serving.http.connection.draining import DrainingProtocol
 from ml_assets.serving.http.console import LIMITS, Guarded
-from ml_assets.serving.http.draining import DrainingProtocol
 from tests.serving.access.test_hosts import ATTACKS
 from tests.serving.http.test_fast_path import Client
 from tests.serving.http.test_limits import refused, refused_after

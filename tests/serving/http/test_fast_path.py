@@ -21,11 +21,11 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.access.tokens import TokenFile
 from ml_assets.serving.batching.micro_batches import LONGEST_QUEUE
+from ml_assets.serving.composition import create_app
 from ml_assets.serving.contract.decoding import MAX_BODY_BYTES
 from ml_assets.serving.contract.protocol import PredictAnswer
-from ml_assets.serving.http import fast_path as direct
-from ml_assets.serving.http.app import create_app
-from ml_assets.serving.http.middleware import Edge
+from ml_assets.serving.http.connection import fast_path as direct
+from ml_assets.serving.http.middleware import EdgeMiddleware
 from tests.serving.batching.test_micro_batches import Allergic, Gated
 from tests.serving.http.test_draining import address
 from tests.serving.kit import NOON, Toy, asked, serving, wait_until
@@ -239,7 +239,7 @@ def test_a_plain_prediction_does_without_the_app(
         raise AssertionError("the app was asked")
 
     with serving(toy) as api:
-        monkeypatch.setattr(Edge, "__call__", refuse)
+        monkeypatch.setattr(EdgeMiddleware, "__call__", refuse)
         assert api.post(PREDICT, json=asked()).status_code == 200
         assert api.get("/healthz").status_code == 500
         monkeypatch.undo()
@@ -321,14 +321,14 @@ def test_a_client_that_does_not_read_waits_in_the_app_until_it_does(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So what is written for it and not sent never grows."""
-    seen: list[direct.DirectProtocol] = []
-    made = direct.DirectProtocol.connection_made
+    seen: list[direct.FastPathProtocol] = []
+    made = direct.FastPathProtocol.connection_made
 
-    def connection_made(self: direct.DirectProtocol, transport: object) -> None:
+    def connection_made(self: direct.FastPathProtocol, transport: object) -> None:
         made(self, transport)
         seen.append(self)
 
-    monkeypatch.setattr(direct.DirectProtocol, "connection_made", connection_made)
+    monkeypatch.setattr(direct.FastPathProtocol, "connection_made", connection_made)
     with serving(toy) as api, connected(api) as client:
         assert client.ask(prediction("a")).status == 200
         [protocol] = seen
@@ -405,7 +405,8 @@ def test_an_app_that_ends_answers_first_all_that_waits(toy: Toy) -> None:
         app = create_app(toy.settings, [toy.system], toy.backends())
         async with app.router.lifespan_context(app):
             for _ in range(LONGEST_QUEUE):
-                app.direct.turns[PREDICT.encode()].put(json.dumps(asked()).encode(), told.append)
+                queue = app.fast_path.queues[PREDICT.encode()]
+                queue.put(json.dumps(asked()).encode(), told.append)
         assert [type(answer) for answer in told] == [PredictAnswer] * LONGEST_QUEUE
 
     asyncio.run(go())

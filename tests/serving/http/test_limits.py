@@ -17,8 +17,8 @@ import pytest
 
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.serving.http.connections import Connections
-from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.connection.connections import Connections
+from ml_assets.serving.http.connection.limits import Limits
 from tests.serving.http.test_draining import address
 from tests.serving.http.test_fast_path import (
     PREDICT,

@@ -15,8 +15,8 @@ import pytest
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.access.tokens import TokenFile
-from ml_assets.serving.http.fast_path import DirectProtocol
-from ml_assets.serving.http.guarding import GuardedProtocol
+from ml_assets.serving.http.connection.fast_path import FastPathProtocol
+from ml_assets.serving.http.connection.guarding import GuardedProtocol
 from tests.serving.http.test_fast_path import ALIKE, connected
 from tests.serving.kit import LATER, NOON, Toy, asked, problem, serving
 from tests.serving.test_server import server
@@ -44,7 +44,7 @@ def api(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a connection of ours was made")
 
-    for protocol in (GuardedProtocol, DirectProtocol):
+    for protocol in (GuardedProtocol, FastPathProtocol):
         monkeypatch.setattr(protocol, "__init__", refuse)
     with serving(toy, plain=request.param) as client:
         yield client

@@ -125,7 +125,7 @@ def test_features_are_as_old_as_the_labels_they_count(
     from ml_assets.core.time import EventClock
     from ml_assets.features.manifest import load_manifest
     from ml_assets.features.store import load_log
-    from ml_assets.serving.answer.freshness import Freshness
+    from ml_assets.serving.telemetry.freshness import Freshness
     from ml_assets.systems import find
 
     spam = find("spam")

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.serving.http.app import create_app
+from ml_assets.serving.composition import create_app
 from ml_assets.serving.telemetry.traces import Traces
 from tests.serving.kit import Toy, asked, wait_until
 from tests.serving.test_server import server

@@ -20,9 +20,10 @@ from ml_assets.core.errors import (
     TooOften,
     UnknownName,
 )
+from ml_assets.serving.answer.admission import EventRefused
 from ml_assets.serving.contract.decoding import RequestRefused
 from ml_assets.serving.contract.protocol import PredictAnswer, Problem, ProblemAnswer
-from ml_assets.serving.contract.redaction import outward
+from ml_assets.serving.contract.redaction import redacted
 
 MODEL_VERSION = b"x-model-version"
 """The header that says who answered; the log and the metrics read it too."""
@@ -54,7 +55,7 @@ def answer_to(error: Exception, method: str, path: str) -> Response:
         # An address or a method that does not exist.
         message = f"{method} {path}: {error.detail}; GET / lists all calls"
         code = error.detail.lower().replace(" ", "_")
-        return _answer(Refusal(error.status_code, Problem(code=code, message=message),
+        return _answer(ErrorAnswer(error.status_code, Problem(code=code, message=message),
                                error.headers))
     if isinstance(error, ClientDisconnect):
         return Response(status_code=400)  # it went away in the middle: nobody reads this
@@ -66,7 +67,7 @@ async def on_error(request: Request, error: Exception) -> Response:
     return answer_to(error, request.method, request.url.path)
 
 
-class Refusal(NamedTuple):
+class ErrorAnswer(NamedTuple):
     """How an error is told: in an answer of its own, or in its place in a batch."""
 
     status: int
@@ -74,7 +75,7 @@ class Refusal(NamedTuple):
     headers: Mapping[str, str] | None = None
 
 
-def refusal_of(error: Exception) -> Refusal:
+def refusal_of(error: Exception) -> ErrorAnswer:
     """How a client is told of `error`.
 
     Errors about a request are told in their own words. Those about the server are told without
@@ -89,34 +90,37 @@ def refusal_of(error: Exception) -> Refusal:
     return refusal
 
 
-def _refusal_of(error: Exception) -> Refusal:
+def _refusal_of(error: Exception) -> ErrorAnswer:
     if isinstance(error, RequestRefused):
-        return Refusal(error.status, error.problem, error.headers)
+        return ErrorAnswer(error.status, error.problem, error.headers)
+    if isinstance(error, EventRefused):
+        problem = Problem(code=error.code, message=error.message, field=error.field)
+        return ErrorAnswer(409 if error.code == "event_changed" else 422, problem)
     if not isinstance(error, MlAssetsError):
         return INTERNAL
     said = str(error)
     if isinstance(error, UnknownName):
-        return Refusal(404, Problem(code="not_found", message=said))
+        return ErrorAnswer(404, Problem(code="not_found", message=said))
     if isinstance(error, Quarantined):
-        return Refusal(422, Problem(code="unusable_event", message=said))
+        return ErrorAnswer(422, Problem(code="unusable_event", message=said))
     if isinstance(error, Overloaded | TooOften):
         status, code = (503, "overloaded") if isinstance(error, Overloaded) else (429, "too_often")
         seconds = max(1, ceil(error.retry_after.total_seconds()))
-        return Refusal(status, Problem(code=code, message=said), {"retry-after": str(seconds)})
-    said = outward(said)
+        return ErrorAnswer(status, Problem(code=code, message=said), {"retry-after": str(seconds)})
+    said = redacted(said)
     if isinstance(error, LogUnavailable | NotReady):
         code = "log_unavailable" if isinstance(error, LogUnavailable) else "not_ready"
-        return Refusal(503, Problem(code=code, message=said), {"retry-after": "1"})
-    return Refusal(500, Problem(code="failed", message=said))
+        return ErrorAnswer(503, Problem(code=code, message=said), {"retry-after": "1"})
+    return ErrorAnswer(500, Problem(code="failed", message=said))
 
 
-INTERNAL = Refusal(500, Problem(
+INTERNAL = ErrorAnswer(500, Problem(
     code="internal",
     message="this is a fault of the server, not of your request; its log has the details",
 ))
 
 
-def _answer(refusal: Refusal) -> Response:
+def _answer(refusal: ErrorAnswer) -> Response:
     headers = [(name.lower().encode(), value.encode())
                for name, value in (refusal.headers or {}).items()]
     return JsonAnswer(_ENCODER.encode(ProblemAnswer(error=refusal.problem)), refusal.status,

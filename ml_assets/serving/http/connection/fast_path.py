@@ -14,26 +14,26 @@ from starlette.responses import Response
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.serving.access.doorkeeper import Doorkeeper
 from ml_assets.serving.access.hosts import Hosts
-from ml_assets.serving.batching.micro_batches import Turns
+from ml_assets.serving.batching.micro_batches import MicroBatches
 from ml_assets.serving.contract.decoding import MAX_BODY_BYTES, RequestRefused
 from ml_assets.serving.contract.encoding import CONTENT_CODING
-from ml_assets.serving.contract.fault_log import note_error
 from ml_assets.serving.contract.protocol import PredictAnswer
-from ml_assets.serving.contract.responses import answer_of, answer_to
-from ml_assets.serving.http.connections import Connections
-from ml_assets.serving.http.draining import DrainingProtocol
-from ml_assets.serving.http.guarding import BETWEEN
+from ml_assets.serving.http.connection.connections import Connections
+from ml_assets.serving.http.connection.draining import DrainingProtocol
+from ml_assets.serving.http.connection.guarding import BETWEEN
+from ml_assets.serving.http.connection.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
+from ml_assets.serving.http.fault_log import note_error
 from ml_assets.serving.http.middleware import id_for, note
-from ml_assets.serving.http.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
+from ml_assets.serving.http.responses import answer_of, answer_to
 from ml_assets.serving.telemetry.logs import REQUEST_ID
 from ml_assets.serving.telemetry.metrics import Requests
 
 
 @dataclass(frozen=True, kw_only=True)
-class Direct:
+class FastPath:
     """What a connection needs in order to answer posts to some addresses by itself.
 
-    turns: by address; a body waits there for its answer
+    queues: by address; a body waits there for its answer
     """
 
     door: Doorkeeper
@@ -41,10 +41,10 @@ class Direct:
     requests: Requests
     lines: SparseLog
     connections: Connections
-    turns: Mapping[bytes, Turns[bytes, PredictAnswer]] = field(default_factory=dict)
+    queues: Mapping[bytes, MicroBatches[bytes, PredictAnswer]] = field(default_factory=dict)
 
 
-class DirectProtocol(DrainingProtocol):
+class FastPathProtocol(DrainingProtocol):
     """A connection that answers plain predictions itself, and hands all else to the ASGI app.
 
     Plain is what clients send: HTTP/1.1, an address to the letter, a body that says how long it
@@ -54,9 +54,9 @@ class DirectProtocol(DrainingProtocol):
     than all that is done here.
     """
 
-    def __init__(self, direct: Direct, **given: Any) -> None:
-        super().__init__(direct.connections, **given)
-        self.direct = direct
+    def __init__(self, fast_path: FastPath, **given: Any) -> None:
+        super().__init__(fast_path.connections, **given)
+        self.fast_path = fast_path
         self._reading: Exchange | None = None
         """The plain request whose body is on its way."""
 
@@ -92,7 +92,7 @@ class DirectProtocol(DrainingProtocol):
             self._phase, self.served = BETWEEN, True
             body = b"".join(exchange.parts)
             exchange.parts.clear()  # the connection knows its latest exchange until the next comes
-            exchange.turns.put(body, exchange.done)
+            exchange.queue.put(body, exchange.done)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -111,10 +111,11 @@ class DirectProtocol(DrainingProtocol):
             self._reading = None
 
     def _plain(self) -> Exchange | None:
-        """The request whose head was just read, where it can be answered without ASGI."""
-        turns, parser, headers = self.direct.turns.get(self.url), self.parser, dict(self.headers)
+        """The request whose head was just read, if it can be answered without ASGI."""
+        queue = self.fast_path.queues.get(self.url)
+        parser, headers = self.parser, dict(self.headers)
         if (
-            turns is None
+            queue is None
             or parser.get_method() != b"POST"
             or parser.get_http_version() != "1.1"
             or self.expect_100_continue
@@ -128,12 +129,12 @@ class DirectProtocol(DrainingProtocol):
         ):
             return None
         try:
-            if headers.get(b"host") not in self.direct.hosts.known:
-                self.direct.hosts.require("POST", self.headers)
-            self.direct.door.admit(self.url.decode(), headers.get(b"authorization"))
+            if headers.get(b"host") not in self.fast_path.hosts.known:
+                self.fast_path.hosts.require("POST", self.headers)
+            self.fast_path.door.admit(self.url.decode(), headers.get(b"authorization"))
         except RequestRefused:
             return None
-        return Exchange(self, turns, id_for(headers.get(b"x-request-id")))
+        return Exchange(self, queue, id_for(headers.get(b"x-request-id")))
 
     def _make_scope(self) -> None:
         """Make the scope that uvicorn has made by now, with what was read since."""
@@ -147,15 +148,16 @@ class Exchange:
     """A request that its connection answers itself, where uvicorn has a RequestResponseCycle."""
 
     __slots__ = ("_id", "_path", "_protocol", "_started", "disconnected", "keep_alive", "parts",
-                 "response_complete", "turns")
+                 "queue", "response_complete")
 
     message_event = asyncio.Event()
     """Nobody waits for it; uvicorn sets it when the connection is lost."""
 
     def __init__(
-        self, protocol: DirectProtocol, turns: Turns[bytes, PredictAnswer], request_id: bytes
+        self, protocol: FastPathProtocol, queue: MicroBatches[bytes, PredictAnswer],
+        request_id: bytes,
     ) -> None:
-        self._protocol, self.turns, self._id = protocol, turns, request_id
+        self._protocol, self.queue, self._id = protocol, queue, request_id
         self._path, self._started = protocol.url, perf_counter()
         self.parts: list[bytes] = []
         self.keep_alive: bool = protocol.parser.should_keep_alive()
@@ -170,14 +172,14 @@ class Exchange:
         context = REQUEST_ID.set(self._id.decode())
         try:
             path, version = self._path.decode(), None
-            direct = self._protocol.direct
+            fast_path = self._protocol.fast_path
             if isinstance(answer, Exception):
                 response = answer_to(answer, "POST", path)
-                note_error(direct.lines, answer, f"POST {path}")
+                note_error(fast_path.lines, answer, f"POST {path}")
             else:
                 response, version = answer_of(answer), str(answer.model_version)
             self._send(response)
-            note(direct.requests, direct.lines, "POST", path, response.status_code,
+            note(fast_path.requests, fast_path.lines, "POST", path, response.status_code,
                  perf_counter() - self._started, version)
         finally:
             REQUEST_ID.reset(context)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ml_assets.serving.http.guarding import GuardedProtocol
-from ml_assets.serving.http.uvicorn_seam import RequestResponseCycle
+from ml_assets.serving.http.connection.guarding import GuardedProtocol
+from ml_assets.serving.http.connection.uvicorn_seam import RequestResponseCycle
 
 GRACE_SECONDS = 2.0
 """So long a connection that is told to end may still bring a request. A client that keeps its

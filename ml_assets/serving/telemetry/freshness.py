@@ -26,7 +26,7 @@ class Freshness:
         self._ages: dict[str, float] = {}
 
     def ages(self) -> dict[str, float]:
-        """Empty where nothing was loaded, or where the log of loads cannot be read."""
+        """Empty if nothing was loaded, or if the log of loads cannot be read."""
         if monotonic() - self._read_at >= KEPT_SECONDS:
             try:
                 self._ages = self._read()

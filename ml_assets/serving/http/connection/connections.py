@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.serving.contract.decoding import RequestRefused
-from ml_assets.serving.http.limits import Limits, connections_for
+from ml_assets.serving.http.connection.limits import Limits, connections_for
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What was said about predictions, remembered so that one more word costs what it costs alone."""
+"""Feedback on predictions, cached so that one more piece costs the same however many there are."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ml_assets.ingest.log.event_log import EventLog, Feedback
 from ml_assets.ingest.log.resolution import Hearing, OutOfOrder
 
 MOST_WORDS = 50_000
-"""That are remembered, of all predictions together: some 30 MB. What was heard of longest ago is
-forgotten first, and read again if somebody speaks of it."""
+"""Pieces of feedback that are cached, of all predictions: some 30 MB. The prediction that had
+feedback longest ago is dropped first, and read again when it gets more."""
 
 
 @dataclass(kw_only=True)
@@ -27,18 +27,23 @@ class _Kept:
 
 
 @dataclass(kw_only=True)
-class Hearings:
-    """The words about a system's predictions, as they are in the log. One call at a time.
+class FeedbackCache:
+    """The feedback on a system's predictions, as it is in the log. One call at a time.
 
-    Other processes may write them too: what they have written meanwhile is heard first.
+    Other processes may write some too: what they have written meanwhile is read first. Of another
+    log, such as the same file opened anew, everything is read again.
     """
 
     system: System
     _kept: dict[str, _Kept] = field(default_factory=dict)
     _words: int = 0
+    _log: EventLog | None = None
 
     def of(self, log: EventLog, prediction_id: str) -> Hearing:
-        """All that was said about the prediction until now. Raises LogUnavailable."""
+        """All feedback on the prediction until now. Raises LogUnavailable."""
+        if log is not self._log:
+            self._forget_all()
+            self._log = log
         kept = self._kept.get(prediction_id) or self._new()
         news = log.words_after(prediction_id, kept.seen)
         self._forget(prediction_id)
@@ -54,8 +59,7 @@ class Hearings:
         self._keep(prediction_id, kept)
         return kept.hearing
 
-    def forget(self) -> None:
-        """All: the log may be another one now."""
+    def _forget_all(self) -> None:
         self._kept.clear()
         self._words = 0
 
@@ -64,8 +68,8 @@ class Hearings:
         return _Kept(hearing=Hearing(self.system.feedback, first_heard), first_heard=first_heard)
 
     def _hear(self, log: EventLog, kept: _Kept, words: Sequence[Feedback]) -> None:
-        for _, together in groupby(words, key=lambda said: said.received_at):
-            some = list(together)
+        for _, at_once in groupby(words, key=lambda said: said.received_at):
+            some = list(at_once)
             for source in {said.source for said in some} - kept.first_heard.keys():
                 first = log.first_word(self.system.name, source)
                 if first is not None:

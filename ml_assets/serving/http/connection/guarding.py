@@ -9,10 +9,10 @@ from typing import Any
 import httptools
 
 from ml_assets.serving.contract.decoding import RequestRefused
-from ml_assets.serving.contract.responses import answer_to
-from ml_assets.serving.http.connections import Connections
+from ml_assets.serving.http.connection.connections import Connections
+from ml_assets.serving.http.connection.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
 from ml_assets.serving.http.middleware import id_for
-from ml_assets.serving.http.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
+from ml_assets.serving.http.responses import answer_to
 
 BETWEEN, HEAD, BODY = range(3)
 """What a connection is in the middle of reading."""

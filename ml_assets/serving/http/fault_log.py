@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.runtime.sparse_log import SparseLog
-from ml_assets.serving.contract.responses import EXPECTED, answer_to, refusal_of
+from ml_assets.serving.http.responses import EXPECTED, answer_to, refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def note_error(lines: SparseLog, error: Exception, what: str) -> None:
 
     A fault that nobody foresaw with its traceback; an error of ours if it is about the server,
     not about the request. Refused events are logged by `Predictor`, answers of 401 and 403 and
-    of 5xx by the edge.
+    of 5xx by `EdgeMiddleware`.
     """
     if not isinstance(error, EXPECTED):
         lines.say(log, logging.ERROR, _kind(error), "%s met a fault of ours", what, error=error)

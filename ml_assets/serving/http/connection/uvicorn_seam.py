@@ -3,7 +3,7 @@
 A release of uvicorn may change them without notice, so `pyproject.toml` bounds its version. If a
 new version breaks our connections, `plain_asgi` serves the same app over uvicorn's own ones:
 `tests/serving/http/test_plain_asgi.py` shows that everything still works, with only the limits of
-`http/limits.py`, the soft draining and the fast path missing.
+`limits.py`, the soft draining and the fast path missing.
 """
 
 from __future__ import annotations

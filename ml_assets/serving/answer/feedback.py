@@ -1,0 +1,80 @@
+"""Feedback taken in: logged once, and what the label is now that it has been said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ml_assets.core.system import System
+from ml_assets.ingest.labels import Known, known_of
+from ml_assets.ingest.log.event_log import Feedback, Prediction
+from ml_assets.ingest.log.resolution import Hearing
+from ml_assets.serving.answer.explanation import prediction_in
+from ml_assets.serving.answer.feedback_cache import FeedbackCache
+from ml_assets.serving.answer.instants import Instants
+from ml_assets.serving.answer.log_handle import LogHandle
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackResult:
+    """What a piece of feedback came to.
+
+    new: False if this source has just said the same of this prediction
+    counted: whether this source has a say in the label now; its feedback is kept anyway
+    known: what the prediction's label is now, and what made it known; None if it is not known
+    says: what all feedback so far comes to, and why
+    """
+
+    new: bool
+    counted: bool
+    known: Known | None
+    says: str
+
+
+class FeedbackIntake:
+    """Takes in the feedback on one system's predictions. One call at a time.
+
+    counts: `feedback`, how many were new
+    """
+
+    def __init__(
+        self, system: System, *, log: LogHandle, instants: Instants, counts: Counter[str]
+    ) -> None:
+        self._system, self._log, self._instants, self._counts = system, log, instants, counts
+        self._cache = FeedbackCache(system=system)
+
+    def add(self, prediction_id: str, *, label: bool, source: str) -> FeedbackResult:
+        """Log the feedback and say what the label is now.
+
+        Raises UnknownName if this system made no such prediction, TooOften if the source has
+        used up its share, LogUnavailable.
+        """
+        with self._log.session() as log:
+            about = prediction_in(log, self._system, prediction_id)
+            now = self._instants.assign(log)
+            feedback = Feedback(
+                prediction_id=prediction_id, system=self._system.name, label=label, source=source,
+                # No outcome is known before its event, whatever the client's clock said of that.
+                received_at=max(now, about.event_timestamp),
+            )
+            new = log.add_feedback(feedback, limit=self._system.feedback.limit_of(source))
+            self._counts["feedback"] += new
+            hearing = self._cache.of(log, prediction_id)
+        return result_of(self._system, about, hearing, feedback, new=new)
+
+
+def result_of(
+    system: System, about: Prediction, hearing: Hearing, said: Feedback, *, new: bool
+) -> FeedbackResult:
+    """What the source that has just `said` something about a prediction gets to know.
+
+    hearing: of all feedback on it, the source's own too
+    """
+    # Between the first change and the last one there is nothing that is known now.
+    changes = hearing.changes if len(hearing.changes) < 3 else [
+        hearing.changes[0], hearing.changes[-1]]
+    # Feedback may be dated a moment ahead of the clock; it is known all the same.
+    until = max(said.received_at, hearing.latest or said.received_at)
+    known = [each for each in known_of(system.label, about, changes) if each.known_at <= until]
+    return FeedbackResult(new=new, counted=hearing.counts(said.source),
+                          known=known[-1] if known else None, says=hearing.says)

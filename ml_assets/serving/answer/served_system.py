@@ -1,0 +1,83 @@
+"""One system as it is served: the parts that answer, opened and closed as one."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from time import monotonic
+
+from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.runtime.sparse_log import SparseLog
+from ml_assets.core.system import System
+from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.serving.answer.counters import Counters
+from ml_assets.serving.answer.explanation import Heard, Provenance, prediction_in
+from ml_assets.serving.answer.features import FeatureLookup
+from ml_assets.serving.answer.feedback import FeedbackIntake
+from ml_assets.serving.answer.instants import Instants
+from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.log_handle import LogHandle
+from ml_assets.serving.answer.predictor import Predictor
+from ml_assets.serving.answer.readiness import Readiness
+from ml_assets.serving.answer.shadows import Shadows
+from ml_assets.serving.models.pool import ModelPool
+
+log = logging.getLogger(__name__)
+
+FAREWELL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedSystem:
+    """What answers for one system; who has a question asks the part that knows.
+
+    One call at a time, except `counters`, `models` and `readiness.warnings`, which are read on
+    any thread, and `provenance`, which takes its time and has a thread of its own.
+    """
+
+    system: System
+    log: LogHandle
+    instants: Instants
+    features: FeatureLookup
+    models: ModelPool
+    scores: OnlineScores
+    shadows: Shadows
+    predictor: Predictor
+    feedback: FeedbackIntake
+    provenance: Provenance
+    readiness: Readiness
+    counters: Counters
+    lines: SparseLog
+
+    def open(self) -> None:
+        """Open the stores, load the deployed model and follow the deployments from now on."""
+        self.features.check(self.instants.now())
+        self.models.refresh()
+        self.models.start()
+
+    def close(self) -> None:
+        """Stop following, give the shadows a last second, close the log."""
+        self.models.stop()
+        ends = monotonic() + FAREWELL_SECONDS
+        while self.shadows and monotonic() < ends:
+            self.shadow()
+        self.features.close()
+        self.log.close()
+
+    def shadow(self) -> None:
+        """Let the shadows score some of what was answered.
+
+        For moments when no request waits. What cannot be logged is lost and counted.
+        """
+        try:
+            with self.log.reopening():
+                self.shadows.turn(self.log.get)
+        except LogUnavailable as error:
+            self.lines.say(log, logging.WARNING, (self.system.name, "shadow scores are lost"),
+                           "%s: shadow scores are lost: %s", self.system.name, error)
+
+    def find(self, prediction_id: str) -> tuple[Prediction, Heard]:
+        """What the log knows of a prediction. Raises UnknownName or LogUnavailable."""
+        with self.log.session() as events:
+            prediction = prediction_in(events, self.system, prediction_id)
+            return prediction, Heard.of(self.system, events, prediction, self.instants.now())

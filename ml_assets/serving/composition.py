@@ -1,0 +1,168 @@
+"""The composition root of the server: the one place where all its parts are made and joined."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ml_assets.core.runtime.hybrid_clock import HybridClock
+from ml_assets.core.runtime.sparse_log import SparseLog
+from ml_assets.core.settings import Settings
+from ml_assets.core.storage.files import SameFile
+from ml_assets.core.system import System
+from ml_assets.features.online_store.memtable import Memtable
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.patience import Patience
+from ml_assets.serving.access.doorkeeper import Doorkeeper
+from ml_assets.serving.access.hosts import Hosts
+from ml_assets.serving.answer.counters import Counters
+from ml_assets.serving.answer.explanation import Provenance
+from ml_assets.serving.answer.features import FEATURE_BUDGET, FeatureLookup, FeatureReader
+from ml_assets.serving.answer.feedback import FeedbackIntake
+from ml_assets.serving.answer.instants import Instants
+from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.log_handle import LogHandle
+from ml_assets.serving.answer.predictor import Predictor
+from ml_assets.serving.answer.readiness import Readiness
+from ml_assets.serving.answer.served_system import ServedSystem
+from ml_assets.serving.answer.shadows import Shadows
+from ml_assets.serving.batching.executor import Executor
+from ml_assets.serving.batching.micro_batches import MicroBatches
+from ml_assets.serving.contract.redaction import hide
+from ml_assets.serving.http.app import GuardedApp
+from ml_assets.serving.http.connection.connections import Connections
+from ml_assets.serving.http.connection.fast_path import FastPath
+from ml_assets.serving.http.handlers import Handlers
+from ml_assets.serving.http.lifespan import Lifespan
+from ml_assets.serving.http.pages import Pages
+from ml_assets.serving.http.predictions import Predictions
+from ml_assets.serving.models.pool import DeploymentRecord, ModelPool
+from ml_assets.serving.models.scoring import Scorer, require_names
+from ml_assets.serving.telemetry.freshness import Freshness
+from ml_assets.serving.telemetry.metrics import Metrics, Requests
+from ml_assets.serving.telemetry.worker_metrics import WorkerMetrics
+
+if TYPE_CHECKING:
+    # Imported only if traces are switched on: its libraries are an extra.
+    from ml_assets.serving.telemetry.traces import Traces
+
+LOG_PATIENCE_S = 2.0
+"""How long a request waits for another writer of the log before it is answered with 503. All
+systems of an API share it: they write the same file on the same thread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backends:
+    """What answers come from. Each call makes a new one; tests put fakes here."""
+
+    deployments: Callable[[], DeploymentRecord]
+    model: Callable[[System, int], Scorer]
+    features: Callable[[System, sqlite3.Connection], FeatureReader]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Backends:
+        """The installation's own: deployment record, MLflow registry, Feast online store."""
+
+        def deployments() -> DeploymentRecord:
+            from ml_assets.registry.deployments import Deployments
+
+            return Deployments(settings.deployments)
+
+        def model(system: System, version: int) -> Scorer:
+            from ml_assets.registry.models import ModelRegistry
+            from ml_assets.training import artifact
+
+            return artifact.load(ModelRegistry(settings).folder(system.name, version))
+
+        memory = Memtable()
+
+        def features(system: System, connection: sqlite3.Connection) -> FeatureReader:
+            from ml_assets.features.online import OnlineFeatures
+
+            return OnlineFeatures(
+                connection, settings, system, budget=FEATURE_BUDGET, memory=memory
+            )
+
+        return cls(deployments=deployments, model=model, features=features)
+
+
+def create_app(
+    settings: Settings, systems: Sequence[System], backends: Backends | None = None,
+    workers: WorkerMetrics | None = None, traces: Traces | None = None,
+) -> GuardedApp:
+    """The API of `systems`; `backends` are the installation's own unless given.
+
+    workers: where several workers tell each other what they have counted
+    traces: makes the spans of requests; it ends with the app
+    """
+    hide(settings.var, settings.cache)
+    lines, patience = SparseLog(), Patience(LOG_PATIENCE_S)
+    backends = backends or Backends.of(settings)
+    served = {system.name: served_system(system, settings, backends, lines, patience)
+              for system in systems}
+    # To sync a disk takes long, and several workers wait for each other.
+    executor = Executor(at_once=settings.ack == "process" and workers is None and traces is None)
+    predictions = Predictions(served, executor, traces.micro_batches if traces else MicroBatches,
+                              lines)
+    requests = Requests(list(served))
+    metrics = Metrics(served, requests, lambda: len(executor) + len(predictions),
+                      {name: Freshness(settings, each.system) for name, each in served.items()},
+                      workers)
+    fast_path = FastPath(
+        door=Doorkeeper(settings), hosts=Hosts.of(settings), requests=requests, lines=lines,
+        connections=Connections(lines=lines),
+        # With traces, every prediction is a request of the app that has a span.
+        queues={} if traces else {f"/v1/{name}/predict".encode(): queue
+                                  for name, queue in predictions.queues.items()},
+    )
+    explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
+    handlers = Handlers(served, executor, predictions, explainer, metrics, settings.ack)
+    lifespan = Lifespan(list(served.values()), executor, predictions, explainer, metrics, traces,
+                        lines)
+    return GuardedApp(handlers, Pages(systems), lifespan, fast_path, traces)
+
+
+def served_system(
+    system: System, settings: Settings, backends: Backends, lines: SparseLog, patience: Patience
+) -> ServedSystem:
+    """The parts that answer for one system.
+
+    lines: where refusals and faults are logged. patience: of all systems, see LOG_PATIENCE_S
+    """
+    def now() -> datetime:
+        return settings.clock.now()  # a replay puts another clock in its place
+
+    counters = Counters()
+    scores = OnlineScores(settings, system, patience=patience)
+    log = LogHandle(SameFile(settings.event_log).watched(
+        lambda: EventLog(settings.event_log, patience=patience, ack=settings.ack)
+    ), on_close=[scores.close])
+    instants = Instants(system.name, HybridClock(
+        now, paced=lambda: not settings.clock_file.exists()))
+    features = FeatureLookup(system, lambda connection: backends.features(system, connection),
+                             log.connection, lines=lines)
+
+    def load(version: int) -> Scorer:
+        scorer = backends.model(system, version)
+        require_names(system, scorer, features.names)
+        return scorer
+
+    models = ModelPool(system.name, SameFile(settings.deployments).watched(backends.deployments),
+                       load, now)
+    shadows = Shadows(models, now=instants.now, counts=counters.kinds)
+    return ServedSystem(
+        system=system, log=log, instants=instants, features=features, models=models,
+        scores=scores, shadows=shadows, counters=counters, lines=lines,
+        predictor=Predictor(
+            system, log=log, instants=instants, features=features, models=models, scores=scores,
+            shadows=shadows, counters=counters, lines=lines),
+        feedback=FeedbackIntake(system, log=log, instants=instants, counts=counters.kinds),
+        provenance=Provenance(settings, system),
+        readiness=Readiness(
+            system.name, log=log, instants=instants, features=features, models=models,
+            scores=scores, counters=counters),
+    )

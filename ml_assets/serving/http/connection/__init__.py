@@ -1,0 +1,1 @@
+"""One connection: what it brings, how long it may take, and how it ends."""

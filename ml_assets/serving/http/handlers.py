@@ -1,0 +1,166 @@
+"""The calls of the prediction API: from a request to the part that knows, and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ml_assets.core.errors import unknown
+from ml_assets.core.runtime.isolation import isolate
+from ml_assets.core.settings import Ack
+from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.serving.access.tokens import Token
+from ml_assets.serving.answer.explanation import Heard
+from ml_assets.serving.answer.served_system import ServedSystem
+from ml_assets.serving.batching.executor import Executor
+from ml_assets.serving.contract.decoding import RequestRefused, decode
+from ml_assets.serving.contract.protocol import (
+    ContributingRows,
+    FeedbackAnswer,
+    FeedbackRequest,
+    LiveAnswer,
+    PredictionRecord,
+    ReadyAnswer,
+)
+from ml_assets.serving.contract.redaction import redacted
+from ml_assets.serving.http.answers import (
+    contributing_rows,
+    feedback_answer,
+    prediction_record,
+    score_answer,
+    version_answer,
+)
+from ml_assets.serving.http.body import read_body
+from ml_assets.serving.http.middleware import BEARER
+from ml_assets.serving.http.predictions import Predictions
+from ml_assets.serving.http.responses import answer_of
+from ml_assets.serving.telemetry.metrics import CONTENT_TYPE, Metrics
+
+T = TypeVar("T")
+
+FEEDBACK = msgspec.json.Decoder(FeedbackRequest)
+
+
+class Handlers:
+    """One method for each call. What reads a store or scores runs in `executor`.
+
+    Explanations read MLflow and the lake, which may take seconds, on `explainer`, a thread of
+    their own.
+    """
+
+    def __init__(
+        self, systems: Mapping[str, ServedSystem], executor: Executor, predictions: Predictions,
+        explainer: ThreadPoolExecutor, metrics: Metrics, ack: Ack,
+    ) -> None:
+        self._systems, self._executor, self._predictions = systems, executor, predictions
+        self._explainer, self._metrics, self._ack = explainer, metrics, ack
+        self._measuring = asyncio.Lock()
+
+    async def predict(self, request: Request) -> Response:
+        """Called only if the connection does not answer by itself: see `fast_path`."""
+        system, body = self._system(request), await read_body(request.scope, request.receive)
+        return answer_of(await self._predictions.one(system, body))
+
+    async def predict_batch(self, request: Request) -> Response:
+        system, body = self._system(request), await read_body(request.scope, request.receive)
+        return answer_of(await self._predictions.batch(system, body))
+
+    async def feedback(self, request: Request) -> Response:
+        system, body = self._system(request), await read_body(request.scope, request.receive)
+        bearer = request.scope.get(BEARER)
+        return answer_of(await self._executor.in_line(lambda: add_feedback(system, body, bearer)))
+
+    async def score(self, request: Request) -> Response:
+        """The latest score of an entity."""
+        system, key = self._system(request), request.path_params["key"]
+        return answer_of(score_answer(
+            await self._executor.in_line(lambda: system.scores.read(key))))
+
+    async def record(self, request: Request) -> Response:
+        system, prediction, heard = await self._logged(request)
+
+        def explain() -> PredictionRecord:
+            return prediction_record(system.system, system.provenance.explain(prediction, heard))
+
+        return answer_of(await self._aside(explain))
+
+    async def rows(self, request: Request) -> Response:
+        system, prediction, _ = await self._logged(request)
+
+        def read() -> ContributingRows:
+            return contributing_rows(prediction, system.provenance.rows(prediction))
+
+        return answer_of(await self._aside(read))
+
+    async def version(self, request: Request) -> Response:
+        system = self._system(request)
+        name = system.system.name
+        counts = await asyncio.to_thread(self._metrics.counts, name)
+        return answer_of(version_answer(name, self._ack, system.models, counts))
+
+    async def live(self, request: Request) -> Response:
+        return answer_of(LiveAnswer())
+
+    async def ready(self, request: Request) -> Response:
+        if request.app.state.stopping:
+            return answer_of(ReadyAnswer(ready=False, problems=["stopping"], warnings=[]), 503)
+        problems = await self._executor.on_worker(
+            lambda: self._said(lambda system: system.readiness.problems()))
+        warnings = self._said(lambda system: system.readiness.warnings())
+        answer = ReadyAnswer(ready=not problems, problems=problems, warnings=warnings)
+        return answer_of(answer, 200 if answer.ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        async with self._measuring:
+            text = await asyncio.to_thread(self._metrics.text)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    def _system(self, request: Request) -> ServedSystem:
+        name = request.path_params["system"]
+        if name not in self._systems:
+            raise unknown("system", name, self._systems)
+        return self._systems[name]
+
+    async def _logged(self, request: Request) -> tuple[ServedSystem, Prediction, Heard]:
+        system, prediction_id = self._system(request), request.path_params["prediction_id"]
+        return system, *await self._executor.in_line(lambda: system.find(prediction_id))
+
+    async def _aside(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._explainer, call)
+
+    def _said(self, ask: Callable[[ServedSystem], Sequence[str]]) -> list[str]:
+        """What each system says, for clients; one that cannot even be asked says so."""
+        said: list[str] = []
+        for name, told in zip(self._systems, isolate(ask, self._systems.values()), strict=True):
+            if isinstance(told, Exception):
+                told = [f"{name}: it cannot be asked: {type(told).__name__}: {told}"]
+            said += map(redacted, told)
+        return said
+
+
+def add_feedback(system: ServedSystem, body: bytes, bearer: Token | None = None) -> FeedbackAnswer:
+    """Raises RequestRefused, UnknownName, TooOften or LogUnavailable.
+
+    bearer: who says so; only a token that was made for a trusted source speaks as it
+    """
+    said = decode(FEEDBACK, body)
+    if bearer is not None:
+        _require_own(system, bearer, said.source)
+    return feedback_answer(system.feedback.add(
+        said.prediction_id, label=said.label, source=said.source))
+
+
+def _require_own(system: ServedSystem, bearer: Token, source: str) -> None:
+    trust = system.system.feedback.class_of(source)
+    if trust is not None and not bearer.may_speak_as(source):
+        raise RequestRefused(
+            403, "source_not_yours", f"{source!r} is a trusted source ({trust.name}) and token "
+            f"{bearer.name!r} was not made for it: `ml-assets token create NAME --scope "
+            f"feedback --source {source}`", "source",
+        )
