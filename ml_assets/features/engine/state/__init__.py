@@ -49,7 +49,7 @@ def pack(view: WindowedView, events: Events) -> list[bytes]:
     rows = np.empty(len(events), layout.row)
     rows["at"], rows["uid"] = events.at, events.uid
     for kept in layout.kept:
-        if kept.place >= 0:
+        if kept.item >= 0:
             values = events.values[kept.slot]
             if kept.slot.form != "hash":
                 values = np.where(np.isfinite(values), values, np.nan)
@@ -108,7 +108,7 @@ def read_one(view: WindowedView, blob: bytes | None, as_of: int) -> list[float]:
     """The features of one entity, as `read` gives them."""
     layout = layout_of(view)
     if blob is None:
-        return layout.alone
+        return layout.never_seen
     if len(blob) + _BLOB > _FEW:
         at = np.array([as_of], dtype=np.int64)
         values: list[float] = read_vectorised(layout, [blob], at, at)[0].tolist()
@@ -131,8 +131,8 @@ def read(
     if sum(map(len, there)) + _BLOB * len(there) > _FEW:
         if len(there) == len(blobs):
             return read_vectorised(layout, there, as_of, upper)
-        found = np.empty((len(blobs), len(layout.alone)))
-        found[:] = layout.alone
+        found = np.empty((len(blobs), len(layout.never_seen)))
+        found[:] = layout.never_seen
         known = [place for place, blob in enumerate(blobs) if blob is not None]
         found[known] = read_vectorised(layout, there, as_of[known], upper[known])
         return found
@@ -142,6 +142,6 @@ def read(
         if t not in starts:
             starts[t] = [tail(t, span) for span in view.spans]
         values.append(
-            layout.alone if blob is None else read_scalar(layout, blob, t, end, starts[t])
+            layout.never_seen if blob is None else read_scalar(layout, blob, t, end, starts[t])
         )
-    return np.array(values).reshape(len(blobs), len(layout.alone))
+    return np.array(values).reshape(len(blobs), len(layout.never_seen))
