@@ -69,11 +69,13 @@ def report_drift(
 def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) -> pd.DataFrame:
     """The columns for `samples` of what was accepted in the drift window before `end`."""
     start = end - system.drift.window
-    return lake.execute(
+    # Not by `df()`, which makes masked arrays of lists that have nulls.
+    found: pd.DataFrame = lake.sql(
         "select features, feature_names, model_version, score "
         f"from {name_of(system.name)}.predictions where day >= ? and day < ? and accepted_at >= ?",
-        [start.date(), end.date(), start],
-    ).df()
+        params=[start.date(), end.date(), start],
+    ).to_arrow_table().to_pandas()
+    return found
 
 
 def report_performance(
