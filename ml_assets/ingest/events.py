@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,11 +23,19 @@ from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, events_schema
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParsedDay:
+class Parsed:
     """events: the usable rows, `tables.events_schema`; quarantine: the others, with reasons."""
 
     events: pd.DataFrame
     quarantine: pd.DataFrame
+
+    @property
+    def share_quarantined(self) -> float:
+        return len(self.quarantine) / max(1, len(self.quarantine) + len(self.events))
+
+    def reasons(self, count: int) -> dict[str, int]:
+        """The most frequent reasons to set a record aside, each with how often it was one."""
+        return dict(Counter(self.quarantine["reason"]).most_common(count))
 
 
 def raw_from_archive(
@@ -58,7 +67,7 @@ def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame
     return {day: raw[received == day] for day in days}
 
 
-def parse_raw(system: System, raw: pd.DataFrame) -> ParsedDay:
+def parse_raw(system: System, raw: pd.DataFrame) -> Parsed:
     """Parse every raw row; set aside what cannot be parsed or breaks the contract.
 
     raw: rows of `tables.RECORDS`, or of `tables.RAW`
@@ -85,7 +94,7 @@ def parse_raw(system: System, raw: pd.DataFrame) -> ParsedDay:
          rows[place]["request"])
         for place in sorted(reasons)
     ]
-    return ParsedDay(
+    return Parsed(
         events=events.drop(index=list(broken)).reset_index(drop=True).infer_objects(),
         quarantine=pd.DataFrame(aside, columns=QUARANTINE.names),
     )

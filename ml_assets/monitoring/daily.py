@@ -16,9 +16,10 @@ from ml_assets.core.time import DAY, midnight
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.parity import compare
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake_in_sql import select
 from ml_assets.ingest.tables import PREDICTIONS, RAW
 from ml_assets.monitoring import drift_report, performance
-from ml_assets.monitoring.drift import Samples
+from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
@@ -35,7 +36,7 @@ class DriftOfDays:
     """reports: one for each day, in order; samples: what the last of them compared, by column."""
 
     reports: tuple[DriftReport, ...]
-    samples: Mapping[str, Samples]
+    samples: Mapping[str, ColumnSamples]
 
 
 def report_drift(
@@ -47,7 +48,7 @@ def report_drift(
     """
     reports, references = DriftReports(settings, system), References(settings, system)
     history = Deployments(settings.deployments).history(system.name)
-    kept, columns = [], dict[str, Samples]()
+    kept, columns = [], dict[str, ColumnSamples]()
     for day in days:
         champion = champion_at(history, midnight(day) + DAY)
         if champion is None:
@@ -69,13 +70,12 @@ def report_drift(
 def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) -> pd.DataFrame:
     """The columns for `samples` of what was accepted in the drift window before `end`."""
     start = end - system.drift.window
-    # Not by `df()`, which makes masked arrays of lists that have nulls.
-    found: pd.DataFrame = lake.sql(
+    return select(
+        lake,
         "select features, feature_names, model_version, score "
         f"from {name_of(system.name)}.predictions where day >= ? and day < ? and accepted_at >= ?",
-        params=[start.date(), end.date(), start],
-    ).to_arrow_table().to_pandas()
-    return found
+        [start.date(), end.date(), start],
+    )
 
 
 def report_performance(
@@ -93,10 +93,11 @@ def report_performance(
         end = midnight(day) + DAY
         champion = champion_at(history, end)
         version = None if champion is None else champion.version
-        outcomes = lake.execute(
+        outcomes = select(
+            lake,
             f"select * from {name_of(system.name)}.outcomes where day >= ? and day <= ?",
             [(end - reach).date(), day],
-        ).df()
+        )
         report = performance.judge_day(
             day, outcomes, reports.read(day - DAY), system, champion=version,
             held_out_log_loss=None if version is None

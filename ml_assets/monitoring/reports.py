@@ -16,14 +16,14 @@ from ml_assets.core.errors import ContractViolation
 from ml_assets.core.storage.files import write_atomically
 
 
-class Report(Protocol):
+class DailyReport(Protocol):
     """A frozen dataclass of plain values about one day."""
 
     @property
     def day(self) -> date: ...
 
 
-R = TypeVar("R", bound=Report)
+R = TypeVar("R", bound=DailyReport)
 
 
 class DailyReports(Generic[R]):

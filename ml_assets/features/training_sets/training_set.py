@@ -129,6 +129,14 @@ class TrainingSets:
             )
         return self._training_set(about, rows)
 
+    def difference(self, version: str) -> str | None:
+        """Why `version` cannot be built once more from the lake; None if it can. See `rebuild`."""
+        try:
+            self.rebuild(version)
+        except (NotReproducible, NotReady) as error:
+            return str(error)
+        return None
+
     def _assemble(self, as_of: datetime) -> tuple[pd.DataFrame, dict[str, Any]]:
         """(rows, what is known of them)"""
         system = self.system
