@@ -129,7 +129,8 @@ class PackedComputeEngine(LocalComputeEngine):
         if not isinstance(store, PackedOnlineStore):
             raise DeclarationError(
                 f"batch_engine is {type(self).__name__} and online_store {type(store).__name__}; "
-                "expected PackedSqliteOnlineStore or PackedRedisOnlineStore, or another engine"
+                "expected PackedLmdbOnlineStore, PackedSqliteOnlineStore or "
+                "PackedRedisOnlineStore, or another engine"
             )
         view, backend = view_of(table), store.backend(self.repo_config)
         if isinstance(view, WindowedView):

@@ -1,8 +1,8 @@
-"""Feast's door to our online stores; the one in SQLite.
+"""Feast's door to our online stores; the ones in LMDB and in SQLite.
 
     online_store:
-      type: ml_assets.features.feast_stores.online.PackedSqliteOnlineStore
-      path: ../var/online.sqlite   # relative to feature_store.yaml
+      type: ml_assets.features.feast_stores.online.PackedLmdbOnlineStore
+      path: ../var/online.lmdb     # relative to feature_store.yaml
       clock_file: ../var/clock     # optional, see PackedConfig
 
 Beyond Feast's own stores: windowed aggregates as of now, the time to live is kept, late rows
@@ -43,6 +43,7 @@ from ml_assets.features.feast_stores.feast_values import (
 from ml_assets.features.feast_stores.registry import forget_versions
 from ml_assets.features.feast_stores.view_reader import Answer, ViewReader, fill_in, read_views
 from ml_assets.features.online_store.backend import Backend, number_of
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.redefining import define, forget, settle
 from ml_assets.features.online_store.sqlite import SqliteBackend
 from ml_assets.features.online_store.versions import NO_CREATED, PlainView
@@ -223,6 +224,23 @@ class PackedOnlineStore(OnlineStore):
                 self._readers.clear()
             found = self._readers[id(table)] = ViewReader(backend, table)
         return found
+
+
+class PackedLmdbOnlineStoreConfig(PackedConfig):
+    """path: the file; beside it lies another one with its locks."""
+
+    type: str = "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore"
+    path: str = "data/online.lmdb"
+
+
+class PackedLmdbOnlineStore(PackedOnlineStore):
+    """Windows and rows in one LMDB file; any number of processes may read and write it.
+
+    A power cut may damage the file, which then is loaded anew; killed processes lose nothing.
+    """
+
+    def open_backend(self, config: RepoConfig) -> Backend:
+        return LmdbBackend(in_repo(config, config.online_store.path), config.project)
 
 
 class PackedSqliteOnlineStoreConfig(PackedConfig):

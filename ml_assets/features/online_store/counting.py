@@ -45,15 +45,20 @@ def apply_rows(
     registered. After a failure some are counted; to repeat is safe.
     """
     view_id = number_of(backend, view) if view_id is None else view_id
-    events, entities = events_of(view, table)
-    # The order of arrival matters within an entity only, and this one keeps it.
-    rows = sorted(zip(
-        entities, events.at.tolist(), events.uid.tolist(), pack(view, events), strict=True
-    ), key=lambda row: row[0])
+    rows = event_rows(view, table)
     return sum(
         backend.append(view, view_id, rows[start : start + AT_ONCE])
         for start in range(0, len(rows), AT_ONCE)
     )
+
+
+def event_rows(view: WindowedView, table: pa.Table) -> list[Row]:
+    """The rows of `table` as `Backend.append` takes them, by entity. Raises as `events_of`."""
+    events, entities = events_of(view, table)
+    # The order of arrival matters within an entity only, and this one keeps it.
+    return sorted(zip(
+        entities, events.at.tolist(), events.uid.tolist(), pack(view, events), strict=True
+    ), key=lambda row: row[0])
 
 
 def apply_events(
