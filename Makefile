@@ -10,7 +10,7 @@ SYSTEM ?= spam
 help:  ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# torch comes first and by itself: asked for together with the rest, pip may take a CUDA build.
+# torch comes first and separately: installed along with the rest, pip may pick a CUDA build.
 $(VENV)/installed: pyproject.toml constraints.txt packages/dagster-feast/pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or name it, make PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

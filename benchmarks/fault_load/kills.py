@@ -97,7 +97,8 @@ class Harness:
         except Exception:
             status = -1
         if status != 0:
-            self.done.stuck.append(f"the last replay ended with {status}")
+            self.done.stuck.append(
+                f"the last replay ended with {status}: {self.place.last_words()}")
         self.done.days = days
 
     def _await_dead_runs(self) -> None:
@@ -127,7 +128,8 @@ class Harness:
         """The replay, started if it does not run."""
         if self.replay is None or not self.replay.alive:
             if self.replay is not None and self.replay.process.returncode not in (*STOPPED, -9):
-                self.done.stuck.append(f"a replay ended with {self.replay.process.returncode}")
+                self.done.stuck.append(f"a replay ended with {self.replay.process.returncode}: "
+                                       f"{self.place.last_words()}")
             self.replay = self.place.replay(self._days_ahead())
             self.stack.callback(self.replay.end)
         return self.replay
@@ -203,7 +205,8 @@ class Harness:
         if self.replay is not None and self.replay.alive:
             status = self.replay.interrupt()
             if status not in STOPPED:
-                self.done.stuck.append(f"an interrupted replay ended with {status}")
+                self.done.stuck.append(f"an interrupted replay ended with {status}: "
+                                       f"{self.place.last_words()}")
             self.replay = None
 
     def _killed(self, victim: Running, after_s: float) -> bool:

@@ -49,6 +49,10 @@ class Place:
         """What all processes have said."""
         return self.settings.var.parent / "said.log"
 
+    def last_words(self) -> str:
+        """The end of that log, on one line."""
+        return " | ".join(self.log.read_text(errors="replace").split("\n")[-12:])[-1500:]
+
     def replay(self, days: int) -> Running:
         """The main job, up to that many live days."""
         return self._start("replay", [sys.executable, "-m", "ml_assets.cli", "run", SPAM.name,

@@ -15,7 +15,7 @@ from benchmarks.feature_store.goals import below
 from benchmarks.feature_store.jobs import Meter, Outcome, median_of
 from ml_assets.bench import Measurement
 from ml_assets.core.storage.sqlite import writing
-from ml_assets.features.engine.functions import Function
+from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView, tail
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
@@ -91,7 +91,7 @@ def stream(*, folder: Path, batch: int, events: int) -> Outcome:
 
 def _view(entity: str) -> WindowedView:
     """How often the entity came in three windows, and its mean amount."""
-    count, mean = Function("count"), Function("mean")
+    count, mean = (parse_function(name, "a benchmark") for name in ("count", "mean"))
     return WindowedView(
         name=f"{entity}_events", keys=(entity,), timestamp="event_timestamp",
         aggregates=(

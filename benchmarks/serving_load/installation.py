@@ -29,7 +29,7 @@ class Installation:
     """Everything under one temporary folder; `settings` point there.
 
     rows: what is asked; templates: their bodies for our API; exported: the first model as
-    files; scores: what it gives the rows where their features are those of `rows.dense`
+    files; scores: its scores of the rows if their features are those of `rows.dense`
     began: no prediction was made before
     """
 

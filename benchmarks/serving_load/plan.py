@@ -105,7 +105,7 @@ class Outcome:
     `timeout`, `status 503` and so on, `wrong` (not the answer to this request)
     server_cpu_s, generator_cpu_s: what both used in the window
     versions: answers by the model version that they name
-    answered_ids, unanswered_ids: numbers of events, where the plan asks for them
+    answered_ids, unanswered_ids: numbers of events, if the plan asks for them
     """
 
     seconds: float = 0.0

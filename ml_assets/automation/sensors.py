@@ -98,7 +98,7 @@ def _daily_schedule(system: System) -> dg.ScheduleDefinition:
         job_name=DAILY.format(system.name),
         cron_schedule="7 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Takes in the oldest closed day that has not been taken in yet.",
+        description="Ingests the oldest closed day that has not been ingested yet.",
     )
     def schedule(
         context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]

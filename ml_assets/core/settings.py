@@ -71,10 +71,10 @@ class Settings:
         log = os.environ.get("ML_ASSETS_LOG", cls.log)
         if log not in _LOG_FORMATS:
             raise DeclarationError(f"ML_ASSETS_LOG is {log!r}; expected 'human' or 'json'")
-        asked = os.environ.get("ML_ASSETS_ACK", cls.ack)
-        ack = next((known for known in get_args(Ack) if known == asked), None)
+        named = os.environ.get("ML_ASSETS_ACK", cls.ack)
+        ack = next((known for known in get_args(Ack) if known == named), None)
         if ack is None:
-            raise DeclarationError(f"ML_ASSETS_ACK is {asked!r}; expected process or disk")
+            raise DeclarationError(f"ML_ASSETS_ACK is {named!r}; expected process or disk")
         sent = os.environ.get("ML_ASSETS_TRACES", cls.traces)
         traces = next((known for known in get_args(Tracing) if known == sent), None)
         if traces is None:

@@ -160,8 +160,7 @@ def check(declared: Sequence[object]) -> None:
 
 def _field(aggregate: Aggregate) -> Field:
     function = aggregate.function
-    counts = function.name in ("count", "approx_count_distinct")
-    dtype: PrimitiveFeastType | Array = Int64 if counts else Float64
-    if function.name == "last_n":
-        dtype = Array(Float64)
+    dtype: PrimitiveFeastType | Array = Int64 if function.whole else Float64
+    if function.is_list:
+        dtype = Array(dtype)
     return Field(name=aggregate.name, dtype=dtype)

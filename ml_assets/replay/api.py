@@ -29,6 +29,8 @@ SOURCE = "recipient"
 KILLED = 128
 """A keeper's exit status for a command that a signal ended is this plus the signal's number."""
 RESTARTS = 3
+BUSY_S = 60.0
+"""How long a call is sent again to an API that says it is busy."""
 
 
 @dataclass(kw_only=True)
@@ -48,11 +50,15 @@ class Server:
                 self.command, output=output, env={**os.environ, "ML_ASSETS_VAR": str(self.var)}
             )
 
-    def was_killed(self) -> bool:
-        """Whether a signal ended it; waits a moment for a process that is just ending."""
+    def is_alive(self) -> bool:
+        """Whether it still runs; waits a moment for a process that is just ending."""
         with suppress(subprocess.TimeoutExpired):
-            return self.process.wait(1) > KILLED
-        return False
+            self.process.wait(1)
+        return self.process.poll() is None
+
+    def was_killed(self) -> bool:
+        """Whether a signal has ended it."""
+        return (self.process.poll() or 0) > KILLED
 
     def restart(self) -> None:
         keeper.stop(self.process)
@@ -126,18 +132,30 @@ class Client:
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """The answer. Raises NotReady if there is none, or if it is an error."""
         path = f"/v1/{self.system}/{path}"
-        for restarts in range(RESTARTS + 1):
+        for attempt in range(RESTARTS + 1):
             try:
-                return _checked(self.http.request(method, path, json=body))
+                return _checked(self._send(method, path, body))
             except httpx.TransportError as error:
-                if restarts == RESTARTS or not self.server.was_killed():
+                alive = self.server.is_alive()
+                if attempt == RESTARTS or not (alive or self.server.was_killed()):
                     raise NotReady(
-                        f"{method} {path}: no answer ({error}) from an API that was restarted "
-                        f"{restarts} times; its log, {self.server.log}, may say why"
+                        f"{method} {path}: no answer ({error}) from the API in {attempt + 1} "
+                        f"attempts; its log, {self.server.log}, may say why"
                     ) from error
-            self.server.restart()
-            self.await_ready()
+            if not alive:  # a living one may have closed an idle connection just as we used it
+                self.server.restart()
+                self.await_ready()
         raise AssertionError("the last attempt returns or raises")
+
+    def _send(self, method: str, path: str, body: object) -> httpx.Response:
+        """What the API says once it is not busy: a 503 names the seconds to wait."""
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            answer = self.http.request(method, path, json=body)
+            wait_s = answer.headers.get("retry-after")
+            if answer.status_code != 503 or wait_s is None or time.monotonic() > deadline:
+                return answer
+            time.sleep(float(wait_s))
 
 
 @contextmanager

@@ -37,9 +37,21 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(said)
     def do_GET(self):
         self.answer()
+    def busy(self):
+        self.send_response(503)
+        self.send_header("retry-after", "1")
+        self.send_header("content-length", "0")
+        self.end_headers()
     def do_POST(self):
         if where == "request":
             die()
+        if where == "connection" and deaths.read_text():
+            deaths.write_text(deaths.read_text()[1:])
+            self.close_connection = True
+            return
+        if where == "busy" and deaths.read_text():
+            deaths.write_text(deaths.read_text()[1:])
+            return self.busy()
         self.answer()
 
 if where == "start":
@@ -50,7 +62,11 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 @contextmanager
 def dying(tmp_path: Path, *, times: int, at: str) -> Iterator[Client]:
-    """An API that is killed so many times, at each start or by each request."""
+    """An API that is killed so many times, at each start or by each request.
+
+    At "connection" it lives, but closes the connection without an answer so many times; at "busy"
+    it says so.
+    """
     deaths, port = tmp_path / "deaths", _free_port()
     deaths.write_text("x" * times)
     server = Server(command=(sys.executable, "-c", MORTAL, str(port), str(deaths), at),
@@ -63,9 +79,9 @@ def dying(tmp_path: Path, *, times: int, at: str) -> Iterator[Client]:
         keeper.stop(server.process)
 
 
-@pytest.mark.parametrize("at", ["start", "request"])
+@pytest.mark.parametrize("at", ["start", "request", "connection", "busy"])
 @pytest.mark.parametrize("times", [1, 3])
-def test_what_a_killed_api_had_not_answered_is_answered_by_the_next(
+def test_what_had_no_answer_is_sent_again(
     tmp_path: Path, times: int, at: str
 ) -> None:
     """All calls are safe to repeat, so the replay goes on. It may also be killed as it starts."""
@@ -74,7 +90,7 @@ def test_what_a_killed_api_had_not_answered_is_answered_by_the_next(
         assert client.predict("e1", AT, {})["prediction_id"] == "p"
 
 
-@pytest.mark.parametrize("at", ["start", "request"])
+@pytest.mark.parametrize("at", ["start", "request", "connection"])
 def test_an_api_that_dies_again_and_again_stops_the_replay(tmp_path: Path, at: str) -> None:
     """A request that kills each API it meets must not be sent for ever."""
     with dying(tmp_path, times=9, at=at) as client, pytest.raises(NotReady, match="API"):

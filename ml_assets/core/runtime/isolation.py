@@ -45,26 +45,26 @@ def attempt(
 
 
 def culprits(
-    places: Sequence[int], work: Callable[[Sequence[int]], object], *, beside: Sequence[int] = ()
+    indices: Sequence[int], work: Callable[[Sequence[int]], object], *, beside: Sequence[int] = ()
 ) -> dict[int, Fault]:
-    """Which of the items at `places` make `work`, which takes many at once, raise; and why.
+    """Which of the items at `indices` make `work`, which takes many at once, raise; and why.
 
     beside: sound items, which the others must be compatible with
 
     Bisects: k culprits among n items take about k log n calls. If items fail only in combination,
     the first of them counts as sound.
     """
-    if not places:
+    if not indices:
         return {}
-    found = attempt(work, [*beside, *places])
-    if not isinstance(found, Fault):
+    fault = attempt(work, [*beside, *indices])
+    if not isinstance(fault, Fault):
         return {}
-    if len(places) == 1:
-        return {places[0]: found}
-    half = len(places) // 2
-    faults = culprits(places[:half], work, beside=beside)
-    sound = [place for place in places[:half] if place not in faults]
-    return faults | culprits(places[half:], work, beside=[*beside, *sound])
+    if len(indices) == 1:
+        return {indices[0]: fault}
+    half = len(indices) // 2
+    faults = culprits(indices[:half], work, beside=beside)
+    sound = [index for index in indices[:half] if index not in faults]
+    return faults | culprits(indices[half:], work, beside=[*beside, *sound])
 
 
 def isolate(work: Callable[[T], R], items: Iterable[T]) -> list[R | Exception]:

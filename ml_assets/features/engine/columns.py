@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.core.errors import ContractViolation, DeclarationError, unknown
-from ml_assets.features.engine.events import Events, Hashes, entity_key, uid, uids
+from ml_assets.features.engine.events import Events, entity_key, uid, uids
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.limits import require_summable
+from ml_assets.features.engine.series import Hashes
 from ml_assets.features.engine.state.layout import layout_of
 from ml_assets.features.engine.windows import Slot, WindowedView
 
@@ -125,7 +126,7 @@ def event_values(view: WindowedView, event: Mapping[str, object]) -> list[float]
     """What `slot_column` would give for one event, for each of `view.slots`."""
     values = []
     for kept in layout_of(view).kept:
-        if kept.place >= 0:
+        if kept.item >= 0:
             slot, value = kept.slot, event.get(kept.slot.column)
             # Nearly all are numbers that need no closer look.
             if type(value) is not float or slot.form != "number" or not abs(value) < kept.limit:

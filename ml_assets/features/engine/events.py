@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.features.engine.exact import Ints
+from ml_assets.features.engine.series import Hashes
 from ml_assets.features.engine.windows import Slot
 
-Hashes = npt.NDArray[np.uint64]
 Values = Mapping[Slot, npt.NDArray[Any]]
 """For each slot of a view one value an event: float64, or uint64 for a hash."""
 

@@ -1,20 +1,26 @@
 """The offline engine: windowed aggregates of many entities and instants from their events.
 
 The events are put in order of entity and time (`timeline.py`), where a window is a stretch of
-places; what a stretch holds comes from running totals and tables of runs (`ranges.py`,
-`distinct.py`), so that the cost of a window does not grow with the events in it.
+places; what a stretch holds, a function's statistics take from running totals and tables of
+runs, so that the cost of a window does not grow with the events in it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ml_assets.features.engine.events import Events
 from ml_assets.features.engine.exact import Floats, Ints
-from ml_assets.features.engine.finish import finish
-from ml_assets.features.engine.gather import Column, Span, Stretch, gather
+from ml_assets.features.engine.functions.base import Statistic
+from ml_assets.features.engine.limits import require_summable
+from ml_assets.features.engine.series import Series, Stretch
 from ml_assets.features.engine.timeline import Timeline, arrange, number
-from ml_assets.features.engine.windows import WindowedView, tail
+from ml_assets.features.engine.windows import Slot, WindowedView, tail
+
+Span: TypeAlias = tuple[int, int]
 
 ROWS = 1 << 20
 """Rows of the spine that are answered at a time, from those events that they can see."""
@@ -68,12 +74,39 @@ def _answer(
     seen = line.row[low : ends.max()]
     windows = {span: (first - low, end - low) for span, (first, end) in windows.items()}
     for slot in dict.fromkeys(each.slot for each in view.aggregates):
-        mine = [each for each in view.aggregates if each.slot == slot]
-        found = gather(mine, Column.of(view, slot, events, seen), windows)
+        found = _statistics(view, slot, _series(view, slot, events, seen), windows)
         place = 0
         for each in view.aggregates:
             width = each.function.width
             if each.slot == slot:
-                values = finish(each.function, found[each.span], as_of)
+                needs = [found[need, each.span] for need in each.function.needs]
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    values = each.function.finish(as_of, *needs)
                 features[rows, place : place + width] = values.reshape(-1, width)
             place += width
+
+
+def _series(view: WindowedView, slot: Slot, events: Events, row: Ints) -> Series:
+    values = events.values[slot][row] if slot.column else None
+    if values is not None and slot.form == "number":
+        require_summable(view, slot, values)
+    return Series.of(slot.form, values, row, events.at, None)
+
+
+def _statistics(
+    view: WindowedView, slot: Slot, series: Series, windows: Mapping[Span, Stretch]
+) -> dict[tuple[Statistic, Span], Any]:
+    """What the aggregates of a slot need of their windows."""
+    spans: dict[Statistic, dict[Span, None]] = {}
+    for each in view.aggregates:
+        for need in each.function.needs if each.slot == slot else ():
+            spans.setdefault(need, {})[each.span] = None
+    stretches = {span: series.stretch(*stretch) for span, stretch in windows.items()}
+    found = {}
+    for need, its_spans in spans.items():
+        # Prepared once for all spans, and let go before the next is: it may be large.
+        between = need.over(series)
+        for span in its_spans:
+            found[need, span] = between(*stretches[span])
+        del between
+    return found

@@ -5,21 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from ml_assets.core.errors import ContractViolation
-from ml_assets.features.engine.exact import LIMIT, SQUARED_LIMIT, Floats
+from ml_assets.features.engine.exact import SQUARED_LIMIT, Floats
 from ml_assets.features.engine.windows import Slot, WindowedView
 
 
 def limit_of(view: WindowedView, slot: Slot) -> float:
     """A value of `slot` must be smaller than this in size."""
-    needs = {need for each in view.aggregates if each.slot == slot
-             for need in each.function.kind.needs}
-    if "squares" in needs:
-        return SQUARED_LIMIT
-    return LIMIT if "sum" in needs else np.inf
+    return min(
+        need.limit for each in view.aggregates if each.slot == slot
+        for need in each.function.needs
+    )
 
 
 def require_summable(view: WindowedView, slot: Slot, values: Floats) -> None:
-    """Raises ContractViolation where one of `values` is too large; infinite ones are missing."""
+    """Raises ContractViolation if one of `values` is too large; infinite ones are missing."""
     limit = limit_of(view, slot)
     if limit == np.inf:
         return

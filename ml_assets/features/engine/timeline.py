@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.features.engine.events import Events, Hashes
+from ml_assets.features.engine.events import Events
 from ml_assets.features.engine.exact import Ints
+from ml_assets.features.engine.series import Hashes
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd, and so a one-to-one map of 64 bits; 2**64 divided by the golden ratio."""

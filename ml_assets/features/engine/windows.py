@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.features.engine.functions import Function, parse_function
+from ml_assets.features.engine.series import Form
 
 Instant = TypeVar("Instant", int, npt.NDArray[np.int64])
 """Microseconds since 1970 UTC: one, or an array of them."""
@@ -28,7 +29,7 @@ class Slot(NamedTuple):
     """
 
     column: str
-    form: Literal["number", "hash", "rows"]
+    form: Form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class Aggregate:
 
     @property
     def slot(self) -> Slot:
-        return Slot(self.column, self.function.kind.reads)
+        return Slot(self.column, self.function.reads)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -53,7 +54,7 @@ class Aggregate:
     @property
     def columns(self) -> tuple[str, ...]:
         """Its names as numbers in a row: `clicks_1` (newest) to `clicks_5` for `last_n(5)`."""
-        if self.function.name != "last_n":
+        if not self.function.is_list:
             return (self.name,)
         return tuple(f"{self.name}_{place}" for place in range(1, self.function.width + 1))
 
@@ -185,7 +186,7 @@ def _parse_aggregate(owner: str, said: Any) -> Aggregate:
     place = f"{owner}, aggregation {name!r}"
     function = parse_function(said.function, place)
     column = "" if said.column in ("", "*") else said.column
-    if not column and function.kind.reads != "rows":
+    if not column and function.reads != "rows":
         raise DeclarationError(f"{place}: column is empty; {function.name} needs one")
     if not name.isidentifier():
         raise DeclarationError(f"{place}: name is {name!r}; expected an identifier, so give it one")

@@ -85,7 +85,7 @@ def keys_of(table: Any) -> tuple[str, ...]:
 
 def _require_fit(view: WindowedView, aggregate: Aggregate, dtype: str) -> None:
     fitting: tuple[str, ...] = (*_NUMBERS, *_WHOLE)
-    if aggregate.function.name == "last_n":
+    if aggregate.function.is_list:
         fitting = tuple(f"Array({each})" for each in fitting)
     if dtype not in fitting:
         raise DeclarationError(

@@ -19,7 +19,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from feast import utils
 from feast.feature_view import FeatureView
 from feast.infra.infra_object import InfraObject
@@ -33,20 +32,17 @@ from feast.stream_feature_view import StreamFeatureView
 
 from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.time import Clock, EventClock, WallClock
-from ml_assets.features.engine import state
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.feast_stores.answers import Answer, fill_in, plain_answer
-from ml_assets.features.feast_stores.declared import loaded_of, types_of, view_of
+from ml_assets.features.feast_stores.declared import loaded_of, view_of
 from ml_assets.features.feast_stores.protos import (
-    instant_of,
     key_of,
+    key_of_entity,
     micros,
     payloads_of_values,
-    values_of_windows,
 )
 from ml_assets.features.feast_stores.registry import forget_versions
-from ml_assets.features.online_store.backend import OWN, Backend, View, floor_of, number_of
-from ml_assets.features.online_store.notes import note_of
+from ml_assets.features.feast_stores.view_reader import Answer, ViewReader, fill_in, read_views
+from ml_assets.features.online_store.backend import Backend, number_of
 from ml_assets.features.online_store.redefining import define, forget, settle
 from ml_assets.features.online_store.sqlite import SqliteBackend
 from ml_assets.features.online_store.versions import NO_CREATED, PlainView
@@ -66,9 +62,8 @@ class PackedOnlineStore(OnlineStore):
     """A Feast online store on a `Backend`."""
 
     def __init__(self) -> None:
-        self._opened: tuple[tuple[object, ...], Backend] | None = None
-        self._known: dict[int, tuple[Any, WindowedView | PlainView]] = {}
-        self._numbers: dict[int, tuple[View, int]] = {}
+        self._opened: tuple[object, tuple[object, ...], Backend] | None = None
+        self._readers: dict[int, ViewReader] = {}
 
     @abstractmethod
     def open_backend(self, config: RepoConfig) -> Backend:
@@ -76,10 +71,15 @@ class PackedOnlineStore(OnlineStore):
 
     def backend(self, config: RepoConfig) -> Backend:
         """Where the features are; the direct way for readers and loaders."""
-        wanted = (config.project, config.repo_path, repr(config.online_store))
-        if self._opened is None or self._opened[0] != wanted:
-            self._opened = (wanted, self.open_backend(config))
-        return self._opened[1]
+        said, opened = config.online_store, self._opened
+        # To write it out takes as long as a read.
+        if opened is None or opened[0] is not said:
+            where = (config.project, config.repo_path, repr(said))
+            if opened is None or opened[1] != where:
+                self._readers.clear()
+                opened = said, where, self.open_backend(config)
+            opened = self._opened = said, where, opened[2]
+        return opened[2]
 
     def online_write_batch(
         self,
@@ -88,18 +88,18 @@ class PackedOnlineStore(OnlineStore):
         data: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        view = self._view(table)
+        backend = self.backend(config)
+        view = self._reader(backend, table).view
         if isinstance(view, WindowedView):
             raise InvalidRequest(
                 f"feature view {view.name!r} is computed from raw events, not written: use "
                 "ml_assets.features.feast_stores.loading.push, or `feast materialize`"
             )
-        backend = self.backend(config)
         payloads = payloads_of_values(view, [values for _, values, _, _ in data])
         rows = [
             (key, micros(at), NO_CREATED if created is None else micros(created), payload)
             for key, at, created, payload in (
-                (key_of(view, entity), at, created, payload)
+                (key_of_entity(view, entity), at, created, payload)
                 for (entity, _, at, created), payload in zip(data, payloads, strict=True)
             )
             if key is not None
@@ -115,38 +115,11 @@ class PackedOnlineStore(OnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[Answer]:
-        view, backend = self._view(table), self.backend(config)
-        keys = [key_of(view, key) for key in entity_keys]
-        wanted_keys = [key or OWN for key in keys]
-        own, blobs = self._get(backend, view, wanted_keys)
-        now = micros(clock_of(config).now())
-        types = {
-            name: dtype for name, dtype in types_of(table).items()
-            if requested_features is None or name in requested_features
-        }
-        note = note_of(own)
-        note.require_loaded(view.name, frozenset(types))
-        if note.before:
-            before, *blobs = backend.get(note.before, [OWN, *wanted_keys])
-            floor, view = floor_of(before, view.name), note_of(before or b"").view or view
-        else:
-            floor = floor_of(own, view.name)
-        if isinstance(view, PlainView):
-            wanted = frozenset(types)
-            return [
-                (None, None) if key is None else plain_answer(view, blob, now, wanted)
-                for key, blob in zip(keys, blobs, strict=True)
-            ]
-        known = [blob if key is not None else None for key, blob in zip(keys, blobs, strict=True)]
-        as_of = view.as_of(np.array(
-            [max(now, floor, state.oldest(blob)) for blob in known], dtype=np.int64
-        ))
-        values = state.read(view, known, as_of).tolist()
-        return [
-            (None, None) if key is None else
-            (instant_of(t), values_of_windows(view, types, row))
-            for key, t, row in zip(keys, as_of.tolist(), values, strict=True)
-        ]
+        backend = self.backend(config)
+        reader, now = self._reader(backend, table), micros(clock_of(config).now())
+        keys = [key_of_entity(reader.view, key) for key in entity_keys]
+        [rows] = read_views(backend, [(reader, keys, requested_features)], now)
+        return [row.answer for row in rows]
 
     def update(
         self,
@@ -215,14 +188,21 @@ class PackedOnlineStore(OnlineStore):
         entity_name_to_join_key_map: dict[str, str], online_features_response: Any,
         full_feature_names: bool, include_feature_view_version_metadata: bool,
     ) -> None:
-        """As Feast's own, but an expired row says so: Feast knows only present and not found."""
+        """As Feast's own, but in one round trip, and an expired row says so."""
+        backend, now = self.backend(config), micros(clock_of(config).now())
+        asked, wheres = [], []
         for table, names in grouped_refs:
-            values, places, size = utils._get_unique_entities(
+            keys, indexes, size = utils._get_unique_entities(
                 table, join_key_values, entity_name_to_join_key_map
             )
-            rows = self.online_read(config, table, utils._get_entity_key_protos(values), names)
-            fill_in(online_features_response, table, names, rows, places, size,
-                     full_feature_names, include_feature_view_version_metadata)
+            reader = self._reader(backend, table)
+            asked.append((reader, [key_of(reader.view, key) for key in keys], names))
+            wheres.append((indexes, size))
+        for (reader, _, names), (indexes, size), rows in zip(
+            asked, wheres, read_views(backend, asked, now), strict=True
+        ):
+            fill_in(online_features_response, reader.table, names, rows, indexes, size,
+                    full_feature_names, include_feature_view_version_metadata)
 
     async def _read_features_per_fv_async(
         self, config: RepoConfig, grouped_refs: list[Any], join_key_values: dict[str, Any],
@@ -235,31 +215,14 @@ class PackedOnlineStore(OnlineStore):
             include_feature_view_version_metadata,
         )
 
-    def _get(
-        self, backend: Backend, view: View, keys: list[bytes]
-    ) -> tuple[bytes, list[bytes | None]]:
-        """The view's own entry, and what is kept of each key."""
-        known = self._numbers.get(id(view))
-        if known is not None and known[0] is view:
-            own, *blobs = backend.get(known[1], [OWN, *keys])
-            if own is not None:
-                return own, blobs
-        if len(self._numbers) > 1000:
-            self._numbers.clear()
-        view_id = number_of(backend, view)
-        self._numbers[id(view)] = view, view_id
-        own, *blobs = backend.get(view_id, [OWN, *keys])
-        floor_of(own, view.name)
-        return own or b"", blobs
-
-    def _view(self, table: FeatureView) -> WindowedView | PlainView:
-        """Parsed once: Feast hands over the same object while its registry is cached."""
-        found = self._known.get(id(table))
-        if found is None or found[0] is not table:
-            if len(self._known) > 1000:
-                self._known.clear()
-            found = self._known[id(table)] = (table, view_of(table))
-        return found[1]
+    def _reader(self, backend: Backend, table: FeatureView) -> ViewReader:
+        """Made once: Feast hands over the same object while its registry is cached."""
+        found = self._readers.get(id(table))
+        if found is None or found.table is not table:
+            if len(self._readers) > 1000:
+                self._readers.clear()
+            found = self._readers[id(table)] = ViewReader(backend, table)
+        return found
 
 
 class PackedSqliteOnlineStoreConfig(PackedConfig):

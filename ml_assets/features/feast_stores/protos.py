@@ -49,12 +49,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 
 
-def key_of(view: View, key: EntityKey) -> bytes | None:
-    """What names the entity in the store; None where a key is missing."""
+def key_of(view: View, key: Mapping[str, Value]) -> bytes | None:
+    """What names the entity in the store; None if a key is missing. `key` is by join key."""
     if not view.keys:
         return ALONE
-    values = dict(zip(key.join_keys, map(plain_value, key.entity_values), strict=True))
-    return entity_key([values.get(name) for name in view.keys])
+    return entity_key([plain_value(key[name]) if name in key else None for name in view.keys])
+
+
+def key_of_entity(view: View, key: EntityKey) -> bytes | None:
+    """The same of Feast's entity key."""
+    return key_of(view, dict(zip(key.join_keys, key.entity_values, strict=True)))
 
 
 def plain_value(value: Value) -> Any:

@@ -17,7 +17,7 @@ def typed(
 ) -> pa.Array:
     """One feature of m rows; what has no value is null.
 
-    values: (m, the view's columns); a `last_n` becomes lists of those there are, newest first
+    values: (m, the view's columns); a list of numbers has those that there are, newest first
     nobody: (m) rows without an entity: null even where a list would be empty
 
     Raises DeclarationError where the declared type, of those that fit the function
@@ -29,7 +29,7 @@ def typed(
             break
         place += len(aggregate.columns)
     assert aggregate is not None
-    if aggregate.function.name != "last_n":
+    if not aggregate.function.is_list:
         return _numbers(view, output, values[:, place], output.kind)
     taken = values[:, place:place + aggregate.function.width]
     there = ~np.isnan(taken)

@@ -16,10 +16,18 @@ import numpy.typing as npt
 from ml_assets.core.errors import unknown
 from ml_assets.features.engine import state
 from ml_assets.features.engine.exact import Floats
+from ml_assets.features.engine.state.checking import cut_of, cuts_of
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import View
-from ml_assets.features.online_store.versions import NUMBERS, VERSION, PlainView, versions_of
+from ml_assets.features.online_store.versions import (
+    NUMBERS,
+    VERSION,
+    PlainView,
+    is_whole,
+    versions_of,
+)
 
+Columns = slice | list[int]
 Statuses = npt.NDArray[np.uint8]
 
 
@@ -61,7 +69,7 @@ class Decoder(Protocol):
     def alike(self) -> object: ...
 
     @property
-    def columns(self) -> Sequence[int]: ...
+    def columns(self) -> Columns: ...
 
     def oldest(self, blob: bytes | None) -> int:
         """The earliest instant that can be answered exactly."""
@@ -93,7 +101,10 @@ class WindowDecoder:
             if name not in view.columns:
                 raise unknown("column", name, view.columns,
                               f"Feature view {view.name!r} is asked for it.")
-        self.columns: Sequence[int] = [view.columns.index(name) for name in names]
+        columns = [view.columns.index(name) for name in names]
+        self.columns: Columns = slice(None) if names == view.columns else columns
+        # Of one column alone it would give the bare number.
+        self._pick = None if names == view.columns else itemgetter(*columns, 0)
         self._missing = array("f", [np.nan] * len(names)).tobytes()
 
     @cached_property
@@ -101,31 +112,36 @@ class WindowDecoder:
         return self.view.nameless
 
     def oldest(self, blob: bytes | None) -> int:
-        return state.oldest(blob if self._is_whole(blob) else None)
+        cut = cut_of(self.view, blob)
+        return state.NEVER if cut is None else cut
 
     def one(self, blob: bytes | None, at: int, status: bytearray) -> bytes:
-        if not self._is_whole(blob):
+        cut = cut_of(self.view, blob)
+        if cut is None:
             status.append(_DAMAGED)
             return self._missing
-        if state.oldest(blob) > at:
+        if cut > at:
             raise TooEarly
         status.append(_NOT_FOUND if blob is None else _PRESENT)
         values = state.read_one(self.view, blob, self.view.as_of(at))
-        return array("f", [values[column] for column in self.columns]).tobytes()
+        if self._pick is None:
+            return array("f", values).tobytes()
+        return array("f", self._pick(values)[:-1]).tobytes()
 
     def many(self, blobs: Sequence[bytes | None], at: Sequence[int]) -> tuple[Floats, Statuses]:
-        whole = [blob if self._is_whole(blob) else None for blob in blobs]
-        if any(state.oldest(blob) > t for blob, t in zip(whole, at, strict=True)):
+        as_of, (cuts, damaged) = np.array(at, dtype=np.int64), cuts_of(self.view, blobs)
+        status = np.where(damaged, np.uint8(_DAMAGED), np.uint8(_PRESENT))
+        if damaged.any():
+            cuts = np.where(damaged, state.NEVER, cuts)
+            blobs = [None if bad else blob for blob, bad in zip(blobs, damaged, strict=True)]
+        if (cuts > as_of).any():
             raise TooEarly
-        values = state.read(self.view, whole, self.view.as_of(np.array(at, dtype=np.int64)))
-        status = bytearray(_NOT_FOUND if blob is None else _PRESENT for blob in whole)
-        for row, (blob, was) in enumerate(zip(whole, blobs, strict=True)):
-            if blob is not was:
-                status[row], values[row] = _DAMAGED, np.nan
-        return values, np.frombuffer(status, np.uint8)
-
-    def _is_whole(self, blob: bytes | None) -> bool:
-        return blob is None or state.is_whole(self.view, blob)
+        values = state.read(self.view, blobs, self.view.as_of(as_of))
+        if None in blobs:
+            missing = np.fromiter((blob is None for blob in blobs), np.bool_, len(blobs))
+            status[missing & ~damaged] = _NOT_FOUND
+            values = np.where(damaged[:, None], np.nan, values)
+        return values, status
 
 
 class RowDecoder:
@@ -133,17 +149,17 @@ class RowDecoder:
 
     def __init__(self, view: PlainView, names: tuple[str, ...]) -> None:
         self.view = view
-        self.columns: Sequence[int] = range(len(names))
+        self.columns: Columns = slice(None)
         self._places = view.number_places(names)
         formats = [NUMBERS[each.type] for each in view.numbers]
         nulls = (len(view.columns) + 7) // 8
-        head = Struct(f"<qqI{nulls}s")
-        self._head, self._no_nulls, self._ttl = head.unpack_from, bytes(nulls), view.ttl
-        self._size = VERSION.size + view.packed.itemsize
+        self._head = Struct(f"<qqI{nulls}s").unpack_from
+        self._no_nulls, self._ttl = bytes(nulls), view.ttl
+        size = VERSION.size + view.packed.itemsize
         # Of one or two versions, if all are of one size: nearly every blob there is.
-        self._sizes = frozenset([] if view.texts else [self._size, 2 * self._size])
+        self._sizes = frozenset([] if view.texts else [size, 2 * size])
         self._missing = array("f", [np.nan] * len(names)).tobytes()
-        self._packed = _packer(head.size, formats, self._places)
+        self._packed = _packer(view, self._places)
         # Numbers of one type are read as a matrix.
         self._same = len(set(formats)) == 1
         numbers = [("numbers", formats[0], (len(formats),))] if self._same else [
@@ -156,7 +172,7 @@ class RowDecoder:
 
     def oldest(self, blob: bytes | None) -> int:
         """Since when the oldest version holds that is kept: nobody knows what was before."""
-        if blob is None or not self._is_whole(blob):
+        if blob is None or not is_whole(self.view, blob):
             return state.NEVER
         return versions_of(blob)[-1][0]
 
@@ -164,7 +180,7 @@ class RowDecoder:
         if blob is None:
             status.append(_NOT_FOUND)
             return self._missing
-        if len(blob) not in self._sizes and not self._is_whole(blob):
+        if len(blob) not in self._sizes and not is_whole(self.view, blob):
             status.append(_DAMAGED)
             return self._missing
         since, _, _, nulls = self._head(blob)
@@ -178,14 +194,6 @@ class RowDecoder:
         values = self._packed(blob)
         return values if nulls == self._no_nulls else self._without_nulls(values, nulls)
 
-    def _is_whole(self, blob: bytes) -> bool:
-        if not self.view.texts:  # all versions are of one size
-            return len(blob) % self._size == 0 and len(blob) > 0
-        place = 0
-        while len(blob) - place >= self._size:
-            place += VERSION.size + int(VERSION.unpack_from(blob, place)[2])
-        return place == len(blob) > 0
-
     def _without_nulls(self, values: bytes, nulls: bytes) -> bytes:
         return array("f", [
             np.nan if nulls[place // 8] >> place % 8 & 1 else value
@@ -198,7 +206,7 @@ class RowDecoder:
         there = [blob or b"" for blob in blobs]
         if not self._sizes.issuperset(map(len, there)):
             for row, blob in enumerate(blobs):
-                if blob is None or not self._is_whole(blob):
+                if blob is None or not is_whole(self.view, blob):
                     status[row], there[row] = _NOT_FOUND if blob is None else _DAMAGED, nothing
         first = [blob[:size] for blob in there]
         versions = np.frombuffer(b"".join(first), self._version)
@@ -228,22 +236,18 @@ class RowDecoder:
         return values
 
 
-_CODES = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "?": "?"}
-
-
-def _packer(
-    start: int, formats: Sequence[str], places: Sequence[int]
-) -> Callable[[bytes], bytes]:
-    """From a version, whose numbers start at `start`, to those at `places` as float32."""
+def _packer(view: PlainView, places: Sequence[int]) -> Callable[[bytes], bytes]:
+    """From a version to its numbers at `places` as float32."""
     first, end = places[0], places[-1] + 1
-    if set(formats[:end]) == {"<f4"} and list(places) == list(range(first, end)):
+    if list(places) == list(range(first, end)) and {
+        each.type for each in view.numbers[:end]
+    } == {"Float32"}:
+        start = VERSION.size + (len(view.columns) + 7) // 8
         return itemgetter(slice(start + 4 * first, start + 4 * end))
-    numbers = Struct("<" + "".join(_CODES[each] for each in formats)).unpack_from
-    if list(places) == list(range(len(formats))):
-        return lambda version: array("f", numbers(version, start)).tobytes()
-    # Of one place it would give the bare item.
-    pick = itemgetter(*places, places[0])
-    return lambda version: array("f", pick(numbers(version, start))[:-1]).tobytes()
+    # Behind the nulls, which come last here: of one place alone it would give the bare number.
+    pick = itemgetter(*(place + 1 for place in places), 0)
+    unpack = view.packed_struct.unpack_from
+    return lambda version: array("f", pick(unpack(version, VERSION.size))[:-1]).tobytes()
 
 
 def _before(blob: bytes, at: int) -> bytes:

@@ -50,7 +50,7 @@ class Stream:
         self._owner = f"feature view {views[0].name!r}"
         self._timestamp, self._event_id = views[0].timestamp, views[0].event_id
         shapes = [
-            tuple((kept.slot, kept.limit) for kept in layout_of(view).kept if kept.place >= 0)
+            tuple((kept.slot, kept.limit) for kept in layout_of(view).kept if kept.item >= 0)
             for view in views
         ]
         distinct = list(dict.fromkeys(shapes))

@@ -26,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.errors import DeclarationError
-from ml_assets.features.engine.exact import Ints
 
 VERSION = Struct("<qqI")
 SIZE = Struct("<I")
@@ -39,6 +38,7 @@ NUMBERS = {
     "UnixTimestamp": "<i8",
 }
 """Feast's types of fixed size, as they are packed. `UnixTimestamp` is in seconds, as in Feast."""
+_CODES = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "?": "?"}
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,11 @@ class PlainView:
             *((f"n{place}", NUMBERS[each.type]) for place, each in enumerate(self.numbers)),
         ])
 
-    def visible(self, at: Ints, as_of: Ints) -> npt.NDArray[np.bool_]:
-        """Feast's contract: not of the future, and not older than the time to live."""
-        found: npt.NDArray[np.bool_] = at <= as_of
-        if self.ttl:
-            found = found & (as_of <= at + self.ttl)
-        return found
+    @cached_property
+    def packed_struct(self) -> Struct:
+        """`packed` for one payload: the nulls as bytes, then the numbers."""
+        codes = "".join(_CODES[NUMBERS[each.type]] for each in self.numbers)
+        return Struct(f"<{(len(self.columns) + 7) // 8}s{codes}")
 
     def number_places(self, names: Sequence[str]) -> list[int]:
         """Where in `numbers` these are. Raises DeclarationError for one that is no number."""
@@ -110,6 +109,18 @@ def versions_of(blob: bytes) -> list[tuple[int, int, bytes]]:
         found.append((at, created, blob[place : place + size]))
         place += size
     return found
+
+
+def is_whole(view: PlainView, blob: bytes) -> bool:
+    """Whether `blob` is made of versions of the view; else it is damaged."""
+    least = view.packed_struct.size
+    if not view.texts:  # all versions are of one size
+        return len(blob) % (VERSION.size + least) == 0 and len(blob) > 0
+    place, size = 0, least
+    while size >= least and len(blob) - place >= VERSION.size:
+        size = int(VERSION.unpack_from(blob, place)[2])
+        place += VERSION.size + size
+    return size >= least and place == len(blob) > 0
 
 
 def merged(blob: bytes, version: bytes, now: int) -> bytes:
@@ -155,17 +166,15 @@ def unpack_payload(
     view: PlainView, payload: bytes
 ) -> tuple[list[float | int | bool | None], list[bytes | None]]:
     """The numbers and the texts of one payload, None where they are null."""
-    packed = np.frombuffer(payload, view.packed, 1)
-    nulls = np.unpackbits(packed["nulls"][0], bitorder="little").tolist()
-    numbers = [
-        None if null else value
-        for value, null in zip(packed[0].item()[1:], nulls, strict=False)
-    ]
+    packed, *numbers = view.packed_struct.unpack_from(payload)
+    nulls = int.from_bytes(packed, "little")
+    if nulls:
+        numbers = [None if nulls >> bit & 1 else value for bit, value in enumerate(numbers)]
     texts: list[bytes | None] = []
-    place = view.packed.itemsize
-    for null in nulls[len(numbers) : len(view.columns)]:
+    place = view.packed_struct.size
+    for bit in range(len(numbers), len(view.columns)):
         (size,) = SIZE.unpack_from(payload, place)
         place += SIZE.size
-        texts.append(None if null else payload[place : place + size])
+        texts.append(None if nulls >> bit & 1 else payload[place : place + size])
         place += size
     return numbers, texts

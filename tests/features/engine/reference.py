@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -112,59 +113,122 @@ def _counting(records: Sequence[Record]) -> list[Record]:
 
 def _answers(aggregate: Aggregate, records: Sequence[Record], as_of: int) -> list[Answer]:
     """records: of the entity, before the end of the window, in order."""
-    function, column = aggregate.function, aggregate.column
-    window = [
+    column = aggregate.column
+    inside = [
         each for each in records
         if _is_in_window(each.at, as_of, aggregate)
         and not (column and _missing(each.values[column]))
     ]
-    if function.name == "last_n":
-        latest = [_number(each.values[column]) for each in reversed(window)]
-        latest = (latest + [math.nan] * function.width)[: function.width]
-        return [
-            Answer(name, value) for name, value in zip(aggregate.columns, latest, strict=True)
-        ]
-    if function.name == "count":
-        return [Answer(aggregate.name, len(window))]
-    if function.name == "time_since_first":
-        return [Answer(aggregate.name, _seconds(as_of - window[0].at) if window else math.nan)]
-    if function.name == "time_since_last":
-        return [Answer(aggregate.name, _seconds(as_of - window[-1].at) if window else math.nan)]
-    if function.name == "approx_count_distinct":
-        return [Answer(aggregate.name, _distinct([each.values[column] for each in window]))]
-    values = [_number(each.values[column]) for each in window]
-    return [_of_numbers(aggregate, values)]
+    function = aggregate.function
+    found = MEANINGS[function.name](Window(
+        [each.values[column] if column else True for each in inside],
+        [each.at for each in inside], as_of, function.arguments,
+    ))
+    if isinstance(found, list):
+        return [Answer(name, value) for name, value in zip(aggregate.columns, found, strict=True)]
+    return [Answer(aggregate.name, *(found if isinstance(found, tuple) else (found,)))]
 
 
-def _of_numbers(aggregate: Aggregate, values: Sequence[float]) -> Answer:
-    function, name, n = aggregate.function, aggregate.name, len(values)
-    total = sum(map(Fraction, values), Fraction(0))
-    # What is below 2**-64 of a value is lost.
-    lost = n * 2.0**-64
-    if function.name == "sum":
-        return Answer(name, float(total), 1e-12 * abs(float(total)) + lost)
-    if function.name == "smoothed_mean":
-        prior, weight = map(Fraction, function.arguments)
-        smoothed = (total + prior * weight) / (n + weight)
-        size = float((abs(total) + abs(prior * weight)) / (n + weight))
-        return Answer(name, float(smoothed), 1e-12 * size + lost)
-    if not values:
-        return Answer(name, math.nan)
-    if function.name == "mean":
-        return Answer(name, float(total / n), 1e-12 * abs(float(total / n)) + lost)
-    if function.name in ("variance", "std"):
-        squares = sum((Fraction(value) ** 2 for value in values), Fraction(0))
-        variance = float(squares / n - (total / n) ** 2)
-        # Cancellation costs what double-double arithmetic cannot hold of the squares.
-        off = 1e-12 * variance + 1e-28 * float(squares) + 2.0**-60 * (1 + max(map(abs, values)))
-        if function.name == "variance":
-            return Answer(name, variance, off)
-        deviation = math.sqrt(variance)
-        return Answer(name, deviation, min(math.sqrt(off), off / deviation if deviation else 1))
-    exact = {
-        "min": min(values), "max": max(values), "first": values[0], "last": values[-1],
-    }
-    return Answer(name, exact[function.name])
+class Window(NamedTuple):
+    """The events in it that have a value, by (at, uid), for a function with these arguments."""
+
+    values: Sequence[Value]
+    at: Sequence[int]
+    as_of: int
+    arguments: tuple[float, ...]
+
+    @property
+    def numbers(self) -> list[float]:
+        return [_number(value) for value in self.values]
+
+    @property
+    def total(self) -> Fraction:
+        return sum(map(Fraction, self.numbers), Fraction(0))
+
+    @property
+    def lost(self) -> float:
+        """What is below 2**-64 of a value."""
+        return len(self.values) * 2.0**-64
+
+
+Meaning = Callable[[Window], float | tuple[float, float] | list[float]]
+"""A value, with how far off it may be if that is anything; or a list of values."""
+
+
+def _sum(window: Window) -> tuple[float, float]:
+    total = float(window.total)
+    return total, 1e-12 * abs(total) + window.lost
+
+
+def _mean(window: Window) -> tuple[float, float]:
+    if not window.values:
+        return math.nan, 0.0
+    mean = float(window.total / len(window.values))
+    return mean, 1e-12 * abs(mean) + window.lost
+
+
+def _smoothed_mean(window: Window) -> tuple[float, float]:
+    (prior, weight), n = map(Fraction, window.arguments), len(window.values)
+    size = float((abs(window.total) + abs(prior * weight)) / (n + weight))
+    return float((window.total + prior * weight) / (n + weight)), 1e-12 * size + window.lost
+
+
+def _variance(window: Window) -> tuple[float, float]:
+    numbers, n = window.numbers, len(window.values)
+    if not n:
+        return math.nan, 0.0
+    squares = sum((Fraction(value) ** 2 for value in numbers), Fraction(0))
+    variance = float(squares / n - (window.total / n) ** 2)
+    # Cancellation costs what double-double arithmetic cannot hold of the squares.
+    return variance, (
+        1e-12 * variance + 1e-28 * float(squares) + 2.0**-60 * (1 + max(map(abs, numbers)))
+    )
+
+
+def _standard_deviation(window: Window) -> tuple[float, float]:
+    variance, off = _variance(window)
+    deviation = math.sqrt(variance)
+    return deviation, min(math.sqrt(off), off / deviation if deviation else 1)
+
+
+def _last_n(window: Window) -> list[float]:
+    n = int(window.arguments[0])
+    return (window.numbers[::-1] + [math.nan] * n)[:n]
+
+
+def _approx_count_distinct(window: Window) -> float:
+    smallest = sorted({_hash(value) for value in window.values})[:256]
+    if len(smallest) < 256:
+        return len(smallest)
+    return round(255 * (2.0**64 / float(smallest[-1])))
+
+
+MEANINGS: dict[str, Meaning] = {
+    "count": lambda window: len(window.values),
+    "sum": _sum,
+    "mean": _mean,
+    "variance": _variance,
+    "std": _standard_deviation,
+    "min": lambda window: min(window.numbers, default=math.nan),
+    "max": lambda window: max(window.numbers, default=math.nan),
+    "first": lambda window: window.numbers[0] if window.values else math.nan,
+    "last": lambda window: window.numbers[-1] if window.values else math.nan,
+    "time_since_first": lambda window: (
+        _seconds(window.as_of - window.at[0]) if window.at else math.nan
+    ),
+    "time_since_last": lambda window: (
+        _seconds(window.as_of - window.at[-1]) if window.at else math.nan
+    ),
+    "last_n": _last_n,
+    "approx_count_distinct": _approx_count_distinct,
+    "smoothed_mean": _smoothed_mean,
+}
+"""Each function of the engine; one that is registered and not here fails the laws."""
+
+ARGUMENTS: dict[str, Sequence[tuple[float, ...]]] = {
+    "last_n": ((3,), (1,), (2,), (4,)), "smoothed_mean": ((0.3, 2.0), (0.0, 5.0)),
+}
+"""To try the functions with that have any."""
 
 
 def _is_in_window(at: int, as_of: int, aggregate: Aggregate) -> bool:
@@ -172,13 +236,6 @@ def _is_in_window(at: int, as_of: int, aggregate: Aggregate) -> bool:
     slides = aggregate.window // aggregate.slide
     newest = (as_of - 1) // aggregate.slide
     return newest - slides < at // aggregate.slide and at < as_of
-
-
-def _distinct(values: Sequence[Value]) -> float:
-    smallest = sorted({_hash(value) for value in values})[:256]
-    if len(smallest) < 256:
-        return len(smallest)
-    return round(255 * (2.0**64 / float(smallest[-1])))
 
 
 def _hash(value: Value) -> int:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from ml_assets.features.engine.functions import KINDS, Function
+from ml_assets.features.engine.functions import FUNCTIONS, Function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
-from tests.features.engine.reference import Record, Value
+from tests.features.engine.reference import ARGUMENTS, Record, Value
 
 MINUTE = 60_000_000
 HOUR, DAY = 60 * MINUTE, 24 * 60 * MINUTE
@@ -35,37 +35,38 @@ class Question:
     head: int | None = None
 
 
-def functions() -> st.SearchStrategy[Function]:
-    plain = [Function(name) for name, kind in KINDS.items() if not kind.parameters]
-    return st.one_of(
-        st.sampled_from(plain),
-        st.integers(1, 4).map(lambda n: Function("last_n", (n,))),
-        st.sampled_from([Function("smoothed_mean", (0.3, 2.0)), Function("smoothed_mean", (0, 5))]),
-    )
+def functions(names: Sequence[str]) -> st.SearchStrategy[Function]:
+    return st.sampled_from([
+        FUNCTIONS[name](arguments) for name in names for arguments in ARGUMENTS.get(name, [()])
+    ])
 
 
 @st.composite
-def aggregates(draw: st.DrawFn, spans: Sequence[tuple[int, int]], number: int) -> Aggregate:
-    function = draw(functions())
+def aggregates(
+    draw: st.DrawFn, spans: Sequence[tuple[int, int]], number: int, names: Sequence[str]
+) -> Aggregate:
+    function = draw(functions(names))
     columns = {
         "number": NUMBERS, "hash": (*TEXTS, "pages", "paid"), "rows": ("", *NUMBERS, *TEXTS),
     }
     window, slide = draw(st.sampled_from(spans))
     return Aggregate(
         name=f"{function.name}{number}", function=function, window=window, slide=slide,
-        column=draw(st.sampled_from(columns[function.kind.reads])),
+        column=draw(st.sampled_from(columns[function.reads])),
     )
 
 
 @st.composite
-def views(draw: st.DrawFn) -> WindowedView:
-    """Some aggregates over one to three spans."""
+def views(draw: st.DrawFn, names: Sequence[str] = ()) -> WindowedView:
+    """Some aggregates over one to three spans; by these functions, or by any."""
     known = draw(st.sampled_from((SMALL, REALISTIC)))
     spans = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3, unique=True))
     count = draw(st.integers(1, 8))
     return WindowedView(
         name="shopping", keys=("customer",), timestamp="known_at",
-        aggregates=tuple(draw(aggregates(spans, number)) for number in range(count)),
+        aggregates=tuple(
+            draw(aggregates(spans, number, names or list(FUNCTIONS))) for number in range(count)
+        ),
         refresh=draw(st.sampled_from(("stream", "slide"))),
         lateness=draw(st.sampled_from((0, spans[0][1], 3 * spans[0][0]))),
     )
@@ -155,10 +156,11 @@ def questions(
 
 @st.composite
 def cases(
-    draw: st.DrawFn, *, max_size: int = 25, conflicting: bool = False, heads: bool = True
+    draw: st.DrawFn, *, names: Sequence[str] = (), max_size: int = 25, conflicting: bool = False,
+    heads: bool = True,
 ) -> tuple[WindowedView, list[Record], list[Question]]:
     """A view, what happened, and what is asked."""
-    view = draw(views())
+    view = draw(views(names))
     records = draw(histories(view, max_size=max_size, conflicting=conflicting))
     asked = draw(st.lists(questions(view, records, heads=heads), max_size=12))
     return view, records, asked

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ml_assets.features.engine.exact import (
     LIMIT,
+    ONE,
     SQUARED_LIMIT,
     Floats,
     Ints,
@@ -18,6 +20,9 @@ from ml_assets.features.engine.exact import (
     split,
     split_squares,
     to_float,
+    units_of_square,
+    units_to_float,
+    units_variance,
     variance,
 )
 
@@ -116,3 +121,31 @@ def test_limbs_may_have_any_sign_and_size() -> None:
     limbs = Limbs(*(np.array([limb]) for limb in (1, -(2**32), 2**40, -(2**62))))
     assert worth(limbs) == Fraction(2**8) - Fraction(2**62, 2**64)
     assert to_float(limbs).tolist() == [255.75]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-(2.0**39), 2.0**39), min_size=1, max_size=8), st.integers(-80, 40))
+def test_plain_python_rounds_as_the_arrays_do(values: list[float], power: int) -> None:
+    """Also for sums too large for its short way."""
+    array = np.array(values) * 2.0**power
+    limbs = Limbs(*(np.array([limb.sum()]) for limb in split(array)))
+    squares = Limbs(*(np.array([limb.sum()]) for limb in split(np.abs(array))))
+    total = sum(int(value * 2.0**64) for value in array.tolist())
+    of_squares = sum(int(abs(value) * 2.0**64) for value in array.tolist())
+    assert units_to_float(total) == to_float(limbs)[0]
+    wanted = variance(np.array([len(values)]), limbs, squares)[0]
+    assert units_variance(len(values), total, of_squares) == wanted
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-(2.0**35), 2.0**35), max_size=8))
+def test_variances_are_those_of_the_arrays(values: list[float]) -> None:
+    array = np.array(values)
+    limbs = Limbs(*(np.array([limb.sum()]) for limb in split(array)))
+    squares = Limbs(*(np.array([limb.sum()]) for limb in split_squares(array)))
+    wanted = variance(np.array([len(values)]), limbs, squares)[0]
+    found = units_variance(
+        len(values), sum(int(value * ONE) for value in values),
+        sum(units_of_square(value) for value in values),
+    )
+    assert found == wanted or (math.isnan(found) and math.isnan(wanted))

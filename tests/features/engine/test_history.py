@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,27 +12,15 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import ContractViolation
 from ml_assets.features.engine import history
-from ml_assets.features.engine.events import Events
-from ml_assets.features.engine.exact import LIMIT, SQUARED_LIMIT, Floats
+from ml_assets.features.engine.exact import LIMIT, SQUARED_LIMIT
 from ml_assets.features.engine.functions import parse_function
-from ml_assets.features.engine.history import aggregate
 from ml_assets.features.engine.windows import Aggregate, WindowedView
 from tests.features.engine import strategies
-from tests.features.engine.reference import Record, answers, disagreements, events_of
+from tests.features.engine.functions.laws import agree_with_the_reference, ask
+from tests.features.engine.reference import Record, events_of
 from tests.features.engine.strategies import DAY, HOUR, Question
 
 Case = tuple[WindowedView, list[Record], list[Question]]
-
-
-def ask(view: WindowedView, events: Events, asked: Sequence[Question]) -> Floats:
-    as_of = view.as_of(np.array([each.as_of for each in asked], dtype=np.int64))
-    heads = [
-        as_of[place] if each.head is None else each.head for place, each in enumerate(asked)
-    ]
-    return aggregate(
-        view, events, entity=np.array([each.entity for each in asked], dtype=np.int64),
-        as_of=as_of, head=np.array(heads, dtype=np.int64),
-    )
 
 
 def one(function: str, column: str = "amount") -> WindowedView:
@@ -46,15 +33,7 @@ def one(function: str, column: str = "amount") -> WindowedView:
 @given(strategies.cases(conflicting=True))
 @settings(deadline=None)
 def test_every_feature_is_what_the_plain_reference_says(case: Case) -> None:
-    """Whatever arrived late, twice, in disorder or without an entity."""
-    view, records, asked = case
-    rows = ask(view, events_of(view, records), asked)
-    assert rows.shape == (len(asked), len(view.columns))
-    for question, row in zip(asked, rows.tolist(), strict=True):
-        expected = answers(
-            view, records, question.entity, view.as_of(question.as_of), question.head
-        )
-        assert not disagreements(expected, row), question
+    agree_with_the_reference(*case)
 
 
 @given(strategies.cases(), st.randoms(use_true_random=False))
@@ -126,12 +105,12 @@ def test_rows_answered_in_pieces_are_the_same(case: Case) -> None:
 def test_an_entity_never_seen_has_the_values_of_an_empty_window(case: Case) -> None:
     view, records, asked = case
     unseen = [replace(each, entity=99) for each in asked]
-    alone = [
-        np.nan if each.function.alone is None else each.function.alone
+    empty = [
+        np.nan if each.function.empty is None else each.function.empty
         for each in view.aggregates for _ in each.columns
     ]
     np.testing.assert_array_equal(
-        ask(view, events_of(view, records), unseen), np.array([alone] * len(asked)).reshape(
+        ask(view, events_of(view, records), unseen), np.array([empty] * len(asked)).reshape(
             len(asked), len(view.columns))
     )
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import DeclarationError, UnknownName
-from ml_assets.features.engine.functions import Function
+from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Slot, WindowedView, parse_view, tail
 
 HOUR = timedelta(hours=1)
@@ -71,7 +71,7 @@ def test_a_view_is_read_from_what_feast_holds() -> None:
     )
     assert view.columns == ("clicks_1d", "mean_6h", "n", "latest_1", "latest_2")
     assert view.slots == (Slot("clicks", "number"),)
-    assert view.aggregates[1].function == Function("mean")
+    assert view.aggregates[1].function == parse_function("mean", "a test")
     assert view.aggregates[2].slot == Slot("", "rows")
     assert view.spans == (
         (86_400_000_000, 3_600_000_000), (21_600_000_000, 7_200_000_000),

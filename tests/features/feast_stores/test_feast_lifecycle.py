@@ -10,6 +10,8 @@ import pytest
 from feast import FeatureStore
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
+from ml_assets.features.feast_stores.online import PackedOnlineStore
+from ml_assets.ingest.log.served import to_us
 from tests.features.online_store.shop import DAY, HOUR, NOW, Shop, profile
 
 pytestmark = [
@@ -82,6 +84,19 @@ def test_a_row_past_its_time_to_live_is_outside_its_age(shop: Shop) -> None:
     ]
     found = store.get_online_features(features=["profile:age"], entity_rows=ROWS).to_dict()
     assert found["age"] == [41, None, 41, None]
+
+
+def test_a_damaged_row_is_invalid_and_harms_no_other(shop: Shop) -> None:
+    store = loaded(shop)
+    online = store._get_provider().online_store
+    assert isinstance(online, PackedOnlineStore)
+    backend, later = online.backend(store.config), to_us(NOW - HOUR)
+    backend.put(backend.views()["profile"].id, [(b"ann", later, 0, b"no row")], to_us(NOW))
+    assert statuses(store, "profile:age") == [
+        "INVALID", "OUTSIDE_MAX_AGE", "INVALID", "NOT_FOUND",
+    ]
+    found = store.get_online_features(features=["profile:age"], entity_rows=ROWS).to_dict()
+    assert found["age"] == [None] * 4
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one by one"])

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ml_assets.features.engine.functions import KINDS, parse_function
+from ml_assets.features.engine.functions import FUNCTIONS, parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
 from ml_assets.features.online_store.backend import Backend, Row, View, digest_of
 from ml_assets.features.online_store.counting import event_row
-from tests.features.engine.reference import Record
+from tests.features.engine.reference import ARGUMENTS, Record
 
 _COLUMNS = {"rows": "", "number": "amount", "hash": "shop"}
-_ARGUMENTS = {"last_n": "(3)", "smoothed_mean": "(0.3, 2)"}
 
 
 def windowed(
@@ -32,8 +31,8 @@ def windowed(
 
 
 EVERYTHING = windowed(
-    *((f"{name}{_ARGUMENTS.get(name, '')}", _COLUMNS[kind.reads], 12, 3)
-      for name, kind in KINDS.items()),
+    *((f"{name}{ARGUMENTS[name][0] if function.parameters else ''}".replace(",)", ")"),
+       _COLUMNS[function.reads], 12, 3) for name, function in FUNCTIONS.items()),
     ("sum", "amount", 4, 1), ("count", "amount", 6, 6), ("last_n(2)", "pages", 2, 2),
     lateness=5,
 )

@@ -238,7 +238,7 @@ def test_a_file_that_was_made_once_is_not_made_anew_when_it_is_missing(path: Pat
     LmdbBackend(path).close()
     assert json.loads((path.parent / marker.MARKER).read_text())["files"] == ["online.lmdb"]
     path.unlink()
-    with pytest.raises(StateDamaged, match="is missing, though it was made once"):
+    with pytest.raises(StateDamaged, match="is missing, though it once existed"):
         LmdbBackend(path)
 
 

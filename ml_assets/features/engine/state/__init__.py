@@ -24,8 +24,8 @@ from ml_assets.features.engine.state.read_vectorised import read_vectorised
 from ml_assets.features.engine.windows import WindowedView, tail
 
 __all__ = [
-    "FOLD_ROWS", "HEADER_SIZE", "NEVER", "fold", "fresh", "grown", "is_idle", "is_whole", "oldest",
-    "pack", "pack_row", "read", "read_one", "row_dtype",
+    "FOLD_ROWS", "HEADER_SIZE", "NEVER", "fold", "fresh", "grown", "is_idle", "oldest", "pack",
+    "pack_row", "read", "read_one", "row_dtype",
 ]
 
 FOLD_ROWS = 128
@@ -49,7 +49,7 @@ def pack(view: WindowedView, events: Events) -> list[bytes]:
     rows = np.empty(len(events), layout.row)
     rows["at"], rows["uid"] = events.at, events.uid
     for kept in layout.kept:
-        if kept.place >= 0:
+        if kept.item >= 0:
             values = events.values[kept.slot]
             if kept.slot.form != "hash":
                 values = np.where(np.isfinite(values), values, np.nan)
@@ -94,21 +94,11 @@ def is_idle(view: WindowedView, blob: bytes, since: int) -> bool:
     return fold_rows.newest_of(layout_of(view), blob) <= since
 
 
-def is_whole(view: WindowedView, blob: bytes) -> bool:
-    """Whether the parts of `blob` are as long as its header says: else it is damaged."""
-    if len(blob) < HEADER.size:
-        return False
-    layout, (_, folded, records, _, _) = layout_of(view), HEADER.unpack_from(blob)
-    rows = len(blob) - HEADER.size - folded
-    return bool(rows >= 0 and rows % layout.row_struct.size == 0
-                and folded % 8 == 0 and folded >= records * layout.record_struct.size)
-
-
 def read_one(view: WindowedView, blob: bytes | None, as_of: int) -> list[float]:
     """The features of one entity, as `read` gives them."""
     layout = layout_of(view)
     if blob is None:
-        return layout.alone
+        return layout.never_seen
     if len(blob) + _BLOB > _FEW:
         at = np.array([as_of], dtype=np.int64)
         values: list[float] = read_vectorised(layout, [blob], at, at)[0].tolist()
@@ -131,8 +121,8 @@ def read(
     if sum(map(len, there)) + _BLOB * len(there) > _FEW:
         if len(there) == len(blobs):
             return read_vectorised(layout, there, as_of, upper)
-        found = np.empty((len(blobs), len(layout.alone)))
-        found[:] = layout.alone
+        found = np.empty((len(blobs), len(layout.never_seen)))
+        found[:] = layout.never_seen
         known = [place for place, blob in enumerate(blobs) if blob is not None]
         found[known] = read_vectorised(layout, there, as_of[known], upper[known])
         return found
@@ -142,6 +132,6 @@ def read(
         if t not in starts:
             starts[t] = [tail(t, span) for span in view.spans]
         values.append(
-            layout.alone if blob is None else read_scalar(layout, blob, t, end, starts[t])
+            layout.never_seen if blob is None else read_scalar(layout, blob, t, end, starts[t])
         )
-    return np.array(values).reshape(len(blobs), len(layout.alone))
+    return np.array(values).reshape(len(blobs), len(layout.never_seen))

@@ -8,24 +8,34 @@ instant `cut`, in a form that answers any window which ends at or after `cut`:
 
 records:  for each tile with events the statistics of all events from its start to `cut`, in
           order of time. A window takes just one record, the first at or after its tail.
-points:   for slots with `last` or `last_n` the latest (at, uid, value) before `cut`, newest
+points:   for slots with a `PointsStatistic` the latest (at, uid, value) before `cut`, newest
           first, padded with NaN
-sketches: for slots with `approx_count_distinct` pairs of a hash and the tile in which it came
+sketches: for slots with a `SketchStatistic` pairs of a hash and the tile in which it came
           last; how many pairs each slot has comes first
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.features.engine.functions import Function
+from ml_assets.features.engine.functions.base import (
+    PAIR,
+    POINT,
+    Function,
+    PointsStatistic,
+    RecordStatistic,
+    SketchStatistic,
+    Statistic,
+)
 from ml_assets.features.engine.limits import limit_of
 from ml_assets.features.engine.windows import Slot, WindowedView
 
@@ -38,20 +48,6 @@ HEADER = Struct("<qIIII")
 NEVER = -(2**62)
 """The cut of a blob that was never folded: every instant can be answered."""
 
-POINT = np.dtype([("at", "<i8"), ("uid", "<u8"), ("value", "<f8")])
-SEEN = np.dtype([("hash", "<u8"), ("tile", "<i8")])
-
-_RECORD_PARTS: dict[str, tuple[str, str, tuple[int, ...], tuple[float, ...]]] = {
-    # statistic -> struct format, dtype, shape, what an empty window has
-    "n": ("q", "<i8", (), (0,)),
-    "sum": ("4q", "<i8", (4,), (0, 0, 0, 0)),
-    "squares": ("4q", "<i8", (4,), (0, 0, 0, 0)),
-    "min": ("d", "<f8", (), (np.nan,)),
-    "max": ("d", "<f8", (), (np.nan,)),
-    "first": ("qQd", "", (), (0, 0, np.nan)),
-}
-
-
 class Header(NamedTuple):
     cut: int
     folded: int
@@ -60,46 +56,59 @@ class Header(NamedTuple):
     folds: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kept:
     """What is kept of one slot.
 
-    place: which item of a row holds it; -1 where there is no column
-    needs: the sufficient statistics of all its aggregates
-    points: how many latest points are kept; 0 where none is needed
-    record: for each statistic that records hold, its first item in a record
+    item: which one of a row holds it; -1 if there is no column
+    needs: what the functions of all its aggregates are finished from
+    record: those of them that records hold, each with its first item in one
+    points: how many latest points are kept, by which statistic; sketch: the same of pairs
     limit: a value must be smaller than this in size
     """
 
     number: int
     slot: Slot
-    place: int
-    needs: frozenset[str]
-    points: int
+    item: int
+    needs: tuple[Statistic, ...]
+    record: dict[Statistic, int]
+    points: PointsStatistic | None
     first_point: int
-    record: dict[str, int]
+    sketch: SketchStatistic | None
     limit: float
 
     @property
     def name(self) -> str:
         """Its field in `Layout.row`."""
-        return f"v{self.place}"
+        return f"v{self.item}"
 
-    def field(self, statistic: str) -> str:
-        """Its field in `Layout.record`."""
-        return f"{statistic}{self.number}"
+    @cached_property
+    def fields(self) -> dict[RecordStatistic, str]:
+        """Its fields in `Layout.record`."""
+        return {
+            each: f"{each.name}{self.number}" for each in self.record
+            if isinstance(each, RecordStatistic)
+        }
 
 
 class Feature(NamedTuple):
-    """A function and where it finds what it needs.
-
-    cell: a place in `Layout.cells`; slot: the number of one; span: a place in `spans_of` it
-    """
+    """A function, its slot by number, and its span by index in `spans_of` the slot."""
 
     function: Function
-    cell: int
     slot: int
     span: int
+
+
+class ScalarPlan(NamedTuple):
+    """How the features of one entity are read, each statistic of a window once.
+
+    statistics: the scalar form of one, the index of its window in `Layout.windows`, its item
+    features: a function's last step, the index of its first statistic, what takes all of them
+        out of a list if it needs more, and whether it gives a list
+    """
+
+    statistics: tuple[tuple[Callable[..., Any], int, int], ...]
+    features: tuple[tuple[Callable[..., Any], int, Callable[[list[Any]], Any] | None, bool], ...]
 
 
 @dataclass(frozen=True)
@@ -114,36 +123,28 @@ class Layout:
         """An event: at (i8), uid (u8) and for each slot 8 bytes (a hash u8, else f8)."""
         return np.dtype([("at", "<i8"), ("uid", "<u8"), *(
             (each.name, "<u8" if each.slot.form == "hash" else "<f8")
-            for each in self.kept if each.place >= 0
+            for each in self.kept if each.item >= 0
         )])
 
     @cached_property
     def row_struct(self) -> Struct:
-        forms = (each.slot.form for each in self.kept if each.place >= 0)
+        forms = (each.slot.form for each in self.kept if each.item >= 0)
         return Struct("<qQ" + "".join("Q" if form == "hash" else "d" for form in forms))
 
     @cached_property
     def record(self) -> np.dtype[Any]:
-        fields: list[tuple[Any, ...]] = [("start", "<i8")]
-        for each in self.kept:
-            for statistic in each.record:
-                _, dtype, shape, _ = _RECORD_PARTS[statistic]
-                fields.append((each.field(statistic), dtype or POINT, shape))
-        return np.dtype(fields)
+        return np.dtype([("start", "<i8"), *(
+            (field, each.dtype) for kept in self.kept for each, field in kept.fields.items()
+        )])
 
     @cached_property
     def record_struct(self) -> Struct:
-        return Struct("<q" + "".join(
-            _RECORD_PARTS[statistic][0] for each in self.kept for statistic in each.record
-        ))
+        return Struct("<q" + "".join(each.form for kept in self.kept for each in kept.fields))
 
     @cached_property
     def empty(self) -> tuple[Any, ...]:
         """The record of an empty window, as `record_struct` gives it."""
-        return (0, *(
-            item for each in self.kept for statistic in each.record
-            for item in _RECORD_PARTS[statistic][3]
-        ))
+        return (0, *(item for kept in self.kept for each in kept.fields for item in each.empty))
 
     @cached_property
     def nothing(self) -> bytes:
@@ -155,14 +156,14 @@ class Layout:
 
     @cached_property
     def points(self) -> int:
-        return sum(each.points for each in self.kept)
+        return sum(each.points.points for each in self.kept if each.points)
 
     @cached_property
     def sketched(self) -> tuple[Kept, ...]:
-        return tuple(each for each in self.kept if "distinct" in each.needs)
+        return tuple(each for each in self.kept if each.sketch)
 
     @cached_property
-    def cells(self) -> tuple[tuple[int, int], ...]:
+    def windows(self) -> tuple[tuple[int, int], ...]:
         """All that aggregates look at: places in `view.spans` and in `kept`, by the first."""
         asked = {(each.span, each.slot) for each in self.view.aggregates}
         return tuple(
@@ -171,32 +172,48 @@ class Layout:
         )
 
     @cached_property
-    def features(self) -> tuple[Feature, ...]:
-        places = {
-            (self.view.spans[span], self.kept[slot].slot): place
-            for place, (span, slot) in enumerate(self.cells)
-        }
-        found = []
-        for each in self.view.aggregates:
-            cell = places[each.span, each.slot]
-            span, slot = self.cells[cell]
-            found.append(Feature(each.function, cell, slot, self.spans_of[slot].index(span)))
-        return tuple(found)
-
-    @cached_property
     def spans_of(self) -> tuple[tuple[int, ...], ...]:
         """For each slot the places of its spans in `view.spans`."""
         return tuple(
-            tuple(span for span, slot in self.cells if slot == kept.number) for kept in self.kept
+            tuple(span for span, slot in self.windows if slot == kept.number)
+            for kept in self.kept
         )
 
     @cached_property
-    def alone(self) -> list[float]:
-        """The features of an entity that was never seen."""
+    def features(self) -> tuple[Feature, ...]:
+        numbers = {kept.slot: kept.number for kept in self.kept}
+        spans = self.view.spans
+        return tuple(
+            Feature(each.function, numbers[each.slot],
+                    self.spans_of[numbers[each.slot]].index(spans.index(each.span)))
+            for each in self.view.aggregates
+        )
+
+    @cached_property
+    def scalar_plan(self) -> ScalarPlan:
+        statistics: dict[tuple[int, Statistic], int] = {}
+        finishes = []
+        for function, slot, span in self.features:
+            window = self.windows.index((self.spans_of[slot][span], slot))
+            needs = [
+                statistics.setdefault((window, need), len(statistics)) for need in function.needs
+            ]
+            finishes.append((
+                function.finish_scalar, needs[0],
+                itemgetter(*needs) if len(needs) > 1 else None, function.is_list,
+            ))
+        return ScalarPlan(tuple(
+            (need.scalar, window, self.kept[self.windows[window][1]].record.get(need, -1))
+            for window, need in statistics
+        ), tuple(finishes))
+
+    @cached_property
+    def never_seen(self) -> list[float]:
+        """The features of an entity of which no event is known."""
         values: list[float] = []
         for each in self.view.aggregates:
-            value = each.function.alone
-            values += [math.nan if value is None else value] * each.function.width
+            value = each.function.empty
+            values += [math.nan if value is None else float(value)] * each.function.width
         return values
 
     def rows_of(self, blob: bytes, header: Header) -> npt.NDArray[Any]:
@@ -215,15 +232,15 @@ class Layout:
     def sketches_of(self, blob: bytes, header: Header) -> list[npt.NDArray[Any]]:
         """For each of `sketched` its pairs."""
         if not header.folded or not self.sketched:
-            return [np.empty(0, SEEN) for _ in self.sketched]
+            return [np.empty(0, PAIR) for _ in self.sketched]
         start = (HEADER.size + header.records * self.record.itemsize
                  + self.points * POINT.itemsize)
         sizes = np.frombuffer(blob, "<i8", len(self.sketched), start).tolist()
         start += 8 * len(sizes)
         found = []
         for size in sizes:
-            found.append(np.frombuffer(blob, SEEN, size, start))
-            start += size * SEEN.itemsize
+            found.append(np.frombuffer(blob, PAIR, size, start))
+            start += size * PAIR.itemsize
         return found
 
 
@@ -246,22 +263,24 @@ def layout_of(view: WindowedView) -> Layout:
 
 def _lay_out(view: WindowedView) -> Layout:
     kept: list[Kept] = []
-    item, point, place = 1, 0, 2
+    first_item, first_point, row_item = 1, 0, 2
     for slot in dict.fromkeys(each.slot for each in view.aggregates):
-        functions = [each.function for each in view.aggregates if each.slot == slot]
-        needs = frozenset().union(*(each.kind.needs for each in functions))
-        points = 0
-        if needs & {"last", "latest"}:
-            points = max(each.width for each in functions if each.kind.needs & {"last", "latest"})
-        record = {}
-        for statistic, (_, _, _, nothing) in _RECORD_PARTS.items():
-            if statistic in needs:
-                record[statistic] = item
-                item += len(nothing)
-        kept.append(Kept(
-            number=len(kept), slot=slot, place=place if slot.column else -1, needs=needs,
-            points=points, first_point=point, record=record, limit=limit_of(view, slot),
+        needs = tuple(dict.fromkeys(
+            need for each in view.aggregates if each.slot == slot for need in each.function.needs
         ))
-        point += points
-        place += bool(slot.column)
+        recorded = [each for each in needs if isinstance(each, RecordStatistic)]
+        record: dict[Statistic, int] = {}
+        for each in sorted(recorded, key=lambda each: (each.rank, each.name)):
+            record[each] = first_item
+            first_item += len(each.empty)
+        points = max((each for each in needs if isinstance(each, PointsStatistic)),
+                     key=lambda each: each.points, default=None)
+        kept.append(Kept(
+            number=len(kept), slot=slot, item=row_item if slot.column else -1, needs=needs,
+            record=record, points=points, first_point=first_point,
+            sketch=next((each for each in needs if isinstance(each, SketchStatistic)), None),
+            limit=limit_of(view, slot),
+        ))
+        first_point += points.points if points else 0
+        row_item += bool(slot.column)
     return Layout(view, tuple(kept))

@@ -7,33 +7,44 @@ and finding a part in each of them is arithmetic on places.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from ml_assets.features.engine.events import Hashes
 from ml_assets.features.engine.exact import Ints
-from ml_assets.features.engine.state.layout import HEADER, POINT, SEEN, Kept, Layout
-
-Array = npt.NDArray[Any]
+from ml_assets.features.engine.functions.base import PAIR, POINT
+from ml_assets.features.engine.series import Array, Hashes
+from ml_assets.features.engine.state.layout import HEADER, Kept, Layout
 
 WORD = 8
 _HEADER = HEADER.size // WORD
 _POINT = POINT.itemsize // WORD
-_SEEN = SEEN.itemsize // WORD
+_PAIR = PAIR.itemsize // WORD
+
+
+class Folded(NamedTuple):
+    """row: where their instants lie among the words; owner: whose they are
+
+    has_uid: whether their uids lie behind these
+    """
+
+    row: Ints
+    values: Array
+    owner: Ints
+    has_uid: bool
 
 
 class Unpacked:
     """m blobs side by side; each in the order in which they were given.
 
-    words: (all) what they are made of
+    words: (all) what they are made of; uids: what lies behind an instant
     folded: the places of those of which something is folded
     """
 
     def __init__(self, layout: Layout, blobs: Sequence[bytes]) -> None:
         self._layout = layout
         self.words: Ints = np.frombuffer(b"".join(blobs), "<i8")
+        self.uids: Hashes = self.words[1:].view(np.uint64)
         self.m = len(blobs)
         end = np.cumsum(np.fromiter(map(len, blobs), np.int64, self.m) // WORD)
         start = np.zeros(self.m, dtype=np.int64)
@@ -69,22 +80,24 @@ class Unpacked:
             mine[there] = self.words[words[:, None] + np.arange(size)]
         return found.view(self._layout.record)[..., 0]
 
-    def points(self, kept: Kept) -> tuple[Array, Ints]:
-        """The folded points of a slot that have a value, and whose they are."""
+    def points(self, kept: Kept) -> Folded:
+        """The folded points of a slot."""
+        assert kept.points is not None
         first = self._after_records() + kept.first_point * _POINT
-        places, owner = spread(first, np.full(len(first), kept.points), _POINT)
-        points = self.words[places[:, None] + np.arange(_POINT)].view(POINT)[:, 0]
-        there = ~np.isnan(points["value"])
-        return points[there], self.folded[owner[there]]
+        places, owner = spread(first, np.full(len(first), kept.points.points), _POINT)
+        values = self.words[places + 2].view(np.float64)
+        there = ~np.isnan(values)
+        return Folded(places[there], values[there], self.folded[owner[there]], True)
 
-    def sketches(self, kept: Kept) -> tuple[Hashes, Ints, Ints]:
-        """The folded pairs of a slot: hashes, the tiles where they came last, whose they are."""
+    def sketches(self, kept: Kept) -> Folded:
+        """The folded pairs of a slot: hashes, and the tiles where they came last as instants."""
         sizes = self._after_records() + self._layout.points * _POINT
         number, count = self._layout.sketched.index(kept), len(self._layout.sketched)
         lengths = self.words[sizes[:, None] + np.arange(count)]
-        first = sizes + count + lengths[:, :number].sum(axis=1) * _SEEN
-        places, owner = spread(first, lengths[:, number], _SEEN)
-        return self.words[places].view(np.uint64), self.words[places + 1], self.folded[owner]
+        first = sizes + count + lengths[:, :number].sum(axis=1) * _PAIR
+        places, owner = spread(first, lengths[:, number], _PAIR)
+        hashes = self.words[places].view(np.uint64)
+        return Folded(places + 1, hashes, self.folded[owner], False)
 
     def _after_records(self) -> Ints:
         """Of the `folded` ones: what lies behind their records."""

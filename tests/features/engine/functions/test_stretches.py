@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.features.engine import distinct
-from ml_assets.features.engine.distinct import Distinct
 from ml_assets.features.engine.exact import Floats, Ints, split, to_float
-from ml_assets.features.engine.finish import SKETCH
-from ml_assets.features.engine.ranges import Smallest, Totals, powers, two_runs
+from ml_assets.features.engine.functions import distinct, extremes
+from ml_assets.features.engine.functions.distinct import SKETCH, RangeDistinct
+from ml_assets.features.engine.functions.extremes import RangeExtreme, powers, two_runs
+from ml_assets.features.engine.functions.sums import Totals
 
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
@@ -23,14 +23,22 @@ def stretches(chance: np.random.Generator, n: int, m: int = 40) -> tuple[Ints, I
     return first, np.minimum(first + length, n)
 
 
-@given(seeds, st.sampled_from((0, 1, 31, 32, 33, 64, 700, 2500)))
+@given(seeds, st.sampled_from((0, 1, 31, 32, 33, 64, 700, 2500)), st.booleans())
 @settings(deadline=None)
-def test_the_smallest_value_of_a_stretch(chance: np.random.Generator, n: int) -> None:
+def test_the_smallest_and_the_largest_value_of_a_stretch(
+    chance: np.random.Generator, n: int, short: bool
+) -> None:
+    """Each reduced on its own, or by runs."""
     values = chance.choice(chance.normal(size=max(n // 3, 1)), n)
     first, end = stretches(chance, n)
-    found = Smallest(values).between(first, end)
-    for value, start, stop in zip(found, first, end, strict=True):
-        np.testing.assert_equal(value, values[start:stop].min() if stop > start else np.nan)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extremes, "_SHORT", 1000 if short else -1)
+        patch.setattr(extremes, "_FEW", -1)
+        smallest = RangeExtreme(values, np.minimum).between(first, end)
+        largest = RangeExtreme(values, np.maximum).between(first, end)
+    for low, high, start, stop in zip(smallest, largest, first, end, strict=True):
+        np.testing.assert_equal(low, values[start:stop].min() if stop > start else np.nan)
+        np.testing.assert_equal(high, values[start:stop].max() if stop > start else np.nan)
 
 
 @given(seeds, st.sampled_from((0, 1, 700, 70_000)))
@@ -65,7 +73,7 @@ def test_the_smallest_distinct_hashes_of_a_stretch(
     known[:2] = 1, 2**64 - 1
     hashes = chance.choice(known, 9000)
     first, end = stretches(chance, len(hashes), 200)
-    kept, largest = Distinct(hashes).between(first, end)
+    kept, largest = RangeDistinct(hashes).between(first, end)
     for place, (start, stop) in enumerate(zip(first, end, strict=True)):
         alone = np.unique(hashes[start:stop])[:SKETCH]
         assert kept[place] == len(alone)
@@ -84,7 +92,7 @@ def test_two_runs_cover_a_stretch_and_no_more(first: int, length: int) -> None:
 def test_nothing_is_in_no_column() -> None:
     nowhere = np.zeros(3, dtype=np.int64)
     empty: Floats = np.empty(0)
-    assert np.isnan(Smallest(empty).between(nowhere, nowhere)).all()
+    assert np.isnan(RangeExtreme(empty, np.minimum).between(nowhere, nowhere)).all()
     assert to_float(Totals(empty, split).between(nowhere, nowhere)).tolist() == [0, 0, 0]
-    kept, _ = Distinct(np.empty(0, dtype=np.uint64)).between(nowhere, nowhere)
+    kept, _ = RangeDistinct(np.empty(0, dtype=np.uint64)).between(nowhere, nowhere)
     assert kept.tolist() == [0, 0, 0]

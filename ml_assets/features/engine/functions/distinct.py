@@ -1,16 +1,30 @@
-"""The smallest distinct hashes of stretches `[first, end)` of a column, many at a time."""
+"""How many distinct values there are, from the smallest of their hashes.
+
+Source: Z. Bar-Yossef et al., "Counting distinct elements in a data stream", 2002.
+"""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.features.engine.events import Hashes
-from ml_assets.features.engine.exact import Ints
-from ml_assets.features.engine.finish import SKETCH
-from ml_assets.features.engine.ranges import two_runs
+from ml_assets.features.engine.exact import ONE, Floats, Ints
+from ml_assets.features.engine.functions.base import (
+    PAIR,
+    Between,
+    EventList,
+    Function,
+    Record,
+    SketchStatistic,
+)
+from ml_assets.features.engine.functions.extremes import two_runs
+from ml_assets.features.engine.series import Array, Hashes, Series
+
+SKETCH = 256
+"""How many of the smallest hashes are kept."""
 
 _CELLS = 1 << 19
 """Hashes that are sorted at a time, as rows of a matrix."""
@@ -18,7 +32,7 @@ _CELLS = 1 << 19
 _TABLE_BYTES = 1 << 29
 
 
-class Distinct:
+class RangeDistinct:
     """For stretches how many of the `SKETCH` smallest distinct hashes there are, and the largest.
 
     Short stretches are sorted whole. The column is cut into blocks whose smallest hashes are
@@ -34,7 +48,7 @@ class Distinct:
         self._runs: list[Hashes] = []
 
     def between(self, first: Ints, end: Ints) -> tuple[Ints, Hashes]:
-        """(kept, largest), each (m); zeros where a stretch is empty."""
+        """(kept, largest), each (m); zeros if a stretch is empty."""
         kept = np.zeros(len(first), dtype=np.int64)
         largest = np.zeros(len(first), dtype=np.uint64)
         length = end - first
@@ -113,3 +127,80 @@ def _pieces(places: Ints, width: int) -> Iterator[npt.NDArray[np.int64]]:
     size = max(_CELLS // width, 1)
     for start in range(0, len(places), size):
         yield places[start : start + size]
+
+
+class SmallestHashes(SketchStatistic):
+    """Of the `SKETCH` smallest distinct hashes how many there are, and the largest: (m) each.
+
+    In the scalar form all distinct hashes.
+    """
+
+    def over(self, series: Series) -> Between:
+        assert series.values is not None
+        return RangeDistinct(series.values).between
+
+    def scalar(
+        self, events: EventList, begin: int, start: int, record: Record | None, item: int
+    ) -> set[int]:
+        hashes = set(events.values[begin:])
+        hashes.update(events.past_hashes(start))
+        return hashes
+
+    def fold(self, past: Array, series: Series, reach: int, tile: int) -> Array:
+        """Each hash once, with its latest tile.
+
+        A window sees the hashes whose latest tile is at or after its tail, and takes the
+        smallest `SKETCH` of them. So a pair is needless once `SKETCH` smaller hashes came as late.
+        """
+        assert series.values is not None
+        hashes = np.concatenate((past["hash"], series.values))
+        tiles = np.concatenate((past["tile"], series.at[series.row] // tile * tile))
+        order = np.lexsort((-tiles, hashes))
+        hashes, tiles = hashes[order], tiles[order]
+        needed = tiles >= reach
+        needed[1:] &= hashes[1:] != hashes[:-1]
+        hashes, tiles = hashes[needed], tiles[needed]
+        if len(hashes) > 4 * SKETCH:
+            needed = _undominated(tiles)
+            hashes, tiles = hashes[needed], tiles[needed]
+        pairs = np.empty(len(hashes), PAIR)
+        pairs["hash"], pairs["tile"] = hashes, tiles
+        return pairs
+
+
+def _undominated(tiles: Ints) -> npt.NDArray[np.bool_]:
+    """Which of the pairs, in ascending order of hash, are among the smallest of some window."""
+    needed = np.zeros(len(tiles), dtype=bool)
+    latest: list[int] = []  # of those so far
+    for place, tile in enumerate(tiles.tolist()):
+        if len(latest) < SKETCH:
+            heapq.heappush(latest, tile)
+        elif tile > latest[0]:
+            heapq.heapreplace(latest, tile)
+        else:
+            continue
+        needed[place] = True
+    return needed
+
+
+HASHES = SmallestHashes()
+
+
+class DistinctCount(Function):
+    name = "approx_count_distinct"
+    meaning = "distinct values; exact up to 255, then within about 6%"
+    reads = "hash"
+    needs = (HASHES,)
+    whole = True
+    empty = 0.0
+
+    def finish(self, as_of: Ints, found: tuple[Ints, Hashes]) -> Floats:
+        kept, largest = found
+        estimate = np.round((SKETCH - 1) * (ONE / np.maximum(largest.astype(np.float64), 1)))
+        return np.where(kept < SKETCH, kept.astype(np.float64), estimate)
+
+    def finish_scalar(self, as_of: int, hashes: set[int]) -> float:
+        if len(hashes) < SKETCH:
+            return float(len(hashes))
+        largest = sorted(hashes)[SKETCH - 1]
+        return float(round((SKETCH - 1) * (ONE / max(float(largest), 1.0))))
