@@ -94,8 +94,8 @@ class Constant:
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[Floats, list[datetime]]:
-        return np.full((len(keys), 1), 3, np.float32), list(at)
+    ) -> tuple[Floats, list[datetime], int]:
+        return np.full((len(keys), 1), 3, np.float32), list(at), 0
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:
         """It counts nothing."""

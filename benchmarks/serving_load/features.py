@@ -107,7 +107,7 @@ def miscounted(settings: Settings, events: Iterable[Mapping[str, Any]]) -> tuple
         column = reader.names.index(f"{key}_events_1d")
         for some in _portions(list(counts.items()), AT_ONCE):
             keys = [{**dict.fromkeys(KEYS, ""), key: entity} for entity, _ in some]
-            values, _ = reader.read(keys, [now] * len(some))
+            values, *_ = reader.read(keys, [now] * len(some))
             expected = np.array([count for _, count in some])
             compared += len(some)
             wrong += int((values[:, column] != expected).sum())

@@ -34,7 +34,7 @@ from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.time import Clock, EventClock, WallClock
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.feast_stores.declared import loaded_of, view_of
-from ml_assets.features.feast_stores.protos import (
+from ml_assets.features.feast_stores.feast_values import (
     key_of,
     key_of_entity,
     micros,
@@ -75,11 +75,11 @@ class PackedOnlineStore(OnlineStore):
         said, opened = config.online_store, self._opened
         # To write it out takes as long as a read.
         if opened is None or opened[0] is not said:
-            where = (config.project, config.repo_path, repr(said))
-            if opened is None or opened[1] != where:
+            source = (config.project, config.repo_path, repr(said))
+            if opened is None or opened[1] != source:
                 self._readers.clear()
-                opened = said, where, self.open_backend(config)
-            opened = self._opened = said, where, opened[2]
+                opened = said, source, self.open_backend(config)
+            opened = self._opened = said, source, opened[2]
         return opened[2]
 
     def online_write_batch(
@@ -144,7 +144,7 @@ class PackedOnlineStore(OnlineStore):
                 _logger.warning("%s", note.advice(view.name, note.new))
 
     def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:
-        """Nothing to make; raises DeclarationError where a windowed view cannot be computed."""
+        """Nothing to make; raises DeclarationError if a windowed view cannot be computed."""
         for proto in desired_registry_proto.stream_feature_views:
             view_of(StreamFeatureView.from_proto(proto))
         return []
@@ -191,16 +191,16 @@ class PackedOnlineStore(OnlineStore):
     ) -> None:
         """As Feast's own, but in one round trip, and an expired row says so."""
         backend, now = self.backend(config), micros(clock_of(config).now())
-        asked, wheres = [], []
+        requests, shapes = [], []
         for table, names in grouped_refs:
             keys, indexes, size = utils._get_unique_entities(
                 table, join_key_values, entity_name_to_join_key_map
             )
             reader = self._reader(backend, table)
-            asked.append((reader, [key_of(reader.view, key) for key in keys], names))
-            wheres.append((indexes, size))
+            requests.append((reader, [key_of(reader.view, key) for key in keys], names))
+            shapes.append((indexes, size))
         for (reader, _, names), (indexes, size), rows in zip(
-            asked, wheres, read_views(backend, asked, now), strict=True
+            requests, shapes, read_views(backend, requests, now), strict=True
         ):
             fill_in(online_features_response, reader.table, names, rows, indexes, size,
                     full_feature_names, include_feature_view_version_metadata)

@@ -41,8 +41,9 @@ class FeatureReader(Protocol):
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[Floats, list[datetime]]:
-        """Features (B, F) and, for each row, the instant whose state they show.
+    ) -> tuple[Floats, list[datetime], int]:
+        """Features (B, F), for each row the instant whose state they show, and the position of
+        the log that was read.
 
         keys: at least the entity keys of each event, by event column
         """
@@ -106,11 +107,11 @@ class FeatureLookup:
         events: Sequence[Mapping[str, object]],
         at: Sequence[datetime],
         wanted: tuple[str, ...],
-    ) -> tuple[Floats, list[datetime], bool]:
-        """The F wanted features (B, F), the instants whose state they show, whether degraded.
+    ) -> tuple[Floats, list[datetime], int | None]:
+        """The F wanted features (B, F), the instants whose state they show, the position read.
 
-        Degraded features are all NaN, which models know as "missing"; their instant is the
-        event's own.
+        Without a position they are degraded: all NaN, which models know as "missing"; their
+        instant is the event's own.
         """
         asked_at = self._seconds()
         if asked_at < self._rests_until:
@@ -119,7 +120,7 @@ class FeatureLookup:
             reader = self._ready()
             if reader.names != wanted:
                 raise ValueError(f"it has the features {reader.names}; the model reads {wanted}")
-            values, until = reader.read(events, at)
+            values, until, position = reader.read(events, at)
         except Exception as error:
             # Whatever the store's engine raises: no failure of it may keep an answer back.
             self._note(error)
@@ -127,25 +128,31 @@ class FeatureLookup:
                 self._rests_until = self._seconds() + REST.total_seconds()
             return self._missing(at, wanted)
         self.problem = None
-        return np.asarray(values, np.float32), until, False
+        return np.asarray(values, np.float32), until, position
 
     def _missing(
         self, at: Sequence[datetime], wanted: tuple[str, ...]
-    ) -> tuple[Floats, list[datetime], bool]:
-        return np.full((len(at), len(wanted)), np.nan, np.float32), list(at), True
+    ) -> tuple[Floats, list[datetime], None]:
+        return np.full((len(at), len(wanted)), np.nan, np.float32), list(at), None
+
+    @property
+    def counts(self) -> bool:
+        """Whether `remember` reaches the store. If not, it learns of events from the lake, at the
+        end of the day.
+        """
+        return self._reader is not None and self._connection is self._connect()
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:
         """Count accepted events, in the transaction that logs them: both are kept, or neither.
 
-        Where the store could not be opened it learns of them from the lake, at the end of the
-        day. events: rows of `tables.events_schema`
+        events: rows of `tables.events_schema`
         """
-        if self._reader is not None and self._connection is self._connect():
+        if self._reader is not None and self.counts:
             self._reader.remember(events)
 
     def settle(self) -> None:
         """Let the store tidy up, once the answers are out."""
-        if self._reader is not None and self._connection is self._connect():
+        if self._reader is not None and self.counts:
             self._reader.settle()
 
     def close(self) -> None:
