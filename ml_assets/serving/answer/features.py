@@ -1,4 +1,4 @@
-"""Features of an event from the online store, or declared defaults where it cannot answer."""
+"""Features of an event from the online store, or declared defaults if it cannot answer."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 FEATURE_BUDGET = timedelta(milliseconds=50)
 """How long the features of one batch may take."""
 REST = timedelta(seconds=1)
-"""A store that used up its budget for nothing is not asked again for so long: else each batch
-would wait for it."""
+"""How long a store that used up its budget for nothing is left alone: otherwise each batch would
+wait for it."""
 
 
-class FeatureReader(Protocol):
+class SystemFeatures(Protocol):
     """The online store of one system, as `ml_assets.features.online.OnlineFeatures`.
 
     It lies in the file of the event log, and uses the log's connection.
@@ -65,9 +65,9 @@ class FeatureReader(Protocol):
 class FeatureLookup:
     """Reads features, and answers with missing ones rather than not at all.
 
-    Opens the store at the first call, and again where the log has another connection; after a
-    failure the next call tries again, or, where the failure took `budget` or longer, the first
-    one after a REST. One call at a time.
+    Opens the store at the first call, and again if the log has another connection; after a
+    failure the next call tries again, or, if the failure took `budget` or longer, the first one
+    after a REST. One call at a time.
 
     connect: the connection of the event log
     budget: how long the reader is given; it breaks off by itself, and what comes late but
@@ -78,7 +78,7 @@ class FeatureLookup:
     def __init__(
         self,
         system: System,
-        open_reader: Callable[[sqlite3.Connection], FeatureReader],
+        open_reader: Callable[[sqlite3.Connection], SystemFeatures],
         connect: Callable[[], sqlite3.Connection],
         *,
         budget: timedelta = FEATURE_BUDGET,
@@ -90,12 +90,12 @@ class FeatureLookup:
         self._open, self._connect = open_reader, connect
         self._budget, self._seconds = budget, seconds
         self._rests_until = -inf
-        self._reader: FeatureReader | None = None
+        self._reader: SystemFeatures | None = None
         self._connection: sqlite3.Connection | None = None
         self.limits: Mapping[str, float] = {}
         """Of event columns that the store sums: how large a value may not be. Once known, kept."""
         self.problem: str | None = None
-        """Why the latest call could not read the store; None where it could."""
+        """Why the latest call could not read the store; None if it could."""
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -173,7 +173,7 @@ class FeatureLookup:
             self.problem = None
             self._rests_until = -inf
 
-    def _ready(self) -> FeatureReader:
+    def _ready(self) -> SystemFeatures:
         connection = self._connect()
         if self._reader is None or self._connection is not connection:
             self._reader, self._connection = None, connection
