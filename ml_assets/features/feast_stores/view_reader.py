@@ -13,6 +13,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.Value_pb2 import Value
 
 from ml_assets.features.engine import state
+from ml_assets.features.engine.state.checking import cuts_of
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.feast_stores.declared import types_of, view_of
 from ml_assets.features.feast_stores.protos import (
@@ -137,19 +138,16 @@ def _windowed_rows(
     blobs: Sequence[bytes | None], now: int,
 ) -> list[Row]:
     """As of `now`, or of the earliest instant after it that can be answered exactly."""
-    damaged = {
-        row for row, (key, blob) in enumerate(zip(keys, blobs, strict=True))
-        if key is not None and blob is not None and not state.is_whole(view, blob)
-    }
-    known = [None if key is None or row in damaged else blob
-             for row, (key, blob) in enumerate(zip(keys, blobs, strict=True))]
-    as_of = view.as_of(np.array([max(now, state.oldest(blob)) for blob in known], dtype=np.int64))
+    there = [None if key is None else blob for key, blob in zip(keys, blobs, strict=True)]
+    cuts, damaged = cuts_of(view, there)
+    known = [None if bad else blob for blob, bad in zip(there, damaged, strict=True)]
+    as_of = view.as_of(np.maximum(now, np.where(damaged, now, cuts)))
     values = state.read(view, known, as_of).tolist()
     return [
-        _NO_KEY if key is None else _DAMAGED if row in damaged else
+        _NO_KEY if key is None else _DAMAGED if bad else
         Row(instant_of(at), values_of_windows(view, types, numbers),
             Status.NOT_FOUND if blob is None else Status.PRESENT)
-        for row, (key, blob, at, numbers) in enumerate(
-            zip(keys, known, as_of.tolist(), values, strict=True)
+        for key, blob, bad, at, numbers in zip(
+            keys, known, damaged.tolist(), as_of.tolist(), values, strict=True
         )
     ]

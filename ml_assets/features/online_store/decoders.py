@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ml_assets.core.errors import unknown
 from ml_assets.features.engine import state
 from ml_assets.features.engine.exact import Floats
+from ml_assets.features.engine.state.checking import cut_of, cuts_of
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import View
 from ml_assets.features.online_store.versions import (
@@ -26,6 +27,7 @@ from ml_assets.features.online_store.versions import (
     versions_of,
 )
 
+Columns = slice | list[int]
 Statuses = npt.NDArray[np.uint8]
 
 
@@ -67,7 +69,7 @@ class Decoder(Protocol):
     def alike(self) -> object: ...
 
     @property
-    def columns(self) -> Sequence[int]: ...
+    def columns(self) -> Columns: ...
 
     def oldest(self, blob: bytes | None) -> int:
         """The earliest instant that can be answered exactly."""
@@ -99,7 +101,10 @@ class WindowDecoder:
             if name not in view.columns:
                 raise unknown("column", name, view.columns,
                               f"Feature view {view.name!r} is asked for it.")
-        self.columns: Sequence[int] = [view.columns.index(name) for name in names]
+        columns = [view.columns.index(name) for name in names]
+        self.columns: Columns = slice(None) if names == view.columns else columns
+        # Of one column alone it would give the bare number.
+        self._pick = None if names == view.columns else itemgetter(*columns, 0)
         self._missing = array("f", [np.nan] * len(names)).tobytes()
 
     @cached_property
@@ -107,31 +112,36 @@ class WindowDecoder:
         return self.view.nameless
 
     def oldest(self, blob: bytes | None) -> int:
-        return state.oldest(blob if self._is_whole(blob) else None)
+        cut = cut_of(self.view, blob)
+        return state.NEVER if cut is None else cut
 
     def one(self, blob: bytes | None, at: int, status: bytearray) -> bytes:
-        if not self._is_whole(blob):
+        cut = cut_of(self.view, blob)
+        if cut is None:
             status.append(_DAMAGED)
             return self._missing
-        if state.oldest(blob) > at:
+        if cut > at:
             raise TooEarly
         status.append(_NOT_FOUND if blob is None else _PRESENT)
         values = state.read_one(self.view, blob, self.view.as_of(at))
-        return array("f", [values[column] for column in self.columns]).tobytes()
+        if self._pick is None:
+            return array("f", values).tobytes()
+        return array("f", self._pick(values)[:-1]).tobytes()
 
     def many(self, blobs: Sequence[bytes | None], at: Sequence[int]) -> tuple[Floats, Statuses]:
-        whole = [blob if self._is_whole(blob) else None for blob in blobs]
-        if any(state.oldest(blob) > t for blob, t in zip(whole, at, strict=True)):
+        as_of, (cuts, damaged) = np.array(at, dtype=np.int64), cuts_of(self.view, blobs)
+        status = np.where(damaged, np.uint8(_DAMAGED), np.uint8(_PRESENT))
+        if damaged.any():
+            cuts = np.where(damaged, state.NEVER, cuts)
+            blobs = [None if bad else blob for blob, bad in zip(blobs, damaged, strict=True)]
+        if (cuts > as_of).any():
             raise TooEarly
-        values = state.read(self.view, whole, self.view.as_of(np.array(at, dtype=np.int64)))
-        status = bytearray(_NOT_FOUND if blob is None else _PRESENT for blob in whole)
-        for row, (blob, was) in enumerate(zip(whole, blobs, strict=True)):
-            if blob is not was:
-                status[row], values[row] = _DAMAGED, np.nan
-        return values, np.frombuffer(status, np.uint8)
-
-    def _is_whole(self, blob: bytes | None) -> bool:
-        return blob is None or state.is_whole(self.view, blob)
+        values = state.read(self.view, blobs, self.view.as_of(as_of))
+        if None in blobs:
+            missing = np.fromiter((blob is None for blob in blobs), np.bool_, len(blobs))
+            status[missing & ~damaged] = _NOT_FOUND
+            values = np.where(damaged[:, None], np.nan, values)
+        return values, status
 
 
 class RowDecoder:
@@ -139,7 +149,7 @@ class RowDecoder:
 
     def __init__(self, view: PlainView, names: tuple[str, ...]) -> None:
         self.view = view
-        self.columns: Sequence[int] = range(len(names))
+        self.columns: Columns = slice(None)
         self._places = view.number_places(names)
         formats = [NUMBERS[each.type] for each in view.numbers]
         nulls = (len(view.columns) + 7) // 8

@@ -24,8 +24,8 @@ from ml_assets.features.engine.state.read_vectorised import read_vectorised
 from ml_assets.features.engine.windows import WindowedView, tail
 
 __all__ = [
-    "FOLD_ROWS", "HEADER_SIZE", "NEVER", "fold", "fresh", "grown", "is_idle", "is_whole", "oldest",
-    "pack", "pack_row", "read", "read_one", "row_dtype",
+    "FOLD_ROWS", "HEADER_SIZE", "NEVER", "fold", "fresh", "grown", "is_idle", "oldest", "pack",
+    "pack_row", "read", "read_one", "row_dtype",
 ]
 
 FOLD_ROWS = 128
@@ -92,16 +92,6 @@ def fold(view: WindowedView, blob: bytes, newest: int | None = None) -> bytes:
 def is_idle(view: WindowedView, blob: bytes, since: int) -> bool:
     """Whether all events in `blob` are before `since`."""
     return fold_rows.newest_of(layout_of(view), blob) <= since
-
-
-def is_whole(view: WindowedView, blob: bytes) -> bool:
-    """Whether the parts of `blob` are as long as its header says: else it is damaged."""
-    if len(blob) < HEADER.size:
-        return False
-    layout, (_, folded, records, _, _) = layout_of(view), HEADER.unpack_from(blob)
-    rows = len(blob) - HEADER.size - folded
-    return bool(rows >= 0 and rows % layout.row_struct.size == 0
-                and folded % 8 == 0 and folded >= records * layout.record_struct.size)
 
 
 def read_one(view: WindowedView, blob: bytes | None, as_of: int) -> list[float]:
