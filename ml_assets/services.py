@@ -32,7 +32,7 @@ class ServiceDown(MlAssetsError, RuntimeError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
+class ServiceProcess:
     """One process: its command, and the port at which people find it, if any.
 
     socket: the Unix socket on which it listens, for other services
@@ -49,7 +49,7 @@ class Service:
 
 def services(
     settings: Settings, dagster_port: int, mlflow_port: int, folder: Path
-) -> tuple[Service, ...]:
+) -> tuple[ServiceProcess, ...]:
     """Dagster's code, UI and daemon, the prediction API and MLflow's UI.
 
     folder: for their temporary files; its path must be short, since a socket's may have 107 bytes
@@ -57,25 +57,25 @@ def services(
     programs, python = Path(sys.executable).parent, sys.executable
     code, workspace = folder / "code.sock", folder / "workspace.yaml"
     return (
-        Service(
+        ServiceProcess(
             name="code", socket=code, what="loads the definitions, once for UI and daemon",
             command=(str(programs / "dagster"), "code-server", "start", "-m", DEFINITIONS,
                      "--location-name", LOCATION, "--socket", str(code)),
         ),
-        Service(
+        ServiceProcess(
             name="api", port=settings.port, what="predictions and feedback; /docs to try them",
             command=(python, "-m", "ml_assets.cli", "serve"),
         ),
-        Service(
+        ServiceProcess(
             name="mlflow", port=mlflow_port, what="model versions, metrics, plots",
             command=(python, "-m", "ml_assets.consoles", "mlflow", "--port", str(mlflow_port)),
         ),
-        Service(
+        ServiceProcess(
             name="dagster", port=dagster_port, needs=code, what="assets, lineage, runs, sensors",
             command=(python, "-m", "ml_assets.consoles", "dagster", "--port", str(dagster_port),
                      "--workspace", str(workspace)),
         ),
-        Service(
+        ServiceProcess(
             name="daemon", needs=code, what="runs the sensors and schedules",
             command=(str(programs / "dagster-daemon"), "run", "-w", str(workspace)),
         ),
@@ -116,7 +116,7 @@ def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> Non
 
 @contextmanager
 def _running(
-    settings: Settings, wanted: tuple[Service, ...]
+    settings: Settings, wanted: tuple[ServiceProcess, ...]
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """The processes; all are stopped when the block ends, or when this process dies."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -142,7 +142,7 @@ def _running(
             keeper.stop(process)
 
 
-def _require_free(service: Service) -> None:
+def _require_free(service: ServiceProcess) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -155,7 +155,7 @@ def _require_free(service: Service) -> None:
             ) from error
 
 
-def _write_workspace(wanted: Iterable[Service], folder: Path) -> None:
+def _write_workspace(wanted: Iterable[ServiceProcess], folder: Path) -> None:
     """Tell Dagster where its code is: on the socket of the service that loads it."""
     [socket_of] = [service.socket for service in wanted if service.socket is not None]
     (folder / "workspace.yaml").write_text(
@@ -165,7 +165,7 @@ def _write_workspace(wanted: Iterable[Service], folder: Path) -> None:
 
 
 def _await(
-    settings: Settings, service: Service, processes: dict[str, subprocess.Popen[bytes]]
+    settings: Settings, service: ServiceProcess, processes: dict[str, subprocess.Popen[bytes]]
 ) -> None:
     """Return once the service listens. Raises ServiceDown after two minutes."""
     deadline = time.monotonic() + START_SECONDS
@@ -178,7 +178,7 @@ def _await(
     _require_up(settings, service, processes[service.name])
 
 
-def _listens(service: Service) -> bool:
+def _listens(service: ServiceProcess) -> bool:
     """Whether it listens, or has nothing to listen on."""
     if service.port is None and service.socket is None:
         return True
@@ -189,13 +189,15 @@ def _listens(service: Service) -> bool:
             str(service.socket) if service.port is None else ("127.0.0.1", service.port)) == 0
 
 
-def _require_up(settings: Settings, service: Service, process: subprocess.Popen[bytes]) -> None:
+def _require_up(
+    settings: Settings, service: ServiceProcess, process: subprocess.Popen[bytes]
+) -> None:
     if process.poll() is not None:
         tail = _log(settings, service).read_text(errors="replace")[-2000:]
         raise ServiceDown(f"{service.name} ended with status {process.returncode}:\n{tail}")
 
 
-def _log(settings: Settings, service: Service) -> Path:
+def _log(settings: Settings, service: ServiceProcess) -> Path:
     path = settings.var / "logs" / f"{service.name}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

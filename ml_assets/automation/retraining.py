@@ -52,7 +52,7 @@ class Situation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class RetrainingDecision:
     """Train or wait. `reason` is one plain sentence with the numbers and their thresholds."""
 
     train: bool
@@ -60,7 +60,7 @@ class Decision:
     kind: Kind
 
 
-def decide(situation: Situation, policy: RetrainingPolicy) -> Decision:
+def decide(situation: Situation, policy: RetrainingPolicy) -> RetrainingDecision:
     """The decision that `policy` takes in `situation`.
 
     If several reasons hold, the decision names the first of: labels, drift, performance, age. A
@@ -80,8 +80,8 @@ def decide(situation: Situation, policy: RetrainingPolicy) -> Decision:
             f"(cooldown {in_words(policy.cooldown)}): wait until "
             f"{_minute(max(starts) + policy.cooldown)}"
         )
-    return Decision(train=True, reason=f"{said}: {'train' if kind == 'first' else 'retrain'}",
-                    kind=kind)
+    deed = "train" if kind == "first" else "retrain"
+    return RetrainingDecision(train=True, reason=f"{said}: {deed}", kind=kind)
 
 
 def _reason(situation: Situation, policy: RetrainingPolicy) -> tuple[Kind, str] | None:
@@ -149,8 +149,8 @@ def _seen(situation: Situation, policy: RetrainingPolicy) -> str:
     )
 
 
-def _wait(reason: str) -> Decision:
-    return Decision(train=False, reason=reason, kind="none")
+def _wait(reason: str) -> RetrainingDecision:
+    return RetrainingDecision(train=False, reason=reason, kind="none")
 
 
 def _labels(count: int) -> str:

@@ -14,7 +14,7 @@ from ml_assets.automation.attempts import ASKED_TAG, cursor_of, in_cursor, last_
 from ml_assets.automation.dead_runs import IN_PROGRESS, report_dead_runs
 from ml_assets.automation.instance import replay_elsewhere
 from ml_assets.automation.jobs import DAILY, RETRAINING
-from ml_assets.automation.retraining import Decision, decide
+from ml_assets.automation.retraining import RetrainingDecision, decide
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
@@ -150,7 +150,7 @@ def _decide(
     instance: dg.DagsterInstance,
     now: datetime,
     attempted_at: datetime | None,
-) -> Decision:
+) -> RetrainingDecision:
     from ml_assets.automation.situation import gather
 
     job = RETRAINING.format(system.name)
@@ -163,7 +163,7 @@ def _decide(
     return decide(situation, system.retraining)
 
 
-def _training_request(decision: Decision, now: datetime) -> dg.RunRequest:
+def _training_request(decision: RetrainingDecision, now: datetime) -> dg.RunRequest:
     return dg.RunRequest(tags={
         "ml_assets/reason": decision.kind, "ml_assets/why": decision.reason,
         ASKED_TAG: now.isoformat(),

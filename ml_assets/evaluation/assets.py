@@ -1,6 +1,6 @@
 """`evaluation`: the candidate beside the champion, with one check for each gate."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -17,6 +17,9 @@ from ml_assets.core.assets import (
 from ml_assets.core.policies import Gate
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+
+if TYPE_CHECKING:
+    from ml_assets.evaluation.run import Evaluated
 
 
 def build(system: System) -> list[Any]:
@@ -38,41 +41,17 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
     def evaluation(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.evaluation import tables
-        from ml_assets.evaluation.run import evaluate_candidate, values
-        from ml_assets.features.training_sets.training_set import TrainingSets
-        from ml_assets.registry.deployments import Deployments
-        from ml_assets.registry.models import ModelRegistry
+        from ml_assets.evaluation.run import evaluate_latest
 
-        sets = TrainingSets(settings, system)
-        evaluated = evaluate_candidate(
-            system, sets.latest(), ModelRegistry(settings), Deployments(settings.deployments),
-        )
+        evaluated = evaluate_latest(system, settings)
         report = evaluated.report
-        if any(not gate.passed and not gate.comparing for gate in report.gates):
-            # Its blocking check ends the run here: that is the verdict.
-            sets.conclude(report.data_version)
         if evaluated.absent:
             context.log.warning(
                 f"version {report.champion} reads {', '.join(evaluated.absent)}, which no longer "
                 "exist: it was scored without them"
             )
-        metadata: dict[str, Any] = {
-            "curves": plot(settings, evaluated.figures["overview"],
-                           "ROC, precision, calibration, scores"),
-            **{name.replace("%", "pc").replace(".", "_"): value
-               for name, value in values(report).items()},
-            "candidate": report.candidate,
-            "training_set": report.data_version,
-            "mlflow_page": evaluated.candidate.page,
-            "gates": table(tables.gates(report)),
-            "metrics": table(tables.metrics(report)),
-            "slices": table(tables.slices(report)),
-        }
-        if report.champion is not None:
-            metadata["champion"] = report.champion
         return dg.MaterializeResult(
-            metadata=rows(len(evaluated.rows), **metadata),
+            metadata=rows(len(evaluated.rows), **_metadata(settings, evaluated)),
             check_results=[
                 check_result(
                     gate.passed, gate.name,
@@ -86,6 +65,26 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
         )
 
     return evaluation
+
+
+def _metadata(settings: Settings, evaluated: "Evaluated") -> dict[str, Any]:
+    from ml_assets.evaluation import tables
+    from ml_assets.evaluation.run import values
+
+    report = evaluated.report
+    return {
+        "curves": plot(settings, evaluated.figures["overview"],
+                       "ROC, precision, calibration, scores"),
+        **{name.replace("%", "pc").replace(".", "_"): value
+           for name, value in values(report).items()},
+        "candidate": report.candidate,
+        "training_set": report.data_version,
+        "mlflow_page": evaluated.candidate.page,
+        "gates": table(tables.gates(report)),
+        "metrics": table(tables.metrics(report)),
+        "slices": table(tables.slices(report)),
+        **({} if report.champion is None else {"champion": report.champion}),
+    }
 
 
 def _spec(system: System, gate: Gate) -> dg.AssetCheckSpec:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml_assets.core.errors import NotReady
+from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.evaluation import plots
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
-from ml_assets.features.training_sets.training_set import TrainingSet
+from ml_assets.features.training_sets.training_set import TrainingSet, TrainingSets
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.training import artifact
@@ -34,6 +35,20 @@ class Evaluated:
     rows: pd.DataFrame
     figures: dict[str, bytes]
     absent: tuple[str, ...]
+
+
+def evaluate_latest(system: System, settings: Settings) -> Evaluated:
+    """Judge the latest candidate on the latest training set, see `evaluate_candidate`.
+
+    If it misses a bound of its own, its training has come to a verdict here: it goes no further.
+    """
+    sets = TrainingSets(settings, system)
+    evaluated = evaluate_candidate(
+        system, sets.latest(), ModelRegistry(settings), Deployments(settings.deployments))
+    report = evaluated.report
+    if any(not gate.passed and not gate.comparing for gate in report.gates):
+        sets.conclude(report.data_version)
+    return evaluated
 
 
 def evaluate_candidate(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -28,12 +28,14 @@ from ml_assets.core.assets import (
     preview,
     rows,
 )
-from ml_assets.core.errors import NotReady, NotReproducible
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.features.manifest import REPO, load_manifest
 from ml_assets.features.online_store.latest_scores import name_of
+
+if TYPE_CHECKING:
+    from ml_assets.features.training_sets.examination import Examination
 
 ENGINE = "1"
 """Version of the code that computes windows; raise it when their values change."""
@@ -221,56 +223,53 @@ def _training_set(system: System) -> dg.AssetsDefinition:
     def training_set(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.features.training_sets.leakage import leaking_rows
-        from ml_assets.features.training_sets.statistics import dead, describe
+        from ml_assets.features.training_sets.examination import examine
         from ml_assets.features.training_sets.training_set import TrainingSets
 
         sets = TrainingSets(settings, system)
-        before, trouble = sets.latest_version(), None
-        if before is not None:
-            try:
-                sets.rebuild(before)
-            except (NotReproducible, NotReady) as error:
-                trouble = str(error)
+        before = sets.latest_version()
+        difference = None if before is None else sets.difference(before)
         built = sets.build(settings.clock.now())
-        table = built.rows
-        late = int((table["known_at"] >= built.as_of).sum())
-        leaking = table.loc[leaking_rows(settings, system, table), "event_id"]
-        statistics = describe(table, built.feature_names)
-        still = dead(statistics)
-        classes = table.groupby("split")["label"].agg(["sum", "count"])
-        one_class = classes[(classes["sum"] == 0) | (classes["sum"] == classes["count"])]
-        both = len(classes) == 2 and one_class.empty
+        found = examine(settings, system, built)
         first, last = built.partitions
         return dg.MaterializeResult(
             data_version=dg.DataVersion(built.version),
             metadata=rows(
-                len(table),
-                positives=int(table["label"].sum()),
-                held_out=int((table["split"] == "holdout").sum()),
+                len(built.rows),
+                positives=sum(found.positives.values()),
+                held_out=found.rows.get("holdout", 0),
                 events_lacking=built.events_lacking,
-                unknown_values=float(table[list(built.feature_names)].isna().to_numpy().mean()),
+                unknown_values=found.unknown,
                 version=built.version,
                 as_of=dg.MetadataValue.timestamp(built.as_of),
                 partitions=f"{first} to {last}",
                 features=list(built.feature_names),
-                statistics=preview(statistics.round(4), len(statistics)),
-                preview=preview(table.drop(columns=list(built.texts))),
+                statistics=preview(found.statistics, len(found.statistics)),
+                preview=preview(built.rows.drop(columns=list(built.texts))),
             ),
-            check_results=[
-                check_result(late == 0, "labels_were_known", {"late": late}),
-                check_result(leaking.empty, "features_know_no_future",
-                             {"checked": len(table), "leaking": len(leaking),
-                              "first": list(leaking.head(5))}),
-                check_result(both, "both_classes_present",
-                             {f"{split}_positives": int(row["sum"])
-                              for split, row in classes.iterrows()}),
-                check_result(not still, "features_vary", {"features": still},
-                             severity=dg.AssetCheckSeverity.WARN),
-                check_result(trouble is None, "the_one_before_is_reproducible",
-                             {"version": before or "none yet", "trouble": trouble or "none"},
-                             severity=dg.AssetCheckSeverity.WARN),
-            ],
+            check_results=_verdicts(found, len(built.rows), before, difference),
         )
 
     return training_set
+
+
+def _verdicts(
+    found: "Examination", count: int, before: str | None, difference: str | None
+) -> list[dg.AssetCheckResult]:
+    """The checks of a training set of `count` rows.
+
+    before: the training set before it; difference: why that one is not reproducible, if it is not
+    """
+    return [
+        check_result(found.late == 0, "labels_were_known", {"late": found.late}),
+        check_result(not found.leaking, "features_know_no_future",
+                     {"checked": count, "leaking": len(found.leaking),
+                      "first": found.leaking[:5]}),
+        check_result(found.both_classes, "both_classes_present",
+                     {f"{split}_positives": each for split, each in found.positives.items()}),
+        check_result(not found.dead, "features_vary", {"features": found.dead},
+                     severity=dg.AssetCheckSeverity.WARN),
+        check_result(difference is None, "the_one_before_is_reproducible",
+                     {"version": before or "none yet", "trouble": difference or "none"},
+                     severity=dg.AssetCheckSeverity.WARN),
+    ]

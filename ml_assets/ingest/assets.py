@@ -1,8 +1,6 @@
 """`archive`, `event_log`, `raw`, `events`, `labels`: what reached the system and what it meant."""
 
-from collections import Counter
-from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -19,10 +17,6 @@ from ml_assets.core.assets import (
 )
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, FUTURE, day_bounds, midnight
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_QUARANTINED = 0.05
 """A day with a larger share of unusable records stops the flow: its source has changed."""
@@ -77,38 +71,16 @@ def _raw(system: System) -> dg.AssetsDefinition:
     def raw(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        import pandas as pd
-
-        from ml_assets.ingest.events import raw_from_archive, raw_from_log, split_by_day
-        from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.log.event_log import EventLog
-        from ml_assets.ingest.tables import RECORDS
+        from ml_assets.ingest.daily import store_raw
 
         wanted = days(context)
-        parts = []
-        if wanted[0] < system.calendar.go_live:
-            history = system.source.archive(system.source.fetch(settings.cache))
-            parts.append(raw_from_archive(
-                history, since=midnight(system.calendar.first_day), until=system.calendar.live_from
-            ))
-        if wanted[-1] >= system.calendar.go_live:
-            start = max(midnight(wanted[0]), system.calendar.live_from)
-            log = EventLog(settings.event_log)
-            accepted = list(log.predictions(system.name, start, midnight(wanted[-1]) + DAY))
-            parts.append(raw_from_log(accepted))
-            log.close()
-        received = pd.concat(parts, ignore_index=True)
-        lake = Lake(settings.lake)
-        by_day = split_by_day(received, wanted)
-        for day, part in by_day.items():
-            lake.write(system.name, "raw", day, part, RECORDS)
-        count = sum(map(len, by_day.values()))
+        stored = store_raw(system, settings, wanted)
         return dg.MaterializeResult(
             metadata=rows(
-                count,
+                len(stored),
                 days=len(wanted),
-                bytes=int(received["request"].str.len().sum()),
-                preview=preview(received.drop(columns="request")),
+                bytes=int(stored["request"].str.len().sum()),
+                preview=preview(stored.drop(columns="request")),
             )
         )
 
@@ -121,6 +93,7 @@ def _events(system: System) -> dg.AssetsDefinition:
         ("event_timestamp", "timestamp", "when it happened, UTC"),
         ("accepted_at", "timestamp", "when the system received it, UTC; its day is the partition"),
         *((column.name, column.dtype, column.description) for column in system.columns),
+        ("log_seq", "int", "the log's position at which the online state counts it, if it does"),
     ]
 
     @dg.asset(
@@ -148,36 +121,23 @@ def _events(system: System) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
         from ml_assets.ingest.contracts import breaches
-        from ml_assets.ingest.events import parse_raw
-        from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.tables import QUARANTINE, RECORDS, events_schema
+        from ml_assets.ingest.daily import store_events
 
-        lake, wanted = Lake(settings.lake), days(context)
-        schema = events_schema(system)
-        for day in wanted:
-            raw = lake.read(system.name, "raw", RECORDS, start=day, end=day + timedelta(days=1))
-            parsed = parse_raw(system, raw)
-            lake.write(system.name, "events", day, parsed.events, schema)
-            lake.write(system.name, "quarantine", day, parsed.quarantine, QUARANTINE)
-        end = wanted[-1] + timedelta(days=1)
-        stored = lake.read(system.name, "events", schema, start=wanted[0], end=end)
-        aside = lake.read(system.name, "quarantine", QUARANTINE, start=wanted[0], end=end)
-        broken = breaches(system, stored)
-        share = len(aside) / max(1, len(aside) + len(stored))
-        reasons = dict(Counter(aside["reason"]).most_common(5))
+        wanted = days(context)
+        stored = store_events(system, settings, wanted)
+        aside, broken = len(stored.quarantine), breaches(system, stored.events)
         return dg.MaterializeResult(
             metadata=rows(
-                len(stored),
-                quarantined=len(aside),
-                days=len(wanted),
-                preview=preview(stored),
+                len(stored.events), quarantined=aside, days=len(wanted),
+                preview=preview(stored.events),
             ),
             check_results=[
                 check_result(not broken, "contract_holds",
                              {"broken_rows": len(broken), "reasons": list(broken.values())[:5]}),
-                check_result(share <= MAX_QUARANTINED, "quarantine_is_small",
-                             {"quarantined": len(aside), "share": share, "reasons": reasons},
-                             severity=dg.AssetCheckSeverity.WARN if len(aside) < FEW
+                check_result(stored.share_quarantined <= MAX_QUARANTINED, "quarantine_is_small",
+                             {"quarantined": aside, "share": stored.share_quarantined,
+                              "reasons": stored.reasons(5)},
+                             severity=dg.AssetCheckSeverity.WARN if aside < FEW
                              else dg.AssetCheckSeverity.ERROR),
             ],
         )
@@ -206,54 +166,14 @@ def _labels(system: System) -> dg.AssetsDefinition:
     def labels(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.ingest.labels import labels_known_in, with_keys
-        from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.log.event_log import EventLog
-        from ml_assets.ingest.tables import RAW, events_schema, labels_schema
+        from ml_assets.ingest.daily import store_labels
 
-        lake, wanted = Lake(settings.lake), days(context)
-        log = EventLog(settings.event_log)
-        end = midnight(wanted[-1]) + DAY
-        since = midnight(wanted[0]) - policy.maturity - FUTURE
-        archived = lake.read(
-            system.name, "raw", RAW, start=since.date(), end=end.date(),
-            columns=["event_id", "event_timestamp", "outcome"],
-        )
-        said = list(log.feedback(system.name, *_whole_past(end)))
-        named = {feedback.prediction_id for feedback in said}
-        served = [
-            prediction
-            for prediction in log.predictions(system.name, *_whole_past(end))
-            if prediction.accepted_at >= since or prediction.prediction_id in named
-        ]
-        log.close()
-
-        def _events_of(known: "pd.DataFrame", day: date) -> "pd.DataFrame":
-            """The usable events that the labels of `day` are about."""
-            first = known["event_timestamp"].min().date() - DAY if len(known) else day
-            return lake.read(system.name, "events", events_schema(system), start=first,
-                             end=day + DAY, columns=["event_id", "accepted_at", *system.keys])
-
-        early, counts = 0, {"archive": 0, "feedback": 0, "silence": 0}
-        positives = 0
-        for day in wanted:
-            start, stop = day_bounds(day)
-            known = labels_known_in(policy, system.feedback, start=start, end=stop,
-                                    archived=archived, predictions=served, feedback=said)
-            keyed = with_keys(known, _events_of(known, day), system.keys,
-                              system.calendar.live_from)
-            lake.write(system.name, "labels", day, keyed, labels_schema(system))
-            early += int((known["known_at"] < known["event_timestamp"]).sum())
-            positives += int(known["label"].sum())
-            for basis, number in known["basis"].value_counts().items():
-                counts[str(basis)] += int(number)
+        stored = store_labels(system, settings, days(context))
         return dg.MaterializeResult(
-            metadata=rows(sum(counts.values()), positives=positives, **counts),
-            check_results=[check_result(early == 0, "known_after_it_happened", {"early": early})],
+            metadata=rows(sum(stored.by_basis.values()), positives=stored.positives,
+                          **stored.by_basis),
+            check_results=[check_result(stored.early == 0, "known_after_it_happened",
+                                        {"early": stored.early})],
         )
 
     return labels
-
-
-def _whole_past(end: datetime) -> tuple[datetime, datetime]:
-    return datetime.min.replace(tzinfo=end.tzinfo), end

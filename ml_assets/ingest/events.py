@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,15 +19,23 @@ from ml_assets.ingest.archive import records
 from ml_assets.ingest.contracts import breaches, row_breach
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.tables import QUARANTINE, RECORDS, events_schema
+from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, events_schema
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParsedDay:
+class Parsed:
     """events: the usable rows, `tables.events_schema`; quarantine: the others, with reasons."""
 
     events: pd.DataFrame
     quarantine: pd.DataFrame
+
+    @property
+    def share_quarantined(self) -> float:
+        return len(self.quarantine) / max(1, len(self.quarantine) + len(self.events))
+
+    def reasons(self, count: int) -> dict[str, int]:
+        """The most frequent reasons to set a record aside, each with how often it was one."""
+        return dict(Counter(self.quarantine["reason"]).most_common(count))
 
 
 def raw_from_archive(
@@ -37,7 +46,7 @@ def raw_from_archive(
     since: when a record is filed that says of no instant and has no usable record before it
     """
     rows = [
-        (each.event_id, each.at, each.at, each.request, each.outcome, each.problem)
+        (each.event_id, each.at, each.at, each.request, each.outcome, None, each.problem)
         for each in records(history, since=since) if until is None or each.at < until
     ]
     return pd.DataFrame(rows, columns=RECORDS.names)
@@ -46,7 +55,7 @@ def raw_from_archive(
 def raw_from_log(predictions: list[Prediction]) -> pd.DataFrame:
     """What the API accepted as rows of `tables.RECORDS`; its outcome is not known yet."""
     rows = [
-        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, None)
+        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, p.seq, None)
         for p in predictions
     ]
     return pd.DataFrame(rows, columns=RECORDS.names)
@@ -58,7 +67,7 @@ def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame
     return {day: raw[received == day] for day in days}
 
 
-def parse_raw(system: System, raw: pd.DataFrame) -> ParsedDay:
+def parse_raw(system: System, raw: pd.DataFrame) -> Parsed:
     """Parse every raw row; set aside what cannot be parsed or breaks the contract.
 
     raw: rows of `tables.RECORDS`, or of `tables.RAW`
@@ -85,7 +94,7 @@ def parse_raw(system: System, raw: pd.DataFrame) -> ParsedDay:
          rows[place]["request"])
         for place in sorted(reasons)
     ]
-    return ParsedDay(
+    return Parsed(
         events=events.drop(index=list(broken)).reset_index(drop=True).infer_objects(),
         quarantine=pd.DataFrame(aside, columns=QUARANTINE.names),
     )
@@ -100,7 +109,8 @@ def _event(system: System, row: Mapping[str, object], seen: set[str]) -> dict[st
     if isinstance(problem, str):
         raise Quarantined(problem)
     event = {**system.source.parse(read_json(str(row["request"]))), "event_id": row["event_id"],
-             "event_timestamp": row["event_timestamp"], "accepted_at": row["accepted_at"]}
+             "event_timestamp": row["event_timestamp"], "accepted_at": row["accepted_at"],
+             LOG_SEQ: row.get(LOG_SEQ)}
     breach = row_breach(system, event, seen)
     if breach is not None:
         raise Quarantined(breach)

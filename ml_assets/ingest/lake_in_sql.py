@@ -8,11 +8,12 @@ names, and only those are opened.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 
 from ml_assets.core.sql import files_in, literal, name_of
@@ -55,6 +56,17 @@ def attach_lake(
             sql = _rows(lake.table(system.name, table), schema)
             connection.execute(f"create view {owner}.{name_of(table)} as {sql}")
     connection.execute(f"use {CATALOG}")
+
+
+def select(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object]
+) -> pd.DataFrame:
+    """The rows that `sql` gives, in the types of `Lake.read`.
+
+    DuckDB's own `df` gives a list with a NaN as a masked array, which numpy's statistics refuse.
+    """
+    rows: pd.DataFrame = connection.sql(sql, params=list(parameters)).to_arrow_table().to_pandas()
+    return rows
 
 
 def _rows(folder: Path, schema: pa.Schema) -> str:

@@ -13,13 +13,13 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.sql import name_of
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
-from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.parity import compare
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake_in_sql import select
 from ml_assets.ingest.tables import PREDICTIONS, RAW
 from ml_assets.monitoring import drift_report, performance
-from ml_assets.monitoring.drift import Samples
+from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
@@ -27,7 +27,7 @@ from ml_assets.monitoring.samples import References, champion_at, samples
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 
-COUNTS = ("checked", "unexplained", "explained", "degraded", "other_features", "unparsable")
+COUNTS = ("checked", "unexplained", "degraded", "other_features", "without_position", "unparsable")
 """What a day's parity report counts."""
 
 
@@ -36,7 +36,7 @@ class DriftOfDays:
     """reports: one for each day, in order; samples: what the last of them compared, by column."""
 
     reports: tuple[DriftReport, ...]
-    samples: Mapping[str, Samples]
+    samples: Mapping[str, ColumnSamples]
 
 
 def report_drift(
@@ -48,7 +48,7 @@ def report_drift(
     """
     reports, references = DriftReports(settings, system), References(settings, system)
     history = Deployments(settings.deployments).history(system.name)
-    kept, columns = [], dict[str, Samples]()
+    kept, columns = [], dict[str, ColumnSamples]()
     for day in days:
         champion = champion_at(history, midnight(day) + DAY)
         if champion is None:
@@ -70,11 +70,12 @@ def report_drift(
 def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) -> pd.DataFrame:
     """The columns for `samples` of what was accepted in the drift window before `end`."""
     start = end - system.drift.window
-    return lake.execute(
+    return select(
+        lake,
         "select features, feature_names, model_version, score "
         f"from {name_of(system.name)}.predictions where day >= ? and day < ? and accepted_at >= ?",
         [start.date(), end.date(), start],
-    ).df()
+    )
 
 
 def report_performance(
@@ -92,10 +93,11 @@ def report_performance(
         end = midnight(day) + DAY
         champion = champion_at(history, end)
         version = None if champion is None else champion.version
-        outcomes = lake.execute(
+        outcomes = select(
+            lake,
             f"select * from {name_of(system.name)}.outcomes where day >= ? and day <= ?",
             [(end - reach).date(), day],
-        ).df()
+        )
         report = performance.judge_day(
             day, outcomes, reports.read(day - DAY), system, champion=version,
             held_out_log_loss=None if version is None
@@ -131,14 +133,12 @@ def report_parity(system: System, settings: Settings, days: Sequence[date]) -> P
     """Compute what was served on each day once more and compare it bit by bit; keep the reports."""
     lake, reports = Lake(settings.lake), ParityReports(settings, system)
     offline = OfflineFeatures(settings, system)
-    views = [view.features for view in load_manifest(settings).service(system).views]
     kept = []
     for day in days:
         served = lake.read(system.name, "predictions", PREDICTIONS, start=day, end=day + DAY)
         raw = lake.read(system.name, "raw", RAW, start=day, end=day + DAY)
         again = recompute(system, served, raw, offline)
-        report = compare(served, again.vectors, feature_names=again.names,
-                         alternatives=again.alternatives, views=views)
+        report = compare(served, again.vectors, feature_names=again.names)
         kept.append(parity_day(day, report, len(again.unparsable)))
         reports.write(kept[-1])
     return ParityOfDays(reports=tuple(kept),

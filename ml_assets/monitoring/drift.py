@@ -26,7 +26,7 @@ BINS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples:
+class ColumnSamples:
     """One column: `reference` (n,) and `current` (m,), n and m at least 1; NaN is missing."""
 
     reference: Vector
@@ -57,7 +57,7 @@ class ColumnDrift:
     confirmed_on: date | None = None
 
 
-def compare(columns: Mapping[str, Samples], policy: DriftPolicy) -> tuple[ColumnDrift, ...]:
+def compare(columns: Mapping[str, ColumnSamples], policy: DriftPolicy) -> tuple[ColumnDrift, ...]:
     """Judge every column by `policy`, in their order; `days` is left at 0."""
     psi = np.array([stability_index(c.reference, c.current) for c in columns.values()])
     ks = np.array([ks_statistic(c.reference, c.current) for c in columns.values()])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml_assets.monitoring.drift import Samples
+from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.monitoring.drift_report import DriftReport
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport
 
@@ -23,7 +23,7 @@ SHOWN = 12
 CALM, WARNING, ALARM, BEFORE = "#4c78a8", "#f2a3a2", "#d62f2e", "#9d9d9d"
 
 
-def drift(report: DriftReport, columns: Mapping[str, Samples], effect: float) -> bytes:
+def drift(report: DriftReport, columns: Mapping[str, ColumnSamples], effect: float) -> bytes:
     """Stability index by column, and the furthest column then and now.
 
     columns: the samples that the report judged, at least one.
@@ -76,7 +76,7 @@ def performance(reports: Sequence[PerformanceReport]) -> bytes:
     return _png(figure)
 
 
-def _overlay(axes: Axes, name: str, samples: Samples) -> None:
+def _overlay(axes: Axes, name: str, samples: ColumnSamples) -> None:
     """Both distributions of a column, as shares of its rows."""
     then, now = samples.reference, samples.current
     both = np.concatenate([then[~np.isnan(then)], now[~np.isnan(now)]])

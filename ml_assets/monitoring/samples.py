@@ -18,7 +18,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import replacing
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
-from ml_assets.monitoring.drift import Samples
+from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.registry.deployments import Deployment
 from ml_assets.serving.models.scoring import Scorer
 
@@ -119,7 +119,7 @@ def window_start(day: date, policy: DriftPolicy) -> date:
 
 def samples(
     reference: Reference, predictions: pd.DataFrame, model_version: int, policy: DriftPolicy
-) -> tuple[dict[str, Samples], int]:
+) -> tuple[dict[str, ColumnSamples], int]:
     """The columns to compare, and how many predictions stand behind them.
 
     predictions: rows of `tables.PREDICTIONS`; those whose features have other names than the
@@ -131,12 +131,12 @@ def samples(
         return {}, 0
     current = np.stack(rows["features"].to_list()).astype(np.float32)
     columns = {
-        name: Samples(reference=reference.dense[:, place], current=current[:, place])
+        name: ColumnSamples(reference=reference.dense[:, place], current=current[:, place])
         for place, name in enumerate(reference.names)
     }
     scores = rows.loc[rows["model_version"] == model_version, "score"].to_numpy(np.float64)
     if len(scores) >= policy.min_events and len(reference.scores):
-        columns[SCORE] = Samples(reference=reference.scores, current=scores)
+        columns[SCORE] = ColumnSamples(reference=reference.scores, current=scores)
     return columns, len(rows)
 
 

@@ -45,31 +45,14 @@ def _deployment(system: System) -> dg.AssetsDefinition:
         )
         TrainingSets(settings, system).conclude(shipped.candidate.tags.get("data_version", ""))
         context.log.info(shipped.reason)
-        current = shipped.current
-        metadata: dict[str, Any] = {
-            "candidate": shipped.candidate.version,
-            "deployments": shipped.count,
-            "reason": shipped.reason,
-            "mlflow_page": shipped.candidate.page,
-        }
-        if current is not None:
-            metadata |= {
-                "version": current.version, "since": current.at.isoformat(),
-                "challengers": {str(each.version): each.share for each in current.challengers},
-                "shadows": list(current.shadows),
-            }
-            if current.previous is not None:
-                metadata["previous"] = current.previous
         return dg.MaterializeResult(
-            metadata=shown(**metadata),
-            check_results=[
-                check_result(
-                    current is not None and current.version == shipped.candidate.version,
-                    "candidate_shipped", {"reason": shipped.reason},
-                    severity=dg.AssetCheckSeverity.WARN,
-                )
-            ],
-            data_version=dg.DataVersion(str(current.version) if current else "none"),
+            metadata=shown(**shipped.figures()),
+            check_results=[check_result(
+                shipped.candidate_is_champion, "candidate_shipped", {"reason": shipped.reason},
+                severity=dg.AssetCheckSeverity.WARN,
+            )],
+            data_version=dg.DataVersion(
+                str(shipped.current.version) if shipped.current else "none"),
         )
 
     return deployment

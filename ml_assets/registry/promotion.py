@@ -14,14 +14,14 @@ from ml_assets.registry.models import ModelRegistry, ModelVersion
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class PromotionDecision:
     """Ship or keep. `reason` is one plain sentence with the numbers."""
 
     deploy: bool
     reason: str
 
 
-def decide(report: Mapping[str, Any], history: Sequence[Deployment]) -> Decision:
+def decide(report: Mapping[str, Any], history: Sequence[Deployment]) -> PromotionDecision:
     """What the stored verdict of an evaluation means for the deployments so far.
 
     report: `system`, `candidate` and `champion` (versions; champion may be None) and `gates`,
@@ -36,10 +36,11 @@ def decide(report: Mapping[str, Any], history: Sequence[Deployment]) -> Decision
     champions = takeovers(history)
     current = champions[-1] if champions else None
     if current is not None and current.version == candidate:
-        return Decision(deploy=False, reason=f"version {candidate} is the champion already")
+        return PromotionDecision(
+            deploy=False, reason=f"version {candidate} is the champion already")
     earlier = [deployment for deployment in champions if deployment.version == candidate]
     if current is not None and earlier:
-        return Decision(deploy=False, reason=(
+        return PromotionDecision(deploy=False, reason=(
             f"version {candidate} was deployed on {earlier[-1].at:%Y-%m-%d %H:%M} and version "
             f"{current.version} has taken its place since ({current.reason}): train a new candidate"
         ))
@@ -54,12 +55,12 @@ def decide(report: Mapping[str, Any], history: Sequence[Deployment]) -> Decision
     if failed:
         kept = "nothing is deployed" if current is None else f"version {current.version} stays"
         said = "; ".join(f"{gate['name']}: {gate['says']}" for gate in failed)
-        return Decision(deploy=False, reason=f"{kept}, version {candidate} failed {said}")
+        return PromotionDecision(deploy=False, reason=f"{kept}, version {candidate} failed {said}")
     # Of the first model one wants to know whether it is good, of a later one how much better.
     telling = [gate["says"] for gate in report["gates"] if gate["comparing"] == bool(current)]
     said = f": {'; '.join(telling)}" if telling else ""
     role = "the first model" if current is None else f"it replaces version {current.version}"
-    return Decision(deploy=True, reason=f"{role}, {_passed(len(report['gates']))}{said}")
+    return PromotionDecision(deploy=True, reason=f"{role}, {_passed(len(report['gates']))}{said}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,27 @@ class Shipped:
     current: Deployment | None
     reason: str
     count: int
+
+    @property
+    def candidate_is_champion(self) -> bool:
+        return self.current is not None and self.current.version == self.candidate.version
+
+    def figures(self) -> dict[str, Any]:
+        """What is in force and why, by name."""
+        figures: dict[str, Any] = {
+            "candidate": self.candidate.version, "deployments": self.count,
+            "reason": self.reason, "mlflow_page": self.candidate.page,
+        }
+        if self.current is not None:
+            figures |= {
+                "version": self.current.version, "since": self.current.at.isoformat(),
+                "challengers": {str(each.version): each.share
+                                for each in self.current.challengers},
+                "shadows": list(self.current.shadows),
+            }
+            if self.current.previous is not None:
+                figures["previous"] = self.current.previous
+        return figures
 
 
 def ship(

@@ -18,7 +18,6 @@ from ml_assets.core.assets import (
 )
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import day_bounds
 
 SCORED = [
     ("event_id", "string", "id of the event"),
@@ -42,6 +41,7 @@ SERVED = [
     ("degraded", "bool", "the feature store could not answer"),
     ("role", "string", "of the version when it answered: champion or challenger"),
     ("propensity", "double", "how probable it was that this version would answer"),
+    ("state_seq", "int", "the log's position that the features were read at"),
 ]
 
 
@@ -68,33 +68,17 @@ def _predictions(system: System) -> dg.AssetsDefinition:
     def predictions(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        import pandas as pd
+        from ml_assets.serving.batch.daily import plot_served, store_predictions
 
-        from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.log.event_log import EventLog
-        from ml_assets.ingest.tables import PREDICTIONS
-        from ml_assets.serving.batch.plots import score_histogram
-        from ml_assets.serving.batch.summary import histogram
-        from ml_assets.serving.batch.tables import served_rows
-
-        lake, log, parts = Lake(settings.lake), EventLog(settings.event_log), []
-        for day in days(context):
-            parts.append(served_rows(log.predictions(system.name, *day_bounds(day))))
-            lake.write(system.name, "predictions", day, parts[-1], PREDICTIONS)
-        log.close()
-        served = pd.concat(parts, ignore_index=True)
+        served = store_predictions(system, settings, days(context))
         degraded = int(served["degraded"].sum())
-        picture = score_histogram(
-            histogram(served["score"]).tolist(), system.model.threshold, system.label.name,
-            title=f"{len(served)} predictions served",
-        )
         return dg.MaterializeResult(
             metadata=rows(
                 len(served),
                 positives=int(served["decision"].sum()),
                 degraded=degraded,
                 model_versions=sorted(int(each) for each in served["model_version"].unique()),
-                scores=plot(settings, picture, "scores"),
+                scores=plot(settings, plot_served(system, served), "scores"),
                 preview=preview(served.drop(columns=["features", "feature_names"])),
             ),
             check_results=[check_result(degraded == 0, "features_were_served",
@@ -129,43 +113,19 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
     def batch_predictions(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.core.errors import NotReady
-        from ml_assets.features.offline import OfflineFeatures
-        from ml_assets.ingest.lake import Lake
-        from ml_assets.ingest.log.event_log import EventLog
-        from ml_assets.registry.deployments import Deployments
-        from ml_assets.serving.batch.day import DayScorer
-        from ml_assets.serving.batch.plots import score_histogram
-        from ml_assets.serving.batch.summary import ScoreSummary
+        from ml_assets.serving.batch.daily import score_days
         from ml_assets.serving.composition import Backends
-        from ml_assets.serving.models.scoring import require_names
 
-        deployed = Deployments(settings.deployments).current(system.name)
-        if deployed is None:
-            raise NotReady(f"no model of {system.name!r} is deployed: materialise "
-                           f"{system.name}/deployment first")
-        scorer = Backends.of(settings).model(system, deployed.version)
-        history = OfflineFeatures(settings, system)
-        require_names(system, scorer, history.names)
-        log, summary = EventLog(settings.event_log), ScoreSummary()
-        day_scorer = DayScorer(
-            system=system, scorer=scorer, version=deployed.version, history=history,
-            lake=Lake(settings.lake), log=log, at=settings.clock.now(),
-        )
-        for day in days(context):
-            day_scorer.score(day, summary)
-        log.close()
-        picture = score_histogram(
-            summary.counts.tolist(), scorer.threshold, system.label.name,
-            title=f"{summary.rows} events, version {deployed.version}",
-        )
+        load = Backends.of(settings).model
+        scored = score_days(system, settings, days(context), load=load)
+        summary = scored.summary
         return dg.MaterializeResult(
             metadata=rows(
                 summary.rows,
                 positives=summary.positives,
-                model_version=deployed.version,
+                model_version=scored.version,
                 compared_with_served=summary.compared,
-                scores=plot(settings, picture, "scores"),
+                scores=plot(settings, scored.plot, "scores"),
                 preview=preview(summary.preview),
             ),
             check_results=[check_result(summary.differing == 0, "scores_are_those_served",

@@ -21,7 +21,7 @@ from ml_assets.core.storage.checksums import NAME, verify, write_checksums
 from ml_assets.core.storage.files import make_folder, replacing, write_atomically
 from ml_assets.core.system import TextField
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser
-from ml_assets.training.scorer import Scorer
+from ml_assets.training.scorer import HashedTextScorer
 from ml_assets.training.weights import Weights, require
 
 FORMAT = 2
@@ -54,7 +54,7 @@ class StoredExample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def save(
-    scorer: Scorer, folder: Path, *, texts: Mapping[str, Sequence[str]], dense: Floats
+    scorer: HashedTextScorer, folder: Path, *, texts: Mapping[str, Sequence[str]], dense: Floats
 ) -> None:
     """Write the model into `folder`, with the given rows (a handful) as its example."""
     make_folder(folder)
@@ -82,7 +82,7 @@ def save(
     write_checksums(folder)
 
 
-def load(folder: Path) -> Scorer:
+def load(folder: Path) -> HashedTextScorer:
     """The model in `folder`, its files as they were saved, and proved on its example.
 
     Raises ModelRefused, naming the folder, if a file is missing, differs from its checksum or is
@@ -146,12 +146,12 @@ def _require_possible(stored: StoredModel) -> None:
         raise ModelRefused(f"a feature occurs twice: {', '.join(stored.feature_names)}")
 
 
-def _build(stored: StoredModel, weights: Mapping[str, npt.NDArray[np.float32]]) -> Scorer:
+def _build(stored: StoredModel, weights: Mapping[str, npt.NDArray[np.float32]]) -> HashedTextScorer:
     _require_possible(stored)
     if not (np.asarray(weights.get("deviation", 1)) > 0).all():
         raise ModelRefused("tensor 'deviation' holds numbers that are not above 0")
     vocabulary, numbers = len(stored.fields) * stored.buckets, len(stored.feature_names)
-    return Scorer(
+    return HashedTextScorer(
         fields=stored.fields, feature_names=stored.feature_names, threshold=stored.threshold,
         buckets=stored.buckets,
         weighting=NaiveBayesWeights(importance=require(weights, "importance", (vocabulary,))),

@@ -14,7 +14,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.system import ModelConfig
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser, encode_texts
 from ml_assets.training.model import HashedTextNetwork, sparse_rows, transposed
-from ml_assets.training.scorer import Scorer
+from ml_assets.training.scorer import HashedTextScorer
 from ml_assets.training.weights import Weights
 
 Progress = Callable[[int, float], None]
@@ -28,7 +28,7 @@ class Fitted:
     `ml_assets.training.agreement` compares the two.
     """
 
-    scorer: Scorer
+    scorer: HashedTextScorer
     network: HashedTextNetwork
 
 
@@ -88,7 +88,7 @@ def fit(
         vocabulary=vocabulary, inputs=inputs.shape[1], hidden=config.hidden,
     )
     return Fitted(
-        scorer=Scorer(
+        scorer=HashedTextScorer(
             fields=config.fields, feature_names=tuple(feature_names), threshold=config.threshold,
             buckets=config.buckets, weighting=weighting, standardiser=standardiser,
             weights=weights,

@@ -13,14 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml_assets.training import artifact
-from ml_assets.training.scorer import Scorer
+from ml_assets.training.scorer import HashedTextScorer
 
 
 @dataclass(frozen=True, kw_only=True)
 class PandasScorer:
     """Scores a DataFrame that has the model's text and dense columns."""
 
-    scorer: Scorer
+    scorer: HashedTextScorer
 
     def predict(
         self, rows: pd.DataFrame, params: dict[str, object] | None = None

@@ -107,6 +107,22 @@ def train(
     return version, trained
 
 
+def figures(
+    training_set: TrainingSet, version: ModelVersion, trained: Trained
+) -> dict[str, float | int | str]:
+    """What a training came to, by name."""
+    return {
+        "version": version.version,
+        "train_loss": trained.losses[-1],
+        "parameters": trained.parameters,
+        "seconds": trained.seconds,
+        "serving_difference": trained.difference,
+        "training_set": training_set.version,
+        "mlflow_run": version.run_id,
+        "uri": version.uri,
+    }
+
+
 def _inputs(
     system: System, training_set: TrainingSet, rows: pd.DataFrame
 ) -> tuple[dict[str, list[str]], Floats]:

@@ -15,8 +15,8 @@ from ml_assets.training.weights import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scorer:
-    """Scores rows; made by `fit`, stored and loaded by `ml_assets.training.artifact`.
+class HashedTextScorer:
+    """Scores rows of texts and numbers; made by `fit`, stored and loaded by `artifact`.
 
     feature_names: the D columns of `dense`, in order; threshold: the score from which the
     decision is True.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.automation.retraining import Decision, Situation, decide, in_words
+from ml_assets.automation.retraining import RetrainingDecision, Situation, decide, in_words
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import RetrainingPolicy
 
@@ -54,7 +54,7 @@ def after_training(situation: Situation, wait: timedelta) -> Situation:
 
 
 def test_nothing_new_means_wait_and_says_what_was_seen() -> None:
-    assert decide(QUIET, POLICY) == Decision(
+    assert decide(QUIET, POLICY) == RetrainingDecision(
         train=False, kind="none",
         reason="87 of 200 labels matured since the last training on 2002-08-29, no drift "
         "confirmed, live quality holds, the model is 4 days old (limit 14 days): wait",
@@ -62,7 +62,7 @@ def test_nothing_new_means_wait_and_says_what_was_seen() -> None:
 
 
 def test_enough_labels_mean_train() -> None:
-    assert decide(replace(QUIET, new_labels=213), POLICY) == Decision(
+    assert decide(replace(QUIET, new_labels=213), POLICY) == RetrainingDecision(
         train=True, kind="labels",
         reason="213 labels matured since the last training on 2002-08-29, threshold 200: retrain",
     )
@@ -76,7 +76,7 @@ def test_the_threshold_itself_is_enough() -> None:
 def test_drift_confirmed_after_the_last_training_means_train() -> None:
     drifted = replace(QUIET, drift_confirmed=("a", "b", "c", "d", "e"),
                       drift_confirmed_at=TRAINED + timedelta(days=3))
-    assert decide(drifted, POLICY) == Decision(
+    assert decide(drifted, POLICY) == RetrainingDecision(
         train=True, kind="drift",
         reason="drift of a, b, c and 2 more has stood confirmed since 2002-09-01 00:00, after the "
         "last training on 2002-08-29: retrain",
@@ -100,7 +100,7 @@ def test_fallen_quality_means_train_once() -> None:
 
 def test_an_old_model_is_trained_again() -> None:
     old = replace(QUIET, now=TRAINED + timedelta(days=15), champion_age=timedelta(days=15))
-    assert decide(old, POLICY) == Decision(
+    assert decide(old, POLICY) == RetrainingDecision(
         train=True, kind="age",
         reason="the model is 15 days old (limit 14 days) and nothing was trained for 15 days: "
         "retrain",
@@ -110,7 +110,7 @@ def test_an_old_model_is_trained_again() -> None:
 def test_a_model_past_its_limit_that_must_wait_says_why_and_until_when() -> None:
     """"11 days old (limit 10 days): wait" alone would contradict itself."""
     old = replace(QUIET, champion_age=timedelta(days=16))
-    assert decide(old, POLICY) == Decision(
+    assert decide(old, POLICY) == RetrainingDecision(
         train=False, kind="none",
         reason="87 of 200 labels matured since the last training on 2002-08-29, no drift "
         "confirmed, live quality holds, the model is 16 days old (limit 14 days), but the training "
@@ -141,11 +141,11 @@ def test_whoever_waits_past_a_limit_says_until_when_and_then_no_longer_waits(
 
 def test_the_first_model_needs_one_label() -> None:
     nothing = Situation(now=NOW)
-    assert decide(nothing, POLICY) == Decision(
+    assert decide(nothing, POLICY) == RetrainingDecision(
         train=False, kind="none",
         reason="nothing has been trained yet and no label has matured: wait",
     )
-    assert decide(replace(nothing, new_labels=1), POLICY) == Decision(
+    assert decide(replace(nothing, new_labels=1), POLICY) == RetrainingDecision(
         train=True, kind="first",
         reason="nothing has been trained yet and 1 label matured: train",
     )
@@ -153,7 +153,7 @@ def test_the_first_model_needs_one_label() -> None:
 
 def test_the_cooldown_is_said_with_its_end() -> None:
     early = replace(QUIET, new_labels=213, now=TRAINED + timedelta(hours=30))
-    assert decide(early, POLICY) == Decision(
+    assert decide(early, POLICY) == RetrainingDecision(
         train=False, kind="none",
         reason="213 labels matured since the last training on 2002-08-29, threshold 200, but the "
         "last training started 1.2 days ago (cooldown 2 days): wait until 2002-08-31 00:00",

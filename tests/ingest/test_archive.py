@@ -21,7 +21,7 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.time import EARLIEST
 from ml_assets.ingest.archive import records, truth, usable
 from ml_assets.ingest.assets import build
-from ml_assets.ingest.events import ParsedDay, parse_raw, raw_from_archive
+from ml_assets.ingest.events import Parsed, parse_raw, raw_from_archive
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import QUARANTINE, RAW, RECORDS, events_schema, labels_schema
 from tests.toy import TOY, ToySource
@@ -83,7 +83,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def taken_in(history: list[Any]) -> ParsedDay:
+def taken_in(history: list[Any]) -> Parsed:
     return parse_raw(TOY, raw_from_archive(history))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -18,9 +19,9 @@ from ml_assets.core.errors import DeclarationError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import Column, System
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.lake_in_sql import open_lake
+from ml_assets.ingest.lake_in_sql import open_lake, select
 from ml_assets.ingest.resources import lake_resource
-from ml_assets.ingest.tables import LABELS, OUTCOMES, labels_schema, tables_of
+from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS, labels_schema, tables_of
 from ml_assets.systems import SYSTEMS
 from tests.toy import TOY
 
@@ -184,6 +185,22 @@ def test_texts_and_instants_are_told_apart_to_the_last_bit(tmp_path: Path) -> No
 def test_a_system_cannot_declare_the_column_that_the_lake_adds() -> None:
     with pytest.raises(DeclarationError, match="day"):
         Column(name="day", dtype="text", description="of the week")
+
+
+def test_selected_rows_have_the_types_of_the_lake(tmp_path: Path) -> None:
+    """A vector with an unknown feature is an array with a NaN, as numpy's functions need it."""
+    at = datetime(2024, 1, 9, tzinfo=UTC)
+    vectors = [np.array([1, np.nan], np.float32), np.array([2, 3], np.float32)]
+    rows = pd.DataFrame(
+        [("p", "e", at, at, at, vector, ["a", "b"], 1, 0.9, True, False, "champion", 1.0)
+         for vector in vectors], columns=PREDICTIONS.names)
+    Lake(tmp_path).write("toy", "predictions", DAY, rows, PREDICTIONS)
+    with open_lake(tmp_path, [TOY]) as lake:
+        told = select(lake, "select * exclude (day) from toy.predictions where day = ?", [DAY])
+    read = Lake(tmp_path).read("toy", "predictions", PREDICTIONS)
+    pd.testing.assert_frame_equal(told, read)
+    assert {type(each) for each in told["features"]} == {np.ndarray}
+    np.testing.assert_array_equal(np.stack(told["features"].tolist()), np.stack(vectors))
 
 
 def test_systems_lie_beside_each_other(tmp_path: Path) -> None:

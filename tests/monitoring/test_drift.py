@@ -11,7 +11,7 @@ from scipy import stats
 
 from ml_assets.core.policies import DriftPolicy
 from ml_assets.monitoring.drift import (
-    Samples,
+    ColumnSamples,
     Vector,
     compare,
     discoveries,
@@ -38,15 +38,15 @@ def test_identical_samples_show_no_drift(sample: Vector) -> None:
     assert ks_statistic(sample, sample) == 0
     repeated = np.tile(sample, 3)
     assert ks_statistic(sample, repeated) == pytest.approx(0, abs=1e-12)
-    judged = compare({"x": Samples(reference=sample, current=repeated)}, POLICY)[0]
+    judged = compare({"x": ColumnSamples(reference=sample, current=repeated)}, POLICY)[0]
     assert judged.p_value == 1
     assert not judged.drifted
 
 
 @given(columns, columns)
 def test_the_order_of_rows_does_not_matter(reference: Vector, current: Vector) -> None:
-    once = compare({"x": Samples(reference=reference, current=current)}, POLICY)
-    turned = Samples(reference=reference[::-1], current=np.roll(current, 7))
+    once = compare({"x": ColumnSamples(reference=reference, current=current)}, POLICY)
+    turned = ColumnSamples(reference=reference[::-1], current=np.roll(current, 7))
     assert compare({"x": turned}, POLICY) == once
 
 
@@ -110,7 +110,8 @@ def test_days_without_drift_alarm_no_more_often_than_declared(size: int) -> None
     for _ in range(days):
         pairs = zip(draw(1500), draw(size), strict=True)
         judged = compare(
-            {f"c{place}": Samples(reference=r, current=c) for place, (r, c) in enumerate(pairs)},
+            {f"c{number}": ColumnSamples(reference=reference, current=current)
+             for number, (reference, current) in enumerate(pairs)},
             policy)
         alarms += any(column.drifted for column in judged)
         effects += any(column.drifted and column.psi >= 0.25 for column in judged)
@@ -135,13 +136,14 @@ def test_days_without_drift_alarm_no_more_often_than_declared(size: int) -> None
     ],
 )
 def test_a_planted_change_is_drift(what: str, reference: Vector, current: Vector) -> None:
-    judged = compare({what: Samples(reference=reference, current=current)}, POLICY)[0]
+    judged = compare({what: ColumnSamples(reference=reference, current=current)}, POLICY)[0]
     assert judged.drifted
 
 
 def test_a_large_change_of_few_rows_is_not_significant_and_is_no_drift() -> None:
     judged = compare(
-        {"x": Samples(reference=np.linspace(0, 1, 500), current=np.array([0.9, 0.95]))}, POLICY
+        {"x": ColumnSamples(reference=np.linspace(0, 1, 500), current=np.array([0.9, 0.95]))},
+        POLICY,
     )[0]
     assert judged.psi > POLICY.effect
     assert not judged.drifted
@@ -149,14 +151,14 @@ def test_a_large_change_of_few_rows_is_not_significant_and_is_no_drift() -> None
 
 def test_a_tiny_change_of_many_rows_is_significant_and_yet_no_drift() -> None:
     reference = np.linspace(0, 1, 20_000)
-    judged = compare({"x": Samples(reference=reference, current=reference + 0.03)}, POLICY)[0]
+    judged = compare({"x": ColumnSamples(reference=reference, current=reference + 0.03)}, POLICY)[0]
     assert judged.p_value < 1e-6
     assert not judged.drifted
 
 
 def test_shares_of_missing_values_are_told() -> None:
     judged = compare(
-        {"x": Samples(reference=np.array([1.0, np.nan]), current=np.array([np.nan, np.nan]))},
+        {"x": ColumnSamples(reference=np.array([1.0, np.nan]), current=np.array([np.nan, np.nan]))},
         POLICY,
     )[0]
     assert (judged.reference_missing, judged.missing) == (0.5, 1.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.policies import DriftPolicy
 from ml_assets.core.settings import Settings
-from ml_assets.monitoring.drift import Samples
+from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.monitoring.drift_report import (
     DriftReport,
     DriftReports,
@@ -37,8 +37,8 @@ def day(
     reference: str = "set1",
     rows: int = 200,
 ) -> DriftReport:
-    columns = {"steady": Samples(reference=REFERENCE, current=SAME),
-               "moving": Samples(reference=REFERENCE, current=current)}
+    columns = {"steady": ColumnSamples(reference=REFERENCE, current=SAME),
+               "moving": ColumnSamples(reference=REFERENCE, current=current)}
     return judge_day(FIRST + timedelta(days=number), columns, previous, policy, model_version=1,
                      reference=reference, reference_rows=len(REFERENCE), rows=rows)
 

@@ -28,9 +28,9 @@ UI = """
 import sys, time
 from pathlib import Path
 from ml_assets.core.settings import Settings
-from ml_assets.services import Service, _running
+from ml_assets.services import ServiceProcess, _running
 sleeping = (sys.executable, "-c", "import time; time.sleep(60)")
-wanted = [Service(name=name, command=sleeping, port=None, what="") for name in ("one", "two")]
+wanted = [ServiceProcess(name=name, command=sleeping, what="") for name in ("one", "two")]
 with _running(Settings(var=Path(sys.argv[1])), wanted):
     print("up", flush=True)
     time.sleep(60)

@@ -15,7 +15,6 @@ import pytest
 from ml_assets.core.assets import key
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.features import offline
 from ml_assets.feedback import assets as feedback
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
@@ -23,6 +22,7 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.resources import lake_resource
 from ml_assets.ingest.tables import BATCH_PREDICTIONS, LABELS, OUTCOMES, PREDICTIONS, events_schema
 from ml_assets.serving import assets as serving_assets
+from ml_assets.serving.batch import daily
 from ml_assets.serving.composition import Backends
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
@@ -96,7 +96,7 @@ class FakeOffline:
 
 @pytest.fixture
 def ingested(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
-    monkeypatch.setattr(offline, "OfflineFeatures", FakeOffline)
+    monkeypatch.setattr(daily, "OfflineFeatures", FakeOffline)
     monkeypatch.setattr(Backends, "of", lambda settings: toy.backends())
     log, lake = EventLog(toy.settings.event_log), Lake(toy.settings.lake)
     accepted = list(log.predictions("toy", NOON, NOON + timedelta(days=3)))

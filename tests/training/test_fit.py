@@ -22,7 +22,7 @@ from ml_assets.core.system import ModelConfig, TextField
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference, torch_scores
 from ml_assets.training.fit import Fitted, fit
-from ml_assets.training.scorer import Scorer
+from ml_assets.training.scorer import HashedTextScorer
 
 CONFIG = ModelConfig(
     fields=(TextField(column="note"), TextField(column="note", unit="words")), numbers=("amount",),
@@ -51,25 +51,27 @@ def fitted(rows: Rows) -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def scorer(fitted: Fitted) -> Scorer:
+def scorer(fitted: Fitted) -> HashedTextScorer:
     return fitted.scorer
 
 
 @pytest.fixture
-def folder(tmp_path: Path, scorer: Scorer, rows: Rows) -> Path:
+def folder(tmp_path: Path, scorer: HashedTextScorer, rows: Rows) -> Path:
     texts, dense, _ = rows
     artifact.save(scorer, tmp_path, texts={"note": texts["note"][:3]}, dense=dense[:3])
     return tmp_path
 
 
-def test_the_same_seed_gives_the_same_model_to_the_bit(scorer: Scorer, rows: Rows) -> None:
+def test_the_same_seed_gives_the_same_model_to_the_bit(
+    scorer: HashedTextScorer, rows: Rows
+) -> None:
     """A training can be repeated: data and seed decide everything."""
     texts, dense, labels = rows
     again = fit(CONFIG, texts, dense, labels, feature_names=["amount"]).scorer
     np.testing.assert_array_equal(again.score(texts, dense), scorer.score(texts, dense))
 
 
-def test_a_fitted_model_tells_the_classes_apart(scorer: Scorer, rows: Rows) -> None:
+def test_a_fitted_model_tells_the_classes_apart(scorer: HashedTextScorer, rows: Rows) -> None:
     """On words that differ between the classes it must make few errors."""
     texts, dense, labels = rows
     assert np.mean((scorer.score(texts, dense) >= 0.5) == labels) > 0.97
@@ -93,7 +95,7 @@ def test_labels_of_one_class_are_refused_in_words(rows: Rows) -> None:
 
 
 def test_a_saved_model_scores_the_same_in_another_process(
-    folder: Path, scorer: Scorer, rows: Rows
+    folder: Path, scorer: HashedTextScorer, rows: Rows
 ) -> None:
     """What was judged is what will be served."""
     texts, dense, _ = rows
@@ -120,7 +122,7 @@ NUMBERS = st.floats(width=32) | st.just(0.0)
 @given(batch=st.lists(st.tuples(TEXTS, NUMBERS), min_size=1, max_size=70), data=st.data())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_row_scores_the_same_alone_as_in_any_batch_at_any_place(
-    scorer: Scorer, batch: list[tuple[str, float]], data: st.DataObject
+    scorer: HashedTextScorer, batch: list[tuple[str, float]], data: st.DataObject
 ) -> None:
     """To the bit: what is asked at the same moment changes no answer."""
     def score(some: list[tuple[str, float]]) -> list[float]:
@@ -161,7 +163,7 @@ def test_models_of_any_size_score_a_row_the_same_in_every_batch(
         assert np.concatenate(parts).tolist() == together.tolist()
 
 
-def test_no_rows_have_no_scores(scorer: Scorer) -> None:
+def test_no_rows_have_no_scores(scorer: HashedTextScorer) -> None:
     """A day without events is a day."""
     assert scorer.score({"note": []}, np.empty((0, 1), np.float32)).shape == (0,)
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from ml_assets.core.system import TextField
 from ml_assets.training.encoders import NaiveBayesWeights, Standardiser
 from ml_assets.training.ngrams import HASHES
-from ml_assets.training.scorer import Scorer
+from ml_assets.training.scorer import HashedTextScorer
 from ml_assets.training.weights import Weights
 
 Floats = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ texts = (
 numbers = st.floats(width=32) | st.sampled_from([0.0, -0.0, 3.4e38, -3.4e38, 1e-45])
 
 
-def scorer_of(fields: tuple[TextField, ...]) -> Scorer:
+def scorer_of(fields: tuple[TextField, ...]) -> HashedTextScorer:
     """Untrained: any weights do."""
     rng = np.random.default_rng(len(fields))
 
@@ -42,7 +42,7 @@ def scorer_of(fields: tuple[TextField, ...]) -> Scorer:
     vocabulary = len(fields) << BITS
     importance = np.abs(some(vocabulary))
     importance[rng.random(vocabulary) < 0.3] = 0
-    return Scorer(
+    return HashedTextScorer(
         fields=fields, feature_names=tuple("abcde"), threshold=0.5, buckets=2**BITS,
         weighting=NaiveBayesWeights(importance=importance),
         standardiser=Standardiser(mean=some(NUMBERS), deviation=np.abs(some(NUMBERS))),
@@ -54,7 +54,7 @@ def scorer_of(fields: tuple[TextField, ...]) -> Scorer:
     )
 
 
-def plainly(scorer: Scorer, row: dict[str, str], dense: Floats) -> float:
+def plainly(scorer: HashedTextScorer, row: dict[str, str], dense: Floats) -> float:
     """The score of one row, written down step by step. These are the scores of stored models."""
     with np.errstate(all="ignore"):
         logs = np.copysign(np.log1p(np.abs(dense)), dense)

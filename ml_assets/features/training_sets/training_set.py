@@ -129,6 +129,14 @@ class TrainingSets:
             )
         return self._training_set(about, rows)
 
+    def difference(self, version: str) -> str | None:
+        """Why `version` cannot be built once more from the lake; None if it can. See `rebuild`."""
+        try:
+            self.rebuild(version)
+        except (NotReproducible, NotReady) as error:
+            return str(error)
+        return None
+
     def _assemble(self, as_of: datetime) -> tuple[pd.DataFrame, dict[str, Any]]:
         """(rows, what is known of them)"""
         system = self.system
@@ -220,7 +228,7 @@ class TrainingSets:
         )
 
     def _schema(self, features: tuple[str, ...]) -> pa.Schema:
-        event_id, happened, accepted, *columns = events_schema(self.system)
+        event_id, happened, accepted, *columns, _position = events_schema(self.system)
         return pa.schema([
             event_id, happened, accepted, ("label", pa.bool_()), ("known_at", INSTANT),
             ("split", pa.string()), *columns, *((name, pa.float32()) for name in features),

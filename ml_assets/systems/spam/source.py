@@ -43,7 +43,7 @@ GAP = timedelta(days=12)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
+class CorpusPeriod:
     """UTC days `[first, end)` on which both classes arrived, and their shift on the replay."""
 
     first: date
@@ -52,8 +52,8 @@ class Stretch:
 
 
 STRETCHES = (
-    Stretch(first=date(2002, 7, 16), end=date(2002, 8, 10), shift=GAP),
-    Stretch(first=date(2002, 8, 22), end=date(2002, 9, 27), shift=timedelta(0)),
+    CorpusPeriod(first=date(2002, 7, 16), end=date(2002, 8, 10), shift=GAP),
+    CorpusPeriod(first=date(2002, 8, 22), end=date(2002, 9, 27), shift=timedelta(0)),
 )
 
 KEPT = "kept"

@@ -1,0 +1,123 @@
+"""What a day's run stores of each day: what reached the system, its events, and its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import pandas as pd
+
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, FUTURE, day_bounds, midnight
+from ml_assets.ingest.events import (
+    Parsed,
+    parse_raw,
+    raw_from_archive,
+    raw_from_log,
+    split_by_day,
+)
+from ml_assets.ingest.labels import labels_known_in, with_keys
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
+from ml_assets.ingest.tables import QUARANTINE, RAW, RECORDS, events_schema, labels_schema
+
+
+def store_raw(system: System, settings: Settings, days: Sequence[date]) -> pd.DataFrame:
+    """Store what reached the system on each day; the rows of all of them, as `tables.RECORDS`.
+
+    days: consecutive, in order; those before the system goes live are read from its archive, the
+    others from the event log
+    """
+    calendar, parts = system.calendar, []
+    if days[0] < calendar.go_live:
+        history = system.source.archive(system.source.fetch(settings.cache))
+        parts.append(raw_from_archive(
+            history, since=midnight(calendar.first_day), until=calendar.live_from))
+    if days[-1] >= calendar.go_live:
+        start = max(midnight(days[0]), calendar.live_from)
+        log = EventLog(settings.event_log)
+        parts.append(raw_from_log(list(
+            log.predictions(system.name, start, midnight(days[-1]) + DAY))))
+        log.close()
+    lake = Lake(settings.lake)
+    by_day = split_by_day(pd.concat(parts, ignore_index=True), list(days))
+    for day, rows in by_day.items():
+        lake.write(system.name, "raw", day, rows, RECORDS)
+    return pd.concat(by_day.values(), ignore_index=True)
+
+
+def store_events(system: System, settings: Settings, days: Sequence[date]) -> Parsed:
+    """Parse the stored raw records of each day, and store events and quarantine; those of all days.
+
+    days: consecutive, in order
+    """
+    lake, name, schema = Lake(settings.lake), system.name, events_schema(system)
+    for day in days:
+        parsed = parse_raw(system, lake.read(name, "raw", RECORDS, start=day, end=day + DAY))
+        lake.write(name, "events", day, parsed.events, schema)
+        lake.write(name, "quarantine", day, parsed.quarantine, QUARANTINE)
+    first, end = days[0], days[-1] + DAY
+    return Parsed(
+        events=lake.read(name, "events", schema, start=first, end=end),
+        quarantine=lake.read(name, "quarantine", QUARANTINE, start=first, end=end),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelCounts:
+    """Of the labels that were stored.
+
+    by_basis: how many rest on `archive`, `feedback` and `silence`
+    early: how many are known before their event happened, which none should be
+    """
+
+    by_basis: dict[str, int]
+    positives: int
+    early: int
+
+
+def store_labels(system: System, settings: Settings, days: Sequence[date]) -> LabelCounts:
+    """Store the labels that became known on each day.
+
+    days: consecutive, in order
+    """
+    lake, name = Lake(settings.lake), system.name
+    since = midnight(days[0]) - system.label.maturity - FUTURE
+    archived = lake.read(name, "raw", RAW, start=since.date(), end=days[-1] + DAY,
+                         columns=["event_id", "event_timestamp", "outcome"])
+    predictions, feedback = _accepted(system, settings, since, midnight(days[-1]) + DAY)
+    stored = []
+    for day in days:
+        start, end = day_bounds(day)
+        known = labels_known_in(system.label, system.feedback, start=start, end=end,
+                                archived=archived, predictions=predictions, feedback=feedback)
+        first = known["event_timestamp"].min().date() - DAY if len(known) else day
+        events = lake.read(name, "events", events_schema(system), start=first, end=day + DAY,
+                           columns=["event_id", "accepted_at", *system.keys])
+        keyed = with_keys(known, events, system.keys, system.calendar.live_from)
+        lake.write(name, "labels", day, keyed, labels_schema(system))
+        stored.append(known)
+    return LabelCounts(
+        by_basis={basis: sum(int((rows["basis"] == basis).sum()) for rows in stored)
+                  for basis in ("archive", "feedback", "silence")},
+        positives=sum(int(rows["label"].sum()) for rows in stored),
+        early=sum(int((rows["known_at"] < rows["event_timestamp"]).sum()) for rows in stored),
+    )
+
+
+def _accepted(
+    system: System, settings: Settings, since: datetime, end: datetime
+) -> tuple[list[Prediction], list[Feedback]]:
+    """All feedback before `end`, and the predictions from `since` on or that it is about."""
+    log = EventLog(settings.event_log)
+    beginning = datetime.min.replace(tzinfo=end.tzinfo)
+    feedback = list(log.feedback(system.name, beginning, end))
+    named = {each.prediction_id for each in feedback}
+    predictions = [
+        each for each in log.predictions(system.name, beginning, end)
+        if each.accepted_at >= since or each.prediction_id in named
+    ]
+    log.close()
+    return predictions, feedback

@@ -1,0 +1,80 @@
+"""What a day's run stores of each day: what was served, and what a batch scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+
+from ml_assets.core.errors import NotReady
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.time import day_bounds
+from ml_assets.features.offline import OfflineFeatures
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.tables import PREDICTIONS
+from ml_assets.registry.deployments import Deployments
+from ml_assets.serving.batch.day import DayScorer
+from ml_assets.serving.batch.plots import score_histogram
+from ml_assets.serving.batch.summary import ScoreSummary, histogram
+from ml_assets.serving.batch.tables import served_rows
+from ml_assets.serving.models.scoring import Scorer, require_names
+
+
+def store_predictions(system: System, settings: Settings, days: Sequence[date]) -> pd.DataFrame:
+    """Store what the API answered on each day; the rows of all of them."""
+    lake, log, parts = Lake(settings.lake), EventLog(settings.event_log), []
+    for day in days:
+        parts.append(served_rows(log.predictions(system.name, *day_bounds(day))))
+        lake.write(system.name, "predictions", day, parts[-1], PREDICTIONS)
+    log.close()
+    return pd.concat(parts, ignore_index=True)
+
+
+def plot_served(system: System, served: pd.DataFrame) -> bytes:
+    """A PNG of how the scores of `served` lie."""
+    return score_histogram(
+        histogram(served["score"]).tolist(), system.model.threshold, system.label.name,
+        title=f"{len(served)} predictions served",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchScores:
+    """What the deployed version said of all events; plot: a PNG of how the scores lie."""
+
+    version: int
+    summary: ScoreSummary
+    plot: bytes
+
+
+def score_days(
+    system: System, settings: Settings, days: Sequence[date], *,
+    load: Callable[[System, int], Scorer],
+) -> BatchScores:
+    """Score and store the events of each day with the model in force, which `load` gives.
+
+    Raises NotReady if no model is deployed.
+    """
+    deployed = Deployments(settings.deployments).current(system.name)
+    if deployed is None:
+        raise NotReady(f"no model of {system.name!r} is deployed: materialise "
+                       f"{system.name}/deployment first")
+    scorer = load(system, deployed.version)
+    history = OfflineFeatures(settings, system)
+    require_names(system, scorer, history.names)
+    log, summary = EventLog(settings.event_log), ScoreSummary()
+    day_scorer = DayScorer(
+        system=system, scorer=scorer, version=deployed.version, history=history,
+        lake=Lake(settings.lake), log=log, at=settings.clock.now(),
+    )
+    for day in days:
+        day_scorer.score(day, summary)
+    log.close()
+    return BatchScores(version=deployed.version, summary=summary, plot=score_histogram(
+        summary.counts.tolist(), scorer.threshold, system.label.name,
+        title=f"{summary.rows} events, version {deployed.version}",
+    ))
