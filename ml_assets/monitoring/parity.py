@@ -66,7 +66,7 @@ def recompute(
     predictions: (n rows) `tables.PREDICTIONS`; raw: `tables.RAW`, with a row for each event.
 
     Degraded predictions, whose features are defaults on purpose, have a vector of NaN, and so
-    have events that parsed when they were served and do not now. Raises NotReady where an
+    have events that parsed when they were served and do not now. Raises NotReady if an
     event has no raw row.
     """
     requests = dict(zip(raw["event_id"], raw["request"], strict=True))
@@ -76,8 +76,8 @@ def recompute(
                        f"{lacking[0]!r}. Materialise {system.name}/raw of that day again.")
     names = (*system.model.numbers, *offline.names)
     vectors = np.full((len(predictions), len(names)), np.nan, dtype=np.float32)
-    events, places, unparsable = [], [], []
-    for place, (event_id, degraded) in enumerate(
+    events, indices, unparsable = [], [], []
+    for index, (event_id, degraded) in enumerate(
         zip(predictions["event_id"], predictions["degraded"], strict=True)
     ):
         if degraded:
@@ -87,30 +87,30 @@ def recompute(
             unparsable.append(event_id)
         else:
             events.append(event)
-            places.append(place)
+            indices.append(index)
     keys = pd.DataFrame(
         [[event[name] for name in system.keys] for event in events],
         columns=list(system.keys), dtype=object,
     )
-    at = predictions["features_as_of"].iloc[places].reset_index(drop=True)
-    accepted_at = predictions["accepted_at"].iloc[places].reset_index(drop=True)
+    at = predictions["features_as_of"].iloc[indices].reset_index(drop=True)
+    accepted_at = predictions["accepted_at"].iloc[indices].reset_index(drop=True)
     stored = offline.read(keys, at, accepted_at=accepted_at)
-    vectors[places] = dense_vectors(system, events, stored)
+    vectors[indices] = dense_vectors(system, events, stored)
 
-    def alternatives(asked: npt.NDArray[np.intp]) -> list[Vectors]:
+    def alternatives(wanted: npt.NDArray[np.intp]) -> list[Vectors]:
         # Whatever no longer parses has no alternative either.
-        parsed = np.isin(asked, places)
-        rows = np.searchsorted(places, asked[parsed])
+        parsed = np.isin(wanted, indices)
+        rows = np.searchsorted(indices, wanted[parsed])
         chosen = [events[row] for row in rows]
         others = offline.alternatives(
             keys.iloc[rows].reset_index(drop=True), at.iloc[rows].reset_index(drop=True),
             accepted_at=accepted_at.iloc[rows].reset_index(drop=True),
         )
-        found = []
+        answers = []
         for other in others:
-            found.append(np.full((len(asked), len(names)), np.nan, dtype=np.float32))
-            found[-1][parsed] = dense_vectors(system, chosen, other)
-        return found
+            answers.append(np.full((len(wanted), len(names)), np.nan, dtype=np.float32))
+            answers[-1][parsed] = dense_vectors(system, chosen, other)
+        return answers
 
     return Recomputed(
         names=names, vectors=vectors, unparsable=tuple(unparsable), alternatives=alternatives
