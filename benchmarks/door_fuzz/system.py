@@ -21,7 +21,7 @@ from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingP
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.answer.features import FeatureReader
+from ml_assets.serving.answer.features import SystemFeatures
 from ml_assets.serving.composition import Backends
 from ml_assets.serving.models.scoring import Scorer
 
@@ -94,8 +94,8 @@ class Constant:
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[Floats, list[datetime]]:
-        return np.full((len(keys), 1), 3, np.float32), list(at)
+    ) -> tuple[Floats, list[datetime], int]:
+        return np.full((len(keys), 1), 3, np.float32), list(at), 0
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:
         """It counts nothing."""
@@ -113,7 +113,7 @@ def backends(record: Path) -> Backends:
     def model(system: System, version: int) -> Scorer:
         return Formula()
 
-    def features(system: System, connection: sqlite3.Connection) -> FeatureReader:
+    def features(system: System, connection: sqlite3.Connection) -> SystemFeatures:
         return Constant()
 
     return Backends(deployments=lambda: Deployments(record), model=model, features=features)

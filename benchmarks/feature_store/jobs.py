@@ -59,10 +59,14 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a piece of work cost, and a digest of its result."""
+    """What a piece of work cost, and a digest of its result.
+
+    disk: bytes that go to the disk, and by how many the files grew
+    """
 
     cost: Cost
     digest: str
+    disk: tuple[int, int] = (0, 0)
 
 
 class Meter:
@@ -92,6 +96,16 @@ def cpu_s() -> float:
     """CPU seconds of this process so far, its threads and ended children included."""
     used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def written_bytes() -> int:
+    """Bytes of files that this process has changed and that go to the disk some time.
+
+    A page that is changed again before it went there counts once. 0 in memory.
+    """
+    found = re.search(r"^write_bytes: (\d+)$", Path("/proc/self/io").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
 
 
 def run(label: str, job: Callable[..., T], /, **arguments: Any) -> T:
@@ -138,6 +152,7 @@ def median_of(
         ),
         # Runs that disagree with one another agree with no peer.
         digest=" ".join(sorted({each.digest for each in outcomes})),
+        disk=outcomes[-1].disk,
     )
     note(f"{label}: {median_outcome.cost}, {len(outcomes)} runs")
     return median_outcome

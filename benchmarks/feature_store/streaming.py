@@ -1,8 +1,10 @@
-"""Events counted as they arrive: four entities' windows, one transaction per batch, in SQLite."""
+"""Events counted as they arrive: four entities' windows, one batch after the other.
+
+In the projection in LMDB, beside the journal in SQLite: CPU, and what goes to the disk.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,15 +13,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.feature_store.data import DAY_US, START_US
-from benchmarks.feature_store.goals import below
-from benchmarks.feature_store.jobs import Meter, Outcome, median_of
+from benchmarks.feature_store.goals import against, below, told
+from benchmarks.feature_store.jobs import Meter, Outcome, median_of, written_bytes
+from benchmarks.feature_store.streams import KINDS, Kind
 from ml_assets.bench import Measurement
-from ml_assets.core.storage.sqlite import writing
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView, tail
-from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite import SqliteState, use_wal
 from ml_assets.features.online_store.stream import Stream
 
 Event = Mapping[str, object]
@@ -35,58 +36,75 @@ GAP = timedelta(seconds=20)
 """Between two events."""
 GAP_US = GAP // timedelta(microseconds=1)
 
-BATCHES = (64, 512)
+SHAPES = ((64, 1), (512, 1), (32, 25), (4, 1))
+"""(events at once, times the entities)"""
 
 CHECKED = 20
 """How many entities of each view are compared with a plain count."""
 
 
 def measure(*, quick: bool) -> Iterator[Measurement]:
-    for batch in BATCHES:
-        yield measure_batches(batch, events=8_192 if quick else 65_536, runs=1 if quick else 3)
+    for batch, times in SHAPES:
+        # Fewer would never leave the journal.
+        events = 40_000 if quick else 65_536
+        yield from measure_batches(batch, times, events=events, runs=1 if quick else 3)
 
 
-def measure_batches(batch: int, *, events: int, runs: int) -> Measurement:
-    """CPU microseconds per event, on top of as many earlier events."""
+def measure_batches(
+    batch: int, times: int = 1, *, events: int, runs: int
+) -> Iterator[Measurement]:
+    """CPU microseconds and bytes per event, on top of as many earlier events."""
     bench = f"streaming: an event into {len(ENTITIES)} entities' windows, {batch} at once"
-    with TemporaryDirectory(prefix="ml-assets-bench-") as name:
-        found = median_of(runs, bench, stream, folder=Path(name), batch=batch, events=events)
-    return below(
-        bench, ours=found.cost.cpu_s / events * 1e6, limit=100, unit="CPU us",
-        equal=found.digest == RIGHT,
-    )
+    if times > 1:
+        bench += f", {times} times the entities"
+    found: dict[Kind, Outcome] = {}
+    for kind in KINDS:
+        with TemporaryDirectory(prefix="ml-assets-bench-") as name:
+            found[kind] = median_of(
+                runs, f"{bench}, {kind}", stream, folder=Path(name), kind=kind, batch=batch,
+                times=times, events=events,
+            )
+    ours, peer = found["lmdb"], found["sqlite"]
+    equal = ours.digest == peer.digest == RIGHT
+    us = {kind: each.cost.cpu_s / events * 1e6 for kind, each in found.items()}
+    if batch >= 64:
+        yield below(bench, ours=us["lmdb"], limit=100, unit="CPU us", equal=equal)
+    yield against(f"{bench}; journal in SQLite", ours=us["lmdb"], peer=us["sqlite"],
+                  unit="CPU us", times=0.85, equal=equal)
+    for place, what in enumerate(("written", "of files")):
+        if peer.disk[place]:  # of files in memory nothing is written
+            yield told(f"{bench}; bytes {what}", ours=ours.disk[place] / events,
+                       peer=peer.disk[place] / events, unit="bytes", equal=equal)
 
 
-def stream(*, folder: Path, batch: int, events: int) -> Outcome:
+def stream(*, folder: Path, kind: Kind, batch: int, times: int, events: int) -> Outcome:
     """Count events the way the prediction API does; only the second half is timed.
 
     The digest is `RIGHT` if the windows then hold as many events as came.
     """
-    path = folder / "stream.sqlite"
-    for each in folder.glob(f"{path.name}*"):
+    for each in folder.iterdir():
         each.unlink()
-    connection = sqlite3.connect(path, isolation_level=None)
-    use_wal(connection, 1)
-    connection.execute("pragma synchronous=normal")
-    store = SqliteState(connection, "bench")
     fed = Stream([_view(entity) for entity in ENTITIES])
-    view_ids = [store.register(view.name, digest_of(view)) for view in fed.views]
-    rows = _events(2 * events)
+    counting = KINDS[kind](folder, fed)
+    rows = _events(2 * events, times)
 
     def count(batches: Sequence[Sequence[Event]]) -> None:
         for each in batches:
-            counted = [one for event in each if (one := fed.counted(event)) is not None]
-            with writing(connection):
-                store.append_together([(fed, view_ids, counted)])
-            store.settle()
+            counting.count([one for event in each if (one := fed.counted(event)) is not None])
 
     batches = [rows[first : first + batch] for first in range(0, len(rows), batch)]
     count(batches[: len(batches) // 2])
+    written, size = written_bytes(), _size(folder)
     with Meter() as meter:
         count(batches[len(batches) // 2 :])
-    right = all(_counts_are_right(view, store, rows) for view in fed.views)
-    connection.close()
-    return Outcome(cost=meter.cost, digest=RIGHT if right else "wrong counts")
+    disk = written_bytes() - written, _size(folder) - size
+    right = all(_counts_are_right(view, counting.store, rows) for view in fed.views)
+    counting.close()
+    return Outcome(cost=meter.cost, digest=RIGHT if right else "wrong counts", disk=disk)
+
+
+def _size(folder: Path) -> int:
+    return sum(each.stat().st_size for each in folder.iterdir())
 
 
 def _view(entity: str) -> WindowedView:
@@ -105,12 +123,14 @@ def _view(entity: str) -> WindowedView:
     )
 
 
-def _events(number: int) -> list[Event]:
-    """Events in the order of time, as the API holds them."""
+def _events(number: int, times: int) -> list[Event]:
+    """Events in the order of time, as the API holds them, of so many times the entities."""
     random = np.random.default_rng((6, number))
     columns: dict[str, list[object]] = {
-        entity: [f"{entity}-{place}" for place in (n * random.random(number) ** 2).astype(int)]
-        for entity, n in ENTITIES.items()
+        entity: [f"{entity}-{place}" for place in places.astype(int)]
+        for entity, places in (
+            (entity, times * n * random.random(number) ** 2) for entity, n in ENTITIES.items()
+        )
     }
     columns["amount"] = random.random(number).tolist()
     return [
@@ -122,7 +142,7 @@ def _events(number: int) -> list[Event]:
     ]
 
 
-def _counts_are_right(view: WindowedView, store: SqliteState, rows: Sequence[Event]) -> bool:
+def _counts_are_right(view: WindowedView, store: Backend, rows: Sequence[Event]) -> bool:
     """Whether each window of some entities holds what a plain count finds."""
     (key,) = view.keys
     names = sorted({str(row[key]) for row in rows})

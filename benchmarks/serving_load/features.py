@@ -28,7 +28,7 @@ from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.counting import apply_rows
 from ml_assets.features.store import open_backend
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.serving.answer.features import FeatureReader
+from ml_assets.serving.answer.features import SystemFeatures
 
 HOUR, DAY = 3600 * 1_000_000, 24 * 3600 * 1_000_000
 AT_ONCE = 500
@@ -64,7 +64,7 @@ SERVICE = Service(
 
 def open_reader(
     settings: Settings, system: System, connection: sqlite3.Connection
-) -> FeatureReader:
+) -> SystemFeatures:
     """The reader that the server is given."""
     return OnlineFeatures(connection, settings, system, SERVICE)
 
@@ -107,7 +107,7 @@ def miscounted(settings: Settings, events: Iterable[Mapping[str, Any]]) -> tuple
         column = reader.names.index(f"{key}_events_1d")
         for some in _portions(list(counts.items()), AT_ONCE):
             keys = [{**dict.fromkeys(KEYS, ""), key: entity} for entity, _ in some]
-            values, _ = reader.read(keys, [now] * len(some))
+            values, *_ = reader.read(keys, [now] * len(some))
             expected = np.array([count for _, count in some])
             compared += len(some)
             wrong += int((values[:, column] != expected).sum())

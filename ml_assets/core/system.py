@@ -22,7 +22,8 @@ from ml_assets.core.source import Source
 from ml_assets.core.time import midnight
 
 RESERVED_COLUMNS = frozenset(
-    {"event_id", "event_timestamp", "accepted_at", "label", "known_at", "label_id", "day"}
+    {"event_id", "event_timestamp", "accepted_at", "label", "known_at", "label_id", "log_seq",
+     "day"}
 )
 
 

@@ -69,25 +69,3 @@ class LoadLog:
         """The instant that all `views` have reached; None until each was loaded once."""
         reached = [at for at in map(self.until, views) if at is not None]
         return min(reached) if reached and len(reached) == len(views) else None
-
-    def held(self, view: View, at: datetime) -> list[datetime]:
-        """The instants up to one of which the store held `view` at the moment `at`.
-
-        One where it stood still; two or more where a load was under way, or had died and left
-        the view in doubt. Empty where nothing had been loaded.
-        """
-        rows = self._db.execute(
-            "select until, finished_at from loads"
-            " where view = ? and definition = ? and started_at <= ? order by load_id",
-            (view.name, view.definition, to_us(at))).fetchall()
-        settled: int | None = None
-        doubtful: set[int] = set()
-        for until, finished_at in rows:
-            if finished_at is not None and finished_at < to_us(at):
-                settled = until if settled is None else max(settled, until)
-                doubtful = {each for each in doubtful if each > settled}
-            else:
-                doubtful.add(until)
-        if settled is not None:
-            doubtful = {settled, *(max(settled, until) for until in doubtful)}
-        return [from_us(until) for until in sorted(doubtful)]

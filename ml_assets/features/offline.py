@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +11,12 @@ import pandas as pd
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.engine.exact import Floats, Ints
+from ml_assets.features.history.prefix import Prefix
 from ml_assets.features.manifest import Chosen, load_manifest
-from ml_assets.features.store import load_log
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.log.served import from_us, to_us
+from ml_assets.ingest.log.event_log import EventLog
 
 Vectors = npt.NDArray[np.float32]
-
-RACE = timedelta(seconds=1)
-"""An event may be committed while a request that was accepted so much earlier or later reads."""
 
 
 class OfflineFeatures:
@@ -45,7 +41,7 @@ class OfflineFeatures:
         keys: (n rows) a column for each entity key; other columns are ignored
         at:   (n) aware instants: what happened strictly before counts
         accepted_at: (n) when the row itself arrived: only what had arrived strictly before is
-            seen, as it was when the prediction was made. Without it, all that is known now.
+            seen. Without it, all that is known now.
 
         NaN where a key is missing or a feature has no value. Raises NotReady where a stream is
         not in the lake.
@@ -55,43 +51,26 @@ class OfflineFeatures:
             self._values(part, keys, micros(at), known_by=known_by) for part in self._chosen
         ], len(keys))
 
-    def alternatives(
-        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
-        accepted_at: pd.Series[pd.Timestamp],
-    ) -> list[Vectors]:
-        """What else the online store may have given (n, F): states it was in about then.
+    def read_at(
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], positions: Ints
+    ) -> Vectors:
+        """The same features from what the online state had counted at `positions` of the log.
 
-        Of a view that is loaded in batches: the state before, or amid, the load that history
-        takes for granted. Of a view that events feed: without those committed in the last
-        moment before the row was accepted, or with those committed in the moment after.
+        positions: (n) the `state_seq` of predictions; only what lies up to it is seen
         """
-        log = load_log(self._settings)
+        log = EventLog(self._settings.event_log)
         try:
-            at_us, known_us = micros(at), micros(accepted_at)
-            held = {
-                part.view.name: [log.held(part.view, from_us(us)) for us in known_us.tolist()]
-                for part in self._chosen if part.view.windowed.refresh == "slide"
-            }
+            loads = [log.loads(part.view.name, part.view.definition) for part in self._chosen]
         finally:
             log.close()
-        found = []
-        for turn in range(max((len(each) for held_ in held.values() for each in held_), default=0)):
-            found.append(self._join([
-                self._values(part, keys, at_us, known_by=known_us - 1, head=_heads(
-                    held[part.view.name], turn) if part.view.name in held else None)
-                for part in self._chosen
-            ], len(keys)))
-        race = RACE // timedelta(microseconds=1)
-        for shift in (-race, 0, race):
-            found.append(self._join([
-                self._values(part, keys, at_us, known_by=known_us + shift)
-                for part in self._chosen
-            ], len(keys)))
-        return found
+        return self._join([
+            self._values(part, keys, micros(at), prefix=Prefix(upto=positions, loads=loaded))
+            for part, loaded in zip(self._chosen, loads, strict=True)
+        ], len(keys))
 
     def _values(
-        self, part: Chosen, keys: pd.DataFrame, at: Ints, *, known_by: Ints | None,
-        head: Ints | None = None,
+        self, part: Chosen, keys: pd.DataFrame, at: Ints, *, known_by: Ints | None = None,
+        prefix: Prefix | None = None,
     ) -> Floats:
         # DuckDB, and what imports this module must stay light.
         from ml_assets.features.history.ask import windowed_at
@@ -99,7 +78,7 @@ class OfflineFeatures:
         view = part.view
         found = windowed_at(
             view.windowed, self._lake.table(view.system, view.table), keys, at,
-            known_by=known_by if view.windowed.created else None, head=head,
+            known_by=known_by if view.windowed.created else None, prefix=prefix,
         )
         return found[:, [view.windowed.columns.index(name) for name in part.columns]]
 
@@ -108,19 +87,8 @@ class OfflineFeatures:
             return np.hstack([np.empty((rows, 0)), *parts]).astype(np.float32)
 
 
-NOTHING_LOADED = -(2**62)
-"""Microseconds: before every event."""
-
-
 def micros(instants: pd.Series[pd.Timestamp]) -> Ints:
     """Microseconds since 1970 UTC (n) of aware instants."""
     whole = pd.to_datetime(instants, utc=True).dt.as_unit("us").astype("int64")
     return whole.to_numpy().astype(np.int64)
 
-
-def _heads(held: Sequence[Sequence[datetime]], turn: int) -> Ints:
-    """The turn-th state that each row's view may have been in; the last where it has fewer."""
-    return np.array([
-        to_us(states[min(turn, len(states) - 1)]) if states else NOTHING_LOADED
-        for states in held
-    ], dtype=np.int64)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.sqlite import within
+from ml_assets.core.storage.sqlite import snapshot, within
 from ml_assets.core.system import System
 from ml_assets.features.engine.limits import limit_of
 from ml_assets.features.manifest import Service, load_manifest
@@ -22,6 +22,7 @@ from ml_assets.features.online_store.memtable import Memtable
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
 from ml_assets.features.online_store.sqlite_state import SqliteState
 from ml_assets.features.online_store.stream import streams_of
+from ml_assets.ingest.log.positions import last_position
 from ml_assets.ingest.log.served import from_us
 
 EVENTS = "events"
@@ -65,25 +66,27 @@ class OnlineFeatures:
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
-        """The features (B, F) of B events, and for each the instant as of which they are.
+    ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
+        """The features (B, F) of B events, for each the instant as of which they are, and the
+        position of the log up to which everything is counted in them.
 
         keys: for each event its entity keys, by event column; more columns do no harm
         at:   the events' instants
 
         That instant is the event's own, or the earliest that the store still answers exactly
         where the event is older. NaN where the key is missing. Recomputing the features at
-        that instant from history gives the same bits. Raises sqlite3.OperationalError once the
-        budget is over.
+        that instant from history up to that position gives the same bits. Raises
+        sqlite3.OperationalError once the budget is over.
         """
-        with within(self._connection, self._budget):
+        with within(self._connection, self._budget), snapshot(self._connection):
+            position = last_position(self._connection)
             found, as_of, status = self._reader.read(keys, at)
         if Status.DAMAGED in status.tobytes():
             raise StateDamaged(
                 "the online store holds bytes that are not the state of an entity: load its "
                 "views anew (`feast teardown`, `feast apply`, `feast materialize`)"
             )
-        return found, [from_us(instant) for instant in as_of.tolist()]
+        return found, [from_us(instant) for instant in as_of.tolist()], position
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:
         """Count these events from now on, in the transaction that is open; once in each.

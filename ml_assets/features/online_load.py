@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, midnight
+from ml_assets.features.engine.columns import instants
 from ml_assets.features.manifest import View
-from ml_assets.features.online_store.counting import apply_rows
+from ml_assets.features.online_store.counting import AT_ONCE, event_rows
 from ml_assets.features.online_store.redefining import pending, settle
+from ml_assets.features.online_store.sqlite import SqliteBackend
 from ml_assets.features.store import load_log, open_backend
 from ml_assets.features.streams import read_stream
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.positions import note_load
 from ml_assets.ingest.log.served import to_us
 
 
@@ -31,9 +40,11 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
 
     Days not loaded yet come along, so that a view is loaded without gaps. An event that the
     store has counted already, because a prediction fed it or an earlier load did, changes
-    nothing: a load may be repeated, and may die half-way. What no reader can ask about any
+    nothing: a load may be repeated, and may die half-way. What is new gets positions of the event
+    log, so that each prediction tells whether it has seen it. What no reader can ask about any
     more is let go. Raises NotReady where a day's table is missing.
     """
+    EventLog(settings.event_log).close()  # its tables are there from now on
     clock, log, backend = settings.clock, load_log(settings), open_backend(settings)
     try:
         view_id = backend.register(view.name, view.definition)
@@ -46,7 +57,7 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
         load_id = log.begin(view, until, clock.now())
         new = 0
         for day in stretch:
-            new += apply_rows(view.windowed, backend, read_stream(settings, view, [day]))
+            new += _count(view, backend, view_id, read_stream(settings, view, [day]))
         settle(backend, view.windowed)
         backend.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
         log.finish(load_id, clock.now())
@@ -54,6 +65,25 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
         backend.close()
         log.close()
     return Loaded(rows=new, until=until)
+
+
+def _count(view: View, backend: SqliteBackend, view_id: int, table: pa.Table) -> int:
+    """Count these rows, some at a time; returns how many were new."""
+    windowed, new = view.windowed, 0
+    filed = windowed.created or windowed.timestamp
+    table = table.filter(pc.is_valid(table[filed])).sort_by(filed)
+    at = instants(table[filed], filed, f"feature view {view.name!r}")
+    start = 0
+    while start < len(at):
+        # All rows of an instant together: a position is known by the instants that it covers.
+        end = int(np.searchsorted(at, at[min(start + AT_ONCE, len(at)) - 1], side="right"))
+        since, until = int(at[start]), int(at[end - 1]) + 1
+        rows = event_rows(windowed, table.slice(start, end - start))
+        new += backend.append(windowed, view_id, rows, also=partial(
+            note_load, view=view.name, definition=view.definition, since=since, until=until,
+        ))
+        start = end
+    return new
 
 
 def _stretch(lake: Lake, view: View, days: Sequence[date], before: datetime | None) -> list[date]:

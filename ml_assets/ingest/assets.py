@@ -93,6 +93,7 @@ def _events(system: System) -> dg.AssetsDefinition:
         ("event_timestamp", "timestamp", "when it happened, UTC"),
         ("accepted_at", "timestamp", "when the system received it, UTC; its day is the partition"),
         *((column.name, column.dtype, column.description) for column in system.columns),
+        ("log_seq", "int", "the log's position at which the online state counts it, if it does"),
     ]
 
     @dg.asset(

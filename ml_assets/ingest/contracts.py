@@ -15,6 +15,7 @@ from ml_assets.core.runtime.isolation import culprits
 from ml_assets.core.system import Column, System
 from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, text_fault
 from ml_assets.core.time import EARLIEST, LATEST, declared_instant
+from ml_assets.ingest.tables import LOG_SEQ
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -106,10 +107,11 @@ def breaches(system: System, events: pd.DataFrame) -> dict[int, str]:
 
     A row is blamed for what it holds itself, whatever a check of the whole column says of the
     others. Of rows with one id the first counts. Raises nothing for bad values; a missing or
-    surplus column is reported for every row.
+    surplus column is reported for every row. `log_seq` is the log's, and in no contract.
     """
     if events.empty:
         return {}
+    events = events.drop(columns=LOG_SEQ, errors="ignore")
     expected = ["event_id", *INSTANTS, *(column.name for column in system.columns)]
     if set(expected) != set(events.columns):
         reason = (f"the columns are {sorted(map(str, events.columns))}; expected "

@@ -19,7 +19,7 @@ from ml_assets.ingest.archive import records
 from ml_assets.ingest.contracts import breaches, row_breach
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.tables import QUARANTINE, RECORDS, events_schema
+from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, events_schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def raw_from_archive(
     since: when a record is filed that says of no instant and has no usable record before it
     """
     rows = [
-        (each.event_id, each.at, each.at, each.request, each.outcome, each.problem)
+        (each.event_id, each.at, each.at, each.request, each.outcome, None, each.problem)
         for each in records(history, since=since) if until is None or each.at < until
     ]
     return pd.DataFrame(rows, columns=RECORDS.names)
@@ -55,7 +55,7 @@ def raw_from_archive(
 def raw_from_log(predictions: list[Prediction]) -> pd.DataFrame:
     """What the API accepted as rows of `tables.RECORDS`; its outcome is not known yet."""
     rows = [
-        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, None)
+        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, p.seq, None)
         for p in predictions
     ]
     return pd.DataFrame(rows, columns=RECORDS.names)
@@ -110,7 +110,8 @@ def _event(system: System, row: Mapping[str, object], seen: set[str]) -> dict[st
     if isinstance(problem, str):
         raise Quarantined(problem)
     event = {**system.source.parse(read_json(str(row["request"]))), "event_id": row["event_id"],
-             "event_timestamp": row["event_timestamp"], "accepted_at": row["accepted_at"]}
+             "event_timestamp": row["event_timestamp"], "accepted_at": row["accepted_at"],
+             LOG_SEQ: row.get(LOG_SEQ)}
     breach = row_breach(system, event, seen)
     if breach is not None:
         raise Quarantined(breach)

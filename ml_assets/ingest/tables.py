@@ -7,6 +7,9 @@ import pyarrow as pa
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import INSTANT, later
 
+LOG_SEQ = "log_seq"
+"""The position at which the state of windowed views counts a live event."""
+
 ARROW = {"text": pa.string(), "number": pa.float64()}
 
 RAW = pa.schema(
@@ -16,12 +19,14 @@ RAW = pa.schema(
         ("accepted_at", INSTANT),
         ("request", pa.string()),
         ("outcome", pa.bool_()),
+        later(LOG_SEQ, pa.int64(), None),
     ]
 )
 """What reached the system on a day, as it came (`request` is the client's JSON).
 
 `accepted_at` is when the system received it; its day is the partition. `outcome` is the
-archive's true label, null for live events.
+archive's true label, null for live events. `log_seq` is the position at which the state of
+windowed views counts a live event; null if it learns of the event from the lake.
 """
 
 RECORDS = pa.schema([*RAW, later("problem", pa.string(), None)])
@@ -70,6 +75,7 @@ PREDICTIONS = pa.schema(
         ("degraded", pa.bool_()),
         later("role", pa.string(), "champion"),
         later("propensity", pa.float64(), 1.0),
+        later("state_seq", pa.int64(), None),
     ]
 )
 """What was served on a day (the partition is the day of `accepted_at`)."""
@@ -114,11 +120,12 @@ BATCH_PREDICTIONS = pa.schema(
 def events_schema(system: System) -> pa.Schema:
     """The system's declared columns, after when an event happened and when it arrived.
 
-    `accepted_at` is when the system received it; its day is the partition.
+    `accepted_at` is when the system received it; its day is the partition. `log_seq`: see `RAW`.
     """
     declared = [(column.name, ARROW[column.dtype]) for column in system.columns]
     return pa.schema([
-        ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT), *declared
+        ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT),
+        *declared, later(LOG_SEQ, pa.int64(), None),
     ])
 
 

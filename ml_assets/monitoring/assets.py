@@ -138,12 +138,12 @@ def _parity(system: System) -> dg.AssetsDefinition:
         description="One report for each day: every feature vector that was served, computed "
         "again from the request and from the stored streams, and compared bit by bit. "
         f"Source: `{system.name}/predictions`, `{system.name}/raw`, the offline store.",
-        code_version="2",
+        code_version="3",
         check_specs=[
             dg.AssetCheckSpec(
                 "parity_holds", asset=key(system, "parity"), blocking=True,
-                description="No prediction saw a feature that history does not give; if an "
-                "event or a load was still under way, the bits served are those without it.",
+                description="No prediction saw a feature that history does not give at the "
+                "position of the log that the prediction read, bit by bit.",
             )
         ],
         **attributes(system, "monitoring", "feast", "json"),

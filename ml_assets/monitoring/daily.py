@@ -13,7 +13,6 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.sql import name_of
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
-from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.parity import compare
 from ml_assets.ingest.lake import Lake
@@ -28,7 +27,7 @@ from ml_assets.monitoring.samples import References, champion_at, samples
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 
-COUNTS = ("checked", "unexplained", "explained", "degraded", "other_features", "unparsable")
+COUNTS = ("checked", "unexplained", "degraded", "other_features", "without_position", "unparsable")
 """What a day's parity report counts."""
 
 
@@ -134,14 +133,12 @@ def report_parity(system: System, settings: Settings, days: Sequence[date]) -> P
     """Compute what was served on each day once more and compare it bit by bit; keep the reports."""
     lake, reports = Lake(settings.lake), ParityReports(settings, system)
     offline = OfflineFeatures(settings, system)
-    views = [view.features for view in load_manifest(settings).service(system).views]
     kept = []
     for day in days:
         served = lake.read(system.name, "predictions", PREDICTIONS, start=day, end=day + DAY)
         raw = lake.read(system.name, "raw", RAW, start=day, end=day + DAY)
         again = recompute(system, served, raw, offline)
-        report = compare(served, again.vectors, feature_names=again.names,
-                         alternatives=again.alternatives, views=views)
+        report = compare(served, again.vectors, feature_names=again.names)
         kept.append(parity_day(day, report, len(again.unparsable)))
         reports.write(kept[-1])
     return ParityOfDays(reports=tuple(kept),

@@ -1,13 +1,12 @@
 """Every vector that was served, computed once more: from what the client sent and from history.
 
 The numbers come from the request through the function that serving used, the store's features
-from the point-in-time join at the instant that serving says it read, over what had been accepted
-by then. Equal means equal bits.
+from history: as of the instant that serving says it read, over all that the state had counted at
+the position of the log that serving says it read. Equal means equal bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -21,7 +20,7 @@ from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import Event
 from ml_assets.core.system import System
-from ml_assets.features.parity import Alternatives, ParityReport, Vectors
+from ml_assets.features.parity import ParityReport, Vectors
 from ml_assets.ingest.posted import read_json
 from ml_assets.monitoring.reports import DailyReports
 from ml_assets.serving.models.scoring import dense_vectors
@@ -33,29 +32,21 @@ class PointInTime(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
 
-    def read(
-        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
-        accepted_at: pd.Series[pd.Timestamp],
+    def read_at(
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], positions: npt.NDArray[np.int64]
     ) -> Vectors: ...
-
-    def alternatives(
-        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
-        accepted_at: pd.Series[pd.Timestamp],
-    ) -> Sequence[Vectors]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recomputed:
-    """The vectors of n predictions, and what else the online store may have given.
+    """The vectors of n predictions.
 
-    vectors: (n, D) float32, columns `names`; unparsable: event ids that no longer parse;
-    alternatives: as `ml_assets.features.parity.compare` asks for them
+    vectors: (n, D) float32, columns `names`; unparsable: event ids that no longer parse
     """
 
     names: tuple[str, ...]
     vectors: Vectors
     unparsable: tuple[str, ...]
-    alternatives: Alternatives
 
 
 def recompute(
@@ -66,8 +57,8 @@ def recompute(
     predictions: (n rows) `tables.PREDICTIONS`; raw: `tables.RAW`, with a row for each event.
 
     Degraded predictions, whose features are defaults on purpose, have a vector of NaN, and so
-    have events that parsed when they were served and do not now. Raises NotReady if an
-    event has no raw row.
+    have those of before there were positions, and events that parsed when they were served and
+    do not now. Raises NotReady if an event has no raw row.
     """
     requests = dict(zip(raw["event_id"], raw["request"], strict=True))
     lacking = [event_id for event_id in predictions["event_id"] if event_id not in requests]
@@ -77,10 +68,9 @@ def recompute(
     names = (*system.model.numbers, *offline.names)
     vectors = np.full((len(predictions), len(names)), np.nan, dtype=np.float32)
     events, indices, unparsable = [], [], []
-    for index, (event_id, degraded) in enumerate(
-        zip(predictions["event_id"], predictions["degraded"], strict=True)
-    ):
-        if degraded:
+    skipped = predictions["degraded"].to_numpy(dtype=bool) | predictions["state_seq"].isna()
+    for index, (event_id, skip) in enumerate(zip(predictions["event_id"], skipped, strict=True)):
+        if skip:
             continue
         event = attempt(_parsed, system, requests[event_id])
         if isinstance(event, Fault):
@@ -93,28 +83,9 @@ def recompute(
         columns=list(system.keys), dtype=object,
     )
     at = predictions["features_as_of"].iloc[indices].reset_index(drop=True)
-    accepted_at = predictions["accepted_at"].iloc[indices].reset_index(drop=True)
-    stored = offline.read(keys, at, accepted_at=accepted_at)
-    vectors[indices] = dense_vectors(system, events, stored)
-
-    def alternatives(wanted: npt.NDArray[np.intp]) -> list[Vectors]:
-        # Whatever no longer parses has no alternative either.
-        parsed = np.isin(wanted, indices)
-        rows = np.searchsorted(indices, wanted[parsed])
-        chosen = [events[row] for row in rows]
-        others = offline.alternatives(
-            keys.iloc[rows].reset_index(drop=True), at.iloc[rows].reset_index(drop=True),
-            accepted_at=accepted_at.iloc[rows].reset_index(drop=True),
-        )
-        answers = []
-        for other in others:
-            answers.append(np.full((len(wanted), len(names)), np.nan, dtype=np.float32))
-            answers[-1][parsed] = dense_vectors(system, chosen, other)
-        return answers
-
-    return Recomputed(
-        names=names, vectors=vectors, unparsable=tuple(unparsable), alternatives=alternatives
-    )
+    positions = predictions["state_seq"].iloc[indices].to_numpy(dtype=np.int64)
+    vectors[indices] = dense_vectors(system, events, offline.read_at(keys, at, positions))
+    return Recomputed(names=names, vectors=vectors, unparsable=tuple(unparsable))
 
 
 def _parsed(system: System, request: str) -> Event:
@@ -129,7 +100,6 @@ class Mismatch:
     feature: str
     served: float
     recomputed: float
-    explained: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +109,11 @@ class ParityDay:
     day: date
     checked: int
     unexplained: int
-    explained: int
     degraded: int
     other_features: int
     unparsable: int
     worst: tuple[Mismatch, ...]
+    without_position: int = 0
 
     @property
     def holds(self) -> bool:
@@ -161,12 +131,11 @@ def parity_day(day: date, report: ParityReport, unparsable: int) -> ParityDay:
     """What is kept of a day's comparison."""
     return ParityDay(
         day=day, checked=report.checked, unexplained=report.unexplained,
-        explained=report.explained, degraded=report.degraded,
-        other_features=report.other_features, unparsable=unparsable,
+        degraded=report.degraded, other_features=report.other_features,
+        without_position=report.without_position, unparsable=unparsable,
         worst=tuple(
             Mismatch(prediction_id=str(row["prediction_id"]), feature=str(row["feature"]),
-                     served=float(row["served"]), recomputed=float(row["recomputed"]),
-                     explained=bool(row["explained"]))
+                     served=float(row["served"]), recomputed=float(row["recomputed"]))
             for row in report.worst.to_dict("records")
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -98,8 +98,10 @@ def decode(kind: Any, value: Any) -> Any:
     """The inverse of `encode` for a value of type `kind`."""
     if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
+        # A field with a default may have come after the report was written.
         return kind(**{field.name: decode(hints[field.name], value[field.name])
-                       for field in fields(kind)})
+                       for field in fields(kind)
+                       if field.name in value or field.default is MISSING})
     if get_origin(kind) is tuple:
         item, _ = get_args(kind)
         return tuple(decode(item, element) for element in value)

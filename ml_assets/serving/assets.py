@@ -41,6 +41,7 @@ SERVED = [
     ("degraded", "bool", "the feature store could not answer"),
     ("role", "string", "of the version when it answered: champion or challenger"),
     ("propensity", "double", "how probable it was that this version would answer"),
+    ("state_seq", "int", "the log's position that the features were read at"),
 ]
 
 

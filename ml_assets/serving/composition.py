@@ -21,7 +21,7 @@ from ml_assets.serving.access.doorkeeper import Doorkeeper
 from ml_assets.serving.access.hosts import Hosts
 from ml_assets.serving.answer.counters import Counters
 from ml_assets.serving.answer.explanation import Provenance
-from ml_assets.serving.answer.features import FEATURE_BUDGET, FeatureLookup, FeatureReader
+from ml_assets.serving.answer.features import FEATURE_BUDGET, FeatureLookup, SystemFeatures
 from ml_assets.serving.answer.feedback import FeedbackIntake
 from ml_assets.serving.answer.instants import Instants
 from ml_assets.serving.answer.latest_scores import OnlineScores
@@ -61,7 +61,7 @@ class Backends:
 
     deployments: Callable[[], DeploymentRecord]
     model: Callable[[System, int], Scorer]
-    features: Callable[[System, sqlite3.Connection], FeatureReader]
+    features: Callable[[System, sqlite3.Connection], SystemFeatures]
 
     @classmethod
     def of(cls, settings: Settings) -> Backends:
@@ -80,7 +80,7 @@ class Backends:
 
         memory = Memtable()
 
-        def features(system: System, connection: sqlite3.Connection) -> FeatureReader:
+        def features(system: System, connection: sqlite3.Connection) -> SystemFeatures:
             from ml_assets.features.online import OnlineFeatures
 
             return OnlineFeatures(

@@ -20,8 +20,8 @@ QUICK_SECONDS = 1.0
 """Between two starts: one that dies at once, again and again, must not fill the machine."""
 
 Run = Callable[[int, Callable[[], None]], None]
-"""Serve until SIGTERM, at this place among the workers, counted from 0; and call what is given
-once requests are answered."""
+"""Serve until SIGTERM as the worker of this number, counted from 0; call the function given once
+requests are answered."""
 
 
 class WorkerEnded(MlAssetsError, ChildProcessError):
@@ -45,13 +45,13 @@ class Workers:
         """
         self._count, self._run, self._ready, self._stopping = count, run, ready, stopping
         self._at_work: dict[int, int] = {}
-        """Place by process id. Who replaces a worker that died takes its place."""
+        """Number by process id. The worker that replaces a dead one takes its number."""
         self._forked_at = 0.0
 
     def keep(self) -> None:
         """Returns after SIGTERM, SIGINT or SIGHUP, once all have finished what they accepted.
 
-        Raises WorkerEnded where one ends before it answers at the first start.
+        Raises WorkerEnded if one ends before it answers at the first start.
         """
         # Blocked, they wait for `sigtimedwait`, so none is lost between two looks.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
@@ -59,8 +59,8 @@ class Workers:
         self._alive, self._life = os.pipe()
         os.set_blocking(self._told, False)
         try:
-            for place in range(self._count):
-                self._fork(place, before)
+            for number in range(self._count):
+                self._fork(number, before)
             self._watch(before)
         finally:
             self._stop()
@@ -86,7 +86,7 @@ class Workers:
                         f"a worker ended with {ended[0]} before it answered; it said why above"
                     )
             for status in ended:
-                log.error("a worker ended with %s; another takes its place", status)
+                log.error("a worker ended with %s; another replaces it", status)
             free = set(range(self._count)).difference(self._at_work.values())
             if free and monotonic() - self._forked_at > QUICK_SECONDS:
                 self._fork(min(free), mask)
@@ -101,8 +101,8 @@ class Workers:
         """The exit statuses of those that have ended; negative is a signal."""
         ended = []
         for pid in list(self._at_work):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found:
+            ended_pid, status = os.waitpid(pid, os.WNOHANG)
+            if ended_pid:
                 del self._at_work[pid]
                 ended.append(os.waitstatus_to_exitcode(status))
         return ended
@@ -115,12 +115,12 @@ class Workers:
             os.waitpid(pid, 0)
         self._at_work.clear()
 
-    def _fork(self, place: int, mask: set[signal.Signals | int]) -> None:
+    def _fork(self, number: int, mask: set[signal.Signals | int]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid:
-            self._at_work[pid] = place
+            self._at_work[pid] = number
             self._forked_at = monotonic()
             return
         status = 1
@@ -128,7 +128,7 @@ class Workers:
             os.close(self._life)
             threading.Thread(target=self._end_with_parent, daemon=True).start()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            self._run(place, self._answers)
+            self._run(number, self._answers)
             status = 0
         except BaseException:
             traceback.print_exc()

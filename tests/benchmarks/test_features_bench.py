@@ -52,7 +52,7 @@ def test_all_ways_to_read_from_redis_agree(tmp_path: Path) -> None:
 
 
 def test_streamed_events_are_all_counted() -> None:
-    _sound([streaming.measure_batches(64, events=512, runs=1)])
+    _sound(streaming.measure_batches(64, 25, events=512, runs=1))
 
 
 def test_growth_is_measured_for_three_works_and_drawn(tmp_path: Path) -> None:

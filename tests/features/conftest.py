@@ -92,7 +92,7 @@ def backend(open_backend: OpenBackend) -> Backend:
     return open_backend()
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "lmdb", "redis"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     """A feature repository of its own on each kind of store."""
     # Feast, which tests of the bare stores do without.
@@ -102,6 +102,11 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
         online = {
             "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
             "path": "var/online.sqlite",
+        }
+    elif request.param == "lmdb":
+        online = {
+            "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
+            "path": "var/online.lmdb",
         }
     else:
         online = {

@@ -36,7 +36,7 @@ def lake(settings: Settings) -> Lake:
         at = START + n * DAY
         rows = pd.DataFrame(
             [{"event_id": f"{shop}{n}", "event_timestamp": at, "accepted_at": at, "shop": shop,
-              "note": "", "amount": 1.0} for shop in ("corner", "other")]
+              "note": "", "amount": 1.0, "log_seq": None} for shop in ("corner", "other")]
         )
         lake.write("toy", "events", at.date(), rows, schema)
         known = [(f"corner{n - 1}", at - DAY, at, n == 2, "feedback")] if n else []
@@ -61,7 +61,8 @@ def test_a_window_is_half_open_and_of_one_entity(lake: Lake) -> None:
 def test_what_had_not_arrived_does_not_count(lake: Lake) -> None:
     """An event of day 1 that the system received on day 3 made no feature of day 2."""
     late = pd.DataFrame([{"event_id": "late", "event_timestamp": START + DAY / 2, "shop": "corner",
-                          "accepted_at": START + 3 * DAY, "note": "", "amount": 1.0}])
+                          "accepted_at": START + 3 * DAY, "note": "", "amount": 1.0,
+                          "log_seq": None}])
     lake.write("toy", "events", date(2024, 1, 5), late, events_schema(TOY))
     assert "late" not in {row.event_id for row in contributing_rows(lake, TOY, at(START + DAY))}
 

@@ -82,28 +82,3 @@ def test_another_process_sees_the_watermark_at_once(log: LoadLog, tmp_path: Path
     load(log, SHOP, TWO, 2, 3)
     assert reader.watermark([SHOP]) == TWO
     reader.close()
-
-
-def test_a_view_holds_what_was_loaded_before_the_moment(log: LoadLog) -> None:
-    assert log.held(SHOP, minute(5)) == []
-    load(log, SHOP, ONE, 0, 1)
-    load(log, SHOP, TWO, 10, 12)
-    assert log.held(SHOP, minute(5)) == [ONE]
-    assert log.held(SHOP, minute(13)) == [TWO]
-
-
-def test_while_a_load_is_under_way_a_view_may_hold_either(log: LoadLog) -> None:
-    load(log, SHOP, ONE, 0, 1)
-    load(log, SHOP, TWO, 10, 12)
-    for number in (10, 11, 12):
-        assert log.held(SHOP, minute(number)) == [ONE, TWO]
-
-
-def test_a_load_that_died_leaves_a_doubt_until_one_reaches_as_far(log: LoadLog) -> None:
-    load(log, SHOP, ONE, 0, 1)
-    load(log, SHOP, TWO, 5, None)
-    load(log, SHOP, ONE, 6, 7)
-    assert log.held(SHOP, minute(8)) == [ONE, TWO]
-    load(log, SHOP, TWO, 9, 10)
-    assert log.held(SHOP, minute(11)) == [TWO]
-    assert log.held(SHOP, minute(3)) == [ONE], "the past stays what it was"

@@ -30,6 +30,7 @@ def served(
         "features": pd.Series(list(vectors), dtype=object),
         "feature_names": pd.Series([np.array(names)] * len(vectors), dtype=object),
         "degraded": [degraded] * len(vectors),
+        "state_seq": 0,
     })
 
 
@@ -69,35 +70,10 @@ def test_unknown_equals_unknown_but_not_zero() -> None:
     assert (report.exact, report.unexplained) == (1, 1)
 
 
-def test_a_difference_is_explained_by_a_state_that_gives_the_very_bits() -> None:
-    asked: list[list[int]] = []
-
-    def before_the_load(places: npt.NDArray[np.intp]) -> list[npt.NDArray[np.float32]]:
-        asked.append(places.tolist())
-        return [vectors(*[[7, 1]] * len(places)), vectors(*[[7, 5]] * len(places))]
-
-    report = compare(served(vectors([1, 1], [1, 1], [1, 3], [1, 2])),
-                     vectors([1, 2], [1, 1], [1, 2], [1, 2]), feature_names=NAMES,
-                     alternatives=before_the_load, views=[["shop_events_7d"]])
-    assert asked == [[0, 2]], "only what differs is asked about"
-    assert (report.exact, report.explained, report.unexplained) == (2, 1, 1)
-    assert report.worst["explained"].tolist() == [False, True]
-
-
-def test_features_that_are_read_together_are_explained_together() -> None:
-    half_right = [vectors([1, 9]), vectors([9, 1])]
-    report = compare(served(vectors([1, 1])), vectors([2, 2]), feature_names=NAMES,
-                     alternatives=lambda places: half_right, views=[NAMES])
-    assert (report.explained, report.unexplained) == (0, 1)
-    apart = compare(served(vectors([1, 1])), vectors([2, 2]), feature_names=NAMES,
-                    alternatives=lambda places: half_right, views=[NAMES[:1], NAMES[1:]])
-    assert (apart.explained, apart.unexplained) == (1, 0)
-
-
-def test_what_came_with_the_request_has_no_explanation() -> None:
-    report = compare(served(vectors([1, 1])), vectors([2, 1]), feature_names=NAMES,
-                     alternatives=lambda places: [vectors([1, 1])], views=[NAMES[1:]])
-    assert report.unexplained == 1
+def test_what_was_logged_before_there_were_positions_is_counted_and_not_compared() -> None:
+    old = served(vectors([1, 1], [1, 1])).assign(state_seq=np.array([np.nan, 4]))
+    report = compare(old, vectors([9, 9], [1, 1]), feature_names=NAMES)
+    assert (report.checked, report.exact, report.without_position) == (1, 1, 1)
 
 
 def test_the_largest_difference_comes_first_and_a_missing_value_is_the_largest() -> None:

@@ -268,8 +268,9 @@ def report_of(server: Server, lake: Path) -> ParityReport:
         pd.DataFrame({
             "prediction_id": [event["event_id"] for event in PAYMENTS],
             "features": list(vectors), "feature_names": [NAMES] * len(vectors), "degraded": False,
+            "state_seq": 0,
         }),
-        recomputed(lake, np.array(logged)), feature_names=NAMES, views=VIEWS,
+        recomputed(lake, np.array(logged)), feature_names=NAMES,
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +22,17 @@ from ml_assets.core.errors import NotReady, NotReproducible, UnknownName
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.storage.sqlite import writing
 from ml_assets.core.time import DAY, EventClock, midnight
+from ml_assets.features import online_load
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online import OnlineFeatures
 from ml_assets.features.online_load import load_view
-from ml_assets.features.parity import compare
 from ml_assets.features.store import apply_if_changed, load_log, open_store
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog, Prediction
+from ml_assets.ingest.log.positions import note_load
+from ml_assets.ingest.log.served import prediction_id
 from ml_assets.ingest.tables import events_schema
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record
@@ -99,7 +103,7 @@ def test_online_and_offline_agree_after_every_load(settings: Settings, service: 
         at = midnight(day) + DAY
         with online_features(settings) as online:
             assert online.names == service.features
-            values, as_of = online.read(KEYS, [at] * len(KEYS))
+            values, as_of, _ = online.read(KEYS, [at] * len(KEYS))
         assert as_of == [at] * len(KEYS)
         assert the_same(values, offline_at(settings, at))
         assert np.isnan(values[-1]).all(), "nothing is known of nobody"
@@ -112,7 +116,7 @@ def test_a_window_empties_while_nothing_comes(
     settings: Settings, loaded: OnlineFeatures
 ) -> None:
     for later in (timedelta(0), timedelta(hours=5), 3 * DAY, 40 * DAY, 100 * DAY):
-        values, as_of = loaded.read(KEYS, [NOON + later] * len(KEYS))
+        values, as_of, _ = loaded.read(KEYS, [NOON + later] * len(KEYS))
         assert the_same(values, offline_at(settings, as_of[0]))
     assert (values[:-1, loaded.names.index("sender_events_30d")] == 0).all()
 
@@ -127,18 +131,18 @@ def test_an_accepted_event_counts_from_the_next_instant_on(
     log.connection.execute("begin immediate")
     feeding.remember([event])
     log.connection.execute("rollback")
-    before, _ = loaded.read(KEYS[:1], [NOON + DAY / 48])
+    before, *_ = loaded.read(KEYS[:1], [NOON + DAY / 48])
     for _ in range(2):
         with writing(log.connection):
             feeding.remember([event])
     log.close()
-    at_once, _ = loaded.read(KEYS[:1], [NOON])
-    after, _ = loaded.read(KEYS[:1], [NOON + timedelta(microseconds=1)])
+    at_once, *_ = loaded.read(KEYS[:1], [NOON])
+    after, *_ = loaded.read(KEYS[:1], [NOON + timedelta(microseconds=1)])
     assert before[0, place] == at_once[0, place] == after[0, place] - 1
 
 
 def test_no_request_is_no_row(loaded: OnlineFeatures, settings: Settings) -> None:
-    values, as_of = loaded.read([], [])
+    values, as_of, _ = loaded.read([], [])
     assert (values.shape, as_of) == ((0, len(loaded.names)), [])
     offline = OfflineFeatures(settings, SPAM)
     nothing = pd.Series(pd.DatetimeIndex([], tz="UTC"))
@@ -156,16 +160,16 @@ def test_the_days_that_were_missed_are_loaded_too(settings: Settings, service: S
     load(settings, service, 0)
     load(settings, service, 8)
     with online_features(settings) as online:
-        values, _ = online.read(KEYS, [NOON] * len(KEYS))
+        values, *_ = online.read(KEYS, [NOON] * len(KEYS))
     assert the_same(values, offline_at(settings, NOON))
 
 
 def test_loading_a_loaded_day_again_changes_nothing(
     settings: Settings, service: Service, loaded: OnlineFeatures
 ) -> None:
-    before, _ = loaded.read(KEYS, [NOON] * len(KEYS))
+    before, *_ = loaded.read(KEYS, [NOON] * len(KEYS))
     assert set(load(settings, service, 2)) == {0}
-    after, _ = loaded.read(KEYS, [NOON] * len(KEYS))
+    after, *_ = loaded.read(KEYS, [NOON] * len(KEYS))
     assert the_same(before, after)
 
 
@@ -212,72 +216,97 @@ def test_a_point_in_time_join_keeps_the_spine_and_looks_only_back(settings: Sett
         assert the_same(offline.read(row, row["event_timestamp"]), values[[position]])
 
 
-def reported(
-    settings: Settings, served: npt.NDArray[np.float32], at: datetime, accepted_at: datetime,
-) -> tuple[int, int]:
-    """(explained, unexplained) of vectors for `KEYS` that were served as of `at`."""
-    offline = OfflineFeatures(settings, SPAM)
-    keys = pd.DataFrame(KEYS)
-    instants, accepted = (pd.Series([each] * len(KEYS)) for each in (at, accepted_at))
-    predictions = pd.DataFrame({
-        "prediction_id": [str(n) for n in range(len(KEYS))], "features": list(served),
-        "feature_names": [offline.names] * len(KEYS), "degraded": False,
-    })
-    report = compare(
-        predictions, offline.read(keys, instants, accepted_at=accepted),
-        feature_names=offline.names,
-        alternatives=lambda places: offline.alternatives(
-            keys.iloc[places].reset_index(drop=True),
-            instants.iloc[places].reset_index(drop=True),
-            accepted_at=accepted.iloc[places].reset_index(drop=True)),
-        views=[view.features for view in load_manifest(settings).service(SPAM).views],
+def differing(
+    settings: Settings, served: npt.NDArray[np.float32], at: datetime, position: int
+) -> int:
+    """How many vectors for `KEYS`, served as of `at`, history does not give at the position."""
+    history = OfflineFeatures(settings, SPAM).read_at(
+        pd.DataFrame(KEYS), pd.Series([at] * len(KEYS)), np.full(len(KEYS), position)
     )
-    return report.explained, report.unexplained
+    rows = zip(served, history, strict=True)
+    return sum(not the_same(one, other) for one, other in rows)
 
 
-def test_a_prediction_before_the_day_s_load_is_explained_by_what_the_store_held(
+def test_what_was_served_before_a_load_is_recomputed_without_it(
     settings: Settings, service: Service
 ) -> None:
     at = midnight(DAYS[7]) + timedelta(hours=1)
-    EventClock(settings.clock_file).set(midnight(DAYS[7]))
     for view in service.views:
-        load_view(settings, view, DAYS[:7] if view.table == "events" else DAYS[:6])
-    with online_features(settings) as online:  # as the API feeds what it answers
-        events = Lake(settings.lake).read("spam", "events", events_schema(SPAM), start=DAYS[7],
-                                          end=DAYS[7] + DAY)
-        rows = events.to_dict("records")
-        online.remember([{str(name): row[name] for name in row} for row in rows])
-        served, _ = online.read(KEYS, [at] * len(KEYS))
-    explained, unexplained = reported(settings, served, at, accepted_at=at)
-    assert (explained > 0, unexplained) == (True, 0)
+        load_view(settings, view, DAYS[:6])
+    with online_features(settings) as online:
+        served, _, position = online.read(KEYS, [at] * len(KEYS))
+    assert differing(settings, served, at, position) == 0
     for view in service.views:
-        load_view(settings, view, DAYS[:7])  # from now on the same answer would be wrong
-    later = midnight(DAYS[7]) + timedelta(hours=2)
-    _, unexplained = reported(settings, served, at, accepted_at=later)
-    assert unexplained == explained
+        load_view(settings, view, DAYS[:7])
+    with online_features(settings) as online:
+        again, _, later = online.read(KEYS, [at] * len(KEYS))
+    assert not the_same(again, served)
+    assert differing(settings, served, at, position) == 0
+    assert differing(settings, served, at, later) > 0
+    assert differing(settings, again, at, later) == 0
 
 
-def test_an_event_committed_while_a_request_was_read_explains_what_it_saw(
+def test_every_state_amid_a_load_is_recomputed_by_its_position(
+    settings: Settings, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load of portions of five rows, read by another process after each of them."""
+    monkeypatch.setattr(online_load, "AT_ONCE", 5)
+    at = midnight(DAYS[3]) + timedelta(hours=1)
+    seen: list[tuple[npt.NDArray[np.float32], int]] = []
+    load(settings, service, 0)
+    with online_features(settings) as online:
+        def reading(connection: sqlite3.Connection, **of: Any) -> None:
+            note_load(connection, **of)
+            values, _, position = online.read(KEYS, [at] * len(KEYS))  # without the portion
+            seen.append((values, position))
+
+        monkeypatch.setattr(online_load, "note_load", reading)
+        load(settings, service, 1, 2, 3)
+    assert len({position for _, position in seen}) == len(seen) > 50
+    for values, position in seen:
+        assert differing(settings, values, at, position) == 0
+
+
+def test_an_event_counts_from_its_own_position_on(
     settings: Settings, loaded: OnlineFeatures, tmp_path: Path
 ) -> None:
+    """Whenever it was accepted, and though the request was accepted before it."""
     at = midnight(DAYS[8]) + timedelta(hours=20)
     moment = timedelta(milliseconds=300)
     lake, schema = Lake(tmp_path / "own"), events_schema(SPAM)
+    before, _, position = loaded.read(KEYS, [at] * len(KEYS))
     event = {"event_id": "racing", "event_timestamp": at - moment, "accepted_at": at + moment,
              **{column.name: KEYS[0].get(column.name, "" if column.dtype == "text" else 0.0)
                 for column in SPAM.columns}}
-    loaded.remember([event])
-    served, _ = loaded.read(KEYS, [at] * len(KEYS))
+    log = EventLog(settings.event_log)
+    feeding = OnlineFeatures(log.connection, settings, SPAM)
+    log.append([answer_to(event)], also=lambda connection, new: feeding.remember([event]))
+    log.close()
+    served, _, own = loaded.read(KEYS, [at] * len(KEYS))
+    assert (own, the_same(before, served)) == (position + 1, False)
     for table in ("events", "labels"):
         lake.table("spam", table).mkdir(parents=True)
         for file in settings.lake.joinpath("spam", table).iterdir():
             (lake.table("spam", table) / file.name).symlink_to(file.resolve())
     (settings.var / "lake").unlink()
     (settings.var / "lake").symlink_to(lake.root)
-    assert reported(settings, served, at, accepted_at=at) == (0, 1), "the lake knows no such event"
-    late = pd.DataFrame([event], columns=schema.names)
+    assert differing(settings, served, at, own) == 1, "the lake knows no such event"
+    late = pd.DataFrame([{**event, "log_seq": own}], columns=schema.names)
     lake.write("spam", "events", DAYS[8] + DAY, late, schema)
-    assert reported(settings, served, at, accepted_at=at) == (1, 0)
+    assert differing(settings, served, at, own) == 0
+    assert differing(settings, before, at, position) == 0
+    assert load_view(settings, load_manifest(settings).service(SPAM).views[0],
+                     [DAYS[8] + DAY]).rows == 0, "it was counted"
+
+
+def answer_to(event: dict[str, Any]) -> Prediction:
+    return Prediction(
+        prediction_id=prediction_id("spam", event["event_id"]), system="spam",
+        event_id=event["event_id"], event_timestamp=event["event_timestamp"],
+        accepted_at=event["accepted_at"], request="{}", features_as_of=event["event_timestamp"],
+        features=np.zeros(1, np.float32), feature_names=("a",), model_version=1, score=0.5,
+        decision=False,
+    )
 
 
 def test_feast_s_own_retrieval_gives_the_same(settings: Settings, service: Service) -> None:
@@ -403,7 +432,7 @@ def test_the_feast_command_line_reads_what_the_platform_loads(
     settings: Settings, loaded: OnlineFeatures, tmp_path: Path
 ) -> None:
     open_store(settings)
-    values, _ = loaded.read(KEYS[:1], [NOON])
+    values, *_ = loaded.read(KEYS[:1], [NOON])
     written = (ROOT / "feature_repo" / "feature_store.yaml").read_text()
     (tmp_path / "feature_store.yaml").write_text(written.replace("../var", str(settings.var)))
     said = subprocess.run(

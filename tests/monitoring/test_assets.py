@@ -22,6 +22,9 @@ from ml_assets.core.time import DAY, midnight
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.positions import last_position, note_load
+from ml_assets.ingest.log.served import to_us
 from ml_assets.ingest.resources import lake_resource
 from ml_assets.ingest.tables import OUTCOMES, PREDICTIONS, RAW, events_schema
 from ml_assets.monitoring.assets import build
@@ -76,7 +79,7 @@ def serve(settings: Settings, day: date, *, shift: float, count: int = 60) -> No
         "event_timestamp": at, "accepted_at": at, "features_as_of": at.floor("D"),
         "features": list(dense.astype(np.float32)), "feature_names": [list(NAMES)] * count,
         "model_version": 1, "score": scores, "decision": scores >= 0.5, "degraded": False,
-        "role": "champion", "propensity": 1.0,
+        "role": "champion", "propensity": 1.0, "state_seq": 0,
     })
     Lake(settings.lake).write("toy", "predictions", day, rows, PREDICTIONS)
 
@@ -198,6 +201,19 @@ class Echo:
         return request
 
 
+def load_of_all(settings: Settings, system: System, until: date) -> int:
+    """Positions for all that the lake has of the days before; the last of them."""
+    log = EventLog(settings.event_log)
+    end = to_us(midnight(until))
+    for view in load_manifest(settings).service(system).views:
+        # The labels of the day too.
+        note_load(log.connection, view.name, view.definition, 0,
+                  end if view.table == "events" else end + 10**12)
+    position = last_position(log.connection)
+    log.close()
+    return position
+
+
 @pytest.mark.slow
 def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
     settings: Settings,
@@ -208,14 +224,18 @@ def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
     record(settings, system, days)
     lake, schema = Lake(settings.lake), events_schema(system)
     day = days[-1]
-    events = lake.read(system.name, "events", schema, start=day, end=day + DAY)
+    loaded = load_of_all(settings, system, day)
+    events = lake.read(system.name, "events", schema, start=day, end=day + DAY).sort_values(
+        "accepted_at", ignore_index=True)
+    lake.write(system.name, "events", day,
+               events.assign(log_seq=loaded + 1 + np.arange(len(events))), schema)
     remembered = OfflineFeatures(settings, system).read(
         events, events["event_timestamp"], accepted_at=events["accepted_at"])
     numbers = events[list(system.model.numbers)].to_numpy(np.float32)
     vectors = np.concatenate([numbers, remembered], axis=1)
     requests = events.drop(columns=["event_timestamp", "accepted_at"]).to_dict("records")
     raw = events[["event_id", "event_timestamp"]].assign(
-        accepted_at=events["event_timestamp"], outcome=None,
+        accepted_at=events["event_timestamp"], outcome=None, log_seq=None,
         request=[json.dumps(request) for request in requests])
     lake.write(system.name, "raw", day, raw[RAW.names], RAW)
     served = events[["event_id", "event_timestamp"]].assign(
@@ -223,7 +243,7 @@ def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
         features_as_of=events["event_timestamp"], features=list(vectors),
         feature_names=pd.Series([[*system.model.numbers, *service.features]] * len(events)),
         model_version=1, score=0.5, decision=True, degraded=False, role="champion",
-        propensity=1.0)
+        propensity=1.0, state_seq=loaded + np.arange(len(events)))
     lake.write(system.name, "predictions", day, served[PREDICTIONS.names], PREDICTIONS)
     result = materialise(settings, "parity", day, system=system)
     assert checks(result) == {"parity_holds": True}

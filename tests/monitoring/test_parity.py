@@ -26,26 +26,18 @@ class Remembered:
 
     names = ("shop_events", "hours")
     seen: tuple[pd.DataFrame, pd.Series[pd.Timestamp]]
+    positions: list[int]
 
-    def read(
-        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
-        accepted_at: pd.Series[pd.Timestamp],
+    def read_at(
+        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], positions: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
-        self.seen = keys, at
+        self.seen, self.positions = (keys, at), positions.tolist()
         counts = {"corner": 3.0, "": np.nan}
         first = pd.Timestamp("2024-01-01", tz="UTC")
         return np.array(
             [[counts.get(shop, np.nan), (when - first).total_seconds() / 3600]
              for shop, when in zip(keys["shop"], at, strict=True)], dtype=np.float32,
         ).reshape(len(keys), 2)
-
-    def alternatives(
-        self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
-        accepted_at: pd.Series[pd.Timestamp],
-    ) -> list[npt.NDArray[np.float32]]:
-        """One shop less: what a store gives that had not got the latest event."""
-        fewer = self.read(keys, at, accepted_at=accepted_at) - np.array([1, 0], dtype=np.float32)
-        return [fewer]
 
 
 def served(count: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -60,9 +52,10 @@ def served(count: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
         "features": [np.array([amount, 3.0, 192.0], dtype=np.float32) for amount in amounts],
         "feature_names": [["amount", "shop_events", "hours"]] * count,
         "degraded": [False] * count,
+        "state_seq": [7 * n for n in range(count)],
     })
     raw = pd.DataFrame(
-        [(event_id, AS_OF, AS_OF, json.dumps({"shop": "corner", "amount": amount}), None)
+        [(event_id, AS_OF, AS_OF, json.dumps({"shop": "corner", "amount": amount}), None, None)
          for event_id, amount in zip(ids, amounts, strict=True)], columns=RAW.names,
     )
     return predictions, raw.iloc[::-1]
@@ -78,6 +71,7 @@ def test_what_was_served_comes_out_again_bit_by_bit() -> None:
     keys, at = offline.seen
     assert list(keys["shop"]) == ["corner"] * 3
     assert set(at) == {pd.Timestamp(AS_OF)}
+    assert offline.positions == [0, 7, 14]
 
 
 def test_one_changed_bit_is_found_and_named(settings: Settings) -> None:
@@ -131,23 +125,11 @@ def test_a_served_event_without_its_raw_row_is_named() -> None:
         recompute(TOY, predictions, raw[raw["event_id"] != "e1"], Remembered())
 
 
-def test_an_event_that_was_still_on_its_way_explains_what_was_served() -> None:
+def test_what_was_logged_before_there_were_positions_is_not_looked_up() -> None:
     predictions, raw = served()
-    one_less = np.array([0, 1, 0], np.float32)
-    seen = list(predictions["features"])
-    predictions["features"] = [seen[0] - one_less, seen[1], seen[2] - one_less]
-    again = recompute(TOY, predictions, raw, Remembered())
-    assert again.alternatives(np.array([1]))[0].shape == (1, 3)
-    report = compare(predictions, again.vectors, feature_names=again.names,
-                     alternatives=again.alternatives, views=[Remembered.names])
-    assert (report.exact, report.explained, report.unexplained) == (1, 2, 0)
-    assert parity_day(DAY, report, unparsable=0).holds
-
-
-def test_an_event_that_no_longer_parses_has_no_explanation() -> None:
-    predictions, raw = served()
-    raw.loc[raw["event_id"] == "e1", "request"] = json.dumps({"shop": "corner"})
-    again = recompute(TOY, predictions, raw, Remembered())
-    report = compare(predictions, again.vectors, feature_names=again.names,
-                     alternatives=again.alternatives, views=[Remembered.names])
-    assert report.unexplained == 1
+    predictions["state_seq"] = [None, 7, None]
+    offline = Remembered()
+    again = recompute(TOY, predictions, raw, offline)
+    assert offline.positions == [7]
+    report = compare(predictions, again.vectors, feature_names=again.names)
+    assert (report.checked, report.without_position, report.unexplained) == (1, 2, 0)

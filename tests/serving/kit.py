@@ -64,7 +64,7 @@ class FakeFeatures:
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
+    ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
         assert not self.working, "two calls at once"
         self.working = True
         self.threads.append(threading.current_thread().name)
@@ -73,7 +73,7 @@ class FakeFeatures:
         if self.failure is not None:
             raise self.failure
         values = [[self.by_shop.get(str(row["shop"]), np.nan)] for row in keys]
-        return np.array(values, np.float32).reshape(len(keys), 1), [LOADED for _ in at]
+        return np.array(values, np.float32).reshape(len(keys), 1), [LOADED for _ in at], 0
 
     def open(self, connection: sqlite3.Connection) -> None:
         """The log was opened."""

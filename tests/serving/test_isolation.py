@@ -221,7 +221,7 @@ def test_a_system_that_cannot_be_asked_says_so_and_hides_no_other(
     monkeypatch.setattr(Readiness, "problems", broken)
     answer = api.get("/readyz")
     assert answer.status_code == 503
-    assert "toy: it cannot be asked: ZeroDivisionError" in answer.json()["problems"][0]
+    assert "toy: its state cannot be read: ZeroDivisionError" in answer.json()["problems"][0]
     assert "/srv" not in answer.text
 
 

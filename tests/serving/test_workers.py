@@ -87,7 +87,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(settings: Sett
         assert other in children(running)
         assert [post(running, asked(f"e{n}")).status_code for n in range(20)] == [200] * 20
         _, rest = running.stop(signal.SIGTERM)
-    assert "a worker ended with -9; another takes its place" in rest
+    assert "a worker ended with -9; another replaces it" in rest
     assert EventLog(settings.event_log).count("toy") == (21, 0)
 
 

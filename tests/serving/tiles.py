@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.sqlite import within
+from ml_assets.core.storage.sqlite import snapshot, within
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
 from ml_assets.features.online_store.backend import digest_of
@@ -18,6 +18,7 @@ from ml_assets.features.online_store.reader import FeatureReader, Wanted
 from ml_assets.features.online_store.sqlite import SqliteState
 from ml_assets.features.online_store.stream import Stream
 from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.positions import last_position
 from ml_assets.ingest.log.served import from_us
 
 WEEK = timedelta(days=7) // timedelta(microseconds=1)
@@ -44,10 +45,11 @@ class Tiles:
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
-        with within(self._connection, self.budget):
+    ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
+        with within(self._connection, self.budget), snapshot(self._connection):
+            position = last_position(self._connection)
             found, as_of, _ = self._reader.read(keys, at)
-        return found, [from_us(instant) for instant in as_of.tolist()]
+        return found, [from_us(instant) for instant in as_of.tolist()], position
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:
         counted = [each for event in events if (each := self._stream.counted(event)) is not None]
@@ -63,6 +65,6 @@ class Tiles:
 def counted(settings: Settings, shop: str, at: datetime) -> int:
     """What the store knows of a shop, read anew."""
     log = EventLog(settings.event_log)
-    found, _ = Tiles(log.connection).read([{"shop": shop}], [at])
+    found, *_ = Tiles(log.connection).read([{"shop": shop}], [at])
     log.close()
     return int(np.nan_to_num(found[0, 0]))

@@ -51,6 +51,17 @@ def writing(
         raise
 
 
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is read in the block is of one instant, whoever writes meanwhile."""
+    connection.execute("begin")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("rollback")
+
+
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another process had locked the file. The lowest byte of a code is its kind."""
     # Errors of Python's own module have no code.

@@ -21,7 +21,7 @@ _NUMBERS = ("Float32", "Float64")
 def view_of(table: Any) -> View:
     """Of any feature view that Feast stores online.
 
-    Raises DeclarationError where it has aggregations that cannot be computed or whose fields
+    Raises DeclarationError if it has aggregations that cannot be computed or whose fields
     cannot hold them; UnknownName for a field that is no aggregation.
     """
     windowed = windowed_view_of(table)
@@ -36,9 +36,9 @@ def view_of(table: Any) -> View:
 
 
 def windowed_view_of(table: Any) -> WindowedView | None:
-    """The aggregates of a stream feature view; None where it has none.
+    """The aggregates of a stream feature view; None if it has none.
 
-    Raises DeclarationError where they cannot be computed or a field cannot hold one, UnknownName
+    Raises DeclarationError if they cannot be computed or a field cannot hold one, UnknownName
     for a field that is no aggregation.
     """
     if not isinstance(table, StreamFeatureView) or not table.aggregations:

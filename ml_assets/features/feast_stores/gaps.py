@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ml_assets.features.engine.windows import WindowedView, tail
-from ml_assets.features.feast_stores.protos import instant_of, micros
+from ml_assets.features.feast_stores.feast_values import instant_of, micros
 
 Stretch = tuple[datetime, datetime]
 """[start, end) of event timestamps."""

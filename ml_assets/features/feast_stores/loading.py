@@ -36,9 +36,9 @@ from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.features.engine.columns import instants, key_column
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.feast_stores.declared import view_of
+from ml_assets.features.feast_stores.feast_values import encoded, instant_of, micros
 from ml_assets.features.feast_stores.gaps import gaps_before, warning_of
 from ml_assets.features.feast_stores.online import PackedOnlineStore, clock_of
-from ml_assets.features.feast_stores.protos import encoded, instant_of, micros
 from ml_assets.features.feast_stores.retrieval import LakeRetrievalJob
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.counting import apply_rows, put_rows
@@ -129,7 +129,8 @@ class PackedComputeEngine(LocalComputeEngine):
         if not isinstance(store, PackedOnlineStore):
             raise DeclarationError(
                 f"batch_engine is {type(self).__name__} and online_store {type(store).__name__}; "
-                "expected PackedSqliteOnlineStore or PackedRedisOnlineStore, or another engine"
+                "expected PackedLmdbOnlineStore, PackedSqliteOnlineStore or "
+                "PackedRedisOnlineStore, or another engine"
             )
         view, backend = view_of(table), store.backend(self.repo_config)
         if isinstance(view, WindowedView):

@@ -1,8 +1,8 @@
-"""Feast's door to our online stores; the one in SQLite.
+"""Feast's door to our online stores; the ones in LMDB and in SQLite.
 
     online_store:
-      type: ml_assets.features.feast_stores.online.PackedSqliteOnlineStore
-      path: ../var/online.sqlite   # relative to feature_store.yaml
+      type: ml_assets.features.feast_stores.online.PackedLmdbOnlineStore
+      path: ../var/online.lmdb     # relative to feature_store.yaml
       clock_file: ../var/clock     # optional, see PackedConfig
 
 Beyond Feast's own stores: windowed aggregates as of now, the time to live is kept, late rows
@@ -34,7 +34,7 @@ from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.time import Clock, EventClock, WallClock
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.feast_stores.declared import loaded_of, view_of
-from ml_assets.features.feast_stores.protos import (
+from ml_assets.features.feast_stores.feast_values import (
     key_of,
     key_of_entity,
     micros,
@@ -43,6 +43,7 @@ from ml_assets.features.feast_stores.protos import (
 from ml_assets.features.feast_stores.registry import forget_versions
 from ml_assets.features.feast_stores.view_reader import Answer, ViewReader, fill_in, read_views
 from ml_assets.features.online_store.backend import Backend, number_of
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.redefining import define, forget, settle
 from ml_assets.features.online_store.sqlite import SqliteBackend
 from ml_assets.features.online_store.versions import NO_CREATED, PlainView
@@ -74,11 +75,11 @@ class PackedOnlineStore(OnlineStore):
         said, opened = config.online_store, self._opened
         # To write it out takes as long as a read.
         if opened is None or opened[0] is not said:
-            where = (config.project, config.repo_path, repr(said))
-            if opened is None or opened[1] != where:
+            source = (config.project, config.repo_path, repr(said))
+            if opened is None or opened[1] != source:
                 self._readers.clear()
-                opened = said, where, self.open_backend(config)
-            opened = self._opened = said, where, opened[2]
+                opened = said, source, self.open_backend(config)
+            opened = self._opened = said, source, opened[2]
         return opened[2]
 
     def online_write_batch(
@@ -143,7 +144,7 @@ class PackedOnlineStore(OnlineStore):
                 _logger.warning("%s", note.advice(view.name, note.new))
 
     def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:
-        """Nothing to make; raises DeclarationError where a windowed view cannot be computed."""
+        """Nothing to make; raises DeclarationError if a windowed view cannot be computed."""
         for proto in desired_registry_proto.stream_feature_views:
             view_of(StreamFeatureView.from_proto(proto))
         return []
@@ -190,16 +191,16 @@ class PackedOnlineStore(OnlineStore):
     ) -> None:
         """As Feast's own, but in one round trip, and an expired row says so."""
         backend, now = self.backend(config), micros(clock_of(config).now())
-        asked, wheres = [], []
+        requests, shapes = [], []
         for table, names in grouped_refs:
             keys, indexes, size = utils._get_unique_entities(
                 table, join_key_values, entity_name_to_join_key_map
             )
             reader = self._reader(backend, table)
-            asked.append((reader, [key_of(reader.view, key) for key in keys], names))
-            wheres.append((indexes, size))
+            requests.append((reader, [key_of(reader.view, key) for key in keys], names))
+            shapes.append((indexes, size))
         for (reader, _, names), (indexes, size), rows in zip(
-            asked, wheres, read_views(backend, asked, now), strict=True
+            requests, shapes, read_views(backend, requests, now), strict=True
         ):
             fill_in(online_features_response, reader.table, names, rows, indexes, size,
                     full_feature_names, include_feature_view_version_metadata)
@@ -223,6 +224,23 @@ class PackedOnlineStore(OnlineStore):
                 self._readers.clear()
             found = self._readers[id(table)] = ViewReader(backend, table)
         return found
+
+
+class PackedLmdbOnlineStoreConfig(PackedConfig):
+    """path: the file; beside it lies another one with its locks."""
+
+    type: str = "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore"
+    path: str = "data/online.lmdb"
+
+
+class PackedLmdbOnlineStore(PackedOnlineStore):
+    """Windows and rows in one LMDB file; any number of processes may read and write it.
+
+    A power cut may damage the file, which then is loaded anew; killed processes lose nothing.
+    """
+
+    def open_backend(self, config: RepoConfig) -> Backend:
+        return LmdbBackend(in_repo(config, config.online_store.path), config.project)
 
 
 class PackedSqliteOnlineStoreConfig(PackedConfig):

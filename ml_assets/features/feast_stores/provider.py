@@ -15,7 +15,7 @@ import pyarrow as pa
 from feast.infra.passthrough_provider import PassthroughProvider
 
 from ml_assets.features.feast_stores.declared import types_of
-from ml_assets.features.feast_stores.protos import encoded
+from ml_assets.features.feast_stores.feast_values import encoded
 from ml_assets.features.online_store.values import fitted, is_checked, refused
 from ml_assets.features.online_store.versions import Column
 

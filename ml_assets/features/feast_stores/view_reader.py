@@ -16,7 +16,7 @@ from ml_assets.features.engine import state
 from ml_assets.features.engine.state.checking import cuts_of
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.feast_stores.declared import types_of, view_of
-from ml_assets.features.feast_stores.protos import (
+from ml_assets.features.feast_stores.feast_values import (
     instant_of,
     values_of_payload,
     values_of_windows,
@@ -68,7 +68,7 @@ class ViewReader:
         note, view = note_of(own), self.view
         note.require_loaded(view.name, frozenset(types))
         if note.before:
-            before, *blobs = self._backend.get(note.before, [OWN, *_asked(keys)])
+            before, *blobs = self._backend.get(note.before, [OWN, *_store_keys(keys)])
             own, view = before or b"", note_of(before or b"").view or view
             floor_of(before, view.name)
         if isinstance(view, PlainView):
@@ -83,11 +83,11 @@ def read_views(
     requests: Sequence[tuple[ViewReader, Sequence[bytes | None], Iterable[str] | None]], now: int,
 ) -> list[list[Row]]:
     """For each view with its keys and features the `rows`. In one round trip."""
-    asked = [reader.stored.request(_asked(keys)) for reader, keys, _ in requests]
+    store_requests = [reader.stored.request(_store_keys(keys)) for reader, keys, _ in requests]
     return [
         reader.rows(keys, *reader.stored.answer(request, blobs), now, names)
         for (reader, keys, names), request, blobs in zip(
-            requests, asked, backend.get_many(asked), strict=True
+            requests, store_requests, backend.get_many(store_requests), strict=True
         )
     ]
 
@@ -115,7 +115,7 @@ def fill_in(
 _STATUS = {Status.EXPIRED: FieldStatus.OUTSIDE_MAX_AGE, Status.DAMAGED: FieldStatus.INVALID}
 
 
-def _asked(keys: Sequence[bytes | None]) -> list[bytes]:
+def _store_keys(keys: Sequence[bytes | None]) -> list[bytes]:
     return [key or OWN for key in keys]
 
 

@@ -48,7 +48,7 @@ def first_arrivals(events: Events, created: Ints | None, place: Ints) -> Ints | 
 
 def aggregate_known(
     view: WindowedView, events: Events, created: Ints, *, entity: Ints, as_of: Ints,
-    known_by: Ints, head: Ints | None = None,
+    known_by: Ints,
 ) -> Floats:
     """As `aggregate`, but a question does not see events with `created > known_by`.
 
@@ -60,10 +60,7 @@ def aggregate_known(
     values = np.full((len(as_of), len(view.columns)), np.nan)
 
     def put(places: Ints, seen: Events, whose: npt.NDArray[Any]) -> None:
-        values[places] = aggregate(
-            view, seen, entity=whose, as_of=as_of[places],
-            head=None if head is None else head[places],
-        )
+        values[places] = aggregate(view, seen, entity=whose, as_of=as_of[places])
 
     if not len(events):
         put(np.arange(len(as_of)), events, entity)

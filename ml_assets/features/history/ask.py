@@ -11,7 +11,14 @@ import pyarrow as pa
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.history.lookup import Asked
-from ml_assets.features.history.relations.duck import Limits, half_of_memory, opened, table_of
+from ml_assets.features.history.prefix import Prefix
+from ml_assets.features.history.relations.duck import (
+    Limits,
+    array_of,
+    half_of_memory,
+    opened,
+    table_of,
+)
 from ml_assets.features.history.relations.refusing import explained
 from ml_assets.features.history.relations.source import Source, parquet_files, relation_of
 from ml_assets.features.history.spine import INSTANT, spine_of_table
@@ -22,7 +29,7 @@ _AT = "event_timestamp"
 
 def windowed_at(
     view: WindowedView, folder: Path, keys: pd.DataFrame, at: Ints, *,
-    known_by: Ints | None = None, head: Ints | None = None, limits: Limits | None = None,
+    known_by: Ints | None = None, prefix: Prefix | None = None, limits: Limits | None = None,
 ) -> Floats:
     """Every feature of the view (n, len(view.columns)) as of `at`, from the events in `folder`.
 
@@ -30,7 +37,7 @@ def windowed_at(
     at:   (n) a reader's instants, microseconds since 1970 UTC; `view.as_of` is applied here
     known_by: (n) events with `view.created` after it are not seen, nor those that lack it;
         without effect where the view names no such column
-    head: (n) events count only before it, while windows still end where `at` says
+    prefix: instead, what the online state had counted by then
 
     NaN where a key is missing or a feature has no value. Raises NotReady where the folder has
     no Parquet file, UnknownName for a column that it lacks, DeclarationError and
@@ -46,10 +53,15 @@ def windowed_at(
     rows = rows.append_column(_AT, pa.array(at).cast(INSTANT))
     known_until = None if known_by is None or not view.created else int(known_by.max())
     with opened(limits or Limits(memory=half_of_memory())) as con, explained():
-        spine = spine_of_table(con, rows, _AT, view.keys)
+        relation, spine = relation_of(con, source), spine_of_table(con, rows, _AT, view.keys)
         sql = events_sql(
-            relation_of(con, source), view, spine, {key: key for key in view.keys},
+            relation, view, spine, {key: key for key in view.keys},
             before=spine.high, known_by=known_until,
+            extra=() if prefix is None else prefix.columns(relation, view),
         )
         asked = Asked.of(table_of(con, spine.asked(view.keys))).in_order()
-        return aggregate_rows(view, table_of(con, sql), asked, head=head, known_by=known_by)
+        found = table_of(con, sql)
+        if prefix is None:
+            return aggregate_rows(view, found, asked, known_by=known_by)
+        positions = prefix.positions(array_of(found, "own"), array_of(found, "filed"))
+        return aggregate_rows(view, found, asked, known_by=prefix.upto, arrived=positions)

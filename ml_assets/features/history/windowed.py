@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +64,7 @@ class WindowedLookup:
 
 def events_sql(
     relation: Relation, view: WindowedView, spine: Spine, keys: Mapping[str, str], *,
-    before: int | None, known_by: int | None,
+    before: int | None, known_by: int | None, extra: Sequence[str] = (),
 ) -> str:
     """SQL for the events of some entities: code, at, uid, place, created, a column a slot.
 
@@ -72,11 +72,12 @@ def events_sql(
         was given them
     before: microseconds, the last instant that is asked about; None where none is
     known_by: events created later than this, or at no known time, are left out
+    extra: further columns, as SQL
     """
     owner = f"feature view {view.name!r}"
     select = [
         f"{relation.micros(view.timestamp)} as at",
-        f"{uid_column(relation, view, owner)} as uid", f"{PLACE} as place",
+        f"{uid_column(relation, view, owner)} as uid", f"{PLACE} as place", *extra,
     ]
     select += [
         f"{slot_column(relation, slot, owner)} as slot_{place}"
@@ -96,11 +97,16 @@ def events_sql(
 
 
 def aggregate_rows(
-    view: WindowedView, rows: pa.Table, asked: Asked, *, head: Ints | None = None,
-    known_by: Ints | None = None,
+    view: WindowedView, rows: pa.Table, asked: Asked, *, known_by: Ints | None = None,
+    arrived: Ints | None = None,
 ) -> Floats:
-    """(m, features) of what `events_sql` gave; NaN where nothing is known or nobody asked."""
-    created = array_of(rows, "created") if view.created else None
+    """(m, features) of what `events_sql` gave; NaN where nothing is known or nobody asked.
+
+    known_by: (m) what arrived later is not seen
+    arrived: (n) when the rows did, in the unit of `known_by`; unless given, as `view.created` says
+    """
+    created = arrived if arrived is not None else (
+        array_of(rows, "created") if view.created else None)
     events = Events(
         entity=array_of(rows, "code"), at=array_of(rows, "at"), uid=array_of(rows, "uid"),
         values={
@@ -113,10 +119,10 @@ def aggregate_rows(
         created = None if created is None else created[counts]
     entity, as_of = asked.code, view.as_of(asked.at)
     if created is None or known_by is None:
-        values = aggregate(view, events, entity=entity, as_of=as_of, head=head)
+        values = aggregate(view, events, entity=entity, as_of=as_of)
     else:
         values = aggregate_known(
-            view, events, created, entity=entity, as_of=as_of, known_by=known_by, head=head
+            view, events, created, entity=entity, as_of=as_of, known_by=known_by
         )
     values[entity < 0] = np.nan
     return values

@@ -28,7 +28,7 @@ Row = tuple[bytes, int, int, bytes]
 OWN = b""
 """The key of a view's own entry."""
 
-ALONE = b"*"
+ONLY_ROW = b"*"
 """The key of the only row of a view without entities."""
 
 NO_FLOOR = state.NEVER

@@ -23,7 +23,7 @@ from ml_assets.features.engine.events import entity_key, uid
 from ml_assets.features.engine.exact import Ints
 from ml_assets.features.engine.state import pack, pack_row
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.online_store.backend import ALONE, Backend, Row, number_of
+from ml_assets.features.online_store.backend import ONLY_ROW, Backend, Row, number_of
 from ml_assets.features.online_store.values import fitted
 from ml_assets.features.online_store.versions import NO_CREATED, Column, PlainView, pack_payloads
 
@@ -45,15 +45,20 @@ def apply_rows(
     registered. After a failure some are counted; to repeat is safe.
     """
     view_id = number_of(backend, view) if view_id is None else view_id
-    events, entities = events_of(view, table)
-    # The order of arrival matters within an entity only, and this one keeps it.
-    rows = sorted(zip(
-        entities, events.at.tolist(), events.uid.tolist(), pack(view, events), strict=True
-    ), key=lambda row: row[0])
+    rows = event_rows(view, table)
     return sum(
         backend.append(view, view_id, rows[start : start + AT_ONCE])
         for start in range(0, len(rows), AT_ONCE)
     )
+
+
+def event_rows(view: WindowedView, table: pa.Table) -> list[Row]:
+    """The rows of `table` as `Backend.append` takes them, by entity. Raises as `events_of`."""
+    events, entities = events_of(view, table)
+    # The order of arrival matters within an entity only, and this one keeps it.
+    return sorted(zip(
+        entities, events.at.tolist(), events.uid.tolist(), pack(view, events), strict=True
+    ), key=lambda row: row[0])
 
 
 def apply_events(
@@ -98,7 +103,7 @@ def put_rows(
     for name in (*wanted, *(each.name for each in view.columns)):
         if name not in table.column_names:
             raise unknown("column", name, table.column_names, f"It is read for {owner}.")
-    keys = key_column(table, view.keys, owner) if view.keys else [ALONE] * len(table)
+    keys = key_column(table, view.keys, owner) if view.keys else [ONLY_ROW] * len(table)
     there = ~nulls_of(table[timestamp]) & np.array([key is not None for key in keys], dtype=bool)
     table = table.filter(pa.array(there))
     known = [key for key, is_there in zip(keys, there.tolist(), strict=True) if key and is_there]

@@ -150,7 +150,7 @@ class RowDecoder:
     def __init__(self, view: PlainView, names: tuple[str, ...]) -> None:
         self.view = view
         self.columns: Columns = slice(None)
-        self._places = view.number_places(names)
+        self._indexes = view.number_indexes(names)
         formats = [NUMBERS[each.type] for each in view.numbers]
         nulls = (len(view.columns) + 7) // 8
         self._head = Struct(f"<qqI{nulls}s").unpack_from
@@ -159,16 +159,16 @@ class RowDecoder:
         # Of one or two versions, if all are of one size: nearly every blob there is.
         self._sizes = frozenset([] if view.texts else [size, 2 * size])
         self._missing = array("f", [np.nan] * len(names)).tobytes()
-        self._packed = _packer(view, self._places)
+        self._packed = _packer(view, self._indexes)
         # Numbers of one type are read as a matrix.
         self._same = len(set(formats)) == 1
         numbers = [("numbers", formats[0], (len(formats),))] if self._same else [
-            (f"n{place}", each, ()) for place, each in enumerate(formats)
+            (f"n{index}", each, ()) for index, each in enumerate(formats)
         ]
         self._version = np.dtype([
             ("at", "<i8"), ("created", "<i8"), ("size", "<u4"), ("nulls", "u1", (nulls,)), *numbers
         ])
-        self.alike: object = (*formats, nulls, view.ttl, *self._places)
+        self.alike: object = (*formats, nulls, view.ttl, *self._indexes)
 
     def oldest(self, blob: bytes | None) -> int:
         """Since when the oldest version holds that is kept: nobody knows what was before."""
@@ -196,8 +196,8 @@ class RowDecoder:
 
     def _without_nulls(self, values: bytes, nulls: bytes) -> bytes:
         return array("f", [
-            np.nan if nulls[place // 8] >> place % 8 & 1 else value
-            for place, value in zip(self._places, memoryview(values).cast("f"), strict=True)
+            np.nan if nulls[index // 8] >> index % 8 & 1 else value
+            for index, value in zip(self._indexes, memoryview(values).cast("f"), strict=True)
         ]).tobytes()
 
     def many(self, blobs: Sequence[bytes | None], at: Sequence[int]) -> tuple[Floats, Statuses]:
@@ -225,36 +225,36 @@ class RowDecoder:
     def _numbers(self, versions: npt.NDArray[Any]) -> Floats:
         values: Floats
         if self._same:
-            values = versions["numbers"][:, self._places].astype(np.float64)
+            values = versions["numbers"][:, self._indexes].astype(np.float64)
         else:
-            values = np.stack([versions[f"n{place}"] for place in self._places], axis=1).astype(
+            values = np.stack([versions[f"n{index}"] for index in self._indexes], axis=1).astype(
                 np.float64
             )
         if versions["nulls"].any():
             nulls = np.unpackbits(versions["nulls"], axis=1, bitorder="little")
-            values[nulls[:, self._places].astype(bool)] = np.nan
+            values[nulls[:, self._indexes].astype(bool)] = np.nan
         return values
 
 
-def _packer(view: PlainView, places: Sequence[int]) -> Callable[[bytes], bytes]:
-    """From a version to its numbers at `places` as float32."""
-    first, end = places[0], places[-1] + 1
-    if list(places) == list(range(first, end)) and {
+def _packer(view: PlainView, indexes: Sequence[int]) -> Callable[[bytes], bytes]:
+    """From a version to its numbers at `indexes` as float32."""
+    first, end = indexes[0], indexes[-1] + 1
+    if list(indexes) == list(range(first, end)) and {
         each.type for each in view.numbers[:end]
     } == {"Float32"}:
         start = VERSION.size + (len(view.columns) + 7) // 8
         return itemgetter(slice(start + 4 * first, start + 4 * end))
-    # Behind the nulls, which come last here: of one place alone it would give the bare number.
-    pick = itemgetter(*(place + 1 for place in places), 0)
+    # Behind the nulls, which come last here: of one index alone it would give the bare number.
+    pick = itemgetter(*(index + 1 for index in indexes), 0)
     unpack = view.packed_struct.unpack_from
     return lambda version: array("f", pick(unpack(version, VERSION.size))[:-1]).tobytes()
 
 
 def _before(blob: bytes, at: int) -> bytes:
     """From the latest version at or before `at` on. Raises TooEarly."""
-    place = 0
+    offset = 0
     for since, _, payload in versions_of(blob):
         if since <= at:
-            return blob[place:]
-        place += VERSION.size + len(payload)
+            return blob[offset:]
+        offset += VERSION.size + len(payload)
     raise TooEarly

@@ -16,7 +16,14 @@ from ml_assets.features.engine import state
 from ml_assets.features.engine.events import entity_keys
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.online_store.backend import ALONE, OWN, Backend, View, floor_of, number_of
+from ml_assets.features.online_store.backend import (
+    ONLY_ROW,
+    OWN,
+    Backend,
+    View,
+    floor_of,
+    number_of,
+)
 from ml_assets.features.online_store.decoders import Decoder, Status, Statuses, TooEarly, decoder
 from ml_assets.features.online_store.notes import note_of
 
@@ -82,7 +89,7 @@ class FeatureReader:
             self._views.append(planned)
             self._groups.setdefault(planned.decoder.alike, []).append(number)
             first = end
-        self._places = [(each.view_id, each.key) for each in self._views]
+        self._sources = [(each.view_id, each.key) for each in self._views]
         self._decode_one = [each.decoder.one for each in self._views]
         self._windowed = [number for number, wanted in enumerate(plan)
                           if isinstance(wanted.view, WindowedView)]
@@ -106,7 +113,7 @@ class FeatureReader:
             (instant - _EPOCH) // _US for instant in at
         ]
         keys = [
-            entity_keys(entities, names) if names else [ALONE] * len(instants)
+            entity_keys(entities, names) if names else [ONLY_ROW] * len(instants)
             for names in self._keys
         ]
         blobs, no_key = self._fetch(keys)
@@ -129,13 +136,13 @@ class FeatureReader:
         """
         distinct = [mine if len(mine) == 1 else list(dict.fromkeys(mine)) for mine in keys]
         [change], *blobs = self._backend.get_many([
-            self._changes, *[(view_id, distinct[key]) for view_id, key in self._places]
+            self._changes, *[(view_id, distinct[key]) for view_id, key in self._sources]
         ])
         if change != self._last_change:
             self._look_at_views()
             self._last_change = change
         no_key: set[tuple[int, int]] = set()
-        for number, (_, key) in enumerate(self._places):
+        for number, (_, key) in enumerate(self._sources):
             if len(distinct[key]) < len(keys[key]):
                 of = dict(zip(distinct[key], blobs[number], strict=True))
                 blobs[number] = [of[each] for each in keys[key]]
@@ -175,14 +182,14 @@ class FeatureReader:
         values = np.empty((rows, len(self.names)), np.float32)
         status = np.empty((rows, len(self._views)), np.uint8)
         for group in self._groups.values():
-            found, statuses = _each_once(
+            decoded, statuses = _each_once(
                 self._views[group[0]].decoder, [blob for each in group for blob in blobs[each]],
                 instants * len(group),
             )
-            for place, number in enumerate(group):
-                mine, each = slice(place * rows, (place + 1) * rows), self._views[number]
+            for turn, number in enumerate(group):
+                mine, each = slice(turn * rows, (turn + 1) * rows), self._views[number]
                 with np.errstate(over="ignore"):
-                    values[:, each.columns] = found[mine, each.decoder.columns]
+                    values[:, each.columns] = decoded[mine, each.decoder.columns]
                 status[:, number] = statuses[mine]
         return values, status
 
@@ -214,7 +221,7 @@ class FeatureReader:
 
 @dataclass(frozen=True)
 class _Planned:
-    """A part of the plan: where it is read, by which of the reader's keys, which features it is."""
+    """A part of the plan: its view, which of the reader's keys it has, which features it gives."""
 
     decoder: Decoder
     view_id: int
@@ -232,9 +239,9 @@ def _each_once(
     if len(set(map(id, blobs))) == len(blobs):
         return reads.many(blobs, instants)
     pairs = list(zip(map(id, blobs), instants, strict=True))
-    last = {pair: place for place, pair in enumerate(pairs)}
-    values, status = reads.many([blobs[place] for place in last.values()],
-                                [instants[place] for place in last.values()])
+    last = {pair: index for index, pair in enumerate(pairs)}
+    values, status = reads.many([blobs[index] for index in last.values()],
+                                [instants[index] for index in last.values()])
     row_of = {pair: row for row, pair in enumerate(last)}
     rows = [row_of[pair] for pair in pairs]
     return values[rows], status[rows]

@@ -203,7 +203,7 @@ class RedisBackend:
             self._replace(view_id, entity, blob, state.fold(view, blob))
 
     def _replace(self, view_id: int, entity: bytes, blob: bytes, folded: bytes) -> None:
-        """Where nobody else has folded meanwhile, which would have done it just as well."""
+        """Unless somebody else has folded meanwhile, which would have done it just as well."""
         self._fold_script(
             keys=[self._states(view_id) + entity],
             args=[blob[: state.HEADER_SIZE], len(blob), folded],
@@ -222,7 +222,7 @@ class RedisBackend:
         return 0
 
     def _drop(self, view_id: int, entity: bytes, blob: bytes) -> int:
-        """1 where the entity went; 0 where something was added to it meanwhile."""
+        """1 if the entity went; 0 if something was added to it meanwhile."""
         return int(self._drop_unchanged(
             keys=[self._states(view_id) + entity, self._ids(view_id) + entity],
             args=[blob[: state.HEADER_SIZE], len(blob)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
@@ -85,9 +85,16 @@ class SqliteBackend:
         with self._turn:
             return self._mine().get_many(asked)
 
-    def append(self, view: WindowedView, view_id: int, rows: Sequence[Row]) -> int:
+    def append(
+        self, view: WindowedView, view_id: int, rows: Sequence[Row],
+        also: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> int:
+        """See `Backend`. also: called in the same transaction, if there is anything new"""
         with self._writing() as mine:
-            return mine.append(view, view_id, rows)
+            new = mine.append(view, view_id, rows)
+            if new and also is not None:
+                also(self._local.connection)
+            return new
 
     def put(self, view_id: int, rows: Iterable[Row], now: int | None = None) -> None:
         """In the order of the keys, in short transactions, so that others can write in between."""

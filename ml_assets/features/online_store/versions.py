@@ -83,14 +83,14 @@ class PlainView:
         codes = "".join(_CODES[NUMBERS[each.type]] for each in self.numbers)
         return Struct(f"<{(len(self.columns) + 7) // 8}s{codes}")
 
-    def number_places(self, names: Sequence[str]) -> list[int]:
-        """Where in `numbers` these are. Raises DeclarationError for one that is no number."""
-        known = {each.name: place for place, each in enumerate(self.numbers)}
+    def number_indexes(self, names: Sequence[str]) -> list[int]:
+        """The index of each in `numbers`. Raises DeclarationError for one that is not a number."""
+        known = {each.name: index for index, each in enumerate(self.numbers)}
         for name in names:
             if name not in known:
-                found = {each.name: each.type for each in self.columns}.get(name, "missing")
+                kind = {each.name: each.type for each in self.columns}.get(name, "missing")
                 raise DeclarationError(
-                    f"feature {name!r} of view {self.name!r} is {found}; a model reads numbers: "
+                    f"feature {name!r} of view {self.name!r} is {kind}; a model reads numbers: "
                     f"{', '.join(NUMBERS)}"
                 )
         return [known[name] for name in names]
@@ -102,13 +102,13 @@ def version_of(at: int, created: int, payload: bytes) -> bytes:
 
 def versions_of(blob: bytes) -> list[tuple[int, int, bytes]]:
     """(at, created, payload) of each version, newest first."""
-    found, place = [], 0
-    while place < len(blob):
-        at, created, size = VERSION.unpack_from(blob, place)
-        place += VERSION.size
-        found.append((at, created, blob[place : place + size]))
-        place += size
-    return found
+    versions, offset = [], 0
+    while offset < len(blob):
+        at, created, size = VERSION.unpack_from(blob, offset)
+        offset += VERSION.size
+        versions.append((at, created, blob[offset : offset + size]))
+        offset += size
+    return versions
 
 
 def is_whole(view: PlainView, blob: bytes) -> bool:
@@ -116,11 +116,11 @@ def is_whole(view: PlainView, blob: bytes) -> bool:
     least = view.packed_struct.size
     if not view.texts:  # all versions are of one size
         return len(blob) % (VERSION.size + least) == 0 and len(blob) > 0
-    place, size = 0, least
-    while size >= least and len(blob) - place >= VERSION.size:
-        size = int(VERSION.unpack_from(blob, place)[2])
-        place += VERSION.size + size
-    return size >= least and place == len(blob) > 0
+    offset, size = 0, least
+    while size >= least and len(blob) - offset >= VERSION.size:
+        size = int(VERSION.unpack_from(blob, offset)[2])
+        offset += VERSION.size + size
+    return size >= least and offset == len(blob) > 0
 
 
 def merged(blob: bytes, version: bytes, now: int) -> bytes:
@@ -165,16 +165,16 @@ def pack_payloads(
 def unpack_payload(
     view: PlainView, payload: bytes
 ) -> tuple[list[float | int | bool | None], list[bytes | None]]:
-    """The numbers and the texts of one payload, None where they are null."""
+    """The numbers and the texts of one payload, None if null."""
     packed, *numbers = view.packed_struct.unpack_from(payload)
     nulls = int.from_bytes(packed, "little")
     if nulls:
         numbers = [None if nulls >> bit & 1 else value for bit, value in enumerate(numbers)]
     texts: list[bytes | None] = []
-    place = view.packed_struct.size
+    offset = view.packed_struct.size
     for bit in range(len(numbers), len(view.columns)):
-        (size,) = SIZE.unpack_from(payload, place)
-        place += SIZE.size
-        texts.append(None if nulls >> bit & 1 else payload[place : place + size])
-        place += size
+        (size,) = SIZE.unpack_from(payload, offset)
+        offset += SIZE.size
+        texts.append(None if nulls >> bit & 1 else payload[offset : offset + size])
+        offset += size
     return numbers, texts

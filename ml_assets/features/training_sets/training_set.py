@@ -228,7 +228,7 @@ class TrainingSets:
         )
 
     def _schema(self, features: tuple[str, ...]) -> pa.Schema:
-        event_id, happened, accepted, *columns = events_schema(self.system)
+        event_id, happened, accepted, *columns, _position = events_schema(self.system)
         return pa.schema([
             event_id, happened, accepted, ("label", pa.bool_()), ("known_at", INSTANT),
             ("split", pa.string()), *columns, *((name, pa.float32()) for name in features),

@@ -13,6 +13,7 @@ from ml_assets.core.settings import Ack
 from ml_assets.core.storage.sqlite import padded
 from ml_assets.ingest.log.log_file import LogFile
 from ml_assets.ingest.log.patience import Patience
+from ml_assets.ingest.log.positions import Load, last_position, loads_of
 from ml_assets.ingest.log.served import (
     COLUMNS,
     READ,
@@ -79,17 +80,20 @@ class EventLog:
         self._file.check()
 
     def append(
-        self, predictions: Sequence[Prediction], also: Also | None = None
+        self, predictions: Sequence[Prediction], also: Also | None = None, *,
+        counted: bool = True,
     ) -> list[Prediction]:
         """Store all of them in one transaction, or none; return what is stored for each.
 
         An event that is already there keeps its first answer, and this is returned for it.
+        counted: whether the state counts their events from now on; each then gets a position,
+        in their order, behind all that were given before
         also: called in the same transaction, with the connection and the places of those that
         were not there before: what it writes is stored with them or not at all.
         Raises ContractViolation where a prediction cannot be stored as it is.
         """
         with self._file.writing():
-            stored = self._append(predictions)
+            stored = self._append(predictions, counted)
             new = [place for place, prediction in enumerate(predictions)
                    if stored[place] is prediction]
             if also is not None and new:
@@ -97,9 +101,9 @@ class EventLog:
         self._lists.update(each.feature_names for each in predictions)
         return stored
 
-    def _append(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+    def _append(self, predictions: Sequence[Prediction], counted: bool) -> list[Prediction]:
         self._add_lists(predictions)
-        rows = [row_of(each) for each in predictions]
+        rows = self._rows(predictions, counted)
         try:
             if self._db.executemany(INSERT, rows).rowcount == len(rows):
                 return list(predictions)
@@ -108,7 +112,16 @@ class EventLog:
         # Nothing else was written yet. A savepoint would have SQLite copy each page.
         self._file.restart()
         self._add_lists(predictions)
+        rows = self._rows(predictions, counted)  # others may have written in between
         return [self._append_one(*each) for each in zip(predictions, rows, strict=True)]
+
+    def _rows(
+        self, predictions: Sequence[Prediction], counted: bool
+    ) -> list[tuple[object, ...]]:
+        if not counted:
+            return [row_of(each, None) for each in predictions]
+        first = last_position(self._db) + 1
+        return [row_of(each, first + place) for place, each in enumerate(predictions)]
 
     def _add_lists(self, predictions: Sequence[Prediction]) -> None:
         if lists := {each.feature_names for each in predictions} - self._lists:
@@ -296,6 +309,10 @@ class EventLog:
             " from (select distinct system, source from feedback where prediction_id = ?) as here",
             prediction_id,
         )}
+
+    def loads(self, view: str, definition: str) -> list[Load]:
+        """What was loaded into a view that is defined so, in the order of positions."""
+        return loads_of(self._db, view, definition)
 
     def changes(self) -> int:
         """Another number once another connection has changed the file. Costs microseconds."""

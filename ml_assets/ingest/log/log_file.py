@@ -16,6 +16,7 @@ from ml_assets.core.settings import Ack
 from ml_assets.core.storage.files import identity, make_private
 from ml_assets.core.storage.marker import note, require_new
 from ml_assets.core.storage.sqlite import is_busy, use_wal, writing
+from ml_assets.ingest.log import positions
 from ml_assets.ingest.log.patience import Patience
 
 SCHEMA = """
@@ -67,9 +68,11 @@ create table if not exists probe (id integer primary key, at integer not null);
 ADDED = {
     "role": "text not null default 'champion' check (role in ('champion', 'challenger'))",
     "propensity": "real not null default 1 check (propensity > 0 and propensity <= 1)",
+    "state_seq": "integer",  # the position that the features were read at
+    "seq": "integer",        # its own position, if its event is counted; see `positions`
 }
 """Columns of `predictions` that came later. Of earlier rows the defaults are true: the champion
-answered everything."""
+answered everything, and nobody knows the positions."""
 
 CACHE_KB = 65_536
 """Pages that a connection keeps: with SQLite's 2 MB each index is read from the file again."""
@@ -102,7 +105,9 @@ class LogFile:
             self.connection.execute("pragma foreign_keys=on")
             self.connection.execute(f"pragma cache_size=-{CACHE_KB}")
             # In one transaction, so that processes which open a new file at once queue up.
-            self.connection.executescript(f"begin immediate; {SCHEMA} commit;")
+            self.connection.executescript(
+                f"begin immediate; {SCHEMA} {positions.SCHEMA} commit;"
+            )
             self._add_columns()
             note(path)
             self._opened = identity(path)
@@ -175,6 +180,8 @@ class LogFile:
         self.connection.execute("begin immediate")
         for column in self._lacking():  # again: another process may have been here first
             self.connection.execute(f"alter table predictions add column {column} {ADDED[column]}")
+        self.connection.execute(positions.INDEX)
+        self.connection.execute(positions.BEFORE)
         self.connection.execute("commit")
 
     def _lacking(self) -> list[str]:

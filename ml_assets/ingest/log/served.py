@@ -13,7 +13,8 @@ import numpy.typing as npt
 from msgspec import Struct
 
 COLUMNS = ("prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,"
-           " features, feature_names, model_version, score, decision, degraded, role, propensity")
+           " features, feature_names, model_version, score, decision, degraded, role, propensity,"
+           " state_seq, seq")
 """Of the table `predictions`, in the order of `row_of`."""
 READ = COLUMNS.replace("feature_names", "coalesce((select names from feature_lists"
                        " where list_id = feature_names), feature_names)")
@@ -32,6 +33,10 @@ class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     features_as_of: the instant whose state of the feature store was read.
     role: of `model_version` when it answered; propensity: how probable it was, before the event's
     key was known, that this version would answer.
+    state_seq: the log's position that the features were read at, see `positions`; None if they
+    are defaults, or of before there were positions
+    seq: the position at which its event counts in the state; None if it is not logged yet, or if
+    the state learns of the event from the lake
     """
 
     prediction_id: str
@@ -49,6 +54,8 @@ class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     degraded: bool = False
     role: AnsweringRole = "champion"
     propensity: float = 1.0
+    state_seq: int | None = None
+    seq: int | None = None
 
 
 class ShadowScore(Struct, frozen=True, kw_only=True, gc=False):
@@ -90,13 +97,13 @@ def prediction_id(system: str, event_id: str) -> str:
     return blake2b(f"{system}\0{event_id}".encode(), digest_size=12).hexdigest()
 
 
-def row_of(p: Prediction) -> tuple[object, ...]:
-    """The columns of the table `predictions`, in order."""
+def row_of(p: Prediction, seq: int | None) -> tuple[object, ...]:
+    """The columns of the table `predictions`, in order. seq: the position that it is given"""
     return (
         p.prediction_id, p.system, p.event_id, to_us(p.event_timestamp), to_us(p.accepted_at),
         p.request, to_us(p.features_as_of), p.features.astype(_STORED, copy=False).tobytes(),
         list_of(p.feature_names)[0], p.model_version, p.score, p.decision, p.degraded, p.role,
-        p.propensity,
+        p.propensity, p.state_seq, seq,
     )
 
 
@@ -133,7 +140,8 @@ def shadow_score_of(row: tuple[object, ...]) -> ShadowScore:
 def prediction_of(row: tuple[object, ...]) -> Prediction:
     """The inverse of `row_of`."""
     (prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,
-     features, feature_names, model_version, score, decision, degraded, role, propensity) = row
+     features, feature_names, model_version, score, decision, degraded, role, propensity,
+     state_seq, seq) = row
     return Prediction(
         prediction_id=str(prediction_id), system=str(system), event_id=str(event_id),
         event_timestamp=from_us(int(str(event_timestamp))),
@@ -143,5 +151,9 @@ def prediction_of(row: tuple[object, ...]) -> Prediction:
         feature_names=_names(str(feature_names)),
         model_version=int(str(model_version)), score=float(str(score)),
         decision=bool(decision), degraded=bool(degraded), role=cast(AnsweringRole, role),
-        propensity=float(str(propensity)),
+        propensity=float(str(propensity)), state_seq=_whole(state_seq), seq=_whole(seq),
     )
+
+
+def _whole(value: object) -> int | None:
+    return None if value is None else int(str(value))

@@ -24,19 +24,19 @@ NEEDED: tuple[tuple[re.Pattern[str], frozenset[Scope]], ...] = (
     (re.compile(r"/v1/[^/]+/scores/.*", re.DOTALL), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/feedback"), frozenset({"feedback"})),
     (re.compile(r"/v1/[^/]+/version"), frozenset(SCOPES)),
-    # Not admin alone: who collects metrics should not hold a key to everyone's mail.
+    # Not only admin: who collects metrics should not hold a key to everyone's mail.
     (re.compile(r"/metrics"), frozenset({"predict", "admin"})),
 )
 """One of these scopes is needed. Every other address needs admin: records of predictions hold
 what others have sent, and what is forgotten here stays closed."""
 LOOK_SECONDS = 0.25
-"""So often the file is looked at: a revocation is followed within a second."""
+"""How often the file is checked: a revocation takes effect within a second."""
 log = logging.getLogger(__name__)
 _CHALLENGE = {"www-authenticate": 'Bearer realm="ml-assets"'}
 
 
 class ListenRefused(MlAssetsError, PermissionError):
-    """The API was told to listen where strangers reach it, and nobody has a token."""
+    """The API was told to listen on an address that others reach, and nobody has a token."""
 
 
 class Doorkeeper:
@@ -66,10 +66,10 @@ class Doorkeeper:
         return self._exposed or self._damage is not None or bool(self._tokens)
 
     def admit(self, path: str, authorization: bytes | None) -> Token | None:
-        """Who asks for `path`; None where no token is needed.
+        """Who asks for `path`; None if no token is needed.
 
-        Raises RequestRefused: 401 without a token that is known and in force, saying so where it
-        has expired, 403 where it lacks the scope, 503 where the file is damaged.
+        Raises RequestRefused: 401 without a token that is known and in force, saying so if it has
+        expired, 403 if it lacks the scope, 503 if the file is damaged.
         """
         if path in OPEN or not self.closed:
             return None
@@ -105,7 +105,7 @@ class Doorkeeper:
         if kind.lower() != "bearer" or prefix != PREFIX:
             return None
         token = self._tokens.get(token_id)
-        # The id is public. The secret is compared in constant time, also where there is none.
+        # The id is public. The secret is compared in constant time, even if there is none.
         same = hmac.compare_digest(hashed(secret), token.sha256 if token else hashed(""))
         return token if same and token is not None and token.revoked_at is None else None
 
@@ -114,10 +114,10 @@ class Doorkeeper:
         if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
-        found = _identity(self._file.path)
-        if found == self._seen and self._damage is None:
+        identity = _identity(self._file.path)
+        if identity == self._seen and self._damage is None:
             return
-        self._seen = found
+        self._seen = identity
         try:
             self._tokens = {token.id: token for token in self._file.read()}
             self._damage = None
@@ -136,7 +136,7 @@ def needed_for(path: str) -> frozenset[Scope]:
 
 
 def require_tokens(settings: Settings) -> None:
-    """Raise ListenRefused where others than this machine would reach an API without tokens."""
+    """Raise ListenRefused if other machines would reach an API without tokens."""
     tokens, now = TokenFile(settings.tokens).read(), WallClock().now()
     if not is_loopback(settings.host) and not any(token.in_force(now) for token in tokens):
         raise ListenRefused(
@@ -156,7 +156,7 @@ def is_loopback(host: str) -> bool:
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116  (on the way of requests)
+        status = os.stat(path)  # noqa: PTH116  (on the way of requests)
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size

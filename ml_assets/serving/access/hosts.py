@@ -108,10 +108,10 @@ class Hosts:
         self.known.add(host)
 
     def _is_own(self, origin: bytes, host: str, port: int | None) -> bool:
-        found = _ORIGIN.fullmatch(origin.decode("latin-1").lower())
-        if found is None:  # such as "null", of a file or a sandbox
+        page = _ORIGIN.fullmatch(origin.decode("latin-1").lower())
+        if page is None:  # such as "null", of a file or a sandbox
             return False
-        scheme, authority = found.groups()
+        scheme, authority = page.groups()
         try:
             name, own = split(authority)
         except DeclarationError:
@@ -125,12 +125,12 @@ class Hosts:
 
 def split(authority: str) -> tuple[str, int | None]:
     """Name and port of a host, in one spelling. Raises DeclarationError for what is none."""
-    found = HOST.fullmatch(authority.lower())
-    port = None if found is None or found[2] is None else int(found[2])
-    if found is None or (port is not None and not 0 < port < 65536):
+    host = HOST.fullmatch(authority.lower())
+    port = None if host is None or host[2] is None else int(host[2])
+    if host is None or (port is not None and not 0 < port < 65536):
         raise DeclarationError(f"{authority!r} is no host; expected a name or an address, with or "
                                "without a port: ml.example or ml.example:8443")
-    return found[1], port
+    return host[1], port
 
 
 def _only(headers: Headers, wanted: bytes) -> bytes | None:

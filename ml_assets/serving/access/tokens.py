@@ -69,7 +69,7 @@ class TokenFile:
         self.path = path
 
     def read(self) -> list[Token]:
-        """Oldest first. Raises ContractViolation where the file is damaged."""
+        """Oldest first. Raises ContractViolation if the file is damaged."""
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=list[Token])
         except FileNotFoundError as error:
@@ -92,7 +92,7 @@ class TokenFile:
     ) -> tuple[Token, str]:
         """A new token, and what its bearer sends: nobody can read that again.
 
-        Raises DeclarationError where a token in force has the name.
+        Raises DeclarationError if a token in force has the name.
         """
         token, shown = _made(name, tuple(scopes), tuple(sources), at, lifetime)
         with self._changing() as tokens:
@@ -114,7 +114,7 @@ class TokenFile:
 
         lifetime: of the new one; None: as long as that of the one before
 
-        Raises UnknownName where no token that was not revoked is called so.
+        Raises UnknownName if every token of this name was revoked, or none has it.
         """
         with self._changing() as tokens:
             known = [each for each in tokens if each.revoked_at is None]
@@ -126,24 +126,24 @@ class TokenFile:
                 lifetime = latest.lifetime
             token, shown = _made(latest.name, latest.scopes, latest.sources, at, lifetime)
             ends = at + grace
-            for place, each in enumerate(tokens):
+            for index, each in enumerate(tokens):
                 if each.name == latest.name and each.in_force(ends):
-                    tokens[place] = msgspec.structs.replace(each, expires_at=ends)
+                    tokens[index] = msgspec.structs.replace(each, expires_at=ends)
             tokens.append(token)
         return token, shown
 
     def revoke(self, name_or_id: str, at: datetime) -> list[Token]:
         """End all tokens in force of this name, or the one with this id.
 
-        Several of one name there are while a rotation's grace lasts. Raises UnknownName where no
-        token in force is called so.
+        While a rotation's grace lasts, several have the same name. Raises UnknownName if no token
+        in force has the name or id.
         """
         with self._changing() as tokens:
             ended = []
-            for place, token in enumerate(tokens):
+            for index, token in enumerate(tokens):
                 if name_or_id in (token.name, token.id) and token.in_force(at):
-                    tokens[place] = msgspec.structs.replace(token, revoked_at=at)
-                    ended.append(tokens[place])
+                    tokens[index] = msgspec.structs.replace(token, revoked_at=at)
+                    ended.append(tokens[index])
             if not ended:
                 raise _unknown(name_or_id, [token for token in tokens if token.in_force(at)])
         return ended

@@ -22,7 +22,7 @@ from ml_assets.ingest.posted import read_json
 
 NO_LIMITS: Mapping[str, float] = {}
 MAX_DEPTH = 64
-"""So deep an event may be nested. Python's own limit depends on who calls: what we accept near
+"""How deep an event may be nested. Python's own limit depends on who calls: what we accept near
 it, ingestion might not."""
 
 

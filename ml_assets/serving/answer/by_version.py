@@ -15,8 +15,9 @@ from ml_assets.serving.models.loaded_rollout import Arm, LineUp
 from ml_assets.serving.models.pool import ModelPool
 from ml_assets.serving.models.scoring import Floats, dense_vectors, score_rows
 
-Seen = tuple[Floats, list[datetime], bool]
-"""Vectors (B, D) of a batch, the instants whose state they show, whether they are degraded."""
+Seen = tuple[Floats, list[datetime], int | None]
+"""Vectors (B, D) of a batch, the instants whose state they show, and the log's position that was
+read; without one they are degraded."""
 
 
 class ScoresByVersion:
@@ -69,7 +70,7 @@ class ScoresByVersion:
         model, names = arm.model, tuple(arm.model.scorer.feature_names)
         if names not in seen:
             seen[names] = self._see(names, admitted)
-        dense, until, degraded = seen[names]
+        dense, until, position = seen[names]
         mine = admitted
         if len(rows) < len(admitted):
             dense = dense[rows]
@@ -89,7 +90,8 @@ class ScoresByVersion:
                 accepted_at=now, request=one.posted, features_as_of=as_of,
                 features=features, feature_names=names, model_version=model.version,
                 score=score, decision=score >= threshold,
-                degraded=degraded, role=arm.role, propensity=arm.propensity,
+                degraded=position is None, role=arm.role, propensity=arm.propensity,
+                state_seq=position,
             )
             for one, features, as_of, score in zip(mine, dense, until, scores, strict=True)
         ]
@@ -97,8 +99,8 @@ class ScoresByVersion:
     def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:
         """The vectors of these features for the whole batch: the store is asked once."""
         events = [one.event for one in admitted]
-        features, until, degraded = self._features.read(
+        features, until, position = self._features.read(
             events, [one.at for one in admitted], names[len(self._system.model.numbers) :]
         )
-        return dense_vectors(self._system, events, features), until, degraded
+        return dense_vectors(self._system, events, features), until, position
 

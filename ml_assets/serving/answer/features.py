@@ -1,4 +1,4 @@
-"""Features of an event from the online store, or declared defaults where it cannot answer."""
+"""Features of an event from the online store, or declared defaults if it cannot answer."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 FEATURE_BUDGET = timedelta(milliseconds=50)
 """How long the features of one batch may take."""
 REST = timedelta(seconds=1)
-"""A store that used up its budget for nothing is not asked again for so long: else each batch
-would wait for it."""
+"""How long a store that used up its budget for nothing is left alone: otherwise each batch would
+wait for it."""
 
 
-class FeatureReader(Protocol):
+class SystemFeatures(Protocol):
     """The online store of one system, as `ml_assets.features.online.OnlineFeatures`.
 
     It lies in the file of the event log, and uses the log's connection.
@@ -41,8 +41,9 @@ class FeatureReader(Protocol):
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[Floats, list[datetime]]:
-        """Features (B, F) and, for each row, the instant whose state they show.
+    ) -> tuple[Floats, list[datetime], int]:
+        """Features (B, F), for each row the instant whose state they show, and the position of
+        the log that was read.
 
         keys: at least the entity keys of each event, by event column
         """
@@ -64,9 +65,9 @@ class FeatureReader(Protocol):
 class FeatureLookup:
     """Reads features, and answers with missing ones rather than not at all.
 
-    Opens the store at the first call, and again where the log has another connection; after a
-    failure the next call tries again, or, where the failure took `budget` or longer, the first
-    one after a REST. One call at a time.
+    Opens the store at the first call, and again if the log has another connection; after a
+    failure the next call tries again, or, if the failure took `budget` or longer, the first one
+    after a REST. One call at a time.
 
     connect: the connection of the event log
     budget: how long the reader is given; it breaks off by itself, and what comes late but
@@ -77,7 +78,7 @@ class FeatureLookup:
     def __init__(
         self,
         system: System,
-        open_reader: Callable[[sqlite3.Connection], FeatureReader],
+        open_reader: Callable[[sqlite3.Connection], SystemFeatures],
         connect: Callable[[], sqlite3.Connection],
         *,
         budget: timedelta = FEATURE_BUDGET,
@@ -89,12 +90,12 @@ class FeatureLookup:
         self._open, self._connect = open_reader, connect
         self._budget, self._seconds = budget, seconds
         self._rests_until = -inf
-        self._reader: FeatureReader | None = None
+        self._reader: SystemFeatures | None = None
         self._connection: sqlite3.Connection | None = None
         self.limits: Mapping[str, float] = {}
         """Of event columns that the store sums: how large a value may not be. Once known, kept."""
         self.problem: str | None = None
-        """Why the latest call could not read the store; None where it could."""
+        """Why the latest call could not read the store; None if it could."""
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -106,11 +107,11 @@ class FeatureLookup:
         events: Sequence[Mapping[str, object]],
         at: Sequence[datetime],
         wanted: tuple[str, ...],
-    ) -> tuple[Floats, list[datetime], bool]:
-        """The F wanted features (B, F), the instants whose state they show, whether degraded.
+    ) -> tuple[Floats, list[datetime], int | None]:
+        """The F wanted features (B, F), the instants whose state they show, the position read.
 
-        Degraded features are all NaN, which models know as "missing"; their instant is the
-        event's own.
+        Without a position they are degraded: all NaN, which models know as "missing"; their
+        instant is the event's own.
         """
         asked_at = self._seconds()
         if asked_at < self._rests_until:
@@ -119,7 +120,7 @@ class FeatureLookup:
             reader = self._ready()
             if reader.names != wanted:
                 raise ValueError(f"it has the features {reader.names}; the model reads {wanted}")
-            values, until = reader.read(events, at)
+            values, until, position = reader.read(events, at)
         except Exception as error:
             # Whatever the store's engine raises: no failure of it may keep an answer back.
             self._note(error)
@@ -127,25 +128,31 @@ class FeatureLookup:
                 self._rests_until = self._seconds() + REST.total_seconds()
             return self._missing(at, wanted)
         self.problem = None
-        return np.asarray(values, np.float32), until, False
+        return np.asarray(values, np.float32), until, position
 
     def _missing(
         self, at: Sequence[datetime], wanted: tuple[str, ...]
-    ) -> tuple[Floats, list[datetime], bool]:
-        return np.full((len(at), len(wanted)), np.nan, np.float32), list(at), True
+    ) -> tuple[Floats, list[datetime], None]:
+        return np.full((len(at), len(wanted)), np.nan, np.float32), list(at), None
+
+    @property
+    def counts(self) -> bool:
+        """Whether `remember` reaches the store. If not, it learns of events from the lake, at the
+        end of the day.
+        """
+        return self._reader is not None and self._connection is self._connect()
 
     def remember(self, events: Sequence[Mapping[str, object]]) -> None:
         """Count accepted events, in the transaction that logs them: both are kept, or neither.
 
-        Where the store could not be opened it learns of them from the lake, at the end of the
-        day. events: rows of `tables.events_schema`
+        events: rows of `tables.events_schema`
         """
-        if self._reader is not None and self._connection is self._connect():
+        if self._reader is not None and self.counts:
             self._reader.remember(events)
 
     def settle(self) -> None:
         """Let the store tidy up, once the answers are out."""
-        if self._reader is not None and self._connection is self._connect():
+        if self._reader is not None and self.counts:
             self._reader.settle()
 
     def close(self) -> None:
@@ -166,7 +173,7 @@ class FeatureLookup:
             self.problem = None
             self._rests_until = -inf
 
-    def _ready(self) -> FeatureReader:
+    def _ready(self) -> SystemFeatures:
         connection = self._connect()
         if self._reader is None or self._connection is not connection:
             self._reader, self._connection = None, connection

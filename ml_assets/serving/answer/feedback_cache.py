@@ -18,7 +18,7 @@ feedback longest ago is dropped first, and read again when it gets more."""
 
 @dataclass(kw_only=True)
 class _Kept:
-    """seen: the id of the latest word that was heard. words: how many were."""
+    """seen: the id of the latest piece of feedback that was read. words: how many were."""
 
     hearing: Hearing
     first_heard: dict[str, datetime]

@@ -28,8 +28,8 @@ class OnlineScores:
 
     Whichever of the two comes first registers the view.
 
-    problem: why the latest prediction did not refresh it; None where it did
-    patience: how long opening the store waits for writers, together with whoever shares it
+    problem: why the latest prediction did not refresh it; None if it did
+    patience: how long opening the store waits for writers; shared with all that write the file
     Of a system that declares no `scores_by` nothing is kept.
     """
 
@@ -57,7 +57,7 @@ class OnlineScores:
     ) -> None:
         """Put the scores of these predictions, in the transaction that `connection` has open.
 
-        predictions: each with its event. Where another process has declared the view otherwise,
+        predictions: each with its event. If another process has declared the view otherwise,
         nothing is put and `problem` says so: no score that waits may keep an answer back.
         """
         if self._view is None:
@@ -84,8 +84,8 @@ class OnlineScores:
     def read(self, key: str) -> Score:
         """The latest score of `key`, in one read.
 
-        Raises UnknownName where there is none or the system keeps none, NotReady where the store
-        has another view of that name, LogUnavailable where it cannot be read.
+        Raises UnknownName if there is none or the system keeps none, NotReady if the store has
+        another view of that name, LogUnavailable if it cannot be read.
         """
         name, view = self._system.name, self._view
         if view is None:

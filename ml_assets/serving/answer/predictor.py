@@ -124,7 +124,7 @@ class Predictor:
             self._features.remember([remembered(*pair) for pair in pairs])
             self._scores.refresh(connection, pairs)
 
-        logged = events.append(predictions, also=count)
+        logged = events.append(predictions, also=count, counted=self._features.counts)
         self._counters.committed(len(logged))
         return [
             self._answered(stored, one) if stored is mine

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 LONGEST_QUEUE = 512
 """Answers that wait for their shadows, two full batches; of later ones none is shadowed."""
 TURN_SECONDS = 0.005
-"""A turn ends after about this time, or after one answer where that takes longer."""
+"""A turn ends after about this time, or after one answer if that takes longer."""
 
 
 class Shadows:
@@ -75,7 +75,7 @@ class Shadows:
     def _scores(self, some: Sequence[tuple[Prediction, Event]]) -> list[ShadowScore]:
         """All shadows' scores of these; none of a shadow that fails on one of them."""
         lineup = self._models.lineup
-        found: list[ShadowScore] = []
+        made: list[ShadowScore] = []
         for shadow in () if lineup is None else lineup.shadows:
             try:
                 scores = _scored(shadow, some)
@@ -83,12 +83,12 @@ class Shadows:
                 # Whatever its code raises: a shadow's fault must reach nobody.
                 self._models.dismiss(shadow.version, error)
                 continue
-            found += [
+            made += [
                 ShadowScore(prediction_id=answered.prediction_id, score=score,
                             model_version=shadow.version, scored_at=self._now())
                 for (answered, _), score in zip(some, scores, strict=True)
             ]
-        return found
+        return made
 
 
 def _next_size(taken: int, *, spent: float) -> int:
@@ -110,5 +110,5 @@ def _scored(shadow: LoadedModel, some: Sequence[tuple[Prediction, Event]]) -> li
                         np.stack([answered.features for answered, _ in some]))
     if not np.all((scores >= 0) & (scores <= 1)):
         raise ModelRefused(f"it gave {scores.tolist()}; expected probabilities")
-    found: list[float] = scores.tolist()
-    return found
+    listed: list[float] = scores.tolist()
+    return listed

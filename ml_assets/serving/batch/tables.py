@@ -23,7 +23,7 @@ def served_rows(predictions: Iterable[Prediction]) -> pd.DataFrame:
     rows = [
         (p.prediction_id, p.event_id, p.event_timestamp, p.accepted_at, p.features_as_of,
          p.features, list(p.feature_names), p.model_version, p.score, p.decision, p.degraded,
-         p.role, p.propensity)
+         p.role, p.propensity, p.state_seq)
         for p in predictions
     ]
     return pd.DataFrame(rows, columns=PREDICTIONS.names)

@@ -9,7 +9,7 @@ from ml_assets.serving.contract.decoding import MAX_BODY_BYTES, RequestRefused, 
 from ml_assets.serving.contract.encoding import content_codings
 
 MAX_DRAINED_BYTES = 8 * MAX_BODY_BYTES
-"""So much of a body that is too large is still read: a client that writes does not listen."""
+"""How much of a body that is too large is still read: a client that writes does not listen."""
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:

@@ -13,12 +13,13 @@ from ml_assets.serving.access.hosts import Hosts
 from ml_assets.serving.contract.decoding import RequestRefused
 from ml_assets.serving.http.connection.connections import Connections
 from ml_assets.serving.http.connection.draining import DrainingProtocol
-from ml_assets.serving.http.connection.limits import Limits
+from ml_assets.serving.http.connection.limits import ConnectionLimits
 from ml_assets.serving.http.connection.uvicorn_seam import config_for
 from ml_assets.serving.http.responses import answer_to
 
 HOST = "127.0.0.1"
-LIMITS = Limits(url_bytes=32 * 1024, head_bytes=64 * 1024, sent_bytes=None, held_bytes=None)
+LIMITS = ConnectionLimits(url_bytes=32 * 1024, head_bytes=64 * 1024, sent_bytes=None,
+                          held_bytes=None)
 """Pages carry their filters in their addresses, and a model's files are large."""
 DRAIN_SECONDS = 3
 _NO_FRAMES = (b"x-frame-options", b"SAMEORIGIN")

@@ -135,11 +135,11 @@ class Handlers:
         return await asyncio.get_running_loop().run_in_executor(self._explainer, call)
 
     def _said(self, ask: Callable[[ServedSystem], Sequence[str]]) -> list[str]:
-        """What each system says, for clients; one that cannot even be asked says so."""
+        """What each system says, for clients; if one fails to say, that is said."""
         said: list[str] = []
         for name, told in zip(self._systems, isolate(ask, self._systems.values()), strict=True):
             if isinstance(told, Exception):
-                told = [f"{name}: it cannot be asked: {type(told).__name__}: {told}"]
+                told = [f"{name}: its state cannot be read: {type(told).__name__}: {told}"]
             said += map(redacted, told)
         return said
 

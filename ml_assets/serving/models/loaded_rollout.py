@@ -33,8 +33,8 @@ class Arm:
 class LineUp:
     """The versions that are loaded, in the roles that a rollout gives them.
 
-    rollout: what this process does, where versions were refused other than what the record
-    says; arms: the versions that answer; shadows: those that only score
+    rollout: what this process does, which differs from what the record says if versions were
+    refused; arms: the versions that answer; shadows: those that only score
     """
 
     def __init__(self, rollout: Rollout, models: Mapping[int, LoadedModel]) -> None:

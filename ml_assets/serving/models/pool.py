@@ -70,7 +70,7 @@ class ModelPool:
         self.deployment: Deployment | None = None
         self.refusals: tuple[RefusedVersion, ...] = ()
         self.problem: str | None = None
-        """Why the deployments could not be read at the latest look; None where they could."""
+        """Why the deployments could not be read at the latest look; None if they could."""
         self._open, self._load, self._now = open_deployments, load, now
         self._refused_at = 0.0
         self._looking = threading.Lock()
@@ -80,7 +80,7 @@ class ModelPool:
 
     @property
     def current(self) -> LoadedModel | None:
-        """The champion that answers here; None where nothing can answer."""
+        """The champion that answers here; None if nothing can answer."""
         lineup = self.lineup
         return None if lineup is None else lineup.champion
 

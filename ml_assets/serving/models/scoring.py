@@ -37,7 +37,7 @@ class Scorer(Protocol):
     ) -> npt.NDArray[np.float64]:
         """Probabilities of True, (B,), for B rows of texts by column and dense (B, D).
 
-        The law: a row scores the same, bit for bit, alone as among any others, at any place.
+        The law: a row scores the same, bit for bit, alone or among any others, in any row.
         """
         ...
 
@@ -57,7 +57,7 @@ def score_rows(
 ) -> npt.NDArray[np.float64]:
     """Scores (B,) of B events with their dense vectors (B, D).
 
-    All in one call, whoever else is asked about at the moment: by the law of `Scorer.score`
+    All in one call, whatever else is in the batch: by the law of `Scorer.score`
     that changes no score.
     """
     texts = {name: [str(event[name]) for event in events] for name in scorer.texts}
@@ -67,14 +67,14 @@ def score_rows(
 def require_names(system: System, scorer: Scorer, store: Sequence[str] | None) -> None:
     """Raise ModelRefused unless the model reads exactly what serving can give it.
 
-    store: the features of the feature service; None where the store cannot be asked now.
+    store: the features of the feature service; None if it cannot be read now.
     """
     numbers = system.model.numbers
-    asked = tuple(scorer.feature_names)
-    given = (*numbers, *store) if store is not None else (*numbers, *asked[len(numbers) :])
-    if asked != given:
+    wanted = tuple(scorer.feature_names)
+    given = (*numbers, *store) if store is not None else (*numbers, *wanted[len(numbers) :])
+    if wanted != given:
         raise ModelRefused(
-            f"the model reads {_difference(asked, given)}; it was trained with another feature "
+            f"the model reads {_difference(wanted, given)}; it was trained with another feature "
             f"service or another declaration of {system.name!r}: train it again"
         )
     columns = {column.name for column in system.columns if column.dtype == "text"}
@@ -84,11 +84,11 @@ def require_names(system: System, scorer: Scorer, store: Sequence[str] | None) -
         )
 
 
-def _difference(asked: tuple[str, ...], given: tuple[str, ...]) -> str:
-    surplus = [name for name in asked if name not in given]
-    unused = [name for name in given if name not in asked]
+def _difference(wanted: tuple[str, ...], given: tuple[str, ...]) -> str:
+    surplus = [name for name in wanted if name not in given]
+    unused = [name for name in given if name not in wanted]
     if not surplus and not unused:
         return "the declared features in another order"
-    parts = [f"{', '.join(surplus)}, which serving does not have"] if surplus else []
-    parts += [f"not {', '.join(unused)}, which serving has"] if unused else []
-    return " and ".join(parts)
+    reasons = [f"{', '.join(surplus)}, which serving does not have"] if surplus else []
+    reasons += [f"not {', '.join(unused)}, which serving has"] if unused else []
+    return " and ".join(reasons)

@@ -22,7 +22,7 @@ from ml_assets.serving.answer.counters import SECONDS, SIZES, Histogram
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract.protocol import Counts
 from ml_assets.serving.telemetry.freshness import Freshness
-from ml_assets.serving.telemetry.samples import Buckets, Key, Samples
+from ml_assets.serving.telemetry.samples import Buckets, Key, WorkerSamples
 from ml_assets.serving.telemetry.worker_metrics import WorkerMetrics
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class Requests:
 class Metrics(Collector):
     """Of the whole service, made when it is asked for.
 
-    The library's own counters are not used: they take ten times as long, and Feast, where it is
+    The library's own counters are not used: they take ten times as long, and Feast, if it is
     imported first, makes them write to files that outlive the process.
 
     queued: how many calls wait for the worker or are on it
@@ -108,11 +108,11 @@ class Metrics(Collector):
 
     def counts(self, system: str) -> Counts:
         """What `version` tells of a system, of all workers. On any thread."""
-        found = dict.fromkeys(KINDS.values(), 0)
+        counts = dict.fromkeys(KINDS.values(), 0)
         for (name, *labels), count in self._total().counts.items():
             if name in KINDS and labels[0] == system:
-                found[KINDS[name]] += count
-        return Counts(**found)
+                counts[KINDS[name]] += count
+        return Counts(**counts)
 
     def collect(self) -> Iterator[Metric]:
         numbers = self._total()
@@ -133,7 +133,7 @@ class Metrics(Collector):
                 gauge.add_metric(values, level)
             yield gauge
 
-    def _levels(self, name: str, numbers: Samples) -> Iterator[tuple[Sequence[str], float]]:
+    def _levels(self, name: str, numbers: WorkerSamples) -> Iterator[tuple[Sequence[str], float]]:
         if name == "feature_age_seconds":
             for system, views in self._ages.items():
                 for view, age in views.items():
@@ -142,10 +142,10 @@ class Metrics(Collector):
         for values, at in _named(name, numbers.latest):
             yield values, monotonic() - at
 
-    def _total(self) -> Samples:
+    def _total(self) -> WorkerSamples:
         return self._of_this_process() if self._workers is None else self._workers.total()
 
-    def _of_this_process(self) -> Samples:
+    def _of_this_process(self) -> WorkerSamples:
         counts: dict[Key, int] = {}
         buckets: dict[Key, Buckets] = {("request_seconds", *key): Buckets.of(histogram)
                                        for key, histogram in list(self._requests.seen.items())}
@@ -166,7 +166,7 @@ class Metrics(Collector):
             levels["shadow_waiting", name] = len(system.shadows)
             if counters.committed_at is not None:
                 latest["log_commit_age_seconds", name] = counters.committed_at
-        return Samples(counts=counts, buckets=buckets, levels=levels, latest=latest)
+        return WorkerSamples(counts=counts, buckets=buckets, levels=levels, latest=latest)
 
 
 Labels = tuple[str, ...]

@@ -28,8 +28,8 @@ class Buckets(Struct, frozen=True, array_like=True):
         return Buckets(counts, self.total + other.total)
 
 
-class Samples(Struct, frozen=True, kw_only=True):
-    """All that one process, or several together, have to tell.
+class WorkerSamples(Struct, frozen=True, kw_only=True):
+    """What one process, or several, have counted.
 
     counts: they only rise
     buckets: histograms, which only rise
@@ -42,21 +42,21 @@ class Samples(Struct, frozen=True, kw_only=True):
     levels: dict[Key, int] = {}
     latest: dict[Key, float] = {}
 
-    def plus(self, other: Samples) -> Samples:
+    def plus(self, other: WorkerSamples) -> WorkerSamples:
         """Both together: sums, and of instants the later one."""
         buckets = dict(self.buckets)
         for key, more in other.buckets.items():
             buckets[key] = buckets[key].plus(more) if key in buckets else more
-        return Samples(
+        return WorkerSamples(
             counts=_added(self.counts, other.counts), buckets=buckets,
             levels=_added(self.levels, other.levels),
             latest={**self.latest, **{
                 key: max(at, self.latest.get(key, at)) for key, at in other.latest.items()}},
         )
 
-    def past(self) -> Samples:
+    def past(self) -> WorkerSamples:
         """What stays of them once their process has ended: all but the levels."""
-        return Samples(counts=self.counts, buckets=self.buckets, latest=self.latest)
+        return WorkerSamples(counts=self.counts, buckets=self.buckets, latest=self.latest)
 
 
 def _added(one: Mapping[Key, int], other: Mapping[Key, int]) -> dict[Key, int]:

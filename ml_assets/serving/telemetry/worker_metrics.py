@@ -10,14 +10,14 @@ from pathlib import Path
 import msgspec
 
 from ml_assets.core.storage.files import write_atomically
-from ml_assets.serving.telemetry.samples import Samples
+from ml_assets.serving.telemetry.samples import WorkerSamples
 
 log = logging.getLogger(__name__)
 
 POST_SECONDS = 1.0
 """What a worker has counted since it posted is lost if it is killed."""
 
-_DECODER = msgspec.msgpack.Decoder(Samples)
+_DECODER = msgspec.msgpack.Decoder(WorkerSamples)
 
 
 class WorkerMetrics:
@@ -34,18 +34,18 @@ class WorkerMetrics:
     def __init__(self, folder: Path, *, worker: int, workers: int) -> None:
         self._files = [folder / str(each) for each in range(workers)]
         self._mine = self._files[worker]
-        self._own: Callable[[], Samples] = Samples
-        self._before = Samples()
+        self._own: Callable[[], WorkerSamples] = WorkerSamples
+        self._before = WorkerSamples()
         self._posting = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_posting, name="post", daemon=True)
 
-    def open(self, own: Callable[[], Samples]) -> None:
+    def open(self, own: Callable[[], WorkerSamples]) -> None:
         """Post from now on.
 
         own: what this process has counted, to be asked on any thread
         """
-        self._own, self._before = own, (_posted(self._mine) or Samples()).past()
+        self._own, self._before = own, (_posted(self._mine) or WorkerSamples()).past()
         self._post()
         self._thread.start()
 
@@ -55,7 +55,7 @@ class WorkerMetrics:
         self._thread.join()
         self._post()
 
-    def total(self) -> Samples:
+    def total(self) -> WorkerSamples:
         """Of all workers: this one's as they are now, the others' as they were posted last."""
         total = self._post()
         for file in self._files:
@@ -67,7 +67,7 @@ class WorkerMetrics:
         while not self._over.wait(POST_SECONDS):
             self._post()
 
-    def _post(self) -> Samples:
+    def _post(self) -> WorkerSamples:
         """What is posted now. If it cannot be, that is logged, and the worker goes on."""
         # Under the lock: of two threads the later numbers must be written later.
         with self._posting:
@@ -79,7 +79,7 @@ class WorkerMetrics:
             return numbers
 
 
-def _posted(file: Path) -> Samples | None:
+def _posted(file: Path) -> WorkerSamples | None:
     """None if no worker has had this number yet."""
     try:
         return _DECODER.decode(file.read_bytes())

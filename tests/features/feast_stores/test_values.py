@@ -33,7 +33,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import ContractViolation
-from ml_assets.features.feast_stores.protos import payloads_of_values
+from ml_assets.features.feast_stores.feast_values import payloads_of_values
 from ml_assets.features.feast_stores.provider import require_fit
 from ml_assets.features.online_store.counting import apply_rows, put_rows
 from ml_assets.features.online_store.sqlite import SqliteBackend

@@ -42,7 +42,7 @@ def test_asked_directly_every_feature_is_what_the_reference_says(
     tmp_path_factory: pytest.TempPathFactory,
     case: tuple[WindowedView, list[Record], list[Question]], data: st.DataObject,
 ) -> None:
-    """Duplicates, missing keys, ties, heads; with arrivals, only what had arrived by then."""
+    """Duplicates, missing keys, ties; with arrivals, only what had arrived by then."""
     view, records, asked = case
     created = None
     known_by: list[int] = []
@@ -56,15 +56,12 @@ def test_asked_directly_every_feature_is_what_the_reference_says(
     pq.write_table(table_of(records, created).slice(0, cut), folder / "1.parquet")
     pq.write_table(table_of(records, created).slice(cut), folder / "2.parquet")
     as_of = [view.as_of(each.as_of) for each in asked]
-    heads = [
-        at if each.head is None else each.head for at, each in zip(as_of, asked, strict=True)
-    ]
     with pytest.MonkeyPatch.context() as patch:
         # So that the late ones do not all fit at once.
         patch.setattr(arrivals, "AT_ONCE", 3)
         found = windowed_at(
             view, folder, keys_of(asked), instants([each.as_of for each in asked]),
-            head=instants(heads), known_by=instants(known_by) if created else None,
+            known_by=instants(known_by) if created else None,
         )
     assert found.shape == (len(asked), len(view.columns))
     arrived = in_order_of_arrival(records, created)
@@ -73,7 +70,7 @@ def test_asked_directly_every_feature_is_what_the_reference_says(
             each for number, each in enumerate(arrived)
             if created is None or created[number] <= known_by[place]
         ]
-        expected = answers(view, seen, question.entity, as_of[place], heads[place])
+        expected = answers(view, seen, question.entity, as_of[place])
         assert not disagreements(expected, found[place].tolist()), question
 
 

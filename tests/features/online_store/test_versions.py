@@ -98,8 +98,8 @@ def test_rows_that_lack_a_column_are_refused(backend: Backend) -> None:
 
 
 def test_a_model_reads_numbers_only() -> None:
-    assert MIXED.number_places(["b", "a"]) == [3, 0]
+    assert MIXED.number_indexes(["b", "a"]) == [3, 0]
     with pytest.raises(DeclarationError, match="'word' of view 'mixed' is String; a model reads"):
-        MIXED.number_places(["word"])
+        MIXED.number_indexes(["word"])
     with pytest.raises(DeclarationError, match="'none' of view 'mixed' is missing"):
-        MIXED.number_places(["none"])
+        MIXED.number_indexes(["none"])

@@ -31,7 +31,7 @@ class SlowFeatures(FakeFeatures):
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
+    ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
         self.reads += 1
         self.clock += self.takes
         if self.takes > FEATURE_BUDGET.total_seconds():
@@ -51,7 +51,7 @@ class CountedInTiles(FakeFeatures):
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
+    ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
         assert self.tiles is not None
         self.tiles.budget = self.budget
         return self.tiles.read(keys, at)
@@ -73,7 +73,7 @@ def test_a_store_that_used_up_its_budget_rests_and_is_asked_again_later() -> Non
     lookup = lookup_of(store)
 
     def degraded() -> bool:
-        return lookup.read([EVENT], [NOON], WANTED)[2]
+        return lookup.read([EVENT], [NOON], WANTED)[2] is None
 
     assert not degraded()
     store.takes = 0.2
@@ -92,10 +92,10 @@ def test_a_store_that_used_up_its_budget_rests_and_is_asked_again_later() -> Non
 def test_a_quick_failure_needs_no_rest() -> None:
     store = SlowFeatures(failure=OSError("gone"))
     lookup = lookup_of(store)
-    assert lookup.read([EVENT], [NOON], WANTED)[2]
+    assert lookup.read([EVENT], [NOON], WANTED)[2] is None
     store.failure = None
-    values, until, degraded = lookup.read([EVENT], [NOON], WANTED)
-    assert not degraded
+    values, until, position = lookup.read([EVENT], [NOON], WANTED)
+    assert position is not None
     assert values.tolist() == [[3.0]]
     assert until != [NOON]
 

@@ -220,7 +220,7 @@ class Gated(FakeFeatures):
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[npt.NDArray[np.float32], list[datetime]]:
+    ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
         self.sizes.append(len(keys))
         assert self.gate.wait(10)
         return super().read(keys, at)

@@ -18,7 +18,7 @@ import pytest
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.http.connection.connections import Connections
-from ml_assets.serving.http.connection.limits import Limits
+from ml_assets.serving.http.connection.limits import ConnectionLimits
 from tests.serving.http.test_draining import address
 from tests.serving.http.test_fast_path import (
     PREDICT,
@@ -33,7 +33,7 @@ from tests.serving.http.test_fast_path import (
 from tests.serving.kit import NOON, Toy, asked, event, serving, wait_until
 from tests.serving.test_server import Server, server
 
-QUICK = Limits(head_seconds=0.4, idle_seconds=0.8, body_seconds=0.6, body_rate=1_000_000,
+QUICK = ConnectionLimits(head_seconds=0.4, idle_seconds=0.8, body_seconds=0.6, body_rate=1_000_000,
                unread_seconds=0.6)
 MANY = b"".join(b"X-%d: %s\r\n" % (n, b"y" * 1_000) for n in range(90))
 ENDLESS = {
@@ -183,7 +183,7 @@ def test_trailers_do_not_pass_for_headers(toy: Toy) -> None:
 
 
 def test_bodies_together_may_hold_so_much_and_what_was_held_is_let_go(toy: Toy) -> None:
-    crowd = Connections(Limits(held_bytes=1_000_000))
+    crowd = Connections(ConnectionLimits(held_bytes=1_000_000))
     request = post(padded("big", 300_000))
     with serving(toy, connections=crowd) as api, ExitStack() as stack:
         clients = [stack.enter_context(connected(api)) for _ in range(4)]
@@ -278,7 +278,7 @@ def test_a_client_that_does_not_read_its_answers_is_let_go(toy: Toy) -> None:
 
 
 def test_a_client_that_sends_steadily_may_take_as_long_as_its_body_needs(toy: Toy) -> None:
-    limits = Limits(body_seconds=0.3, body_rate=50_000)
+    limits = ConnectionLimits(body_seconds=0.3, body_rate=50_000)
     body = padded("e", 300_000)
     with serving(toy, connections=Connections(limits, look_seconds=0.05)) as api, \
             connected(api) as client:
@@ -293,7 +293,7 @@ def test_a_client_that_sends_steadily_may_take_as_long_as_its_body_needs(toy: To
 
 
 def test_half_open_connections_make_room_for_who_asks(toy: Toy) -> None:
-    crowd = Connections(Limits(connections=20))
+    crowd = Connections(ConnectionLimits(connections=20))
     with serving(toy, connections=crowd) as api, ExitStack() as stack:
         assert api.get("/healthz").status_code == 200  # it has asked, and is let stay
         clients = [stack.enter_context(connected(api)) for _ in range(60)]
@@ -311,7 +311,7 @@ def test_where_all_are_at_work_who_comes_is_told_so(settings: Settings) -> None:
 
     toy = Toy(settings=settings, models={1: SlowScorer(pause=1.0)})
     toy.deploy(1)
-    crowd = Connections(Limits(connections=3))
+    crowd = Connections(ConnectionLimits(connections=3))
     with serving(toy, direct=False, connections=crowd) as api, ExitStack() as stack:
         api.close()
         clients = [stack.enter_context(connected(api)) for _ in range(3)]

@@ -77,7 +77,7 @@ def test_a_batch_scores_what_the_api_answered_bit_by_bit(settings: Settings) -> 
 
     events = parse_raw(TOY, raw_from_log(accepted)).events
     keys = events[["shop"]].to_dict("records")
-    features, _ = toy.features.read(keys, [NOON] * len(keys))  # type: ignore[arg-type]
+    features, *_ = toy.features.read(keys, [NOON] * len(keys))  # type: ignore[arg-type]
     batch = batch_rows(TOY, FakeScorer(), 1, events, features, at=NOON)
     lake.write("toy", "batch_predictions", NOON.date(), batch, BATCH_PREDICTIONS)
     stored = lake.read("toy", "batch_predictions", BATCH_PREDICTIONS)

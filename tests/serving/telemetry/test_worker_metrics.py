@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_assets.serving.answer.counters import Histogram
-from ml_assets.serving.telemetry.samples import Buckets, Samples
+from ml_assets.serving.telemetry.samples import Buckets, WorkerSamples
 from ml_assets.serving.telemetry.worker_metrics import WorkerMetrics
 from tests.serving.kit import wait_until
 
@@ -16,8 +16,8 @@ ASKED = ("predictions", "toy", "1", "champion")
 WAITING = ("queue_depth",)
 
 
-def counted(count: int, waiting: int = 0) -> Samples:
-    return Samples(counts={ASKED: count}, levels={WAITING: waiting})
+def counted(count: int, waiting: int = 0) -> WorkerSamples:
+    return WorkerSamples(counts={ASKED: count}, levels={WAITING: waiting})
 
 
 def boards(folder: Path) -> tuple[WorkerMetrics, WorkerMetrics]:
@@ -29,14 +29,14 @@ def test_counts_levels_and_buckets_are_summed_and_of_instants_the_latest_is_told
     small.observe(1)
     large.observe(2)
     large.observe(9)
-    one = Samples(counts={("a",): 1}, buckets={("h",): Buckets.of(small)}, levels={("q",): 2},
+    one = WorkerSamples(counts={("a",): 1}, buckets={("h",): Buckets.of(small)}, levels={("q",): 2},
                   latest={("at", "x"): 5.0})
-    other = Samples(counts={("a",): 2, ("b",): 0}, buckets={("h",): Buckets.of(large)},
+    other = WorkerSamples(counts={("a",): 2, ("b",): 0}, buckets={("h",): Buckets.of(large)},
                     levels={("q",): 3}, latest={("at", "x"): 4.0, ("at", "y"): 1.0})
-    both = Samples(counts={("a",): 3, ("b",): 0}, buckets={("h",): Buckets([1, 1, 1], 12.0)},
+    both = WorkerSamples(counts={("a",): 3, ("b",): 0}, buckets={("h",): Buckets([1, 1, 1], 12.0)},
                    levels={("q",): 5}, latest={("at", "x"): 5.0, ("at", "y"): 1.0})
     assert one.plus(other) == other.plus(one) == both
-    assert one.plus(Samples()) == one
+    assert one.plus(WorkerSamples()) == one
 
 
 def test_who_has_told_a_total_has_posted_it_so_that_nobody_tells_less_afterwards(
@@ -75,7 +75,7 @@ def test_numbers_are_posted_without_being_asked_for_and_once_more_in_the_end(
     tmp_path: Path,
 ) -> None:
     first, second = boards(tmp_path)
-    second.open(Samples)
+    second.open(WorkerSamples)
     told = counted(7)
     first.open(lambda: told)
     wait_until(lambda: second.total().counts == {ASKED: 7})

@@ -9,17 +9,17 @@ from typing import Protocol
 
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.serving.contract.decoding import RequestRefused
-from ml_assets.serving.http.connection.limits import Limits, connections_for
+from ml_assets.serving.http.connection.limits import ConnectionLimits, connections_for
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""So often connections are looked at. One timer for all: one for each request would cost more
+"""How often connections are looked at. One timer for all: one for each request would cost more
 than all else that is done here."""
 
 
 class Connection(Protocol):
-    """What is asked of a connection, here alone."""
+    """What `Connections` needs of a connection."""
 
     served: bool
     """Whether it has brought a whole request."""
@@ -37,11 +37,11 @@ class Connections:
     """The open connections of a process, oldest first. All calls on the event loop."""
 
     def __init__(
-        self, limits: Limits | None = None, lines: SparseLog | None = None, *,
+        self, limits: ConnectionLimits | None = None, lines: SparseLog | None = None, *,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         """lines: which refusals are logged, the first of a kind and minute"""
-        self.limits = Limits() if limits is None else limits
+        self.limits = ConnectionLimits() if limits is None else limits
         self.held = 0
         """Bytes of bodies that are being read or answered."""
         self._most = connections_for(self.limits)
@@ -72,7 +72,7 @@ class Connections:
         if self.limits.held_bytes is not None and self.held > self.limits.held_bytes:
             raise RequestRefused(
                 503, "overloaded", f"requests hold {self.limits.held_bytes:,} bytes already, which "
-                "is as many as may; this one was not looked at. Send it again later",
+                "is as many as may; this one was not read. Send it again later",
                 headers={"retry-after": "1"},
             )
 

@@ -6,7 +6,7 @@ from ml_assets.serving.http.connection.guarding import GuardedProtocol
 from ml_assets.serving.http.connection.uvicorn_seam import RequestResponseCycle
 
 GRACE_SECONDS = 2.0
-"""So long a connection that is told to end may still bring a request. A client that keeps its
+"""How long a connection that is told to end may still bring a request. A client that keeps its
 connections busy asks again sooner; one that does not is told nothing, and finds it closed."""
 
 

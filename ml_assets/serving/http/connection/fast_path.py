@@ -20,8 +20,8 @@ from ml_assets.serving.contract.encoding import CONTENT_CODING
 from ml_assets.serving.contract.protocol import PredictAnswer
 from ml_assets.serving.http.connection.connections import Connections
 from ml_assets.serving.http.connection.draining import DrainingProtocol
-from ml_assets.serving.http.connection.guarding import BETWEEN
 from ml_assets.serving.http.connection.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
+from ml_assets.serving.http.connection.waiting import BETWEEN
 from ml_assets.serving.http.fault_log import note_error
 from ml_assets.serving.http.middleware import id_for, note
 from ml_assets.serving.http.responses import answer_of, answer_to
@@ -49,8 +49,8 @@ class FastPathProtocol(DrainingProtocol):
 
     Plain is what clients send: HTTP/1.1, an address to the letter, a body that says how long it
     is and may be, nobody before it who still waits for an answer, and a caller who may ask and is
-    no browser. The app answers the same to the same request, so that whatever is unusual has one
-    way alone. What ASGI needs for each request, a scope, a task, events and messages, costs more
+    no browser. The app answers the same to the same request, so that whatever is unusual has only
+    one way. What ASGI needs for each request, a scope, a task, events and messages, costs more
     than all that is done here.
     """
 
@@ -73,7 +73,7 @@ class FastPathProtocol(DrainingProtocol):
             self._ask_app()
         else:
             self._accept()
-            self.cycle = exchange  # type: ignore[assignment]  # it has what is asked of a cycle
+            self.cycle = exchange  # type: ignore[assignment]  # it has what uvicorn needs of a cycle
             if self._draining:
                 self._tell()
 

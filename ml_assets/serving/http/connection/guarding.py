@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import select
 from typing import Any
 
@@ -10,19 +9,16 @@ import httptools
 
 from ml_assets.serving.contract.decoding import RequestRefused
 from ml_assets.serving.http.connection.connections import Connections
+from ml_assets.serving.http.connection.heads import host_in, require_known_framing, without_offer
+from ml_assets.serving.http.connection.request_size import RequestSize
 from ml_assets.serving.http.connection.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
+from ml_assets.serving.http.connection.waiting import BETWEEN, BODY, HEAD, Waiting, next_step
 from ml_assets.serving.http.middleware import id_for
 from ml_assets.serving.http.responses import answer_to
 
-BETWEEN, HEAD, BODY = range(3)
-"""What a connection is in the middle of reading."""
-UNREAD = ("unread",)
-"""How the mark of a client begins that has an answer to read."""
 LINGER_SECONDS = 2.0
-"""So long a refused client may go on sending, to no effect: one that is cut off in the middle
+"""How long a refused client may go on sending, to no effect: one that is cut off in the middle
 often never reads why."""
-_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
-_HOP = frozenset({b"upgrade", b"http2-settings"})
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -30,7 +26,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     Uvicorn has none on the size of a head, the number of headers or the time that a request takes
     to come. It takes an offer to change to HTTP/2 for the end of HTTP, and answers what is sent
-    behind a request that is no HTTP before the request. What the bounds are: see `Limits`.
+    behind a request that is no HTTP before the request. The bounds: see `ConnectionLimits`.
     """
 
     def __init__(self, connections: Connections, **given: Any) -> None:
@@ -39,19 +35,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._all, self._limits = connections, connections.limits
         self._most_headers = self._limits.headers
         self._phase = BETWEEN
-        self._messages = 0
-        """How many have begun."""
-        self._longer = 0
-        """The message, by its number, whose head came in several pieces."""
-        self._arrived = self._head_bytes = 0
-        self._sent = self._body = self._pieces = 0
-        """Of the body that is being read: bytes on the wire after its head, its own, and calls."""
+        self._size, self._waiting = RequestSize(self._limits), Waiting()
         self._held = 0
         self._due = 0
         """Requests whose heads were read and that wait for their answers."""
         self._refused: RequestRefused | None = None
-        self._mark: tuple[object, ...] | None = None
-        self._since = 0.0
 
     # --- what comes ---------------------------------------------------------------------------
 
@@ -72,14 +60,16 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused is not None:
             return
         self._unset_keepalive_if_required()
-        self._arrived = len(data)
+        self._size.arrived = len(data)
         try:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 self._go_on(memoryview(data)[upgrade.args[0]:])
-            if self._phase:
-                self._measure()
+            if self._phase == HEAD:
+                self._size.count_head(self.url)
+            elif self._phase == BODY:
+                self._size.count_body()
         except RequestRefused as refused:
             self._refuse(refused)
         except httptools.HttpParserError as error:
@@ -93,8 +83,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        if len(self.url) > self._limits.url_bytes:
-            raise self._too_long()
+        self._size.require_url(self.url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Uvicorn's own is not called: a frame more for each header is a twentieth of the way in.
@@ -114,8 +103,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _ask_app(self) -> None:
         """Let the ASGI app answer the request whose head is complete."""
-        self._require_known_framing()
-        self._name_host()
+        require_known_framing(self.parser.get_http_version(), self.headers)
+        if len(self.pipeline) >= self._limits.queued:
+            raise RequestRefused(503, "overloaded", f"{self._limits.queued} requests wait on this "
+                                 "connection already, which is as many as may")
+        if host := host_in(self.url):
+            self.headers[:] = [(name, host if name == b"host" else value)
+                               for name, value in self.headers]
         super().on_headers_complete()
         self._accept()
 
@@ -144,7 +138,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _begin(self) -> None:
         self._phase = HEAD
-        self._messages += 1
+        self._size.messages += 1
 
     def _go_on(self, rest: memoryview) -> None:
         """Read on behind a head that offers to change to another protocol.
@@ -152,7 +146,9 @@ class GuardedProtocol(HttpToolsProtocol):
         RFC 9110, 7.8: a server may ignore the offer, and answers as if there were none.
         """
         while not self._should_upgrade():
-            head = self._without_offer()
+            parser = self.parser
+            head = without_offer(parser.get_method(), self.url, parser.get_http_version(),
+                                 self.headers)
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self.parser.feed_data(head)
@@ -163,19 +159,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 rest = rest[upgrade.args[0]:]
         self.handle_websocket_upgrade()
 
-    def _without_offer(self) -> bytes:
-        """The head that was just read, as it would be if its client spoke HTTP/1.1 alone."""
-        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url,
-                                     self.parser.get_http_version().encode())]
-        for name, value in self.headers:
-            if name == b"connection":
-                value = b", ".join(token for token in (each.strip() for each in value.split(b","))
-                                   if token.lower() not in _HOP)
-            if name not in _HOP and (value or name != b"connection"):
-                lines.append(name + b": " + value)
-        return b"\r\n".join((*lines, b"", b""))
-
-    # --- its size -----------------------------------------------------------------------------
+    # --- what it holds --------------------------------------------------------------------------
 
     def _head_is_sound(self) -> bool:
         """Whether the request whose head is complete is to be answered now.
@@ -188,80 +172,25 @@ class GuardedProtocol(HttpToolsProtocol):
                 raise RequestRefused(405, "method_not_allowed", "this server is no proxy")
             if not self._should_upgrade():
                 return False
-        if self._longer == self._messages or self._arrived > self._limits.head_bytes:
-            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-            if size > self._limits.head_bytes:
-                raise self._too_large()
+        self._size.require_head(self.url, self.headers)
         return True
 
     def _accept(self) -> None:
         """What comes now is the body of a request that gets an answer."""
         self._phase = BODY
         self._due += 1
-        self._sent = self._body = self._pieces = 0
-
-    def _measure(self) -> None:
-        """Count what has just come of a request that is not complete."""
-        if self._phase == HEAD:
-            if self._longer != self._messages:  # what came before it in this piece is not its own
-                self._longer, self._head_bytes = self._messages, 0
-                return
-            self._head_bytes += self._arrived
-            if self._head_bytes > self._limits.head_bytes:
-                raise self._too_large()
-            return
-        limits = self._limits
-        self._sent += self._arrived
-        if limits.sent_bytes is not None and self._sent > limits.sent_bytes:
-            raise RequestRefused(413, "body_too_large", f"more than {limits.sent_bytes:,} bytes "
-                                 "were sent for one body")
-        # What came with the head counts too, and is one piece of what the system hands over.
-        if self._sent - self._body - 16 * self._pieces > limits.frame_bytes + 2**18:
-            raise RequestRefused(400, "invalid_http", "the chunks of the body cost more than what "
-                                 "is in them")
+        self._size.begin_body()
 
     def _hold(self, size: int) -> None:
         """Part of a body has come."""
-        self._body += size
-        self._pieces += 1
-        if self._body <= self._limits.kept_bytes:
-            self._held += size
-            self._all.hold(size)
+        kept = self._size.add_body(size)
+        if kept:
+            self._held += kept
+            self._all.hold(kept)
 
     def _let_go(self) -> None:
         self._all.held -= self._held
         self._held = 0
-
-    def _require_known_framing(self) -> None:
-        version = self.parser.get_http_version()
-        if version not in ("1.0", "1.1"):
-            raise RequestRefused(505, "unknown_version", f"this is HTTP/{version}; expected 1.1")
-        if len(self.pipeline) >= self._limits.queued:
-            raise RequestRefused(503, "overloaded", f"{self._limits.queued} requests wait on this "
-                                 "connection already, which is as many as may")
-        for name, value in self.headers:
-            if name == b"transfer-encoding" and (
-                value.strip().lower() != b"chunked" or version == "1.0"
-            ):
-                raise RequestRefused(501, "unknown_encoding", "Transfer-Encoding is "
-                                     f"{value.decode('latin-1')[:40]!r} in HTTP/{version}; "
-                                     "expected chunked in HTTP/1.1, or a Content-Length")
-
-    def _name_host(self) -> None:
-        """A whole URL in the first line says which host is meant, whatever `Host` says."""
-        if absolute := _ABSOLUTE.match(self.url):  # RFC 9112, 3.2.2
-            self.headers[:] = [(name, absolute[1] if name == b"host" else value)
-                               for name, value in self.headers]
-
-    def _too_large(self) -> RequestRefused:
-        if len(self.url) > self._limits.url_bytes:
-            return self._too_long()
-        return RequestRefused(431, "head_too_large", "the head of the request has more than "
-                              f"{self._limits.head_bytes:,} bytes")
-
-    def _too_long(self) -> RequestRefused:
-        return RequestRefused(414, "url_too_long", "the address has more than "
-                              f"{self._limits.url_bytes:,} bytes")
 
     # --- its time -----------------------------------------------------------------------------
 
@@ -269,11 +198,13 @@ class GuardedProtocol(HttpToolsProtocol):
         """End the connection if its client has kept it waiting for too long."""
         if self.transport.is_closing():
             return
-        seconds, mark = self._patience()
-        if mark != self._mark:
-            self._mark, self._since = mark, now
-        elif now - self._since > seconds and (mark[:1] == UNREAD or not self._unread()):
-            # What a client sends meanwhile is no excuse for not reading its answers.
+        step = next_step(
+            self._limits, self._phase, unread=self.transport.get_write_buffer_size(),
+            due=self._due, messages=self._size.messages, paused=self.flow.read_paused,
+            sent=self._size.sent,
+        )
+        # What a client sends meanwhile is no excuse for not reading its answers.
+        if self._waiting.is_overdue(step, now) and (step.kind == "read" or not self._unread()):
             self._expire()
 
     def give_way(self) -> bool:
@@ -282,21 +213,6 @@ class GuardedProtocol(HttpToolsProtocol):
             return False
         self.transport.close()
         return True
-
-    def _patience(self) -> tuple[float, tuple[object, ...]]:
-        """How many seconds the client has for its next step, and what changes with each step."""
-        limits, unread = self._limits, self.transport.get_write_buffer_size()
-        if unread:
-            return limits.unread_seconds, (*UNREAD, unread)
-        if self._phase == BETWEEN:
-            if self._due:
-                return float("inf"), ()
-            return limits.idle_seconds, ("idle", self._messages)
-        if self.flow.read_paused:
-            return float("inf"), ()
-        if self._phase == HEAD:
-            return limits.head_seconds, ("head", self._messages)
-        return (limits.body_seconds + self._sent / limits.body_rate), ("body", self._messages)
 
     def _expire(self) -> None:
         if self.transport.get_write_buffer_size() or self._refused is not None:

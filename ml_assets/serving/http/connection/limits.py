@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from ml_assets.serving.contract.decoding import MAX_BODY_BYTES
 
 OPEN_FILES = 4096
-"""As many a server asks the system for: each connection is one."""
+"""How many a server asks the system for: each connection is one."""
 SPARE_FILES = 128
 """Of these, what is not for connections: the log, the stores, the libraries."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ConnectionLimits:
     """Bounds on what one process holds for its clients before it knows who they are.
 
     url_bytes, head_bytes, headers: of a request's head; the defaults are those of nginx and Apache
@@ -47,7 +47,7 @@ class Limits:
     connections: int = 1000
 
 
-def connections_for(limits: Limits) -> int:
+def connections_for(limits: ConnectionLimits) -> int:
     """How many connections this process can hold: as declared, or as the system lets it.
 
     Raises the process's own bound on open files, as far as it may.

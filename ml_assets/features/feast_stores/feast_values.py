@@ -22,7 +22,7 @@ from feast.type_map import python_values_to_proto_values
 from ml_assets.core.errors import ContractViolation
 from ml_assets.features.engine.events import entity_key
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.online_store.backend import ALONE, View
+from ml_assets.features.online_store.backend import ONLY_ROW, View
 from ml_assets.features.online_store.counting import packed_payloads
 from ml_assets.features.online_store.values import fitted, refused
 from ml_assets.features.online_store.versions import Column, PlainView, unpack_payload
@@ -52,7 +52,7 @@ _US = timedelta(microseconds=1)
 def key_of(view: View, key: Mapping[str, Value]) -> bytes | None:
     """What names the entity in the store; None if a key is missing. `key` is by join key."""
     if not view.keys:
-        return ALONE
+        return ONLY_ROW
     return entity_key([plain_value(key[name]) if name in key else None for name in view.keys])
 
 
@@ -62,7 +62,7 @@ def key_of_entity(view: View, key: EntityKey) -> bytes | None:
 
 
 def plain_value(value: Value) -> Any:
-    """What is in a protobuf value; None where nothing is."""
+    """What is in a protobuf value; None if nothing is."""
     which = value.WhichOneof("val")
     return None if which is None else getattr(value, which)
 
@@ -92,26 +92,26 @@ def payloads_of_values(view: PlainView, rows: Sequence[Mapping[str, Value]]) -> 
 
 
 def values_of_payload(
-    view: PlainView, payload: bytes, wanted: frozenset[str]
+    view: PlainView, payload: bytes, names: frozenset[str]
 ) -> dict[str, Value]:
-    """The wanted features, a null one as an empty value."""
+    """The features `names`, a null one as an empty value."""
     numbers, texts = unpack_payload(view, payload)
-    found = {
+    values = {
         each.name: Value() if value is None else _made(**{_NAMES[each.type]: value})
-        for each, value in zip(view.numbers, numbers, strict=True) if each.name in wanted
+        for each, value in zip(view.numbers, numbers, strict=True) if each.name in names
     }
     for each, text in zip(view.texts, texts, strict=True):
-        if each.name not in wanted:
+        if each.name not in names:
             continue
         if text is None:
-            found[each.name] = Value()
+            values[each.name] = Value()
         elif each.type == "String":
-            found[each.name] = Value(string_val=text.decode())
+            values[each.name] = Value(string_val=text.decode())
         elif each.type == "Bytes":
-            found[each.name] = Value(bytes_val=text)
+            values[each.name] = Value(bytes_val=text)
         else:
-            found[each.name] = Value.FromString(text)
-    return found
+            values[each.name] = Value.FromString(text)
+    return values
 
 
 def values_of_windows(
@@ -120,24 +120,24 @@ def values_of_windows(
     """The aggregates that `types` names, each as the type that it names.
 
     row: the view's columns. What has no value is null; a `last_n` has those that there are.
-    Raises ContractViolation where a number does not fit its type.
+    Raises ContractViolation if a number does not fit its type.
     """
-    found, place = {}, 0
+    values, first = {}, 0
     for each in view.aggregates:
         numbers: list[float] = [
-            number for number in row[place : place + len(each.columns)] if not math.isnan(number)
+            number for number in row[first : first + len(each.columns)] if not math.isnan(number)
         ]
-        place += len(each.columns)
+        first += len(each.columns)
         kind = types.get(each.name)
         if kind is None:
             continue
         numbers = [_fitting(view, each.name, kind, number) for number in numbers]
         if kind in _LISTS:
-            name, list_of = _LISTS[kind]
-            found[each.name] = _made(**{name: list_of(val=numbers)})
+            field, list_of = _LISTS[kind]
+            values[each.name] = _made(**{field: list_of(val=numbers)})
         else:
-            found[each.name] = _made(**{_NAMES[kind]: numbers[0]}) if numbers else Value()
-    return found
+            values[each.name] = _made(**{_NAMES[kind]: numbers[0]}) if numbers else Value()
+    return values
 
 
 def encoded(
@@ -147,24 +147,24 @@ def encoded(
 
     Raises ContractViolation, naming the value that Feast cannot convert.
     """
-    dtype, found = dtypes[column.name].to_value_type(), values.to_pylist()
+    dtype, plain = dtypes[column.name].to_value_type(), values.to_pylist()
     try:
-        protos = python_values_to_proto_values(found, dtype)
+        protos = python_values_to_proto_values(plain, dtype)
     except Exception as error:  # Feast raises of all kinds, also bare ones
-        for value in found:
+        for value in plain:
             try:
                 python_values_to_proto_values([value], dtype)
             except Exception as said:
                 raise refused(view, column, value, said) from None
-        raise refused(view, column, found, error) from None
+        raise refused(view, column, plain, error) from None
     return [proto.SerializeToString() for proto in protos]
 
 
 def _serialised(view: PlainView, column: Column, values: Sequence[Value]) -> pa.ChunkedArray:
-    wanted = _LIST_NAMES.get(column.type)
+    expected = _LIST_NAMES.get(column.type)
     for value in values:
         which = value.WhichOneof("val")
-        if wanted is not None and which not in (None, wanted):
+        if expected is not None and which not in (None, expected):
             raise refused(view.name, column, plain_value(value), TypeError(f"it is {which}"))
     # An empty value has no bytes: null as soon as Feast reads it back.
     return pa.chunked_array([pa.array(
@@ -176,10 +176,10 @@ def _serialised(view: PlainView, column: Column, values: Sequence[Value]) -> pa.
 def _plain_column(view: PlainView, column: Column, values: Sequence[Value]) -> pa.ChunkedArray:
     plain = [plain_value(value) for value in values]
     try:
-        found = pa.chunked_array([pa.array(plain)])
+        array = pa.chunked_array([pa.array(plain)])
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise refused(view.name, column, plain, error) from None
-    return fitted(view.name, column, found)
+    return fitted(view.name, column, array)
 
 
 def _fitting(view: WindowedView, name: str, kind: str, number: float) -> float | int:

@@ -1,0 +1,118 @@
+"""Parity is exact for any number of processes that serve, feed and load one store at once."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import timedelta
+
+import dagster as dg
+import httpx
+import numpy as np
+import pytest
+
+from ml_assets.core.assets import keys
+from ml_assets.core.settings import ROOT, Settings
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.online_load import load_view
+from ml_assets.ingest import assets as ingest_assets
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.resources import lake_resource
+from ml_assets.monitoring import assets as monitoring_assets
+from ml_assets.monitoring.parity import ParityDay, ParityReports
+from ml_assets.serving import assets as serving_assets
+from tests.features.recorded import record
+from tests.monitoring.live_server import LIVE
+from tests.serving.test_real_stores import DAYS, NOW, Real, mail, register_a_model
+
+pytestmark = pytest.mark.slow
+
+TODAY = NOW.date()
+CLIENTS, EACH, SENDERS = 8, 40, 3
+
+
+@contextmanager
+def served(settings: Settings, workers: int) -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.monitoring.live_server", str(settings.var), str(workers)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+    )
+    try:
+        assert process.stdout is not None
+        said = ""
+        while (found := re.search(r"http://127\.0\.0\.1:\d+", said)) is None:
+            line = process.stdout.readline()
+            assert line, f"the server ended: {said}"
+            said += line
+        yield found.group()
+        process.terminate()
+        process.communicate(timeout=30)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def ask(url: str, client: int) -> None:
+    """New connections, so that every worker gets some; few senders, so that all feed the same."""
+    for first in range(0, EACH, 10):
+        with httpx.Client(base_url=f"{url}/v1/spam", timeout=30) as api:
+            for n in range(first, first + 10):
+                body = {"event_id": f"{client}-{n}", "event": mail(n % SENDERS)}
+                answer = api.post("/predict", json=body)
+                assert answer.status_code == 200, answer.text
+            said = api.post("/feedback", json={
+                "prediction_id": answer.json()["prediction_id"], "label": True,
+                "source": "recipient"})
+            assert said.status_code == 200, said.text
+
+
+def close_the_day(settings: Settings) -> ParityDay:
+    """Today through the real assets."""
+    for build, names in ((ingest_assets.build, ["raw", "events", "labels"]),
+                         (serving_assets.build, ["predictions"]),
+                         (monitoring_assets.build, ["parity"])):
+        dg.materialize(
+            build(LIVE), selection=dg.AssetSelection.assets(*keys(LIVE, *names)),
+            resources={"settings": settings, "duckdb": lake_resource(settings, [LIVE])},
+            partition_key=TODAY.isoformat(),
+        )
+    found = ParityReports(settings, LIVE).read(TODAY)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_every_vector_is_recomputed_though_workers_and_a_load_raced(
+    settings: Settings, workers: int
+) -> None:
+    real = Real(settings=settings, system=LIVE)
+    record(settings, LIVE, DAYS)
+    views = load_manifest(settings).service(LIVE).views
+    for view in views:
+        load_view(settings, view, DAYS[:-1])
+    real.deploy(register_a_model(settings, settings.var / "new_model"))
+    with served(settings, workers) as url, ThreadPoolExecutor(CLIENTS + 1) as pool:
+        asking = [pool.submit(ask, url, client) for client in range(CLIENTS)]
+        loading = pool.submit(lambda: [load_view(settings, view, DAYS).rows for view in views])
+        for each in asking:
+            each.result()
+        assert sum(loading.result()) > 0
+    with closing(EventLog(settings.event_log)) as log:
+        predictions = list(log.predictions("spam", NOW, NOW + timedelta(days=1)))
+    assert len(predictions) == CLIENTS * EACH
+    positions = [each.seq for each in predictions]
+    assert None not in positions and len(set(positions)) == len(positions)
+    behind = sum((each.seq or 0) - (each.state_seq or 0) > 1 for each in predictions)
+    assert workers == 1 or behind > 0, "none was overtaken: nothing was tried out"
+    report = close_the_day(settings)
+    assert report.checked == len(predictions) - sum(each.degraded for each in predictions)
+    assert report.checked > len(predictions) / 2
+    assert (report.unexplained, report.without_position) == (0, 0), report.worst
+    assert report.holds
+    served_ = np.array([each.features for each in predictions if not each.degraded])
+    assert len(np.unique(served_, axis=0)) > EACH, "the features moved"
