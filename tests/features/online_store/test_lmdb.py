@@ -9,6 +9,7 @@ import signal
 import stat
 import threading
 from hashlib import sha256
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import lmdb
@@ -16,7 +17,7 @@ import pytest
 
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.storage import marker
-from ml_assets.features.online_store.lmdb import environment, keys
+from ml_assets.features.online_store.lmdb import environment, keys, unsynced
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.versions import versions_of
 from tests.features.online_store.kit import happened, key, registered, rows_of
@@ -72,7 +73,8 @@ def test_the_file_is_open_to_its_owner_alone(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.rglob("*")}
-    assert modes == {"new": 0o700, "online.lmdb": 0o600, "online.lmdb-lock": 0o600}
+    assert modes == {"new": 0o700, "online.lmdb": 0o600, "online.lmdb-lock": 0o600,
+                     "online.lmdb-unsynced": 0o600}
 
 
 def test_a_process_goes_on_after_a_fork_and_so_does_its_child(path: Path) -> None:
@@ -215,8 +217,8 @@ def _make_newer(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("damage", "said"), [
-    (_make_garbage, r"is damaged: .*not an LMDB file.*ml-assets store rebuild"),
-    (_cut_off, r"is damaged: it has \d+ bytes of \d+.*ml-assets store rebuild"),
+    (_make_garbage, r"is damaged: .*not an LMDB file.*feast materialize"),
+    (_cut_off, r"is damaged: it has \d+ bytes of \d+.*feast materialize"),
     (_make_foreign, "is foreign: an LMDB file, but no online store.*another path"),
     (_make_newer, "has format 2; this version of ml-assets knows 1: install the newer"),
 ])
@@ -249,3 +251,73 @@ def test_a_file_that_is_replaced_while_it_is_used_is_not_written_to(path: Path) 
     with pytest.raises(StateDamaged, match=r"online.lmdb was deleted while this process used it"):
         backend.put(view_id, [(b"a", 1, 0, b"x")])
     backend.close()
+
+
+# Power cuts
+
+
+@pytest.fixture
+def boot(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Says which boot of the machine it is."""
+    said = path.with_name("boot_id")
+    said.write_text("first\n")
+    monkeypatch.setattr(unsynced, "BOOT_ID", said)
+    return said
+
+
+def write(path: Path, ready: Event, go: Event) -> None:
+    backend = LmdbBackend(path)
+    backend.put(registered(backend, PROFILE), [(b"ann", 1, 0, b"x")])
+    ready.set()
+    go.wait()
+    backend.close()
+
+
+def test_a_file_that_was_left_in_order_is_trusted_after_the_machine_was_started_anew(
+    path: Path, boot: Path
+) -> None:
+    backend = LmdbBackend(path)
+    view_id = registered(backend, PROFILE)
+    backend.close()
+    boot.write_text("second")
+    assert registered(backend, PROFILE) == view_id
+    backend.close()
+
+
+def test_a_file_that_was_being_written_when_the_machine_stopped_is_not_trusted(
+    path: Path, boot: Path
+) -> None:
+    """But it is after `kill -9`, which the machine survives."""
+    ready, go = _fork.Event(), _fork.Event()
+    writer = _fork.Process(target=write, args=(path, ready, go))
+    writer.start()
+    assert ready.wait(30)
+    writer.kill()
+    writer.join()
+    kept = path.with_name("online.lmdb-unsynced").read_bytes()
+    assert kept == b"first"
+    backend = LmdbBackend(path)
+    assert newest(backend, registered(backend, PROFILE), [b"ann"]) == [b"x"]
+    backend.close()
+    path.with_name("online.lmdb-unsynced").write_bytes(kept)
+    boot.write_text("second")
+    with pytest.raises(StateDamaged, match=r"when the machine stopped\. Stop all that uses it"):
+        LmdbBackend(path)
+    path.unlink()
+    assert LmdbBackend(path).views() == {}
+
+
+def test_the_last_writer_to_leave_syncs_the_file(path: Path, boot: Path) -> None:
+    ready, go = _fork.Event(), _fork.Event()
+    writer = _fork.Process(target=write, args=(path, ready, go))
+    backend = LmdbBackend(path)
+    registered(backend, PROFILE)
+    writer.start()
+    assert ready.wait(30)
+    mark = path.with_name("online.lmdb-unsynced")
+    backend.close()
+    assert mark.read_bytes() == b"first"
+    go.set()
+    writer.join()
+    assert writer.exitcode == 0
+    assert mark.read_bytes() == b""

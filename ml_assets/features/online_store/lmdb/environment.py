@@ -1,12 +1,14 @@
 """The LMDB file as one process uses it: opened once, from any thread, anew after a fork.
 
 LMDB must not have a file open twice in a process, nor use across a fork what was opened before
-it; and while its map grows, no transaction may be open in the process. Nothing is synced with
-the disk: what is committed survives `kill -9` of any process at any instant, but not a power cut.
+it; and while its map grows, no transaction may be open in the process. No commit waits for the
+disk: it survives `kill -9` of any process at any instant, but a power cut may leave a file that
+nobody may trust, see `unsynced`. It is synced when the last process that writes it closes it.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ from ml_assets.core.errors import LogUnavailable, StateDamaged
 from ml_assets.core.storage.files import PRIVATE_FILE, SameFile, make_folder
 from ml_assets.core.storage.marker import note, require_new
 from ml_assets.features.online_store.lmdb.keys import OWN_NUMBER
+from ml_assets.features.online_store.lmdb.unsynced import Unsynced
 
 if TYPE_CHECKING:
     Transaction = lmdb.Transaction[bytes]
@@ -36,8 +39,8 @@ LOOK_FOR_DEAD_EVERY = 4096
 """Write transactions between two looks for readers that were killed: no page that they might
 have read is used again."""
 
-DO = ("Stop all that uses it, delete it with its -lock file, and let it be made anew: `ml-assets "
-      "store rebuild`, or `feast apply` and `feast materialize`")
+DO = ("Stop all that uses it, delete it with the -lock and -unsynced files beside it, and load it "
+      "again: `feast apply`, then `feast materialize`")
 
 
 class Environment:
@@ -45,9 +48,14 @@ class Environment:
 
     def __init__(self, path: Path, map_size: int) -> None:
         self.path, self.users = path, WeakSet[object]()
-        self._file = SameFile(path)
+        self._file, self._unsynced = SameFile(path), Unsynced(path)
         self._reading, self._writing = Lock(), RLock()
         self._writes, self.is_open = 0, True
+        if path.exists() and self._unsynced.is_suspect():
+            raise StateDamaged(
+                f"{path} (the online store) may be damaged: it was being written when the machine "
+                f"stopped. {DO}"
+            )
         self._env = _open_file(path, map_size)
         try:
             self._file.hold()
@@ -78,6 +86,7 @@ class Environment:
         """
         with self._writing:
             self._file.check()
+            self._unsynced.note()
             self._writes += 1
             if self._writes % LOOK_FOR_DEAD_EVERY == 0:
                 self._env.reader_check()
@@ -99,7 +108,16 @@ class Environment:
     def close(self) -> None:
         with self._writing, self._reading:
             self.is_open = False
-            self._env.close()
+            try:
+                self._unsynced.leave(lambda: self._env.sync(True))
+            finally:
+                self._env.close()
+
+    def abandon(self) -> None:
+        """In a forked child: the parent's stays as it is."""
+        self.is_open = False
+        self._unsynced.forget()
+        self._env.close()
 
     def hold(self) -> None:
         """Let no transaction be open in this process until `let_go`."""
@@ -163,6 +181,14 @@ def leave(found: Environment, user: object) -> None:
             found.close()
 
 
+@atexit.register
+def _close_all() -> None:
+    with _lock:
+        for each in _open.values():
+            each.close()
+        _open.clear()
+
+
 def _before_fork() -> None:
     _lock.acquire()
     for each in _open.values():
@@ -176,10 +202,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    # The parent's stays as it is: the child has no place among its readers, and no locks.
     for each in _open.values():
         each.let_go()
-        each.close()
+        each.abandon()
     _open.clear()
     _lock.release()
 
