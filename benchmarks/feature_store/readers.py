@@ -1,6 +1,6 @@
 """Four ways to read 30 features of three views online, from SQLite or Redis.
 
-port: of the Redis; None for SQLite files in the folder
+port: of the Redis; None for files in the folder, ours of the kind `file`
 stretch_s: for how long calls are repeated at a time, in CPU seconds
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,9 @@ STRETCHES = 5
 ROW = np.dtype([("", f"V{8 + 8 + 4 + (WIDTH + 7) // 8}"), ("values", "<f4", (WIDTH,))])
 """What our stores keep of an entity: at, created, size, a bit for each null, the values."""
 
+File = Literal["SQLite", "LMDB"]
+"""What our store is in; Feast's own is in SQLite."""
+
 Floats32 = npt.NDArray[np.float32]
 Read = Callable[[Sequence[int]], Floats32]
 """The features (n, 30) of n customers, in the order of `NAMES`."""
@@ -54,18 +57,18 @@ class Reads:
     digest: str
 
 
-def load(*, folder: Path, port: int | None, engine: Engine, customers: int) -> None:
+def load(*, folder: Path, port: int | None, file: File, engine: Engine, customers: int) -> None:
     """Fill the store by `materialize`."""
     for view in VIEWS:
         write_entities(folder / f"view{view}.parquet", view=view, rows=customers)
-    _store(folder, port, engine).materialize(*STRETCH)
+    _store(folder, port, file, engine).materialize(*STRETCH)
 
 
 def feast_reads(
-    *, folder: Path, port: int | None, engine: Engine, customers: int, stretch_s: float
+    *, folder: Path, port: int | None, file: File, engine: Engine, customers: int, stretch_s: float
 ) -> Reads:
     """Feast's `get_online_features(...).to_dict()`, with the service looked up beforehand."""
-    store = _store(folder, port, engine)
+    store = _store(folder, port, file, engine)
     service = store.get_feature_service(SERVICE)
 
     def read(asked: Sequence[int]) -> Floats32:
@@ -77,7 +80,9 @@ def feast_reads(
     return _measured(read, customers, stretch_s)
 
 
-def direct_reads(*, folder: Path, port: int | None, customers: int, stretch_s: float) -> Reads:
+def direct_reads(
+    *, folder: Path, port: int | None, file: File, customers: int, stretch_s: float
+) -> Reads:
     """Our `FeatureReader`, with which the prediction API reads."""
     from ml_assets.features.online_store.reader import FeatureReader, Wanted
     from ml_assets.features.online_store.versions import Column, PlainView
@@ -90,7 +95,7 @@ def direct_reads(*, folder: Path, port: int | None, customers: int, stretch_s: f
         for view in VIEWS
     ]
     reader = FeatureReader(
-        _backend(folder, port),
+        _backend(folder, port, file),
         [Wanted(view, tuple(feature_names(number))) for number, view in enumerate(views)],
     )
     now = START_US + customers
@@ -102,13 +107,18 @@ def direct_reads(*, folder: Path, port: int | None, customers: int, stretch_s: f
     return _measured(read, customers, stretch_s)
 
 
-def bare_reads(*, folder: Path, port: int | None, customers: int, stretch_s: float) -> Reads:
+def bare_reads(
+    *, folder: Path, port: int | None, file: File, customers: int, stretch_s: float
+) -> Reads:
     """The bytes that our store keeps, in one round trip, viewed as numbers without any check."""
-    backend = _backend(folder, port)
+    backend = _backend(folder, port, file)
     numbers = {name: found.id for name, found in backend.views().items()}
     backend.close()
     views = [numbers[f"view{view}"] for view in VIEWS]
-    fetch = _sqlite_fetch(folder, views) if port is None else _redis_fetch(port, views)
+    if port is not None:
+        fetch = _redis_fetch(port, views)
+    else:
+        fetch = (_lmdb_fetch if file == "LMDB" else _sqlite_fetch)(folder, views)
 
     def read(asked: Sequence[int]) -> Floats32:
         packed = np.frombuffer(b"".join(fetch(asked)), ROW)
@@ -139,6 +149,20 @@ def _sqlite_fetch(folder: Path, views: Sequence[int]) -> Fetch:
     return fetch
 
 
+def _lmdb_fetch(folder: Path, views: Sequence[int]) -> Fetch:
+    import lmdb
+
+    file = lmdb.open(str(folder / "ours.lmdb"), subdir=False, readonly=True)
+    starts = [view.to_bytes(4, "big") for view in views]
+
+    def fetch(asked: Sequence[int]) -> list[bytes]:
+        keys = [start + b"%d" % customer for customer in asked for start in starts]
+        with file.begin() as transaction:
+            return [*map(transaction.get, keys)]
+
+    return fetch
+
+
 def _redis_fetch(port: int, views: Sequence[int]) -> Fetch:
     import redis
 
@@ -154,9 +178,13 @@ def _redis_fetch(port: int, views: Sequence[int]) -> Fetch:
     return fetch
 
 
-def _backend(folder: Path, port: int | None) -> Backend:
+def _backend(folder: Path, port: int | None, file: File) -> Backend:
     from ml_assets.features.online_store.sqlite import SqliteBackend
 
+    if port is None and file == "LMDB":
+        from ml_assets.features.online_store.lmdb.backend import LmdbBackend
+
+        return LmdbBackend(folder / "ours.lmdb", "bench")
     if port is None:
         return SqliteBackend(folder / "ours.sqlite", "bench")
     from ml_assets.features.online_store.redis import RedisBackend
@@ -164,14 +192,18 @@ def _backend(folder: Path, port: int | None) -> Backend:
     return RedisBackend(f"redis://127.0.0.1:{port}/0", "bench")
 
 
-def _store(folder: Path, port: int | None, engine: Engine) -> FeatureStore:
+def _store(folder: Path, port: int | None, file: File, engine: Engine) -> FeatureStore:
     from feast import FeatureService
 
-    from benchmarks.feature_store.stores import open_store, plain_view, redis_online
+    from benchmarks.feature_store.stores import lmdb_online, open_store, plain_view, redis_online
 
     views = [plain_view(view, folder / f"view{view}.parquet") for view in VIEWS]
     service = FeatureService(name=SERVICE, features=[*views])
-    online = None if port is None else redis_online(engine, port)
+    online = None
+    if port is not None:
+        online = redis_online(engine, port)
+    elif engine == "ours" and file == "LMDB":
+        online = lmdb_online(folder / "ours.lmdb")
     return open_store(folder, engine, [*views, service], online=online)
 
 

@@ -1,4 +1,4 @@
-"""Online reads beside Feast's own and beside the bare bytes, in SQLite and in Redis.
+"""Online reads beside Feast's own and beside the bare bytes, in files and in Redis.
 
 All stores hold the same rows, every call asks for other customers, and what counts is CPU
 time of the reading process; the Redis server's own is left out for all.
@@ -18,6 +18,7 @@ from benchmarks.feature_store.jobs import run
 from benchmarks.feature_store.progress import note
 from benchmarks.feature_store.readers import (
     SIZES,
+    File,
     Reads,
     bare_reads,
     direct_reads,
@@ -27,11 +28,14 @@ from benchmarks.feature_store.readers import (
 from benchmarks.feature_store.redis_server import running_redis, why_not
 from ml_assets.bench import Measurement
 
+FILES: tuple[File, ...] = ("SQLite", "LMDB")
+
 
 def measure(*, quick: bool) -> Iterator[Measurement]:
     customers, runs = (500, 1) if quick else (20_000, 3)
-    with TemporaryDirectory(prefix="ml-assets-bench-") as name:
-        yield from measure_reads(Path(name), None, customers, runs=runs)
+    for file in FILES:
+        with TemporaryDirectory(prefix="ml-assets-bench-") as name:
+            yield from measure_reads(Path(name), None, customers, file=file, runs=runs)
     if missing := why_not():
         note(f"reading from Redis is left out: {missing}")
         return
@@ -40,11 +44,12 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
 
 
 def measure_reads(
-    folder: Path, port: int | None, customers: int, *, runs: int, stretch_s: float = 0.05
+    folder: Path, port: int | None, customers: int, *, runs: int, file: File = "LMDB",
+    stretch_s: float = 0.05,
 ) -> Iterator[Measurement]:
     """Each size beside Feast and beside the bare bytes."""
-    bench = f"reading: 30 features of 3 views from {'SQLite' if port is None else 'Redis'}"
-    where: dict[str, Any] = {"folder": folder, "port": port, "customers": customers}
+    bench = f"reading: 30 features of 3 views from {file if port is None else 'Redis'}"
+    where: dict[str, Any] = {"folder": folder, "port": port, "file": file, "customers": customers}
     for engine in ("ours", "feast"):
         run(f"{bench}: loading {engine}", load, engine=engine, **where)
 

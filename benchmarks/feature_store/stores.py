@@ -64,6 +64,10 @@ def sqlite_online(engine: Engine, path: Path) -> dict[str, Any]:
     return {"type": own, "path": str(path)}
 
 
+def lmdb_online(path: Path) -> dict[str, Any]:
+    return {"type": f"{PACKAGE}.online.PackedLmdbOnlineStore", "path": str(path)}
+
+
 def redis_online(engine: Engine, port: int) -> dict[str, Any]:
     """Both may use the same server: each has its own database."""
     if engine == "feast":

@@ -55,5 +55,11 @@ class Series:
             return first, end
         return self.before[first], self.before[end]
 
+    @property
+    def there(self) -> Array:
+        """`values` of a slot that has some."""
+        assert self.values is not None
+        return self.values
+
     def values_at(self, places: Ints) -> Array:
         return np.ones(len(places)) if self.values is None else self.values[places]

@@ -1,7 +1,7 @@
 """The vocabulary of windowed aggregates: what `Aggregation(function=...)` may say.
 
 A function is a name, some with arguments in brackets: `count`, `last_n(5)`,
-`smoothed_mean(0.3, 2)`. Each is one class; to add one is to write its class and register it.
+`smoothed_mean(0.3, 2)`. Each is one class in a module that is imported here.
 """
 
 from __future__ import annotations
@@ -10,39 +10,12 @@ import math
 import re
 
 from ml_assets.core.errors import DeclarationError, unknown
-from ml_assets.features.engine.functions.base import Function
-from ml_assets.features.engine.functions.counts import Count
-from ml_assets.features.engine.functions.distinct import DistinctCount
-from ml_assets.features.engine.functions.extremes import Max, Min
-from ml_assets.features.engine.functions.points import (
-    FirstValue,
-    LastValue,
-    LastValues,
-    TimeSinceFirst,
-    TimeSinceLast,
-)
-from ml_assets.features.engine.functions.sums import (
-    Mean,
-    SmoothedMean,
-    StandardDeviation,
-    Sum,
-    Variance,
-)
+from ml_assets.features.engine.functions import distinct, extremes, points, sums
+from ml_assets.features.engine.functions.base import FUNCTIONS, Function, register
 
-__all__ = ["FUNCTIONS", "Function", "parse_function", "register"]
-
-FUNCTIONS: dict[str, type[Function]] = {}
-"""By name."""
-
-
-def register(*functions: type[Function]) -> None:
-    FUNCTIONS.update((each.name, each) for each in functions)
-
-
-register(
-    Count, Sum, Mean, Variance, StandardDeviation, Min, Max, FirstValue, LastValue,
-    TimeSinceFirst, TimeSinceLast, LastValues, DistinctCount, SmoothedMean,
-)
+__all__ = [
+    "FUNCTIONS", "Function", "distinct", "extremes", "parse_function", "points", "register", "sums",
+]
 
 
 def parse_function(text: str, owner: str) -> Function:

@@ -95,7 +95,7 @@ class RecordStatistic(Statistic):
 
 
 class PointsStatistic(Statistic):
-    """One that keeps the latest events. points: how many."""
+    """One that keeps the latest events. points: how many; all of one slot share the most."""
 
     points: int
 
@@ -108,7 +108,10 @@ class PointsStatistic(Statistic):
 
 
 class SketchStatistic(Statistic):
-    """One that keeps `PAIR`s of a hash and the tile in which it came last."""
+    """One that keeps `PAIR`s of a hash and the tile in which it came last.
+
+    All of one slot share the pairs that the first of them keeps.
+    """
 
     @abstractmethod
     def fold(self, past: Array, series: Series, reach: int, tile: int) -> Array:
@@ -169,3 +172,13 @@ class Function(ABC):
     @abstractmethod
     def finish_scalar(self, as_of: int, *found: Any, **_: Any) -> float | list[float]:
         """The same of one window, from what `scalar` gives."""
+
+
+FUNCTIONS: dict[str, type[Function]] = {}
+"""By name."""
+
+
+def register(function: type[Function]) -> type[Function]:
+    """Decorates a function, so that declarations may name it."""
+    FUNCTIONS[function.name] = function
+    return function

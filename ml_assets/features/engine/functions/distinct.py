@@ -19,6 +19,7 @@ from ml_assets.features.engine.functions.base import (
     Function,
     Record,
     SketchStatistic,
+    register,
 )
 from ml_assets.features.engine.functions.extremes import two_runs
 from ml_assets.features.engine.series import Array, Hashes, Series
@@ -136,8 +137,7 @@ class SmallestHashes(SketchStatistic):
     """
 
     def over(self, series: Series) -> Between:
-        assert series.values is not None
-        return RangeDistinct(series.values).between
+        return RangeDistinct(series.there).between
 
     def scalar(
         self, events: EventList, begin: int, start: int, record: Record | None, item: int
@@ -152,8 +152,7 @@ class SmallestHashes(SketchStatistic):
         A window sees the hashes whose latest tile is at or after its tail, and takes the
         smallest `SKETCH` of them. So a pair is needless once `SKETCH` smaller hashes came as late.
         """
-        assert series.values is not None
-        hashes = np.concatenate((past["hash"], series.values))
+        hashes = np.concatenate((past["hash"], series.there))
         tiles = np.concatenate((past["tile"], series.at[series.row] // tile * tile))
         order = np.lexsort((-tiles, hashes))
         hashes, tiles = hashes[order], tiles[order]
@@ -186,6 +185,7 @@ def _undominated(tiles: Ints) -> npt.NDArray[np.bool_]:
 HASHES = SmallestHashes()
 
 
+@register
 class DistinctCount(Function):
     name = "approx_count_distinct"
     meaning = "distinct values; exact up to 255, then within about 6%"

@@ -15,6 +15,7 @@ from ml_assets.features.engine.functions.base import (
     Record,
     RecordStatistic,
     Statistic,
+    register,
 )
 from ml_assets.features.engine.series import Array, Series
 
@@ -112,8 +113,7 @@ class Smallest(RecordStatistic):
     name, rank, form, dtype, empty = "min", 3, "d", np.dtype("<f8"), (math.nan,)
 
     def over(self, series: Series) -> Between:
-        assert series.values is not None
-        return RangeExtreme(series.values, np.minimum).between
+        return RangeExtreme(series.there, np.minimum).between
 
     def merge(self, found: Floats, past: Array) -> Floats:
         return np.fmin(found, past)
@@ -130,8 +130,7 @@ class Largest(Smallest):
     name, rank = "max", 4
 
     def over(self, series: Series) -> Between:
-        assert series.values is not None
-        return RangeExtreme(series.values, np.maximum).between
+        return RangeExtreme(series.there, np.maximum).between
 
     def merge(self, found: Floats, past: Array) -> Floats:
         return np.fmax(found, past)
@@ -154,6 +153,7 @@ def _values(
 SMALLEST, LARGEST = Smallest(), Largest()
 
 
+@register
 class Min(Function):
     name, meaning = "min", "the smallest value"
     needs: tuple[Statistic, ...] = (SMALLEST,)
@@ -167,6 +167,7 @@ class Min(Function):
         return extreme + 0.0
 
 
+@register
 class Max(Min):
     name, meaning = "max", "the largest value"
     needs = (LARGEST,)

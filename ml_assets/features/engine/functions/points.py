@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from ml_assets.features.engine.functions.base import (
     PointsStatistic,
     Record,
     RecordStatistic,
+    register,
 )
 from ml_assets.features.engine.series import Array, Hashes, Series
 
@@ -27,40 +27,29 @@ NOWHERE = -(2**62)
 """The instant of a folded point that is not there."""
 
 
-class Points:
-    """Events of windows, read when asked for: zeros, and NaN for the value, if there is none.
+class Points(NamedTuple):
+    """Events of windows, (m) or (m, points): zeros, and NaN for the value, if there is none.
 
-    place: (...) theirs in the series; there: (...) whether there is one
+    uid: None if nothing is to be merged with them
     """
 
-    def __init__(self, series: Series, place: Ints, there: npt.NDArray[np.bool_]) -> None:
-        self._series, self._place, self._there = series, place, there
-
-    @cached_property
-    def at(self) -> Ints:
-        return self._spread(0, self._series.at[self._series.row[self._place[self._there]]])
-
-    @cached_property
-    def uid(self) -> Hashes:
-        assert self._series.uid is not None
-        return self._spread(0, self._series.uid[self._series.row[self._place[self._there]]])
-
-    @cached_property
-    def value(self) -> Floats:
-        return self._spread(np.nan, self._series.values_at(self._place[self._there]))
-
-    def _spread(self, nothing: float, values: Array) -> Array:
-        found = np.full(self._there.shape, nothing, values.dtype)
-        found[self._there] = values
-        return found
-
-
-class MergedPoints(NamedTuple):
-    """The same, as (m) arrays."""
-
     at: Ints
-    uid: Hashes
+    uid: Hashes | None
     value: Floats
+
+    @staticmethod
+    def of(series: Series, place: Ints, there: npt.NDArray[np.bool_]) -> Points:
+        """Those at each `place` of the series that is `there`."""
+        place = place[there]
+        row = series.row[place]
+
+        def spread(nothing: float, values: Array) -> Array:
+            found = np.full(there.shape, nothing, values.dtype)
+            found[there] = values
+            return found
+
+        uid = None if series.uid is None else spread(0, series.uid[row])
+        return Points(spread(0, series.at[row]), uid, spread(np.nan, series.values_at(place)))
 
 
 class First(RecordStatistic):
@@ -69,20 +58,20 @@ class First(RecordStatistic):
     name, rank, form, dtype, empty = "first", 5, "qQd", POINT, (0, 0, math.nan)
 
     def over(self, series: Series) -> Between:
-        return lambda first, end: Points(series, first, end > first)
+        return lambda first, end: Points.of(series, first, end > first)
 
-    def merge(self, found: Points, past: Array) -> MergedPoints:
+    def merge(self, found: Points, past: Array) -> Points:
         earlier = (past["at"] < found.at) | (
             (past["at"] == found.at) & (past["uid"] < found.uid)
         )
         old = ~np.isnan(past["value"]) & (earlier | np.isnan(found.value))
-        return MergedPoints(*(
-            np.where(old, past[name], getattr(found, name)) for name in MergedPoints._fields
+        return Points(*(
+            np.where(old, past[name], getattr(found, name)) for name in Points._fields
         ))
 
-    def pack(self, found: MergedPoints) -> Array:
+    def pack(self, found: Points) -> Array:
         packed = np.empty(len(found.at), POINT)
-        for name in MergedPoints._fields:
+        for name in Points._fields:
             packed[name] = getattr(found, name)
         return packed
 
@@ -106,7 +95,7 @@ class Latest(PointsStatistic):
 
         def between(first: Ints, end: Ints) -> Points:
             place = end[:, None] - 1 - back
-            return Points(series, place, place >= first[:, None])
+            return Points.of(series, place, place >= first[:, None])
 
         return between
 
@@ -136,6 +125,7 @@ class Latest(PointsStatistic):
 FIRST, LAST = First(), Latest(1)
 
 
+@register
 class FirstValue(Function):
     name, meaning = "first", "the earliest value"
     needs = (FIRST,)
@@ -148,6 +138,7 @@ class FirstValue(Function):
         return math.nan if first is None else first[2]
 
 
+@register
 class LastValue(Function):
     name, meaning = "last", "the latest value"
     needs = (LAST,)
@@ -160,6 +151,7 @@ class LastValue(Function):
         return last[0][2] if last else math.nan
 
 
+@register
 class TimeSinceFirst(Function):
     name, meaning = "time_since_first", "seconds since the earliest event"
     reads = "rows"
@@ -172,6 +164,7 @@ class TimeSinceFirst(Function):
         return math.nan if first is None else (as_of - first[0]) / 1e6
 
 
+@register
 class TimeSinceLast(Function):
     name, meaning = "time_since_last", "seconds since the latest event"
     reads = "rows"
@@ -184,6 +177,7 @@ class TimeSinceLast(Function):
         return (as_of - last[0][0]) / 1e6 if last else math.nan
 
 
+@register
 class LastValues(Function):
     name, meaning, parameters = "last_n", "the n latest values, newest first", ("n",)
     is_list = ordered = True

@@ -1,4 +1,4 @@
-"""Exact sums, and what follows from them: means and variances."""
+"""Counts and exact sums, and what follows from them: means and variances."""
 
 from __future__ import annotations
 
@@ -28,12 +28,31 @@ from ml_assets.features.engine.functions.base import (
     Function,
     Record,
     RecordStatistic,
+    register,
 )
-from ml_assets.features.engine.functions.counts import EVENTS
 from ml_assets.features.engine.series import Array, Series
 
 _STEP = 1 << 16
 """Values that are split at a time: what is in between then stays in the cache."""
+
+
+class EventCount(RecordStatistic):
+    """The number of values that are there: (m) int64, or an int."""
+
+    name, rank, form, dtype, empty = "n", 0, "q", np.dtype("<i8"), (0,)
+
+    def over(self, series: Series) -> Between:
+        return lambda first, end: end - first
+
+    def merge(self, found: Ints, past: Array) -> Ints:
+        merged: Ints = found + past
+        return merged
+
+    def scalar(
+        self, events: EventList, begin: int, start: int, record: Record | None, item: int
+    ) -> int:
+        n = len(events.instants) - begin
+        return n if record is None else n + record[item]
 
 
 class Totals:
@@ -69,8 +88,7 @@ class Total(RecordStatistic):
     limit = LIMIT
 
     def over(self, series: Series) -> Between:
-        assert series.values is not None
-        return Totals(series.values, self._split).between
+        return Totals(series.there, self._split).between
 
     def merge(self, found: Limbs, past: Array) -> Limbs:
         return found.plus(Limbs(*np.moveaxis(past, -1, 0)))
@@ -108,9 +126,25 @@ class SquaresTotal(Total):
         return [units_of_square(value) for value in values]
 
 
-TOTAL, SQUARES = Total(), SquaresTotal()
+EVENTS, TOTAL, SQUARES = EventCount(), Total(), SquaresTotal()
 
 
+@register
+class Count(Function):
+    name, meaning = "count", "events; with a column, those that have it"
+    reads = "rows"
+    needs = (EVENTS,)
+    whole = True
+    empty = 0.0
+
+    def finish(self, as_of: Ints, n: Ints) -> Floats:
+        return n.astype(np.float64)
+
+    def finish_scalar(self, as_of: int, n: int) -> float:
+        return float(n)
+
+
+@register
 class Sum(Function):
     name, meaning = "sum", "the exact sum"
     needs = (TOTAL,)
@@ -123,6 +157,7 @@ class Sum(Function):
         return units_to_float(total)
 
 
+@register
 class Mean(Function):
     name, meaning, aliases = "mean", "the exact mean", ("avg",)
     needs = (EVENTS, TOTAL)
@@ -134,6 +169,7 @@ class Mean(Function):
         return units_to_float(total) / n if n else math.nan
 
 
+@register
 class SmoothedMean(Function):
     name = "smoothed_mean"
     meaning = "mean; (sum + prior * weight) / (n + weight), which starts at `prior`"
@@ -157,6 +193,7 @@ class SmoothedMean(Function):
         return (units_to_float(total) + prior * weight) / (n + weight)
 
 
+@register
 class Variance(Function):
     name, meaning, aliases = "variance", "of the population: zero for one event", ("var",)
     needs = (EVENTS, TOTAL, SQUARES)
@@ -168,6 +205,7 @@ class Variance(Function):
         return units_variance(n, total, squares)
 
 
+@register
 class StandardDeviation(Function):
     name, meaning, aliases = "std", "the square root of `variance`", ("stddev",)
     needs = (EVENTS, TOTAL, SQUARES)

@@ -48,6 +48,7 @@ HEADER = Struct("<qIIII")
 NEVER = -(2**62)
 """The cut of a blob that was never folded: every instant can be answered."""
 
+
 class Header(NamedTuple):
     cut: int
     folded: int
@@ -62,7 +63,8 @@ class Kept:
 
     item: which one of a row holds it; -1 if there is no column
     needs: what the functions of all its aggregates are finished from
-    record: those of them that records hold, each with its first item in one
+    record: those of them that records hold, each with its first item in one; fields: and with
+        its field in `Layout.record`
     points: how many latest points are kept, by which statistic; sketch: the same of pairs
     limit: a value must be smaller than this in size
     """
@@ -72,6 +74,7 @@ class Kept:
     item: int
     needs: tuple[Statistic, ...]
     record: dict[Statistic, int]
+    fields: dict[RecordStatistic, str]
     points: PointsStatistic | None
     first_point: int
     sketch: SketchStatistic | None
@@ -81,14 +84,6 @@ class Kept:
     def name(self) -> str:
         """Its field in `Layout.row`."""
         return f"v{self.item}"
-
-    @cached_property
-    def fields(self) -> dict[RecordStatistic, str]:
-        """Its fields in `Layout.record`."""
-        return {
-            each: f"{each.name}{self.number}" for each in self.record
-            if isinstance(each, RecordStatistic)
-        }
 
 
 class Feature(NamedTuple):
@@ -102,13 +97,15 @@ class Feature(NamedTuple):
 class ScalarPlan(NamedTuple):
     """How the features of one entity are read, each statistic of a window once.
 
-    statistics: the scalar form of one, the index of its window in `Layout.windows`, its item
+    windows: all that aggregates look at: indices of `view.spans` and of `Layout.kept`
+    statistics: the scalar form of one, the index of its window, its first item in a record
     features: a function's last step, the index of its first statistic, what takes all of them
         out of a list if it needs more, and whether it gives a list
     """
 
-    statistics: tuple[tuple[Callable[..., Any], int, int], ...]
-    features: tuple[tuple[Callable[..., Any], int, Callable[[list[Any]], Any] | None, bool], ...]
+    windows: list[tuple[int, int]]
+    statistics: list[tuple[Callable[..., Any], int, int]]
+    features: list[tuple[Callable[..., Any], int, Callable[[list[Any]], Any] | None, bool]]
 
 
 @dataclass(frozen=True)
@@ -142,13 +139,10 @@ class Layout:
         return Struct("<q" + "".join(each.form for kept in self.kept for each in kept.fields))
 
     @cached_property
-    def empty(self) -> tuple[Any, ...]:
-        """The record of an empty window, as `record_struct` gives it."""
-        return (0, *(item for kept in self.kept for each in kept.fields for item in each.empty))
-
-    @cached_property
     def nothing(self) -> bytes:
-        return self.record_struct.pack(*self.empty)
+        """The record of an empty window."""
+        items = (item for kept in self.kept for each in kept.fields for item in each.empty)
+        return self.record_struct.pack(0, *items)
 
     @cached_property
     def has_records(self) -> bool:
@@ -163,21 +157,12 @@ class Layout:
         return tuple(each for each in self.kept if each.sketch)
 
     @cached_property
-    def windows(self) -> tuple[tuple[int, int], ...]:
-        """All that aggregates look at: places in `view.spans` and in `kept`, by the first."""
-        asked = {(each.span, each.slot) for each in self.view.aggregates}
-        return tuple(
-            (place, kept.number) for place, span in enumerate(self.view.spans)
-            for kept in self.kept if (span, kept.slot) in asked
-        )
-
-    @cached_property
     def spans_of(self) -> tuple[tuple[int, ...], ...]:
-        """For each slot the places of its spans in `view.spans`."""
-        return tuple(
-            tuple(span for span, slot in self.windows if slot == kept.number)
-            for kept in self.kept
-        )
+        """For each slot the places in `view.spans` of those that its aggregates look at."""
+        spans_of: dict[Slot, set[int]] = {kept.slot: set() for kept in self.kept}
+        for each in self.view.aggregates:
+            spans_of[each.slot].add(self.view.spans.index(each.span))
+        return tuple(tuple(sorted(spans)) for spans in spans_of.values())
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -191,21 +176,23 @@ class Layout:
 
     @cached_property
     def scalar_plan(self) -> ScalarPlan:
-        statistics: dict[tuple[int, Statistic], int] = {}
-        finishes = []
+        windows: dict[tuple[int, int], int] = {}
+        numbers: dict[tuple[int, Statistic], int] = {}
+        plan = ScalarPlan([], [], [])
         for function, slot, span in self.features:
-            window = self.windows.index((self.spans_of[slot][span], slot))
-            needs = [
-                statistics.setdefault((window, need), len(statistics)) for need in function.needs
-            ]
-            finishes.append((
+            window = windows.setdefault((self.spans_of[slot][span], slot), len(windows))
+            for need in function.needs:
+                if (window, need) not in numbers:
+                    numbers[window, need] = len(numbers)
+                    item = self.kept[slot].record.get(need, -1)
+                    plan.statistics.append((need.scalar, window, item))
+            needs = [numbers[window, need] for need in function.needs]
+            plan.features.append((
                 function.finish_scalar, needs[0],
                 itemgetter(*needs) if len(needs) > 1 else None, function.is_list,
             ))
-        return ScalarPlan(tuple(
-            (need.scalar, window, self.kept[self.windows[window][1]].record.get(need, -1))
-            for window, need in statistics
-        ), tuple(finishes))
+        plan.windows.extend(windows)
+        return plan
 
     @cached_property
     def never_seen(self) -> list[float]:
@@ -270,14 +257,15 @@ def _lay_out(view: WindowedView) -> Layout:
         ))
         recorded = [each for each in needs if isinstance(each, RecordStatistic)]
         record: dict[Statistic, int] = {}
+        fields = {}
         for each in sorted(recorded, key=lambda each: (each.rank, each.name)):
-            record[each] = first_item
+            record[each], fields[each] = first_item, f"{each.name}{len(kept)}"
             first_item += len(each.empty)
         points = max((each for each in needs if isinstance(each, PointsStatistic)),
                      key=lambda each: each.points, default=None)
         kept.append(Kept(
             number=len(kept), slot=slot, item=row_item if slot.column else -1, needs=needs,
-            record=record, points=points, first_point=first_point,
+            record=record, fields=fields, points=points, first_point=first_point,
             sketch=next((each for each in needs if isinstance(each, SketchStatistic)), None),
             limit=limit_of(view, slot),
         ))

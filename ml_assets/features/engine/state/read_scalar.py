@@ -32,14 +32,13 @@ def read_scalar(
     past = count if folded else None
     slots = [_Events(layout, kept, blob, past, rows, instants) for kept in layout.kept]
     records = _records(layout, blob, count, starts) if count else [None] * len(starts)
-    windows = []
-    for span, slot in layout.windows:
+    plan, windows = layout.scalar_plan, []
+    for span, slot in plan.windows:
         events, start = slots[slot], starts[span]
         windows.append((events, bisect_left(events.instants, start), start, records[span]))
-    statistics, features = layout.scalar_plan
-    found = [scalar(*windows[window], item) for scalar, window, item in statistics]
+    found = [scalar(*windows[window], item) for scalar, window, item in plan.statistics]
     values: list[float] = []
-    for finish, need, needs, is_list in features:
+    for finish, need, needs, is_list in plan.features:
         value = finish(as_of, found[need]) if needs is None else finish(as_of, *needs(found))
         if is_list:
             values += value

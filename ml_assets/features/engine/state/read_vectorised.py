@@ -20,6 +20,8 @@ def read_vectorised(layout: Layout, blobs: Sequence[bytes], as_of: Ints, upper: 
     """The features (m, columns) of m entities: events in `[tail(as_of, span), upper)` count."""
     unpacked = Unpacked(layout, blobs)
     starts = _tails(as_of, layout.view.spans)
+    ends = np.empty_like(starts)
+    ends[:] = as_of
     line = _line(unpacked, upper)
     records = unpacked.records(starts) if layout.has_records else None
     found = []
@@ -35,7 +37,7 @@ def read_vectorised(layout: Layout, blobs: Sequence[bytes], as_of: Ints, upper: 
             width, spans = function.width, layout.spans_of[slot]
             if (slot, function) not in values:
                 values[slot, function] = function.finish(
-                    np.tile(as_of, len(spans)), *(found[slot][need] for need in function.needs)
+                    ends[: len(spans)].ravel(), *(found[slot][need] for need in function.needs)
                 ).reshape(len(spans), -1, width)
             features[:, place : place + width] = values[slot, function][span]
             place += width
@@ -70,7 +72,9 @@ class _Line:
             count = np.bincount(early, minlength=starts.size)
             self._since = self._first + count.reshape(starts.shape)
         first = self._since[mine]
-        return first.ravel(), np.tile(self._end, len(first))
+        end = np.empty_like(first)
+        end[:] = self._end
+        return first.ravel(), end.ravel()
 
 
 def _line(unpacked: Unpacked, upper: Ints) -> _Line:

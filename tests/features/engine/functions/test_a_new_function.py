@@ -59,8 +59,7 @@ class Negatives(RecordStatistic):
     name, rank, form, dtype, empty = "negatives", 100, "q", np.dtype("<i8"), (0,)
 
     def over(self, series: Series) -> Between:
-        assert series.values is not None
-        below = np.append(0, np.cumsum(series.values < 0))
+        below = np.append(0, np.cumsum(series.there < 0))
         return lambda first, end: below[end] - below[first]
 
     def merge(self, found: Ints, past: Array) -> Ints:
@@ -99,7 +98,8 @@ MEANINGS: dict[str, reference.Meaning] = {
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = dict(FUNCTIONS)
-    register(Range, SecondLast, NegativeCount)
+    for each in (Range, SecondLast, NegativeCount):
+        register(each)
     for name, meaning in MEANINGS.items():
         monkeypatch.setitem(reference.MEANINGS, name, meaning)
     yield

@@ -12,10 +12,10 @@ import pytest
 import ml_assets
 from ml_assets.core.errors import DeclarationError, UnknownName
 from ml_assets.features.engine.functions import FUNCTIONS, Function, parse_function
-from ml_assets.features.engine.functions.counts import Count
 from ml_assets.features.engine.functions.distinct import SKETCH, DistinctCount
 from ml_assets.features.engine.functions.points import LastValues
 from ml_assets.features.engine.functions.sums import (
+    Count,
     Mean,
     SmoothedMean,
     StandardDeviation,
