@@ -29,12 +29,9 @@ LARGE_FOLDERS = {
 LONG_FILES = {
     "ml_assets/ingest/log/event_log.py": "every statement on the log's file in one place",
     "ml_assets/serving/contract/protocol.py": "one struct for each body that travels",
-    "ml_assets/serving/http/connection/guarding.py": "refusing early, waiting and reading a body",
 }
 SHARED_NAMES = {
     "Column": "of a system; of a stored version",
-    "FeatureReader": "of the store; of an answer",
-    "Limits": "of a DuckDB job; of a connection",
     "Row": "that contributes to a feature; of a view",
     "Source": "where a system's history comes from; files behind a Feast source",
     "Stretch": "of time that a view looked at; of the journal; of a projection",

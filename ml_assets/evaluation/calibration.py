@@ -28,11 +28,11 @@ def bins(scores_N: npt.NDArray[np.float64], count: int = BINS) -> npt.NDArray[np
 
     Equal scores share a bin, so the order of the rows does not matter.
     """
-    _, place, rows = np.unique(scores_N, return_inverse=True, return_counts=True)
+    _, inverse, rows = np.unique(scores_N, return_inverse=True, return_counts=True)
     middle = np.cumsum(rows) - rows / 2
     wanted = np.floor(middle * count / max(1, len(scores_N))).astype(np.int64)
     _, dense = np.unique(wanted, return_inverse=True)
-    return np.asarray(dense[place], dtype=np.int64)
+    return np.asarray(dense[inverse], dtype=np.int64)
 
 
 def reliability(

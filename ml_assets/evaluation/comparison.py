@@ -27,7 +27,7 @@ CHUNK = 200_000
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value and its 95% interval; None where it cannot be computed."""
+    """A value and its 95% interval; None if it cannot be computed."""
 
     value: float | None
     low: float | None
@@ -42,7 +42,7 @@ class Comparison:
     """Two models on the same rows.
 
     better_by: the candidate's lead in each metric's good direction (a lower log loss leads).
-    Both it and `champion` are None where there is no champion.
+    Both it and `champion` are None if there is no champion.
     """
 
     candidate: Estimates
@@ -87,7 +87,7 @@ def compare(
 
 
 def direction(metric: Metric) -> int:
-    """1 where higher is better, -1 where lower is."""
+    """1 if higher is better, -1 if lower is."""
     return 1 if metric in HIGHER_IS_BETTER else -1
 
 

@@ -13,7 +13,7 @@ class Verdict:
     """What came of one gate.
 
     comparing: it compares with the champion. value, low, high: what was judged, the
-    candidate's own metric or its lead, with a 95% interval; None where there was nothing to
+    candidate's own metric or its lead, with a 95% interval; None if there was nothing to
     judge. says: the verdict as half a sentence, with the numbers.
     """
 
@@ -33,8 +33,8 @@ class Verdict:
 class Part:
     """Both models on some of the rows: on all of them, or on a slice.
 
-    candidate: None where the slice is too small to judge a model; champion and better_by, the
-    candidate's lead: also None where there is no champion.
+    candidate: None if the slice is too small to judge a model; champion and better_by, the
+    candidate's lead: also None if there is no champion.
     """
 
     rows: int
@@ -50,16 +50,16 @@ def judge(gate: Gate, part: Part, champion: int | None) -> Verdict:
     part: the slice that the gate names, or all rows; champion: its version.
 
     The value itself decides; its interval is told beside it. A slice that is too small passes
-    and says so, and so does a comparison where there is no champion. A metric that cannot be
+    and says so, and so does a comparison if there is no champion. A metric that cannot be
     computed fails.
     """
     where = gate.metric if gate.slice is None else f"{gate.metric} on {gate.slice}"
-    found = f"{part.rows} rows, {part.positives} of them True"
+    sizes = f"{part.rows} rows, {part.positives} of them True"
     if part.candidate is None:
-        return _verdict(gate, None, True, f"{where}: too few to judge ({found})")
+        return _verdict(gate, None, True, f"{where}: too few to judge ({sizes})")
     own = part.candidate[gate.metric]
     if own.value is None:
-        return _verdict(gate, own, False, f"{where} cannot be computed ({found})")
+        return _verdict(gate, own, False, f"{where} cannot be computed ({sizes})")
     said = f"{where} {number(own.value)}"
     if gate.better_than_champion_by is not None:
         return _against_champion(gate, part, champion, said, gate.better_than_champion_by)
@@ -106,7 +106,7 @@ def _span(estimate: Estimate) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four decimals, more where they would hide a small value."""
+    """Four decimals, more if they would hide a small value."""
     if value is None:
         return "-"
     return f"{value:.4f}" if value == 0 or abs(value) >= 0.0001 else f"{value:.1e}"

@@ -26,7 +26,7 @@ SMALLEST = float(np.finfo(np.float64).eps)
 class Sample:
     """N labels and one model's scores, prepared to be measured under any weighting.
 
-    labels_N: what came true; scores_N: probabilities of True; a row is decided True where its
+    labels_N: what came true; scores_N: probabilities of True; a row is decided True if its
     score is at least `threshold`.
     """
 

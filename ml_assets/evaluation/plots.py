@@ -46,8 +46,8 @@ def figures(labels_N: Labels, models: Models, title: str) -> dict[str, bytes]:
     figure = Figure(figsize=SIZE, dpi=100)
     figure.suptitle(title, fontsize=10, y=0.985)
     half = (1 - HEADLINE) / 2
-    for place, draw in enumerate(PANELS.values()):
-        left, bottom = 0.5 * (place % 2), half * (1 - place // 2)
+    for index, draw in enumerate(PANELS.values()):
+        left, bottom = 0.5 * (index % 2), half * (1 - index // 2)
         axes = figure.add_axes((left + 0.062, bottom + 0.07, 0.42, half - 0.11))
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
@@ -58,8 +58,8 @@ def figures(labels_N: Labels, models: Models, title: str) -> dict[str, bytes]:
     top = round(height * HEADLINE)
     rows, columns = (height - top) // 2, width // 2
     pictures = {"overview": _png(pixels)}
-    for place, name in enumerate(PANELS):
-        row, column = top + rows * (place // 2), columns * (place % 2)
+    for index, name in enumerate(PANELS):
+        row, column = top + rows * (index // 2), columns * (index % 2)
         pictures[name] = _png(pixels[row : row + rows, column : column + columns])
     return pictures
 
@@ -113,11 +113,11 @@ def _calibration(axes: Axes, labels_N: Labels, models: Models) -> None:
 
 def _scores(axes: Axes, labels_N: Labels, models: Models) -> None:
     edges = np.linspace(0, 1, 26).tolist()
-    for place, (name, scores_N) in enumerate(models.items()):
+    for index, (name, scores_N) in enumerate(models.items()):
         for value, color in ((False, FALSE), (True, TRUE)):
             of_class = scores_N[labels_N == value]
             label = f"{value}: {name}"
-            if place == 0:
+            if index == 0:
                 axes.hist(of_class, edges, color=color, label=label, alpha=0.5,
                           histtype="stepfilled")
             else:
@@ -142,8 +142,8 @@ PANELS: dict[str, Callable[[Axes, Labels, Models], None]] = {
 def _each(models: Models) -> list[tuple[str, Floats, str, int]]:
     """(name, scores, colour, height): the candidate comes first and lies on top."""
     return [
-        (name, scores_N, COLORS[place], 3 - place)
-        for place, (name, scores_N) in enumerate(models.items())
+        (name, scores_N, COLORS[index], 3 - index)
+        for index, (name, scores_N) in enumerate(models.items())
     ]
 
 
@@ -154,11 +154,11 @@ def _steps(labels_N: Labels, scores_N: Floats) -> tuple[Floats, Floats, Floats]:
     """
     order = np.argsort(-scores_N, kind="stable")
     last_of_step = np.append(np.diff(scores_N[order]) != 0, True)[: len(order)]
-    found = np.concatenate([[0], np.cumsum(labels_N[order])[last_of_step]])
+    hits = np.concatenate([[0], np.cumsum(labels_N[order])[last_of_step]])
     flagged = np.concatenate([[0], np.flatnonzero(last_of_step) + 1])
     positives, negatives = max(1, int(labels_N.sum())), max(1, int((~labels_N).sum()))
-    precision = np.where(flagged > 0, found / np.maximum(flagged, 1), 1.0)
-    return found / positives, (flagged - found) / negatives, precision
+    precision = np.where(flagged > 0, hits / np.maximum(flagged, 1), 1.0)
+    return hits / positives, (flagged - hits) / negatives, precision
 
 
 def _name(axes: Axes, title: str, x: str, y: str) -> None:

@@ -82,8 +82,8 @@ def evaluate(
 
     rows: `label` and all columns that the slices' conditions read, in the order of the scores.
 
-    The order of the rows does not matter. Raises ContractViolation where scores are no
-    probabilities or not as many as the rows; DeclarationError where a slice's condition fails.
+    The order of the rows does not matter. Raises ContractViolation if scores are no
+    probabilities or not as many as the rows; DeclarationError if a slice's condition fails.
     """
     for scored in (candidate, champion):
         if scored is not None:

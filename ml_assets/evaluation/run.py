@@ -62,7 +62,7 @@ def evaluate_candidate(
     It is compared with the version in force; once it is in force itself, with the one that it
     replaced, so that the report stays the same when it is made again.
 
-    Raises NotReady where there is no candidate, no held-out row, or where the candidate was
+    Raises NotReady if there is no candidate, no held-out row, or if the candidate was
     trained on another training set: then it may have seen these rows.
     """
     rows = training_set.rows[training_set.rows["split"] == "holdout"].reset_index(drop=True)
@@ -99,7 +99,7 @@ def opponent_of(candidate: int, history: list[Deployment]) -> int | None:
 def values(report: EvaluationReport) -> dict[str, float]:
     """The candidate's metrics on all rows, those that can be computed."""
     measured = report.metrics.candidate or {}
-    return {name: found.value for name, found in measured.items() if found.value is not None}
+    return {name: each.value for name, each in measured.items() if each.value is not None}
 
 
 def _candidate(

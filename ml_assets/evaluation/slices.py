@@ -64,7 +64,7 @@ def _refusal(system: System, part: Slice, columns: dict[str, str], error: str) -
 
 
 def rows_of(part: Slice, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Which of the N rows belong to the slice, (N,); where its condition is null, none.
+    """Which of the N rows belong to the slice, (N,); if its condition is null, none.
 
     Raises DeclarationError, naming the slice, where `where` is no condition on the columns.
     """
@@ -72,13 +72,14 @@ def rows_of(part: Slice, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
     with duckdb.connect() as database:
         database.register("rows", rows.assign(row_number_=np.arange(len(rows))))
         try:
-            found = database.sql(f"select row_number_ from rows where ({part.where})").fetchnumpy()
+            selected = database.sql(
+                f"select row_number_ from rows where ({part.where})").fetchnumpy()
         except duckdb.Error as error:
             raise DeclarationError(
                 f"Slice {part.name!r}: where={part.where!r} is no condition on the columns "
                 f"{', '.join(map(str, rows.columns))}: {error}"
             ) from error
-    chosen[np.asarray(found["row_number_"], dtype=np.int64)] = True
+    chosen[np.asarray(selected["row_number_"], dtype=np.int64)] = True
     return chosen
 
 

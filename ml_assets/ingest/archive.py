@@ -45,23 +45,23 @@ def records(
     """
     seen: set[str] = set()
     for event in history:
-        found = attempt(_record, event, seen)
-        if isinstance(found, Fault):
-            yield _unusable(event, since, found.reason)
+        record = attempt(_record, event, seen)
+        if isinstance(record, Fault):
+            yield _unusable(event, since, record.reason)
             continue
-        seen.add(found.event_id)
-        since = found.at
-        yield found
+        seen.add(record.event_id)
+        since = record.at
+        yield record
 
 
 def usable(history: Iterable[ArchivedEvent]) -> Iterator[ArchivedEvent]:
     """The events of `history` that can be used, their instants in UTC."""
     seen: set[str] = set()
     for event in history:
-        found = attempt(_record, event, seen)
-        if not isinstance(found, Fault):
-            seen.add(found.event_id)
-            yield replace(event, event_timestamp=found.at, outcome=found.outcome)
+        record = attempt(_record, event, seen)
+        if not isinstance(record, Fault):
+            seen.add(record.event_id)
+            yield replace(event, event_timestamp=record.at, outcome=record.outcome)
 
 
 def _record(event: ArchivedEvent, seen: set[str]) -> Record:

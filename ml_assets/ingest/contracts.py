@@ -117,18 +117,18 @@ def breaches(system: System, events: pd.DataFrame) -> dict[int, str]:
         reason = (f"the columns are {sorted(map(str, events.columns))}; expected "
                   f"{sorted(expected)}")
         return dict.fromkeys(range(len(events)), reason)
-    found: dict[int, str] = {}
+    broken: dict[int, str] = {}
     seen: set[str] = set()
     rows = cast(list[dict[str, object]], events.to_dict("records"))
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         breach = row_breach(system, row, seen)
         if breach is not None:
-            found[place] = breach
+            broken[index] = breach
     # What is left must be sound as columns too; if it is not, the rows at fault are found.
-    schema, rest = contract(system), [each for each in range(len(events)) if each not in found]
-    faults = culprits(rest, lambda places: _hold(schema, events, places))
-    found |= {place: fault.reason for place, fault in faults.items()}
-    return dict(sorted(found.items()))
+    schema, rest = contract(system), [each for each in range(len(events)) if each not in broken]
+    faults = culprits(rest, lambda indices: _hold(schema, events, indices))
+    broken |= {index: fault.reason for index, fault in faults.items()}
+    return dict(sorted(broken.items()))
 
 
 def row_breach(system: System, row: Mapping[str, object], seen: set[str]) -> str | None:
@@ -159,12 +159,12 @@ def _instant_breach(row: Mapping[str, object]) -> str | None:
     return None
 
 
-def _hold(schema: pa.DataFrameSchema, events: pd.DataFrame, places: Sequence[int]) -> None:
+def _hold(schema: pa.DataFrameSchema, events: pd.DataFrame, indices: Sequence[int]) -> None:
     """Raise unless the rows at `places` keep the contract as a table of their own."""
     from pandera.errors import SchemaErrors
 
     # Their types are their own: one odd value makes a column of many one of objects.
-    rows = events.iloc[list(places)].reset_index(drop=True).infer_objects()
+    rows = events.iloc[list(indices)].reset_index(drop=True).infer_objects()
     try:
         schema.validate(rows, lazy=True)
     except SchemaErrors as error:

@@ -72,27 +72,28 @@ def parse_raw(system: System, raw: pd.DataFrame) -> Parsed:
 
     raw: rows of `tables.RECORDS`, or of `tables.RAW`
 
-    A row is set aside alone, whatever its parser raises; both tables keep the order of `raw`.
+    Each row is set aside by itself, whatever its parser raises; both tables keep the order of
+    `raw`.
     """
     parsed: list[dict[str, object]] = []
-    places: list[int] = []
+    indices: list[int] = []
     reasons: dict[int, str] = {}
     seen: set[str] = set()
     rows = cast(list[dict[str, object]], raw.to_dict("records"))
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         event = attempt(_event, system, row, seen)
         if isinstance(event, Fault):
-            reasons[place] = event.reason
+            reasons[index] = event.reason
         else:
             parsed.append(event)
-            places.append(place)
+            indices.append(index)
     events = pd.DataFrame(parsed, columns=events_schema(system).names)
     broken = breaches(system, events)
-    reasons |= {places[position]: reason for position, reason in broken.items()}
+    reasons |= {indices[position]: reason for position, reason in broken.items()}
     aside = [
-        (rows[place]["event_id"], rows[place]["event_timestamp"], reasons[place],
-         rows[place]["request"])
-        for place in sorted(reasons)
+        (rows[index]["event_id"], rows[index]["event_timestamp"], reasons[index],
+         rows[index]["request"])
+        for index in sorted(reasons)
     ]
     return Parsed(
         events=events.drop(index=list(broken)).reset_index(drop=True).infer_objects(),

@@ -2,7 +2,7 @@
 
 An event is the same where its id is, to the last code point, and where it came from: history and
 the API each have ids of their own, so that nobody who posts an id of the archive relabels history.
-pandas compares single columns of texts as Python does. Of several columns, and where it validates
+pandas compares single columns of texts as Python does. Of several columns, and when it validates
 a merge, it hashes texts only up to a NUL, so that it takes different ones for the same.
 """
 
@@ -40,7 +40,7 @@ def merge_exactly(
 ) -> pd.DataFrame:
     """The inner merge on these columns, whatever their texts hold.
 
-    one: raise pandas.errors.MergeError where `right` has several rows for the same
+    one: raise pandas.errors.MergeError if `right` has several rows for the same
     """
     codes: dict[tuple[object, ...], int] = {}
 

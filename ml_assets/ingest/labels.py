@@ -110,7 +110,7 @@ def with_keys(
     """The labels with ids and with their events' entity keys, as `tables.labels_schema`.
 
     labels: rows of `tables.LABELS`; events: event_id, accepted_at and `keys`, at least; keys are
-    null where it lacks the event
+    null if it lacks the event
     live_from: from when on events come from the API, `core.system.Calendar`
     """
     known = events.assign(same=of_events(events, live_from)).drop_duplicates("same")

@@ -54,7 +54,7 @@ class Lake:
     ) -> Path:
         """Replace one day by `rows`, in the columns and types of `schema`.
 
-        Raises ContractViolation where the rows do not have them.
+        Raises ContractViolation if the rows do not have them.
         """
         path = self.partition(system, table, day)
         write_parquet(_fitted(rows, schema, f"{system}/{table} of {day}"), path)
@@ -93,7 +93,7 @@ class Lake:
         end: date | None = None,
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """The rows of the days in `[start, end)`, in the order of days; empty where none."""
+        """The rows of the days in `[start, end)`, in the order of days; empty if none."""
         wanted = [
             day
             for day in self.days(system, table)
@@ -113,7 +113,7 @@ class Lake:
         self, system: str, table: str, schema: pa.Schema, day: date, *, size: int,
         columns: Sequence[str] | None = None,
     ) -> Iterator[pa.Table]:
-        """The rows of one day in order, `size` at a time, the last ones fewer; none where the day
+        """The rows of one day in order, `size` at a time, the last ones fewer; none if the day
         has no partition. About one portion is held in memory.
         """
         path = self.partition(system, table, day)
@@ -166,7 +166,7 @@ def _fitted(rows: pd.DataFrame, schema: pa.Schema, where: str) -> pa.Table:
 
 
 def _completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """With the columns that came after the rows were written, where `later` declares them."""
+    """With the columns that came after the rows were written, if `later` declares them."""
     if rows.num_columns == len(schema):
         return rows
     for field in schema:

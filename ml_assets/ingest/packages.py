@@ -24,7 +24,7 @@ FETCH_TIMEOUT_S = 600
 class NpmPackage:
     """One version of an npm package, pinned by the SHA-256 of its `.tgz`.
 
-    `size_bytes`, where given, only makes the error about a truncated download say more.
+    `size_bytes`, if given, only makes the error about a truncated download say more.
     """
 
     name: str
@@ -38,10 +38,10 @@ class NpmPackage:
         return f"{self.name.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
 
     def fetch(self, cache: Path) -> Path:
-        """The verified archive in `cache`, downloaded where it is missing or damaged.
+        """The verified archive in `cache`, downloaded if it is missing or damaged.
 
         Nothing enters `cache` under its name before its checksum is right. Raises FetchError
-        where there is no npm, npm fails, or the download is not the pinned file.
+        if there is no npm, npm fails, or the download is not the pinned file.
         """
         cached = cache / self.file_name
         if cached.is_file() and _sha256(cached) == self.sha256:
@@ -63,22 +63,23 @@ class NpmPackage:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise FetchError(f"`npm pack {spec}` did not run to its end: {error}. Check the "
                              "network and `npm config get registry`, then try again.") from error
-        found = sorted(folder.glob("*.tgz"))
-        if done.returncode != 0 or len(found) != 1:
+        archives = sorted(folder.glob("*.tgz"))
+        if done.returncode != 0 or len(archives) != 1:
             said = (done.stderr.strip() or done.stdout.strip() or "nothing")[-500:]
             raise FetchError(f"`npm pack {spec}` ended with status {done.returncode} and left "
-                             f"{len(found)} archives, expected status 0 and one. It said: {said}. "
-                             "Check the network and `npm config get registry`, then try again.")
-        return found[0]
+                             f"{len(archives)} archives, expected status 0 and one. It said: "
+                             f"{said}. Check the network and `npm config get registry`, then "
+                             "try again.")
+        return archives[0]
 
     def _verify(self, downloaded: Path) -> None:
-        found, size = _sha256(downloaded), downloaded.stat().st_size
-        if found == self.sha256:
+        digest, size = _sha256(downloaded), downloaded.stat().st_size
+        if digest == self.sha256:
             return
         expected = "" if self.size_bytes is None else f" ({self.size_bytes:,} bytes)"
         raise FetchError(
             f"the download of {self.name}@{self.version} is not the pinned file: found sha256 "
-            f"{found} ({size:,} bytes), expected {self.sha256}{expected}. A smaller size means a "
+            f"{digest} ({size:,} bytes), expected {self.sha256}{expected}. A smaller size means a "
             "download cut short: run `npm cache clean --force` and try again. The same size means "
             "other content: do not use it. Nothing was cached."
         )

@@ -132,7 +132,7 @@ def events_schema(system: System) -> pa.Schema:
 def labels_schema(system: System) -> pa.Schema:
     """`LABELS` with an id of each label and the entity keys of its event.
 
-    So a label counts once, for its event's entities. The keys are null where the event is not
+    So a label counts once, for its event's entities. The keys are null if the event is not
     among the usable ones.
     """
     keys = ((key, pa.string()) for key in system.keys)

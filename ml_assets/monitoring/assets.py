@@ -38,7 +38,7 @@ def _drift(system: System) -> dg.AssetsDefinition:
         deps=keys(system, "predictions", "deployment"),
         description="One report for each day: every model input and the model's score, over the "
         f"predictions of the last {policy.window.days} days, beside the champion's training set. "
-        f"A column drifts where its stability index reaches {policy.effect:g} and the change is "
+        f"A column drifts if its stability index reaches {policy.effect:g} and the change is "
         f"significant (false-discovery rate {policy.false_discovery_rate:g}). Counters over long "
         "windows grow for weeks after going live: that is drift, and reported as such. Source: "
         f"`{system.name}/predictions` and the training set named by the deployed model.",
@@ -153,15 +153,15 @@ def _parity(system: System) -> dg.AssetsDefinition:
     ) -> Materialized:
         from ml_assets.monitoring.daily import report_parity
 
-        found = report_parity(system, settings, days(context))
-        counts, worst = found.counts, found.worst
+        parities = report_parity(system, settings, days(context))
+        counts, worst = parities.counts, parities.worst
         return dg.MaterializeResult(
             metadata=rows(
-                counts["checked"], features=found.features, **counts,
+                counts["checked"], features=parities.features, **counts,
                 worst=records(worst, 20) if worst else "all equal, bit by bit",
             ),
             check_results=[check_result(
-                found.holds, "parity_holds", {**counts, "worst": records(worst, 10)},
+                parities.holds, "parity_holds", {**counts, "worst": records(worst, 10)},
             )],
         )
 

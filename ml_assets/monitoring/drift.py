@@ -1,6 +1,6 @@
 """How far a sample is from its reference, column by column.
 
-A column drifts where the change is large (population stability index) *and* cannot be chance
+A column drifts if the change is large (population stability index) *and* cannot be chance
 (Kolmogorov-Smirnov, false-discovery rate controlled over the columns by Benjamini-Hochberg).
 Effect alone alarms on small samples, significance alone on large ones.
 
@@ -37,13 +37,13 @@ class ColumnSamples:
 class ColumnDrift:
     """One column against its reference on a day.
 
-    psi: population stability index, 0 where equal; 0.1 is called small, 0.25 large.
+    psi: population stability index, 0 if equal; 0.1 is called small, 0.25 large.
     ks: the largest difference of the two distribution functions, in [0, 1].
     p_value: of `ks`, if both were drawn from one distribution; conservative under ties.
     reference_missing, missing: shares of NaN, in the reference and now.
     drifted: large and significant, by the system's policy.
     days: on how many days in a row it has drifted, this one included.
-    confirmed_on: the day on which these became enough; None where they are not.
+    confirmed_on: the day on which these became enough; None if they are not.
     """
 
     name: str
@@ -68,12 +68,12 @@ def compare(columns: Mapping[str, ColumnSamples], policy: DriftPolicy) -> tuple[
     drifted = (psi >= policy.effect) & discoveries(p_values, policy.false_discovery_rate)
     return tuple(
         ColumnDrift(
-            name=name, psi=float(psi[place]), ks=float(ks[place]),
-            p_value=float(p_values[place]), drifted=bool(drifted[place]),
+            name=name, psi=float(psi[index]), ks=float(ks[index]),
+            p_value=float(p_values[index]), drifted=bool(drifted[index]),
             reference_missing=float(np.isnan(column.reference).mean()),
             missing=float(np.isnan(column.current).mean()),
         )
-        for place, (name, column) in enumerate(columns.items())
+        for index, (name, column) in enumerate(columns.items())
     )
 
 
@@ -95,14 +95,14 @@ def bin_counts(values: Vector, edges: npt.NDArray[np.float64]) -> npt.NDArray[np
     """(len(edges) + 2,) how many values lie in each bin; the last counts NaN."""
     missing = np.isnan(values)
     present = np.asarray(values[~missing], dtype=np.float64)
-    places = np.searchsorted(edges, present, side="left")
-    return np.append(np.bincount(places, minlength=len(edges) + 1), missing.sum())
+    bins = np.searchsorted(edges, present, side="left")
+    return np.append(np.bincount(bins, minlength=len(edges) + 1), missing.sum())
 
 
 def stability_index(reference: Vector, current: Vector) -> float:
     """The population stability index: the sum of (q - p) ln(q / p) over the bins.
 
-    Half an observation is added to every bin, so an empty one stays finite. Where nothing
+    Half an observation is added to every bin, so an empty one stays finite. If nothing
     has changed, its mean is about bins * (1/n + 1/m): read it beside the p-value.
     Source: Siddiqi, Credit Risk Scorecards (2006); Yurdakul (2018) for its distribution.
     """
@@ -148,7 +148,7 @@ def ks_p_value(statistic: float, n: int, m: int) -> float:
 def discoveries(p_values: Vector, rate: float) -> npt.NDArray[np.bool_]:
     """(F,) which are significant, with a false-discovery rate of at most `rate`.
 
-    Where nothing has changed at all, `rate` bounds the chance of any alarm.
+    If nothing has changed at all, `rate` bounds the chance of any alarm.
     Source: Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995).
     """
     count = len(p_values)

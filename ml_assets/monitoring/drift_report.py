@@ -19,15 +19,15 @@ from ml_assets.monitoring.samples import SCORE
 class DriftReport:
     """The drift of one day's window against the champion's training set.
 
-    model_version: the champion at the end of the day; None where nothing was deployed.
+    model_version: the champion at the end of the day; None if nothing was deployed.
     reference: version of the training set that the champion was trained on.
     reference_rows, rows: its size, and how many predictions the window holds.
-    judged: the window held enough events. Where not, `columns` are those of the last day
+    judged: the window held enough events. If not, `columns` are those of the last day
         that was judged against the same reference, so a quiet day neither confirms nor
         clears a drift.
     columns: the features in the model's order, then `model score`.
     confirmed_since: the first of the days, without a break and against this reference, on which
-        some column's drift stood confirmed; None where none does. Further columns that follow
+        some column's drift stood confirmed; None if none does. Further columns that follow
         are the same drift: related features cross the limit one after the other.
     note: what a reader should know, in words.
     """
@@ -80,24 +80,24 @@ def judge_day(
     reference_rows: int,
     rows: int,
 ) -> DriftReport:
-    """The report of `day`; `previous` is that of the day before, None where there is none."""
+    """The report of `day`; `previous` is that of the day before, None if there is none."""
     if previous is not None and previous.reference != reference:
         previous = None  # another champion: what was measured against the old one is over
     judged = rows >= policy.min_events
     if judged:
-        found = confirm(compare(columns, policy), day, previous, policy.persistence)
-        drifted = sum(column.drifted for column in found)
-        note = f"{drifted} of {len(found)} columns drift"
+        judgements = confirm(compare(columns, policy), day, previous, policy.persistence)
+        drifted = sum(column.drifted for column in judgements)
+        note = f"{drifted} of {len(judgements)} columns drift"
     else:
-        found = previous.columns if previous is not None else ()
+        judgements = previous.columns if previous is not None else ()
         note = f"{rows} events in the window, {policy.min_events} needed: this day does not count"
     since = None
-    if any(column.confirmed_on is not None for column in found):
+    if any(column.confirmed_on is not None for column in judgements):
         since = previous.confirmed_since if previous is not None else None
         since = since or day
     return DriftReport(
         day=day, model_version=model_version, reference=reference, reference_rows=reference_rows,
-        rows=rows, judged=judged, columns=found, confirmed_since=since, note=note,
+        rows=rows, judged=judged, columns=judgements, confirmed_since=since, note=note,
     )
 
 

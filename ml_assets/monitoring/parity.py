@@ -58,8 +58,7 @@ def recompute(
 
     Degraded predictions, whose features are defaults on purpose, have a vector of NaN, and so
     have those of before there were positions, and events that parsed when they were served and
-    do not now. Raises NotReady where an
-    event has no raw row.
+    do not now. Raises NotReady if an event has no raw row.
     """
     requests = dict(zip(raw["event_id"], raw["request"], strict=True))
     lacking = [event_id for event_id in predictions["event_id"] if event_id not in requests]
@@ -68,9 +67,9 @@ def recompute(
                        f"{lacking[0]!r}. Materialise {system.name}/raw of that day again.")
     names = (*system.model.numbers, *offline.names)
     vectors = np.full((len(predictions), len(names)), np.nan, dtype=np.float32)
-    events, places, unparsable = [], [], []
+    events, indices, unparsable = [], [], []
     skipped = predictions["degraded"].to_numpy(dtype=bool) | predictions["state_seq"].isna()
-    for place, (event_id, skip) in enumerate(zip(predictions["event_id"], skipped, strict=True)):
+    for index, (event_id, skip) in enumerate(zip(predictions["event_id"], skipped, strict=True)):
         if skip:
             continue
         event = attempt(_parsed, system, requests[event_id])
@@ -78,14 +77,14 @@ def recompute(
             unparsable.append(event_id)
         else:
             events.append(event)
-            places.append(place)
+            indices.append(index)
     keys = pd.DataFrame(
         [[event[name] for name in system.keys] for event in events],
         columns=list(system.keys), dtype=object,
     )
-    at = predictions["features_as_of"].iloc[places].reset_index(drop=True)
-    positions = predictions["state_seq"].iloc[places].to_numpy(dtype=np.int64)
-    vectors[places] = dense_vectors(system, events, offline.read_at(keys, at, positions))
+    at = predictions["features_as_of"].iloc[indices].reset_index(drop=True)
+    positions = predictions["state_seq"].iloc[indices].to_numpy(dtype=np.int64)
+    vectors[indices] = dense_vectors(system, events, offline.read_at(keys, at, positions))
     return Recomputed(names=names, vectors=vectors, unparsable=tuple(unparsable))
 
 

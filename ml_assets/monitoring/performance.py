@@ -38,7 +38,7 @@ class LiveQuality:
 
     n: events whose outcome is mature; positives: of which the outcome was True.
     error_rate, false_positive_rate, recall: of the decisions that were served; shares.
-    roc_auc, log_loss: of the scores. All with 95% intervals, None where undefined.
+    roc_auc, log_loss: of the scores. All with 95% intervals, None if undefined.
     """
 
     days: int
@@ -56,9 +56,9 @@ class LiveQuality:
 class PerformanceReport:
     """Live quality as it was known at the end of a day.
 
-    champion: the version in force at the end of the day; None where nothing was deployed.
+    champion: the version in force at the end of the day; None if nothing was deployed.
     live: for each of `WINDOWS` all predictions, then each version's own.
-    held_out_log_loss: the champion's, from its evaluation; None where that is not known.
+    held_out_log_loss: the champion's, from its evaluation; None if that is not known.
     fallen: the champion's live log loss is significantly above its held-out one: their 95%
         intervals do not overlap (for equal widths, a one-sided test at 0.3%: strict, because
         it is asked every day). Needs `DriftPolicy.min_events` events.
@@ -85,7 +85,7 @@ class PerformanceReport:
         return live.n if live else 0
 
     def quality(self, days: int, model_version: int | None = None) -> LiveQuality | None:
-        """Of one version, or of all that was served; None where the window has none of it."""
+        """Of one version, or of all that was served; None if the window has none of it."""
         for live in self.live:
             if (live.days, live.model_version) == (days, model_version):
                 return live
@@ -137,7 +137,7 @@ def judge_day(
     champion: int | None,
     held_out_log_loss: Estimate | None,
 ) -> PerformanceReport:
-    """The report of `day`; `previous` is that of the day before, None where there is none."""
+    """The report of `day`; `previous` is that of the day before, None if there is none."""
     live = []
     for days in WINDOWS:
         rows = mature(outcomes, midnight(day) + DAY, maturity=system.label.maturity, days=days)

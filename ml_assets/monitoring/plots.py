@@ -49,12 +49,12 @@ def performance(reports: Sequence[PerformanceReport]) -> bytes:
     figure, panels = _panels(height=3.0, left_margin=0.05)
     for axes, name in zip(panels, ("error_rate", "log_loss"), strict=True):
         for days, color in zip(reversed(WINDOWS), (CALM, ALARM), strict=True):
-            found = [(report.day, report.quality(days)) for report in reports]
-            points = [(day, getattr(live, name)) for day, live in found if live and live.n]
-            place = [day.toordinal() for day, _ in points]
-            axes.plot(place, [value.value for _, value in points], color=color, marker=".",
+            qualities = [(report.day, report.quality(days)) for report in reports]
+            points = [(day, getattr(live, name)) for day, live in qualities if live and live.n]
+            ordinals = [day.toordinal() for day, _ in points]
+            axes.plot(ordinals, [value.value for _, value in points], color=color, marker=".",
                       label=f"events of {days} days")
-            axes.fill_between(place, [value.low for _, value in points],
+            axes.fill_between(ordinals, [value.low for _, value in points],
                               [value.high for _, value in points], color=color, alpha=0.15)
         for then, now in itertools.pairwise(reports):
             if then.champion != now.champion:

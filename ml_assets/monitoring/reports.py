@@ -41,9 +41,9 @@ class DailyReports(Generic[R]):
         return path
 
     def read(self, day: date) -> R | None:
-        """The report of `day`, None where there is none.
+        """The report of `day`, None if there is none.
 
-        Raises ContractViolation where the file is no report of this kind.
+        Raises ContractViolation if the file is no report of this kind.
         """
         path = self._path(day)
         if not path.exists():
@@ -60,7 +60,7 @@ class DailyReports(Generic[R]):
         return sorted(date.fromisoformat(path.stem) for path in self.folder.glob("[0-9]*.json"))
 
     def latest(self) -> R | None:
-        """The report of the latest day, None where there is none."""
+        """The report of the latest day, None if there is none."""
         days = self.days()
         return self.read(days[-1]) if days else None
 

@@ -71,7 +71,7 @@ class References:
     def read(self, model_version: int) -> Reference:
         """The reference of a registered model.
 
-        Raises NotReady where the registry does not know which data it was trained on.
+        Raises NotReady if the registry does not know which data it was trained on.
         """
         path = self._path(model_version)
         if not path.exists():
@@ -123,7 +123,7 @@ def samples(
     """The columns to compare, and how many predictions stand behind them.
 
     predictions: rows of `tables.PREDICTIONS`; those whose features have other names than the
-        champion's are left out. Scores are compared where the champion itself gave enough.
+        champion's are left out. Scores are compared if the champion itself gave enough.
     """
     alike = [tuple(names) == reference.names for names in predictions["feature_names"]]
     rows = predictions[alike]
@@ -131,8 +131,8 @@ def samples(
         return {}, 0
     current = np.stack(rows["features"].to_list()).astype(np.float32)
     columns = {
-        name: ColumnSamples(reference=reference.dense[:, place], current=current[:, place])
-        for place, name in enumerate(reference.names)
+        name: ColumnSamples(reference=reference.dense[:, index], current=current[:, index])
+        for index, name in enumerate(reference.names)
     }
     scores = rows.loc[rows["model_version"] == model_version, "score"].to_numpy(np.float64)
     if len(scores) >= policy.min_events and len(reference.scores):

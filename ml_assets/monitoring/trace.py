@@ -63,8 +63,8 @@ class CountedIn:
 class Trace:
     """Everything that a raw event has touched.
 
-    day:         the day on which the system received it, where the lake has it by now
-    quarantined: why it became no event; None where it did, or was not taken in yet
+    day:         the day on which the system received it, if the lake has it by now
+    quarantined: why it became no event; None if it did, or was not taken in yet
     prediction_id, model_version: of its own answer; None for recorded history
     counted_in:  in the order of acceptance; of the events that the lake has by now
     problems:    what could not be found out, and why
@@ -84,7 +84,7 @@ class Trace:
 
 
 def trace(settings: Settings, system: System, log: EventLog, event_id: str) -> Trace | None:
-    """What the event has touched; None where the system never saw it.
+    """What the event has touched; None if the system never saw it.
 
     Reads the ids and keys of the whole lake. Raises LogUnavailable.
     """
@@ -147,16 +147,16 @@ class _Search:
             models = {}
             self.problems.append(f"models: {error}")
         answered = self._log.answered_by(self._system.name)
-        found = []
+        sets = []
         for path, row in self._rows("training_set", "label", "split"):
             about = read_object(path.with_suffix(".json"), "of a training set",
                                 f"materialise {self._system.name}/training_set again")
             versions = {each: answered.get(each, 0) for each in models.get(path.stem, [])}
-            found.append(InTrainingSet(
+            sets.append(InTrainingSet(
                 version=path.stem, as_of=datetime.fromisoformat(about["as_of"]),
                 split=row["split"], label=row["label"], models=versions,
             ))
-        return tuple(sorted(found, key=lambda each: (each.as_of, each.version)))
+        return tuple(sorted(sets, key=lambda each: (each.as_of, each.version)))
 
     def counted_in(self) -> tuple[CountedIn, ...]:
         """The predictions whose features it made, itself or by its labels."""
@@ -170,7 +170,7 @@ class _Search:
             self.problems.append(f"features: {error}")
             return ()
         day, known_at = parse_day(path.stem), [label.known_at for label in self._taken_in()]
-        found = []
+        predictions = []
         for event_id, keys in self._sharing(event, day):
             answer = self._log.answer_to(self._system.name, event_id)
             if answer is None or answer.degraded:
@@ -181,12 +181,12 @@ class _Search:
                 known_at=known_at,
             )
             if views:
-                found.append(CountedIn(
+                predictions.append(CountedIn(
                     prediction_id=answer.prediction_id, event_id=event_id,
                     accepted_at=answer.accepted_at, model_version=answer.model_version,
                     views=tuple(views),
                 ))
-        return tuple(sorted(found, key=lambda each: (each.accepted_at, each.event_id)))
+        return tuple(sorted(predictions, key=lambda each: (each.accepted_at, each.event_id)))
 
     def _sharing(
         self, event: Mapping[str, object], since: date

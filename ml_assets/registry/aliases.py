@@ -11,7 +11,7 @@ from ml_assets.registry.rollout import Rollout
 
 
 def follow(system: str, registry: ModelRegistry, deployments: Deployments) -> None:
-    """Let the aliases name what is in force now; nothing changes where they do."""
+    """Let the aliases name what is in force now; nothing changes if they do."""
     current = deployments.current(system)
     if current is None:
         return
@@ -30,7 +30,7 @@ def follow(system: str, registry: ModelRegistry, deployments: Deployments) -> No
 def first_challenger(rollout: Rollout) -> int | None:
     """The one that `challenger` names, since an alias names one version.
 
-    The challenger with the largest share; of equal ones the latest version; where none has
+    The challenger with the largest share; of equal ones the latest version; if none has
     traffic, the latest shadow.
     """
     if rollout.challengers:

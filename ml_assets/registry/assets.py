@@ -25,7 +25,7 @@ def _deployment(system: System) -> dg.AssetsDefinition:
         check_specs=[
             dg.AssetCheckSpec(
                 "candidate_shipped", asset=key(system, "deployment"),
-                description="The latest candidate is the champion. Where it is not, the reason "
+                description="The latest candidate is the champion. If it is not, the reason "
                 "says why; that is a result, not a fault.",
             )
         ],

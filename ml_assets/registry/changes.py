@@ -22,9 +22,9 @@ from ml_assets.registry.rollout import (
 
 
 def changed(state: Rollout | None, change: Change, *, fresh_salt: str) -> Rollout:
-    """The state after the change; `state` itself where the change says what is so already.
+    """The state after the change; `state` itself if the change says what is so already.
 
-    fresh_salt: taken where the first challenger comes, so that not the same users are the
+    fresh_salt: taken when the first challenger comes, so that not the same users are the
     first to meet every new model. Raises RolloutRefused.
     """
     if isinstance(change, Promote):
@@ -83,8 +83,8 @@ def _shared(state: Rollout, change: Canary, fresh_salt: str) -> Rollout:
         )
     taken = [each for other in others for each in other.slots]
     resized = Challenger(version=version, slots=_resized(own, wanted, taken))
-    places = [each.version for each in state.challengers]
-    at = places.index(version) if own else len(places)
+    order = [each.version for each in state.challengers]
+    at = order.index(version) if own else len(order)
     fresh = change.reshuffle or not state.challengers
     return Rollout(
         version=state.version, challengers=(*others[:at], resized, *others[at:]),

@@ -91,7 +91,7 @@ class Deployments:
         note(path)
 
     def sequence(self) -> int:
-        """The id of the latest record of any system, 0 where there is none: cheap to poll."""
+        """The id of the latest record of any system, 0 if there is none: cheap to poll."""
         with self._open() as db:
             (latest,) = db.execute("select coalesce(max(id), 0) from deployments").fetchone()
             return int(latest)
@@ -118,17 +118,17 @@ class Deployments:
     ) -> Deployment:
         """Carry the action out; the record that says so, in force as soon as this returns.
 
-        Where all is as asked already, nothing is written and the record in force is returned.
-        expecting: the id of the record that the decision was made on; NotReady is raised where
-        another one has come since. Raises RolloutRefused where the action contradicts what is
-        in force, and NotReady where there is nothing to roll back to.
+        If all is as asked already, nothing is written and the record in force is returned.
+        expecting: the id of the record that the decision was made on; NotReady is raised if
+        another one has come since. Raises RolloutRefused if the action contradicts what is
+        in force, and NotReady if there is nothing to roll back to.
         """
         with self._transaction() as db:
             current = _current(db, system)
             if expecting is not None and (current is None or current.id != expecting):
-                found = "nothing is" if current is None else f"record {current.id} is"
-                raise NotReady(f"record {expecting} of {system!r} was judged, but {found} in force "
-                               "now: judge again")
+                in_force = "nothing is" if current is None else f"record {current.id} is"
+                raise NotReady(f"record {expecting} of {system!r} was judged, but {in_force} in "
+                               "force now: judge again")
             if isinstance(action, Rollback):
                 state = _undone(system, _history(db, system))
             else:
@@ -164,7 +164,7 @@ class Deployments:
     def rollback(self, system: str, *, reason: str, by: str, at: datetime) -> Deployment:
         """Put back the whole state that the latest change replaced; the record that says so.
 
-        Rolled back once more, it goes one change further back. Raises NotReady where there is
+        Rolled back once more, it goes one change further back. Raises NotReady if there is
         nothing earlier.
         """
         return self.act(system, Rollback(), reason=reason, by=by, at=at)
@@ -208,8 +208,8 @@ def _told(path: Path) -> Iterator[None]:
 def _undone(system: str, history: Sequence[Deployment]) -> Rollout:
     standing = in_force(history)
     if len(standing) < 2:
-        found = f"version {standing[0].version} is the first" if standing else "none"
-        raise NotReady(f"{system!r} has no earlier deployment to go back to: {found}")
+        first = f"version {standing[0].version} is the first" if standing else "none"
+        raise NotReady(f"{system!r} has no earlier deployment to go back to: {first}")
     return standing[-2].state
 
 

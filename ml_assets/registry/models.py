@@ -77,7 +77,7 @@ class ModelRegistry:
         loader_module: has `_load_pyfunc(folder)`, which gives an object that predicts from a
         DataFrame of the columns `inputs`; with it, `mlflow.pyfunc.load_model` works.
 
-        Where anything fails the run ends as FAILED and there is no version.
+        If anything fails the run ends as FAILED and there is no version.
         """
         if not folder.is_dir():
             raise ModelRefused(f"the new model of {system!r} should lie in {folder}: not there")
@@ -101,13 +101,13 @@ class ModelRegistry:
         return _version(self._find(system, version))
 
     def latest(self, system: str) -> ModelVersion | None:
-        """The version that was registered last, None where there is none."""
-        found = self._search(system, 1)
-        return _version(found[0]) if found else None
+        """The version that was registered last, None if there is none."""
+        registered = self._search(system, 1)
+        return _version(registered[0]) if registered else None
 
     def versions(self, system: str) -> list[ModelVersion]:
         """All versions, oldest first."""
-        return [_version(found) for found in reversed(self._search(system, 10_000))]
+        return [_version(registered) for registered in reversed(self._search(system, 10_000))]
 
     def folder(self, system: str, version: int) -> Path:
         """The model's folder on this machine, as it was registered; not to be written to.
@@ -155,7 +155,7 @@ class ModelRegistry:
         self._client.log_text(run_id, text, REPORT)
 
     def evaluation(self, system: str, version: int) -> Mapping[str, Any] | None:
-        """The verdict on a version, None where it was not judged yet."""
+        """The verdict on a version, None if it was not judged yet."""
         run_id = str(self._find(system, version).run_id)
         if all(stored.path != REPORT for stored in self._client.list_artifacts(run_id, EVALUATION)):
             return None
@@ -178,7 +178,7 @@ class ModelRegistry:
             self._client.delete_registered_model_alias(system, alias)
 
     def aliased(self, system: str, alias: Alias) -> int | None:
-        """The version that `alias` names, None where it names none."""
+        """The version that `alias` names, None if it names none."""
         if not self._search(system, 1):
             return None
         named = self._client.get_registered_model(system).aliases.get(alias)
@@ -220,10 +220,10 @@ class ModelRegistry:
                 raise
 
 
-def _version(found: MlflowVersion) -> ModelVersion:
+def _version(registered: MlflowVersion) -> ModelVersion:
     return ModelVersion(
-        system=str(found.name), version=int(found.version), run_id=str(found.run_id),
-        uri=f"models:/{found.name}/{found.version}",
-        page=f"/#/models/{found.name}/versions/{found.version}",
-        tags={name: value for name, value in found.tags.items() if name != CHECKSUM},
+        system=str(registered.name), version=int(registered.version), run_id=str(registered.run_id),
+        uri=f"models:/{registered.name}/{registered.version}",
+        page=f"/#/models/{registered.name}/versions/{registered.version}",
+        tags={name: value for name, value in registered.tags.items() if name != CHECKSUM},
     )

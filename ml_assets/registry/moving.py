@@ -27,8 +27,8 @@ def within(artifacts: Path, uri: str) -> str:
     """
     if not uri.startswith(("file:", "/")):
         return uri
-    _, found, rest = f"{uri}/".rpartition(FOLDER)
-    return f"{artifacts.as_uri()}/{rest}".rstrip("/") if found else uri
+    _, marker, rest = f"{uri}/".rpartition(FOLDER)
+    return f"{artifacts.as_uri()}/{rest}".rstrip("/") if marker else uri
 
 
 def stale(database: Path, artifacts: Path) -> int:
@@ -56,15 +56,15 @@ def follow(database: Path, artifacts: Path) -> int:
 def _moved(db: sqlite3.Connection, artifacts: Path, most: int = -1) -> list[tuple[str, str, str]]:
     """Stale addresses, each once, with the table and column that hold it."""
     here = f"{artifacts.as_uri()}/"
-    found = []
+    addresses = []
     for table, column in COLUMNS:
         if column not in {name for _, name, *_ in db.execute(f"pragma table_info({table})")}:
             continue  # MLflow is making its tables at this moment
         rows = db.execute(
             f"select distinct {column} from {table} where instr({column}, ?) > 0"
             f" and substr({column} || '/', 1, ?) <> ? limit ?", (FOLDER, len(here), here, most))
-        found += [(table, column, str(uri)) for (uri,) in rows if within(artifacts, uri) != uri]
-    return found
+        addresses += [(table, column, str(uri)) for (uri,) in rows if within(artifacts, uri) != uri]
+    return addresses
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ml_assets.registry.rollout import Role
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What a model version was made from, as its training tagged it; None where it did not.
+    """What a model version was made from, as its training tagged it; None if it did not.
 
     training_set: its version, the address of its content; first_day, last_day: the days (the
     last included) on which its events happened; as_of: nothing learnt from then on is in it.
@@ -38,30 +38,30 @@ class Origin:
 def origin_of(settings: Settings, system: str, version: int) -> Origin:
     """What MLflow knows of a version.
 
-    Raises NotReady where MLflow cannot be asked, UnknownName where it has no such version.
+    Raises NotReady if MLflow cannot be asked, UnknownName if it has no such version.
     """
     with _asking(settings):
-        found = ModelRegistry(settings).get(system, version)
-    tags = found.tags
+        registered = ModelRegistry(settings).get(system, version)
+    tags = registered.tags
     return Origin(
         version=version, training_set=tags.get("data_version"), first_day=tags.get("first_day"),
         last_day=tags.get("last_day"), as_of=tags.get("as_of"),
         feature_service=tags.get("feature_service"), git_commit=tags.get("git_commit"),
-        dagster_run=tags.get("dagster_run_id"), mlflow_run=found.run_id,
+        dagster_run=tags.get("dagster_run_id"), mlflow_run=registered.run_id,
     )
 
 
 def trained_on(settings: Settings, system: str) -> dict[str, list[int]]:
     """The versions that were trained on each training set, by its version, oldest first.
 
-    Raises NotReady where MLflow cannot be asked.
+    Raises NotReady if MLflow cannot be asked.
     """
     with _asking(settings):
         versions = ModelRegistry(settings).versions(system)
-    found: dict[str, list[int]] = {}
+    trained: dict[str, list[int]] = {}
     for each in versions:
-        found.setdefault(each.tags.get("data_version", ""), []).append(each.version)
-    return found
+        trained.setdefault(each.tags.get("data_version", ""), []).append(each.version)
+    return trained
 
 
 def decision_behind(
@@ -69,7 +69,7 @@ def decision_behind(
 ) -> Deployment | None:
     """The decision that had put `version` in traffic, in this role, at the instant `at`.
 
-    The last one, since a version may come back; None where there was none. A server follows a
+    The last one, since a version may come back; None if there was none. A server follows a
     decision within a second, so another may have been in force already. Raises LogUnavailable.
     """
     history = Deployments(settings.deployments).history(system)

@@ -29,7 +29,7 @@ def decide(report: Mapping[str, Any], history: Sequence[Deployment]) -> Promotio
     history: all records of the system, oldest first.
 
     Asked again after its own answer was carried out, it changes nothing. A version that was
-    rolled back is not shipped twice. Raises NotReady where the champion is no longer the one
+    rolled back is not shipped twice. Raises NotReady if the champion is no longer the one
     that the candidate was compared with.
     """
     candidate, compared = int(report["candidate"]), report["champion"]
@@ -67,7 +67,7 @@ def decide(report: Mapping[str, Any], history: Sequence[Deployment]) -> Promotio
 class Shipped:
     """What came of a candidate.
 
-    current: what is in force now, None where nothing is; reason: why it is, or why the
+    current: what is in force now, None if nothing is; reason: why it is, or why the
     candidate was left; count: the system's records so far.
     """
 
@@ -104,7 +104,7 @@ def ship(
     """Decide on the latest candidate from its stored evaluation, and deploy it or leave it.
 
     A candidate that ships takes the champion's place; challengers keep their traffic. Afterwards
-    MLflow's aliases name what is in force. Raises NotReady where there is no candidate, or none
+    MLflow's aliases name what is in force. Raises NotReady if there is no candidate, or none
     that was evaluated.
     """
     candidate = registry.latest(system)

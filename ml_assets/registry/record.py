@@ -76,25 +76,25 @@ def takeovers(history: Iterable[Deployment]) -> list[Deployment]:
 
     history: all records of one system, oldest first.
     """
-    found: list[Deployment] = []
+    changes: list[Deployment] = []
     for deployment in history:
-        if not found or found[-1].version != deployment.version:
-            found.append(deployment)
-    return found
+        if not changes or changes[-1].version != deployment.version:
+            changes.append(deployment)
+    return changes
 
 
 def came(history: Iterable[Deployment], version: int, role: Role) -> Deployment | None:
-    """The record with which `version` last came to this role; None where it never had it.
+    """The record with which `version` last came to this role; None if it never had it.
 
     history: records of one system, oldest first; those up to an instant tell what was so then.
     """
-    found, had = None, None
+    latest, had = None, None
     for record in history:
         has = record.role(version)
         if has == role != had:
-            found = record
+            latest = record
         had = has
-    return found
+    return latest
 
 
 def succeeding(

@@ -65,7 +65,7 @@ class Rollout:
         return (*self.answering, *self.shadows)
 
     def role(self, version: int) -> Role | None:
-        """None where the version has nothing to do."""
+        """None if the version has nothing to do."""
         if version == self.version:
             return "champion"
         if version in self.shadows:

@@ -38,7 +38,7 @@ def slot(salt: str, key: str) -> int:
 
 
 def sticky_key(system: System, event: Mapping[str, object], event_id: str) -> str:
-    """What decides who answers: the declared entity, or the event where that is unknown.
+    """What decides who answers: the declared entity, or the event if that is unknown.
 
     All events of unknown entities have the same empty key: together they would be one arm.
     """

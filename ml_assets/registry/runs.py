@@ -36,7 +36,7 @@ MAX_PARAM, MAX_DIGEST = 6000, 36
 
 
 def connect(settings: Settings) -> MlflowClient:
-    """A client of the installation's MLflow; its tables are made where there are none."""
+    """A client of the installation's MLflow; its tables are made if there are none."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
 
@@ -69,7 +69,7 @@ def tracked_run(
 ) -> Iterator[tuple[str, str]]:
     """A run in the system's experiment: its id and the experiment's, for the block.
 
-    It ends with the block: FINISHED, or FAILED where the block raises.
+    It ends with the block: FINISHED, or FAILED if the block raises.
     """
     experiment = client.get_experiment_by_name(system)
     if experiment is None:

@@ -23,7 +23,7 @@ def steer(
 
     MLflow is asked only about a version that is new to the record: taking one out of traffic
     and rolling back work without it, and at once. Its aliases follow by `aliases.follow`.
-    Raises UnknownName, with the known versions, where MLflow has no such version, and what
+    Raises UnknownName, with the known versions, if MLflow has no such version, and what
     `Deployments.act` raises.
     """
     new = brought_in(deployments.current(system), action)

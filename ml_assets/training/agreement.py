@@ -20,8 +20,8 @@ def largest_difference(
 ) -> float:
     """How far the scorer and the network are apart on these rows: at most 1e-5.
 
-    texts by column and dense (B, D), of at least one row. Raises ModelRefused where they are
-    farther apart, or where one of them gives no number.
+    texts by column and dense (B, D), of at least one row. Raises ModelRefused if they are
+    farther apart, or if one of them gives no number.
     """
     served, trained = fitted.scorer.score(texts, dense), torch_scores(fitted, texts, dense)
     differences = np.nan_to_num(np.abs(served - trained), nan=np.inf)

@@ -112,11 +112,11 @@ def load(folder: Path) -> HashedTextScorer:
     return scorer
 
 
-def _require_format(found: int, *, checked: bool) -> None:
-    if found not in (FORMAT, BEFORE_CHECKSUMS):
-        raise ModelRefused(f"it has format {found}; this version knows {FORMAT} and "
+def _require_format(stored: int, *, checked: bool) -> None:
+    if stored not in (FORMAT, BEFORE_CHECKSUMS):
+        raise ModelRefused(f"it has format {stored}; this version knows {FORMAT} and "
                            f"{BEFORE_CHECKSUMS}")
-    if found == FORMAT and not checked:
+    if stored == FORMAT and not checked:
         raise ModelRefused(f"{NAME} is missing, which every model of format {FORMAT} has")
 
 

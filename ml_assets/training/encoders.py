@@ -102,11 +102,11 @@ def _encoded(
 ) -> Block:
     bits, bags = buckets.bit_length() - 1, len(columns[0]) * len(fields)
     parts = []
-    for place, (field, column) in enumerate(zip(fields, columns, strict=True)):
+    for number, (field, column) in enumerate(zip(fields, columns, strict=True)):
         hashes, owners = HASHES[field.unit](column)
         hashes >>= 32 - bits
         if bags > 1:
-            hashes |= (owners * len(fields) + place) << bits
+            hashes |= (owners * len(fields) + number) << bits
         parts.append(hashes)
     grams = np.concatenate(parts) if len(parts) > 1 else parts[0]
     grams.sort()
@@ -114,12 +114,12 @@ def _encoded(
     differs[0] = differs[-1] = True
     np.not_equal(grams[1:], grams[:-1], out=differs[1:-1])
     [edges] = differs.nonzero()
-    found = grams[edges[:-1]].astype(np.int64)
+    packed = grams[edges[:-1]].astype(np.int64)
     times = edges[1:] - edges[:-1]
     return Block(
-        buckets=found % (len(fields) * buckets),
+        buckets=packed % (len(fields) * buckets),
         weights=_WEIGHTS[times] if len(grams) < len(_WEIGHTS) else _weights(times),
-        owners=found >> bits,
+        owners=packed >> bits,
         bags=bags,
     )
 

@@ -51,8 +51,8 @@ def train(
     """Fit the system's model to the training part of `training_set` and register it.
 
     The version is tagged with the data it saw: version, days, feature service, as-of. Raises
-    ModelRefused, and registers nothing, where the form that will be served does not score as
-    torch does what is held out (where nothing is, what was trained on).
+    ModelRefused, and registers nothing, if the form that will be served does not score as
+    torch does what is held out (if nothing is, what was trained on).
     """
     started = perf_counter()
     losses: list[float] = []

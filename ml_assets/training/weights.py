@@ -39,7 +39,7 @@ class Weights:
     ) -> Weights:
         """From the network's tensors by torch's names.
 
-        Raises ModelRefused, naming it, where one is missing or has another shape or type.
+        Raises ModelRefused, naming it, if one is missing or has another shape or type.
         """
         shapes = {
             WORDS: (vocabulary,), HIDDEN: (hidden, inputs), HIDDEN_BIAS: (hidden,),
@@ -90,14 +90,14 @@ def require(
     tensors: Mapping[str, npt.NDArray[np.float32]], name: str, shape: tuple[int, ...]
 ) -> npt.NDArray[np.float32]:
     """The tensor of this name. Raises ModelRefused unless it is finite float32 of this shape."""
-    found = tensors.get(name)
-    if found is None:
+    tensor = tensors.get(name)
+    if tensor is None:
         raise ModelRefused(f"tensor {name!r} is missing; there are {sorted(tensors)}")
-    if found.shape != shape or found.dtype != np.float32:
+    if tensor.shape != shape or tensor.dtype != np.float32:
         raise ModelRefused(
-            f"tensor {name!r} is {found.dtype} {found.shape}; expected float32 {shape}"
+            f"tensor {name!r} is {tensor.dtype} {tensor.shape}; expected float32 {shape}"
         )
-    if not np.isfinite(found).all():
-        raise ModelRefused(f"tensor {name!r} holds {int((~np.isfinite(found)).sum())} numbers that "
-                           "are not finite; expected none")
-    return found
+    if not np.isfinite(tensor).all():
+        raise ModelRefused(f"tensor {name!r} holds {int((~np.isfinite(tensor)).sum())} numbers "
+                           "that are not finite; expected none")
+    return tensor

@@ -191,9 +191,11 @@ def test_selected_rows_have_the_types_of_the_lake(tmp_path: Path) -> None:
     """A vector with an unknown feature is an array with a NaN, as numpy's functions need it."""
     at = datetime(2024, 1, 9, tzinfo=UTC)
     vectors = [np.array([1, np.nan], np.float32), np.array([2, 3], np.float32)]
-    rows = pd.DataFrame(
-        [("p", "e", at, at, at, vector, ["a", "b"], 1, 0.9, True, False, "champion", 1.0)
-         for vector in vectors], columns=PREDICTIONS.names)
+    row = {"prediction_id": "p", "event_id": "e", "event_timestamp": at, "accepted_at": at,
+           "features_as_of": at, "feature_names": ["a", "b"], "model_version": 1, "score": 0.9,
+           "decision": True, "degraded": False, "role": "champion", "propensity": 1.0}
+    rows = pd.DataFrame([{**row, "features": vector} for vector in vectors]).reindex(
+        columns=PREDICTIONS.names)
     Lake(tmp_path).write("toy", "predictions", DAY, rows, PREDICTIONS)
     with open_lake(tmp_path, [TOY]) as lake:
         told = select(lake, "select * exclude (day) from toy.predictions where day = ?", [DAY])
