@@ -158,8 +158,7 @@ def _lmdb_fetch(folder: Path, views: Sequence[int]) -> Fetch:
     def fetch(asked: Sequence[int]) -> list[bytes]:
         keys = [start + b"%d" % customer for customer in asked for start in starts]
         with file.begin() as transaction:
-            found: list[Any] = [*map(transaction.get, keys)]
-        return found
+            return [*map(transaction.get, keys)]
 
     return fetch
 
