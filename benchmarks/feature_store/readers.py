@@ -152,7 +152,7 @@ def _sqlite_fetch(folder: Path, views: Sequence[int]) -> Fetch:
 def _lmdb_fetch(folder: Path, views: Sequence[int]) -> Fetch:
     import lmdb
 
-    file = lmdb.open(str(folder / "ours.lmdb"), subdir=False, readonly=True)
+    file: Any = lmdb.open(str(folder / "ours.lmdb"), subdir=False, readonly=True)
     starts = [view.to_bytes(4, "big") for view in views]
 
     def fetch(asked: Sequence[int]) -> list[bytes]:

@@ -119,16 +119,18 @@ def _add(txn: Transaction, view: WindowedView, view_id: int, rows: Iterable[Row]
     for entity, _, _, row in rows:
         packed.setdefault(entity, []).append(row)
     start = state_start(view_id)
+    # Below this many bytes no blob wants to be folded.
+    small = state.HEADER_SIZE + state.FOLD_ROWS * state.row_dtype(view).itemsize
     for entity, some in packed.items():
-        text = b"".join(some)
-        key = start + short(entity)
+        text = some[0] if len(some) == 1 else b"".join(some)
+        key = start + (entity if len(entity) <= LONGEST else short(entity))
         blob = txn.get(key)
         if blob is None:
             blob = state.fresh(text)
             note_name(txn, view_id, entity)
         else:
             blob += text
-        if state.grown(view, len(blob), blob):
+        if len(blob) >= small and state.grown(view, len(blob), blob):
             blob = state.fold(view, blob)
         txn.put(key, blob)
 
