@@ -23,7 +23,7 @@ LINT = Path(sys.executable).parent / "lint-imports"
         ("serving/answer/shortcut.py", "import ml_assets.serving.http.app", "Inside serving"),
         ("serving/answer/shortcut.py", "import ml_assets.serving.contract.protocol",
          "Inside serving"),
-        ("features/history/shortcut.py", "import ml_assets.features.feast_stores.gaps",
+        ("features/history/shortcut.py", "import ml_assets.features.feast_stores.offline",
          "Inside features"),
         ("ingest/shortcut.py", "import torch", "torch only where tensors are"),
         ("serving/answer/shortcut.py", "import feast", "feast only in features"),
