@@ -14,6 +14,7 @@ from ml_assets.core.installation import opened
 from ml_assets.core.runtime.interrupts import remembered
 from ml_assets.doctor_cli import doctor
 from ml_assets.rollout_cli import rollout
+from ml_assets.store_cli import store
 from ml_assets.token_cli import token
 
 STATE_LIBRARIES = ("sqlite3", "sqlalchemy", "duckdb", "pyarrow", "alembic")
@@ -59,6 +60,7 @@ def main() -> None:
       ml-assets rollout -h   which model versions answer, and how to change that
       ml-assets token -h     who may call the API
       ml-assets doctor       what is damaged under var/, and how to repair it
+      ml-assets store -h     count the features of the online store again
 
     All state is under var/ (ML_ASSETS_VAR sets another folder); delete it to start afresh.
     """
@@ -222,6 +224,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
 main.add_command(rollout)
 main.add_command(token)
 main.add_command(doctor)
+main.add_command(store)
 
 
 if __name__ == "__main__":

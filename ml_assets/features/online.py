@@ -51,7 +51,7 @@ class OnlineFeatures:
     ) -> None:
         service = service or load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
-        self._connection, self._budget = connection, budget
+        self._connection, self._budget, self._name = connection, budget, system.name
         if memory is not None:
             memory.forget()  # it may be of a file that was there before
         self._state = SqliteState(connection, memory=memory)
@@ -83,8 +83,8 @@ class OnlineFeatures:
             found, as_of, status = self._reader.read(keys, at)
         if Status.DAMAGED in status.tobytes():
             raise StateDamaged(
-                "the online store holds bytes that are not the state of an entity: load its "
-                "views anew (`feast teardown`, `feast apply`, `feast materialize`)"
+                "the online store holds bytes that are not the state of an entity: run "
+                f"`ml-assets store rebuild {self._name}` and restart the API"
             )
         return found, [from_us(instant) for instant in as_of.tolist()], position
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -16,15 +17,17 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.engine.columns import instants
 from ml_assets.features.manifest import View
+from ml_assets.features.online_store.backend import Row
 from ml_assets.features.online_store.counting import AT_ONCE, event_rows
 from ml_assets.features.online_store.redefining import pending, settle
-from ml_assets.features.online_store.sqlite import SqliteBackend
 from ml_assets.features.store import load_log, open_backend
 from ml_assets.features.streams import read_stream
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.positions import note_load
 from ml_assets.ingest.log.served import to_us
+
+Note = Callable[[sqlite3.Connection], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,8 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
         load_id = log.begin(view, until, clock.now())
         new = 0
         for day in stretch:
-            new += _count(view, backend, view_id, read_stream(settings, view, [day]))
+            for rows, note in portions(view, read_stream(settings, view, [day])):
+                new += backend.append(view.windowed, view_id, rows, also=note)
         settle(backend, view.windowed)
         backend.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
         log.finish(load_id, clock.now())
@@ -67,9 +71,9 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
     return Loaded(rows=new, until=until)
 
 
-def _count(view: View, backend: SqliteBackend, view_id: int, table: pa.Table) -> int:
-    """Count these rows, some at a time; returns how many were new."""
-    windowed, new = view.windowed, 0
+def portions(view: View, table: pa.Table) -> Iterator[tuple[list[Row], Note]]:
+    """The rows of `table` some at a time, and what gives each portion its position."""
+    windowed = view.windowed
     filed = windowed.created or windowed.timestamp
     table = table.filter(pc.is_valid(table[filed])).sort_by(filed)
     at = instants(table[filed], filed, f"feature view {view.name!r}")
@@ -77,13 +81,11 @@ def _count(view: View, backend: SqliteBackend, view_id: int, table: pa.Table) ->
     while start < len(at):
         # All rows of an instant together: a position is known by the instants that it covers.
         end = int(np.searchsorted(at, at[min(start + AT_ONCE, len(at)) - 1], side="right"))
-        since, until = int(at[start]), int(at[end - 1]) + 1
-        rows = event_rows(windowed, table.slice(start, end - start))
-        new += backend.append(windowed, view_id, rows, also=partial(
-            note_load, view=view.name, definition=view.definition, since=since, until=until,
-        ))
+        yield event_rows(windowed, table.slice(start, end - start)), partial(
+            note_load, view=view.name, definition=view.definition,
+            since=int(at[start]), until=int(at[end - 1]) + 1,
+        )
         start = end
-    return new
 
 
 def _stretch(lake: Lake, view: View, days: Sequence[date], before: datetime | None) -> list[date]:
