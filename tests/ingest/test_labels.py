@@ -151,7 +151,7 @@ def test_what_is_said_becomes_the_label_that_the_docs_promise(
 
 def test_an_archived_outcome_matures_as_silence_does() -> None:
     """History must not know its labels earlier than live traffic would."""
-    archived = pd.DataFrame([("a", START, START, "{}", True)], columns=RAW.names)
+    archived = pd.DataFrame([("a", START, START, "{}", True, None)], columns=RAW.names)
     rows = labels_known_in(POLICY, TRUST, start=START, end=START + timedelta(days=4),
                            archived=archived, predictions=[], feedback=[])
     assert rows["known_at"].tolist() == [START + POLICY.maturity]
