@@ -179,7 +179,7 @@ def _redis_fetch(port: int, views: Sequence[int]) -> Fetch:
 
 
 def _backend(folder: Path, port: int | None, file: File) -> Backend:
-    from ml_assets.features.online_store.sqlite import SqliteBackend
+    from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 
     if port is None and file == "LMDB":
         from ml_assets.features.online_store.lmdb.backend import LmdbBackend
@@ -187,7 +187,7 @@ def _backend(folder: Path, port: int | None, file: File) -> Backend:
         return LmdbBackend(folder / "ours.lmdb", "bench")
     if port is None:
         return SqliteBackend(folder / "ours.sqlite", "bench")
-    from ml_assets.features.online_store.redis import RedisBackend
+    from ml_assets.features.online_store.redis.backend import RedisBackend
 
     return RedisBackend(f"redis://127.0.0.1:{port}/0", "bench")
 

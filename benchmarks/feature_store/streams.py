@@ -12,7 +12,7 @@ from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import Backend, Row, digest_of
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.lmdb.events import Stretch
-from ml_assets.features.online_store.sqlite import SqliteState
+from ml_assets.features.online_store.sqlite.backend import SqliteState
 from ml_assets.features.online_store.stream import Counted, Stream
 
 Kind = Literal["sqlite", "lmdb"]

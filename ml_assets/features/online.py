@@ -18,9 +18,9 @@ from ml_assets.features.engine.limits import limit_of
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.online_store.backend import number_of
 from ml_assets.features.online_store.decoders import Status
-from ml_assets.features.online_store.memtable import Memtable
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite_state import SqliteState
+from ml_assets.features.online_store.sqlite.memtable import Memtable
+from ml_assets.features.online_store.sqlite.state import SqliteState
 from ml_assets.features.online_store.stream import streams_of
 from ml_assets.ingest.log.positions import last_position
 from ml_assets.ingest.log.served import from_us

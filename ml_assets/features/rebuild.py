@@ -18,7 +18,7 @@ from ml_assets.features.online_load import portions
 from ml_assets.features.online_store.backend import expiry
 from ml_assets.features.online_store.counting import AT_ONCE, event_row
 from ml_assets.features.online_store.redefining import define, forget
-from ml_assets.features.online_store.sqlite import SqliteState
+from ml_assets.features.online_store.sqlite.backend import SqliteState
 from ml_assets.features.store import load_log
 from ml_assets.features.streams import read_stream
 from ml_assets.ingest.lake import Lake

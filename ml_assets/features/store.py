@@ -19,7 +19,7 @@ from ml_assets.core.storage.files import make_folder, write_atomically
 from ml_assets.core.storage.marker import note as note_made
 from ml_assets.features.loads import LoadLog
 from ml_assets.features.manifest import REPO, load_manifest
-from ml_assets.features.online_store.sqlite import SqliteBackend
+from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -14,7 +14,7 @@ from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import SameFile
 from ml_assets.core.system import System
-from ml_assets.features.online_store.memtable import Memtable
+from ml_assets.features.online_store.sqlite.memtable import Memtable
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.patience import Patience
 from ml_assets.serving.access.doorkeeper import Doorkeeper

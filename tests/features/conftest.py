@@ -18,7 +18,7 @@ import pytest
 
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
-from ml_assets.features.online_store.sqlite import SqliteBackend
+from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from tests.features.online_store.kit import OpenBackend
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ope
         elif request.param == "lmdb":
             opened.append(LmdbBackend(tmp_path / "online.lmdb", project))
         else:
-            from ml_assets.features.online_store.redis import RedisBackend
+            from ml_assets.features.online_store.redis.backend import RedisBackend
 
             opened.append(RedisBackend(url, project, prefix="tests*"))
         return opened[-1]

@@ -26,7 +26,7 @@ from ml_assets.features.history.ask import windowed_at
 from ml_assets.features.online_store.backend import digest_of, number_of
 from ml_assets.features.online_store.counting import apply_events, put_rows
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite import SqliteBackend
+from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from ml_assets.features.online_store.versions import Column, PlainView
 from ml_assets.features.parity import ParityReport, compare
 

@@ -35,7 +35,7 @@ from ml_assets.features.online_store.latest_scores import (
     row_of,
     scores_view,
 )
-from ml_assets.features.online_store.sqlite import SqliteState
+from ml_assets.features.online_store.sqlite.backend import SqliteState
 from ml_assets.features.scores import load_scores
 from ml_assets.features.store import open_backend, open_store
 from ml_assets.ingest.lake import Lake

@@ -15,7 +15,7 @@ from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite import SqliteState
+from ml_assets.features.online_store.sqlite.backend import SqliteState
 from ml_assets.features.online_store.stream import Stream
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.positions import last_position

@@ -45,7 +45,7 @@ from ml_assets.features.feast_stores.view_reader import Answer, ViewReader, fill
 from ml_assets.features.online_store.backend import Backend, number_of
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.redefining import define, forget, settle
-from ml_assets.features.online_store.sqlite import SqliteBackend
+from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from ml_assets.features.online_store.versions import NO_CREATED, PlainView
 
 _logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from feast.repo_config import RepoConfig
 
 from ml_assets.features.feast_stores.online import PackedConfig, PackedOnlineStore
 from ml_assets.features.online_store.backend import Backend
-from ml_assets.features.online_store.redis import RedisBackend
+from ml_assets.features.online_store.redis.backend import RedisBackend
 
 
 class PackedRedisOnlineStoreConfig(PackedConfig):

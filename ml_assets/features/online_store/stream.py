@@ -12,7 +12,7 @@ from ml_assets.features.engine.state import pack_row
 from ml_assets.features.engine.state.layout import layout_of
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import Row
-from ml_assets.features.online_store.joined import joined
+from ml_assets.features.online_store.sqlite.joined import joined
 
 
 class Counted(NamedTuple):

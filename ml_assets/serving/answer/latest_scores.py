@@ -12,7 +12,7 @@ from ml_assets.core.storage.sqlite import is_busy
 from ml_assets.core.system import System
 from ml_assets.features.online_store.backend import OWN, Backend, digest_of, number_of
 from ml_assets.features.online_store.latest_scores import Score, latest_of, row_of, scores_view
-from ml_assets.features.online_store.sqlite import SqliteBackend, SqliteState
+from ml_assets.features.online_store.sqlite.backend import SqliteBackend, SqliteState
 from ml_assets.features.online_store.versions import PlainView
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.log.patience import Patience

@@ -36,7 +36,7 @@ from ml_assets.core.errors import ContractViolation
 from ml_assets.features.feast_stores.feast_values import payloads_of_values
 from ml_assets.features.feast_stores.provider import require_fit
 from ml_assets.features.online_store.counting import apply_rows, put_rows
-from ml_assets.features.online_store.sqlite import SqliteBackend
+from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from ml_assets.features.online_store.values import fitted
 from ml_assets.features.online_store.versions import Column, PlainView
 from tests.features.online_store.kit import registered, windowed

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import NotReady
 from ml_assets.features.engine import state
-from ml_assets.features.online_store import sqlite_entities, sqlite_state
 from ml_assets.features.online_store.backend import (
     NO_FLOOR,
     OWN,
@@ -25,6 +24,8 @@ from ml_assets.features.online_store.backend import (
     number_of,
 )
 from ml_assets.features.online_store.lmdb import expiring
+from ml_assets.features.online_store.sqlite import entities as sqlite_entities
+from ml_assets.features.online_store.sqlite import state as sqlite_state
 from ml_assets.features.online_store.versions import NO_CREATED, Column, PlainView, versions_of
 from tests.features.online_store.kit import (
     OpenBackend,
@@ -308,11 +309,12 @@ def test_without_the_client_of_redis_it_is_said_what_to_install() -> None:
     """And nothing else of the stores needs it."""
     code = (
         "import sys; sys.modules['redis'] = None\n"
-        "import ml_assets.features.online_store.sqlite, ml_assets.features.online_store.reader\n"
+        "import ml_assets.features.online_store.sqlite.backend\n"
+        "import ml_assets.features.online_store.reader\n"
         "import ml_assets.features.online_store.counting\n"
         "import ml_assets.features.online_store.lmdb.backend\n"
         "assert 'feast' not in sys.modules\n"
-        "import ml_assets.features.online_store.redis\n"
+        "import ml_assets.features.online_store.redis.backend\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "NotReady" in found.stderr

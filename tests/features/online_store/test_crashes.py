@@ -16,7 +16,7 @@ from ml_assets.features.engine import state
 from ml_assets.features.engine.history import aggregate
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
-from ml_assets.features.online_store.sqlite import SqliteBackend
+from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from tests.features.engine.reference import Record, events_of
 from tests.features.online_store.kit import happened, in_order, key, registered, rows_of, windowed
 
@@ -39,7 +39,7 @@ def _open(kind: str, place: str) -> Backend:
         return SqliteBackend(Path(place))
     if kind == "lmdb":
         return LmdbBackend(Path(place))
-    from ml_assets.features.online_store.redis import RedisBackend
+    from ml_assets.features.online_store.redis.backend import RedisBackend
 
     return RedisBackend(place, prefix="crashes")
 

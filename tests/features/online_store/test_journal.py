@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.features.online_store.backend import digest_of
-from ml_assets.features.online_store.blob_cache import UNKNOWN, BlobCache
-from ml_assets.features.online_store.joined import entity_at, joined
-from ml_assets.features.online_store.journal import pack, unpack
-from ml_assets.features.online_store.sqlite import SqliteState
+from ml_assets.features.online_store.sqlite.backend import SqliteState
+from ml_assets.features.online_store.sqlite.blob_cache import UNKNOWN, BlobCache
+from ml_assets.features.online_store.sqlite.joined import entity_at, joined
+from ml_assets.features.online_store.sqlite.journal import pack, unpack
 from ml_assets.features.online_store.stream import Stream
 from tests.features.online_store.kit import EVERYTHING, windowed
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from ml_assets.features.engine import state
 from ml_assets.features.engine.history import aggregate
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.online_store import sqlite_state
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.counting import apply_events, apply_rows
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
+from ml_assets.features.online_store.sqlite import state as sqlite_state
 from tests.features.engine.reference import Record, events_of
 from tests.features.engine.strategies import histories, questions, views
 from tests.features.online_store.kit import OpenBackend, event, in_order, registered

@@ -12,10 +12,10 @@ import pytest
 
 from ml_assets.core.errors import DeclarationError, NotReady, UnknownName
 from ml_assets.features.engine import state
-from ml_assets.features.online_store import sqlite_state
 from ml_assets.features.online_store.backend import Backend, View
 from ml_assets.features.online_store.decoders import Status
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
+from ml_assets.features.online_store.sqlite import state as sqlite_state
 from ml_assets.features.online_store.versions import Column, PlainView, pack_payloads
 from tests.features.online_store.kit import happened, key, registered, rows_of, windowed
 

@@ -14,7 +14,7 @@ from ml_assets.features.online_store.versions import Column, PlainView, pack_pay
 from tests.features.online_store.kit import key, registered
 
 if TYPE_CHECKING:
-    from ml_assets.features.online_store.redis import RedisBackend
+    from ml_assets.features.online_store.redis.backend import RedisBackend
 
 VIEW = PlainView(name="profile", keys=("customer",), columns=(Column("name", "String"),))
 ENTITIES = 50
@@ -23,7 +23,7 @@ ENTITIES = 50
 @pytest.fixture
 def backend(redis_url: str) -> Iterator[RedisBackend]:
     """A store in which each entity's payload names it."""
-    from ml_assets.features.online_store.redis import RedisBackend
+    from ml_assets.features.online_store.redis.backend import RedisBackend
 
     backend = RedisBackend(redis_url, "kept connections")
     payloads = pack_payloads(

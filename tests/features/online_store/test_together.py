@@ -14,18 +14,15 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import ContractViolation, NotReady
 from ml_assets.features.engine import state
-from ml_assets.features.online_store import (
-    blob_cache,
-    memtable,
-    sqlite_ids,
-    sqlite_journal,
-    sqlite_state,
-)
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.counting import apply_events, event_row
-from ml_assets.features.online_store.memtable import Memtable
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite import SqliteState
+from ml_assets.features.online_store.sqlite import blob_cache, memtable
+from ml_assets.features.online_store.sqlite import event_ids as sqlite_ids
+from ml_assets.features.online_store.sqlite import journal_table as sqlite_journal
+from ml_assets.features.online_store.sqlite import state as sqlite_state
+from ml_assets.features.online_store.sqlite.backend import SqliteState
+from ml_assets.features.online_store.sqlite.memtable import Memtable
 from ml_assets.features.online_store.stream import Stream, streams_of
 from tests.features.online_store.kit import EVERYTHING, windowed
 

@@ -28,7 +28,7 @@ from ml_assets.features.online_store.backend import (
     floor_entry,
     floor_of,
 )
-from ml_assets.features.online_store.redis_scripts import (
+from ml_assets.features.online_store.redis.scripts import (
     APPEND,
     DROP_UNCHANGED,
     FOLD,

@@ -7,8 +7,8 @@ import sqlite3
 from ml_assets.features.engine import state
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import View, expiry
-from ml_assets.features.online_store.blob_cache import SMALL
-from ml_assets.features.online_store.sqlite_tables import replace_blob
+from ml_assets.features.online_store.sqlite.blob_cache import SMALL
+from ml_assets.features.online_store.sqlite.tables import replace_blob
 
 AT_ONCE = 1000
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ml_assets.core.storage.sqlite import padded
 from ml_assets.features.online_store.backend import NO_FLOOR, Row
-from ml_assets.features.online_store.joined import entity_at
+from ml_assets.features.online_store.sqlite.joined import entity_at
 from ml_assets.features.online_store.stream import Counted
 
 MOST_ALONE = 250_000

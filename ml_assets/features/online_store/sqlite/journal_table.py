@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from ml_assets.features.engine import state
 from ml_assets.features.online_store.backend import floor_of
-from ml_assets.features.online_store.blob_cache import SMALL
-from ml_assets.features.online_store.flushing import Step
-from ml_assets.features.online_store.journal import Section, pack
-from ml_assets.features.online_store.memtable import Memtable, Watched
-from ml_assets.features.online_store.sqlite_ids import EventIds
-from ml_assets.features.online_store.sqlite_tables import GROWTH, Key, own_entry, stored
+from ml_assets.features.online_store.sqlite.blob_cache import SMALL
+from ml_assets.features.online_store.sqlite.event_ids import EventIds
+from ml_assets.features.online_store.sqlite.flushing import Step
+from ml_assets.features.online_store.sqlite.journal import Section, pack
+from ml_assets.features.online_store.sqlite.memtable import Memtable, Watched
+from ml_assets.features.online_store.sqlite.tables import GROWTH, Key, own_entry, stored
 from ml_assets.features.online_store.stream import Counted, Stream
 
 Together = tuple[Stream, Sequence[int], Sequence[Counted]]

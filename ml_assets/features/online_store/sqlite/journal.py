@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
 
-from ml_assets.features.online_store.joined import split
+from ml_assets.features.online_store.sqlite.joined import split
 from ml_assets.features.online_store.stream import Counted, Stream
 
 _HEAD = Struct("<IBBI")

@@ -26,12 +26,12 @@ from ml_assets.features.online_store.backend import (
     floor_entry,
     floor_of,
 )
-from ml_assets.features.online_store.blob_cache import UNKNOWN
-from ml_assets.features.online_store.memtable import Memtable
-from ml_assets.features.online_store.sqlite_entities import entities_after, expire_some
-from ml_assets.features.online_store.sqlite_ids import EventIds
-from ml_assets.features.online_store.sqlite_journal import SqliteJournal, Together
-from ml_assets.features.online_store.sqlite_tables import (
+from ml_assets.features.online_store.sqlite.blob_cache import UNKNOWN
+from ml_assets.features.online_store.sqlite.entities import entities_after, expire_some
+from ml_assets.features.online_store.sqlite.event_ids import EventIds
+from ml_assets.features.online_store.sqlite.journal_table import SqliteJournal, Together
+from ml_assets.features.online_store.sqlite.memtable import Memtable
+from ml_assets.features.online_store.sqlite.tables import (
     APPEND,
     GROWTH,
     PUT,

@@ -15,8 +15,8 @@ from ml_assets.core.storage.marker import require_new
 from ml_assets.core.storage.sqlite import use_wal, writing
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import OWN, Registered, Row, View
-from ml_assets.features.online_store.memtable import Memtable
-from ml_assets.features.online_store.sqlite_state import SqliteState
+from ml_assets.features.online_store.sqlite.memtable import Memtable
+from ml_assets.features.online_store.sqlite.state import SqliteState
 
 __all__ = ["SqliteBackend", "SqliteState", "use_wal"]
 

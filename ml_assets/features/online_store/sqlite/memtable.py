@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from ml_assets.features.engine import state
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.online_store.blob_cache import BlobCache
-from ml_assets.features.online_store.flushing import Flush, Step, Stretch
-from ml_assets.features.online_store.joined import entity_at
-from ml_assets.features.online_store.journal import Section, unpack
-from ml_assets.features.online_store.sqlite_ids import Alone
+from ml_assets.features.online_store.sqlite.blob_cache import BlobCache
+from ml_assets.features.online_store.sqlite.event_ids import Alone
+from ml_assets.features.online_store.sqlite.flushing import Flush, Step, Stretch
+from ml_assets.features.online_store.sqlite.joined import entity_at
+from ml_assets.features.online_store.sqlite.journal import Section, unpack
 
 Groups = dict[int, list[int | None]]
 """The views of each group by place; None for one that is gone."""

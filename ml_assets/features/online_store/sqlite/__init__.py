@@ -1,0 +1,1 @@
+"""The online store in SQLite: a journal beside the tables, in the event log or alone."""
