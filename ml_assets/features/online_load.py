@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, midnight
-from ml_assets.features.engine.columns import instants
 from ml_assets.features.manifest import View
-from ml_assets.features.online_store.backend import Row
-from ml_assets.features.online_store.counting import AT_ONCE, event_rows
+from ml_assets.features.online_store.portions import load_rows
 from ml_assets.features.online_store.redefining import pending, settle
 from ml_assets.features.store import load_log, open_backend
 from ml_assets.features.streams import read_stream
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.log.positions import note_load
 from ml_assets.ingest.log.served import to_us
-
-Note = Callable[[sqlite3.Connection], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +49,8 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
         load_id = log.begin(view, until, clock.now())
         new = 0
         for day in stretch:
-            for rows, note in portions(view, read_stream(settings, view, [day])):
-                new += backend.append(view.windowed, view_id, rows, also=note)
+            new += load_rows(
+                view.windowed, backend, view_id, read_stream(settings, view, [day]))
         settle(backend, view.windowed)
         backend.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
         log.finish(load_id, clock.now())
@@ -69,23 +58,6 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
         backend.close()
         log.close()
     return Loaded(rows=new, until=until)
-
-
-def portions(view: View, table: pa.Table) -> Iterator[tuple[list[Row], Note]]:
-    """The rows of `table` some at a time, and what gives each portion its position."""
-    windowed = view.windowed
-    filed = windowed.created or windowed.timestamp
-    table = table.filter(pc.is_valid(table[filed])).sort_by(filed)
-    at = instants(table[filed], filed, f"feature view {view.name!r}")
-    start = 0
-    while start < len(at):
-        # All rows of an instant together: a position is known by the instants that it covers.
-        end = int(np.searchsorted(at, at[min(start + AT_ONCE, len(at)) - 1], side="right"))
-        yield event_rows(windowed, table.slice(start, end - start)), partial(
-            note_load, view=view.name, definition=view.definition,
-            since=int(at[start]), until=int(at[end - 1]) + 1,
-        )
-        start = end
 
 
 def _stretch(lake: Lake, view: View, days: Sequence[date], before: datetime | None) -> list[date]:

@@ -14,9 +14,9 @@ from ml_assets.core.storage.sqlite import writing
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.features.manifest import View, load_manifest
-from ml_assets.features.online_load import portions
 from ml_assets.features.online_store.backend import expiry
 from ml_assets.features.online_store.counting import AT_ONCE, event_row
+from ml_assets.features.online_store.portions import portions
 from ml_assets.features.online_store.redefining import define, forget
 from ml_assets.features.online_store.sqlite.backend import SqliteState
 from ml_assets.features.store import load_log
@@ -76,7 +76,7 @@ class Rebuild:
         define(state, windowed, loaded=None, now=self._now)
         view_id, loaded, served = state.views()[view.name].id, 0, 0
         for day in self.days[view.name]:
-            for rows, note in portions(view, read_stream(self._settings, view, [day])):
+            for rows, note in portions(windowed, read_stream(self._settings, view, [day])):
                 loaded += state.append(windowed, view_id, rows)
                 # For the rows that came to the lake after their day had been loaded.
                 note(log.connection)

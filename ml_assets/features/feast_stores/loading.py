@@ -40,9 +40,11 @@ from ml_assets.features.feast_stores.feast_values import encoded, instant_of, mi
 from ml_assets.features.feast_stores.gaps import gaps_before, warning_of
 from ml_assets.features.feast_stores.online import PackedOnlineStore, clock_of
 from ml_assets.features.feast_stores.retrieval import LakeRetrievalJob
-from ml_assets.features.online_store.backend import Backend
+from ml_assets.features.online_store.backend import Backend, number_of
 from ml_assets.features.online_store.counting import apply_rows, put_rows
+from ml_assets.features.online_store.portions import load_rows
 from ml_assets.features.online_store.redefining import before, pending, settle
+from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from ml_assets.features.online_store.versions import PlainView
 
 __all__ = ["PackedComputeEngine", "PackedComputeEngineConfig", "apply_rows", "push"]
@@ -136,7 +138,11 @@ class PackedComputeEngine(LocalComputeEngine):
         if isinstance(view, WindowedView):
             columns = [view.event_id, *(slot.column for slot in view.slots)]
             rows = self._pull(table, view.keys, columns, view.timestamp, view.created, start, end)
-            apply_rows(view, backend, _within(rows, view.timestamp, start, end))
+            rows = _within(rows, view.timestamp, start, end)
+            if isinstance(backend, SqliteBackend) and backend.is_event_log():
+                load_rows(view, backend, number_of(backend, view), rows)
+            else:
+                apply_rows(view, backend, rows)
             self._warn_of_gaps(table, view, start, end)
             return
         batch = table.batch_source

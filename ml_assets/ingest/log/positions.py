@@ -45,6 +45,13 @@ class Load:
     until: int
 
 
+def has_positions(connection: sqlite3.Connection) -> bool:
+    """Whether this file is an event log that counts positions."""
+    return connection.execute(
+        "select 1 from sqlite_master where type = 'table' and name = 'loads'"
+    ).fetchone() is not None
+
+
 def last_position(connection: sqlite3.Connection) -> int:
     """The last position that is taken; 0 before the first. Two looks at an index."""
     return int(connection.execute(_LAST).fetchone()[0])

@@ -17,6 +17,7 @@ from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import OWN, Registered, Row, View
 from ml_assets.features.online_store.sqlite.memtable import Memtable
 from ml_assets.features.online_store.sqlite.state import SqliteState
+from ml_assets.ingest.log.positions import has_positions
 
 __all__ = ["SqliteBackend", "SqliteState", "use_wal"]
 
@@ -95,6 +96,12 @@ class SqliteBackend:
             if new and also is not None:
                 also(self._local.connection)
             return new
+
+    def is_event_log(self) -> bool:
+        """Whether its file is an event log, of which loads take positions."""
+        with self._turn:
+            self._mine()
+            return has_positions(self._local.connection)
 
     def put(self, view_id: int, rows: Iterable[Row], now: int | None = None) -> None:
         """In the order of the keys, in short transactions, so that others can write in between."""
