@@ -1,5 +1,9 @@
 """The Dagster resource `duckdb`: the lake in SQL, for any asset that asks for it."""
 
+# An evaluated annotation would keep DuckDB's types alive to the very end of the process, where
+# its bindings then print a page about leaks.
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
