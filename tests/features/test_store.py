@@ -22,11 +22,11 @@ from ml_assets.core.errors import NotReady, NotReproducible, UnknownName
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.storage.sqlite import writing
 from ml_assets.core.time import DAY, EventClock, midnight
-from ml_assets.features import online_load
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online import OnlineFeatures
 from ml_assets.features.online_load import load_view
+from ml_assets.features.online_store import portions
 from ml_assets.features.store import apply_if_changed, load_log, open_store
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
@@ -250,7 +250,7 @@ def test_every_state_amid_a_load_is_recomputed_by_its_position(
     settings: Settings, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A load of portions of five rows, read by another process after each of them."""
-    monkeypatch.setattr(online_load, "AT_ONCE", 5)
+    monkeypatch.setattr(portions, "AT_ONCE", 5)
     at = midnight(DAYS[3]) + timedelta(hours=1)
     seen: list[tuple[npt.NDArray[np.float32], int]] = []
     load(settings, service, 0)
@@ -260,7 +260,7 @@ def test_every_state_amid_a_load_is_recomputed_by_its_position(
             values, _, position = online.read(KEYS, [at] * len(KEYS))  # without the portion
             seen.append((values, position))
 
-        monkeypatch.setattr(online_load, "note_load", reading)
+        monkeypatch.setattr(portions, "note_load", reading)
         load(settings, service, 1, 2, 3)
     assert len({position for _, position in seen}) == len(seen) > 50
     for values, position in seen:
