@@ -17,7 +17,9 @@ from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online import OnlineFeatures
 from ml_assets.features.online_load import load_view
 from ml_assets.features.store import apply_if_changed, open_store
+from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.tables import events_schema
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record
 from tests.serving.test_real_stores import mail
@@ -37,10 +39,20 @@ def read(settings: Settings) -> tuple[npt.NDArray[np.float32], int]:
     return values, position
 
 
+def record_a_late_one(settings: Settings) -> None:
+    """An event of the second day that reached the system on the fourth."""
+    lake, schema, day = Lake(settings.lake), events_schema(SPAM), DAYS[3]
+    there = lake.read("spam", "events", schema, start=day, end=DAYS[4])
+    late = there.head(1).assign(event_id="late", event_timestamp=midnight(DAYS[1]),
+                                **{key: f"{key}-0" for key in SPAM.keys})
+    lake.write("spam", "events", day, pd.concat([there, late]), schema)
+
+
 def test_what_feast_materialize_counts_is_recomputed_at_each_position(settings: Settings) -> None:
     """Loads of both kinds, in turns: each state that was read is a prefix of the log."""
     EventClock(settings.clock_file).set(NOON)
     record(settings, SPAM, DAYS)
+    record_a_late_one(settings)
     apply_if_changed(settings)
     EventLog(settings.event_log).close()
     store, views = open_store(settings), load_manifest(settings).service(SPAM).views

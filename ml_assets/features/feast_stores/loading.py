@@ -136,13 +136,7 @@ class PackedComputeEngine(LocalComputeEngine):
             )
         view, backend = view_of(table), store.backend(self.repo_config)
         if isinstance(view, WindowedView):
-            columns = [view.event_id, *(slot.column for slot in view.slots)]
-            rows = self._pull(table, view.keys, columns, view.timestamp, view.created, start, end)
-            rows = _within(rows, view.timestamp, start, end)
-            if isinstance(backend, SqliteBackend) and backend.is_event_log():
-                load_rows(view, backend, number_of(backend, view), rows)
-            else:
-                apply_rows(view, backend, rows)
+            self._load_events(table, view, backend, start, end)
             self._warn_of_gaps(table, view, start, end)
             return
         batch = table.batch_source
@@ -151,6 +145,28 @@ class PackedComputeEngine(LocalComputeEngine):
         rows = self._pull(table, view.keys, columns, timestamp, created, start, end)
         now = micros(clock_of(self.repo_config).now())
         _put(table, view, backend, _within(rows, timestamp, start, end), now)
+
+    def _load_events(
+        self, table: Any, view: WindowedView, backend: Backend, start: datetime, end: datetime
+    ) -> None:
+        """Into the event log what the lake files in [start, end), as the platform's own loads do:
+        a position then stands for all rows between two instants. Elsewhere what happened then.
+        """
+        if isinstance(backend, SqliteBackend) and backend.is_event_log():
+            rows = self._events(table, view, view.created or view.timestamp, start, end)
+            load_rows(view, backend, number_of(backend, view), rows)
+        else:
+            apply_rows(view, backend, self._events(table, view, view.timestamp, start, end))
+
+    def _events(
+        self, table: Any, view: WindowedView, filed: str, start: datetime, end: datetime
+    ) -> pa.Table:
+        """Those whose column `filed` lies in [start, end)."""
+        columns = [view.event_id, view.timestamp, *(slot.column for slot in view.slots)]
+        others = [name for name in columns if name != filed]
+        created = view.created if filed != view.created else ""
+        rows = self._pull(table, view.keys, others, filed, created, start, end)
+        return _within(rows, filed, start, end)
 
     def _warn_of_gaps(
         self, table: Any, view: WindowedView, start: datetime, end: datetime
