@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -17,7 +17,6 @@ from ml_assets.core.policies import DriftPolicy
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import replacing
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, midnight
 from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.registry.deployments import Deployment
 from ml_assets.serving.models.scoring import Scorer
@@ -110,11 +109,6 @@ class References:
     def _path(self, model_version: int) -> Path:
         folder = self.settings.lake / self.system.name / "drift_reference"
         return folder / f"{model_version}.npz"
-
-
-def window_start(day: date, policy: DriftPolicy) -> date:
-    """The first day of the window that ends with `day`."""
-    return (midnight(day) + DAY - policy.window).date()
 
 
 def samples(

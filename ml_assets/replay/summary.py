@@ -51,7 +51,7 @@ def print_summary(
         ("p50 latency", f"{median(latencies_ms):.1f} ms over HTTP, features and log included"
          if latencies_ms else "not measured: this run served nothing new"),
         ("parity", f"{sum(day.checked for day in parity):,} feature vectors recomputed from "
-         f"history, {broken} unexplained mismatches"),
+         f"history, {broken} mismatches"),
         ("took", f"{seconds:.0f} s"),
     ]
     for name, value in facts:

@@ -18,7 +18,6 @@ from ml_assets.monitoring.samples import (
     champion_at,
     reference_of,
     samples,
-    window_start,
 )
 from ml_assets.registry.deployments import Deployments
 
@@ -95,11 +94,6 @@ def test_predictions_with_other_features_are_left_out() -> None:
     assert samples(reference, mixed, 1, POLICY)[1] == 1
     assert samples(reference, predictions([1], ("amount",)), 1, POLICY) == ({}, 0)
     assert samples(reference, predictions([]), 1, POLICY) == ({}, 0)
-
-
-def test_the_window_ends_with_its_day() -> None:
-    assert window_start(date(2024, 1, 8), POLICY) == date(2024, 1, 2)
-    assert window_start(date(2024, 1, 8), DriftPolicy(window=timedelta(days=1))) == date(2024, 1, 8)
 
 
 def test_the_champion_of_a_day_is_what_was_in_force_before_its_end(tmp_path: Path) -> None:
