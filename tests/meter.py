@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
+from ml_assets.core.data.columns import Column
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System
+from ml_assets.core.system import Calendar, Entity, ModelConfig, System
 from ml_assets.core.time import DAY, midnight
+from ml_assets.targets import Binary
 
 TEXTS, NUMBERS = ("site", "device"), ("reading", "celsius")
 FIRST, LIVE = date(2023, 12, 25), date(2024, 1, 1)
@@ -59,12 +62,9 @@ def recorded() -> Iterator[ArchivedEvent]:
         )
 
 
-METER = System(
-    name="meter",
-    description="Is this meter broken?",
-    owners=("team:tests",),
+READINGS = Stream(
+    name="readings", asked=True, description="what meters say",
     source=MeterSource(history=tuple(recorded())),
-    calendar=Calendar(first_day=FIRST, go_live=LIVE, last_day=date(2024, 3, 1)),
     columns=(
         Column(name="site", dtype="text", description="where it hangs", max_length=45),
         Column(name="device", dtype="text", description="which it is"),
@@ -72,10 +72,19 @@ METER = System(
         Column(name="celsius", dtype="number", description="how warm it is", minimum=-273.15,
                maximum=1e6),
     ),
+)
+
+METER = System(
+    name="meter",
+    description="Is this meter broken?",
+    owners=("team:tests",),
+    calendar=Calendar(first_day=FIRST, go_live=LIVE, last_day=date(2024, 3, 1)),
+    streams=(READINGS,),
     entities=(Entity(name="site", description="a site"),
               Entity(name="device", description="a meter")),
     feature_service="meter_state",
-    label=LabelPolicy(name="broken", maturity=timedelta(seconds=5)),
+    target=Binary(name="broken"),
+    label=LabelPolicy(maturity=timedelta(seconds=5)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="technician", sources=("tech:",)),),
                             crowd=None),
     model=ModelConfig(fields=(), numbers=("reading",), iterations=3),

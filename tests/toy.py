@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+from ml_assets.core.data.columns import Column
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.policies import (
@@ -18,7 +21,8 @@ from ml_assets.core.policies import (
     Slice,
 )
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.targets import Binary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +48,30 @@ class ToySource:
         }
 
 
-TOY = System(
-    name="toy",
-    description="Will a purchase be returned?",
-    owners=("team:tests",),
+PURCHASES = Stream(
+    name="purchases", asked=True, description="what is bought",
     source=ToySource(),
-    calendar=Calendar(
-        first_day=date(2024, 1, 1), go_live=date(2024, 1, 8), last_day=date(2024, 3, 1)
-    ),
     columns=(
         Column(name="shop", dtype="text", description="where it was bought"),
         Column(name="note", dtype="text", description="what the buyer wrote", max_length=1000),
         Column(name="amount", dtype="number", description="price in EUR", minimum=0),
     ),
+)
+
+TOY = System(
+    name="toy",
+    description="Will a purchase be returned?",
+    owners=("team:tests",),
+    calendar=Calendar(
+        first_day=date(2024, 1, 1), go_live=date(2024, 1, 8), last_day=date(2024, 3, 1)
+    ),
+    streams=(PURCHASES,),
     entities=(Entity(name="shop", description="a shop"),),
     sticky_by="shop",
     scores_by="shop",
     feature_service="toy_returns",
-    label=LabelPolicy(name="returned", maturity=timedelta(days=3), silence="negative"),
+    target=Binary(name="returned"),
+    label=LabelPolicy(maturity=timedelta(days=3), silence="negative"),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("buyer",)),)),
     model=ModelConfig(
         fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12, iterations=20
@@ -77,3 +87,11 @@ TOY = System(
     drift=DriftPolicy(min_events=20),
     replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(days=2)),
 )
+
+
+def with_stream(system: System, **changes: Any) -> System:
+    """`system` with another asked stream: its source, its columns."""
+    streams = tuple(
+        replace(stream, **changes) if stream.asked else stream for stream in system.streams
+    )
+    return replace(system, streams=streams)

@@ -29,7 +29,7 @@ from ml_assets.ingest.resources import lake_resource
 from ml_assets.replay.runs import Runs
 from ml_assets.serving.composition import Backends
 from tests.serving.kit import Toy
-from tests.toy import TOY, ToySource
+from tests.toy import TOY, ToySource, with_stream
 
 BAD: tuple[dict[str, Any], ...] = (
     {"event_timestamp": datetime(1, 1, 1, tzinfo=UTC)}, {"event_timestamp": None},
@@ -62,9 +62,8 @@ def recorded(system: System = TOY, per_day: int = 40) -> Iterator[ArchivedEvent]
 
 
 WHOLE = replace(
-    TOY,
-    source=ToySource(history=tuple(recorded())),
-    label=LabelPolicy(name="returned", maturity=timedelta(hours=1), silence="negative"),
+    with_stream(TOY, source=ToySource(history=tuple(recorded()))),
+    label=LabelPolicy(maturity=timedelta(hours=1), silence="negative"),
     gates=(Gate(metric="log_loss", at_most=100.0),),
     model=replace(TOY.model, iterations=3, buckets=2**8),
 )

@@ -15,15 +15,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.data.columns import Column
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
 from ml_assets.registry.deployments import Deployments
 from ml_assets.serving.answer.features import SystemFeatures
 from ml_assets.serving.composition import Backends
 from ml_assets.serving.models.scoring import Scorer
+from ml_assets.targets import Binary
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,22 +49,28 @@ class Purchases:
                 "amount": float(amount)}
 
 
-RETURNS = System(
-    name="returns",
-    description="Will a purchase be returned?",
-    owners=("team:benchmarks",),
+ORDERS = Stream(
+    name="orders", asked=True, description="what is ordered",
     source=Purchases(),
-    calendar=Calendar(first_day=date(2024, 1, 1), go_live=date(2024, 1, 8)),
     columns=(
         Column(name="shop", dtype="text", description="where it was bought"),
         Column(name="note", dtype="text", description="what the buyer wrote", max_length=500),
         Column(name="amount", dtype="number", description="price in EUR", minimum=0),
     ),
+)
+
+RETURNS = System(
+    name="returns",
+    description="Will a purchase be returned?",
+    owners=("team:benchmarks",),
+    calendar=Calendar(first_day=date(2024, 1, 1), go_live=date(2024, 1, 8)),
+    streams=(ORDERS,),
     entities=(Entity(name="shop", description="a shop"),),
     sticky_by="shop",
     scores_by="shop",
     feature_service="returns_of_shops",
-    label=LabelPolicy(name="returned", maturity=timedelta(days=3), silence="negative"),
+    target=Binary(name="returned"),
+    label=LabelPolicy(maturity=timedelta(days=3), silence="negative"),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("buyer",)),)),
     model=ModelConfig(fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12,
                       iterations=5),

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+from ml_assets.core.data.columns import Column
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.targets import Binary
 
 KEYS = ("card", "device", "address", "shop")
 NUMBERS = (
@@ -47,21 +50,27 @@ class Payments:
         return event
 
 
-PAYMENTS = System(
-    name="payments",
-    description="Will this card payment be disputed?",
-    owners=("team:benchmarks",),
+PAYMENT_STREAM = Stream(
+    name="payments", asked=True, description="card payments",
     source=Payments(),
-    calendar=Calendar(first_day=date(2024, 1, 1), go_live=date(2024, 1, 8)),
     columns=(
         Column(name="note", dtype="text", max_length=500, description="what the payer wrote"),
         *(Column(name=name, dtype="text", max_length=64, description=name) for name in KEYS),
         *(Column(name=name, dtype="number", minimum=0, description=name) for name in NUMBERS),
     ),
+)
+
+PAYMENTS = System(
+    name="payments",
+    description="Will this card payment be disputed?",
+    owners=("team:benchmarks",),
+    calendar=Calendar(first_day=date(2024, 1, 1), go_live=date(2024, 1, 8)),
+    streams=(PAYMENT_STREAM,),
     entities=tuple(Entity(name=name, description=f"a {name}") for name in KEYS),
     feature_service="payments_memory",
     sticky_by="card",
-    label=LabelPolicy(name="disputed", maturity=timedelta(days=30), silence="negative"),
+    target=Binary(name="disputed"),
+    label=LabelPolicy(maturity=timedelta(days=30), silence="negative"),
     model=ModelConfig(
         fields=(TextField(column="note", unit="words"),), numbers=NUMBERS, buckets=2**14,
         iterations=15,

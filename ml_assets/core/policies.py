@@ -47,12 +47,10 @@ class LabelPolicy:
     overwritten; corrections become known later.
     """
 
-    name: str
     maturity: timedelta
     silence: Literal["decision_stands", "negative", "unlabelled"] = "unlabelled"
 
     def __post_init__(self) -> None:
-        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
         require(self.maturity > timedelta(0), self, "maturity", self.maturity, "a positive time")
 
 

@@ -6,6 +6,9 @@ from dataclasses import field
 from datetime import date, datetime, timedelta
 from typing import Literal
 
+from ml_assets.core.data.columns import Column
+from ml_assets.core.data.streams import Stream
+from ml_assets.core.data.tables import Table
 from ml_assets.core.declaration import closest, declaration
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.feedback import FeedbackPolicy
@@ -19,32 +22,8 @@ from ml_assets.core.policies import (
     require,
 )
 from ml_assets.core.source import Source
+from ml_assets.core.target import Target
 from ml_assets.core.time import midnight
-
-RESERVED_COLUMNS = frozenset(
-    {"event_id", "event_timestamp", "accepted_at", "label", "known_at", "label_id", "log_seq",
-     "day"}
-)
-
-
-@declaration
-class Column:
-    """One column of an event, with its data contract.
-
-    `minimum` and `maximum` bound numbers (inclusive); `max_length` bounds strings (characters).
-    """
-
-    name: str
-    dtype: Literal["text", "number"]
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    max_length: int | None = None
-
-    def __post_init__(self) -> None:
-        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
-        require(self.name not in RESERVED_COLUMNS, self, "name", self.name,
-                f"none of {sorted(RESERVED_COLUMNS)}: the platform writes these")
 
 
 @declaration
@@ -97,13 +76,13 @@ class TextField:
 
 @declaration
 class ModelConfig:
-    """A binary classifier over hashed texts, event numbers and store features.
+    """A network over hashed texts, event numbers and store features.
 
     fields: what is read of the event's texts; numbers: event columns read unchanged; the feature
     service adds its features. See `ml_assets.training.model`.
-    `threshold` is the score from which the decision is True. Of the matured events, those of the
-    latest `holdout` are not trained on: a candidate is judged on them. `l2_text` and `l2_dense`
-    are the penalties on half the squared weights, added to the loss summed over rows.
+    Of the matured events, those of the latest `holdout` are not trained on: a candidate is judged
+    on them. `l2_text` and `l2_dense` are the penalties on half the squared weights, added to the
+    loss summed over rows.
     """
 
     fields: tuple[TextField, ...]
@@ -150,13 +129,14 @@ class System:
     name: str
     description: str
     owners: tuple[str, ...]
-    source: Source
     calendar: Calendar
-    columns: tuple[Column, ...]
+    streams: tuple[Stream, ...]
+    tables: tuple[Table, ...] = ()
     entities: tuple[Entity, ...]
     sticky_by: str | None = None
     scores_by: str | None = None
     feature_service: str
+    target: Target
     label: LabelPolicy
     feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
     model: ModelConfig
@@ -174,8 +154,10 @@ class System:
         for person in self.owners:
             require("@" in person or person.startswith("team:"), owner, "owners", person,
                     "an e-mail address or 'team:name'")
-        names = [column.name for column in self.columns]
-        require(len(set(names)) == len(names), owner, "columns", names, "unique names")
+        names = [each.name for each in self.streams] + [each.name for each in self.tables]
+        require(len(set(names)) == len(names), owner, "streams, tables", names, "unique names")
+        asked = [stream.name for stream in self.streams if stream.asked]
+        require(len(asked) == 1, owner, "streams", asked, "exactly one with asked=True")
         texts = {column.name for column in self.columns if column.dtype == "text"}
         numbers = {column.name for column in self.columns if column.dtype == "number"}
         self._require_known("entities", [entity.name for entity in self.entities], texts, "text")
@@ -204,3 +186,18 @@ class System:
     def keys(self) -> tuple[str, ...]:
         """The event columns that hold entity keys."""
         return tuple(entity.name for entity in self.entities)
+
+    @property
+    def asked(self) -> Stream:
+        """The stream whose events are predicted."""
+        return next(stream for stream in self.streams if stream.asked)
+
+    @property
+    def source(self) -> Source:
+        """Of the events that are predicted."""
+        return self.asked.source
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Of the events that are predicted."""
+        return self.asked.columns

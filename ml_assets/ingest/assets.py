@@ -151,9 +151,10 @@ def _labels(system: System) -> dg.AssetsDefinition:
     @dg.asset(
         key=key(system, "labels"),
         deps=keys(system, "raw", "events", "event_log"),
-        description=f"One row for each outcome `{policy.name}` that became known on the day: from "
-        f"feedback as it arrives, or from silence (`{policy.silence}`) after {policy.maturity}. "
-        "A later row corrects an earlier one. The entity keys are those of the event.",
+        description=f"One row for each outcome `{system.target.name}` that became known on the "
+        f"day: from feedback as it arrives, or from silence (`{policy.silence}`) after "
+        f"{policy.maturity}. A later row corrects an earlier one. The entity keys are those of the "
+        "event.",
         code_version="2",
         check_specs=[
             dg.AssetCheckSpec(

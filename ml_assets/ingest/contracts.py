@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
+from ml_assets.core.data.columns import Column
 from ml_assets.core.errors import ContractViolation, InvalidRequest
 from ml_assets.core.runtime.isolation import culprits
-from ml_assets.core.system import Column, System
+from ml_assets.core.system import System
 from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, text_fault
 from ml_assets.core.time import EARLIEST, LATEST, declared_instant
 from ml_assets.ingest.tables import LOG_SEQ

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from ml_assets.core import errors
+from ml_assets.core.data.columns import Column
 from ml_assets.core.policies import DriftPolicy, Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
-from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System
+from ml_assets.core.system import Calendar, Entity, ModelConfig, System
 from ml_assets.systems import SYSTEMS, find
+from ml_assets.targets import Binary, Classes, Number
 from tests.toy import TOY
 
 DAY = timedelta(days=1)
@@ -21,8 +23,11 @@ DAY = timedelta(days=1)
 @pytest.mark.parametrize(
     ("kind", "arguments", "field"),
     [
-        (LabelPolicy, {"name": "is spam", "maturity": DAY}, "LabelPolicy.name"),
-        (LabelPolicy, {"name": "spam", "maturity": -DAY}, "LabelPolicy.maturity"),
+        (LabelPolicy, {"maturity": -DAY}, "LabelPolicy.maturity"),
+        (Binary, {"name": "is spam"}, "Binary.name"),
+        (Classes, {"name": "queue", "classes": ("a",)}, "Classes.classes"),
+        (Number, {"name": "delay", "unit": "min", "tolerance": 0}, "Number.tolerance"),
+        (Column, {"name": "x", "dtype": "text", "description": "", "minimum": 1}, "minimum"),
         (Gate, {"metric": "roc_auc"}, "Gate.at_least"),
         (Gate, {"metric": "roc_auc", "at_least": 0.9, "at_most": 0.99}, "Gate.at_least"),
         (RetrainingPolicy, {"after_labels": 0, "max_age": DAY, "cooldown": DAY}, "after_labels"),
@@ -55,7 +60,8 @@ def test_a_wrong_value_is_named(kind: Any, arguments: dict[str, Any], field: str
         ({"model": replace(TOY.model, numbers=("amuont",))}, "'amuont'.*declared: amount"),
         ({"gates": (*TOY.gates, TOY.gates[0])}, "each gate once"),
         ({"gates": (Gate(metric="recall", at_least=0.1, slice="dear"),)}, "'dear'.*cheap"),
-        ({"columns": (*TOY.columns, TOY.columns[0])}, "unique names"),
+        ({"streams": (*TOY.streams, *TOY.streams)}, "unique names"),
+        ({"streams": ()}, "exactly one with asked=True"),
     ],
 )
 def test_a_name_that_nothing_declares_is_named(change: dict[str, Any], message: str) -> None:

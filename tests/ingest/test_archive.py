@@ -24,7 +24,7 @@ from ml_assets.ingest.assets import build
 from ml_assets.ingest.events import Parsed, parse_raw, raw_from_archive
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import QUARANTINE, RAW, RECORDS, events_schema, labels_schema
-from tests.toy import TOY, ToySource
+from tests.toy import TOY, ToySource, with_stream
 
 FIRST = datetime(2024, 1, 2, tzinfo=UTC)
 CIRCLE: dict[str, Any] = {}
@@ -145,7 +145,7 @@ def test_only_a_truth_value_is_an_outcome() -> None:
 
 
 def materialise(settings: Settings, history: list[ArchivedEvent]) -> dg.ExecuteInProcessResult:
-    system = replace(TOY, source=ToySource(history=tuple(history)))
+    system = with_stream(TOY, source=ToySource(history=tuple(history)))
     return dg.materialize(
         build(system), resources={"settings": settings}, raise_on_error=True,
         selection=dg.AssetSelection.assets(*keys(system, "raw", "events", "labels")),

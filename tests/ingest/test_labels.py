@@ -19,7 +19,7 @@ from ml_assets.ingest.tables import RAW
 
 START = datetime(2024, 1, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-POLICY = LabelPolicy(name="returned", maturity=timedelta(days=3), silence="decision_stands")
+POLICY = LabelPolicy(maturity=timedelta(days=3), silence="decision_stands")
 TRUST = FeedbackPolicy(trusted=(TrustClass(name="reader", sources=("buyer",)),))
 NO_HISTORY = pd.DataFrame(columns=RAW.names)
 

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 from dagster_duckdb import DuckDBResource
 
+from ml_assets.core.data.columns import Column
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.settings import Settings
-from ml_assets.core.system import Column, System
+from ml_assets.core.system import System
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake, select
 from ml_assets.ingest.resources import lake_resource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from ml_assets.registry.deployments import Deployments
 from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record
-from tests.toy import TOY
+from tests.toy import TOY, with_stream
 
 LIVE = TOY.calendar.go_live
 NAMES = ("amount", "shop_events")
@@ -218,7 +218,7 @@ def load_of_all(settings: Settings, system: System, until: date) -> int:
 def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
     settings: Settings,
 ) -> None:
-    system = replace(SPAM, source=Echo())
+    system = with_stream(SPAM, source=Echo())
     days = first_days(system, 4)
     service = load_manifest(settings).service(system)
     record(settings, system, days)

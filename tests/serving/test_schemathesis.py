@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.source import Event, Request
 from ml_assets.serving.access.tokens import SCOPES, TokenFile
 from tests.serving.kit import Toy, serving
-from tests.toy import TOY, ToySource
+from tests.toy import TOY, ToySource, with_stream
 
 SECONDS = 15
 CONFIG = """
@@ -58,7 +57,7 @@ def test_schemathesis_finds_no_difference_between_description_and_server(
 ) -> None:
     """Valid, invalid and hostile requests to every call: with a token of all scopes."""
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    toy = Toy(settings=settings, system=replace(TOY, source=DescribedSource()))
+    toy = Toy(settings=settings, system=with_stream(TOY, source=DescribedSource()))
     toy.deploy(1)
     _, token = TokenFile(settings.tokens).create(
         "schemathesis", SCOPES, ["buyer"], datetime(2024, 1, 8, tzinfo=UTC))

@@ -37,7 +37,7 @@ def store_predictions(system: System, settings: Settings, days: Sequence[date]) 
 def plot_served(system: System, served: pd.DataFrame) -> bytes:
     """A PNG of how the scores of `served` lie."""
     return score_histogram(
-        histogram(served["score"]).tolist(), system.model.threshold, system.label.name,
+        histogram(served["score"]).tolist(), system.model.threshold, system.target.name,
         title=f"{len(served)} predictions served",
     )
 
@@ -75,6 +75,6 @@ def score_days(
         day_scorer.score(day, summary)
     log.close()
     return BatchScores(version=deployed.version, summary=summary, plot=score_histogram(
-        summary.counts.tolist(), scorer.threshold, system.label.name,
+        summary.counts.tolist(), scorer.threshold, system.target.name,
         title=f"{summary.rows} events, version {deployed.version}",
     ))

@@ -79,7 +79,7 @@ def prediction_record(system: System, explained: Explanation) -> PredictionRecor
             for name, value in zip(p.feature_names, p.features, strict=True)
         },
         model_version=p.model_version, role=p.role, propensity=p.propensity,
-        label_name=system.label.name, score=p.score, decision=p.decision, degraded=p.degraded,
+        label_name=system.target.name, score=p.score, decision=p.decision, degraded=p.degraded,
         model=_model_origin(explained.origin),
         decision_behind=None if decision is None else DecisionEntry(
             at=decision.at, by=decision.by, reason=decision.reason),

@@ -115,6 +115,6 @@ def _request_of(request: PredictRequest) -> EventRequest:
 
 
 def _answers(system: ServedSystem, predictions: Sequence[Prediction | Exception]) -> Answers:
-    label_name = system.system.label.name
+    label_name = system.system.target.name
     return [each if isinstance(each, Exception) else predict_answer(each, label_name)
             for each in predictions]

@@ -6,6 +6,8 @@ nobody complained about counts as right after three.
 
 from datetime import date, timedelta
 
+from ml_assets.core.data.columns import Column
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.feedback import FeedbackLimit, FeedbackPolicy, TrustClass
 from ml_assets.core.policies import (
     DriftPolicy,
@@ -15,20 +17,13 @@ from ml_assets.core.policies import (
     RetrainingPolicy,
     Slice,
 )
-from ml_assets.core.system import Calendar, Column, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
 from ml_assets.systems.spam.source import MailArchive
+from ml_assets.targets import Binary
 
-SPAM = System(
-    name="spam",
-    description="Is this mail spam? Real mail of 2002, with 'spam' / 'not spam' feedback.",
-    owners=("team:mail",),
+MAIL = Stream(
+    name="mail", asked=True, description="each mail that reaches the mailbox",
     source=MailArchive(),
-    # The archive's spam-free gap of 12 days is closed: the first stretch of mail is moved
-    # forward to end on 21 August; the second, from 22 August on, keeps its true dates.
-    # A month beyond the archive stays open for messages that a user sends by hand.
-    calendar=Calendar(
-        first_day=date(2002, 7, 28), go_live=date(2002, 8, 22), last_day=date(2002, 10, 31)
-    ),
     columns=(
         Column(name="sender", dtype="text", max_length=320, description="address, lower case"),
         Column(name="sender_domain", dtype="text", max_length=255,
@@ -57,6 +52,19 @@ SPAM = System(
                description="has In-Reply-To or References"),
         Column(name="mime_defects", dtype="number", minimum=0, description="breaches of MIME"),
     ),
+)
+
+SPAM = System(
+    name="spam",
+    description="Is this mail spam? Real mail of 2002, with 'spam' / 'not spam' feedback.",
+    owners=("team:mail",),
+    # The archive's spam-free gap of 12 days is closed: the first stretch of mail is moved
+    # forward to end on 21 August; the second, from 22 August on, keeps its true dates.
+    # A month beyond the archive stays open for messages that a user sends by hand.
+    calendar=Calendar(
+        first_day=date(2002, 7, 28), go_live=date(2002, 8, 22), last_day=date(2002, 10, 31)
+    ),
+    streams=(MAIL,),
     entities=(
         Entity(name="sender", description="who the mail says it is from"),
         Entity(name="sender_domain", description="the sender's organisation"),
@@ -68,7 +76,8 @@ SPAM = System(
     # A mail client may colour its list of correspondents without a message at hand.
     scores_by="sender",
     feature_service="spam_filter",
-    label=LabelPolicy(name="is_spam", maturity=timedelta(days=3), silence="decision_stands"),
+    target=Binary(name="is_spam", threshold=0.5),
+    label=LabelPolicy(maturity=timedelta(days=3), silence="decision_stands"),
     # One mailbox has one reader, who may change their mind; nobody else has seen the mail, so no
     # number of other words counts as an opinion on it.
     feedback=FeedbackPolicy(

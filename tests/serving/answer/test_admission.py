@@ -9,8 +9,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_assets.core.data.columns import Column
 from ml_assets.core.errors import Quarantined
-from ml_assets.core.system import Column
 from ml_assets.ingest.contracts import breach_of, breaches, fault_of
 from ml_assets.ingest.tables import events_schema
 from ml_assets.serving.answer.admission import Admission

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,7 +15,7 @@ from ml_assets.serving.composition import create_app
 from ml_assets.serving.contract import protocol
 from ml_assets.serving.contract.openapi import openapi
 from tests.serving.kit import NOON, Toy, asked, serving
-from tests.toy import TOY
+from tests.toy import TOY, with_stream
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +85,7 @@ def test_a_source_that_describes_its_requests_is_shown(described: dict[str, Any]
 
     schemas = described["components"]["schemas"]
     assert schemas["ToyEvent"]["type"] == "object"
-    richer = openapi([replace(TOY, source=Described())])  # type: ignore[arg-type]
+    richer = openapi([with_stream(TOY, source=Described())])
     assert richer["components"]["schemas"]["ToyEvent"]["examples"] == [{"amount": 3}]
 
 

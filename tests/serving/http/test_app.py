@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import httpx
@@ -20,7 +19,7 @@ from ml_assets.registry.deployments import Deployments
 from ml_assets.serving import composition
 from ml_assets.serving.batching import loop_budget as pace
 from tests.serving.kit import LATER, LOADED, NOON, Toy, asked, event, problem, serving, wait_until
-from tests.toy import TOY, ToySource
+from tests.toy import TOY, ToySource, with_stream
 
 
 @pytest.fixture
@@ -529,7 +528,7 @@ def test_after_a_restart_a_refused_model_is_why_nothing_is_answered(toy: Toy) ->
 
 
 def test_a_fault_of_ours_is_a_500_without_a_stack_trace(settings: Settings) -> None:
-    toy = Toy(settings=settings, system=replace(TOY, source=FaultySource()))
+    toy = Toy(settings=settings, system=with_stream(TOY, source=FaultySource()))
     toy.deploy(1)
     with serving(toy) as api:
         answer = api.post("/v1/toy/predict", json=asked())

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -22,7 +21,7 @@ from ml_assets.serving.answer.admission import MAX_DEPTH
 from ml_assets.serving.http import middleware
 from ml_assets.serving.telemetry.logs import REQUEST_ID, HumanLines, JsonLines
 from tests.serving.kit import Toy, asked, problem, serving
-from tests.toy import TOY, ToySource
+from tests.toy import TOY, ToySource, with_stream
 
 
 @pytest.fixture
@@ -158,7 +157,7 @@ def test_a_bug_is_logged_with_the_id_that_the_client_reads(
         def parse(self, request: object) -> dict[str, object]:
             raise ZeroDivisionError("a bug of the source")
 
-    toy.system = replace(TOY, source=Broken())
+    toy.system = with_stream(TOY, source=Broken())
     with serving(toy) as api:
         answer = api.post("/v1/toy/predict", json=asked(), headers={"x-request-id": "r9"})
     assert answer.headers["x-request-id"] == "r9"

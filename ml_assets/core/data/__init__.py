@@ -1,0 +1,1 @@
+"""The data that a system declares: columns, event streams, tables."""

@@ -1,0 +1,167 @@
+"""What a system predicts, and everything that depends on its type.
+
+A *label* is what came true, as a Python value: True, "returned late", 37.5. A *code* is the same
+as a number, for arithmetic: 1.0, 2.0, 37.5. An *output* is what a model answers for a row: the W
+numbers named by `Target.outputs`.
+
+The kinds are in `ml_assets.targets`; no other room knows which of them a system has.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.errors import InvalidRequest
+
+Label = bool | str | float
+"""What came true of one event."""
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Whole = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One way to say how good answers are.
+
+    higher: whether more is better
+    lowest, highest: between these every value lies
+    """
+
+    higher: bool
+    lowest: float = 0.0
+    highest: float = np.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How codes become what a network is fitted to: `(code - mean) / deviation`."""
+
+    mean: float = 0.0
+    deviation: float = 1.0
+
+
+class Target(ABC):
+    """One per system. Light, frozen, and free of I/O.
+
+    name: of the label, an identifier: `is_spam`
+    """
+
+    name: str
+
+    kind: ClassVar[str]
+    """For people: documentation and metadata. Nobody branches on it."""
+    lake_type: ClassVar[Literal["bool", "string", "double"]]
+    """Of labels and decisions in the lake, as `pyarrow.type_for_alias` spells it."""
+    loss: ClassVar[str]
+    """The function of `torch.nn.functional` that training minimises."""
+    metrics: ClassVar[Mapping[str, Metric]]
+    """By name; the first is the mean of `losses`."""
+
+    # Labels
+
+    @property
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of a label."""
+
+    @abstractmethod
+    def label(self, value: object) -> Label:
+        """`value` as a label. Raises InvalidRequest: a value of another type is none, 37.5 is not
+        True, and nothing is guessed.
+        """
+
+    @abstractmethod
+    def code(self, label: Label) -> float:
+        """A label's number."""
+
+    @abstractmethod
+    def label_of(self, code: float) -> Label:
+        """The inverse of `code`."""
+
+    def codes(self, labels: Sequence[Label]) -> Floats:
+        """(N,) of N labels."""
+        return np.fromiter(map(self.code, labels), np.float64, len(labels))
+
+    def stored(self, label: Label) -> int | float | str:
+        """A label as a column of the event log holds it, whatever the column's affinity."""
+        return self.code(label)
+
+    def restored(self, stored: object) -> Label:
+        """The inverse of `stored`."""
+        return self.label_of(float(str(stored)))
+
+    # Answers
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the W numbers that a model answers for a row, identifiers."""
+
+    @property
+    def logits(self) -> int:
+        """How many numbers a network gives for a row."""
+        return len(self.outputs)
+
+    @abstractmethod
+    def scale(self, codes_N: Floats) -> Scale:
+        """How the codes of a training set are scaled for the network."""
+
+    @abstractmethod
+    def link(self, logits_NK: Floats, scale: Scale) -> Floats:
+        """The outputs (N, W) that N rows of logits stand for."""
+
+    @abstractmethod
+    def check(self, outputs_NW: Floats) -> Bools:
+        """Which rows can be outputs at all, (N,): no NaN, probabilities within [0, 1], ..."""
+
+    @abstractmethod
+    def decide(self, outputs_NW: Floats) -> Floats:
+        """The code that each row is answered with, (N,)."""
+
+    @abstractmethod
+    def score(self, outputs_NW: Floats) -> Floats:
+        """The one number (N,) that stands for a row's outputs in lists, drift and plots."""
+
+    @abstractmethod
+    def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
+        """What a client is told beside score and decision, as JSON values; usually nothing."""
+
+    @property
+    def answer_schema(self) -> dict[str, Any]:
+        """The JSON schema of the properties that `answer` has."""
+        return {}
+
+    # Judgement
+
+    @abstractmethod
+    def losses(self, codes_N: Floats, outputs_NW: Floats) -> Floats:
+        """One loss per row (N,): what gates, monitoring and tests compare. Lower is better."""
+
+    @abstractmethod
+    def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
+        """Which decisions (codes) nobody who knows the labels (codes) would complain about."""
+
+    @abstractmethod
+    def constant(self, codes_N: Floats) -> Floats:
+        """The outputs (W,) that lose least if all rows get the same."""
+
+    @abstractmethod
+    def strata(self, codes_N: Floats) -> Whole:
+        """The stratum (N,) of each row, within which a bootstrap resamples."""
+
+
+def refused(target: Target, value: object, expected: str) -> InvalidRequest:
+    """The error of a value that is no label of `target`."""
+    found = repr(value)
+    return InvalidRequest(
+        f"{target.name} is {found if len(found) <= 100 else found[:100] + '...'}; "
+        f"expected {expected}"
+    )

@@ -1,0 +1,96 @@
+"""A question that is answered by yes or no: is it spam, will it be returned?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ml_assets.core.declaration import declaration
+from ml_assets.core.policies import require
+from ml_assets.core.target import Bools, Floats, Label, Metric, Scale, Target, Whole, refused
+from ml_assets.targets.logistic import SMALLEST, sigmoid
+
+
+@declaration
+class Binary(Target):
+    """Labels are True or False; a model answers with the probability of True.
+
+    threshold: the score from which the decision is True, in (0, 1)
+    """
+
+    name: str
+    threshold: float = 0.5
+
+    kind: ClassVar[str] = "binary"
+    lake_type: ClassVar = "bool"
+    loss: ClassVar[str] = "binary_cross_entropy_with_logits"
+    metrics: ClassVar = {
+        "log_loss": Metric(higher=False),
+        "brier": Metric(higher=False, highest=1),
+        "calibration_error": Metric(higher=False, highest=1),
+        "roc_auc": Metric(higher=True, highest=1),
+        "average_precision": Metric(higher=True, highest=1),
+        "recall": Metric(higher=True, highest=1),
+        "recall_at_fpr_0.5%": Metric(higher=True, highest=1),
+        "recall_at_fpr_1%": Metric(higher=True, highest=1),
+        "false_positive_rate": Metric(higher=False, highest=1),
+    }
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+        require(0 < self.threshold < 1, self, "threshold", self.threshold, "a share in (0, 1)")
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+    def label(self, value: object) -> Label:
+        if isinstance(value, (bool, np.bool_)):
+            return bool(value)
+        raise refused(self, value, "true or false")
+
+    def code(self, label: Label) -> float:
+        return float(label)
+
+    def label_of(self, code: float) -> Label:
+        return bool(code)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("probability",)
+
+    def scale(self, codes_N: Floats) -> Scale:
+        return Scale()
+
+    def link(self, logits_NK: Floats, scale: Scale) -> Floats:
+        return sigmoid(logits_NK)
+
+    def check(self, outputs_NW: Floats) -> Bools:
+        sound_N: Bools = np.all((outputs_NW >= 0) & (outputs_NW <= 1), axis=1)
+        return sound_N
+
+    def decide(self, outputs_NW: Floats) -> Floats:
+        return (outputs_NW[:, 0] >= self.threshold).astype(np.float64)
+
+    def score(self, outputs_NW: Floats) -> Floats:
+        return outputs_NW[:, 0]
+
+    def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
+        return {}
+
+    def losses(self, codes_N: Floats, outputs_NW: Floats) -> Floats:
+        """Log loss in nats."""
+        inner_N = np.clip(outputs_NW[:, 0], SMALLEST, 1 - SMALLEST)
+        return -np.log(np.where(codes_N > 0, inner_N, 1 - inner_N))
+
+    def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
+        right_N: Bools = codes_N == decisions_N
+        return right_N
+
+    def constant(self, codes_N: Floats) -> Floats:
+        return np.array([codes_N.mean()])
+
+    def strata(self, codes_N: Floats) -> Whole:
+        return codes_N.astype(np.int64)

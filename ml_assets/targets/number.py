@@ -1,0 +1,108 @@
+"""A question whose answer is a quantity: how many minutes late, how many EUR?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ml_assets.core.declaration import declaration
+from ml_assets.core.policies import require
+from ml_assets.core.target import Bools, Floats, Label, Metric, Scale, Target, Whole, refused
+
+LARGEST = 1e15
+"""In size; beyond it, squared losses of many rows lose their meaning."""
+
+
+@declaration
+class Number(Target):
+    """Labels are finite numbers; a model answers with their expectation.
+
+    unit: of labels, answers and of the root mean squared error: "min", "EUR"
+    minimum, maximum: what a label can be, inclusive; answers are clipped to it
+    tolerance: a decision is right if it is no further than this from the label, in `unit`
+    """
+
+    name: str
+    unit: str
+    minimum: float = -LARGEST
+    maximum: float = LARGEST
+    tolerance: float
+
+    kind: ClassVar[str] = "number"
+    lake_type: ClassVar = "double"
+    loss: ClassVar[str] = "mse_loss"
+    metrics: ClassVar = {
+        "squared_error": Metric(higher=False),
+        "rmse": Metric(higher=False),
+        "mae": Metric(higher=False),
+        "r2": Metric(higher=True, lowest=-np.inf, highest=1),
+        "bias": Metric(higher=False, lowest=-np.inf),
+        "within_tolerance": Metric(higher=True, highest=1),
+    }
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+        require(bool(self.unit), self, "unit", self.unit, "what it is counted in: 'EUR', 'min'")
+        require(-LARGEST <= self.minimum < self.maximum <= LARGEST, self, "maximum", self.maximum,
+                f"more than minimum, {self.minimum:g}; both within {LARGEST:g} of 0")
+        require(isfinite(self.tolerance) and self.tolerance > 0, self, "tolerance",
+                self.tolerance, f"a positive number of {self.unit}")
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "number", "minimum": self.minimum, "maximum": self.maximum,
+                "description": f"in {self.unit}"}
+
+    def label(self, value: object) -> Label:
+        is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if is_number and self.minimum <= value <= self.maximum:  # type: ignore[operator]
+            return float(value)  # type: ignore[arg-type]
+        raise refused(self, value,
+                      f"a number from {self.minimum:g} to {self.maximum:g} {self.unit}")
+
+    def code(self, label: Label) -> float:
+        return float(label)
+
+    def label_of(self, code: float) -> Label:
+        return float(code)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("value",)
+
+    def scale(self, codes_N: Floats) -> Scale:
+        deviation = float(codes_N.std())
+        return Scale(mean=float(codes_N.mean()), deviation=deviation if deviation > 0 else 1.0)
+
+    def link(self, logits_NK: Floats, scale: Scale) -> Floats:
+        return np.clip(logits_NK * scale.deviation + scale.mean, self.minimum, self.maximum)
+
+    def check(self, outputs_NW: Floats) -> Bools:
+        within_NW = (outputs_NW >= self.minimum) & (outputs_NW <= self.maximum)
+        sound_N: Bools = np.all(within_NW, axis=1)
+        return sound_N
+
+    def decide(self, outputs_NW: Floats) -> Floats:
+        return outputs_NW[:, 0]
+
+    def score(self, outputs_NW: Floats) -> Floats:
+        return outputs_NW[:, 0]
+
+    def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
+        return {}
+
+    def losses(self, codes_N: Floats, outputs_NW: Floats) -> Floats:
+        """Squared error, in the square of `unit`."""
+        return (codes_N - outputs_NW[:, 0]) ** 2
+
+    def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
+        return np.abs(codes_N - decisions_N) <= self.tolerance
+
+    def constant(self, codes_N: Floats) -> Floats:
+        return np.array([codes_N.mean()])
+
+    def strata(self, codes_N: Floats) -> Whole:
+        return np.zeros(len(codes_N), dtype=np.int64)

@@ -1,0 +1,105 @@
+"""What every kind of target keeps, whatever it is of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.target import Floats, Label, Target
+from ml_assets.targets import Binary, Classes, Number
+
+TARGETS: tuple[tuple[Target, list[Label]], ...] = (
+    (Binary(name="returned"), [True, False]),
+    (Binary(name="is_fraud", threshold=0.1), [False, True]),
+    (Classes(name="queue", classes=("billing", "01", "1", "returns")),
+     ["billing", "01", "1", "returns"]),
+    (Number(name="delay", unit="min", tolerance=5, minimum=-60, maximum=600),
+     [0.0, -60.0, 37.5, 600.0, 3.0]),
+)
+"""Each with some of its labels."""
+
+NO_LABELS: dict[str, list[object]] = {
+    "binary": [37.5, 1, 0, "true", None, [], float("nan")],
+    "classes": ["biling", "", 1, None, True, ["billing"]],
+    "number": [True, "3", None, float("nan"), float("inf"), 601, -61, 10**400],
+}
+
+each_target = pytest.mark.parametrize(
+    ("target", "labels"), TARGETS, ids=[target.name for target, _ in TARGETS])
+
+
+def drawn(target: Target, rows: int, seed: int) -> Floats:
+    logits_NK = np.random.default_rng(seed).normal(0, 3, (rows, target.logits))
+    return target.link(logits_NK, target.scale(np.arange(5.0) % 2))
+
+
+@each_target
+def test_a_label_is_the_same_after_its_code_and_after_the_log(
+    target: Target, labels: list[Label]
+) -> None:
+    """With its type: 1.0 is not True."""
+    for label in labels:
+        for back in (target.label_of(target.code(label)), target.restored(target.stored(label)),
+                     target.label(label)):
+            assert (back, type(back)) == (label, type(label))
+
+
+@each_target
+def test_whatever_is_no_label_is_refused_with_the_name_of_the_label(
+    target: Target, labels: list[Label]
+) -> None:
+    """Nothing is guessed."""
+    for value in NO_LABELS[target.kind]:
+        with pytest.raises(InvalidRequest, match=f"^{target.name} is .*; expected "):
+            target.label(value)
+
+
+@each_target
+@given(seed=st.integers(0, 2**32), rows=st.integers(1, 20))
+def test_what_a_network_gives_becomes_outputs_that_can_be_judged(
+    target: Target, labels: list[Label], seed: int, rows: int
+) -> None:
+    """Each decision is a label; each row has one loss, finite and at least 0."""
+    outputs_NW = drawn(target, rows, seed)
+    codes_N = target.codes([labels[(seed + row) % len(labels)] for row in range(rows)])
+    assert outputs_NW.shape == (rows, len(target.outputs))
+    assert target.check(outputs_NW).all()
+    decisions_N = target.decide(outputs_NW)
+    for code in decisions_N:
+        target.label(target.label_of(float(code)))
+    losses_N = target.losses(codes_N, outputs_NW)
+    assert losses_N.shape == target.score(outputs_NW).shape == (rows,)
+    assert (losses_N >= 0).all() and np.isfinite(losses_N).all()
+    assert target.right(decisions_N, decisions_N).all()
+    alone = [target.losses(codes_N[row:row + 1], outputs_NW[row:row + 1])[0]
+             for row in range(rows)]
+    assert losses_N.tolist() == alone
+
+
+@each_target
+def test_no_answer_that_is_the_same_for_all_rows_loses_less_than_the_constant(
+    target: Target, labels: list[Label]
+) -> None:
+    """The baseline of a model that learnt nothing."""
+    codes_N = target.codes([labels[place] for place in (0, 0, 0, 1, 1, len(labels) - 1)])
+    best = target.losses(codes_N, np.tile(target.constant(codes_N), (6, 1))).mean()
+    for seed in range(50):
+        other = np.repeat(drawn(target, 1, seed), 6, axis=0)
+        assert best <= target.losses(codes_N, other).mean() + 1e-12
+
+
+@each_target
+def test_what_cannot_be_an_output_is_found(target: Target, labels: list[Label]) -> None:
+    """A model that answers so must not be served."""
+    outputs_NW = drawn(target, 2, 1)
+    outputs_NW[1, 0] = np.nan
+    assert target.check(outputs_NW).tolist() == [True, False]
+
+
+def test_the_numbers_of_classes_do_not_depend_on_their_order_in_the_log() -> None:
+    """A class that is put in front later changes nothing that was logged."""
+    old, new = (Classes(name="q", classes=names) for names in (("b", "c"), ("a", "b", "c")))
+    assert new.restored(old.stored("b")) == "b"
