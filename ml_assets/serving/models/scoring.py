@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ml_assets.core.errors import ModelRefused
 from ml_assets.core.system import System
+from ml_assets.core.texts import key_text
 
 Floats = npt.NDArray[np.float32]
 
@@ -60,7 +61,7 @@ def score_rows(
     All in one call, whatever else is in the batch: by the law of `Scorer.score`
     that changes no score.
     """
-    texts = {name: [str(event[name]) for event in events] for name in scorer.texts}
+    texts = {name: [key_text(event[name]) for event in events] for name in scorer.texts}
     return scorer.score(texts, dense)
 
 
