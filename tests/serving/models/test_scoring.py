@@ -61,12 +61,13 @@ def test_a_model_of_undeclared_texts_is_refused() -> None:
 
 
 @pytest.mark.parametrize("other", [
-    Classes(name="returned", classes=("no", "yes")), Number(name="returned", unit="EUR", tolerance=1)
+    Classes(name="returned", classes=("no", "yes")),
+    Number(name="returned", unit="EUR", tolerance=1),
 ])
 def test_a_model_of_another_target_is_refused(other: Target) -> None:
     """A threshold may move after a training; what the outputs mean may not."""
     require_names(TOY, FakeScorer(target=Binary(name="returned", threshold=0.9)), None)
-    with pytest.raises(ModelRefused, match="trained to predict .*train it again"):
+    with pytest.raises(ModelRefused, match=r"trained to predict .*train it again"):
         require_names(TOY, FakeScorer(target=other), None)
 
 
