@@ -83,7 +83,8 @@ class Admission:
         texts = [(column.name, inf if column.max_length is None else column.max_length)
                  for column in plain if column.dtype == "text"]
         self._texts = [each for each in texts if each[0] not in keys]
-        self._names = [(name, int(min(longest, KEY_LENGTH))) for name, longest in texts if name in keys]
+        self._names = [(name, int(min(longest, KEY_LENGTH))) for name, longest in texts
+                       if name in keys]
         self._others = len(columns) - len(self._numbers) - len(texts)
 
     def admit(
