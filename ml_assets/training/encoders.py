@@ -74,7 +74,9 @@ def encoded_blocks(
 
     Nothing without fields.
     """
-    columns = [texts[field.column] for field in fields]
+    # A missing text has no n-gram.
+    columns = [[text or "" for text in column] if None in column else column
+               for column in (texts[field.column] for field in fields)]
     for some in _blocks(columns, rows, 2**32 // (max(1, len(fields)) * buckets)):
         yield some, _encoded(fields, [column[some] for column in columns], buckets)
 

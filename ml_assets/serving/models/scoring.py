@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ml_assets.core.errors import ModelRefused
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
+from ml_assets.core.texts import key_text
 
 Floats = npt.NDArray[np.float32]
 
@@ -61,7 +62,7 @@ def outputs_of(
     All in one call, whatever else is in the batch: by the law of `Scorer.outputs` that changes
     none of them.
     """
-    texts = {name: [str(event[name]) for event in events] for name in scorer.texts}
+    texts = {name: [key_text(event[name]) for event in events] for name in scorer.texts}
     return scorer.outputs(texts, dense)
 
 
