@@ -21,7 +21,7 @@ class WithoutZone(ValueError):
     """An instant says a time of day but not where."""
 
 
-class Clock:
+class SourceClock:
     """How a source writes instants.
 
     zone: of those that name none, as in "Europe/Berlin"; "" if each names its own. Of an hour
@@ -54,11 +54,11 @@ class Clock:
 
 
 @lru_cache
-def clock(zone: str, layout: str) -> Clock:
-    return Clock(zone, layout)
+def clock(zone: str, layout: str) -> SourceClock:
+    return SourceClock(zone, layout)
 
 
-def posted(column: Column, cell: object, clock: Clock) -> object:
+def posted(column: Column, cell: object, clock: SourceClock) -> object:
     """A cell as JSON holds a value of `column`; what cannot be one is left for its contract."""
     if column.many and isinstance(cell, str):
         try:
@@ -70,7 +70,7 @@ def posted(column: Column, cell: object, clock: Clock) -> object:
     return value_of(cell, column.dtype, clock)
 
 
-def value_of(cell: object, dtype: Dtype, clock: Clock) -> object:
+def value_of(cell: object, dtype: Dtype, clock: SourceClock) -> object:
     """The same for one value. None and NaN are missing."""
     if cell is None or cell != cell:
         return None
@@ -80,34 +80,34 @@ def value_of(cell: object, dtype: Dtype, clock: Clock) -> object:
         return cell if isinstance(cell, str | int | float | bool) else str(cell)
 
 
-def _text(cell: object, clock: Clock) -> object:
+def _text(cell: object, clock: SourceClock) -> object:
     if isinstance(cell, date):
         return cell.isoformat()
     return cell if isinstance(cell, str) else str(cell)
 
 
-def _number(cell: object, clock: Clock) -> object:
+def _number(cell: object, clock: SourceClock) -> object:
     if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal):
         return cell
     return float(cell)
 
 
-def _integer(cell: object, clock: Clock) -> object:
+def _integer(cell: object, clock: SourceClock) -> object:
     if isinstance(cell, float | Decimal):
         return int(cell) if cell == int(cell) else float(cell)
     return int(cell) if isinstance(cell, str) else cell
 
 
-def _boolean(cell: object, clock: Clock) -> object:
+def _boolean(cell: object, clock: SourceClock) -> object:
     word = str(cell).strip().lower()
     return True if word in YES else False if word in NO else cell
 
 
-def _instant(cell: object, clock: Clock) -> object:
+def _instant(cell: object, clock: SourceClock) -> object:
     return clock.instant(cell).isoformat()
 
 
-_VALUES: dict[Dtype, Callable[[object, Clock], object]] = {
+_VALUES: dict[Dtype, Callable[[object, SourceClock], object]] = {
     "text": _text, "category": _text, "number": _number, "integer": _integer,
     "boolean": _boolean, "instant": _instant,
 }

@@ -16,7 +16,7 @@ from ml_assets.core.errors import Quarantined
 from ml_assets.core.policies import require
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.storage.files import write_atomically
-from ml_assets.ingest.sources.cells import Clock, clock, posted, value_of
+from ml_assets.ingest.sources.cells import SourceClock, clock, posted, value_of
 from ml_assets.ingest.sources.ordering import OrderedRow, Ordering
 
 _SCHEMAS: dict[Dtype, dict[str, object]] = {
@@ -119,7 +119,7 @@ class EventRows:
                                   f"{', '.join(known)}.{closest(name, known)}")
         return {column.name: _taken(column, request.get(column.name)) for column in self.columns}
 
-    def _event(self, row: OrderedRow, at: Clock) -> ArchivedEvent:
+    def _event(self, row: OrderedRow, at: SourceClock) -> ArchivedEvent:
         label = None if row.label is None else value_of(row.label, self.label_dtype, at)
         named = row.origin if self.key is None else row.key
         return ArchivedEvent(

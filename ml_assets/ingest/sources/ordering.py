@@ -16,7 +16,7 @@ from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError, FetchError
 from ml_assets.core.texts import shown
 from ml_assets.core.time import EARLIEST
-from ml_assets.ingest.sources.cells import Clock, WithoutZone
+from ml_assets.ingest.sources.cells import SourceClock, WithoutZone
 from ml_assets.ingest.sources.origins import BATCH, ORIGIN, PROBLEM
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Ordering:
 
     timestamp: str
     carried: tuple[str, ...]
-    clock: Clock
+    clock: SourceClock
     key: str | None = None
     label: str | None = None
     known_at: str | None = None

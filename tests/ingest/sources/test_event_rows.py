@@ -131,17 +131,17 @@ CELLS: list[tuple[Dtype, object, object]] = [
 @pytest.mark.parametrize(("dtype", "cell", "value"), CELLS)
 def test_what_a_cell_becomes(dtype: Dtype, cell: object, value: object) -> None:
     """Whatever is no value of its type stays as it is, for the contract to name."""
-    from ml_assets.ingest.sources.cells import Clock, posted
+    from ml_assets.ingest.sources.cells import SourceClock, posted
 
     column = Column(name="x", dtype=dtype, description="")
-    assert posted(column, cell, Clock("UTC")) == value
+    assert posted(column, cell, SourceClock("UTC")) == value
 
 
 def test_a_list_is_read_from_json_or_arrow() -> None:
-    from ml_assets.ingest.sources.cells import Clock, posted
+    from ml_assets.ingest.sources.cells import SourceClock, posted
 
     column = Column(name="x", dtype="integer", many=True, description="")
-    assert [posted(column, cell, Clock()) for cell in ("[1, 2]", ["1"], "1;2", None)] == [
+    assert [posted(column, cell, SourceClock()) for cell in ("[1, 2]", ["1"], "1;2", None)] == [
         [1, 2], [1], "1;2", None]
 
 
