@@ -208,10 +208,11 @@ def _fields(plan: Plan) -> str:
 def _retraining(plan: Plan) -> str:
     live = plan.events * 0.4
     labels, age = max(20, round(live / 4, -1)), max(7, plan.timing.span.days // 4)
+    rest = max(1, age // 4)
     return "\n".join([
         comment(f"A model is retrained after {labels:.0f} new labels (about a quarter of what is "
-                f"replayed), or if it is older than {age} days; never twice within a day.",
-                indent=4),
+                f"replayed), if its inputs drift, or if it is older than {age} days; never twice "
+                f"within {rest} days.", indent=4),
         f"    retraining=RetrainingPolicy(\n        after_labels={labels:.0f}, "
-        f"max_age=timedelta(days={age}), cooldown=timedelta(days=1)\n    ),",
+        f"max_age=timedelta(days={age}), cooldown=timedelta(days={rest})\n    ),",
     ])
