@@ -17,9 +17,11 @@ from ml_assets.core.system import System
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake
 from ml_assets.ingest.resources import lake_resource
-from ml_assets.ingest.tables import OUTCOMES, tables_of
+from ml_assets.ingest.tables import outcomes_schema, tables_of
 from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
+
+OUTCOMES = outcomes_schema(SPAM)
 
 PAGE = (ROOT / "docs" / "lake-in-sql.md").read_text()
 

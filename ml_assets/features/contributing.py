@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.target import Label
 from ml_assets.features.engine.windows import WindowedView, tail
 from ml_assets.features.manifest import load_manifest
 from ml_assets.ingest.lake import INSTANT, Lake
 from ml_assets.ingest.log.served import from_us, to_us
+from ml_assets.ingest.tables import label_type
 
 Table = Literal["events", "labels"]
 
@@ -99,7 +101,7 @@ class Row:
     event_id: str
     event_timestamp: datetime
     known_at: datetime | None
-    label: bool | None
+    label: Label | None
 
 
 def contributing_rows(lake: Lake, system: System, stretches: Sequence[Stretch]) -> list[Row]:
@@ -149,7 +151,7 @@ def _inside(stretch: Stretch, rows: pd.DataFrame) -> Iterator[Row]:
             view=stretch.view, table=stretch.table, key=stretch.key, event_id=row["event_id"],
             event_timestamp=row["event_timestamp"].to_pydatetime(),
             known_at=row["known_at"].to_pydatetime() if is_label else None,
-            label=bool(row["label"]) if is_label else None,
+            label=row["label"] if is_label else None,
         )
 
 
@@ -162,7 +164,7 @@ def _events(lake: Lake, system: System, until: datetime) -> pd.DataFrame:
 
 def _labels(lake: Lake, system: System, first: datetime, until: datetime) -> pd.DataFrame:
     schema = pa.schema([("event_id", pa.string()), ("event_timestamp", INSTANT),
-                        ("known_at", INSTANT), ("label", pa.bool_())])
+                        ("known_at", INSTANT), ("label", label_type(system))])
     rows = lake.read(system.name, "labels", schema, start=first.date(),
                      end=until.date() + timedelta(days=1))
     return rows.assign(received=rows["known_at"])

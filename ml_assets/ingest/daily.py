@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,11 +22,14 @@ from ml_assets.ingest.events import (
 from ml_assets.ingest.labels import labels_known_in, with_keys
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
-from ml_assets.ingest.tables import QUARANTINE, RAW, RECORDS, events_schema, labels_schema
+from ml_assets.ingest.tables import QUARANTINE, events_schema, labels_schema, records_schema
+
+FREQUENT = 10
+"""Labels that are told with their counts."""
 
 
 def store_raw(system: System, settings: Settings, days: Sequence[date]) -> pd.DataFrame:
-    """Store what reached the system on each day; the rows of all of them, as `tables.RECORDS`.
+    """Store what reached the system on each day; the rows of all of them, as `records_schema`.
 
     days: consecutive, in order; those before the system goes live are read from its archive, the
     others from the event log
@@ -34,7 +38,7 @@ def store_raw(system: System, settings: Settings, days: Sequence[date]) -> pd.Da
     if days[0] < calendar.go_live:
         history = system.source.archive(system.source.fetch(settings.cache))
         parts.append(raw_from_archive(
-            history, since=midnight(calendar.first_day), until=calendar.live_from))
+            system, history, since=midnight(calendar.first_day), until=calendar.live_from))
     if days[-1] >= calendar.go_live:
         start = max(midnight(days[0]), calendar.live_from)
         log = EventLog(settings.event_log)
@@ -44,7 +48,7 @@ def store_raw(system: System, settings: Settings, days: Sequence[date]) -> pd.Da
     lake = Lake(settings.lake)
     by_day = split_by_day(pd.concat(parts, ignore_index=True), list(days))
     for day, rows in by_day.items():
-        lake.write(system.name, "raw", day, rows, RECORDS)
+        lake.write(system.name, "raw", day, rows, records_schema(system))
     return pd.concat(by_day.values(), ignore_index=True)
 
 
@@ -55,7 +59,8 @@ def store_events(system: System, settings: Settings, days: Sequence[date]) -> Pa
     """
     lake, name, schema = Lake(settings.lake), system.name, events_schema(system)
     for day in days:
-        parsed = parse_raw(system, lake.read(name, "raw", RECORDS, start=day, end=day + DAY))
+        parsed = parse_raw(system, lake.read(
+            name, "raw", records_schema(system), start=day, end=day + DAY))
         lake.write(name, "events", day, parsed.events, schema)
         lake.write(name, "quarantine", day, parsed.quarantine, QUARANTINE)
     first, end = days[0], days[-1] + DAY
@@ -70,11 +75,12 @@ class LabelCounts:
     """Of the labels that were stored.
 
     by_basis: how many rest on `archive`, `feedback` and `silence`
+    frequent: those that there are most of, each with how many
     early: how many are known before their event happened, which none should be
     """
 
     by_basis: dict[str, int]
-    positives: int
+    frequent: dict[str, int]
     early: int
 
 
@@ -84,14 +90,15 @@ def store_labels(system: System, settings: Settings, days: Sequence[date]) -> La
     days: consecutive, in order
     """
     lake, name = Lake(settings.lake), system.name
-    since = midnight(days[0]) - system.label.maturity - FUTURE
-    archived = lake.read(name, "raw", RAW, start=since.date(), end=days[-1] + DAY,
-                         columns=["event_id", "event_timestamp", "outcome"])
+    since = midnight(days[0]) - system.truth.maturity - FUTURE
+    archived = lake.read(
+        name, "raw", records_schema(system), start=since.date(), end=days[-1] + DAY,
+        columns=["event_id", "event_timestamp", "outcome", "outcome_known_at"])
     predictions, feedback = _accepted(system, settings, since, midnight(days[-1]) + DAY)
     stored = []
     for day in days:
         start, end = day_bounds(day)
-        known = labels_known_in(system.label, system.feedback, start=start, end=end,
+        known = labels_known_in(system.truth, system.feedback, start=start, end=end,
                                 archived=archived, predictions=predictions, feedback=feedback)
         first = known["event_timestamp"].min().date() - DAY if len(known) else day
         events = lake.read(name, "events", events_schema(system), start=first, end=day + DAY,
@@ -102,7 +109,8 @@ def store_labels(system: System, settings: Settings, days: Sequence[date]) -> La
     return LabelCounts(
         by_basis={basis: sum(int((rows["basis"] == basis).sum()) for rows in stored)
                   for basis in ("archive", "feedback", "silence")},
-        positives=sum(int(rows["label"].sum()) for rows in stored),
+        frequent=dict(Counter(
+            str(label) for rows in stored for label in rows["label"]).most_common(FREQUENT)),
         early=sum(int((rows["known_at"] < rows["event_timestamp"]).sum()) for rows in stored),
     )
 

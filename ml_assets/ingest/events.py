@@ -19,7 +19,7 @@ from ml_assets.ingest.archive import records
 from ml_assets.ingest.contracts import breaches, row_breach
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, events_schema
+from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORD_COLUMNS, events_schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,26 +39,28 @@ class Parsed:
 
 
 def raw_from_archive(
-    history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST, until: datetime | None = None
+    system: System, history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST,
+    until: datetime | None = None,
 ) -> pd.DataFrame:
-    """Recorded history before `until` as rows of `tables.RECORDS`; received as it happened.
+    """Recorded history before `until` as `tables.records_schema`; received as it happened.
 
     since: when a record is filed that says of no instant and has no usable record before it
     """
     rows = [
-        (each.event_id, each.at, each.at, each.request, each.outcome, None, each.problem)
-        for each in records(history, since=since) if until is None or each.at < until
+        (each.event_id, each.at, each.at, each.request, each.outcome, each.known_at, None,
+         each.problem)
+        for each in records(system, history, since=since) if until is None or each.at < until
     ]
-    return pd.DataFrame(rows, columns=RECORDS.names)
+    return pd.DataFrame(rows, columns=RECORD_COLUMNS)
 
 
 def raw_from_log(predictions: list[Prediction]) -> pd.DataFrame:
-    """What the API accepted as rows of `tables.RECORDS`; its outcome is not known yet."""
+    """What the API accepted as `tables.records_schema`; its outcome is not known yet."""
     rows = [
-        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, p.seq, None)
+        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, None, p.seq, None)
         for p in predictions
     ]
-    return pd.DataFrame(rows, columns=RECORDS.names)
+    return pd.DataFrame(rows, columns=RECORD_COLUMNS)
 
 
 def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame]:
@@ -70,7 +72,7 @@ def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame
 def parse_raw(system: System, raw: pd.DataFrame) -> Parsed:
     """Parse every raw row; set aside what cannot be parsed or breaks the contract.
 
-    raw: rows of `tables.RECORDS`, or of `tables.RAW`
+    raw: rows of `tables.records_schema`, or of `tables.raw_schema`
 
     Each row is set aside by itself, whatever its parser raises; both tables keep the order of
     `raw`.

@@ -1,21 +1,22 @@
-"""When an outcome becomes a label: explicit ones on arrival, silence once matured."""
+"""When an outcome becomes a label: explicit ones as the truth says, silence once matured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import Literal
 
 import pandas as pd
 
 from ml_assets.core.feedback import FeedbackPolicy
-from ml_assets.core.policies import LabelPolicy
-from ml_assets.ingest.archive import truth
+from ml_assets.core.target import Label
+from ml_assets.core.truths import Truth
 from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.log.event_log import Feedback, Prediction
 from ml_assets.ingest.log.resolution import LabelChange, first_words, resolve
-from ml_assets.ingest.tables import LABELS
+from ml_assets.ingest.tables import KNOWN_COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +24,12 @@ class Known:
     """From `known_at` on this was known of a prediction."""
 
     known_at: datetime
-    label: bool
+    label: Label
     basis: Literal["feedback", "silence"]
 
 
 def known_of(
-    policy: LabelPolicy, prediction: Prediction, changes: Sequence[LabelChange]
+    truth: Truth, prediction: Prediction, changes: Sequence[LabelChange]
 ) -> list[Known]:
     """All that becomes known of a prediction, in the order of time, if nobody says more.
 
@@ -40,23 +41,22 @@ def known_of(
     """
     known = [Known(known_at=change.known_at, label=change.label, basis="feedback")
              for change in changes]
-    speaks = silence_speaks(policy, prediction)
-    if policy.silence == "unlabelled" or (known and known[0].known_at <= speaks):
+    label, speaks = truth.of_silence(prediction.decision), silence_speaks(truth, prediction)
+    if label is None or (known and known[0].known_at <= speaks):
         return known
-    label = policy.silence == "decision_stands" and prediction.decision
     return [Known(known_at=speaks, label=label, basis="silence"), *known]
 
 
-def silence_speaks(policy: LabelPolicy, prediction: Prediction) -> datetime:
+def silence_speaks(truth: Truth, prediction: Prediction) -> datetime:
     """When silence makes the label: `maturity` after the prediction, and after its event.
 
     A client's clock may be ahead of ours, and no outcome is known before its event.
     """
-    return max(prediction.accepted_at, prediction.event_timestamp) + policy.maturity
+    return max(prediction.accepted_at, prediction.event_timestamp) + truth.maturity
 
 
 def labels_known_in(
-    policy: LabelPolicy,
+    truth: Truth,
     trust: FeedbackPolicy,
     *,
     start: datetime,
@@ -65,22 +65,20 @@ def labels_known_in(
     predictions: Iterable[Prediction],
     feedback: Iterable[Feedback],
 ) -> pd.DataFrame:
-    """The labels that became known in `[start, end)`, in the columns of `tables.LABELS`.
+    """The labels that became known in `[start, end)`, in the columns of `tables.known_schema`.
 
-    archived:    rows of `tables.RAW`; an outcome counts `maturity` after its event
+    archived:    rows of `tables.records_schema`; an outcome counts from `outcome_known_at` on
     predictions: what was served before `end`, from `maturity` and FUTURE before `start` at the
                  latest, and all that feedback is about
     feedback:    all that the system received before `end`; later words change nothing
     """
-    rows: list[tuple[str, datetime, datetime, bool | None, str]] = []
-    decided = archived.dropna(subset=["outcome"])
-    for event_id, happened, outcome in zip(
-        decided["event_id"], decided["event_timestamp"], decided["outcome"], strict=True
-    ):
-        known_at = happened + policy.maturity
-        if start <= known_at < end:
-            rows.append((event_id, happened, known_at, truth(outcome), "archive"))
-
+    known_then = archived[(archived["outcome_known_at"] >= start)
+                          & (archived["outcome_known_at"] < end)]
+    rows: list[tuple[str, datetime, datetime, Label, str]] = list(zip(
+        *(known_then[name].tolist()
+          for name in ("event_id", "event_timestamp", "outcome_known_at", "outcome")),
+        repeat("archive"),
+    ))
     words: dict[str, list[Feedback]] = {}
     news: set[str] = set()
     heard = list(feedback)
@@ -91,16 +89,16 @@ def labels_known_in(
     first_heard = first_words(heard)
     for prediction in predictions:
         about = prediction.prediction_id
-        if about not in news and not start <= silence_speaks(policy, prediction) < end:
+        if about not in news and not start <= silence_speaks(truth, prediction) < end:
             continue
         changes = resolve(words.get(about, []), trust, first_heard).changes
         rows += [
             (prediction.event_id, prediction.event_timestamp, known.known_at, known.label,
              known.basis)
-            for known in known_of(policy, prediction, changes) if start <= known.known_at < end
+            for known in known_of(truth, prediction, changes) if start <= known.known_at < end
         ]
 
-    known = pd.DataFrame(rows, columns=LABELS.names)
+    known = pd.DataFrame(rows, columns=KNOWN_COLUMNS)
     return known.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
 
 
@@ -109,7 +107,7 @@ def with_keys(
 ) -> pd.DataFrame:
     """The labels with ids and with their events' entity keys, as `tables.labels_schema`.
 
-    labels: rows of `tables.LABELS`; events: event_id, accepted_at and `keys`, at least; keys are
+    labels: rows of `tables.known_schema`; events: event_id, accepted_at and `keys`, at least; keys are
     null if it lacks the event
     live_from: from when on events come from the API, `core.system.Calendar`
     """

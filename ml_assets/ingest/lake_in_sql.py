@@ -26,7 +26,8 @@ CATALOG = "lake"
 TYPES = {
     pa.string(): "varchar", pa.bool_(): "boolean", pa.int64(): "bigint", pa.float64(): "double",
     INSTANT: "timestamp with time zone",
-    pa.list_(pa.float32()): "float[]", pa.list_(pa.string()): "varchar[]",
+    pa.list_(pa.float32()): "float[]", pa.list_(pa.float64()): "double[]",
+    pa.list_(pa.string()): "varchar[]",
 }
 """DuckDB's names of the types that columns of the lake have."""
 

@@ -105,7 +105,7 @@ def mature(
     """One row, the latest known before `end`, for each event of the `days` days that were
     mature at `end`: those with `event_timestamp` in `[end - maturity - days, end - maturity)`.
 
-    outcomes: rows of `tables.OUTCOMES` from the day `end - maturity - days` on.
+    outcomes: rows of `tables.outcomes_schema` from the day `end - maturity - days` on.
     """
     stop = end - maturity
     known = latest_labels(outcomes, end)
@@ -115,7 +115,7 @@ def mature(
 
 
 def quality(rows: pd.DataFrame, *, days: int, model_version: int | None) -> LiveQuality:
-    """Measure the decisions and scores of `rows`, mature rows of `tables.OUTCOMES`."""
+    """Measure the decisions and scores of `rows`, mature rows of `tables.outcomes_schema`."""
     labels = rows["label"].to_numpy(bool)
     decided = rows["decision"].to_numpy(bool)
     # The threshold enters only metrics that are taken from the served decisions instead.
@@ -140,7 +140,7 @@ def judge_day(
     """The report of `day`; `previous` is that of the day before, None if there is none."""
     live = []
     for days in WINDOWS:
-        rows = mature(outcomes, midnight(day) + DAY, maturity=system.label.maturity, days=days)
+        rows = mature(outcomes, midnight(day) + DAY, maturity=system.truth.maturity, days=days)
         live.append(quality(rows, days=days, model_version=None))
         for version, part in rows.groupby("model_version"):
             live.append(quality(part, days=days, model_version=int(str(version))))

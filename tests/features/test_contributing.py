@@ -16,8 +16,10 @@ from ml_assets.features.contributing import (
     stretches_at,
 )
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import LABELS, events_schema
+from ml_assets.ingest.tables import events_schema, known_schema
 from tests.toy import TOY
+
+LABELS = known_schema(TOY)
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)

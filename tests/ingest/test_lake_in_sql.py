@@ -22,9 +22,19 @@ from ml_assets.core.system import System
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake, select
 from ml_assets.ingest.resources import lake_resource
-from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS, labels_schema, tables_of
+from ml_assets.ingest.tables import (
+    known_schema,
+    labels_schema,
+    outcomes_schema,
+    predictions_schema,
+    tables_of,
+)
 from ml_assets.systems import SYSTEMS
 from tests.toy import TOY
+
+LABELS = known_schema(TOY)
+OUTCOMES = outcomes_schema(TOY)
+PREDICTIONS = predictions_schema(TOY)
 
 DAY = date(2024, 1, 9)
 ODD = ["env=prod", "day=2020-01-01", "it's", "a [1] *?{b}",

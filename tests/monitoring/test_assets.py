@@ -26,7 +26,12 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.positions import last_position, note_load
 from ml_assets.ingest.log.served import to_us
 from ml_assets.ingest.resources import lake_resource
-from ml_assets.ingest.tables import OUTCOMES, PREDICTIONS, RAW, events_schema
+from ml_assets.ingest.tables import (
+    events_schema,
+    outcomes_schema,
+    predictions_schema,
+    records_schema,
+)
 from ml_assets.monitoring.assets import build
 from ml_assets.monitoring.drift_report import DriftReports
 from ml_assets.monitoring.parity import ParityReports
@@ -37,6 +42,10 @@ from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record
 from tests.toy import TOY, with_stream
+
+OUTCOMES = outcomes_schema(TOY)
+PREDICTIONS = predictions_schema(TOY)
+RAW = records_schema(TOY)
 
 LIVE = TOY.calendar.go_live
 NAMES = ("amount", "shop_events")
@@ -166,13 +175,13 @@ def test_performance_judges_mature_outcomes_and_draws_the_days(settings: Setting
     lake, random = Lake(settings.lake), np.random.default_rng(1)
     days = [LIVE + timedelta(days=number) for number in range(5)]
     for day in days:
-        at = pd.to_datetime([midnight(day) - TOY.label.maturity + timedelta(minutes=n)
+        at = pd.to_datetime([midnight(day) - TOY.truth.maturity + timedelta(minutes=n)
                              for n in range(40)], utc=True)
         labels, scores = random.random(40) < 0.4, random.random(40)
         rows = pd.DataFrame({
             "prediction_id": [f"{day}p{n}" for n in range(40)],
             "event_id": [f"{day}e{n}" for n in range(40)], "event_timestamp": at,
-            "known_at": at + TOY.label.maturity, "label": labels, "basis": "silence",
+            "known_at": at + TOY.truth.maturity, "label": labels, "basis": "silence",
             "model_version": 1, "score": scores, "decision": scores >= 0.5,
             "role": "champion", "propensity": 1.0,
         })

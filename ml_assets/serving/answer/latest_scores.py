@@ -64,7 +64,7 @@ class OnlineScores:
             return
         [key] = self._view.keys
         rows = [row for p, event in predictions if (row := row_of(Score(
-            key=str(event[key]), score=p.score, decision=p.decision,
+            key=str(event[key]), score=p.score, decision=bool(p.decision),
             model_version=p.model_version, event_id=p.event_id,
             event_timestamp=p.event_timestamp, scored_at=p.accepted_at, basis="prediction",
         ))) is not None]

@@ -102,7 +102,7 @@ def test_after_its_maturity_the_label_is_what_silence_says_until_someone_counts(
     toy: Toy, api: httpx.Client
 ) -> None:
     about = predicted(api)
-    toy.clock.set(NOON + TOY.label.maturity + timedelta(seconds=1))
+    toy.clock.set(NOON + TOY.truth.maturity + timedelta(seconds=1))
     answer = told(say(api, about, True, "stranger"))
     assert (answer["label"], answer["basis"]) == (False, "silence")
     answer = told(say(api, about, True, "buyer"))
@@ -119,7 +119,7 @@ def test_hundreds_of_strangers_flip_neither_silence_nor_a_trusted_word(
     """Names cost nothing: new ones together weigh less than the quorum."""
     about, doubted = predicted(api, "e1"), predicted(api, "e2")
     say(api, about, False, "buyer")
-    toy.clock.set(NOON + TOY.label.maturity)
+    toy.clock.set(NOON + TOY.truth.maturity)
     for n in range(150):
         told(say(api, about, True, f"bot{n}"))
         last = told(say(api, doubted, True, f"bot{n}"))

@@ -13,7 +13,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import BATCH_PREDICTIONS, PREDICTIONS
+from ml_assets.ingest.tables import batch_schema, predictions_schema
 from ml_assets.serving.batch.tables import (
     agreement,
     batch_rows,
@@ -23,6 +23,9 @@ from ml_assets.serving.batch.tables import (
 from ml_assets.serving.models.scoring import dense_vectors, require_names
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
+
+BATCH_PREDICTIONS = batch_schema(TOY)
+PREDICTIONS = predictions_schema(TOY)
 
 
 def test_the_vector_is_numbers_then_features_in_float32() -> None:
