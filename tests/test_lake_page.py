@@ -45,7 +45,7 @@ def write_outcomes(settings: Settings, days_from_go_live: int, version: int, wro
     day = SPAM.calendar.go_live + timedelta(days=days_from_go_live)
     at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     rows = [(f"p{number}", f"e{number}", at, at, False, "silence", version, 0.9, number < wrong,
-             "champion", 1.0) for number in range(10)]
+             "champion", 1.0, None) for number in range(10)]
     Lake(settings.lake).write(
         "spam", "outcomes", day, pd.DataFrame(rows, columns=OUTCOMES.names), OUTCOMES)
 

@@ -107,8 +107,8 @@ def with_keys(
 ) -> pd.DataFrame:
     """The labels with ids and with their events' entity keys, as `tables.labels_schema`.
 
-    labels: rows of `tables.known_schema`; events: event_id, accepted_at and `keys`, at least; keys are
-    null if it lacks the event
+    labels: rows of `tables.known_schema`; events: event_id, accepted_at and `keys`, at least;
+    keys are null if it lacks the event
     live_from: from when on events come from the API, `core.system.Calendar`
     """
     known = events.assign(same=of_events(events, live_from)).drop_duplicates("same")

@@ -11,7 +11,7 @@ import pytest
 
 from ml_assets.core import errors
 from ml_assets.core.data.columns import Column
-from ml_assets.core.policies import DriftPolicy, Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
+from ml_assets.core.policies import DriftPolicy, Gate, RetrainingPolicy
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System
 from ml_assets.systems import SYSTEMS, find
 from ml_assets.targets import Binary, Classes, Number
@@ -23,7 +23,6 @@ DAY = timedelta(days=1)
 @pytest.mark.parametrize(
     ("kind", "arguments", "field"),
     [
-        (LabelPolicy, {"maturity": -DAY}, "LabelPolicy.maturity"),
         (Binary, {"name": "is spam"}, "Binary.name"),
         (Classes, {"name": "queue", "classes": ("a",)}, "Classes.classes"),
         (Number, {"name": "delay", "unit": "min", "tolerance": 0}, "Number.tolerance"),
@@ -32,7 +31,6 @@ DAY = timedelta(days=1)
         (Gate, {"metric": "roc_auc", "at_least": 0.9, "at_most": 0.99}, "Gate.at_least"),
         (RetrainingPolicy, {"after_labels": 0, "max_age": DAY, "cooldown": DAY}, "after_labels"),
         (DriftPolicy, {"false_discovery_rate": 5}, "false_discovery_rate"),
-        (ReplayPolicy, {"reporting": 90, "max_delay": DAY}, "ReplayPolicy.reporting"),
         (Column, {"name": "event_id", "dtype": "text", "description": ""}, "Column.name"),
         (Column, {"name": "price", "dtype": "float", "description": ""}, "Column.dtype"),
         (Entity, {"name": "a b", "description": ""}, "Entity.name"),

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given

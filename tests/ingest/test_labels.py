@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -75,8 +74,9 @@ def test_a_late_complaint_corrects_what_silence_said() -> None:
 
 def test_under_a_negative_policy_silence_means_false() -> None:
     """No chargeback came: the payment was fine, whatever was decided."""
-    assert known([], policy=Outcomes(
-        source="buyer", after=timedelta(days=2), silence=False, grace=timedelta(days=1)))[0][1] is False
+    truth = Outcomes(source="buyer", after=timedelta(days=2), silence=False,
+                     grace=timedelta(days=1))
+    assert known([], policy=truth)[0][1] is False
 
 
 def test_under_an_unlabelled_policy_silence_says_nothing() -> None:

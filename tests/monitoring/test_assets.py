@@ -88,7 +88,7 @@ def serve(settings: Settings, day: date, *, shift: float, count: int = 60) -> No
         "event_timestamp": at, "accepted_at": at, "features_as_of": at.floor("D"),
         "features": list(dense.astype(np.float32)), "feature_names": [list(NAMES)] * count,
         "model_version": 1, "score": scores, "decision": scores >= 0.5, "degraded": False,
-        "role": "champion", "propensity": 1.0, "state_seq": 0,
+        "role": "champion", "propensity": 1.0, "state_seq": 0, "outputs": None,
     })
     Lake(settings.lake).write("toy", "predictions", day, rows, PREDICTIONS)
 
@@ -183,7 +183,7 @@ def test_performance_judges_mature_outcomes_and_draws_the_days(settings: Setting
             "event_id": [f"{day}e{n}" for n in range(40)], "event_timestamp": at,
             "known_at": at + TOY.truth.maturity, "label": labels, "basis": "silence",
             "model_version": 1, "score": scores, "decision": scores >= 0.5,
-            "role": "champion", "propensity": 1.0,
+            "role": "champion", "propensity": 1.0, "outputs": None,
         })
         lake.write("toy", "outcomes", day, rows, OUTCOMES)
     result = materialise(settings, "performance", days[0], days[-1])
@@ -244,7 +244,7 @@ def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
     vectors = np.concatenate([numbers, remembered], axis=1)
     requests = events.drop(columns=["event_timestamp", "accepted_at"]).to_dict("records")
     raw = events[["event_id", "event_timestamp"]].assign(
-        accepted_at=events["event_timestamp"], outcome=None, log_seq=None,
+        accepted_at=events["event_timestamp"], outcome=None, outcome_known_at=None, log_seq=None, problem=None,
         request=[json.dumps(request) for request in requests])
     lake.write(system.name, "raw", day, raw[RAW.names], RAW)
     served = events[["event_id", "event_timestamp"]].assign(
@@ -252,7 +252,7 @@ def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
         features_as_of=events["event_timestamp"], features=list(vectors),
         feature_names=pd.Series([[*system.model.numbers, *service.features]] * len(events)),
         model_version=1, score=0.5, decision=True, degraded=False, role="champion",
-        propensity=1.0, state_seq=loaded + np.arange(len(events)))
+        propensity=1.0, state_seq=loaded + np.arange(len(events)), outputs=None)
     lake.write(system.name, "predictions", day, served[PREDICTIONS.names], PREDICTIONS)
     result = materialise(settings, "parity", day, system=system)
     assert checks(result) == {"parity_holds": True}

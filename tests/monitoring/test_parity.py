@@ -57,7 +57,8 @@ def served(count: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
         "state_seq": [7 * n for n in range(count)],
     })
     raw = pd.DataFrame(
-        [(event_id, AS_OF, AS_OF, json.dumps({"shop": "corner", "amount": amount}), None, None)
+        [(event_id, AS_OF, AS_OF, json.dumps({"shop": "corner", "amount": amount}), None, None,
+          None, None)
          for event_id, amount in zip(ids, amounts, strict=True)], columns=RAW.names,
     )
     return predictions, raw.iloc[::-1]

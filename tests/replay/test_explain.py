@@ -83,7 +83,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     for day in DAYS:
         events = lake.read("spam", "events", events_schema(SMALL), start=day,
                            end=day + timedelta(days=1))
-        raw = events.assign(accepted_at=events["event_timestamp"], request="{}", outcome=None)
+        raw = events.assign(accepted_at=events["event_timestamp"], request="{}", outcome=None,
+                            outcome_known_at=None, problem=None)
         lake.write("spam", "raw", day, raw, RAW)
     views = load_manifest(settings).service(SMALL).views
     for view in views:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import ClassVar
 
 from ml_assets.core.declaration import declaration
@@ -31,6 +31,7 @@ class Outcomes(Truth):
     after: timedelta
     silence: Label | None = None
     grace: timedelta = timedelta(hours=1)
+    maturity: timedelta = field(init=False)
 
     kind: ClassVar[str] = "outcomes"
 
@@ -40,10 +41,7 @@ class Outcomes(Truth):
         require(self.grace > timedelta(0) or (self.silence is None and not self.grace), self,
                 "grace", self.grace, "a positive time; zero only if silence says nothing: an "
                 "outcome that is told exactly `after` its event must come before silence does")
-
-    @cached_property
-    def maturity(self) -> timedelta:
-        return self.after + self.grace
+        object.__setattr__(self, "maturity", self.after + self.grace)
 
     @property
     def says(self) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import ClassVar
 
 from ml_assets.core.declaration import declaration
@@ -22,16 +22,14 @@ class Recorded(Truth):
 
     source: str
     within: timedelta
+    maturity: timedelta = field(init=False)
 
     kind: ClassVar[str] = "recorded"
 
     def __post_init__(self) -> None:
         require_source(self)
         require(self.within > timedelta(0), self, "within", self.within, "a positive time")
-
-    @cached_property
-    def maturity(self) -> timedelta:
-        return self.within
+        object.__setattr__(self, "maturity", self.within)
 
     @property
     def says(self) -> str:

@@ -203,7 +203,8 @@ class EventLog:
         """
         with self._file.writing():
             self._db.executemany(
-                "insert into shadow_scores (prediction_id, model_version, score, scored_at, outputs)"
+                "insert into shadow_scores"
+                " (prediction_id, model_version, score, scored_at, outputs)"
                 " values (?, ?, ?, ?, ?) on conflict do nothing",
                 [(s.prediction_id, s.model_version, s.score, to_us(s.scored_at),
                   stored_outputs(s.outputs)) for s in scores],

@@ -95,7 +95,7 @@ def test_one_stranger_settles_nothing_and_is_told_how_far_the_crowd_has_come(
     answer = told(say(api, predicted(api), True, "stranger"))
     assert (answer["new"], answer["counted"]) == (True, True)
     assert (answer["label"], answer["basis"]) == (None, None)
-    assert "weigh 0.25 for True and 0 for False, and a lead of 3 settles it" in answer["says"]
+    assert "weigh 0.25 for True, and a lead of 3 settles it" in answer["says"]
 
 
 def test_after_its_maturity_the_label_is_what_silence_says_until_someone_counts(
