@@ -67,7 +67,7 @@ def labels_known_in(
 ) -> pd.DataFrame:
     """The labels that became known in `[start, end)`, in the columns of `tables.known_schema`.
 
-    archived:    rows of `tables.records_schema`; an outcome counts from `outcome_known_at` on
+    archived:    rows of `tables.raw_schema`; an outcome counts from `outcome_known_at` on
     predictions: what was served before `end`, from `maturity` and FUTURE before `start` at the
                  latest, and all that feedback is about
     feedback:    all that the system received before `end`; later words change nothing
@@ -117,8 +117,10 @@ def with_keys(
         for event_id, known_at, label in zip(
             labels["event_id"], labels["known_at"], labels["label"], strict=True)
     ]
+    # As objects: a key that is an integer would become a float beside a missing one.
+    known = known[["same", *keys]].astype(object)
     return labels.assign(label_id=pd.Series(named, dtype=object), same=of_labels(labels)).merge(
-        known[["same", *keys]], on="same", how="left").drop(columns="same")
+        known, on="same", how="left").drop(columns="same")
 
 
 def latest_labels(labels: pd.DataFrame, as_of: datetime) -> pd.DataFrame:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import pyarrow as pa
 
+from ml_assets.core.data.columns import Column, Dtype
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import INSTANT, later
 
@@ -12,11 +16,14 @@ LOG_SEQ = "log_seq"
 
 OUTPUTS = pa.list_(pa.float64())
 
-ARROW = {"text": pa.string(), "number": pa.float64()}
+ARROW: Mapping[Dtype, pa.DataType] = {
+    "text": pa.string(), "number": pa.float64(), "integer": pa.int64(), "category": pa.string(),
+    "boolean": pa.bool_(), "instant": INSTANT,
+}
 
 RECORD_COLUMNS = ("event_id", "event_timestamp", "accepted_at", "request", "outcome",
                   "outcome_known_at", LOG_SEQ, "problem")
-"""Of `records_schema`, whatever the system."""
+"""Of `raw_schema`, whatever the system."""
 
 KNOWN_COLUMNS = ("event_id", "event_timestamp", "known_at", "label", "basis")
 """Of `known_schema`, whatever the system."""
@@ -46,8 +53,10 @@ def label_type(system: System) -> pa.DataType:
     return pa.type_for_alias(system.target.lake_type)
 
 
-def records_schema(system: System) -> pa.Schema:
-    """What reached the system on a day, as it came (`request` is the client's JSON).
+def raw_schema(system: System, stream: Stream | None = None) -> pa.Schema:
+    """What reached a stream on a day, as it came (`request` is the client's JSON).
+
+    stream: the one that predictions are made for, unless it is given; others have no outcome
 
     `accepted_at` is when the system received it; its day is the partition. `outcome` is the
     archive's true label, null for live events, and `outcome_known_at` when it becomes known.
@@ -56,24 +65,40 @@ def records_schema(system: System) -> pa.Schema:
     null if nothing speaks against it so far. A record without a usable instant is filed under
     that of the record before it.
     """
+    outcome = [("outcome", label_type(system)), later("outcome_known_at", INSTANT, None)]
     return pa.schema([
         ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT),
-        ("request", pa.string()), ("outcome", label_type(system)),
-        later("outcome_known_at", INSTANT, None), later(LOG_SEQ, pa.int64(), None),
-        later("problem", pa.string(), None),
+        ("request", pa.string()), *(outcome if stream is None or stream.asked else ()),
+        later(LOG_SEQ, pa.int64(), None), later("problem", pa.string(), None),
     ])
 
 
+def arrow_type(column: Column) -> pa.DataType:
+    """What a column is in the lake."""
+    return pa.list_(ARROW[column.dtype]) if column.many else ARROW[column.dtype]
+
+
+def key_fields(columns: Iterable[Column], keys: Iterable[str]) -> list[tuple[str, pa.DataType]]:
+    """The entity keys of a stream, in the types of its columns."""
+    types = {column.name: arrow_type(column) for column in columns}
+    return [(key, types[key]) for key in keys]
+
+
 def events_schema(system: System) -> pa.Schema:
-    """The system's declared columns, after when an event happened and when it arrived.
+    """Of the events that are predicted, see `stream_schema`."""
+    return stream_schema(system.asked)
+
+
+def stream_schema(stream: Stream) -> pa.Schema:
+    """The stream's declared columns, after when an event happened and when it arrived.
 
     `accepted_at` is when the system received it; its day is the partition. `log_seq`: see
-    `records_schema`.
+    `raw_schema`.
     """
-    declared = [(column.name, ARROW[column.dtype]) for column in system.columns]
     return pa.schema([
         ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT),
-        *declared, later(LOG_SEQ, pa.int64(), None),
+        *((column.name, arrow_type(column)) for column in stream.columns),
+        later(LOG_SEQ, pa.int64(), None),
     ])
 
 
@@ -95,7 +120,7 @@ def labels_schema(system: System) -> pa.Schema:
     So a label counts once, for its event's entities. The keys are null if the event is not
     among the usable ones.
     """
-    keys = ((key, pa.string()) for key in system.keys)
+    keys = key_fields(system.columns, system.keys)
     return pa.schema([*known_schema(system), ("label_id", pa.string()), *keys])
 
 
@@ -132,22 +157,26 @@ def batch_schema(system: System) -> pa.Schema:
     `basis` is `batch` throughout: so says the online store of a score that came from here. With
     the key of the entity that the system keeps scores by.
     """
-    keys = [] if system.scores_by is None else [(system.scores_by, pa.string())]
+    keys = [] if system.scores_by is None else [system.scores_by]
     return pa.schema([
         ("event_id", pa.string()), ("event_timestamp", INSTANT),
         ("features", pa.list_(pa.float32())), ("feature_names", pa.list_(pa.string())),
         ("model_version", pa.int64()), ("score", pa.float64()), ("decision", label_type(system)),
         later("scored_at", INSTANT, None), later("basis", pa.string(), "batch"),
-        later("outputs", OUTPUTS, None), *keys,
+        later("outputs", OUTPUTS, None), *key_fields(system.columns, keys),
     ])
 
 
 def tables_of(system: System) -> dict[str, pa.Schema]:
     """The tables of the lake that the system's assets write, each with its columns."""
+    streams = {
+        name: schema for stream in system.streams for name, schema in (
+            (stream.raw, raw_schema(system, stream)), (stream.table, stream_schema(stream)),
+            (stream.quarantine, QUARANTINE),
+        )
+    }
     return {
-        "raw": records_schema(system),
-        "events": events_schema(system),
-        "quarantine": QUARANTINE,
+        **streams,
         "labels": labels_schema(system),
         "predictions": predictions_schema(system),
         "batch_predictions": batch_schema(system),

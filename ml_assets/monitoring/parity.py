@@ -54,7 +54,7 @@ def recompute(
 ) -> Recomputed:
     """The vectors of `predictions`, in their order.
 
-    predictions: (n rows) `tables.predictions_schema`; raw: `tables.records_schema`, with a row
+    predictions: (n rows) `tables.predictions_schema`; raw: `tables.raw_schema`, with a row
         for each event.
 
     Degraded predictions, whose features are defaults on purpose, have a vector of NaN, and so

@@ -7,7 +7,6 @@ import pickle
 import pkgutil
 import typing
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
-from datetime import timedelta
 from typing import Any, Literal
 
 import pytest

@@ -22,11 +22,10 @@ from ml_assets.ingest.archive import records, usable
 from ml_assets.ingest.assets import build
 from ml_assets.ingest.events import Parsed, parse_raw, raw_from_archive
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import QUARANTINE, events_schema, labels_schema, records_schema
+from ml_assets.ingest.tables import QUARANTINE, events_schema, labels_schema, raw_schema
 from tests.toy import TOY, ToySource, with_stream
 
-RAW = records_schema(TOY)
-RECORDS = records_schema(TOY)
+RAW = raw_schema(TOY)
 
 FIRST = datetime(2024, 1, 2, tzinfo=UTC)
 CIRCLE: dict[str, Any] = {}
@@ -176,7 +175,7 @@ def test_a_day_with_every_kind_of_bad_record_is_taken_in_by_the_real_assets(
     wrong = {f"e{100 * place + 50}" for place, (bad, _) in enumerate(BAD) if "outcome" in bad}
     assert wrong and not wrong & set(labels["event_id"])
     assert set(events["event_id"]) <= set(labels["event_id"])
-    assert len(lake.read("toy", "raw", RECORDS)) == len(lake.read("toy", "raw", RAW))
+    assert len(lake.read("toy", "raw", RAW)) == len(history)
 
 
 def test_on_a_quiet_day_one_bad_record_warns_and_stops_nothing(settings: Settings) -> None:

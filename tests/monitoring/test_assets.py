@@ -30,7 +30,7 @@ from ml_assets.ingest.tables import (
     events_schema,
     outcomes_schema,
     predictions_schema,
-    records_schema,
+    raw_schema,
 )
 from ml_assets.monitoring.assets import build
 from ml_assets.monitoring.drift_report import DriftReports
@@ -45,7 +45,7 @@ from tests.toy import TOY, with_stream
 
 OUTCOMES = outcomes_schema(TOY)
 PREDICTIONS = predictions_schema(TOY)
-RAW = records_schema(TOY)
+RAW = raw_schema(TOY)
 
 LIVE = TOY.calendar.go_live
 NAMES = ("amount", "shop_events")

@@ -13,11 +13,11 @@ import pytest
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.features.parity import compare
-from ml_assets.ingest.tables import records_schema
+from ml_assets.ingest.tables import raw_schema
 from ml_assets.monitoring.parity import ParityReports, parity_day, recompute
 from tests.toy import TOY
 
-RAW = records_schema(TOY)
+RAW = raw_schema(TOY)
 
 AS_OF = datetime(2024, 1, 9, tzinfo=UTC)
 DAY = date(2024, 1, 9)

@@ -26,7 +26,7 @@ from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import prediction_id
-from ml_assets.ingest.tables import QUARANTINE, events_schema, records_schema
+from ml_assets.ingest.tables import QUARANTINE, events_schema, raw_schema
 from ml_assets.monitoring.trace import trace
 from ml_assets.registry import runs
 from tests.features.recorded import record
@@ -34,7 +34,7 @@ from tests.serving.kit import problem, serving
 from tests.serving.test_real_stores import DAYS, NOW, SMALL, Real, asked, register_a_model
 from tests.toy import TOY
 
-RAW = records_schema(TOY)
+RAW = raw_schema(TOY)
 
 pytestmark = pytest.mark.slow
 

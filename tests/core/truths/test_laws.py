@@ -245,7 +245,7 @@ def test_a_share_of_the_mistakes_is_reported_each_within_its_time() -> None:
         people.receive(event, prediction_id=f"p{number}", decision=True)
     reports = people.due(AT + 2 * DAY)
     assert 860 < len(reports) < 940 and people.pending == []
-    assert all(AT <= report.due and report.label is False for report in reports)
+    assert all(report.due >= AT and report.label is False for report in reports)
 
 
 def replace_truth(truth: Truth) -> Case:
