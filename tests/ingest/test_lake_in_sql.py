@@ -131,7 +131,8 @@ def test_the_columns_of_a_table_do_not_depend_on_whether_it_has_files(tmp_path: 
 
 def test_a_column_that_came_later_has_its_value_in_older_days(tmp_path: Path) -> None:
     """As `Lake.read` has it."""
-    older = pa.schema([field for field in OUTCOMES if field.name not in ("role", "propensity", "outputs")])
+    came_later = ("role", "propensity", "outputs")
+    older = pa.schema([field for field in OUTCOMES if field.name not in came_later])
     at = datetime(2024, 1, 9, tzinfo=UTC)
     row = ["p", "e", at, at, True, "feedback", 1, 0.9, True]
     Lake(tmp_path).write("toy", "outcomes", DAY, pd.DataFrame([row], columns=older.names), older)

@@ -244,8 +244,8 @@ def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
     vectors = np.concatenate([numbers, remembered], axis=1)
     requests = events.drop(columns=["event_timestamp", "accepted_at"]).to_dict("records")
     raw = events[["event_id", "event_timestamp"]].assign(
-        accepted_at=events["event_timestamp"], outcome=None, outcome_known_at=None, log_seq=None, problem=None,
-        request=[json.dumps(request) for request in requests])
+        accepted_at=events["event_timestamp"], outcome=None, outcome_known_at=None, log_seq=None,
+        problem=None, request=[json.dumps(request) for request in requests])
     lake.write(system.name, "raw", day, raw[RAW.names], RAW)
     served = events[["event_id", "event_timestamp"]].assign(
         prediction_id=events["event_id"], accepted_at=events["event_timestamp"],
