@@ -6,27 +6,9 @@ All are frozen and keyword-only; a wrong value fails on construction, naming the
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
 
 from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import DeclarationError
-
-Metric = Literal[
-    "roc_auc",
-    "average_precision",
-    "log_loss",
-    "brier",
-    "calibration_error",
-    "recall_at_fpr_0.5%",
-    "recall_at_fpr_1%",
-    "false_positive_rate",
-    "recall",
-]
-"""What an evaluation reports per model and slice; rates are shares in [0, 1]."""
-
-HIGHER_IS_BETTER: frozenset[str] = frozenset(
-    {"roc_auc", "average_precision", "recall_at_fpr_0.5%", "recall_at_fpr_1%", "recall"}
-)
 
 
 def require(condition: bool, owner: object, field: str, found: object, expected: str) -> None:
@@ -40,6 +22,7 @@ def require(condition: bool, owner: object, field: str, found: object, expected:
 class Gate:
     """One condition that a candidate must meet on held-out, later events.
 
+    `metric` is one of those that the system's target has.
     `at_least` and `at_most` bound the candidate's own value. `better_than_champion_by`
     compares with the champion on the same events: the candidate must be better by more than
     this margin (a negative one allows it to be that much worse), in the metric's unit and
@@ -47,7 +30,7 @@ class Gate:
     declared slice.
     """
 
-    metric: Metric
+    metric: str
     at_least: float | None = None
     at_most: float | None = None
     better_than_champion_by: float | None = None
