@@ -133,7 +133,7 @@ CARDS = System(
                 TextField(column="country", unit="words")),
         numbers=NUMBERS, holdout=timedelta(days=14), buckets=2**10,
     ),
-    gates=(Gate(metric="roc_auc", at_least=0.55),),
+    gates=(Gate(metric="log_loss", at_most=1.0),),
     slices=(Slice(name="web", where="channel = 'web'", description="paid on the web"),),
     retraining=RetrainingPolicy(
         after_labels=10**9, max_age=timedelta(days=14), cooldown=timedelta(days=1)
