@@ -12,12 +12,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from benchmarks.loop_load.system import DAYS, EVENTS, LIVE, REPLAYED, on_day
+from benchmarks.loop_load.project.systems.cards import (
+    CARDS,
+    DAYS,
+    EVENTS,
+    LIVE,
+    REPLAYED,
+    on_day,
+)
 from benchmarks.serving_load.process_tree import resident_mb
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import ROOT, Settings
 
 GLANCE_S = 0.25
+PROJECT = Path(__file__).parent / "project"
 
 
 class LoopFailed(MlAssetsError, RuntimeError):
@@ -50,9 +58,8 @@ def loop(events: int, folder: Path | None = None) -> Looped:
             return loop(events, Path(scratch))
     var = folder / "var"
     environment = {**os.environ, EVENTS: str(events), "ML_ASSETS_VAR": str(var),
-                   "ML_ASSETS_CACHE": str(folder / "cache")}
-    command = [sys.executable, "-m", "benchmarks.loop_load.program", str(folder / "repository"),
-               "run", "cards"]
+                   "ML_ASSETS_CACHE": str(folder / "cache"), "ML_ASSETS_PROJECT": str(PROJECT)}
+    command = [sys.executable, "-m", "ml_assets.cli", "run", CARDS.name]
     started = perf_counter()
     with (folder / "output").open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output,
@@ -88,7 +95,6 @@ class _Peak:
 
 
 def _is_sound(settings: Settings, events: int) -> bool:
-    from benchmarks.loop_load.system import CARDS
     from ml_assets.ingest.log.event_log import EventLog
     from ml_assets.monitoring.parity import ParityReports
 

@@ -26,8 +26,6 @@ SOURCE = "recipient"
 """The source under which the replay complains."""
 
 
-PROGRAM = (sys.executable, "-m", "ml_assets.cli")
-"""The command whose `serve` is the API."""
 KILLED = 128
 """A keeper's exit status for a command that a signal ended is this plus the signal's number."""
 RESTARTS = 3
@@ -164,7 +162,8 @@ class Client:
 def running_api(settings: Settings, system: str) -> Iterator[Client]:
     """Start the API on a free port; stop it at the end. Its output goes to `<var>/logs/api.log`."""
     port = _free_port()
-    command = (*PROGRAM, "serve", "--host", "127.0.0.1", "--port", str(port))
+    command = (sys.executable, "-m", "ml_assets.cli", "serve", "--host", "127.0.0.1",
+               "--port", str(port))
     server = Server(command=command, var=settings.var, log=settings.var / "logs" / "api.log")
     server.start()
     try:
