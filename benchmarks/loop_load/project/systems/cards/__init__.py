@@ -74,7 +74,8 @@ class MadeUpYear:
         seconds = np.sort(draw.uniform(0, 86_400, count))
         customer = draw.integers(0, max(1, self.events // PER_CUSTOMER), count)
         terminal = (draw.random(count) ** 1.5 * TERMINALS).astype(int)
-        channel, country = draw.integers(0, len(CHANNELS), count), draw.integers(0, COUNTRIES, count)
+        channel = draw.integers(0, len(CHANNELS), count)
+        country = draw.integers(0, COUNTRIES, count)
         amount = np.round(draw.lognormal(3, 1, count), 2)
         items, far = draw.integers(1, 9, count), np.round(draw.exponential(30, count), 1)
         tampered = (terminal * 7919 + day // 14 * 104_729) % 50 == 0
