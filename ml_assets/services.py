@@ -17,8 +17,9 @@ from rich.console import Console
 
 from ml_assets.automation.instance import prepare_home
 from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.project import project
 from ml_assets.core.runtime import keeper
-from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.settings import Settings
 from ml_assets.registry.moving import follow
 from ml_assets.registry.runs import database
 
@@ -131,7 +132,8 @@ def _running(
                 if service.needs is not None and other.socket == service.needs:
                     _await(settings, other, processes)
             with _log(settings, service).open("wb") as log:
-                processes[service.name] = keeper.start(service.command, output=log, cwd=ROOT)
+                processes[service.name] = keeper.start(
+                    service.command, output=log, cwd=project().folder)
         yield processes
     finally:
         for number, handler in previous.items():

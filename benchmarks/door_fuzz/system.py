@@ -22,6 +22,7 @@ from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.target import Target
 from ml_assets.registry.deployments import Deployments
 from ml_assets.serving.answer.features import SystemFeatures
 from ml_assets.serving.composition import Backends
@@ -83,17 +84,18 @@ RETURNS = System(
 
 @dataclass(frozen=True, kw_only=True)
 class Formula:
-    """A score from the length of the note and the numbers."""
+    """A probability from the length of the note and the numbers."""
 
     texts: tuple[str, ...] = ("note",)
     feature_names: tuple[str, ...] = ("amount", "returns_7d")
-    threshold: float = 0.5
+    target: Target = RETURNS.target
 
-    def score(
+    def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: Floats
     ) -> npt.NDArray[np.float64]:
         logits = np.clip(dense.astype(np.float64).sum(axis=1) / 100, -30, 30)
-        return np.asarray(1 / (1 + np.exp(-logits + [len(note) / 100 for note in texts["note"]])))
+        return np.asarray(
+            1 / (1 + np.exp(-logits + [len(note) / 100 for note in texts["note"]])))[:, None]
 
 
 class Constant:

@@ -84,8 +84,8 @@ def _train(settings: Settings, folder: Path, *, seed: int) -> None:
     torch.set_num_threads(1)  # so small a model does not fill two
     rows = draw(TRAINED_ON, seed=seed)
     names = (*NUMBERS, *features.SERVICE.features)
-    scorer = fit(PAYMENTS.model, {"note": rows.notes}, rows.dense, rows.labels,
-                 feature_names=names).scorer
+    scorer = fit(PAYMENTS.model, PAYMENTS.target, {"note": rows.notes}, rows.dense,
+                 rows.labels.astype(float),                 feature_names=names).scorer
     artifact.save(scorer, folder, texts={"note": rows.notes[:4]}, dense=rows.dense[:4])
     ModelRegistry(settings).register(
         PAYMENTS.name, folder, params={"seed": seed}, metrics={},
@@ -96,4 +96,5 @@ def _train(settings: Settings, folder: Path, *, seed: int) -> None:
 def _scores(folder: Path, rows: Rows) -> tuple[float, ...]:
     from ml_assets.training import artifact
 
-    return tuple(artifact.load(folder).score({"note": rows.notes}, rows.dense).tolist())
+    outputs = artifact.load(folder).outputs({"note": rows.notes}, rows.dense)
+    return tuple(PAYMENTS.target.score(outputs).tolist())

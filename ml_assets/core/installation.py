@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ml_assets.core.errors import InstallationRefused, StateDamaged
-from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.project import ROOT, project
+from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import require_sound, trouble_of
 from ml_assets.core.storage.files import make_folder, write_atomically
 from ml_assets.core.storage.layout import (
@@ -158,6 +159,9 @@ def _require_possible(var: Path) -> None:
     if var == ROOT or var in ROOT.parents:
         raise InstallationRefused(
             f"{var} holds the program itself; it cannot be an installation's folder. {OTHER}")
+    if (own := project().folder.resolve()) == var or var in own.parents:
+        raise InstallationRefused(
+            f"{var} holds your project, {own}; it cannot be an installation's folder. {OTHER}")
 
 
 def _adopt(var: Path, cache: Path) -> None:

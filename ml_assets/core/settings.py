@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.project import ROOT as ROOT
+from ml_assets.core.project import project
 from ml_assets.core.storage.layout import SYSTEMS, clock_of
 from ml_assets.core.storage.marker import is_noted
 from ml_assets.core.time import Clock, EventClock, WallClock
 
-ROOT = Path(__file__).resolve().parents[2]
-"""The checkout, which holds `feature_repo/` and, by default, `var/`."""
-
 PREFIX = "ML_ASSETS_"
-VARIABLES = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "TOKEN", "TRACES", "VAR")
+VARIABLES = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "PROJECT", "TOKEN", "TRACES",
+             "VAR")
 """Every variable read from the environment, without PREFIX. Any other name is a typo."""
 
 HOST = re.compile(
@@ -41,16 +41,16 @@ Tracing = Literal["none", "otlp"]
 class Settings:
     """Everything that differs between two installations of the same code.
 
-    `var` holds all state; deleting it starts afresh. `cache` holds downloaded data sets, which
-    survive `--fresh`. The API listens on `host` and `port`; `log` is its log format, `ack` what
-    its acknowledgements survive, `traces` where its traces go. `hosts` are names by which browsers
-    and proxies reach it, besides this machine's own. `in_replay` is set in the process that
-    replays history: it evaluates the sensors itself, and those of other processes leave the work
-    to it.
+    `var` holds all state, by default in the project; deleting it starts afresh. `cache` holds
+    downloaded data sets, which survive `--fresh`. The API listens on `host` and
+    `port`; `log` is its log format, `ack` what its acknowledgements survive, `traces` where its
+    traces go. `hosts` are names by which browsers and proxies reach it, besides this machine's
+    own. `in_replay` is set in the process that replays history: it evaluates the sensors itself,
+    and those of other processes leave the work to it.
     """
 
-    var: Path = ROOT / "var"
-    cache: Path = field(default_factory=lambda: _folder("CACHE", ROOT / "var" / "cache"))
+    var: Path = field(default_factory=lambda: project().var)
+    cache: Path = field(default_factory=lambda: _folder("CACHE", project().var / "cache"))
     host: str = "127.0.0.1"
     port: int = 8080
     log: LogFormat = "human"
@@ -81,7 +81,7 @@ class Settings:
         if traces is None:
             raise DeclarationError(f"ML_ASSETS_TRACES is {sent!r}; expected otlp or none")
         settings = cls(
-            var=_folder("VAR", cls.var),
+            var=_folder("VAR", project().var),
             host=os.environ.get("ML_ASSETS_HOST", cls.host),
             port=int(port),
             log=_LOG_FORMATS[log],

@@ -158,9 +158,14 @@ class System:
         require(len(set(names)) == len(names), owner, "streams, tables", names, "unique names")
         asked = [stream.name for stream in self.streams if stream.asked]
         require(len(asked) == 1, owner, "streams", asked, "exactly one with asked=True")
-        texts = {column.name for column in self.columns if column.dtype == "text"}
-        numbers = {column.name for column in self.columns if column.dtype == "number"}
-        self._require_known("entities", [entity.name for entity in self.entities], texts, "text")
+        plain = [column for column in self.columns if not column.many]
+        texts = {column.name for column in plain if column.dtype == "text"}
+        numbers = {column.name for column in plain
+                   if column.dtype in ("number", "integer", "boolean")}
+        keys = {column.name for column in plain
+                if column.dtype in ("text", "category", "integer")}
+        self._require_known("entities", [entity.name for entity in self.entities], keys,
+                            "text, category or integer")
         for name in ("sticky_by", "scores_by"):
             entity: str | None = getattr(self, name)
             self._require_known(name, [] if entity is None else [entity], set(self.keys), "entity")

@@ -111,6 +111,10 @@ class Target(ABC):
         return len(self.outputs)
 
     @abstractmethod
+    def require_learnable(self, codes_N: Floats) -> None:
+        """Raise NotReady, in words, if nothing can be learnt from these labels."""
+
+    @abstractmethod
     def scale(self, codes_N: Floats) -> Scale:
         """How the codes of a training set are scaled for the network."""
 
@@ -156,6 +160,10 @@ class Target(ABC):
     @abstractmethod
     def strata(self, codes_N: Floats) -> Whole:
         """The stratum (N,) of each row, within which a bootstrap resamples."""
+
+    @abstractmethod
+    def contrast(self, codes_N: Floats) -> Whole:
+        """The group (N,) of each row, from 0 on: what tells these groups apart tells the label."""
 
 
 def refused(target: Target, value: object, expected: str) -> InvalidRequest:

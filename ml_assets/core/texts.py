@@ -53,6 +53,11 @@ def name_fault(value: str, longest: int) -> str | None:
     return text_fault(value)
 
 
+def key_text(key: object) -> str:
+    """The text that names an entity: that of its key, empty if there is none."""
+    return "" if key is None else str(key)
+
+
 def as_name(text: str, longest: int) -> str:
     """`text` without characters that a name may not have, cut to `longest` characters."""
     return _OUTSIDE.sub("", text)[:longest]

@@ -129,7 +129,7 @@ def _score(folder: Path, version: int, rows: pd.DataFrame) -> tuple[Scored, tupl
         for column in scorer.texts
     }
     dense = rows.reindex(columns=list(scorer.feature_names)).to_numpy(np.float32)
-    return Scored(version=version, scores=scorer.score(texts, dense)), absent
+    return Scored(version=version, scores=scorer.target.score(scorer.outputs(texts, dense))), absent
 
 
 def _figures(

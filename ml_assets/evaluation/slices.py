@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.data.columns import Dtype
 from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import Slice
@@ -28,6 +29,11 @@ WRITTEN = {
 }
 """What the platform writes into the rows beside a system's columns and features: SQL types."""
 
+TYPES: Mapping[Dtype, str] = {
+    "text": "varchar", "number": "double", "integer": "bigint", "category": "varchar",
+    "boolean": "boolean", "instant": "timestamptz",
+}
+
 UNKNOWN_COLUMN = re.compile(r'(?:Referenced column|a column named) "([^"]+)"')
 
 
@@ -37,8 +43,8 @@ def require_slices(system: System, features: Sequence[str]) -> None:
     features: what the system's feature service adds to the events' columns. A row of nulls is
     asked, so that a text which is compared with a number is found too.
     """
-    types = {"text": "varchar", "number": "double"}
-    columns = WRITTEN | {each.name: types[each.dtype] for each in system.columns}
+    columns = WRITTEN | {each.name: f"{TYPES[each.dtype]}{'[]' if each.many else ''}"
+                         for each in system.columns}
     columns |= dict.fromkeys(features, "float")
     with duckdb.connect() as database:
         database.execute(f"create table rows ({', '.join(f'{n} {t}' for n, t in columns.items())})")

@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.texts import key_text
 from ml_assets.features.engine.windows import WindowedView, tail
 from ml_assets.features.manifest import load_manifest
 from ml_assets.ingest.lake import INSTANT, Lake
 from ml_assets.ingest.log.served import from_us, to_us
+from ml_assets.ingest.tables import key_fields
 
 Table = Literal["events", "labels"]
 
@@ -73,7 +75,7 @@ def stretches_at(
     """
     found = []
     for look in looks:
-        key = {name: str(keys[name]) for name in look.keys}
+        key = {name: key_text(keys[name]) for name in look.keys}
         if all(key.values()):
             start, end = look.span(as_of)
             found.append(Stretch(view=look.view, table=look.table, key=key, start=start, end=end,
@@ -130,7 +132,7 @@ def counting_views(
     """
     views = [
         stretch.view for stretch in stretches
-        if all(str(event[name]) == value for name, value in stretch.key.items())
+        if all(key_text(event[name]) == value for name, value in stretch.key.items())
         and (stretch.table == "labels" or received < stretch.known_by)
         and any(stretch.start <= instant < stretch.end
                 for instant in ([happened] if stretch.table == "events" else known_at))
@@ -155,9 +157,10 @@ def _inside(stretch: Stretch, rows: pd.DataFrame) -> Iterator[Row]:
 
 def _events(lake: Lake, system: System, until: datetime) -> pd.DataFrame:
     schema = pa.schema([("event_id", pa.string()), ("event_timestamp", INSTANT),
-                        ("accepted_at", INSTANT), *((key, pa.string()) for key in system.keys)])
+                        ("accepted_at", INSTANT), *key_fields(system.columns, system.keys)])
     rows = lake.read(system.name, "events", schema, end=until.date() + timedelta(days=AHEAD))
-    return rows.rename(columns={"accepted_at": "received"})
+    named = {key: rows[key].map(key_text, na_action=None) for key in system.keys}
+    return rows.assign(**named).rename(columns={"accepted_at": "received"})
 
 
 def _labels(lake: Lake, system: System, first: datetime, until: datetime) -> pd.DataFrame:

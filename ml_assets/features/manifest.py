@@ -9,13 +9,14 @@ from pathlib import Path
 import dagster_feast
 from dagster_feast import FeastManifest, FeatureService, FeatureView
 from ml_assets.core.errors import DeclarationError, unknown
-from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.project import ROOT, project
+from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.engine.windows import WindowedView, parse_view
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.latest_scores import name_of
 
-REPO = ROOT / "feature_repo"
+REPO = project().feature_repo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class Manifest:
             raise unknown(
                 "feature service", system.feature_service, self.services,
                 f"System {system.name!r} asks for it; declare it in "
-                f"ml_assets/systems/{system.name}/features.py.",
+                f"systems/{system.name}/features.py.",
             ) from None
 
 
@@ -101,7 +102,7 @@ class Manifest:
         there = "no such view" if found is None else f"one by {', '.join(found.join_keys)}"
         raise DeclarationError(
             f"System {system.name!r}: scores_by is {key!r}, which asks for the feature view "
-            f"{name!r} by {key}; the repository has {there}. Declare it in ml_assets/systems/"
+            f"{name!r} by {key}; the repository has {there}. Declare it in systems/"
             f"{system.name}/features.py: scores = scores_view({system.name!r}, {key})"
         )
 
@@ -113,12 +114,13 @@ def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
     what it declares cannot be computed.
     """
     here = Path(__file__).parent
-    systems = here.parent / "systems"
+    reference, own = ROOT / "ml_assets" / "systems", project().systems
     feast = dagster_feast.load_manifest(
         repo, cache=settings.cache / "feast",
         depends_on=[
             here / "declaration.py", here / "engine", here / "online_store" / "latest_scores.py",
-            systems / "__init__.py", *sorted(systems.glob("*/features.py")),
+            # All that a features.py may import of its system's, not itself alone.
+            reference, *([own] if own.is_dir() else []),
         ],
     )
     return Manifest(

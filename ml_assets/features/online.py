@@ -35,7 +35,8 @@ class OnlineFeatures:
     connection: to the file of the event log, where the store is too: what is remembered belongs
     to the transaction that the caller has open there
     names: the features, in the order of the columns that `read` returns.
-    limits: of event columns whose values are summed; such a value must be smaller in size
+    limits: of event columns that are read as numbers: a value must be smaller in size, so that
+    sums are exact
     service: what is read; unless given, what the repository declares for the system
     Raises UnknownName where the repository does not declare the service, and NotReady where
     a view of it was never loaded.
@@ -116,6 +117,7 @@ def _limits(service: Service) -> dict[str, float]:
     found: dict[str, float] = {}
     for view in service.views:
         for slot in view.windowed.slots if view.table == EVENTS else ():
-            if (limit := limit_of(view.windowed, slot)) < inf:
+            if slot.form == "number":
+                limit = limit_of(view.windowed, slot)
                 found[slot.column] = min(limit, found.get(slot.column, inf))
     return found

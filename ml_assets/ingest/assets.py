@@ -120,24 +120,22 @@ def _events(system: System) -> dg.AssetsDefinition:
     def events(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
-        from ml_assets.ingest.contracts import breaches
         from ml_assets.ingest.daily import store_events
 
         wanted = days(context)
         stored = store_events(system, settings, wanted)
-        aside, broken = len(stored.quarantine), breaches(system, stored.events)
         return dg.MaterializeResult(
             metadata=rows(
-                len(stored.events), quarantined=aside, days=len(wanted),
-                preview=preview(stored.events),
+                stored.usable, quarantined=stored.aside, days=len(wanted),
+                preview=preview(stored.first),
             ),
             check_results=[
-                check_result(not broken, "contract_holds",
-                             {"broken_rows": len(broken), "reasons": list(broken.values())[:5]}),
-                check_result(stored.share_quarantined <= MAX_QUARANTINED, "quarantine_is_small",
-                             {"quarantined": aside, "share": stored.share_quarantined,
-                              "reasons": stored.reasons(5)},
-                             severity=dg.AssetCheckSeverity.WARN if aside < FEW
+                check_result(not stored.broken, "contract_holds",
+                             {"broken_rows": len(stored.broken), "reasons": stored.broken[:5]}),
+                check_result(stored.share_aside <= MAX_QUARANTINED, "quarantine_is_small",
+                             {"quarantined": stored.aside, "share": stored.share_aside,
+                              "reasons": stored.reasons},
+                             severity=dg.AssetCheckSeverity.WARN if stored.aside < FEW
                              else dg.AssetCheckSeverity.ERROR),
             ],
         )

@@ -2,67 +2,115 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 
 import pandas as pd
+import pyarrow as pa
 
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, FUTURE, day_bounds, midnight
-from ml_assets.ingest.events import (
-    Parsed,
-    parse_raw,
-    raw_from_archive,
-    raw_from_log,
-    split_by_day,
-)
+from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.events import parse_raw, raw_from_archive, raw_from_log, split_by_day
 from ml_assets.ingest.labels import labels_known_in, with_keys
-from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake import Lake, frame_of
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
-from ml_assets.ingest.tables import QUARANTINE, RAW, RECORDS, events_schema, labels_schema
+from ml_assets.ingest.tables import (
+    QUARANTINE,
+    RAW,
+    events_schema,
+    labels_schema,
+    raw_schema,
+    stream_schema,
+)
+
+PART = 10_000
+"""Rows that are checked at a time."""
+SHOWN = 5
+"""Rows that an asset's page shows."""
 
 
-def store_raw(system: System, settings: Settings, days: Sequence[date]) -> pd.DataFrame:
-    """Store what reached the system on each day; the rows of all of them, as `tables.RECORDS`.
+def store_raw(
+    system: System, settings: Settings, days: Sequence[date], stream: Stream | None = None
+) -> pd.DataFrame:
+    """Store what reached a stream on each day; the rows of all of them, as `tables.raw_schema`.
 
-    days: consecutive, in order; those before the system goes live are read from its archive, the
+    stream: the one that predictions are made for, unless it is given
+    days: consecutive, in order; those before the system goes live are read from the archive, the
     others from the event log
     """
+    stream = stream or system.asked
     calendar, parts = system.calendar, []
     if days[0] < calendar.go_live:
-        history = system.source.archive(system.source.fetch(settings.cache))
+        history = stream.source.archive(stream.source.fetch(settings.cache))
         parts.append(raw_from_archive(
             history, since=midnight(calendar.first_day), until=calendar.live_from))
     if days[-1] >= calendar.go_live:
         start = max(midnight(days[0]), calendar.live_from)
-        log = EventLog(settings.event_log)
-        parts.append(raw_from_log(list(
-            log.predictions(system.name, start, midnight(days[-1]) + DAY))))
-        log.close()
+        end = midnight(days[-1]) + DAY
+        with closing(EventLog(settings.event_log)) as log:
+            parts.append(raw_from_log(list(
+                log.predictions(system.name, start, end) if stream.asked else
+                [])))
     lake = Lake(settings.lake)
     by_day = split_by_day(pd.concat(parts, ignore_index=True), list(days))
     for day, rows in by_day.items():
-        lake.write(system.name, "raw", day, rows, RECORDS)
+        lake.write(system.name, stream.raw, day, rows, raw_schema(stream))
     return pd.concat(by_day.values(), ignore_index=True)
 
 
-def store_events(system: System, settings: Settings, days: Sequence[date]) -> Parsed:
-    """Parse the stored raw records of each day, and store events and quarantine; those of all days.
+@dataclass(frozen=True, kw_only=True)
+class StoredEvents:
+    """What was stored of some days of a stream.
 
+    usable, aside: how many rows are usable, and how many lie in the quarantine
+    broken: for each stored row that breaks the contract, which none should, the reason
+    reasons: the most frequent reasons to set a record aside, each with how often it was one
+    first: the first usable rows
+    """
+
+    usable: int
+    aside: int
+    broken: list[str]
+    reasons: dict[str, int]
+    first: pd.DataFrame
+
+    @property
+    def share_aside(self) -> float:
+        return self.aside / max(1, self.aside + self.usable)
+
+
+def store_events(
+    system: System, settings: Settings, days: Sequence[date], stream: Stream | None = None
+) -> StoredEvents:
+    """Parse the stored raw records of each day, and store events and quarantine.
+
+    stream: whose records, unless they are those of the stream that predictions are made for
     days: consecutive, in order
     """
-    lake, name, schema = Lake(settings.lake), system.name, events_schema(system)
+    stream = stream or system.asked
+    lake, name, schema = Lake(settings.lake), system.name, stream_schema(stream)
+    contract, reasons, broken = Contract.of(system, stream), Counter[str](), list[str]()
+    first, usable = schema.empty_table(), 0
     for day in days:
-        parsed = parse_raw(system, lake.read(name, "raw", RECORDS, start=day, end=day + DAY))
-        lake.write(name, "events", day, parsed.events, schema)
-        lake.write(name, "quarantine", day, parsed.quarantine, QUARANTINE)
-    first, end = days[0], days[-1] + DAY
-    return Parsed(
-        events=lake.read(name, "events", schema, start=first, end=end),
-        quarantine=lake.read(name, "quarantine", QUARANTINE, start=first, end=end),
-    )
+        raw = lake.read(name, stream.raw, raw_schema(stream), start=day, end=day + DAY)
+        parsed = parse_raw(system, raw, stream)
+        lake.write(name, stream.table, day, parsed.rows, schema)
+        lake.write(name, stream.quarantine, day, parsed.quarantine, QUARANTINE)
+        stored = chain.from_iterable(
+            part.to_pylist() for part in lake.portions(name, stream.table, schema, day, size=PART))
+        broken += contract.breaches(stored).values()
+        reasons.update(parsed.quarantine["reason"])
+        usable += len(parsed.rows)
+        first = pa.concat_tables([first, parsed.rows]).slice(0, SHOWN)
+    return StoredEvents(usable=usable, aside=reasons.total(), broken=broken,
+                        reasons=dict(reasons.most_common(5)), first=frame_of(first))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,29 +9,38 @@ from datetime import date, datetime
 from typing import cast
 
 import pandas as pd
+import pyarrow as pa
 
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import EARLIEST
 from ml_assets.ingest.archive import records
-from ml_assets.ingest.contracts import breaches, row_breach
+from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.lake import frame_of
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, events_schema
+from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, stream_schema
+from ml_assets.ingest.values import is_missing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """events: the usable rows, `tables.events_schema`; quarantine: the others, with reasons."""
+    """rows: the usable ones, `tables.stream_schema`; quarantine: the others, with reasons."""
 
-    events: pd.DataFrame
+    rows: pa.Table
     quarantine: pd.DataFrame
 
     @property
+    def events(self) -> pd.DataFrame:
+        """`rows` for pandas."""
+        return frame_of(self.rows)
+
+    @property
     def share_quarantined(self) -> float:
-        return len(self.quarantine) / max(1, len(self.quarantine) + len(self.events))
+        return len(self.quarantine) / max(1, len(self.quarantine) + len(self.rows))
 
     def reasons(self, count: int) -> dict[str, int]:
         """The most frequent reasons to set a record aside, each with how often it was one."""
@@ -67,52 +76,46 @@ def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame
     return {day: raw[received == day] for day in days}
 
 
-def parse_raw(system: System, raw: pd.DataFrame) -> Parsed:
+def parse_raw(system: System, raw: pd.DataFrame, stream: Stream | None = None) -> Parsed:
     """Parse every raw row; set aside what cannot be parsed or breaks the contract.
 
     raw: rows of `tables.RECORDS`, or of `tables.RAW`
+    stream: the one that they are of, unless it is the one that predictions are made for
 
     Each row is set aside by itself, whatever its parser raises; both tables keep the order of
     `raw`.
     """
+    stream = stream or system.asked
+    contract, schema = Contract.of(system, stream), stream_schema(stream)
     parsed: list[dict[str, object]] = []
-    indices: list[int] = []
-    reasons: dict[int, str] = {}
+    aside: list[tuple[object, ...]] = []
     seen: set[str] = set()
-    rows = cast(list[dict[str, object]], raw.to_dict("records"))
-    for index, row in enumerate(rows):
-        event = attempt(_event, system, row, seen)
+    for row in cast(list[dict[str, object]], raw.to_dict("records")):
+        event = attempt(_event, stream, contract, row, seen)
         if isinstance(event, Fault):
-            reasons[index] = event.reason
+            aside.append((row["event_id"], row["event_timestamp"], event.reason, row["request"]))
         else:
             parsed.append(event)
-            indices.append(index)
-    events = pd.DataFrame(parsed, columns=events_schema(system).names)
-    broken = breaches(system, events)
-    reasons |= {indices[position]: reason for position, reason in broken.items()}
-    aside = [
-        (rows[index]["event_id"], rows[index]["event_timestamp"], reasons[index],
-         rows[index]["request"])
-        for index in sorted(reasons)
-    ]
     return Parsed(
-        events=events.drop(index=list(broken)).reset_index(drop=True).infer_objects(),
+        # A value that keeps the contract fits its column.
+        rows=pa.Table.from_pylist(
+            [{name: event[name] for name in schema.names} for event in parsed], schema=schema),
         quarantine=pd.DataFrame(aside, columns=QUARANTINE.names),
     )
 
 
-def _event(system: System, row: Mapping[str, object], seen: set[str]) -> dict[str, object]:
-    """A raw record's row of `tables.events_schema`. Raises Quarantined, or as the parser does.
+def _event(
+    stream: Stream, contract: Contract, row: Mapping[str, object], seen: set[str]
+) -> dict[str, object]:
+    """A raw record's row of `tables.stream_schema`. Raises Quarantined, or as the parser does.
 
     seen: the ids of the events before it
     """
-    problem = row.get("problem")
+    problem, position = row.get("problem"), row.get(LOG_SEQ)
     if isinstance(problem, str):
         raise Quarantined(problem)
-    event = {**system.source.parse(read_json(str(row["request"]))), "event_id": row["event_id"],
-             "event_timestamp": row["event_timestamp"], "accepted_at": row["accepted_at"],
-             LOG_SEQ: row.get(LOG_SEQ)}
-    breach = row_breach(system, event, seen)
-    if breach is not None:
-        raise Quarantined(breach)
-    return event
+    return contract.row({
+        **stream.source.parse(read_json(str(row["request"]))), "event_id": row["event_id"],
+        "event_timestamp": row["event_timestamp"], "accepted_at": row["accepted_at"],
+        LOG_SEQ: None if is_missing(position) else int(str(position)),
+    }, seen)

@@ -119,8 +119,10 @@ def with_keys(
         for event_id, known_at, label in zip(
             labels["event_id"], labels["known_at"], labels["label"], strict=True)
     ]
+    # As objects: a key that is an integer would become a float beside a missing one.
+    known = known[["same", *keys]].astype(object)
     return labels.assign(label_id=pd.Series(named, dtype=object), same=of_labels(labels)).merge(
-        known[["same", *keys]], on="same", how="left").drop(columns="same")
+        known, on="same", how="left").drop(columns="same")
 
 
 def latest_labels(labels: pd.DataFrame, as_of: datetime) -> pd.DataFrame:

@@ -50,7 +50,8 @@ class Lake:
         return self.table(system, table) / f"{day.isoformat()}.parquet"
 
     def write(
-        self, system: str, table: str, day: date, rows: pd.DataFrame, schema: pa.Schema
+        self, system: str, table: str, day: date, rows: pd.DataFrame | pa.Table,
+        schema: pa.Schema,
     ) -> Path:
         """Replace one day by `rows`, in the columns and types of `schema`.
 
@@ -106,8 +107,7 @@ class Lake:
             _completed(_whole(self.partition(system, table, day), schema.names), schema)
             for day in wanted
         ]
-        rows: pd.DataFrame = pa.concat_tables([schema.empty_table(), *parts]).to_pandas()
-        return rows
+        return frame_of(pa.concat_tables([schema.empty_table(), *parts]))
 
     def portions(
         self, system: str, table: str, schema: pa.Schema, day: date, *, size: int,
@@ -156,8 +156,16 @@ def naming(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _fitted(rows: pd.DataFrame, schema: pa.Schema, where: str) -> pa.Table:
+def frame_of(rows: pa.Table) -> pd.DataFrame:
+    """For pandas. Integers with nulls stay integers, as objects: a float64 would round them."""
+    frame: pd.DataFrame = rows.to_pandas(integer_object_nulls=True)
+    return frame
+
+
+def _fitted(rows: pd.DataFrame | pa.Table, schema: pa.Schema, where: str) -> pa.Table:
     try:
+        if isinstance(rows, pa.Table):
+            return rows.select(schema.names).cast(schema)
         return pa.Table.from_pandas(rows, schema=schema, preserve_index=False, safe=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
         raise ContractViolation(

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ml_assets.core.sql import files_in, literal, name_of
 from ml_assets.core.system import System
-from ml_assets.ingest.lake import BEFORE, DAYS, INSTANT, Lake
+from ml_assets.ingest.lake import BEFORE, DAYS, INSTANT, Lake, frame_of
 from ml_assets.ingest.tables import tables_of
 
 CATALOG = "lake"
@@ -26,8 +26,8 @@ CATALOG = "lake"
 TYPES = {
     pa.string(): "varchar", pa.bool_(): "boolean", pa.int64(): "bigint", pa.float64(): "double",
     INSTANT: "timestamp with time zone",
-    pa.list_(pa.float32()): "float[]", pa.list_(pa.string()): "varchar[]",
 }
+TYPES |= {pa.list_(kind): f"{name}[]" for kind, name in {**TYPES, pa.float32(): "float"}.items()}
 """DuckDB's names of the types that columns of the lake have."""
 
 
@@ -65,8 +65,7 @@ def select(
 
     DuckDB's own `df` gives a list with a NaN as a masked array, which numpy's statistics refuse.
     """
-    rows: pd.DataFrame = connection.sql(sql, params=list(parameters)).to_arrow_table().to_pandas()
-    return rows
+    return frame_of(connection.sql(sql, params=list(parameters)).to_arrow_table())
 
 
 def _rows(folder: Path, schema: pa.Schema) -> str:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import pyarrow as pa
 
+from ml_assets.core.data.columns import Column, Dtype
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import INSTANT, later
 
 LOG_SEQ = "log_seq"
 """The position at which the state of windowed views counts a live event."""
 
-ARROW = {"text": pa.string(), "number": pa.float64()}
+ARROW: Mapping[Dtype, pa.DataType] = {
+    "text": pa.string(), "number": pa.float64(), "integer": pa.int64(), "category": pa.string(),
+    "boolean": pa.bool_(), "instant": INSTANT,
+}
 
 RAW = pa.schema(
     [
@@ -117,15 +124,37 @@ BATCH_PREDICTIONS = pa.schema(
 """
 
 
+def raw_schema(stream: Stream) -> pa.Schema:
+    """`RECORDS`, without an outcome unless predictions are made for the stream."""
+    return RECORDS if stream.asked else pa.schema(
+        [field for field in RECORDS if field.name != "outcome"])
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """What a column is in the lake."""
+    return pa.list_(ARROW[column.dtype]) if column.many else ARROW[column.dtype]
+
+
+def key_fields(columns: Iterable[Column], keys: Iterable[str]) -> list[tuple[str, pa.DataType]]:
+    """The entity keys of a stream, in the types of its columns."""
+    types = {column.name: arrow_type(column) for column in columns}
+    return [(key, types[key]) for key in keys]
+
+
 def events_schema(system: System) -> pa.Schema:
-    """The system's declared columns, after when an event happened and when it arrived.
+    """Of the events that are predicted, see `stream_schema`."""
+    return stream_schema(system.asked)
+
+
+def stream_schema(stream: Stream) -> pa.Schema:
+    """The stream's declared columns, after when an event happened and when it arrived.
 
     `accepted_at` is when the system received it; its day is the partition. `log_seq`: see `RAW`.
     """
-    declared = [(column.name, ARROW[column.dtype]) for column in system.columns]
     return pa.schema([
         ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT),
-        *declared, later(LOG_SEQ, pa.int64(), None),
+        *((column.name, arrow_type(column)) for column in stream.columns),
+        later(LOG_SEQ, pa.int64(), None),
     ])
 
 
@@ -135,22 +164,26 @@ def labels_schema(system: System) -> pa.Schema:
     So a label counts once, for its event's entities. The keys are null if the event is not
     among the usable ones.
     """
-    keys = ((key, pa.string()) for key in system.keys)
+    keys = key_fields(system.columns, system.keys)
     return pa.schema([*LABELS, ("label_id", pa.string()), *keys])
 
 
 def batch_schema(system: System) -> pa.Schema:
     """`BATCH_PREDICTIONS`, with the key of the entity that the system keeps scores by."""
-    keys = [] if system.scores_by is None else [(system.scores_by, pa.string())]
-    return pa.schema([*BATCH_PREDICTIONS, *keys])
+    keys = [] if system.scores_by is None else [system.scores_by]
+    return pa.schema([*BATCH_PREDICTIONS, *key_fields(system.columns, keys)])
 
 
 def tables_of(system: System) -> dict[str, pa.Schema]:
     """The tables of the lake that the system's assets write, each with its columns."""
+    streams = {
+        name: schema for stream in system.streams for name, schema in (
+            (stream.raw, raw_schema(stream)), (stream.table, stream_schema(stream)),
+            (stream.quarantine, QUARANTINE),
+        )
+    }
     return {
-        "raw": RECORDS,
-        "events": events_schema(system),
-        "quarantine": QUARANTINE,
+        **streams,
         "labels": labels_schema(system),
         "predictions": PREDICTIONS,
         "batch_predictions": batch_schema(system),

@@ -53,7 +53,8 @@ def reference_of(training_set: TrainingSet, scorer: Scorer) -> Reference:
     dense = rows[list(names)].to_numpy(np.float32)
     held_out = (rows["split"] == "holdout").to_numpy(bool)
     texts = {text: rows.loc[held_out, text].tolist() for text in scorer.texts}
-    scores = scorer.score(texts, dense[held_out]) if held_out.any() else np.empty(0)
+    scores = scorer.target.score(scorer.outputs(texts, dense[held_out])) if held_out.any() \
+        else np.empty(0)
     return Reference(training_set=training_set.version, names=tuple(names), dense=dense,
                      scores=scores)
 

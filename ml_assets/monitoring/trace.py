@@ -193,7 +193,7 @@ class _Search:
         self, event: Mapping[str, object], since: date
     ) -> Iterator[tuple[str, Mapping[str, object]]]:
         """The events received from that day on that share one of its entities, with their keys."""
-        keys = [key for key in self._system.keys if event[key]]
+        keys = [key for key in self._system.keys if event[key] not in (None, "")]
         if not keys:
             return
         for path in self._partitions("events"):
@@ -201,7 +201,7 @@ class _Search:
                 continue
             with naming(path), pq.ParquetFile(path) as file:
                 rows = file.read(columns=["event_id", *self._system.keys])
-            shares = reduce(pc.or_, (pc.equal(rows[key], str(event[key])) for key in keys))
+            shares = reduce(pc.or_, (pc.equal(rows[key], event[key]) for key in keys))
             for row in rows.filter(shares).to_pylist():
                 yield row["event_id"], row
 

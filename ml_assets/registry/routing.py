@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from ml_assets.core.system import System
+from ml_assets.core.texts import key_text
 from ml_assets.registry.rollout import SLOTS, Rollout
 
 
@@ -42,5 +43,5 @@ def sticky_key(system: System, event: Mapping[str, object], event_id: str) -> st
 
     All events of unknown entities have the same empty key: together they would be one arm.
     """
-    known = "" if system.sticky_by is None else str(event[system.sticky_by])
+    known = "" if system.sticky_by is None else key_text(event[system.sticky_by])
     return known or event_id

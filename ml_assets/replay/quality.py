@@ -18,7 +18,7 @@ from ml_assets.evaluation.comparison import Comparison, compare
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
-from ml_assets.serving.models.scoring import score_rows
+from ml_assets.serving.models.scoring import outputs_of
 from ml_assets.training import artifact
 
 Scores = npt.NDArray[np.float64]
@@ -92,18 +92,18 @@ def served(system: System, settings: Settings, events: list[ArchivedEvent]) -> S
         raise NotReady(f"{len(lacking)} replayed events were not served, first {lacking[0]!r}: "
                        f"run `ml-assets run {system.name}` again")
     found = [answers[event.event_id] for event in known]
-    frozen = score_rows(
+    frozen = system.target.score(outputs_of(
         first,
         [system.source.parse(json.loads(answer.request)) for answer in found],
         np.array([answer.features for answer in found], dtype=np.float32).reshape(
             len(found), len(first.feature_names)
         ),
-    )
+    ))
     return Served(
         days=[event.event_timestamp.date() for event in known],
         outcomes=np.array([bool(event.outcome) for event in known], dtype=bool),
         looped=np.array([answer.score for answer in found]),
         frozen=frozen,
         decisions=np.array([answer.decision for answer in found], dtype=bool),
-        threshold=first.threshold,
+        threshold=system.model.threshold,
     )

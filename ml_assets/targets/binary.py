@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ml_assets.core.declaration import declaration
+from ml_assets.core.errors import NotReady
 from ml_assets.core.policies import require
 from ml_assets.core.target import Bools, Floats, Label, Metric, Scale, Target, Whole, refused
 from ml_assets.targets.logistic import SMALLEST, sigmoid
@@ -61,6 +62,12 @@ class Binary(Target):
     def outputs(self) -> tuple[str, ...]:
         return ("probability",)
 
+    def require_learnable(self, codes_N: Floats) -> None:
+        if len(np.unique(codes_N)) < 2:
+            found = f", all {self.label_of(codes_N[0])}" if len(codes_N) else ""
+            raise NotReady(f"the training set has {len(codes_N)} labels of {self.name}{found}; "
+                           "both True and False must occur: ingest more days first")
+
     def scale(self, codes_N: Floats) -> Scale:
         return Scale()
 
@@ -94,3 +101,6 @@ class Binary(Target):
 
     def strata(self, codes_N: Floats) -> Whole:
         return codes_N.astype(np.int64)
+
+    def contrast(self, codes_N: Floats) -> Whole:
+        return self.strata(codes_N)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ml_assets.core.declaration import declaration
+from ml_assets.core.errors import NotReady
 from ml_assets.core.policies import require
 from ml_assets.core.target import Bools, Floats, Label, Metric, Scale, Target, Whole, refused
 
@@ -73,6 +74,12 @@ class Number(Target):
     def outputs(self) -> tuple[str, ...]:
         return ("value",)
 
+    def require_learnable(self, codes_N: Floats) -> None:
+        if len(np.unique(codes_N)) < 2:
+            found = f", all {codes_N[0]:g} {self.unit}" if len(codes_N) else ""
+            raise NotReady(f"the training set has {len(codes_N)} labels of {self.name}{found}; "
+                           "at least two different ones must occur: ingest more days first")
+
     def scale(self, codes_N: Floats) -> Scale:
         deviation = float(codes_N.std())
         return Scale(mean=float(codes_N.mean()), deviation=deviation if deviation > 0 else 1.0)
@@ -106,3 +113,7 @@ class Number(Target):
 
     def strata(self, codes_N: Floats) -> Whole:
         return np.zeros(len(codes_N), dtype=np.int64)
+
+    def contrast(self, codes_N: Floats) -> Whole:
+        """The lower and the upper half."""
+        return (codes_N > np.median(codes_N)).astype(np.int64)

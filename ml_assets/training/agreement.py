@@ -20,31 +20,34 @@ def largest_difference(
 ) -> float:
     """How far the scorer and the network are apart on these rows: at most 1e-5.
 
-    texts by column and dense (B, D), of at least one row. Raises ModelRefused if they are
+    In deviations of the labels, if the target scales them. texts by column and dense (B, D), of
+    at least one row. Raises ModelRefused if they are
     farther apart, or if one of them gives no number.
     """
-    served, trained = fitted.scorer.score(texts, dense), torch_scores(fitted, texts, dense)
+    served, trained = fitted.scorer.outputs(texts, dense), torch_outputs(fitted, texts, dense)
     differences = np.nan_to_num(np.abs(served - trained), nan=np.inf)
-    worst = int(np.argmax(differences))
-    if differences[worst] > TOLERANCE:
+    differences /= fitted.scorer.scale.deviation
+    row, place = np.unravel_index(int(np.argmax(differences)), differences.shape)
+    if differences[row, place] > TOLERANCE:
         raise ModelRefused(
-            f"the model is not published: on row {worst} of {len(dense)} its serving form scores "
-            f"{served[worst]:.6f}, torch {trained[worst]:.6f}; expected at most {TOLERANCE} "
-            "between them. training/weights.py and training/model.py must compute the same: "
-            "correct the one that was changed, and train again"
+            f"the model is not published: on row {row} of {len(dense)} its serving form says "
+            f"{fitted.scorer.target.outputs[place]} {served[row, place]:.6f}, torch "
+            f"{trained[row, place]:.6f}; expected at most {TOLERANCE} between them. "
+            "training/weights.py and training/model.py must compute the same: correct the one "
+            "that was changed, and train again"
         )
-    return float(differences[worst])
+    return float(differences[row, place])
 
 
-def torch_scores(
+def torch_outputs(
     fitted: Fitted, texts: Mapping[str, Sequence[str]], dense: Floats
 ) -> npt.NDArray[np.float64]:
-    """The network's probabilities, (B,), from the inputs that the scorer makes too."""
+    """The network's outputs, (B, W), from the inputs that the scorer makes too."""
     scorer = fitted.scorer
     bags = scorer.weighting(encode_texts(scorer.fields, texts, scorer.buckets, rows=len(dense)))
     text_BV = sparse_rows(
         bags, fields=len(scorer.fields), vocabulary=len(scorer.weighting.importance)
     )
     with torch.inference_mode():
-        logits_B = fitted.network(text_BV, None, torch.from_numpy(scorer.standardiser(dense)))
-        return np.asarray(torch.sigmoid(logits_B.double()).numpy())
+        logits_BK = fitted.network(text_BV, None, torch.from_numpy(scorer.standardiser(dense)))
+        return scorer.target.link(logits_BK.double().numpy(), scorer.scale)

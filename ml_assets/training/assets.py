@@ -5,7 +5,8 @@ from typing import Any
 import dagster as dg
 
 from ml_assets.core.assets import Materialized, attributes, key, keys, rows
-from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.project import project
+from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 
 
@@ -49,10 +50,11 @@ def _model(system: System) -> dg.AssetsDefinition:
 
 
 def git_commit() -> str:
-    """The commit of the code that trains, `unknown` outside a checkout."""
+    """The commit of the project that declares what is trained, `unknown` if it has none."""
     import subprocess
 
     answer = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "rev-parse", "HEAD"], cwd=project().folder, capture_output=True, text=True,
+        check=False,
     )
     return answer.stdout.strip() or "unknown"

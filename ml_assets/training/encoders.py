@@ -74,7 +74,9 @@ def encoded_blocks(
 
     Nothing without fields.
     """
-    columns = [texts[field.column] for field in fields]
+    # A missing text has no n-gram.
+    columns = [[text or "" for text in column] if None in column else column
+               for column in (texts[field.column] for field in fields)]
     for some in _blocks(columns, rows, 2**32 // (max(1, len(fields)) * buckets)):
         yield some, _encoded(fields, [column[some] for column in columns], buckets)
 
@@ -147,21 +149,27 @@ class NaiveBayesWeights:
     """How much each bucket tells about the label: |log of its naive-Bayes ratio|.
 
     Wang and Manning, "Baselines and Bigrams" (2012): scaling a linear model's inputs by this
-    ratio gives it the strength of naive Bayes where data is scarce. (fields * buckets,)
+    ratio gives it the strength of naive Bayes where data is scarce. Of several groups, each is
+    held against all others, and the largest ratio counts. (fields * buckets,)
     """
 
     importance: Floats
 
     @classmethod
-    def fit(cls, bags: Bags, labels: npt.NDArray[np.bool_], size: int) -> NaiveBayesWeights:
-        """From the bags of rows and their labels (B,); a bucket never seen weighs nothing."""
-        fields = (len(bags.offsets) - 1) // max(1, len(labels))
-        of_bucket = np.repeat(np.repeat(labels, fields), np.diff(bags.offsets))
-        positive = 1.0 + np.bincount(bags.buckets[of_bucket], minlength=size)
-        negative = 1.0 + np.bincount(bags.buckets[~of_bucket], minlength=size)
-        ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
-        seen = positive + negative > 2
-        return cls(importance=np.where(seen, np.abs(ratio), 0).astype(np.float32))
+    def fit(cls, bags: Bags, groups: npt.NDArray[np.int64], size: int) -> NaiveBayesWeights:
+        """From the bags of rows and their groups (B,); a bucket never seen weighs nothing."""
+        fields = (len(bags.offsets) - 1) // max(1, len(groups))
+        of_bucket = np.repeat(np.repeat(groups, fields), np.diff(bags.offsets))
+        counts = [np.bincount(bags.buckets[of_bucket == group], minlength=size)
+                  for group in range(int(groups.max(initial=0)) + 1)]
+        whole = np.sum(counts, axis=0)
+        largest = np.zeros(size)
+        # Two groups are each other's rest.
+        for count in counts[1:] if len(counts) <= 2 else counts:
+            inside, outside = 1.0 + count, 1.0 + (whole - count)
+            ratio = np.log(inside / inside.sum()) - np.log(outside / outside.sum())
+            np.maximum(largest, np.abs(ratio), out=largest)
+        return cls(importance=np.where(whole > 0, largest, 0).astype(np.float32))
 
     def __call__(self, bags: Bags) -> Bags:
         """The bags reweighted, and of length 1 (L2) again."""

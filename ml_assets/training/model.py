@@ -19,30 +19,30 @@ warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta 
 
 
 class HashedTextNetwork(nn.Module):
-    """Logits of rows: V text weights, `hidden` units over the standardised inputs."""
+    """K logits of a row: V text weights for each, `hidden` units over the standardised inputs."""
 
-    def __init__(self, *, vocabulary: int, inputs: int, hidden: int) -> None:
+    def __init__(self, *, vocabulary: int, inputs: int, hidden: int, logits: int) -> None:
         super().__init__()
-        self.words = nn.Parameter(torch.zeros(vocabulary))
+        self.words = nn.Parameter(torch.zeros(logits, vocabulary))
         self.hidden = nn.Linear(inputs, hidden)
-        self.output = nn.Linear(hidden, 1)
-        self.linear = nn.Linear(inputs, 1, bias=False)
+        self.output = nn.Linear(hidden, logits)
+        self.linear = nn.Linear(inputs, logits, bias=False)
         nn.init.zeros_(self.linear.weight)
 
     def forward(
         self, text_BV: torch.Tensor, text_VB: torch.Tensor | None, inputs_BD: torch.Tensor
     ) -> torch.Tensor:
-        """Logits (B,) of B rows: their weighted n-grams (sparse) and standardised inputs.
+        """Logits (B, K) of B rows: their weighted n-grams (sparse) and standardised inputs.
 
         `text_VB` is the transpose of `text_BV`, needed for the backward pass alone.
         """
         deep_BH = torch.tanh(self.hidden(inputs_BD))
-        deep_B = (self.output(deep_BH) + self.linear(inputs_BD)).squeeze(1)
-        text_B = SparseTimesVector.apply(  # type: ignore[no-untyped-call]
-            text_BV, text_VB, self.words
-        )
-        logits_B: torch.Tensor = deep_B + text_B
-        return logits_B
+        deep_BK: torch.Tensor = self.output(deep_BH) + self.linear(inputs_BD)
+        of_texts = [
+            SparseTimesVector.apply(text_BV, text_VB, words_V)  # type: ignore[no-untyped-call]
+            for words_V in self.words
+        ]
+        return deep_BK + torch.stack(of_texts, dim=1)
 
     def penalty(self, *, text: float, dense: float) -> torch.Tensor:
         """Half the squared weights of the two parts, times their penalties; biases are free."""

@@ -18,17 +18,17 @@ from ml_assets.training.scorer import HashedTextScorer
 
 @dataclass(frozen=True, kw_only=True)
 class PandasScorer:
-    """Scores a DataFrame that has the model's text and dense columns."""
+    """Predicts from a DataFrame that has the model's text and dense columns."""
 
     scorer: HashedTextScorer
 
     def predict(
         self, rows: pd.DataFrame, params: dict[str, object] | None = None
     ) -> npt.NDArray[np.float64]:
-        """Probabilities of True, (B,)."""
+        """What the target's outputs name, (B, W)."""
         texts = {column: rows[column].tolist() for column in self.scorer.texts}
         dense = rows[list(self.scorer.feature_names)].to_numpy(np.float32)
-        return self.scorer.score(texts, dense)
+        return self.scorer.outputs(texts, dense)
 
 
 def _load_pyfunc(folder: str) -> PandasScorer:

@@ -14,6 +14,7 @@ import numpy as np
 from ml_assets.core.system import System
 from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.registry.models import ModelRegistry, ModelVersion
+from ml_assets.targets.stored import described
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference
 from ml_assets.training.encoders import Floats
@@ -63,7 +64,8 @@ def train(
 
     rows = training_set.rows[training_set.rows["split"] == "train"]
     texts, dense = _inputs(system, training_set, rows)
-    fitted = fit(system.model, texts, dense, rows["label"].to_numpy(bool),
+    codes = system.target.codes(rows["label"].tolist())
+    fitted = fit(system.model, system.target, texts, dense, codes,
                  feature_names=training_set.feature_names, progress=heard)
     seconds = perf_counter() - started
     held_out = training_set.rows[training_set.rows["split"] == "holdout"]
@@ -85,9 +87,9 @@ def train(
         version = registry.register(
             system.name,
             folder,
-            params={**asdict(system.model), "rows": len(rows)},
+            params={**asdict(system.model), "target": described(system.target),
+                    "rows": len(rows)},
             metrics={"train_loss": losses[-1], "train_seconds": trained.seconds,
-                     "train_positive_share": float(rows["label"].mean()),
                      "serving_difference": trained.difference},
             tags={
                 **tags,

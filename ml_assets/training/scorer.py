@@ -1,4 +1,4 @@
-"""A trained model as its users see it: rows in, probabilities out. No torch is needed."""
+"""A trained model as its users see it: rows in, outputs out. No torch is needed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.system import TextField
+from ml_assets.core.target import Scale, Target
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser, encoded_blocks
 from ml_assets.training.weights import Weights
 
@@ -18,13 +19,14 @@ from ml_assets.training.weights import Weights
 class HashedTextScorer:
     """Scores rows of texts and numbers; made by `fit`, stored and loaded by `artifact`.
 
-    feature_names: the D columns of `dense`, in order; threshold: the score from which the
-    decision is True.
+    target: what it was trained to predict; scale: of the labels that it was trained on
+    feature_names: the D columns of `dense`, in order
     """
 
+    target: Target
+    scale: Scale
     fields: tuple[TextField, ...]
     feature_names: tuple[str, ...]
-    threshold: float
     buckets: int
     weighting: NaiveBayesWeights
     standardiser: Standardiser
@@ -35,25 +37,19 @@ class HashedTextScorer:
         """The text columns that are read, each once."""
         return tuple(dict.fromkeys(field.column for field in self.fields))
 
-    def score(
+    def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: Floats
     ) -> npt.NDArray[np.float64]:
-        """Probabilities of True, (B,), for B rows of texts by column and dense (B, D).
+        """What `target.outputs` names, (B, W), for B rows of texts by column and dense (B, D).
 
-        Missing numbers are NaN. A row scores the same, bit for bit, alone as in any batch at
-        any place: each sum is made for one row by itself. torch's network gives the same
+        Missing numbers are NaN. A row's outputs are the same, bit for bit, alone as in any batch
+        at any place: each sum is made for one row by itself. torch's network gives the same
         within 1e-5 (`agreement.py`), in eight times the time.
         """
-        logits = self.weights.of_inputs(self.standardiser(dense))
+        logits_BK = self.weights.of_inputs(self.standardiser(dense))
         fields = self.fields
         for rows, block in encoded_blocks(fields, texts, self.buckets, rows=len(dense)):
-            logits[rows] += self.weights.of_texts(
+            logits_BK[rows] += self.weights.of_texts(
                 block, self.weighting.of(block), fields=len(fields)
             )
-        return sigmoid(logits)
-
-
-def sigmoid(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """1 / (1 + e^-x); below -700, where e^-x would overflow, as at -700."""
-    scores: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(np.minimum(-logits, 700.0)))
-    return scores
+        return self.target.link(logits_BK, self.scale)

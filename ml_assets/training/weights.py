@@ -19,48 +19,47 @@ LINEAR = "linear.weight"
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What `HashedTextNetwork` learnt: V text weights, H hidden units over I inputs.
+    """What `HashedTextNetwork` learnt: K logits of V text buckets, H hidden units, I inputs.
 
-    words: (V,); hidden_HI, hidden_bias_H: the hidden layer; output_H, output_bias: from the
-    hidden units to the logit; linear_I: from the inputs to the logit. All float32.
+    words_KV: of texts; hidden_HI, hidden_bias_H: the hidden layer; output_KH, output_bias_K: from
+    the hidden units to the logits; linear_KI: from the inputs to the logits. All float32.
     """
 
-    words: Floats
+    words_KV: Floats
     hidden_HI: Floats
     hidden_bias_H: Floats
-    output_H: Floats
-    output_bias: Floats
-    linear_I: Floats
+    output_KH: Floats
+    output_bias_K: Floats
+    linear_KI: Floats
 
     @classmethod
     def of(
         cls, tensors: Mapping[str, npt.NDArray[np.float32]], *, vocabulary: int, inputs: int,
-        hidden: int,
+        hidden: int, logits: int,
     ) -> Weights:
         """From the network's tensors by torch's names.
 
         Raises ModelRefused, naming it, if one is missing or has another shape or type.
         """
         shapes = {
-            WORDS: (vocabulary,), HIDDEN: (hidden, inputs), HIDDEN_BIAS: (hidden,),
-            OUTPUT: (1, hidden), OUTPUT_BIAS: (1,), LINEAR: (1, inputs),
+            WORDS: (logits, vocabulary), HIDDEN: (hidden, inputs), HIDDEN_BIAS: (hidden,),
+            OUTPUT: (logits, hidden), OUTPUT_BIAS: (logits,), LINEAR: (logits, inputs),
         }
         for name, shape in shapes.items():
             require(tensors, name, shape)
         if unknown := sorted(set(tensors) - set(shapes)):
             raise ModelRefused(f"tensors {unknown} are unknown; the network has {list(shapes)}")
         return cls(
-            words=tensors[WORDS], hidden_HI=tensors[HIDDEN], hidden_bias_H=tensors[HIDDEN_BIAS],
-            output_H=tensors[OUTPUT][0], output_bias=tensors[OUTPUT_BIAS],
-            linear_I=tensors[LINEAR][0],
+            words_KV=tensors[WORDS], hidden_HI=tensors[HIDDEN],
+            hidden_bias_H=tensors[HIDDEN_BIAS], output_KH=tensors[OUTPUT],
+            output_bias_K=tensors[OUTPUT_BIAS], linear_KI=tensors[LINEAR],
         )
 
     def tensors(self) -> dict[str, npt.NDArray[np.float32]]:
         """By torch's names, in torch's shapes: `of` undone."""
         return {
-            WORDS: self.words, HIDDEN: self.hidden_HI, HIDDEN_BIAS: self.hidden_bias_H,
-            OUTPUT: self.output_H[None], OUTPUT_BIAS: self.output_bias,
-            LINEAR: self.linear_I[None],
+            WORDS: self.words_KV, HIDDEN: self.hidden_HI, HIDDEN_BIAS: self.hidden_bias_H,
+            OUTPUT: self.output_KH, OUTPUT_BIAS: self.output_bias_K, LINEAR: self.linear_KI,
         }
 
     @property
@@ -69,21 +68,22 @@ class Weights:
         return sum(tensor.size for tensor in self.tensors().values())
 
     def of_texts(self, block: Block, weights_N: Floats, *, fields: int) -> npt.NDArray[np.float64]:
-        """What the block's bags, thus weighted, add to the logits of their rows, (B,)."""
+        """What the block's bags, thus weighted, add to the logits of their rows, (B, K)."""
         rows = block.owners // fields if fields > 1 else block.owners
-        return sums(weights_N * self.words[block.buckets], rows, block.bags // fields)
+        return np.array([sums(weights_N * words_V[block.buckets], rows, block.bags // fields)
+                         for words_V in self.words_KV]).T
 
     def of_inputs(self, inputs_BI: Floats) -> npt.NDArray[np.float64]:
-        """What standardised inputs, one block in memory, add to the logits of their rows, (B,).
+        """What standardised inputs, one block in memory, add to the logits of their rows, (B, K).
 
         `vecdot` makes a call of its own for each pair of vectors. A matrix product shares its
         work out by the number of rows (and of threads), and rounds by how it shared it.
         """
         hidden_BH = np.vecdot(inputs_BI[:, None], self.hidden_HI)
         hidden_BH += self.hidden_bias_H
-        deep_B = np.vecdot(np.tanh(hidden_BH, out=hidden_BH), self.output_H)
-        logits_B = deep_B + self.output_bias + np.vecdot(inputs_BI, self.linear_I)
-        return np.asarray(logits_B, dtype=np.float64)
+        deep_BK = np.vecdot(np.tanh(hidden_BH, out=hidden_BH)[:, None], self.output_KH)
+        logits_BK = deep_BK + self.output_bias_K + np.vecdot(inputs_BI[:, None], self.linear_KI)
+        return np.asarray(logits_BK, dtype=np.float64)
 
 
 def require(

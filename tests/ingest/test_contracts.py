@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,8 +11,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from ml_assets.ingest.contracts import breaches
-from ml_assets.ingest.tables import events_schema
+from ml_assets.ingest.contracts import Contract
 from tests.toy import TOY
 
 AT = datetime(2024, 1, 9, 12, tzinfo=UTC)
@@ -37,16 +35,17 @@ BAD: list[tuple[str, object]] = [
 ]
 
 
-def rows_of(kinds: list[tuple[str, object] | None]) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for place, kind in enumerate(kinds):
-        rows.append({**GOOD, "event_id": f"e{place}"} | ({} if kind is None else dict([kind])))
-    return pd.DataFrame(rows, columns=events_schema(TOY).names, dtype=object)
+CONTRACT = Contract.of(TOY, TOY.asked)
+
+
+def rows_of(kinds: list[tuple[str, object] | None]) -> list[dict[str, object]]:
+    return [{**GOOD, "event_id": f"e{place}", "log_seq": None}
+            | ({} if kind is None else dict([kind])) for place, kind in enumerate(kinds)]
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda each: str(ascii(each))[:50])
-def test_a_value_that_breaks_a_whole_column_is_one_rows_fault(bad: tuple[str, object]) -> None:
-    found = breaches(TOY, rows_of([None, None, bad, None]))
+def test_a_value_that_breaks_the_contract_is_one_rows_fault(bad: tuple[str, object]) -> None:
+    found = CONTRACT.breaches(rows_of([None, None, bad, None]))
     assert list(found) == [2]
     assert bad[0] in found[2]
 
@@ -56,19 +55,24 @@ def test_a_value_that_breaks_a_whole_column_is_one_rows_fault(bad: tuple[str, ob
 def test_sound_rows_are_never_blamed_whatever_is_beside_them(
     kinds: list[tuple[str, object] | None]
 ) -> None:
-    found = breaches(TOY, rows_of(kinds))
+    found = CONTRACT.breaches(rows_of(kinds))
     assert sorted(found) == [place for place, kind in enumerate(kinds) if kind is not None]
 
 
 def test_of_rows_with_one_id_the_first_counts() -> None:
     rows = rows_of([None, None, None])
-    rows["event_id"] = ["a", "b", "a"]
-    found = breaches(TOY, rows)
+    for row, event_id in zip(rows, "aba", strict=True):
+        row["event_id"] = event_id
+    found = CONTRACT.breaches(rows)
     assert list(found) == [2] and "'a' was there before" in found[2]
 
 
 def test_a_missing_or_surplus_column_is_everybodys_fault() -> None:
-    rows = rows_of([None, None])
-    for changed in (rows.drop(columns="note"), rows.assign(more=1)):
-        assert sorted(breaches(TOY, changed)) == [0, 1]
-    assert breaches(TOY, rows.head(0)) == {}
+    lacking, surplus = rows_of([None, None]), rows_of([None, None])
+    for row in lacking:
+        del row["note"]
+    for row in surplus:
+        row["more"] = 1
+    for changed in (lacking, surplus):
+        assert sorted(CONTRACT.breaches(changed)) == [0, 1]
+    assert CONTRACT.breaches([]) == {}

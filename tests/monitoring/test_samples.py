@@ -20,6 +20,7 @@ from ml_assets.monitoring.samples import (
     samples,
 )
 from ml_assets.registry.deployments import Deployments
+from tests.toy import TOY
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)
 POLICY = DriftPolicy(window=timedelta(days=7), min_events=2)
@@ -30,13 +31,13 @@ class HalfTheAmount:
 
     texts = ("note",)
     feature_names = ("amount", "shop_events")
-    threshold = 0.5
+    target = TOY.target
 
-    def score(
+    def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
         marked = np.array([note == "x" for note in texts["note"]])
-        return np.where(marked, 1.0, dense[:, 0].astype(np.float64) / 2)
+        return np.where(marked, 1.0, dense[:, 0].astype(np.float64) / 2)[:, None]
 
 
 def training_set() -> TrainingSet:

@@ -21,6 +21,7 @@ import uvicorn
 from ml_assets.core.errors import ModelRefused
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.target import Target
 from ml_assets.core.time import EventClock
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.rollout import Action
@@ -36,19 +37,19 @@ LOADED = datetime(2024, 1, 9, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class FakeScorer:
-    """Scores by a formula that reads text, number and feature; NaN counts as nothing."""
+    """Probabilities by a formula that reads text, number and feature; NaN counts as nothing."""
 
     bias: float = 0.0
     texts: tuple[str, ...] = ("note",)
     feature_names: tuple[str, ...] = ("amount", "returns_7d")
-    threshold: float = 0.5
+    target: Target = TOY.target
 
-    def score(
+    def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
         numbers = np.nan_to_num(dense.astype(np.float64))
         logits = self.bias + numbers.sum(axis=1) / 10 + [len(note) / 100 for note in texts["note"]]
-        return np.asarray(1 / (1 + np.exp(-logits)))
+        return np.asarray(1 / (1 + np.exp(-logits)))[:, None]
 
 
 @dataclass(kw_only=True)

@@ -239,7 +239,7 @@ def test_a_system_without_a_model_is_not_ready_alone(settings: Settings) -> None
             "ready": True, "systems": {"toy": True}, "problems": [], "warnings": []}
         alone = api.get("/readyz/meter")
         assert alone.status_code == 503 and alone.json()["systems"] == {"meter": False}
-        problem(api.get("/readyz/metre"), 404, "unknown_name")
+        problem(api.get("/readyz/metre"), 404, "not_found")
         assert api.post("/v1/toy/predict", json=asked("e1")).status_code == 200
         reading = {"event": {"site": "s", "device": "d", "reading": 1.0, "celsius": 2.0}}
         found = problem(api.post("/v1/meter/predict", json=reading), 503, "not_ready")

@@ -27,11 +27,11 @@ from tests.serving.tiles import Tiles
 class SlowScorer(FakeScorer):
     pause: float
 
-    def score(
+    def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
         time.sleep(self.pause)
-        return super().score(texts, dense)
+        return super().outputs(texts, dense)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.errors import InvalidRequest, NotReady
 from ml_assets.core.target import Floats, Label, Target
 from ml_assets.targets import Binary, Classes, Number
+from ml_assets.targets.stored import described, restored
 
 TARGETS: tuple[tuple[Target, list[Label]], ...] = (
     (Binary(name="returned"), [True, False]),
@@ -97,6 +100,35 @@ def test_what_cannot_be_an_output_is_found(target: Target, labels: list[Label]) 
     outputs_NW = drawn(target, 2, 1)
     outputs_NW[1, 0] = np.nan
     assert target.check(outputs_NW).tolist() == [True, False]
+
+
+@each_target
+def test_a_target_is_the_same_after_it_was_stored_as_json(
+    target: Target, labels: list[Label]
+) -> None:
+    """A stored model says what its outputs mean."""
+    assert restored(json.loads(json.dumps(described(target)))) == target
+
+
+@each_target
+def test_labels_that_are_all_the_same_are_refused_in_words(
+    target: Target, labels: list[Label]
+) -> None:
+    """Nothing can be learnt from them, and log-odds would be infinite."""
+    target.require_learnable(target.codes(labels[:2]))
+    for same in ([], [labels[0]] * 3):
+        says = f"has {len(same)} labels of {target.name}.* must occur"
+        with pytest.raises(NotReady, match=says):
+            target.require_learnable(target.codes(same))
+
+
+@each_target
+def test_a_contrast_parts_the_rows_into_groups_from_0_on(
+    target: Target, labels: list[Label]
+) -> None:
+    """Of labels that differ it makes at least two."""
+    groups = target.contrast(target.codes(labels))
+    assert groups.min() == 0 and len(np.unique(groups)) >= 2
 
 
 def test_the_numbers_of_classes_do_not_depend_on_their_order_in_the_log() -> None:

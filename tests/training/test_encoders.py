@@ -108,8 +108,8 @@ def test_weighted_bags_have_length_one_or_are_empty() -> None:
     """After naive-Bayes weighting a bag is normalised; unseen n-grams weigh nothing."""
     texts = {"note": ["cheap pills", "see you at lunch", ""]}
     bags = encode_texts(FIELDS, texts, BUCKETS, rows=3)
-    labels = np.array([True, False, False])
-    weighted = NaiveBayesWeights.fit(bags, labels, len(FIELDS) * BUCKETS)(bags)
+    groups = np.array([1, 0, 0])
+    weighted = NaiveBayesWeights.fit(bags, groups, len(FIELDS) * BUCKETS)(bags)
     lengths = np.sqrt(np.add.reduceat(weighted.weights[: weighted.offsets[4]] ** 2,
                                       weighted.offsets[:4]))
     np.testing.assert_allclose(lengths, 1, rtol=1e-5)
@@ -120,8 +120,8 @@ def test_an_ngram_that_occurs_in_one_class_only_weighs_more_than_a_shared_one() 
     """The weight is the distance between the classes, whichever has more of it."""
     words = (TextField(column="note", unit="words"),)
     bags = encode_texts(words, {"note": ["pills now"] * 4 + ["lunch now"] * 4}, BUCKETS, rows=8)
-    labels = np.array([True] * 4 + [False] * 4)
-    importance = NaiveBayesWeights.fit(bags, labels, BUCKETS).importance
+    groups = np.array([1] * 4 + [0] * 4)
+    importance = NaiveBayesWeights.fit(bags, groups, BUCKETS).importance
     once = encode_texts(words, {"note": ["pills", "lunch", "now"]}, BUCKETS, rows=3).buckets
     pills, lunch, now = importance[once]
     assert pills > 1 and lunch > 1 and now < 0.1

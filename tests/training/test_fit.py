@@ -19,8 +19,9 @@ from safetensors.numpy import load_file, save_file
 from ml_assets.core.errors import ModelRefused, NotReady
 from ml_assets.core.storage.checksums import NAME, write_checksums
 from ml_assets.core.system import ModelConfig, TextField
+from ml_assets.targets import Binary
 from ml_assets.training import artifact
-from ml_assets.training.agreement import largest_difference, torch_scores
+from ml_assets.training.agreement import largest_difference, torch_outputs
 from ml_assets.training.fit import Fitted, fit
 from ml_assets.training.scorer import HashedTextScorer
 
@@ -29,14 +30,16 @@ CONFIG = ModelConfig(
     buckets=2**12, iterations=15,
 )
 
-Rows = tuple[dict[str, list[str]], npt.NDArray[np.float32], npt.NDArray[np.bool_]]
+TARGET = Binary(name="is_spam")
+
+Rows = tuple[dict[str, list[str]], npt.NDArray[np.float32], npt.NDArray[np.float64]]
 
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
     """200 notes whose words tell the class, and a number that tells it half."""
     draw = np.random.default_rng(0)
-    labels = draw.random(200) < 0.4
+    labels = (draw.random(200) < 0.4).astype(float)
     words = np.array(["cheap", "pills", "money", "now", "lunch", "tomorrow", "paper", "thanks"])
     notes = [" ".join(draw.choice(words[:5] if label else words[3:], 12)) for label in labels]
     dense = (draw.normal(size=(200, 1)) + labels[:, None]).astype(np.float32)
@@ -47,7 +50,7 @@ def rows() -> Rows:
 @pytest.fixture(scope="module")
 def fitted(rows: Rows) -> Fitted:
     texts, dense, labels = rows
-    return fit(CONFIG, texts, dense, labels, feature_names=["amount"])
+    return fit(CONFIG, TARGET, texts, dense, labels, feature_names=["amount"])
 
 
 @pytest.fixture(scope="module")
@@ -67,31 +70,31 @@ def test_the_same_seed_gives_the_same_model_to_the_bit(
 ) -> None:
     """A training can be repeated: data and seed decide everything."""
     texts, dense, labels = rows
-    again = fit(CONFIG, texts, dense, labels, feature_names=["amount"]).scorer
-    np.testing.assert_array_equal(again.score(texts, dense), scorer.score(texts, dense))
+    again = fit(CONFIG, TARGET, texts, dense, labels, feature_names=["amount"]).scorer
+    np.testing.assert_array_equal(again.outputs(texts, dense), scorer.outputs(texts, dense))
 
 
 def test_a_fitted_model_tells_the_classes_apart(scorer: HashedTextScorer, rows: Rows) -> None:
     """On words that differ between the classes it must make few errors."""
     texts, dense, labels = rows
-    assert np.mean((scorer.score(texts, dense) >= 0.5) == labels) > 0.97
+    assert np.mean(TARGET.decide(scorer.outputs(texts, dense)) == labels) > 0.97
 
 
 def test_a_model_without_texts_learns_from_its_numbers(rows: Rows) -> None:
     """A system of payments declares no text field."""
     _, dense, labels = rows
-    fitted = fit(ModelConfig(fields=(), numbers=("amount",)), {}, dense, labels,
+    fitted = fit(ModelConfig(fields=(), numbers=("amount",)), TARGET, {}, dense, labels,
                  feature_names=["amount"])
     assert largest_difference(fitted, {}, dense) <= 1e-5
-    scores = fitted.scorer.score({}, dense)
-    assert scores[labels].mean() > scores[~labels].mean() + 0.05
+    scores = TARGET.score(fitted.scorer.outputs({}, dense))
+    assert scores[labels == 1].mean() > scores[labels == 0].mean() + 0.05
 
 
 def test_labels_of_one_class_are_refused_in_words(rows: Rows) -> None:
     """A model of one class would be useless and the log-odds infinite."""
     texts, dense, _ = rows
-    with pytest.raises(NotReady, match="both classes must occur"):
-        fit(CONFIG, texts, dense, np.zeros(200, bool), feature_names=["amount"])
+    with pytest.raises(NotReady, match="both True and False must occur"):
+        fit(CONFIG, TARGET, texts, dense, np.zeros(200), feature_names=["amount"])
 
 
 def test_a_saved_model_scores_the_same_in_another_process(
@@ -103,14 +106,14 @@ def test_a_saved_model_scores_the_same_in_another_process(
         "import json, sys; import numpy as np; from pathlib import Path;"
         "from ml_assets.training.artifact import load;"
         "texts, dense = json.load(sys.stdin);"
-        "print(json.dumps(load(Path(sys.argv[1])).score(texts, np.array(dense, 'f4')).tolist()))"
+        "print(json.dumps(load(Path(sys.argv[1])).outputs(texts, np.array(dense, 'f4')).tolist()))"
     )
     some = {"note": texts["note"][1:6]}, dense[1:6]
     output = subprocess.run(
         [sys.executable, "-c", code, str(folder)], check=True, capture_output=True, text=True,
         input=json.dumps([some[0], some[1].tolist()]),
     ).stdout
-    assert json.loads(output) == scorer.score(*some).tolist()
+    assert json.loads(output) == scorer.outputs(*some).tolist()
 
 
 TEXTS = st.text(max_size=60) | st.lists(
@@ -127,7 +130,7 @@ def test_a_row_scores_the_same_alone_as_in_any_batch_at_any_place(
     """To the bit: what is asked at the same moment changes no answer."""
     def score(some: list[tuple[str, float]]) -> list[float]:
         dense = np.array([number for _, number in some], np.float32).reshape(-1, 1)
-        return list(scorer.score({"note": [text for text, _ in some]}, dense))
+        return list(scorer.outputs({"note": [text for text, _ in some]}, dense)[:, 0])
 
     alone = [score([row])[0] for row in batch]
     assert score(batch) == alone
@@ -151,21 +154,21 @@ def test_models_of_any_size_score_a_row_the_same_in_every_batch(
         fields=tuple(TextField(column="note", unit=unit) for unit in units),
         numbers=("amount",), buckets=2**10, hidden=hidden, iterations=3,
     )
-    fitted = fit(config, {"note": notes}, dense, draw.random(90) < 0.5,
+    fitted = fit(config, TARGET, {"note": notes}, dense, np.arange(90.0) % 2,
                  feature_names=[f"n{n}" for n in range(numbers)])
     assert largest_difference(fitted, {"note": notes}, dense) <= 1e-5
-    together = fitted.scorer.score({"note": notes}, dense)
-    fortran = fitted.scorer.score({"note": notes}, np.asfortranarray(dense))
+    together = fitted.scorer.outputs({"note": notes}, dense)
+    fortran = fitted.scorer.outputs({"note": notes}, np.asfortranarray(dense))
     assert fortran.tolist() == together.tolist()
     for size in (1, 2, 3, 7, 32, 64):
-        parts = [fitted.scorer.score({"note": notes[at : at + size]}, dense[at : at + size])
+        parts = [fitted.scorer.outputs({"note": notes[at : at + size]}, dense[at : at + size])
                  for at in range(0, 90, size)]
         assert np.concatenate(parts).tolist() == together.tolist()
 
 
 def test_no_rows_have_no_scores(scorer: HashedTextScorer) -> None:
     """A day without events is a day."""
-    assert scorer.score({"note": []}, np.empty((0, 1), np.float32)).shape == (0,)
+    assert scorer.outputs({"note": []}, np.empty((0, 1), np.float32)).shape == (0, 1)
 
 
 @given(st.lists(st.tuples(TEXTS, NUMBERS), min_size=1, max_size=40))
@@ -178,8 +181,8 @@ def test_the_scorer_and_torch_agree_within_a_hundred_thousandth(
     texts = {"note": [text for text, _ in batch]}
     difference = largest_difference(fitted, texts, dense)
     assert difference <= 1e-5
-    scores = fitted.scorer.score(texts, dense)
-    assert np.abs(scores - torch_scores(fitted, texts, dense)).max() == difference
+    scores = fitted.scorer.outputs(texts, dense)
+    assert np.abs(scores - torch_outputs(fitted, texts, dense)).max() == difference
 
 
 @pytest.mark.parametrize("bias", [0.01, np.nan])
@@ -189,13 +192,13 @@ def test_a_scorer_that_differs_from_torch_is_not_published(
     """The refusal says the worst row, both scores and what to do."""
     texts, dense, _ = rows
     weights = fitted.scorer.weights
-    other = replace(weights, output_bias=weights.output_bias + np.float32(bias))
+    other = replace(weights, output_bias_K=weights.output_bias_K + np.float32(bias))
     planted = replace(fitted, scorer=replace(fitted.scorer, weights=other))
     with pytest.raises(ModelRefused) as refused:
         largest_difference(planted, texts, dense)
-    served, trained = planted.scorer.score(texts, dense), torch_scores(fitted, texts, dense)
+    served, trained = planted.scorer.outputs(texts, dense), torch_outputs(fitted, texts, dense)
     worst = int(np.argmax(np.nan_to_num(np.abs(served - trained), nan=np.inf)))
-    for part in (f"row {worst} of 200", f"{served[worst]:.6f}, torch {trained[worst]:.6f}",
+    for part in (f"row {worst} of 200", f"{served[worst, 0]:.6f}, torch {trained[worst, 0]:.6f}",
                  "train again"):
         assert part in str(refused.value)
 
@@ -204,10 +207,10 @@ def test_a_process_that_loads_and_scores_imports_no_torch(folder: Path) -> None:
     """Each API process would pay 1.7 CPU seconds and 200 MB for it."""
     code = (
         "import sys; import numpy as np; from pathlib import Path;"
-        "from ml_assets.serving.models.scoring import score_rows;"
+        "from ml_assets.serving.models.scoring import outputs_of;"
         "from ml_assets.training.artifact import load;"
         "scorer = load(Path(sys.argv[1]));"
-        "scores = score_rows(scorer, [{'note': 'cheap pills'}], np.zeros((1, 1), 'f4'));"
+        "scores = outputs_of(scorer, [{'note': 'cheap pills'}], np.zeros((1, 1), 'f4'));"
         "print(len(scores), 'torch' in sys.modules)"
     )
     output = subprocess.run([sys.executable, "-c", code, str(folder)], check=True,
@@ -251,7 +254,7 @@ def test_changed_weights_are_refused_by_the_stored_example(folder: Path) -> None
 
 @pytest.mark.parametrize(("change", "says"), [
     ({"hidden": 8}, "hidden.weight"), ({"buckets": 2**11}, "importance"),
-    ({"feature_names": ["amount", "age"]}, "mean"), ({"format": 3}, "format 3"),
+    ({"feature_names": ["amount", "age"]}, "mean"), ({"format": 4}, "format 4"),
 ])
 def test_weights_that_do_not_fit_the_config_are_refused_by_name(
     folder: Path, change: dict[str, object], says: str
@@ -273,11 +276,37 @@ def test_an_unknown_field_of_the_config_is_refused(folder: Path) -> None:
         artifact.load(folder)
 
 
+def stored_before_targets(folder: Path) -> None:
+    """As it was stored when all models answered whether something is True."""
+    config, example = folder / "model.json", folder / "example.json"
+    known = json.loads(config.read_text())
+    del known["target"], known["scale"]
+    config.write_text(json.dumps({**known, "format": 2, "threshold": 0.25}))
+    shown = json.loads(example.read_text())
+    shown["scores"] = [score for [score] in shown.pop("outputs")]
+    example.write_text(json.dumps(shown))
+    weights = load_file(folder / "weights.safetensors")
+    weights["network.words"] = weights["network.words"][0]
+    save_file(weights, folder / "weights.safetensors")
+    write_checksums(folder)
+
+
 def stored_before_checksums(folder: Path) -> None:
     """As the first release stored it."""
+    stored_before_targets(folder)
     (folder / NAME).unlink()
     config = folder / "model.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "format": 1}))
+
+
+def test_a_model_from_before_targets_answers_as_it_did(
+    folder: Path, scorer: HashedTextScorer, rows: Rows
+) -> None:
+    texts, dense, _ = rows
+    stored_before_targets(folder)
+    loaded = artifact.load(folder)
+    assert loaded.target == Binary(name="label", threshold=0.25)
+    assert loaded.outputs(texts, dense).tolist() == scorer.outputs(texts, dense).tolist()
 
 
 def test_a_model_from_before_checksums_is_loaded_and_the_log_says_so(
@@ -338,22 +367,20 @@ def test_a_file_of_a_model_that_is_not_as_it_was_stored_is_refused(
 
 
 @pytest.mark.parametrize(("change", "says"), [
-    ({"threshold": 5}, "threshold is 5"), ({"threshold": -1}, "threshold is -1"),
-    ({"threshold": None}, "threshold"), ({"buckets": 1000}, "power of two"),
+    ({"target": {"kind": "binary", "name": "x", "threshold": 5}}, "threshold is 5"),
+    ({"target": {"kind": "binry", "name": "x"}}, "Closest: 'binary'"),
+    ({"target": {"kind": "binary"}}, "no binary target.*name"),
+    ({"scale": {"deviation": 0}}, "deviation is 0"), ({"buckets": 1000}, "power of two"),
     ({"buckets": 0}, "power of two"), ({"hidden": -1}, "hidden is -1"),
     ({"feature_names": ["age", "age"]}, "twice"),
 ])
-@pytest.mark.parametrize("checked", [True, False])
 def test_a_value_that_no_training_writes_is_refused(
-    folder: Path, change: dict[str, object], says: str, checked: bool
+    folder: Path, change: dict[str, object], says: str
 ) -> None:
-    """Also of models from before checksums, and of those whose checksums were made anew."""
+    """Also if its checksums were made anew."""
     config = folder / "model.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
-    if checked:
-        write_checksums(folder)
-    else:
-        stored_before_checksums(folder)
+    write_checksums(folder)
     with pytest.raises(ModelRefused, match=says):
         artifact.load(folder)
 
@@ -370,7 +397,8 @@ def test_weights_that_are_not_finite_are_refused(folder: Path, name: str, value:
 
 
 @pytest.mark.parametrize("change", [
-    {"scores": [0.5]}, {"dense": [[1.0]]}, {"texts": {}}, {"texts": {"note": []}},
+    {"outputs": [[0.5]]}, {"outputs": [[0.5, 0.5]] * 3},
+    {"dense": [[1.0]]}, {"texts": {}}, {"texts": {"note": []}},
 ])
 def test_an_example_that_does_not_fit_the_model_is_refused(
     folder: Path, change: dict[str, object]

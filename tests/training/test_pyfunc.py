@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ml_assets.core.system import ModelConfig, TextField
+from ml_assets.targets import Binary
 from ml_assets.training import artifact
 from ml_assets.training.fit import fit
 from ml_assets.training.pyfunc import _load_pyfunc
@@ -18,11 +19,11 @@ def test_a_data_frame_in_any_order_of_columns_scores_as_the_model_does(tmp_path:
                          iterations=3)
     notes = ["it is broken", "it is lovely"] * 10
     dense = np.array([[1, np.nan], [2, 3]] * 10, dtype=np.float32)
-    scorer = fit(config, {"note": notes}, dense, np.array([True, False] * 10),
+    scorer = fit(config, Binary(name="broken"), {"note": notes}, dense, np.array([1.0, 0.0] * 10),
                  feature_names=["amount", "shop_returns"]).scorer
     artifact.save(scorer, tmp_path, texts={"note": notes[:2]}, dense=dense[:2])
     rows = pd.DataFrame({"unused": 0, "shop_returns": dense[:, 1].astype(float),
                          "amount": dense[:, 0].astype(float), "note": notes})
     np.testing.assert_allclose(
-        _load_pyfunc(str(tmp_path)).predict(rows), scorer.score({"note": notes}, dense), atol=1e-6
+        _load_pyfunc(str(tmp_path)).predict(rows), scorer.outputs({"note": notes}, dense), atol=1e-6
     )

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ml_assets.core.system import TextField
+from ml_assets.core.target import Scale, Target
 from ml_assets.training.encoders import NaiveBayesWeights, Standardiser
 from ml_assets.training.ngrams import HASHES
 from ml_assets.training.scorer import HashedTextScorer
 from ml_assets.training.weights import Weights
+from tests.targets.test_laws import TARGETS
 
 Floats = npt.NDArray[np.float32]
 
@@ -32,7 +34,7 @@ texts = (
 numbers = st.floats(width=32) | st.sampled_from([0.0, -0.0, 3.4e38, -3.4e38, 1e-45])
 
 
-def scorer_of(fields: tuple[TextField, ...]) -> HashedTextScorer:
+def scorer_of(fields: tuple[TextField, ...], target: Target) -> HashedTextScorer:
     """Untrained: any weights do."""
     rng = np.random.default_rng(len(fields))
 
@@ -43,19 +45,20 @@ def scorer_of(fields: tuple[TextField, ...]) -> HashedTextScorer:
     importance = np.abs(some(vocabulary))
     importance[rng.random(vocabulary) < 0.3] = 0
     return HashedTextScorer(
-        fields=fields, feature_names=tuple("abcde"), threshold=0.5, buckets=2**BITS,
+        target=target, scale=Scale(), fields=fields, feature_names=tuple("abcde"),
+        buckets=2**BITS,
         weighting=NaiveBayesWeights(importance=importance),
         standardiser=Standardiser(mean=some(NUMBERS), deviation=np.abs(some(NUMBERS))),
         weights=Weights(
-            words=some(vocabulary), hidden_HI=some(HIDDEN, 2 * NUMBERS),
-            hidden_bias_H=some(HIDDEN), output_H=some(HIDDEN), output_bias=some(1),
-            linear_I=some(2 * NUMBERS),
+            words_KV=some(target.logits, vocabulary), hidden_HI=some(HIDDEN, 2 * NUMBERS),
+            hidden_bias_H=some(HIDDEN), output_KH=some(target.logits, HIDDEN),
+            output_bias_K=some(target.logits), linear_KI=some(target.logits, 2 * NUMBERS),
         ),
     )
 
 
-def plainly(scorer: HashedTextScorer, row: dict[str, str], dense: Floats) -> float:
-    """The score of one row, written down step by step. These are the scores of stored models."""
+def plainly(scorer: HashedTextScorer, row: dict[str, str], dense: Floats) -> list[float]:
+    """The outputs of one row, written down step by step: those of stored models."""
     with np.errstate(all="ignore"):
         logs = np.copysign(np.log1p(np.abs(dense)), dense)
         logs = (logs - scorer.standardiser.mean) / scorer.standardiser.deviation
@@ -64,9 +67,18 @@ def plainly(scorer: HashedTextScorer, row: dict[str, str], dense: Floats) -> flo
     inputs = np.array([*values, *~np.isfinite(logs)], np.float32)
     network = scorer.weights
     hidden = np.array([np.vecdot(inputs, unit) for unit in network.hidden_HI])
-    deep = np.vecdot(np.tanh(hidden + network.hidden_bias_H), network.output_H)
-    logit = float(deep + network.output_bias[0] + np.vecdot(inputs, network.linear_I))
-    of_texts = 0.0
+    active = np.tanh(hidden + network.hidden_bias_H)
+    logits = []
+    for place, words_V in enumerate(network.words_KV):
+        logit = float(np.vecdot(active, network.output_KH[place]) + network.output_bias_K[place]
+                      + np.vecdot(inputs, network.linear_KI[place]))
+        logits.append(logit + of_texts(scorer, row, words_V))
+    return list(scorer.target.link(np.array([logits]), scorer.scale)[0])
+
+
+def of_texts(scorer: HashedTextScorer, row: dict[str, str], words_V: Floats) -> float:
+    """What the texts add to a logit."""
+    total = 0.0
     for place, field in enumerate(scorer.fields):
         hashes, _ = HASHES[field.unit]([row[field.column]])
         found = Counter(int(each) >> 32 - BITS | place << BITS for each in hashes)
@@ -78,25 +90,26 @@ def plainly(scorer: HashedTextScorer, row: dict[str, str], dense: Floats) -> flo
         norm = np.sqrt(squares)
         for bucket, weight in weights.items():
             scaled = np.float32(float(weight) * float(1.0 / norm)) if norm > 1e-12 else 0
-            of_texts += float(np.float32(scaled) * network.words[bucket])
-    logit += of_texts
-    return float(1.0 / (1.0 + np.exp(np.minimum(np.array([-logit]), 700.0)))[0])
+            total += float(np.float32(scaled) * words_V[bucket])
+    return total
 
 
 @pytest.mark.parametrize(
     "fields", [(), (WORDS,), (BYTES,), (WORDS, BYTES, TITLE)],
     ids=lambda fields: " and ".join(field.unit for field in fields) or "no text",
 )
+@pytest.mark.parametrize("target", [target for target, _ in TARGETS], ids=lambda each: each.name)
 @given(data=st.data())
-def test_a_row_scores_what_is_written_down_alone_and_among_others(
-    fields: tuple[TextField, ...], data: st.DataObject
+def test_a_row_gets_what_is_written_down_alone_and_among_others(
+    fields: tuple[TextField, ...], target: Target, data: st.DataObject
 ) -> None:
-    """To the bit: nothing that makes scoring quick may change a score."""
-    scorer = scorer_of(fields)
+    """To the bit: nothing that makes scoring quick may change an output."""
+    scorer = scorer_of(fields, target)
     rows = data.draw(st.lists(st.fixed_dictionaries({"note": texts, "title": texts}), max_size=6))
     dense = data.draw(hnp.arrays(np.float32, (len(rows), NUMBERS), elements=numbers))
-    scores = scorer.score({name: [row[name] for row in rows] for name in ("note", "title")}, dense)
-    assert scores.shape == (len(rows),)
+    given = {name: [row[name] for row in rows] for name in ("note", "title")}
+    outputs = scorer.outputs(given, dense)
+    assert outputs.shape == (len(rows), len(target.outputs))
     for place, row in enumerate(rows):
-        alone = scorer.score({name: [text] for name, text in row.items()}, dense[place, None])
-        assert alone.tolist() == [scores[place]] == [plainly(scorer, row, dense[place])]
+        alone = scorer.outputs({name: [text] for name, text in row.items()}, dense[place, None])
+        assert alone.tolist() == [outputs[place].tolist()] == [plainly(scorer, row, dense[place])]

@@ -39,7 +39,7 @@ class Exported(nn.Module):
         self._shift = 33 - int(config["buckets"]).bit_length()
         for name in ("importance", "mean", "deviation"):
             self.register_buffer(name, weights[name])
-        self.register_buffer("words", weights["network.words"])
+        self.register_buffer("words", weights["network.words"][0])
         inputs, hidden = 2 * len(self.mean), int(config["hidden"])
         self.hidden = nn.Linear(inputs, hidden)
         self.output = nn.Linear(hidden, 1)

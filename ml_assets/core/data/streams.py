@@ -36,6 +36,9 @@ class Stream:
                 "a lower-case identifier")
         require(self.name not in RESERVED_STREAMS, self, "name", self.name,
                 f"none of {sorted(RESERVED_STREAMS)}: the platform has tables of these names")
+        for prefix in ("raw_", "quarantine_"):
+            require(not self.name.startswith(prefix), self, "name", self.name,
+                    f"a name that does not begin with {prefix!r}: tables of streams do")
         names = [column.name for column in self.columns]
         require(len(set(names)) == len(names), f"Stream {self.name!r}", "columns", names,
                 "unique names")
@@ -44,3 +47,13 @@ class Stream:
     def table(self) -> str:
         """Its table in the lake."""
         return "events" if self.asked else self.name
+
+    @property
+    def raw(self) -> str:
+        """The table of what reached it, as it came."""
+        return "raw" if self.asked else f"raw_{self.name}"
+
+    @property
+    def quarantine(self) -> str:
+        """The table of what could not be used."""
+        return "quarantine" if self.asked else f"quarantine_{self.name}"

@@ -23,7 +23,7 @@ from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.labels import latest_labels
-from ml_assets.ingest.lake import INSTANT, Lake, naming, write_parquet
+from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
 from ml_assets.ingest.tables import LABELS, events_schema
 
 CONCLUDED = "concluded_as_of"
@@ -242,8 +242,7 @@ class TrainingSets:
 
     def _read(self, version: str) -> pd.DataFrame:
         with naming(path := self._path(version)):
-            rows: pd.DataFrame = pq.read_table(path).to_pandas()
-        return rows
+            return frame_of(pq.read_table(path))
 
     def _training_set(self, about: Mapping[str, Any], rows: pd.DataFrame) -> TrainingSet:
         first, last = about["partitions"]

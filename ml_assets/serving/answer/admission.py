@@ -10,17 +10,21 @@ from uuid import uuid4
 
 from msgspec import Struct
 
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.runtime.isolation import LONGEST_REASON
 from ml_assets.core.source import Event
 from ml_assets.core.system import System
 from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, storable
 from ml_assets.core.time import FUTURE, declared_instant
-from ml_assets.ingest.contracts import LARGEST, fault_of
+from ml_assets.ingest.contracts import Contract
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.posted import read_json
+from ml_assets.ingest.values import LARGEST
 
 NO_LIMITS: Mapping[str, float] = {}
+EXACT = 2**53
+"""Whole numbers up to this size are exact as float64."""
 MAX_DEPTH = 64
 """How deep an event may be nested. Python's own limit depends on who calls: what we accept near
 it, ingestion might not."""
@@ -63,25 +67,25 @@ class Admitted(Struct, frozen=True, kw_only=True):
 
 
 class Admission:
-    """Lets one system's events in, and says of all others which field keeps them out."""
+    """Lets the events of one stream in, and says of all others which field keeps them out."""
 
-    def __init__(self, system: System) -> None:
-        self._system = system
+    def __init__(self, system: System, stream: Stream | None = None) -> None:
+        """stream: the one that predictions are made for, unless it is given"""
+        self._stream = stream or system.asked
+        self._contract = Contract.of(system, self._stream)
+        columns, keys = self._contract.columns, self._contract.keys
+        plain = [each for each in columns if not (each.optional or each.many)]
         self._numbers = [
             (column.name, -LARGEST if column.minimum is None else max(column.minimum, -LARGEST),
              LARGEST if column.maximum is None else min(column.maximum, LARGEST))
-            for column in system.columns if column.dtype == "number"
+            for column in plain if column.dtype == "number"
         ]
-        self._texts = [
-            (column.name, inf if column.max_length is None else column.max_length)
-            for column in system.columns
-            if column.dtype != "number" and column.name not in system.keys
-        ]
-        self._names = [
-            (column.name, KEY_LENGTH if column.max_length is None
-             else min(column.max_length, KEY_LENGTH))
-            for column in system.columns if column.name in system.keys
-        ]
+        texts = [(column.name, inf if column.max_length is None else column.max_length)
+                 for column in plain if column.dtype == "text"]
+        self._texts = [each for each in texts if each[0] not in keys]
+        self._names = [(name, int(min(longest, KEY_LENGTH))) for name, longest in texts
+                       if name in keys]
+        self._others = len(columns) - len(self._numbers) - len(texts)
 
     def admit(
         self, request: EventRequest, now: datetime, *, clock: datetime | None = None,
@@ -91,7 +95,7 @@ class Admission:
 
         now: the event's instant if the request names none
         clock: what the clock says, if that is not `now`; nothing happens long after it
-        limits: of columns that features sum: how large a value may not be
+        limits: of columns that features read as numbers: how large a value may not be
         """
         at = now if request.event_timestamp is None else _declared(request.event_timestamp)
         clock = now if clock is None else clock
@@ -106,7 +110,7 @@ class Admission:
             posted = str(request.event, "utf-8")
             event = self.read(posted)
             for name, limit in limits.items():
-                _require_below(limit, name, event.get(name))
+                require_below(limit, name, event.get(name))
         except (Quarantined, UnicodeDecodeError) as error:
             reason = storable(str(error), LONGEST_REASON)
             raise EventRefused("unusable_event", reason, "event") from None
@@ -129,22 +133,20 @@ class Admission:
         if posted.count("{") + posted.count("[") > MAX_DEPTH and _depth(request) > MAX_DEPTH:
             raise Quarantined(f"the event is nested more than {MAX_DEPTH} deep")
         try:
-            event = self._system.source.parse(request)
+            event = self._stream.source.parse(request)
         except OverflowError as error:  # a whole number of 400 digits is JSON, and no float
             raise Quarantined(
                 f"the event has a number beyond what can be computed: {error}"
             ) from error
-        if not self._is_sound(event):
-            fault = fault_of(self._system, event)
-            if fault is not None:
-                raise Quarantined(fault)
-        return event
+        return event if self._is_sound(event) else self._contract.event(event)
 
     def _is_sound(self, event: Event) -> bool:
         """Whether nothing at all is wrong with it, in a third of the time that finding out takes.
 
-        False too if it is sound but of unusual types.
+        False too if it is sound but of unusual types, or has columns that take a closer look.
         """
+        if self._others:
+            return False
         for name, least, most in self._numbers:
             value = event.get(name)
             # NaN is within no bounds.
@@ -161,10 +163,14 @@ class Admission:
         return True
 
 
-def _require_below(limit: float, name: str, value: object) -> None:
-    if isinstance(value, float) and abs(value) >= limit:
+def require_below(limit: float, name: str, value: object) -> None:
+    """Raise Quarantined if features could not read `value` exactly."""
+    if isinstance(value, float | int) and abs(value) >= limit:
         raise Quarantined(f"{name} is {value:g}; expected less than {limit:g} in size, so that "
                           "features sum it exactly")
+    if isinstance(value, int) and abs(value) > EXACT:
+        raise Quarantined(f"{name} is {value}; expected at most 2**53 in size, as features read it "
+                          "as a float64")
 
 
 def _depth(value: object) -> int:

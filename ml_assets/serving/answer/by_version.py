@@ -13,7 +13,7 @@ from ml_assets.serving.answer.admission import Admitted
 from ml_assets.serving.answer.features import FeatureLookup
 from ml_assets.serving.models.loaded_rollout import Arm, LineUp
 from ml_assets.serving.models.pool import ModelPool
-from ml_assets.serving.models.scoring import Floats, dense_vectors, score_rows
+from ml_assets.serving.models.scoring import Floats, dense_vectors, outputs_of
 
 Seen = tuple[Floats, list[datetime], int | None]
 """Vectors (B, D) of a batch, the instants whose state they show, and the log's position that was
@@ -75,25 +75,25 @@ class ScoresByVersion:
         if len(rows) < len(admitted):
             dense = dense[rows]
             mine, until = [admitted[row] for row in rows], [until[row] for row in rows]
-        scores: list[float] = score_rows(
-            model.scorer, [one.event for one in mine], dense
-        ).tolist()
-        system, threshold = self._system.name, model.scorer.threshold
-        if any(not 0 <= score <= 1 for score in scores):
-            raise ModelRefused(
-                f"version {model.version} of {system!r} gave {scores}; expected probabilities"
-            )
+        system, target = self._system.name, self._system.target
+        outputs = outputs_of(model.scorer, [one.event for one in mine], dense)
+        if not target.check(outputs).all():
+            raise ModelRefused(f"version {model.version} of {system!r} gave {outputs.tolist()}, "
+                               f"which {target} does not allow")
+        scores: list[float] = target.score(outputs).tolist()
+        decisions = [bool(target.label_of(code)) for code in target.decide(outputs).tolist()]
         return [
             Prediction(
                 prediction_id=prediction_id(system, one.event_id),
                 system=system, event_id=one.event_id, event_timestamp=one.at,
                 accepted_at=now, request=one.posted, features_as_of=as_of,
                 features=features, feature_names=names, model_version=model.version,
-                score=score, decision=score >= threshold,
+                score=score, decision=decision,
                 degraded=position is None, role=arm.role, propensity=arm.propensity,
                 state_seq=position,
             )
-            for one, features, as_of, score in zip(mine, dense, until, scores, strict=True)
+            for one, features, as_of, score, decision in zip(
+                mine, dense, until, scores, decisions, strict=True)
         ]
 
     def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:

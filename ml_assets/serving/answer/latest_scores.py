@@ -10,6 +10,7 @@ from ml_assets.core.errors import LogUnavailable, NotReady, UnknownName
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.sqlite import is_busy
 from ml_assets.core.system import System
+from ml_assets.core.texts import key_text
 from ml_assets.features.online_store.backend import OWN, Backend, digest_of, number_of
 from ml_assets.features.online_store.latest_scores import Score, latest_of, row_of, scores_view
 from ml_assets.features.online_store.sqlite.backend import SqliteBackend, SqliteState
@@ -64,7 +65,7 @@ class OnlineScores:
             return
         [key] = self._view.keys
         rows = [row for p, event in predictions if (row := row_of(Score(
-            key=str(event[key]), score=p.score, decision=p.decision,
+            key=key_text(event[key]), score=p.score, decision=p.decision,
             model_version=p.model_version, event_id=p.event_id,
             event_timestamp=p.event_timestamp, scored_at=p.accepted_at, basis="prediction",
         ))) is not None]

@@ -15,7 +15,7 @@ from ml_assets.core.source import Event
 from ml_assets.ingest.log.event_log import EventLog, Prediction, ShadowScore
 from ml_assets.serving.models.loaded_rollout import LoadedModel
 from ml_assets.serving.models.pool import ModelPool
-from ml_assets.serving.models.scoring import score_rows
+from ml_assets.serving.models.scoring import outputs_of
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +106,10 @@ def _scored(shadow: LoadedModel, some: Sequence[tuple[Prediction, Event]]) -> li
         if tuple(shadow.scorer.feature_names) != answered.feature_names:
             raise ModelRefused(f"it reads {shadow.scorer.feature_names}; the answer was made from "
                                f"{answered.feature_names}")
-    scores = score_rows(shadow.scorer, [event for _, event in some],
-                        np.stack([answered.features for answered, _ in some]))
-    if not np.all((scores >= 0) & (scores <= 1)):
-        raise ModelRefused(f"it gave {scores.tolist()}; expected probabilities")
-    listed: list[float] = scores.tolist()
+    outputs = outputs_of(shadow.scorer, [event for _, event in some],
+                         np.stack([answered.features for answered, _ in some]))
+    target = shadow.scorer.target
+    if not target.check(outputs).all():
+        raise ModelRefused(f"it gave {outputs.tolist()}, which {target} does not allow")
+    listed: list[float] = target.score(outputs).tolist()
     return listed

@@ -75,6 +75,6 @@ def score_days(
         day_scorer.score(day, summary)
     log.close()
     return BatchScores(version=deployed.version, summary=summary, plot=score_histogram(
-        summary.counts.tolist(), scorer.threshold, system.target.name,
+        summary.counts.tolist(), system.model.threshold, system.target.name,
         title=f"{summary.rows} events, version {deployed.version}",
     ))

@@ -10,7 +10,7 @@ from typing import Protocol
 import pandas as pd
 
 from ml_assets.core.system import System
-from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake import Lake, frame_of
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import batch_schema, events_schema
 from ml_assets.serving.batch.summary import ScoreSummary
@@ -82,11 +82,11 @@ class DayScorer:
         columns = ["event_timestamp", "accepted_at", *self.system.keys]
         for part in self.lake.portions(name, "events", schema, day, size=self.asked,
                                        columns=columns):
-            keys = part.to_pandas()
+            keys = frame_of(part)
             features = self.history.read(keys, keys["event_timestamp"],
                                          accepted_at=keys["accepted_at"])
             for start in range(0, len(keys), self.scored):
-                yield next(whole).to_pandas(), features[start : start + self.scored]
+                yield frame_of(next(whole)), features[start : start + self.scored]
 
     def _agreement(self, rows: pd.DataFrame, events: pd.DataFrame) -> Agreement:
         """With what the API answered in the time in which these events were received."""

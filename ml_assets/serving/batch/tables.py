@@ -15,7 +15,7 @@ from ml_assets.core.system import System
 from ml_assets.ingest.identity import merge_exactly
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.tables import PREDICTIONS
-from ml_assets.serving.models.scoring import Floats, Scorer, dense_vectors, score_rows
+from ml_assets.serving.models.scoring import Floats, Scorer, dense_vectors, outputs_of
 
 
 def served_rows(predictions: Iterable[Prediction]) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def score_events(
     The law: for the same event and the same features the API answered this very score.
     """
     rows = _rows(events)
-    return score_rows(scorer, rows, dense_vectors(system, rows, features))
+    return system.target.score(outputs_of(scorer, rows, dense_vectors(system, rows, features)))
 
 
 def batch_rows(
@@ -47,16 +47,16 @@ def batch_rows(
     """The n events scored at the instant `at`, as rows of `batch_schema`; features (n, F)."""
     given = _rows(events)
     dense = dense_vectors(system, given, features)
-    scores = score_rows(scorer, given, dense)
+    outputs, target = outputs_of(scorer, given, dense), system.target
     names = list(scorer.feature_names)
     rows = pd.DataFrame({
         "event_id": events["event_id"],
         "event_timestamp": events["event_timestamp"],
         "features": list(dense),
-        "feature_names": [names for _ in scores],
+        "feature_names": [names for _ in given],
         "model_version": version,
-        "score": scores,
-        "decision": scores >= scorer.threshold,
+        "score": target.score(outputs),
+        "decision": [target.label_of(code) for code in target.decide(outputs).tolist()],
         "scored_at": at,
         "basis": "batch",
     })

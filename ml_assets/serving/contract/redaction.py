@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ml_assets.core.settings import ROOT
+from ml_assets.core.project import ROOT, project
 
 _SEGMENT = r"""[/\\]+[^\s/\\'"`,;:()<>\[\]{}|]+"""
 _PATH = re.compile(
@@ -39,4 +39,4 @@ def _last_part(found: re.Match[str]) -> str:
     return quote + re.split(r"[/\\]", path.rstrip("/\\"))[-1] + quote
 
 
-hide(ROOT, Path.home())
+hide(ROOT, Path.home(), project().folder)

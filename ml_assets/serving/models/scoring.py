@@ -1,4 +1,4 @@
-"""Events and features to scores: the one place, for the API and for batches."""
+"""Events and features to outputs: the one place, for the API and for batches."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from ml_assets.core.errors import ModelRefused
 from ml_assets.core.system import System
+from ml_assets.core.target import Target
+from ml_assets.core.texts import key_text
 
 Floats = npt.NDArray[np.float32]
 
@@ -28,16 +30,16 @@ class Scorer(Protocol):
         ...
 
     @property
-    def threshold(self) -> float:
-        """The score from which the decision is True."""
+    def target(self) -> Target:
+        """What it was trained to predict."""
         ...
 
-    def score(
+    def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: Floats
     ) -> npt.NDArray[np.float64]:
-        """Probabilities of True, (B,), for B rows of texts by column and dense (B, D).
+        """What `target.outputs` names, (B, W), for B rows of texts by column and dense (B, D).
 
-        The law: a row scores the same, bit for bit, alone or among any others, in any row.
+        The law: a row's outputs are the same, bit for bit, alone or among any others, in any row.
         """
         ...
 
@@ -52,16 +54,16 @@ def dense_vectors(
     return np.concatenate([numbers, features], axis=1)
 
 
-def score_rows(
+def outputs_of(
     scorer: Scorer, events: Sequence[Mapping[str, object]], dense: Floats
 ) -> npt.NDArray[np.float64]:
-    """Scores (B,) of B events with their dense vectors (B, D).
+    """The outputs (B, W) of B events with their dense vectors (B, D).
 
-    All in one call, whatever else is in the batch: by the law of `Scorer.score`
-    that changes no score.
+    All in one call, whatever else is in the batch: by the law of `Scorer.outputs` that changes
+    none of them.
     """
-    texts = {name: [str(event[name]) for event in events] for name in scorer.texts}
-    return scorer.score(texts, dense)
+    texts = {name: [key_text(event[name]) for event in events] for name in scorer.texts}
+    return scorer.outputs(texts, dense)
 
 
 def require_names(system: System, scorer: Scorer, store: Sequence[str] | None) -> None:
@@ -81,6 +83,12 @@ def require_names(system: System, scorer: Scorer, store: Sequence[str] | None) -
     if missing := sorted(set(scorer.texts) - columns):
         raise ModelRefused(
             f"the model reads the texts {missing}, which {system.name!r} does not declare"
+        )
+    learnt, declared = scorer.target, system.target
+    if (learnt.outputs, learnt.schema) != (declared.outputs, declared.schema):
+        raise ModelRefused(
+            f"the model was trained to predict {learnt}; {system.name!r} declares {declared}: "
+            "train it again"
         )
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 
-import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_assets.core.data.columns import Column
 from ml_assets.core.errors import Quarantined
-from ml_assets.ingest.contracts import breach_of, breaches, fault_of
-from ml_assets.ingest.tables import events_schema
+from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.values import breach_of
 from ml_assets.serving.answer.admission import Admission
 from tests.serving.kit import NOON
 from tests.toy import TOY
@@ -28,9 +27,8 @@ def test_the_contract_at_the_door_is_the_contract_of_the_lake(
     amount: float, note: str, shop: str
 ) -> None:
     event = {"shop": shop, "note": note, "amount": amount}
-    refused = fault_of(TOY, event) is not None
-    row = pd.DataFrame([{**event, "event_id": "e", "event_timestamp": NOON, "accepted_at": NOON}])
-    assert refused == bool(breaches(TOY, row.assign(log_seq=None)[events_schema(TOY).names]))
+    row = {**event, "event_id": "e", "event_timestamp": NOON, "accepted_at": NOON}
+    refused = bool(Contract.of(TOY, TOY.asked).breaches([row]))
     # The quick look may send an odd event to the thorough one, and never lets a bad one in.
     assert not (refused and Admission(TOY)._is_sound(event))
     assert refused or Admission(TOY)._is_sound(event)

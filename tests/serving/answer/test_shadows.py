@@ -27,11 +27,11 @@ class CheckedScorer(FakeScorer):
 
     before: Callable[[], None]
 
-    def score(
+    def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
         self.before()
-        return super().score(texts, dense)
+        return super().outputs(texts, dense)
 
 
 @pytest.fixture
@@ -130,12 +130,12 @@ class CountingScorer(FakeScorer):
     clock: list[float]
     each: float
 
-    def score(
+    def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
         self.sizes.append(len(dense))
         self.clock[0] += self.each * len(dense)
-        return super().score(texts, dense)
+        return super().outputs(texts, dense)
 
 
 @pytest.mark.parametrize(("each", "expected"), [

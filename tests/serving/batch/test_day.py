@@ -99,12 +99,12 @@ def test_no_more_than_a_portion_is_asked_about_or_scored_at_once(toy: Toy, log: 
 
 def test_a_crash_midway_leaves_the_scores_of_before(toy: Toy, log: EventLog) -> None:
     class Dies(FakeScorer):
-        def score(
+        def outputs(
             self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
         ) -> npt.NDArray[np.float64]:
             if COUNT - 1 in dense[:, 0]:
                 raise MemoryError
-            return super().score(texts, dense)
+            return super().outputs(texts, dense)
 
     scorer_of(toy, log).score(DAY, ScoreSummary())
     before = stored(toy)

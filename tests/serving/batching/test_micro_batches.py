@@ -230,12 +230,12 @@ class Gated(FakeFeatures):
 class Allergic(FakeScorer):
     """A model that fails on one note, and gives no probability for another."""
 
-    def score(
+    def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
         if "poison" in texts["note"]:
             raise RuntimeError("a secret of the model")
-        return super().score(texts, dense) + 7 * ("odd" in texts["note"])
+        return super().outputs(texts, dense) + 7 * ("odd" in texts["note"])
 
 
 @dataclass(kw_only=True)

@@ -10,6 +10,7 @@ import pytest
 
 from ml_assets.core.errors import ModelRefused
 from ml_assets.core.settings import Settings
+from ml_assets.core.target import Target
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
@@ -21,6 +22,7 @@ from ml_assets.serving.batch.tables import (
     served_rows,
 )
 from ml_assets.serving.models.scoring import dense_vectors, require_names
+from ml_assets.targets import Binary, Classes, Number
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
 
@@ -56,6 +58,17 @@ def test_a_model_of_undeclared_texts_is_refused() -> None:
     require_names(TOY, FakeScorer(), None)
     with pytest.raises(ModelRefused, match="subject"):
         require_names(TOY, FakeScorer(texts=("subject",)), ("returns_7d",))
+
+
+@pytest.mark.parametrize("other", [
+    Classes(name="returned", classes=("no", "yes")),
+    Number(name="returned", unit="EUR", tolerance=1),
+])
+def test_a_model_of_another_target_is_refused(other: Target) -> None:
+    """A threshold may move after a training; what the outputs mean may not."""
+    require_names(TOY, FakeScorer(target=Binary(name="returned", threshold=0.9)), None)
+    with pytest.raises(ModelRefused, match=r"trained to predict .*train it again"):
+        require_names(TOY, FakeScorer(target=other), None)
 
 
 def test_a_batch_scores_what_the_api_answered_bit_by_bit(settings: Settings) -> None:
