@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import cast
 
 import pandas as pd
@@ -47,35 +47,45 @@ class Parsed:
         return dict(Counter(self.quarantine["reason"]).most_common(count))
 
 
-def raw_from_archive(
+Raw = tuple[object, ...]
+"""A row of `tables.raw_schema`."""
+
+
+def archived_rows(
     system: System, history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST,
     until: datetime | None = None,
-) -> pd.DataFrame:
-    """Recorded history before `until` as `tables.raw_schema`; received as it happened.
+) -> Iterator[Raw]:
+    """Recorded history before `until` as rows of `tables.raw_schema`; received as it happened.
 
     since: when a record is filed that says of no instant and has no usable record before it
     """
-    rows = [
+    return (
         (each.event_id, each.at, each.at, each.request, each.outcome, each.known_at, None,
          each.problem)
         for each in records(system, history, since=since) if until is None or each.at < until
-    ]
-    return pd.DataFrame(rows, columns=RECORD_COLUMNS)
+    )
 
 
-def raw_from_log(predictions: list[Prediction]) -> pd.DataFrame:
-    """What the API accepted as `tables.raw_schema`; its outcome is not known yet."""
-    rows = [
+def logged_rows(predictions: Iterable[Prediction]) -> Iterator[Raw]:
+    """What the API accepted as rows of `tables.raw_schema`; its outcome is not known yet."""
+    return (
         (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, None, p.seq, None)
         for p in predictions
-    ]
+    )
+
+
+def raw_from_archive(system: System, history: Iterable[ArchivedEvent]) -> pd.DataFrame:
+    """A few records of an archive, as a table."""
+    return frame(archived_rows(system, history))
+
+
+def raw_from_log(predictions: Iterable[Prediction]) -> pd.DataFrame:
+    """A few predictions' requests, as a table."""
+    return frame(logged_rows(predictions))
+
+
+def frame(rows: Iterable[Raw]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=RECORD_COLUMNS)
-
-
-def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame]:
-    """The rows of each day, by the day on which the system received them."""
-    received = raw["accepted_at"].dt.date if len(raw) else pd.Series([], dtype=object)
-    return {day: raw[received == day] for day in days}
 
 
 def parse_raw(system: System, raw: pd.DataFrame, stream: Stream | None = None) -> Parsed:

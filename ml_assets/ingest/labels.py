@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
@@ -12,6 +12,7 @@ import pandas as pd
 
 from ml_assets.core.feedback import FeedbackPolicy
 from ml_assets.core.target import Label
+from ml_assets.core.time import FUTURE
 from ml_assets.core.truths import Truth
 from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.log.event_log import Feedback, Prediction
@@ -55,6 +56,14 @@ def silence_speaks(truth: Truth, prediction: Prediction) -> datetime:
     return max(prediction.accepted_at, prediction.event_timestamp) + truth.maturity
 
 
+def may_speak_in(
+    truth: Truth, start: datetime, end: datetime
+) -> tuple[datetime, datetime]:
+    """The half-open interval in which predictions were accepted of which silence may speak in
+    `[start, end)`."""
+    return start - truth.maturity - FUTURE, end - truth.maturity
+
+
 def labels_known_in(
     truth: Truth,
     trust: FeedbackPolicy,
@@ -64,13 +73,15 @@ def labels_known_in(
     archived: pd.DataFrame,
     predictions: Iterable[Prediction],
     feedback: Iterable[Feedback],
+    first_heard: Mapping[str, datetime] | None = None,
 ) -> pd.DataFrame:
     """The labels that became known in `[start, end)`, in the columns of `tables.known_schema`.
 
     archived:    rows of `tables.raw_schema`; an outcome counts from `outcome_known_at` on
-    predictions: what was served before `end`, from `maturity` and FUTURE before `start` at the
-                 latest, and all that feedback is about
-    feedback:    all that the system received before `end`; later words change nothing
+    predictions: those of `may_speak_in`, at least, and all that is heard of in `[start, end)`
+    feedback:    all that was said about these before `end`; later words change nothing
+    first_heard: when each source first spoke of any prediction of the system; by `feedback`
+                 unless given
     """
     known_then = archived[(archived["outcome_known_at"] >= start)
                           & (archived["outcome_known_at"] < end)]
@@ -79,6 +90,7 @@ def labels_known_in(
           for name in ("event_id", "event_timestamp", "outcome_known_at", "outcome")),
         repeat("archive"),
     ))
+
     words: dict[str, list[Feedback]] = {}
     news: set[str] = set()
     heard = list(feedback)
@@ -86,7 +98,7 @@ def labels_known_in(
         words.setdefault(said.prediction_id, []).append(said)
         if start <= said.received_at < end:
             news.add(said.prediction_id)
-    first_heard = first_words(heard)
+    first_heard = first_words(heard) if first_heard is None else first_heard
     for prediction in predictions:
         about = prediction.prediction_id
         if about not in news and not start <= silence_speaks(truth, prediction) < end:
