@@ -23,7 +23,7 @@ DAYS = [date(2024, 1, number) for number in (2, 3, 4)]
 
 
 def row(number: int, at: datetime) -> Raw:
-    return f"e{number}", at, at, "{}", None, None, None
+    return f"e{number}", at, at, "{}", None, None, None, None
 
 
 def filed(settings: Settings, rows: list[Raw]) -> tuple[Filing, pd.DataFrame]:
