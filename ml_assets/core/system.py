@@ -170,7 +170,6 @@ class System:
             self._require_known(name, [] if entity is None else [entity], set(self.keys), "entity")
         self._require_known("model.texts", self.model.texts, texts, "text")
         self._require_known("model.numbers", self.model.numbers, numbers, "number")
-        self._require_truth()
         slices = {part.name for part in self.slices}
         self._require_known("gates", [gate.slice for gate in self.gates if gate.slice], slices,
                             "slice")
@@ -180,6 +179,7 @@ class System:
                             set(self.target.metrics), f"metric of {self.target.name}")
         gates = [gate.name for gate in self.gates]
         require(len(set(gates)) == len(gates), owner, "gates", gates, "each gate once")
+        self._require_truth()
 
     def _require_truth(self) -> None:
         """Its labels are the target's, and what its source says counts."""

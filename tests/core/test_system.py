@@ -13,6 +13,7 @@ from ml_assets.core import errors
 from ml_assets.core.data.columns import Column
 from ml_assets.core.policies import DriftPolicy, Gate, RetrainingPolicy
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System
+from ml_assets.core.truths import Recorded
 from ml_assets.systems import SYSTEMS, find
 from ml_assets.targets import Binary, Classes, Number
 from tests.toy import TOY
@@ -76,7 +77,9 @@ def test_without_gates_of_its_own_a_system_has_those_of_its_target() -> None:
     assert [gate.name for gate in replace(TOY, gates=()).gates] == [
         "roc_auc_floor", "log_loss_better"]
     number = Number(name="delay", unit="min", tolerance=1)
-    assert replace(TOY, target=number, gates=()).gates[-1].name == "squared_error_better"
+    truth = Recorded(source="buyer", within=DAY)
+    late = replace(TOY, target=number, truth=truth, gates=())
+    assert late.gates[-1].name == "squared_error_better"
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
