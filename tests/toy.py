@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -58,6 +58,37 @@ PURCHASES = Stream(
     ),
 )
 
+@dataclass(frozen=True, kw_only=True)
+class VisitSource:
+    """A request is `{"shop": str}`, with any of `page`, `seconds` and `seen`."""
+
+    history: tuple[ArchivedEvent, ...] = field(default=())
+
+    def fetch(self, cache: Path) -> Path:
+        return cache
+
+    def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
+        return iter(self.history)
+
+    def parse(self, request: Request) -> Event:
+        if "shop" not in request:
+            raise Quarantined("the visit has no shop")
+        return {"page": None, "seconds": None, "seen": [], **request}
+
+
+VISITS = Stream(
+    name="visits", description="who looks at what before buying",
+    source=VisitSource(),
+    columns=(
+        Column(name="shop", dtype="text", description="where somebody looks"),
+        Column(name="page", dtype="category", description="at which page", optional=True,
+               max_length=50),
+        Column(name="seconds", dtype="number", description="for how long", minimum=0,
+               optional=True),
+        Column(name="seen", dtype="integer", description="the products on it", many=True),
+    ),
+)
+
 TOY = System(
     name="toy",
     description="Will a purchase be returned?",
@@ -65,7 +96,7 @@ TOY = System(
     calendar=Calendar(
         first_day=date(2024, 1, 1), go_live=date(2024, 1, 8), last_day=date(2024, 3, 1)
     ),
-    streams=(PURCHASES,),
+    streams=(PURCHASES, VISITS),
     entities=(Entity(name="shop", description="a shop"),),
     sticky_by="shop",
     scores_by="shop",
@@ -91,7 +122,10 @@ TOY = System(
 
 def with_stream(system: System, **changes: Any) -> System:
     """`system` with another asked stream: its source, its columns."""
-    streams = tuple(
-        replace(stream, **changes) if stream.asked else stream for stream in system.streams
-    )
+    return with_streams(system, {system.asked.name: changes})
+
+
+def with_streams(system: System, changes: Mapping[str, Mapping[str, Any]]) -> System:
+    """`system` with other streams; `changes` by their names."""
+    streams = tuple(replace(stream, **changes.get(stream.name, {})) for stream in system.streams)
     return replace(system, streams=streams)

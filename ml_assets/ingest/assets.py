@@ -15,6 +15,7 @@ from ml_assets.core.assets import (
     preview,
     rows,
 )
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 
@@ -25,21 +26,21 @@ FEW = 10
 
 
 def build(system: System) -> list[Any]:
-    return [
-        _archive(system), _event_log(system), _raw(system), _events(system), _labels(system)
-    ]
+    streams = [made for stream in system.streams for made in (
+        _archive(system, stream), _raw(system, stream), _events(system, stream))]
+    return [_event_log(system), *streams, _labels(system)]
 
 
-def _archive(system: System) -> dg.AssetsDefinition:
+def _archive(system: System, stream: Stream) -> dg.AssetsDefinition:
     @dg.asset(
-        key=key(system, "archive"),
-        description=f"The recorded history of `{system.name}`, as fetched: one verified file. "
+        key=key(system, stream.archive),
+        description=f"The recorded history of {_whose(system, stream)}, as fetched and verified. "
         "Source: the package that the system's declaration pins.",
         code_version="1",
         **attributes(system, "ingest", "file", partitioned=False),
     )
     def archive(settings: dg.ResourceParam[Settings]) -> Materialized:
-        path = system.source.fetch(settings.cache)
+        path = stream.source.fetch(settings.cache)
         return dg.MaterializeResult(
             metadata={"bytes": path.stat().st_size, "file": path.name},
         )
@@ -59,11 +60,12 @@ def _event_log(system: System) -> dg.AssetSpec:
     )
 
 
-def _raw(system: System) -> dg.AssetsDefinition:
+def _raw(system: System, stream: Stream) -> dg.AssetsDefinition:
     @dg.asset(
-        key=key(system, "raw"),
-        deps=keys(system, "archive", "event_log"),
-        description="One row for each record that reached the system on the day, as it came. "
+        key=key(system, stream.raw),
+        deps=keys(system, stream.archive, "event_log"),
+        description=f"One row for each record of {_whose(system, stream)} that reached the system "
+        "on the day, as it came. "
         f"Before {system.calendar.go_live} from the archive, from then on from the event log.",
         code_version="2",
         **attributes(system, "ingest", "parquet"),
@@ -74,7 +76,7 @@ def _raw(system: System) -> dg.AssetsDefinition:
         from ml_assets.ingest.daily import store_raw
 
         wanted = days(context)
-        stored = store_raw(system, settings, wanted)
+        stored = store_raw(system, settings, wanted, stream)
         return dg.MaterializeResult(
             metadata=rows(
                 len(stored),
@@ -87,30 +89,32 @@ def _raw(system: System) -> dg.AssetsDefinition:
     return raw
 
 
-def _events(system: System) -> dg.AssetsDefinition:
+def _events(system: System, stream: Stream) -> dg.AssetsDefinition:
+    table = key(system, stream.table)
     columns = [
         ("event_id", "string", "stable id; an event counts once"),
         ("event_timestamp", "timestamp", "when it happened, UTC"),
         ("accepted_at", "timestamp", "when the system received it, UTC; its day is the partition"),
-        *((column.name, column.dtype, column.description) for column in system.columns),
+        *((column.name, f"list of {column.dtype}" if column.many else column.dtype,
+           column.description) for column in stream.columns),
         ("log_seq", "int", "the log's position at which the online state counts it, if it does"),
     ]
 
     @dg.asset(
-        key=key(system, "events"),
-        deps=keys(system, "raw"),
-        description="One row for each usable event received on the day: parsed by the function "
-        "that the API uses too, and within the data contract. Unusable records lie in the "
-        "table `quarantine`, each with the reason.",
+        key=table,
+        deps=keys(system, stream.raw),
+        description=f"One row for each usable event of {_whose(system, stream)} received on the "
+        "day: parsed by the function that the API uses too, and within the data contract. "
+        f"Unusable records lie in the table `{stream.quarantine}`, each with the reason.",
         code_version="2",
         metadata={"dagster/column_schema": column_schema(columns)},
         check_specs=[
             dg.AssetCheckSpec(
-                "contract_holds", asset=key(system, "events"), blocking=True,
+                "contract_holds", asset=table, blocking=True,
                 description="Every stored row keeps the data contract; no id occurs twice.",
             ),
             dg.AssetCheckSpec(
-                "quarantine_is_small", asset=key(system, "events"), blocking=True,
+                "quarantine_is_small", asset=table, blocking=True,
                 description=f"At most {MAX_QUARANTINED:.0%} of the records are unusable, or fewer "
                 f"than {FEW} (then a warning).",
             ),
@@ -123,7 +127,7 @@ def _events(system: System) -> dg.AssetsDefinition:
         from ml_assets.ingest.daily import store_events
 
         wanted = days(context)
-        stored = store_events(system, settings, wanted)
+        stored = store_events(system, settings, wanted, stream)
         return dg.MaterializeResult(
             metadata=rows(
                 stored.usable, quarantined=stored.aside, days=len(wanted),
@@ -141,6 +145,10 @@ def _events(system: System) -> dg.AssetsDefinition:
         )
 
     return events
+
+
+def _whose(system: System, stream: Stream) -> str:
+    return f"`{system.name}`" if stream.asked else f"`{system.name}`'s stream `{stream.name}`"
 
 
 def _labels(system: System) -> dg.AssetsDefinition:

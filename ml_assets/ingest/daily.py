@@ -57,7 +57,7 @@ def store_raw(
         with closing(EventLog(settings.event_log)) as log:
             parts.append(raw_from_log(list(
                 log.predictions(system.name, start, end) if stream.asked else
-                [])))
+                log.told.between(system.name, stream.name, start, end))))
     lake = Lake(settings.lake)
     by_day = split_by_day(pd.concat(parts, ignore_index=True), list(days))
     for day, rows in by_day.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import cast
@@ -21,6 +21,7 @@ from ml_assets.ingest.archive import records
 from ml_assets.ingest.contracts import Contract
 from ml_assets.ingest.lake import frame_of
 from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.told import ToldEvent
 from ml_assets.ingest.posted import read_json
 from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, stream_schema
 from ml_assets.ingest.values import is_missing
@@ -61,11 +62,11 @@ def raw_from_archive(
     return pd.DataFrame(rows, columns=RECORDS.names)
 
 
-def raw_from_log(predictions: list[Prediction]) -> pd.DataFrame:
+def raw_from_log(accepted: Sequence[Prediction | ToldEvent]) -> pd.DataFrame:
     """What the API accepted as rows of `tables.RECORDS`; its outcome is not known yet."""
     rows = [
-        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, p.seq, None)
-        for p in predictions
+        (each.event_id, each.event_timestamp, each.accepted_at, each.request, None, each.seq, None)
+        for each in accepted
     ]
     return pd.DataFrame(rows, columns=RECORDS.names)
 

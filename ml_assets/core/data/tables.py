@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ml_assets.core.data.columns import Column
+from ml_assets.core.data.streams import require_free
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 
@@ -51,6 +52,7 @@ class Table:
         owner = f"Table {self.name!r}"
         require(self.name.isidentifier() and self.name.islower(), self, "name", self.name,
                 "a lower-case identifier")
+        require_free(self, self.name)
         require(bool(self.keys), owner, "keys", self.keys, "at least one column")
         names = [column.name for column in self.columns]
         require(len(set(names)) == len(names), owner, "columns", names, "unique names")

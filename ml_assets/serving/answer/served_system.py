@@ -20,6 +20,7 @@ from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.predictor import Predictor
 from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.answer.shadows import Shadows
+from ml_assets.serving.answer.told import ToldIntake
 from ml_assets.serving.models.pool import ModelPool
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class ServedSystem:
     scores: OnlineScores
     shadows: Shadows
     predictor: Predictor
+    told: ToldIntake
     feedback: FeedbackIntake
     provenance: Provenance
     readiness: Readiness
