@@ -24,13 +24,13 @@ from ml_assets.serving.answer.explanation import Provenance
 from ml_assets.serving.answer.features import FEATURE_BUDGET, FeatureLookup, SystemFeatures
 from ml_assets.serving.answer.feedback import FeedbackIntake
 from ml_assets.serving.answer.instants import Instants
+from ml_assets.serving.answer.intake.told import ToldIntake
 from ml_assets.serving.answer.latest_scores import OnlineScores
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.predictor import Predictor
 from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.answer.shadows import Shadows
-from ml_assets.serving.answer.told import ToldIntake
 from ml_assets.serving.batching.executor import Executor
 from ml_assets.serving.batching.micro_batches import MicroBatches
 from ml_assets.serving.contract.redaction import hide

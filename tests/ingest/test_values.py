@@ -33,7 +33,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake, select
 from ml_assets.ingest.tables import events_schema
 from ml_assets.ingest.values import LARGEST, is_missing, taken
-from ml_assets.serving.answer.admission import Admission, require_below
+from ml_assets.serving.answer.intake.admission import Admission, require_below
 from tests.toy import TOY, with_stream
 
 AT = datetime(2024, 1, 2, 12, tzinfo=UTC)

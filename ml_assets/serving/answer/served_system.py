@@ -15,12 +15,12 @@ from ml_assets.serving.answer.explanation import Heard, Provenance, prediction_i
 from ml_assets.serving.answer.features import FeatureLookup
 from ml_assets.serving.answer.feedback import FeedbackIntake
 from ml_assets.serving.answer.instants import Instants
+from ml_assets.serving.answer.intake.told import ToldIntake
 from ml_assets.serving.answer.latest_scores import OnlineScores
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.predictor import Predictor
 from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.answer.shadows import Shadows
-from ml_assets.serving.answer.told import ToldIntake
 from ml_assets.serving.models.pool import ModelPool
 
 log = logging.getLogger(__name__)

@@ -240,7 +240,7 @@ class ContributingRow(Struct, frozen=True, kw_only=True):
     """A row of the lake that features of a prediction were made from."""
 
     view: Annotated[str, Meta(description="The feature view that counted it.")]
-    table: Annotated[Literal["events", "labels"], Meta(description="Where it lies in the lake.")]
+    table: Annotated[str, Meta(description="Where it lies in the lake.")]
     key: Annotated[dict[str, str], Meta(description="The entity that it shares.")]
     event_id: str
     event_timestamp: Instant

@@ -12,7 +12,7 @@ from ml_assets.core.data.streams import Stream
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.ingest.log.told import ToldEvent
-from ml_assets.serving.answer.admission import EventRequest
+from ml_assets.serving.answer.intake.admission import EventRequest
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.batching.executor import Executor
 from ml_assets.serving.batching.micro_batches import MicroBatches

@@ -15,8 +15,13 @@ from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.told import ToldEvent
-from ml_assets.serving.answer.admission import Admission, Admitted, EventRequest, require_same
 from ml_assets.serving.answer.instants import Instants
+from ml_assets.serving.answer.intake.admission import (
+    Admission,
+    Admitted,
+    EventRequest,
+    require_same,
+)
 from ml_assets.serving.answer.log_handle import LogHandle
 
 log = logging.getLogger(__name__)
