@@ -1,9 +1,9 @@
 """Words with which a system declares its features in Feast's own objects.
 
 The platform gives every system the streams that it declares, and one of its labels as they become
-known. A windowed aggregate of any of them is a native Feast `Aggregation` of a native `StreamFeatureView`;
-`windowed_view` writes down the schema that follows from it. This module imports Feast: it is
-for `systems/*/features.py` only.
+known. A windowed aggregate of any of them is a native Feast `Aggregation` of a native
+`StreamFeatureView`; `windowed_view` writes down the schema that follows from it. This module
+imports Feast: it is for `systems/*/features.py` only.
 """
 
 from __future__ import annotations
