@@ -21,13 +21,19 @@ class ArchivedEvent:
 
     `request` is what a live client would have posted for it, so history and live traffic take
     the same path; `event_timestamp` is when it happened, on the replay clock;
-    `outcome` is the true label (None if the archive does not know).
+    `outcome` is the true label, as the target spells it (None if the archive does not know);
+    `known_at` is when it became known (None if the archive does not know that: the system's truth
+    says when then). `origin` says where the record was, for messages: `orders.csv:17`; `problem`
+    says why it cannot be used, if the source knows.
     """
 
     event_id: str
     event_timestamp: datetime
     request: Request
     outcome: bool | None
+    known_at: datetime | None = None
+    origin: str = ""
+    problem: str | None = None
 
 
 class Source(Protocol):

@@ -66,6 +66,8 @@ def usable(history: Iterable[ArchivedEvent]) -> Iterator[ArchivedEvent]:
 
 def _record(event: ArchivedEvent, seen: set[str]) -> Record:
     """Raises Quarantined, or whatever its request does when it becomes JSON."""
+    if event.problem is not None:
+        raise Quarantined(event.problem)
     event_id: object = event.event_id
     if not isinstance(event_id, str) or not event_id:
         raise Quarantined(f"event_id is {shown(event_id)}; expected a text that is not empty")
@@ -95,6 +97,8 @@ def truth(outcome: object) -> bool | None:
 
 def _unusable(event: object, at: datetime, problem: str) -> Record:
     """As much as can be kept of it."""
+    if origin := getattr(event, "origin", ""):
+        problem = f"{origin}: {problem}"
     event_id, request = getattr(event, "event_id", None), getattr(event, "request", None)
     named = isinstance(event_id, str) and event_id and name_fault(event_id, ID_LENGTH) is None
     texts = (attempt(json.dumps, request), attempt(repr, request), "")

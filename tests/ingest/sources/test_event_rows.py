@@ -1,0 +1,183 @@
+"""Recorded events that are rows: in order of time, typed by their columns, with their outcomes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+
+from ml_assets.core.data.columns import Column, Dtype
+from ml_assets.core.errors import DeclarationError, FetchError, Quarantined
+from ml_assets.core.source import ArchivedEvent
+from ml_assets.ingest.archive import records
+from ml_assets.ingest.sources import CsvFile, EventRows, ParquetFiles
+
+COLUMNS = (
+    Column(name="customer", dtype="text", description="who"),
+    Column(name="amount", dtype="number", description="how much"),
+)
+HEAD = "order,at,customer,amount,returned,told\n"
+
+
+def rows(tmp_path: Path, text: str, **fields: Any) -> EventRows:
+    (tmp_path / "orders.csv").write_text(text)
+    said: dict[str, Any] = {"timestamp": "at", "key": "order", "label": "returned",
+                            "columns": COLUMNS, "zone": "UTC"}
+    return EventRows(rows=CsvFile(file=str(tmp_path / "orders.csv")), **said | fields)
+
+
+def events(source: EventRows, cache: Path) -> list[ArchivedEvent]:
+    return list(source.archive(source.fetch(cache)))
+
+
+def test_rows_become_events_in_order_of_time(tmp_path: Path) -> None:
+    source = rows(tmp_path, HEAD + "b,2024-01-02 10:00,ann,9.5,yes,\n"
+                  "a,2024-01-01T10:00:00+02:00,bob,,no,\nc,2024-01-02,,1,,\n")
+    first, second, third = events(source, tmp_path)
+    assert first == ArchivedEvent(
+        event_id="a", event_timestamp=datetime(2024, 1, 1, 8, tzinfo=UTC),
+        request={"customer": "bob", "amount": None}, outcome=False, origin="orders.csv:3")
+    assert (second.event_id, second.outcome, second.request["customer"]) == ("c", None, None)
+    assert (third.event_id, third.outcome, third.request) == (
+        "b", True, {"customer": "ann", "amount": 9.5})
+
+
+def test_clocks_without_zone_are_refused_with_file_and_line(tmp_path: Path) -> None:
+    source = rows(tmp_path, HEAD + "a,2024-01-01T10:00:00Z,,1,,\nb,2024-01-01 10:00,,1,,\n",
+                  zone="")
+    with pytest.raises(DeclarationError, match=r"orders.csv:3: at is '2024-01-01 10:00', which "
+                       r"names no time zone.* zone='UTC'"):
+        events(source, tmp_path)
+
+
+def test_a_declared_zone_and_layout_read_local_clocks(tmp_path: Path) -> None:
+    source = rows(tmp_path, HEAD + "a,05.07.2024 10:00,,1,,\n", zone="Europe/Berlin",
+                  layout="%d.%m.%Y %H:%M")
+    [event] = events(source, tmp_path)
+    assert event.event_timestamp == datetime(2024, 7, 5, 8, tzinfo=UTC)
+
+
+def test_a_row_that_cannot_be_used_is_set_aside_alone_and_named(tmp_path: Path) -> None:
+    source = rows(tmp_path, HEAD + "a,2024-01-01,,1,,\nb,soon,,1,,\nc,,,1,,\n,2024-01-01,,1,,\n"
+                  "a,2024-01-02,,1,,\ne,2024\nf,2024-01-03,,1,,\n")
+    found = list(records(source.archive(source.fetch(tmp_path))))
+    assert [record.event_id for record in found if record.problem is None] == ["a", "f"]
+    assert [record.problem for record in found if record.problem] == [
+        "orders.csv:3: at is 'soon'; expected an instant",
+        "orders.csv:4: at is None; expected an instant",
+        "orders.csv:5: event_id is None; expected a text that is not empty",
+        "orders.csv:6: event_id 'a' was there before; an event counts once",
+        "orders.csv:7: it has 2 values; expected 6",
+    ]
+
+
+def test_without_a_key_file_and_line_are_the_event_s_name(tmp_path: Path) -> None:
+    source = rows(tmp_path, HEAD + "a,2024-01-02,,1,,\na,2024-01-01,,1,,\n", key=None)
+    assert [event.event_id for event in events(source, tmp_path)] == [
+        "orders.csv:3", "orders.csv:2"]
+
+
+def test_outcomes_of_another_file_are_found_by_key(tmp_path: Path) -> None:
+    (tmp_path / "outcomes.csv").write_text(
+        "order,returned,told\nb,yes,2024-01-09\na,no,2024-01-03\nb,no,2024-01-05\n"
+        "a,,2024-01-08\nz,yes,2024-01-03\nc,yes,never\n")
+    (tmp_path / "orders.csv").write_text(
+        "order,at,customer,amount\na,2024-01-01,,1\nb,2024-01-02,,1\nc,2024-01-03,,1\n")
+    source = EventRows(
+        rows=CsvFile(file=str(tmp_path / "orders.csv")), columns=COLUMNS, timestamp="at",
+        key="order", label="returned", known_at="told", zone="UTC",
+        outcomes=CsvFile(file=str(tmp_path / "outcomes.csv")))
+    assert [(event.event_id, event.outcome, event.known_at)
+            for event in events(source, tmp_path / "cache")] == [
+        ("a", False, datetime(2024, 1, 3, tzinfo=UTC)),
+        ("b", True, datetime(2024, 1, 9, tzinfo=UTC)), ("c", None, None)]
+
+
+def test_outcomes_without_instants_count_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "outcomes.csv").write_text("order,returned\na,no\na,yes\n")
+    source = rows(tmp_path, HEAD + "a,2024-01-01,,1,,\n",
+                  outcomes=CsvFile(file=str(tmp_path / "outcomes.csv")))
+    assert [event.outcome for event in events(source, tmp_path / "cache")] == [True]
+
+
+def test_a_column_that_is_not_there_is_named_with_the_closest(tmp_path: Path) -> None:
+    source = rows(tmp_path, HEAD, timestamp="att")
+    with pytest.raises(FetchError, match=r"no column 'att'; there are order, .* Closest: 'at'"):
+        events(source, tmp_path)
+
+
+def test_an_empty_file_has_no_events(tmp_path: Path) -> None:
+    assert events(rows(tmp_path, HEAD), tmp_path) == []
+
+
+CELLS: list[tuple[Dtype, object, object]] = [
+    ("number", "1e3", 1000.0), ("number", "1,5", "1,5"), ("number", 3, 3.0),
+    ("number", float("nan"), None), ("number", True, True),
+    ("integer", "12", 12), ("integer", 12.0, 12), ("integer", 12.5, 12.5), ("integer", "x", "x"),
+    ("boolean", "Yes", True), ("boolean", "0", False), ("boolean", 1, True),
+    ("boolean", 2, 2), ("boolean", 37.5, 37.5),
+    ("text", 7, "7"), ("text", "", ""), ("category", "a", "a"),
+    ("instant", "2024-01-01 10:00", "2024-01-01T10:00:00+00:00"), ("instant", "soon", "soon"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "cell", "value"), CELLS)
+def test_what_a_cell_becomes(dtype: Dtype, cell: object, value: object) -> None:
+    """Whatever is no value of its type stays as it is, for the contract to name."""
+    from ml_assets.ingest.sources.cells import SourceClock, posted
+
+    column = Column(name="x", dtype=dtype, description="")
+    assert posted(column, cell, SourceClock("UTC")) == value
+
+
+def test_a_list_is_read_from_json_or_arrow() -> None:
+    from ml_assets.ingest.sources.cells import SourceClock, posted
+
+    column = Column(name="x", dtype="integer", many=True, description="")
+    assert [posted(column, cell, SourceClock()) for cell in ("[1, 2]", ["1"], "1;2", None)] == [
+        [1, 2], [1], "1;2", None]
+
+
+def test_a_client_posts_the_declared_columns_and_no_others() -> None:
+    source = EventRows(rows=CsvFile(file="x.csv"), columns=COLUMNS, timestamp="at")
+    assert source.parse({"customer": "ann", "amount": 3}) == {"customer": "ann", "amount": 3.0}
+    assert source.parse({}) == {"customer": None, "amount": None}
+    with pytest.raises(Quarantined, match=r"'amuont', which is no column.* Closest: 'amount'"):
+        source.parse({"customer": "ann", "amuont": 3})
+    assert source.request_schema["required"] == ["customer", "amount"]
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    ({"known_at": "told"}, "known_at"), ({"zone": "Berlin"}, "zone"),
+    ({"outcomes": CsvFile(file="o.csv")}, "outcomes"),
+])
+def test_a_wrong_declaration_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(DeclarationError, match=f"EventRows.{said} is"):
+        EventRows(rows=CsvFile(file="x.csv"), columns=COLUMNS, timestamp="at", **wrong)
+
+
+@budget(max_examples=30, deadline=None)
+@given(seconds=st.lists(st.integers(0, 5), max_size=12), seed=st.integers(0, 3))
+def test_order_of_time_is_stable_whatever_the_order_of_rows(
+    seconds: list[int], seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("rows")
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    pq.write_table(pa.table({
+        "at": pa.array([start + timedelta(seconds=each) for each in seconds],
+                       pa.timestamp("us", "UTC")),
+        "order": list(range(len(seconds))),
+    }), tmp_path / "x.parquet", row_group_size=3)
+    source = EventRows(rows=ParquetFiles(file=str(tmp_path / "x.parquet")), columns=(),
+                       timestamp="at", key="order")
+    found = [int(event.event_id) for event in events(source, tmp_path)]
+    assert found == sorted(range(len(seconds)), key=lambda place: seconds[place])
+
+
