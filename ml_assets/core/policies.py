@@ -11,23 +11,6 @@ from typing import Literal
 from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import DeclarationError
 
-Metric = Literal[
-    "roc_auc",
-    "average_precision",
-    "log_loss",
-    "brier",
-    "calibration_error",
-    "recall_at_fpr_0.5%",
-    "recall_at_fpr_1%",
-    "false_positive_rate",
-    "recall",
-]
-"""What an evaluation reports per model and slice; rates are shares in [0, 1]."""
-
-HIGHER_IS_BETTER: frozenset[str] = frozenset(
-    {"roc_auc", "average_precision", "recall_at_fpr_0.5%", "recall_at_fpr_1%", "recall"}
-)
-
 
 def require(condition: bool, owner: object, field: str, found: object, expected: str) -> None:
     """Raise DeclarationError, naming the field, unless `condition` holds."""
@@ -58,6 +41,7 @@ class LabelPolicy:
 class Gate:
     """One condition that a candidate must meet on held-out, later events.
 
+    `metric` is one of those that the system's target has.
     `at_least` and `at_most` bound the candidate's own value. `better_than_champion_by`
     compares with the champion on the same events: the candidate must be better by more than
     this margin (a negative one allows it to be that much worse), in the metric's unit and
@@ -65,7 +49,7 @@ class Gate:
     declared slice.
     """
 
-    metric: Metric
+    metric: str
     at_least: float | None = None
     at_most: float | None = None
     better_than_champion_by: float | None = None

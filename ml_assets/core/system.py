@@ -87,7 +87,6 @@ class ModelConfig:
 
     fields: tuple[TextField, ...]
     numbers: tuple[str, ...]
-    threshold: float = 0.5
     holdout: timedelta = timedelta(days=3)
     buckets: int = 2**18
     hidden: int = 16
@@ -99,7 +98,6 @@ class ModelConfig:
     def __post_init__(self) -> None:
         require(bool(self.fields or self.numbers), self, "fields", self.fields,
                 "at least one text field or number")
-        require(0 < self.threshold < 1, self, "threshold", self.threshold, "a share in (0, 1)")
         require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
         require(self.buckets & (self.buckets - 1) == 0, self, "buckets", self.buckets,
                 "a power of two")
@@ -122,6 +120,7 @@ class System:
     sticky_by: the entity whose events are all answered by the same model version while several
     share the traffic; None if each event is drawn independently. An unknown (empty) key
     identifies no entity: its events are drawn independently too.
+    gates: what a candidate must meet; those of the target unless any are given.
     scores_by: the entity whose latest score is kept for callers without an event: a batch fills
     it and each prediction refreshes it; None if no score is kept.
     """
@@ -140,7 +139,7 @@ class System:
     label: LabelPolicy
     feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
     model: ModelConfig
-    gates: tuple[Gate, ...]
+    gates: tuple[Gate, ...] = ()
     slices: tuple[Slice, ...] = ()
     retraining: RetrainingPolicy
     drift: DriftPolicy = field(default_factory=DriftPolicy)
@@ -174,6 +173,10 @@ class System:
         slices = {part.name for part in self.slices}
         self._require_known("gates", [gate.slice for gate in self.gates if gate.slice], slices,
                             "slice")
+        if not self.gates:
+            object.__setattr__(self, "gates", self.target.gates)
+        self._require_known("gates", [gate.metric for gate in self.gates],
+                            set(self.target.metrics), f"metric of {self.target.name}")
         gates = [gate.name for gate in self.gates]
         require(len(set(gates)) == len(gates), owner, "gates", gates, "each gate once")
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.policies import Gate
 
 Label = bool | str | float
 """What came true of one event."""
@@ -33,11 +34,38 @@ class Metric:
 
     higher: whether more is better
     lowest, highest: between these every value lies
+    signed: whether 0 is best, and the size alone says how bad a value is
     """
 
     higher: bool
     lowest: float = 0.0
     highest: float = np.inf
+    signed: bool = False
+
+    def goodness(self, values: Floats) -> Floats:
+        """The values turned so that more is better: differences of these are leads."""
+        sizes = np.abs(values) if self.signed else values
+        return sizes if self.higher else -sizes
+
+
+class Measured(Protocol):
+    """N rows of codes and outputs, prepared to be measured under any weighting.
+
+    NaN stands for what cannot be computed, such as the recall of rows without positives.
+    """
+
+    @property
+    def shares(self) -> Mapping[str, tuple[int, int]]:
+        """(hits, trials) of the metrics that are shares of rows: they have exact intervals."""
+        ...
+
+    def measure(self, weights_RN: Floats) -> dict[str, Floats]:
+        """Each metric under each of R weightings, (R,).
+
+        Weights say how often each row counts; each weighting keeps the sum of every stratum, as
+        the whole sample and stratified resamples do.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +92,8 @@ class Target(ABC):
     """The function of `torch.nn.functional` that training minimises."""
     metrics: ClassVar[Mapping[str, Metric]]
     """By name; the first is the mean of `losses`."""
+    shown: ClassVar[tuple[str, ...]]
+    """The metrics that a summary has room for, the most telling first."""
 
     # Labels
 
@@ -143,7 +173,22 @@ class Target(ABC):
         """The JSON schema of the properties that `answer` has."""
         return {}
 
+    @property
+    def boundary(self) -> float | None:
+        """The score at which the decision changes; None if there is no such score."""
+        return None
+
     # Judgement
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """What a candidate must meet unless a system declares otherwise."""
+        return (Gate(metric=self.currency, better_than_champion_by=0.0),)
+
+    @property
+    def currency(self) -> str:
+        """The name of the mean of `losses`."""
+        return next(iter(self.metrics))
 
     @abstractmethod
     def losses(self, codes_N: Floats, outputs_NW: Floats) -> Floats:
@@ -152,6 +197,31 @@ class Target(ABC):
     @abstractmethod
     def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
         """Which decisions (codes) nobody who knows the labels (codes) would complain about."""
+
+    @abstractmethod
+    def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
+        """(hits, trials) of what else is told of decisions (codes), by name: shares of rows."""
+
+    @abstractmethod
+    def measured(self, codes_N: Floats, outputs_NW: Floats) -> Measured:
+        """The rows, ready to be measured by all of `metrics`."""
+
+    @abstractmethod
+    def figures(
+        self, codes_N: Floats, models: Mapping[str, Floats], title: str
+    ) -> dict[str, bytes]:
+        """PNGs by name, `overview` first, of how well models answered the same N rows.
+
+        models: outputs (N, W) by name: the candidate, then the champion if there is one
+        """
+
+    @abstractmethod
+    def described(self, codes_N: Floats) -> str:
+        """The labels of some rows in half a sentence: `100 rows, 30 of them True`."""
+
+    @abstractmethod
+    def enough(self, codes_N: Floats) -> bool:
+        """Whether rows with these labels say anything about a model."""
 
     @abstractmethod
     def constant(self, codes_N: Floats) -> Floats:

@@ -51,7 +51,7 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
                 "exist: it was scored without them"
             )
         return dg.MaterializeResult(
-            metadata=rows(len(evaluated.rows), **_metadata(settings, evaluated)),
+            metadata=rows(len(evaluated.rows), **_metadata(system, settings, evaluated)),
             check_results=[
                 check_result(
                     gate.passed, gate.name,
@@ -67,14 +67,14 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
     return evaluation
 
 
-def _metadata(settings: Settings, evaluated: "Evaluated") -> dict[str, Any]:
+def _metadata(system: System, settings: Settings, evaluated: "Evaluated") -> dict[str, Any]:
     from ml_assets.evaluation import tables
     from ml_assets.evaluation.run import values
 
     report = evaluated.report
     return {
         "curves": plot(settings, evaluated.figures["overview"],
-                       "ROC, precision, calibration, scores"),
+                       f"how well {system.target.name} is answered"),
         **{name.replace("%", "pc").replace(".", "_"): value
            for name, value in values(report).items()},
         "candidate": report.candidate,
@@ -82,7 +82,7 @@ def _metadata(settings: Settings, evaluated: "Evaluated") -> dict[str, Any]:
         "mlflow_page": evaluated.candidate.page,
         "gates": table(tables.gates(report)),
         "metrics": table(tables.metrics(report)),
-        "slices": table(tables.slices(report)),
+        "slices": table(tables.slices(report, system.target)),
         **({} if report.champion is None else {"champion": report.champion}),
     }
 

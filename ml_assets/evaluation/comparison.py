@@ -1,10 +1,10 @@
 """How sure the numbers are: metrics with 95% intervals, and one model's lead over another.
 
-Intervals come from a bootstrap that draws rows with replacement within each class, the same
-draws for both models, so their difference is judged pair by pair (Efron and Tibshirani, "An
-Introduction to the Bootstrap", 1993). Quantiles of the draws are shifted so that their median
-is the value itself: calibration errors, for one, come out larger in any resample. A share at
-the decision threshold has Wilson's interval instead, which is not empty at 0 and 1.
+Intervals come from a bootstrap that draws rows with replacement within each stratum of the
+target, the same draws for both models, so their difference is judged pair by pair (Efron and
+Tibshirani, "An Introduction to the Bootstrap", 1993). Quantiles of the draws are shifted so that
+their median is the value itself: calibration errors, for one, come out larger in any resample. A
+share of rows has Wilson's interval instead, which is not empty at 0 and 1.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.core.policies import HIGHER_IS_BETTER, Metric
-from ml_assets.evaluation.calibration import wilson
-from ml_assets.evaluation.metrics import METRICS, Floats, Labels, Sample
+from ml_assets.core.target import Floats, Metric, Target, Whole
+from ml_assets.targets.calibration import wilson
 
-RESAMPLES = 1000
+RESAMPLES, FEWEST = 1000, 200
+WEIGHED = 100_000_000
+"""Rows in all resamples together, as long as there are `FEWEST`: many rows need few of them."""
 SEED = 20_020_822
+LEAD = Metric(higher=True, lowest=-np.inf)
 CHUNK = 200_000
 """Weights held at once, so that they stay in the processor's cache."""
 
@@ -34,7 +36,8 @@ class Estimate:
     high: float | None
 
 
-Estimates = dict[Metric, Estimate]
+Estimates = dict[str, Estimate]
+"""By metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,80 +54,77 @@ class Comparison:
 
 
 def compare(
-    labels_N: Labels,
-    candidate_N: Floats,
-    champion_N: Floats | None,
+    target: Target,
+    codes_N: Floats,
+    candidate_NW: Floats,
+    champion_NW: Floats | None,
     *,
-    threshold: float,
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Comparison:
-    """Measure both models on N rows; the order of the rows does not matter."""
-    both = [candidate_N] if champion_N is None else [candidate_N, champion_N]
+    """Measure both models' outputs on N rows; the order of the rows does not matter."""
+    both = [candidate_NW] if champion_NW is None else [candidate_NW, champion_NW]
     # Draws go by position, so the rows are brought into an order of their own first.
-    order = np.lexsort([*reversed(both), labels_N])
-    labels_N, both = labels_N[order], [scores_N[order] for scores_N in both]
-    samples = [Sample(labels_N, scores_N, threshold=threshold) for scores_N in both]
+    order = np.lexsort([*(column for outputs_NW in reversed(both) for column in outputs_NW.T[::-1]),
+                        codes_N])
+    codes_N, both = codes_N[order], [outputs_NW[order] for outputs_NW in both]
+    samples = [target.measured(codes_N, outputs_NW) for outputs_NW in both]
+    resamples = min(resamples, max(FEWEST, WEIGHED // max(1, len(codes_N))))
     measured_by_draw = [
         [sample.measure(weights_RN) for sample in samples]
-        for weights_RN in _weights(labels_N, resamples, seed)
+        for weights_RN in _weights(target.strata(codes_N), resamples, seed)
     ]
     values = [
-        {metric: np.concatenate([part[metric] for part in parts]) for metric in METRICS}
+        {name: np.concatenate([part[name] for part in parts]) for name in target.metrics}
         for parts in zip(*measured_by_draw, strict=True)
     ]
     measured = [
-        {metric: _estimate(metric, values_R[metric], labels_N) for metric in METRICS}
-        for values_R in values
+        {name: share(*sample.shares[name]) if name in sample.shares
+         else _interval(values_R[name], metric) for name, metric in target.metrics.items()}
+        for sample, values_R in zip(samples, values, strict=True)
     ]
-    if champion_N is None:
+    if champion_NW is None:
         return Comparison(candidate=measured[0], champion=None, better_by=None)
     better_by = {
-        metric: _interval((values[0][metric] - values[1][metric]) * direction(metric), -np.inf)
-        for metric in METRICS
+        name: _interval(metric.goodness(values[0][name]) - metric.goodness(values[1][name]), LEAD)
+        for name, metric in target.metrics.items()
     }
     return Comparison(candidate=measured[0], champion=measured[1], better_by=better_by)
 
 
-def direction(metric: Metric) -> int:
-    """1 if higher is better, -1 if lower is."""
-    return 1 if metric in HIGHER_IS_BETTER else -1
+def share(hits: int, trials: int) -> Estimate:
+    """A share of rows, with Wilson's interval."""
+    if not trials:
+        return Estimate(value=None, low=None, high=None)
+    low, high = wilson(hits, trials)
+    return Estimate(value=hits / trials, low=float(low), high=float(high))
 
 
-def _weights(labels_N: Labels, resamples: int, seed: int) -> Iterator[Floats]:
+def _weights(strata_N: Whole, resamples: int, seed: int) -> Iterator[Floats]:
     """First the sample itself, then its stratified resamples, some at a time: (R, N) each."""
-    yield np.ones((1, len(labels_N)))
+    yield np.ones((1, len(strata_N)))
     generator = np.random.default_rng(seed)
-    classes = [np.flatnonzero(labels_N == value) for value in (False, True)]
-    at_once = max(1, CHUNK // max(1, len(labels_N)))
+    strata = [np.flatnonzero(strata_N == value) for value in np.unique(strata_N)]
+    at_once = max(1, CHUNK // max(1, len(strata_N)))
     for start in range(0, resamples, at_once):
         count = min(at_once, resamples - start)
-        weights_RN = np.zeros((count, len(labels_N)))
-        for rows in classes:
-            if len(rows):
-                drawn = generator.integers(len(rows), size=(count, len(rows)))
-                drawn += np.arange(count)[:, None] * len(rows)
-                times = np.bincount(drawn.ravel(), minlength=count * len(rows))
-                weights_RN[:, rows] = times.reshape(count, len(rows))
+        weights_RN = np.zeros((count, len(strata_N)))
+        for rows in strata:
+            drawn = generator.integers(len(rows), size=(count, len(rows)))
+            drawn += np.arange(count)[:, None] * len(rows)
+            times = np.bincount(drawn.ravel(), minlength=count * len(rows))
+            weights_RN[:, rows] = times.reshape(count, len(rows))
         yield weights_RN
 
 
-def _estimate(metric: Metric, values_R: Floats, labels_N: Labels) -> Estimate:
+def _interval(values_R: Floats, metric: Metric) -> Estimate:
     """From the value of the sample, then those of its resamples."""
-    value = float(values_R[0])
-    if metric in ("recall", "false_positive_rate") and not math.isnan(value):
-        trials = int((labels_N == (metric == "recall")).sum())
-        low, high = wilson(round(value * trials), trials)
-        return Estimate(value=value, low=float(low), high=float(high))
-    return _interval(values_R, 0.0, np.inf if metric == "log_loss" else 1.0)
-
-
-def _interval(values_R: Floats, lowest: float, highest: float = np.inf) -> Estimate:
     value = float(values_R[0])
     if math.isnan(value):
         return Estimate(value=None, low=None, high=None)
-    if len(values_R) == 1:
+    drawn_R = values_R[1:][~np.isnan(values_R[1:])]
+    if not len(drawn_R):
         return Estimate(value=value, low=value, high=value)
-    low, middle, high = np.quantile(values_R[1:], [0.025, 0.5, 0.975])
-    return Estimate(value=value, low=float(max(lowest, value + low - middle)),
-                    high=float(min(highest, value + high - middle)))
+    low, middle, high = np.quantile(drawn_R, [0.025, 0.5, 0.975])
+    return Estimate(value=value, low=float(max(metric.lowest, value + low - middle)),
+                    high=float(min(metric.highest, value + high - middle)))

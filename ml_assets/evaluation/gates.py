@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ml_assets.core.policies import Gate, Metric
+from ml_assets.core.policies import Gate
 from ml_assets.evaluation.comparison import Estimate, Estimates
 
 
@@ -18,7 +18,7 @@ class Verdict:
     """
 
     name: str
-    metric: Metric
+    metric: str
     slice: str | None
     comparing: bool
     bound: float
@@ -33,12 +33,13 @@ class Verdict:
 class Part:
     """Both models on some of the rows: on all of them, or on a slice.
 
+    labels: what came true of them, in words
     candidate: None if the slice is too small to judge a model; champion and better_by, the
     candidate's lead: also None if there is no champion.
     """
 
     rows: int
-    positives: int
+    labels: str
     candidate: Estimates | None
     champion: Estimates | None
     better_by: Estimates | None
@@ -54,12 +55,11 @@ def judge(gate: Gate, part: Part, champion: int | None) -> Verdict:
     computed fails.
     """
     where = gate.metric if gate.slice is None else f"{gate.metric} on {gate.slice}"
-    sizes = f"{part.rows} rows, {part.positives} of them True"
     if part.candidate is None:
-        return _verdict(gate, None, True, f"{where}: too few to judge ({sizes})")
+        return _verdict(gate, None, True, f"{where}: too few to judge ({part.labels})")
     own = part.candidate[gate.metric]
     if own.value is None:
-        return _verdict(gate, own, False, f"{where} cannot be computed ({sizes})")
+        return _verdict(gate, own, False, f"{where} cannot be computed ({part.labels})")
     said = f"{where} {number(own.value)}"
     if gate.better_than_champion_by is not None:
         return _against_champion(gate, part, champion, said, gate.better_than_champion_by)

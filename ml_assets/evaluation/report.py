@@ -11,23 +11,25 @@ import numpy as np
 
 from ml_assets.core.errors import ContractViolation
 from ml_assets.core.system import System
+from ml_assets.core.target import Bools, Floats, Target
 from ml_assets.evaluation.comparison import compare
 from ml_assets.evaluation.gates import Part, Verdict, judge
-from ml_assets.evaluation.metrics import Floats, Labels
-from ml_assets.evaluation.slices import rows_of, too_small
+from ml_assets.evaluation.slices import rows_of
+from ml_assets.targets.stored import as_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 a report says its target."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A model version and its scores of the N rows, (N,): probabilities of True."""
+    """A model version and its outputs for the N rows, (N, W)."""
 
     version: int
-    scores: Floats
+    outputs: Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,8 @@ class EvaluationReport:
     """What an evaluation found, as it is stored beside the candidate.
 
     candidate, champion: versions; data_version: of the training set whose held-out part was
-    scored; metrics: of all its rows; slices: of the declared parts of it.
+    scored; target: as it was declared then; metrics: of all its rows; slices: of the declared
+    parts of it.
     """
 
     format: int
@@ -43,7 +46,7 @@ class EvaluationReport:
     candidate: int
     champion: int | None
     data_version: str
-    threshold: float
+    target: dict[str, Any]
     metrics: Part
     slices: dict[str, Part]
     gates: tuple[Verdict, ...]
@@ -80,24 +83,25 @@ def evaluate(
 ) -> EvaluationReport:
     """Judge a candidate beside the champion on the same N rows, by the system's gates.
 
-    rows: `label` and all columns that the slices' conditions read, in the order of the scores.
+    rows: `label` and all columns that the slices' conditions read, in the order of the outputs.
 
-    The order of the rows does not matter. Raises ContractViolation if scores are no
-    probabilities or not as many as the rows; DeclarationError if a slice's condition fails.
+    The order of the rows does not matter. Raises ContractViolation if outputs are not what the
+    target allows, or not as many as the rows; DeclarationError if a slice's condition fails.
     """
     for scored in (candidate, champion):
         if scored is not None:
-            _require_probabilities(scored, len(rows))
-    labels = rows["label"].to_numpy(bool)
-    whole = _part(system, labels, candidate, champion, np.ones(len(rows), dtype=bool))
+            _require_outputs(system.target, scored, len(rows))
+    codes = system.target.codes(rows["label"].tolist())
+    whole = _part(system, codes, candidate, champion, np.ones(len(rows), dtype=bool))
     slices = {
-        part.name: _slice(system, labels, candidate, champion, rows_of(part, rows))
+        part.name: _slice(system, codes, candidate, champion, rows_of(part, rows))
         for part in system.slices
     }
     version = None if champion is None else champion.version
     return EvaluationReport(
         format=FORMAT, system=system.name, candidate=candidate.version, champion=version,
-        data_version=data_version, threshold=system.model.threshold, metrics=whole, slices=slices,
+        data_version=data_version, target=as_json(system.target),
+        metrics=whole, slices=slices,
         gates=tuple(
             judge(gate, whole if gate.slice is None else slices[gate.slice], version)
             for gate in system.gates
@@ -106,36 +110,37 @@ def evaluate(
 
 
 def _slice(
-    system: System, labels: Labels, candidate: Scored, champion: Scored | None, chosen: Labels
+    system: System, codes: Floats, candidate: Scored, champion: Scored | None, chosen: Bools
 ) -> Part:
-    if not too_small(labels[chosen]):
-        return _part(system, labels, candidate, champion, chosen)
-    return Part(rows=int(chosen.sum()), positives=int(labels[chosen].sum()), candidate=None,
-                champion=None, better_by=None)
+    if system.target.enough(codes[chosen]):
+        return _part(system, codes, candidate, champion, chosen)
+    return Part(rows=int(chosen.sum()), labels=system.target.described(codes[chosen]),
+                candidate=None, champion=None, better_by=None)
 
 
 def _part(
-    system: System, labels: Labels, candidate: Scored, champion: Scored | None, chosen: Labels
+    system: System, codes: Floats, candidate: Scored, champion: Scored | None, chosen: Bools
 ) -> Part:
     compared = compare(
-        labels[chosen], candidate.scores[chosen],
-        None if champion is None else champion.scores[chosen],
-        threshold=system.model.threshold,
+        system.target, codes[chosen], candidate.outputs[chosen],
+        None if champion is None else champion.outputs[chosen],
     )
-    return Part(rows=int(chosen.sum()), positives=int(labels[chosen].sum()),
+    return Part(rows=int(chosen.sum()), labels=system.target.described(codes[chosen]),
                 candidate=compared.candidate, champion=compared.champion,
                 better_by=compared.better_by)
 
 
-def _require_probabilities(scored: Scored, rows: int) -> None:
-    scores = scored.scores
-    if scores.shape != (rows,):
+def _require_outputs(target: Target, scored: Scored, rows: int) -> None:
+    outputs = scored.outputs
+    if outputs.shape != (rows, len(target.outputs)):
         raise ContractViolation(
-            f"version {scored.version} gave scores of shape {scores.shape} for {rows} rows"
+            f"version {scored.version} gave outputs of shape {outputs.shape} for {rows} rows; "
+            f"expected {', '.join(target.outputs)} for each"
         )
-    wrong = ~((scores >= 0) & (scores <= 1))
+    wrong = ~target.check(outputs)
     if wrong.any():
         raise ContractViolation(
-            f"version {scored.version} scored row {int(wrong.argmax())} as "
-            f"{scores[wrong.argmax()]}; expected a probability, 0 to 1 ({wrong.sum()} such rows)"
+            f"version {scored.version} answered row {int(wrong.argmax())} with "
+            f"{outputs[wrong.argmax()].tolist()}, which {target} does not allow "
+            f"({wrong.sum()} such rows)"
         )

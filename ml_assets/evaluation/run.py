@@ -11,7 +11,6 @@ import numpy as np
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.evaluation import plots
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
 from ml_assets.features.training_sets.training_set import TrainingSet, TrainingSets
 from ml_assets.registry.deployments import Deployment, Deployments
@@ -129,19 +128,19 @@ def _score(folder: Path, version: int, rows: pd.DataFrame) -> tuple[Scored, tupl
         for column in scorer.texts
     }
     dense = rows.reindex(columns=list(scorer.feature_names)).to_numpy(np.float32)
-    return Scored(version=version, scores=scorer.target.score(scorer.outputs(texts, dense))), absent
+    return Scored(version=version, outputs=scorer.outputs(texts, dense)), absent
 
 
 def _figures(
     system: System, rows: pd.DataFrame, candidate: Scored, champion: Scored | None
 ) -> dict[str, bytes]:
-    models = {f"version {candidate.version} (candidate)": candidate.scores}
+    models = {f"version {candidate.version} (candidate)": candidate.outputs}
     title = f"{system.name}: version {candidate.version}"
     if champion is not None:
-        models[f"version {champion.version} (champion)"] = champion.scores
+        models[f"version {champion.version} (champion)"] = champion.outputs
         title += f" beside version {champion.version}"
     first, last = rows["event_timestamp"].min(), rows["event_timestamp"].max()
-    return plots.figures(
-        rows["label"].to_numpy(bool), models,
+    return system.target.figures(
+        system.target.codes(rows["label"].tolist()), models,
         f"{title} on {len(rows)} held-out events, {first:%Y-%m-%d} to {last:%Y-%m-%d}",
     )

@@ -19,13 +19,9 @@ from ml_assets.core.system import System
 if TYPE_CHECKING:
     import pandas as pd
 
-SMALLEST_CLASS = 5
-"""Fewer rows of either class say nothing about a model; such a slice is not judged."""
-
-
 WRITTEN = {
     "event_id": "varchar", "event_timestamp": "timestamptz", "accepted_at": "timestamptz",
-    "label": "boolean", "known_at": "timestamptz", "split": "varchar",
+    "label": "as the target says", "known_at": "timestamptz", "split": "varchar",
 }
 """What the platform writes into the rows beside a system's columns and features: SQL types."""
 
@@ -33,6 +29,8 @@ TYPES: Mapping[Dtype, str] = {
     "text": "varchar", "number": "double", "integer": "bigint", "category": "varchar",
     "boolean": "boolean", "instant": "timestamptz",
 }
+
+LABELS = {"bool": "boolean", "string": "varchar", "double": "double"}
 
 UNKNOWN_COLUMN = re.compile(r'(?:Referenced column|a column named) "([^"]+)"')
 
@@ -43,8 +41,9 @@ def require_slices(system: System, features: Sequence[str]) -> None:
     features: what the system's feature service adds to the events' columns. A row of nulls is
     asked, so that a text which is compared with a number is found too.
     """
-    columns = WRITTEN | {each.name: f"{TYPES[each.dtype]}{'[]' if each.many else ''}"
-                         for each in system.columns}
+    columns = WRITTEN | {"label": LABELS[system.target.lake_type]}
+    columns |= {each.name: f"{TYPES[each.dtype]}{'[]' if each.many else ''}"
+                for each in system.columns}
     columns |= dict.fromkeys(features, "float")
     with duckdb.connect() as database:
         database.execute(f"create table rows ({', '.join(f'{n} {t}' for n, t in columns.items())})")
@@ -87,7 +86,3 @@ def rows_of(part: Slice, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
             ) from error
     chosen[np.asarray(selected["row_number_"], dtype=np.int64)] = True
     return chosen
-
-
-def too_small(labels_N: npt.NDArray[np.bool_]) -> bool:
-    return bool(min(labels_N.sum(), (~labels_N).sum()) < SMALLEST_CLASS)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ml_assets.core.target import Target
 from ml_assets.evaluation.comparison import Estimate
 from ml_assets.evaluation.gates import Part, number
-from ml_assets.evaluation.metrics import METRICS
 from ml_assets.evaluation.report import EvaluationReport
 
 Records = list[dict[str, str]]
@@ -24,7 +24,8 @@ def metrics(report: EvaluationReport) -> Records:
     """One row for each metric: both models and the candidate's lead, with 95% intervals."""
     part = report.metrics
     rows: list[tuple[str, ...]] = []
-    for metric in METRICS:
+    measured = part.candidate or {}
+    for metric in measured:
         rows.append((metric, *(
             _interval(estimates[metric]) if estimates else "-"
             for estimates in (part.candidate, part.champion, part.better_by)
@@ -33,15 +34,15 @@ def metrics(report: EvaluationReport) -> Records:
     return _table(("metric", f"version {report.candidate}", champion, "better by"), rows)
 
 
-def slices(report: EvaluationReport) -> Records:
+def slices(report: EvaluationReport, target: Target) -> Records:
     """One row for each slice, all rows first."""
     parts: dict[str, Part] = {"all": report.metrics, **report.slices}
     return _table(
-        ("slice", "rows", "True", "roc_auc", "log_loss", "false_positive_rate", "recall"),
+        ("slice", "labels", *target.shown),
         (
-            (name, str(part.rows), str(part.positives), *(
+            (name, part.labels, *(
                 _interval(part.candidate[metric]) if part.candidate else "too few rows"
-                for metric in ("roc_auc", "log_loss", "false_positive_rate", "recall")
+                for metric in target.shown
             ))
             for name, part in parts.items()
         ),

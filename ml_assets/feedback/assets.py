@@ -69,9 +69,8 @@ def _outcomes(system: System) -> dg.AssetsDefinition:
                 len(stored.rows),
                 **count_by_basis(stored.rows),
                 judged_so_far=so_far.judged,
-                accuracy_so_far=so_far.accuracy,
-                false_positives_so_far=so_far.false_positives,
-                false_negatives_so_far=so_far.false_negatives,
+                right_so_far=so_far.right,
+                **{f"{name}_so_far": rate for name, rate in so_far.rates.items()},
                 preview=preview(stored.rows),
             ),
             check_results=[check_result(

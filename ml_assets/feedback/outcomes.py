@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,6 +18,8 @@ from ml_assets.ingest.identity import merge_exactly
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS
 
+AT_ONCE = 100_000
+"""Decisions that are judged together."""
 BASES = ("feedback", "silence", "archive")
 
 
@@ -71,14 +73,13 @@ class Quality:
     """How right the decisions were, by what is known about them now.
 
     judged: predictions with a label
-    accuracy: the share of these whose decision was the label, NaN if there are none
-    false_positives: decided True but False; false_negatives: the reverse
+    right: the share of these whose decision is right, NaN if there are none
+    rates: what else the target tells of decisions, by name; without what has no rows
     """
 
     judged: int
-    accuracy: float
-    false_positives: int
-    false_negatives: int
+    right: float
+    rates: Mapping[str, float]
 
 
 def quality(lake: DuckDBPyConnection, system: System, *, until: date) -> Quality:
@@ -86,22 +87,25 @@ def quality(lake: DuckDBPyConnection, system: System, *, until: date) -> Quality
 
     lake: a connection that has the system's tables, see `ingest.lake_in_sql`
     """
-    row = lake.execute(
+    target = system.target
+    found = lake.execute(
         f"""
-        select count(*), avg((decision = label)::int), count(*) filter (decision and not label),
-               count(*) filter (label and not decision)
-        from (
-            select any_value(decision) as decision, arg_max(label, known_at) as label
-            from {name_of(system.name)}.outcomes where day <= ? group by prediction_id
-        )
+        select any_value(decision) as decision, arg_max(label, known_at) as label
+        from {name_of(system.name)}.outcomes where day <= ? group by prediction_id
         """,
         [until],
-    ).fetchone()
-    assert row is not None, "an aggregate without groups is one row"
-    judged, accuracy, false_positives, false_negatives = row
+    )
+    judged, right, counts = 0, 0, dict[str, tuple[int, int]]()
+    while rows := found.fetchmany(AT_ONCE):
+        decisions, labels = (target.codes(column) for column in zip(*rows, strict=True))
+        judged += len(rows)
+        right += int(target.right(labels, decisions).sum())
+        for name, (hits, trials) in target.rates(labels, decisions).items():
+            before = counts.get(name, (0, 0))
+            counts[name] = (before[0] + hits, before[1] + trials)
     return Quality(
-        judged=judged, accuracy=math.nan if accuracy is None else accuracy,
-        false_positives=false_positives, false_negatives=false_negatives,
+        judged=judged, right=right / judged if judged else math.nan,
+        rates={name: hits / trials for name, (hits, trials) in counts.items() if trials},
     )
 
 

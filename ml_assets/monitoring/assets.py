@@ -86,16 +86,16 @@ def _performance(system: System) -> dg.AssetsDefinition:
     @dg.asset(
         key=key(system, "performance"),
         deps=keys(system, "outcomes", "deployment"),
-        description="One report for each day: error rate, false positive rate, recall, area "
-        "under the ROC curve and log loss of what was served, by model version, with 95% "
+        description="One report for each day: how many decisions were wrong, and "
+        f"{', '.join(system.target.shown)} of what was served, by model version, with 95% "
         f"intervals, over 7 and 28 days of events that were {maturity.days} days old, so that "
         f"every outcome had its time. Source: `{system.name}/outcomes`.",
         code_version="1",
         check_specs=[
             dg.AssetCheckSpec(
                 "live_quality_holds", asset=key(system, "performance"),
-                description="The champion's live log loss is not significantly above its "
-                "held-out one: their 95% intervals overlap.",
+                description=f"The champion's live {system.target.currency} is not significantly "
+                "above its held-out one: their 95% intervals overlap.",
             )
         ],
         **attributes(system, "monitoring", "numpy", "json"),
@@ -118,9 +118,10 @@ def _performance(system: System) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata=rows(
                 last.judged,
-                **figures(last),
-                plot=plot(settings, plots.performance(shown), f"live quality up to {last.day}"),
-                quality=preview(table(last), 20),
+                **figures(last, system.target),
+                plot=plot(settings, plots.performance(shown, system.target.currency),
+                          f"live quality up to {last.day}"),
+                quality=preview(table(last, system.target), 20),
             ),
             check_results=[check_result(
                 not last.fallen, "live_quality_holds", {"note": last.note},

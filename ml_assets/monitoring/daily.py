@@ -100,8 +100,8 @@ def report_performance(
         )
         report = performance.judge_day(
             day, outcomes, reports.read(day - DAY), system, champion=version,
-            held_out_log_loss=None if version is None
-            else performance.held_out(registry.evaluation(system.name, version)),
+            held_out_loss=None if version is None else performance.held_out(
+                system.target, registry.evaluation(system.name, version)),
         )
         reports.write(report)
         kept.append(report)

@@ -8,22 +8,23 @@ and every new model would seem to fail.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml_assets.core.errors import ContractViolation
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.target import Target
 from ml_assets.core.time import DAY, midnight
-from ml_assets.evaluation.calibration import wilson
-from ml_assets.evaluation.comparison import Estimate, compare
+from ml_assets.evaluation.comparison import Estimate, compare, share
 from ml_assets.evaluation.report import EvaluationReport
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.monitoring.reports import DailyReports
+from ml_assets.targets.stored import kept_outputs
 
 WINDOWS = (7, 28)
 """Days of events that are judged together: what is new, and what is sure."""
@@ -32,24 +33,28 @@ RESAMPLES = 300
 """Bootstrap draws for an interval; enough for two digits, and a day has many intervals."""
 
 
+NOTHING = Estimate(value=None, low=None, high=None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LiveQuality:
     """The events of some days, as served by one model version, or by all (None).
 
-    n: events whose outcome is mature; positives: of which the outcome was True.
-    error_rate, false_positive_rate, recall: of the decisions that were served; shares.
-    roc_auc, log_loss: of the scores. All with 95% intervals, None if undefined.
+    n: events whose outcome is mature; labels: what these were, in words.
+    error_rate: the share of the served decisions that are not right; rates: what else the target
+        tells of decisions.
+    loss: the mean loss of a row, in the target's currency; metrics: of the outputs, those that
+        the target shows. All with 95% intervals, None if undefined.
     """
 
     days: int
     model_version: int | None
     n: int
-    positives: int
     error_rate: Estimate
-    false_positive_rate: Estimate
-    recall: Estimate
-    roc_auc: Estimate
-    log_loss: Estimate
+    labels: str = ""
+    loss: Estimate = NOTHING
+    rates: dict[str, Estimate] = field(default_factory=dict)
+    metrics: dict[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +63,8 @@ class PerformanceReport:
 
     champion: the version in force at the end of the day; None if nothing was deployed.
     live: for each of `WINDOWS` all predictions, then each version's own.
-    held_out_log_loss: the champion's, from its evaluation; None if that is not known.
-    fallen: the champion's live log loss is significantly above its held-out one: their 95%
+    held_out_loss: the champion's, from its evaluation; None if that is not known.
+    fallen: the champion's live loss is significantly above its held-out one: their 95%
         intervals do not overlap (for equal widths, a one-sided test at 0.3%: strict, because
         it is asked every day). Needs `DriftPolicy.min_events` events.
     fallen_since: the first of the days on which that has held without a break.
@@ -68,10 +73,10 @@ class PerformanceReport:
     day: date
     champion: int | None
     live: tuple[LiveQuality, ...]
-    held_out_log_loss: Estimate | None
     fallen: bool
     fallen_since: date | None
     note: str
+    held_out_loss: Estimate | None = None
 
     @property
     def fallen_at(self) -> datetime | None:
@@ -114,17 +119,23 @@ def mature(
     return known[inside].reset_index(drop=True)
 
 
-def quality(rows: pd.DataFrame, *, days: int, model_version: int | None) -> LiveQuality:
-    """Measure the decisions and scores of `rows`, mature rows of `tables.OUTCOMES`."""
-    labels = rows["label"].to_numpy(bool)
-    decided = rows["decision"].to_numpy(bool)
-    # The threshold enters only metrics that are taken from the served decisions instead.
-    scored = compare(labels, rows["score"].to_numpy(np.float64), None, threshold=0.5,
-                     resamples=RESAMPLES).candidate
+def quality(
+    target: Target, rows: pd.DataFrame, *, days: int, model_version: int | None
+) -> LiveQuality:
+    """Measure the decisions and outputs of `rows`, mature rows of `tables.OUTCOMES`."""
+    labels, decisions = (target.codes(rows[name].tolist()) for name in ("label", "decision"))
+    lists = rows["outputs"].tolist() if "outputs" in rows.columns else []
+    outputs = kept_outputs(target, rows["score"].tolist(), lists)
+    measured = compare(target, labels, outputs, None, resamples=RESAMPLES).candidate
+    wrong = int(np.count_nonzero(~target.right(labels, decisions)))
+    rates = target.rates(labels, decisions)
     return LiveQuality(
-        days=days, model_version=model_version, n=len(rows), positives=int(labels.sum()),
-        error_rate=_share(decided != labels), false_positive_rate=_share(decided[~labels]),
-        recall=_share(decided[labels]), roc_auc=scored["roc_auc"], log_loss=scored["log_loss"],
+        days=days, model_version=model_version, n=len(rows), labels=target.described(labels),
+        error_rate=share(wrong, len(rows)), loss=measured[target.currency],
+        rates={name: share(*counts) for name, counts in rates.items()},
+        # A threshold may have moved since: of decisions, those that were served count.
+        metrics={name: measured[name] for name in target.shown
+                 if name not in rates and name != target.currency},
     )
 
 
@@ -135,88 +146,95 @@ def judge_day(
     system: System,
     *,
     champion: int | None,
-    held_out_log_loss: Estimate | None,
+    held_out_loss: Estimate | None,
 ) -> PerformanceReport:
     """The report of `day`; `previous` is that of the day before, None if there is none."""
-    live = []
+    live, target = [], system.target
     for days in WINDOWS:
         rows = mature(outcomes, midnight(day) + DAY, maturity=system.label.maturity, days=days)
-        live.append(quality(rows, days=days, model_version=None))
+        live.append(quality(target, rows, days=days, model_version=None))
         for version, part in rows.groupby("model_version"):
-            live.append(quality(part, days=days, model_version=int(str(version))))
+            live.append(quality(target, part, days=days, model_version=int(str(version))))
     own = next((each for each in live
                 if each.days == WINDOWS[-1] and each.model_version == champion), None)
     if champion is None:
         fallen, note = False, "no model was deployed by the end of the day"
     else:
-        fallen, note = has_fallen(own, held_out_log_loss, least=system.drift.min_events)
+        fallen, note = has_fallen(own, held_out_loss, loss=target.currency,
+                                  least=system.drift.min_events)
     since = None
     if fallen:
         lasts = previous is not None and previous.champion == champion and previous.fallen
         since = previous.fallen_since if previous is not None and lasts else day
     return PerformanceReport(day=day, champion=champion, live=tuple(live),
-                             held_out_log_loss=held_out_log_loss, fallen=fallen,
-                             fallen_since=since, note=note)
+                             held_out_loss=held_out_loss, fallen=fallen, fallen_since=since,
+                             note=note)
 
 
 def has_fallen(
-    live: LiveQuality | None, held_out: Estimate | None, *, least: int
+    live: LiveQuality | None, held_out: Estimate | None, *, loss: str, least: int
 ) -> tuple[bool, str]:
-    """Whether live log loss is significantly above the held-out one, and why, in words."""
+    """Whether the live loss is significantly above the held-out one, and why, in words.
+
+    loss: its name
+    """
+    name = loss.replace("_", " ")
     n = 0 if live is None else live.n
     if live is None or n < least:
         return False, f"{n} mature outcomes of the champion, {least} needed to judge it"
-    now = live.log_loss
+    now = live.loss
     if held_out is None or held_out.high is None or now.low is None:
-        return False, "the champion's held-out log loss is not known"
+        return False, f"the champion's held-out {name} is not known"
     fallen = now.low > held_out.high
     return fallen, (
-        f"live log loss {_said(now)} on {n} events is "
+        f"live {name} {_said(now)} on {n} events is "
         f"{'significantly worse than' if fallen else 'not significantly worse than'} the held-out "
         f"{_said(held_out)}"
     )
 
 
-def held_out(evaluation: Mapping[str, Any] | None) -> Estimate | None:
-    """The log loss of a model on its held-out events, from its stored evaluation report."""
+def held_out(target: Target, evaluation: Mapping[str, Any] | None) -> Estimate | None:
+    """The mean loss of a model on its held-out events, from its stored evaluation report.
+
+    None if it was not evaluated, or by an earlier release.
+    """
     if evaluation is None:
         return None
-    measured = EvaluationReport.from_json(evaluation).metrics.candidate
-    return None if measured is None else measured["log_loss"]
+    try:
+        measured = EvaluationReport.from_json(evaluation).metrics.candidate
+    except ContractViolation:
+        return None
+    return None if measured is None else measured.get(target.currency)
 
 
-def figures(report: PerformanceReport) -> dict[str, float | int | str]:
+def figures(report: PerformanceReport, target: Target) -> dict[str, float | int | str]:
     """What of the report is followed from day to day; without what is not known."""
     recent, long = (report.quality(window) for window in WINDOWS)
-    estimates = {} if recent is None or long is None else {
-        "error_rate_7d": recent.error_rate,
-        "false_positive_rate_7d": recent.false_positive_rate,
-        "recall_7d": recent.recall,
-        "log_loss_28d": long.log_loss,
-        "roc_auc_28d": long.roc_auc,
+    short_term = {} if recent is None else {"error_rate": recent.error_rate, **recent.rates}
+    long_term = {} if long is None else {target.currency: long.loss, **long.metrics}
+    known = {
+        f"{name}_{days}d".replace("%", "pc").replace(".", "_"): each.value
+        for days, estimates in zip(WINDOWS, (short_term, long_term), strict=True)
+        for name, each in estimates.items() if each.value is not None
     }
-    known = {name: each.value for name, each in estimates.items() if each.value is not None}
     return {**known, "champion": report.champion or 0, "note": report.note}
 
 
-def table(report: PerformanceReport) -> pd.DataFrame:
+def table(report: PerformanceReport, target: Target) -> pd.DataFrame:
     """The report as a person reads it: a row for each window and version."""
-    names = ("error_rate", "false_positive_rate", "recall", "roc_auc", "log_loss")
     return pd.DataFrame([
-        {"events of days": live.days, "version": live.model_version or "all", "n": live.n,
-         "positives": live.positives, **{name: _said(getattr(live, name)) for name in names}}
+        {"events of days": live.days, "version": live.model_version or "all",
+         "labels": live.labels,
+         **{name: _said(each) for name, each in (
+             ("error_rate", live.error_rate), *live.rates.items(), (target.currency, live.loss),
+             *live.metrics.items())}}
         for live in report.live
     ])
-
-
-def _share(hits: npt.NDArray[np.bool_]) -> Estimate:
-    if not len(hits):
-        return Estimate(value=None, low=None, high=None)
-    low, high = wilson(hits.sum(), len(hits))
-    return Estimate(value=float(hits.mean()), low=float(low), high=float(high))
 
 
 def _said(estimate: Estimate) -> str:
     if estimate.value is None:
         return "none"
+    if max(abs(estimate.value), abs(estimate.high or 0)) >= 1000:
+        return f"{estimate.value:,.0f} [{estimate.low:,.0f}, {estimate.high:,.0f}]"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

@@ -44,10 +44,14 @@ def drift(report: DriftReport, columns: Mapping[str, ColumnSamples], effect: flo
     return _png(figure)
 
 
-def performance(reports: Sequence[PerformanceReport]) -> bytes:
-    """Error rate and log loss of all that was served, by day, and where the model changed."""
+def performance(reports: Sequence[PerformanceReport], loss: str) -> bytes:
+    """Error rate and mean loss of all that was served, by day, and where the model changed.
+
+    loss: its name
+    """
     figure, panels = _panels(height=3.0, left_margin=0.05)
-    for axes, name in zip(panels, ("error_rate", "log_loss"), strict=True):
+    titles = {"error_rate": "error rate", "loss": loss.replace("_", " ")}
+    for axes, (name, title) in zip(panels, titles.items(), strict=True):
         for days, color in zip(reversed(WINDOWS), (CALM, ALARM), strict=True):
             qualities = [(report.day, report.quality(days)) for report in reports]
             points = [(day, getattr(live, name)) for day, live in qualities if live and live.n]
@@ -63,10 +67,9 @@ def performance(reports: Sequence[PerformanceReport]) -> bytes:
                               xycoords=("data", "axes fraction"), xytext=(2, -8),
                               textcoords="offset points")
         axes.set_ylim(bottom=0)
-        axes.set_title(f"live {name.replace('_', ' ')}, with 95% intervals", fontsize=9)
-    judged = [(report.day.toordinal(), report.held_out_log_loss.value) for report in reports
-              if report.held_out_log_loss is not None
-              and report.held_out_log_loss.value is not None]
+        axes.set_title(f"live {title}, with 95% intervals", fontsize=9)
+    judged = [(report.day.toordinal(), report.held_out_loss.value) for report in reports
+              if report.held_out_loss is not None and report.held_out_loss.value is not None]
     if judged:
         panels[1].step([day for day, _ in judged], [value for _, value in judged], where="post",
                        color="black", linewidth=1, label="champion, held out")

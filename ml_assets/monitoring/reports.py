@@ -76,11 +76,13 @@ class DailyReports(Generic[R]):
 
 
 def encode(value: Any) -> Any:
-    """JSON of dataclasses, tuples, instants, days and plain values; NaN becomes null."""
+    """JSON of dataclasses, tuples, dicts, instants, days and plain values; NaN becomes null."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {name: encode(item) for name, item in value.items()}
     if isinstance(value, date):  # an instant is a date too
         return value.isoformat()
     if isinstance(value, float) and math.isnan(value):
@@ -101,10 +103,14 @@ def decode(kind: Any, value: Any) -> Any:
         # A field with a default may have come after the report was written.
         return kind(**{field.name: decode(hints[field.name], value[field.name])
                        for field in fields(kind)
-                       if field.name in value or field.default is MISSING})
+                       if field.name in value
+                       or (field.default is MISSING and field.default_factory is MISSING)})
     if get_origin(kind) is tuple:
         item, _ = get_args(kind)
         return tuple(decode(item, element) for element in value)
+    if get_origin(kind) is dict:
+        _, item = get_args(kind)
+        return {name: decode(item, element) for name, element in value.items()}
     if isinstance(kind, UnionType):
         present = next(part for part in get_args(kind) if part is not type(None))
         return None if value is None else decode(present, value)

@@ -7,7 +7,7 @@ rooms that train, judge and serve, the registry knows nothing but what they stor
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,13 +69,15 @@ class ModelRegistry:
         figures: Mapping[str, bytes] | None = None,
         loader_module: str | None = None,
         inputs: runs.Inputs | None = None,
+        outputs: Sequence[str] = (),
     ) -> ModelVersion:
         """Store the model in `folder` as the next version, and name it the candidate.
 
         params, metrics: logged on a run of its own; tags: on the run and on the version, where
         `data_version` also links the training set. figures: PNGs by name.
         loader_module: has `_load_pyfunc(folder)`, which gives an object that predicts from a
-        DataFrame of the columns `inputs`; with it, `mlflow.pyfunc.load_model` works.
+        DataFrame of the columns `inputs` the numbers `outputs`; with it,
+        `mlflow.pyfunc.load_model` works.
 
         If anything fails the run ends as FAILED and there is no version.
         """
@@ -88,7 +90,7 @@ class ModelRegistry:
             runs.log_figures(client, run_id, "training", figures or {})
             source, checksum = runs.store_model(
                 client, run_id, experiment_id, folder, name=system, loader_module=loader_module,
-                inputs=inputs)
+                inputs=inputs, outputs=outputs)
             self._make_registered_model(system)
             made = client.create_model_version(system, source, run_id,
                                                tags={**tags, CHECKSUM: checksum})

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -143,6 +143,7 @@ def store_model(
     name: str,
     loader_module: str | None,
     inputs: Inputs | None,
+    outputs: Sequence[str],
 ) -> tuple[str, str]:
     """Store `folder` as a model that the run put out; the URI under which it lies, and the
     checksum of all that lies there.
@@ -156,7 +157,7 @@ def store_model(
     with tempfile.TemporaryDirectory() as temporary:
         shutil.copytree(folder, Path(temporary) / DATA)
         if loader_module is not None:
-            _describe(Path(temporary), run_id, model.model_id, loader_module, inputs)
+            _describe(Path(temporary), run_id, model.model_id, loader_module, inputs, outputs)
         checksum = of_parts(Path(temporary), PARTS)
         client.log_model_artifacts(model.model_id, temporary)
     client.finalize_logged_model(model.model_id, "READY")
@@ -165,7 +166,8 @@ def store_model(
 
 
 def _describe(
-    folder: Path, run_id: str, model_id: str, loader_module: str, inputs: Inputs | None
+    folder: Path, run_id: str, model_id: str, loader_module: str, inputs: Inputs | None,
+    outputs: Sequence[str],
 ) -> None:
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -174,7 +176,7 @@ def _describe(
     if inputs is not None:
         described.signature = ModelSignature(
             Schema([ColSpec(dtype, column) for column, dtype in inputs.items()]),
-            Schema([ColSpec("double")]),
+            Schema([ColSpec("double", name) for name in outputs]),
         )
     # What `mlflow.pyfunc.add_to_model` writes; importing it warns about MLflow's own types.
     described.add_flavor(

@@ -7,47 +7,47 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-import numpy.typing as npt
 
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
+from ml_assets.core.target import Bools, Floats, Target
 from ml_assets.core.time import DAY, midnight
 from ml_assets.evaluation.comparison import Comparison, compare
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.serving.models.scoring import outputs_of
+from ml_assets.targets.stored import kept_outputs
 from ml_assets.training import artifact
 
-Scores = npt.NDArray[np.float64]
 WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """All replayed events with a known true outcome, (N,), in order of time.
+    """All N replayed events with a known true outcome, in order of time.
 
-    looped: the served scores; frozen: those of the first version, for the same events with the
-    same features. Only the weights differ between the two.
+    codes: of what came true, (N,); decisions: codes of what was decided, (N,)
+    looped: the served outputs (N, W); frozen: those of the first version, for the same events
+    with the same features. Only the weights differ between the two.
     """
 
+    target: Target
     days: list[date]
-    outcomes: npt.NDArray[np.bool_]
-    looped: Scores
-    frozen: Scores
-    decisions: npt.NDArray[np.bool_]
-    threshold: float
+    codes: Floats
+    looped: Floats
+    frozen: Floats
+    decisions: Floats
 
     def between(self, start: date, end: date) -> Served:
         """Those of `[start, end)`."""
         chosen = np.array([start <= day < end for day in self.days], dtype=bool)
         return Served(
             days=[day for day, kept in zip(self.days, chosen, strict=True) if kept],
-            outcomes=self.outcomes[chosen], looped=self.looped[chosen],
+            target=self.target, codes=self.codes[chosen], looped=self.looped[chosen],
             frozen=self.frozen[chosen], decisions=self.decisions[chosen],
-            threshold=self.threshold,
         )
 
     def weeks(self) -> list[tuple[date, Served]]:
@@ -59,17 +59,20 @@ class Served:
 
     def compared(self) -> Comparison:
         """Looped as the candidate against frozen as the champion, with 95% intervals."""
-        return compare(self.outcomes, self.looped, self.frozen, threshold=self.threshold)
+        return compare(self.target, self.codes, self.looped, self.frozen)
 
     @property
     def errors(self) -> tuple[int, int]:
         """(looped, frozen) wrong decisions."""
-        frozen = self.frozen >= self.threshold
-        return int((self.decisions != self.outcomes).sum()), int((frozen != self.outcomes).sum())
+        def wrong(decisions: Floats) -> int:
+            right: Bools = self.target.right(self.codes, decisions)
+            return int(np.count_nonzero(~right))
+
+        return wrong(self.decisions), wrong(self.target.decide(self.frozen))
 
 
 def served(system: System, settings: Settings, events: list[ArchivedEvent]) -> Served:
-    """What was served for `events`, and the first version's scores for the same vectors.
+    """What was served for `events`, and the first version's outputs for the same vectors.
 
     Raises NotReady if nothing was deployed or an event was not served.
     """
@@ -92,18 +95,20 @@ def served(system: System, settings: Settings, events: list[ArchivedEvent]) -> S
         raise NotReady(f"{len(lacking)} replayed events were not served, first {lacking[0]!r}: "
                        f"run `ml-assets run {system.name}` again")
     found = [answers[event.event_id] for event in known]
-    frozen = system.target.score(outputs_of(
+    frozen = outputs_of(
         first,
         [system.source.parse(json.loads(answer.request)) for answer in found],
         np.array([answer.features for answer in found], dtype=np.float32).reshape(
             len(found), len(first.feature_names)
         ),
-    ))
+    )
+    target = system.target
     return Served(
+        target=target,
         days=[event.event_timestamp.date() for event in known],
-        outcomes=np.array([bool(event.outcome) for event in known], dtype=bool),
-        looped=np.array([answer.score for answer in found]),
+        codes=target.codes([target.label(event.outcome) for event in known]),
+        looped=kept_outputs(target, [answer.score for answer in found],
+                            [getattr(answer, "outputs", ()) for answer in found]),
         frozen=frozen,
-        decisions=np.array([answer.decision for answer in found], dtype=bool),
-        threshold=system.model.threshold,
+        decisions=target.codes([answer.decision for answer in found]),
     )

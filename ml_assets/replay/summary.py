@@ -8,7 +8,6 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from ml_assets.core.policies import Metric
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
@@ -19,7 +18,8 @@ from ml_assets.registry.deployments import Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.replay.quality import Served, served
 
-SHOWN: tuple[Metric, ...] = ("log_loss", "roc_auc", "recall_at_fpr_0.5%", "recall_at_fpr_1%")
+WEEKLY = 2
+"""Metrics in the table of weeks: the first that the target shows."""
 
 
 def print_summary(
@@ -62,14 +62,14 @@ def print_summary(
 
 def _weeks(both: Served) -> Table:
     table = Table(title="Live quality by week: the loop / its first model, frozen", title_style="")
-    for name in ("week from", "events", "positive", "errors", "log loss", "ROC AUC"):
+    metrics = both.target.shown[:WEEKLY]
+    for name in ("week from", "labels", "errors", *map(_spelled, metrics)):
         table.add_column(name, justify="right")
     for start, week in both.weeks():
         compared = week.compared()
         table.add_row(
-            str(start), str(len(week.outcomes)), str(int(week.outcomes.sum())),
-            " / ".join(map(str, week.errors)),
-            _pair(compared, "log_loss"), _pair(compared, "roc_auc"),
+            str(start), week.target.described(week.codes), " / ".join(map(str, week.errors)),
+            *(_pair(compared, metric) for metric in metrics),
         )
     return table
 
@@ -77,15 +77,15 @@ def _weeks(both: Served) -> Table:
 def _whole(both: Served) -> Table:
     compared = both.compared()
     table = Table(
-        title=f"All {len(both.outcomes):,} replayed events (95% intervals; paired bootstrap)",
+        title=f"All {len(both.codes):,} replayed events (95% intervals; paired bootstrap)",
         title_style="",
     )
     for name in ("", "the loop", "frozen", "the loop is better by"):
         table.add_column(name, justify="right")
     table.add_row("errors", *map(str, both.errors), str(both.errors[1] - both.errors[0]))
-    for metric in SHOWN:
+    for metric in both.target.shown:
         table.add_row(
-            metric.replace("_", " "), _estimate(compared.candidate[metric]),
+            _spelled(metric), _estimate(compared.candidate[metric]),
             _estimate((compared.champion or {}).get(metric)),
             _estimate((compared.better_by or {}).get(metric)),
         )
@@ -105,7 +105,11 @@ def _versions(system: System, settings: Settings) -> Table:
     return table
 
 
-def _pair(compared: Comparison, metric: Metric) -> str:
+def _spelled(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def _pair(compared: Comparison, metric: str) -> str:
     champion = (compared.champion or {}).get(metric)
     return f"{_number(compared.candidate[metric])} / {_number(champion)}"
 

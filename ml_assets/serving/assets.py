@@ -25,8 +25,8 @@ SCORED = [
     ("features", "list<float32>", "what the model saw beside the texts"),
     ("feature_names", "list<string>", "the names of `features`, in order"),
     ("model_version", "int", "the version that scored it"),
-    ("score", "double", "probability of True"),
-    ("decision", "bool", "whether the score reached the threshold"),
+    ("score", "double", "the number that stands for the answer"),
+    ("decision", "label", "what was answered, in the type of labels"),
 ]
 BATCH = [
     *SCORED,
@@ -75,7 +75,6 @@ def _predictions(system: System) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata=rows(
                 len(served),
-                positives=int(served["decision"].sum()),
                 degraded=degraded,
                 model_versions=sorted(int(each) for each in served["model_version"].unique()),
                 scores=plot(settings, plot_served(system, served), "scores"),
@@ -122,7 +121,6 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata=rows(
                 summary.rows,
-                positives=summary.positives,
                 model_version=scored.version,
                 compared_with_served=summary.compared,
                 scores=plot(settings, scored.plot, "scores"),

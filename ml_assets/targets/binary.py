@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import NotReady
-from ml_assets.core.policies import require
-from ml_assets.core.target import Bools, Floats, Label, Metric, Scale, Target, Whole, refused
+from ml_assets.core.policies import Gate, require
+from ml_assets.core.target import (
+    Bools,
+    Floats,
+    Label,
+    Measured,
+    Metric,
+    Scale,
+    Target,
+    Whole,
+    refused,
+)
+from ml_assets.targets.binary_metrics import MeasuredBinary
 from ml_assets.targets.logistic import SMALLEST, sigmoid
+
+SMALLEST_CLASS = 5
+"""Fewer rows of either label say nothing about a model."""
 
 
 @declaration
@@ -38,6 +52,7 @@ class Binary(Target):
         "recall_at_fpr_1%": Metric(higher=True, highest=1),
         "false_positive_rate": Metric(higher=False, highest=1),
     }
+    shown: ClassVar = ("log_loss", "roc_auc", "recall_at_fpr_0.5%", "recall_at_fpr_1%")
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")
@@ -87,6 +102,14 @@ class Binary(Target):
     def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
         return {}
 
+    @property
+    def boundary(self) -> float | None:
+        return self.threshold
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        return (Gate(metric="roc_auc", at_least=0.6), *super().gates)
+
     def losses(self, codes_N: Floats, outputs_NW: Floats) -> Floats:
         """Log loss in nats."""
         inner_N = np.clip(outputs_NW[:, 0], SMALLEST, 1 - SMALLEST)
@@ -95,6 +118,31 @@ class Binary(Target):
     def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
         right_N: Bools = codes_N == decisions_N
         return right_N
+
+    def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
+        true_N, decided_N = codes_N > 0, decisions_N > 0
+        return {
+            "false_positive_rate": (int((decided_N & ~true_N).sum()), int((~true_N).sum())),
+            "recall": (int((decided_N & true_N).sum()), int(true_N.sum())),
+        }
+
+    def measured(self, codes_N: Floats, outputs_NW: Floats) -> Measured:
+        return MeasuredBinary(codes_N > 0, outputs_NW[:, 0], self.losses(codes_N, outputs_NW),
+                              threshold=self.threshold)
+
+    def figures(
+        self, codes_N: Floats, models: Mapping[str, Floats], title: str
+    ) -> dict[str, bytes]:
+        from ml_assets.targets import binary_plots, drawing
+
+        scores = {name: outputs_NW[:, 0] for name, outputs_NW in models.items()}
+        return drawing.pictures(binary_plots.panels(codes_N > 0, scores), title)
+
+    def described(self, codes_N: Floats) -> str:
+        return f"{len(codes_N)} rows, {int(codes_N.sum())} of them True"
+
+    def enough(self, codes_N: Floats) -> bool:
+        return bool(min(codes_N.sum(), (1 - codes_N).sum()) >= SMALLEST_CLASS)
 
     def constant(self, codes_N: Floats) -> Floats:
         return np.array([codes_N.mean()])

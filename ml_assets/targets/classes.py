@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,12 +10,27 @@ import numpy as np
 from ml_assets.core.declaration import closest, declaration, listed
 from ml_assets.core.errors import NotReady
 from ml_assets.core.policies import require
-from ml_assets.core.target import Bools, Floats, Label, Metric, Scale, Target, Whole, refused
+from ml_assets.core.target import (
+    Bools,
+    Floats,
+    Label,
+    Measured,
+    Metric,
+    Scale,
+    Target,
+    Whole,
+    refused,
+)
 from ml_assets.core.texts import name_fault
+from ml_assets.targets.classes_metrics import MeasuredClasses
 from ml_assets.targets.logistic import SMALLEST, softmax
 
 LONGEST = 100
 """Characters of a class's name."""
+MOST_RATES = 12
+"""Classes whose recall is told one by one."""
+SMALLEST_CLASS = 5
+"""Rows in which fewer than two classes occur so often say nothing about a model."""
 
 
 @declaration
@@ -39,6 +54,7 @@ class Classes(Target):
         "macro_recall": Metric(higher=True, highest=1),
         "macro_f1": Metric(higher=True, highest=1),
     }
+    shown: ClassVar = ("log_loss", "accuracy", "macro_recall", "calibration_error")
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")
@@ -118,6 +134,37 @@ class Classes(Target):
     def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
         right_N: Bools = codes_N == decisions_N
         return right_N
+
+    def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
+        """The recall of each class, for as many as a table has room for."""
+        return {
+            f"recall of {name}": (int((decisions_N[codes_N == code] == code).sum()),
+                                  int((codes_N == code).sum()))
+            for code, name in enumerate(self.classes[:MOST_RATES])
+        }
+
+    def measured(self, codes_N: Floats, outputs_NW: Floats) -> Measured:
+        return MeasuredClasses(codes_N.astype(np.int64), outputs_NW,
+                               self.losses(codes_N, outputs_NW))
+
+    def figures(
+        self, codes_N: Floats, models: Mapping[str, Floats], title: str
+    ) -> dict[str, bytes]:
+        from ml_assets.targets import classes_plots, drawing
+
+        panels = classes_plots.panels(self.classes, codes_N.astype(np.int64), models)
+        return drawing.pictures(panels, title)
+
+    def described(self, codes_N: Floats) -> str:
+        counts_K = np.bincount(codes_N.astype(np.int64), minlength=len(self.classes))
+        most = np.argsort(-counts_K, kind="stable")[:3]
+        told = [f"{counts_K[code]} {self.classes[code]}" for code in most if counts_K[code]]
+        return f"{len(codes_N)} rows" + (f": {', '.join(told)}" if told else "") + (
+            ", ..." if np.count_nonzero(counts_K) > len(most) else "")
+
+    def enough(self, codes_N: Floats) -> bool:
+        counts_K = np.bincount(codes_N.astype(np.int64), minlength=len(self.classes))
+        return bool((counts_K >= SMALLEST_CLASS).sum() >= 2)
 
     def constant(self, codes_N: Floats) -> Floats:
         counts_K = np.bincount(codes_N.astype(np.int64), minlength=len(self.classes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -10,11 +10,24 @@ import numpy as np
 
 from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import NotReady
-from ml_assets.core.policies import require
-from ml_assets.core.target import Bools, Floats, Label, Metric, Scale, Target, Whole, refused
+from ml_assets.core.policies import Gate, require
+from ml_assets.core.target import (
+    Bools,
+    Floats,
+    Label,
+    Measured,
+    Metric,
+    Scale,
+    Target,
+    Whole,
+    refused,
+)
+from ml_assets.targets.number_metrics import MeasuredNumber
 
 LARGEST = 1e15
 """In size; beyond it, squared losses of many rows lose their meaning."""
+SMALLEST_SLICE = 10
+"""Fewer rows say nothing about a model."""
 
 
 @declaration
@@ -40,9 +53,10 @@ class Number(Target):
         "rmse": Metric(higher=False),
         "mae": Metric(higher=False),
         "r2": Metric(higher=True, lowest=-np.inf, highest=1),
-        "bias": Metric(higher=False, lowest=-np.inf),
+        "bias": Metric(higher=False, lowest=-np.inf, signed=True),
         "within_tolerance": Metric(higher=True, highest=1),
     }
+    shown: ClassVar = ("rmse", "mae", "r2", "within_tolerance")
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")
@@ -101,12 +115,40 @@ class Number(Target):
     def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
         return {}
 
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        return (Gate(metric="r2", at_least=0.0), *super().gates)
+
     def losses(self, codes_N: Floats, outputs_NW: Floats) -> Floats:
         """Squared error, in the square of `unit`."""
         return (codes_N - outputs_NW[:, 0]) ** 2
 
     def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
         return np.abs(codes_N - decisions_N) <= self.tolerance
+
+    def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
+        return {"too_high": (int((decisions_N > codes_N).sum()), len(codes_N))}
+
+    def measured(self, codes_N: Floats, outputs_NW: Floats) -> Measured:
+        within_N = self.right(codes_N, self.decide(outputs_NW))
+        return MeasuredNumber(codes_N, outputs_NW[:, 0], within_N)
+
+    def figures(
+        self, codes_N: Floats, models: Mapping[str, Floats], title: str
+    ) -> dict[str, bytes]:
+        from ml_assets.targets import drawing, number_plots
+
+        predicted = {name: outputs_NW[:, 0] for name, outputs_NW in models.items()}
+        panels = number_plots.panels(codes_N, predicted, unit=self.unit, tolerance=self.tolerance)
+        return drawing.pictures(panels, title)
+
+    def described(self, codes_N: Floats) -> str:
+        if not len(codes_N):
+            return "0 rows"
+        return f"{len(codes_N)} rows, on average {codes_N.mean():.4g} {self.unit}"
+
+    def enough(self, codes_N: Floats) -> bool:
+        return len(codes_N) >= SMALLEST_SLICE and len(np.unique(codes_N)) > 1
 
     def constant(self, codes_N: Floats) -> Floats:
         return np.array([codes_N.mean()])

@@ -1,15 +1,17 @@
-"""Targets as JSON objects, so that a stored model says what its outputs mean."""
+"""Targets as JSON objects, so that a stored model says what its outputs mean, and the outputs
+that log and lake hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from ml_assets.core.declaration import closest, listed
 from ml_assets.core.errors import DeclarationError
-from ml_assets.core.target import Target
+from ml_assets.core.target import Floats, Target
 from ml_assets.targets.binary import Binary
 from ml_assets.targets.classes import Classes
 from ml_assets.targets.number import Number
@@ -17,13 +19,13 @@ from ml_assets.targets.number import Number
 KINDS: dict[str, type[Target]] = {kind.kind: kind for kind in (Binary, Classes, Number)}
 
 
-def described(target: Target) -> dict[str, Any]:
+def as_json(target: Target) -> dict[str, Any]:
     """A JSON object of its kind and all its fields."""
     return {"kind": target.kind, **msgspec.to_builtins(target)}
 
 
-def restored(description: Mapping[str, Any]) -> Target:
-    """The inverse of `described`. Raises DeclarationError if it describes no target."""
+def of_json(description: Mapping[str, Any]) -> Target:
+    """The inverse of `as_json`. Raises DeclarationError if it describes no target."""
     fields = dict(description)
     name = fields.pop("kind", None)
     kind = KINDS.get(str(name))
@@ -34,3 +36,13 @@ def restored(description: Mapping[str, Any]) -> Target:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise DeclarationError(f"this is no {name} target: {error}") from error
+
+
+def kept_outputs(
+    target: Target, scores: Sequence[float], outputs: Sequence[Sequence[float] | None]
+) -> Floats:
+    """The outputs (N, W) of N rows of log or lake; with one output, it is the score."""
+    if len(target.outputs) == 1:
+        return np.asarray(scores, dtype=np.float64).reshape(-1, 1)
+    width = len(target.outputs)
+    return np.array([list(each or ()) for each in outputs], dtype=np.float64).reshape(-1, width)

@@ -22,7 +22,7 @@ from ml_assets.core.storage.checksums import NAME, verify, write_checksums
 from ml_assets.core.storage.files import make_folder, replacing, write_atomically
 from ml_assets.core.system import TextField
 from ml_assets.core.target import Scale
-from ml_assets.targets.stored import described, restored
+from ml_assets.targets.stored import as_json, of_json
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser
 from ml_assets.training.scorer import HashedTextScorer
 from ml_assets.training.weights import WORDS, Weights, require
@@ -75,7 +75,7 @@ def save(
     with replacing(folder / "weights.safetensors") as temporary:
         save_file(weights, temporary)
     stored = StoredModel(
-        format=FORMAT, target=described(scorer.target), scale=scorer.scale,
+        format=FORMAT, target=as_json(scorer.target), scale=scorer.scale,
         fields=scorer.fields, feature_names=scorer.feature_names, buckets=scorer.buckets,
         hidden=len(scorer.weights.hidden_HI),
     )
@@ -156,7 +156,7 @@ def _dense(example: StoredExample, stored: StoredModel) -> Floats:
     rows, columns = len(example.outputs), len(stored.feature_names)
     if len(example.dense) != rows or any(len(row) != columns for row in example.dense):
         raise ModelRefused(f"its example should have {rows} rows of {columns} numbers")
-    width = len(restored(stored.target).outputs)
+    width = len(of_json(stored.target).outputs)
     if any(len(row) != width for row in example.outputs):
         raise ModelRefused(f"its example should have {width} outputs in each row")
     if missing := {field.column for field in stored.fields} - set(example.texts):
@@ -182,7 +182,7 @@ def _require_possible(stored: StoredModel) -> None:
 
 def _build(stored: StoredModel, weights: Mapping[str, Stored]) -> HashedTextScorer:
     _require_possible(stored)
-    target = restored(stored.target)
+    target = of_json(stored.target)
     if not (np.asarray(weights.get("deviation", 1)) > 0).all():
         raise ModelRefused("tensor 'deviation' holds numbers that are not above 0")
     vocabulary, numbers = len(stored.fields) * stored.buckets, len(stored.feature_names)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ml_assets.training import artifact
@@ -24,11 +23,12 @@ class PandasScorer:
 
     def predict(
         self, rows: pd.DataFrame, params: dict[str, object] | None = None
-    ) -> npt.NDArray[np.float64]:
-        """What the target's outputs name, (B, W)."""
+    ) -> pd.DataFrame:
+        """The target's outputs, one column for each, of B rows."""
         texts = {column: rows[column].tolist() for column in self.scorer.texts}
         dense = rows[list(self.scorer.feature_names)].to_numpy(np.float32)
-        return self.scorer.outputs(texts, dense)
+        return pd.DataFrame(self.scorer.outputs(texts, dense),
+                            columns=list(self.scorer.target.outputs), index=rows.index)
 
 
 def _load_pyfunc(folder: str) -> PandasScorer:

@@ -14,7 +14,7 @@ import numpy as np
 from ml_assets.core.system import System
 from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.registry.models import ModelRegistry, ModelVersion
-from ml_assets.targets.stored import described
+from ml_assets.targets.stored import as_json
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference
 from ml_assets.training.encoders import Floats
@@ -87,7 +87,7 @@ def train(
         version = registry.register(
             system.name,
             folder,
-            params={**asdict(system.model), "target": described(system.target),
+            params={**asdict(system.model), "target": as_json(system.target),
                     "rows": len(rows)},
             metrics={"train_loss": losses[-1], "train_seconds": trained.seconds,
                      "serving_difference": trained.difference},
@@ -105,6 +105,7 @@ def train(
                 **dict.fromkeys(system.model.texts, "string"),
                 **dict.fromkeys(training_set.feature_names, "double"),
             },
+            outputs=system.target.outputs,
         )
     return version, trained
 

@@ -97,7 +97,7 @@ def test_alarms_come_from_the_latest_reports(settings: Settings) -> None:
             confirmed_since=FIRST if columns else None, note=""))
     nothing = Estimate(value=None, low=None, high=None)
     PerformanceReports(settings, TOY).write(PerformanceReport(
-        day=FIRST + DAY, champion=1, live=(), held_out_log_loss=nothing, fallen=True,
+        day=FIRST + DAY, champion=1, live=(), held_out_loss=nothing, fallen=True,
         fallen_since=FIRST + DAY, note=""))
     found = ask(settings, NOON + 3 * DAY)
     assert found.drift_confirmed == ("amount",)

@@ -38,7 +38,7 @@ DAY = timedelta(days=1)
         (Entity, {"name": "a b", "description": ""}, "Entity.name"),
         (Calendar, {"first_day": date(2024, 1, 2), "go_live": date(2024, 1, 1)}, "go_live"),
         (ModelConfig, {"fields": (), "numbers": ()}, "ModelConfig.fields"),
-        (ModelConfig, {"fields": (), "numbers": ("x",), "threshold": 50}, "threshold"),
+        (Binary, {"name": "is_spam", "threshold": 50}, "Binary.threshold"),
         (ModelConfig, {"fields": (), "numbers": ("x",), "buckets": 1000}, "buckets"),
     ],
 )
@@ -59,6 +59,9 @@ def test_a_wrong_value_is_named(kind: Any, arguments: dict[str, Any], field: str
         ({"scores_by": "shopp"}, "scores_by names 'shopp', which is not a declared entity.*shop"),
         ({"model": replace(TOY.model, numbers=("amuont",))}, "'amuont'.*declared: amount"),
         ({"gates": (*TOY.gates, TOY.gates[0])}, "each gate once"),
+        ({"gates": (Gate(metric="auc", at_least=0.9),)},
+         "gates names 'auc', which is not a declared metric of returned.*Closest: 'roc_auc'"),
+        ({"target": Number(name="delay", unit="min", tolerance=1)}, "'roc_auc'.*metric of delay"),
         ({"gates": (Gate(metric="recall", at_least=0.1, slice="dear"),)}, "'dear'.*cheap"),
         ({"streams": (*TOY.streams, *TOY.streams)}, "unique names"),
         ({"streams": ()}, "exactly one with asked=True"),
@@ -68,6 +71,14 @@ def test_a_name_that_nothing_declares_is_named(change: dict[str, Any], message: 
     """A typing mistake is found when the declaration is imported, not when it is used."""
     with pytest.raises(errors.DeclarationError, match=message):
         replace(TOY, **change)
+
+
+def test_without_gates_of_its_own_a_system_has_those_of_its_target() -> None:
+    """Whatever is predicted, a candidate must lose less than the champion."""
+    assert [gate.name for gate in replace(TOY, gates=()).gates] == [
+        "roc_auc_floor", "log_loss_better"]
+    number = Number(name="delay", unit="min", tolerance=1)
+    assert replace(TOY, target=number, gates=()).gates[-1].name == "squared_error_better"
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)

@@ -7,11 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.evaluation.comparison import compare
-from ml_assets.evaluation.metrics import METRICS, Floats, Labels
+from ml_assets.core.target import Bools, Floats
+from ml_assets.evaluation.comparison import Comparison
+from ml_assets.evaluation.comparison import compare as compare_outputs
+from ml_assets.targets import Binary
+
+TARGET = Binary(name="is_spam")
+METRICS = TARGET.metrics
 
 
-def sample(seed: int, rows: int = 200, skill: float = 2.0) -> tuple[Labels, Floats]:
+def compare(labels: Bools, one: Floats, other: Floats | None, **how: int) -> Comparison:
+    return compare_outputs(TARGET, labels.astype(float), one[:, None],
+                           None if other is None else other[:, None], **how)
+
+
+def sample(seed: int, rows: int = 200, skill: float = 2.0) -> tuple[Bools, Floats]:
     generator = np.random.default_rng(seed)
     labels = generator.random(rows) < 0.3
     return labels, 1 / (1 + np.exp(-(generator.normal(size=rows) + skill * (labels - 0.5))))
@@ -22,7 +32,7 @@ def sample(seed: int, rows: int = 200, skill: float = 2.0) -> tuple[Labels, Floa
 def test_an_interval_contains_its_value(seed: int) -> None:
     labels, scores = sample(seed, rows=80)
     _, other = sample(seed + 1, rows=80)
-    compared = compare(labels, scores, other, threshold=0.5, resamples=200)
+    compared = compare(labels, scores, other, resamples=200)
     assert compared.better_by is not None
     for found in (*compared.candidate.values(), *compared.better_by.values()):
         assert found.value is not None
@@ -38,14 +48,14 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     _, other = sample(seed + 1, rows=60)
     scores = np.round(scores, 1)  # ties too
     order = np.random.default_rng(seed).permutation(60)
-    straight = compare(labels, scores, other, threshold=0.5, resamples=50)
-    shuffled = compare(labels[order], scores[order], other[order], threshold=0.5, resamples=50)
+    straight = compare(labels, scores, other, resamples=50)
+    shuffled = compare(labels[order], scores[order], other[order], resamples=50)
     assert shuffled == straight
 
 
 def test_a_model_has_no_lead_over_itself() -> None:
     labels, scores = sample(1)
-    compared = compare(labels, scores, scores.copy(), threshold=0.5)
+    compared = compare(labels, scores, scores.copy())
     assert compared.champion == compared.candidate
     assert compared.better_by is not None
     for lead in compared.better_by.values():
@@ -55,8 +65,8 @@ def test_a_model_has_no_lead_over_itself() -> None:
 def test_a_lead_is_the_other_ones_lag() -> None:
     labels, scores = sample(1)
     _, other = sample(2)
-    there = compare(labels, scores, other, threshold=0.5, resamples=100).better_by
-    back = compare(labels, other, scores, threshold=0.5, resamples=100).better_by
+    there = compare(labels, scores, other, resamples=100).better_by
+    back = compare(labels, other, scores, resamples=100).better_by
     assert there is not None
     assert back is not None
     for name in METRICS:
@@ -69,7 +79,7 @@ def test_a_lead_is_the_other_ones_lag() -> None:
 def test_a_clearly_better_model_leads_in_the_good_direction_of_each_metric() -> None:
     labels, weak = sample(3, rows=600, skill=1.0)
     strong = np.clip(weak + np.where(labels, 0.3, -0.3), 0, 1)
-    better_by = compare(labels, strong, weak, threshold=0.5).better_by
+    better_by = compare(labels, strong, weak).better_by
     assert better_by is not None
     for name in ("roc_auc", "average_precision", "log_loss", "brier", "recall",
                  "false_positive_rate"):
@@ -81,7 +91,7 @@ def test_a_clearly_better_model_leads_in_the_good_direction_of_each_metric() -> 
 def test_pairing_makes_a_small_lead_certain() -> None:
     labels, scores = sample(4, rows=400)
     worse = np.where(labels, scores - 0.01, scores + 0.01).clip(0.001, 0.999)
-    compared = compare(labels, scores, worse, threshold=0.5)
+    compared = compare(labels, scores, worse)
     assert compared.champion is not None
     assert compared.better_by is not None
     one, other = compared.candidate["log_loss"], compared.champion["log_loss"]
@@ -95,12 +105,12 @@ def test_pairing_makes_a_small_lead_certain() -> None:
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     everyone, scores = sample(5, rows=200_000)
-    whole = compare(everyone, scores, None, threshold=0.5, resamples=0).candidate
+    whole = compare(everyone, scores, None, resamples=0).candidate
     generator, covered = np.random.default_rng(6), dict.fromkeys(METRICS, 0)
     repeats = 100
     for _ in range(repeats):
         drawn = generator.integers(len(everyone), size=300)
-        part = compare(everyone[drawn], scores[drawn], None, threshold=0.5, resamples=200)
+        part = compare(everyone[drawn], scores[drawn], None, resamples=200)
         for name in METRICS:
             truth, found = whole[name].value, part.candidate[name]
             assert truth is not None
@@ -116,12 +126,12 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
 @pytest.mark.parametrize("value", [True, False])
 def test_one_class_has_no_order_to_judge(value: bool) -> None:
     _, scores = sample(7, rows=30)
-    compared = compare(np.full(30, value), scores, scores, threshold=0.5)
+    compared = compare(np.full(30, value), scores, scores)
     assert compared.candidate["roc_auc"].value is None
     assert compared.candidate["log_loss"].value is not None
 
 
 def test_no_rows_are_measured_as_nothing() -> None:
     none = np.empty(0)
-    compared = compare(none.astype(bool), none, none, threshold=0.5)
+    compared = compare(none.astype(bool), none, none)
     assert all(found.value is None for found in compared.candidate.values())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ml_assets.core.policies import Gate, Metric
+from ml_assets.core.policies import Gate
 from ml_assets.evaluation.comparison import Estimate, Estimates
 from ml_assets.evaluation.gates import Part, judge, number
-from ml_assets.evaluation.metrics import METRICS
+from ml_assets.targets import Binary
+
+METRICS = Binary.metrics
 
 
-def estimates(metric: Metric, value: float | None) -> Estimates:
+def estimates(metric: str, value: float | None) -> Estimates:
     nothing = Estimate(value=None, low=None, high=None)
     if value is None:
         return dict.fromkeys(METRICS, nothing)
@@ -17,10 +19,10 @@ def estimates(metric: Metric, value: float | None) -> Estimates:
 
 
 def part(
-    metric: Metric, own: float | None, other: float | None = None, better_by: float = 0.0
+    metric: str, own: float | None, other: float | None = None, better_by: float = 0.0
 ) -> Part:
     return Part(
-        rows=100, positives=30, candidate=estimates(metric, own),
+        rows=100, labels="100 rows, 30 of them True", candidate=estimates(metric, own),
         champion=None if other is None else estimates(metric, other),
         better_by=None if other is None else estimates(metric, better_by),
     )
@@ -75,7 +77,8 @@ def test_a_first_model_has_no_champion_to_beat() -> None:
 
 def test_a_slice_that_is_too_small_passes_and_says_so() -> None:
     gate = Gate(metric="roc_auc", at_least=0.9, slice="html")
-    few = Part(rows=12, positives=3, candidate=None, champion=None, better_by=None)
+    few = Part(rows=12, labels="12 rows, 3 of them True", candidate=None, champion=None,
+               better_by=None)
     verdict = judge(gate, few, None)
     assert verdict.passed
     assert verdict.slice == "html"

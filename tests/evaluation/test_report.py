@@ -13,6 +13,7 @@ from ml_assets.core.errors import ContractViolation
 from ml_assets.core.policies import Gate, Slice
 from ml_assets.evaluation import tables
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
+from ml_assets.targets.stored import as_json
 from tests.toy import TOY
 
 SYSTEM = replace(
@@ -34,7 +35,7 @@ def purchases(rows: int = 200) -> pd.DataFrame:
 def scored(rows: pd.DataFrame, version: int, skill: float) -> Scored:
     noise = np.random.default_rng(version).normal(size=len(rows))
     logits = noise + skill * (rows["label"].to_numpy(float) - 0.5)
-    return Scored(version=version, scores=1 / (1 + np.exp(-logits)))
+    return Scored(version=version, outputs=1 / (1 + np.exp(-logits[:, None])))
 
 
 def report() -> EvaluationReport:
@@ -45,7 +46,7 @@ def report() -> EvaluationReport:
 def test_a_report_names_what_it_compared() -> None:
     made = report()
     assert (made.system, made.candidate, made.champion) == ("toy", 2, 1)
-    assert (made.data_version, made.threshold) == ("abc", TOY.model.threshold)
+    assert (made.data_version, made.target) == ("abc", as_json(TOY.target))
     assert made.metrics.rows == 200
     assert made.slices["cheap"].rows == 100
 
@@ -86,8 +87,8 @@ def test_the_order_of_rows_does_not_matter() -> None:
     one, two = scored(rows, 2, 3.0), scored(rows, 1, 2.0)
     order = np.random.default_rng(0).permutation(len(rows))
     shuffled = evaluate(
-        SYSTEM, rows.iloc[order].reset_index(drop=True), replace(one, scores=one.scores[order]),
-        replace(two, scores=two.scores[order]), data_version="abc",
+        SYSTEM, rows.iloc[order].reset_index(drop=True), replace(one, outputs=one.outputs[order]),
+        replace(two, outputs=two.outputs[order]), data_version="abc",
     )
     assert shuffled == report()
 
@@ -104,18 +105,19 @@ def test_one_class_or_none_gives_a_report_whose_gates_fail(rows: pd.DataFrame) -
 
 
 @pytest.mark.parametrize(("scores", "said"), [
-    ([0.1] * 199, r"version 3 gave scores of shape \(199,\) for 200 rows"),
-    ([0.1] * 199 + [np.nan], "version 3 scored row 199 as nan; expected a probability"),
-    ([1.5] * 200, r"version 3 scored row 0 as 1\.5; .* \(200 such rows\)"),
+    ([0.1] * 199, r"version 3 gave outputs of shape \(199, 1\) for 200 rows; expected probability"),
+    ([0.1] * 199 + [np.nan], r"version 3 answered row 199 with \[nan\], which Binary"),
+    ([1.5] * 200, r"version 3 answered row 0 with \[1\.5\], .* \(200 such rows\)"),
 ])
-def test_scores_that_are_no_probabilities_are_refused(scores: list[float], said: str) -> None:
+def test_outputs_that_cannot_be_are_refused(scores: list[float], said: str) -> None:
     with pytest.raises(ContractViolation, match=said):
-        evaluate(SYSTEM, purchases(), Scored(version=3, scores=np.array(scores)))
+        evaluate(SYSTEM, purchases(), Scored(version=3, outputs=np.array(scores)[:, None]))
 
 
 def test_the_tables_show_both_models_and_every_slice() -> None:
     made = report()
     assert list(tables.metrics(made)[0]) == ["metric", "version 2", "version 1", "better by"]
     assert len(tables.metrics(made)) == 9
-    assert ("free", "4") in [(part["slice"], part["rows"]) for part in tables.slices(made)]
+    labels = {part["slice"]: part["labels"] for part in tables.slices(made, TOY.target)}
+    assert labels["free"].startswith("4 rows, ")
     assert "NO" in [gate["passed"] for gate in tables.gates(made)]

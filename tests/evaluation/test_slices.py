@@ -12,7 +12,7 @@ from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import Slice
 from ml_assets.core.settings import Settings
 from ml_assets.definitions import definitions
-from ml_assets.evaluation.slices import WRITTEN, require_slices, rows_of, too_small
+from ml_assets.evaluation.slices import WRITTEN, require_slices, rows_of
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.systems.spam import SPAM
 from tests.toy import TOY
@@ -94,9 +94,3 @@ def test_loading_the_definitions_checks_the_slices(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("ml_assets.definitions.SYSTEMS", (misspelt,))
     with pytest.raises(DeclarationError, match="Closest: 'sender_events_30d'"):
         definitions(Settings.from_environment())
-
-
-def test_four_rows_of_a_class_are_too_few() -> None:
-    assert too_small(np.array([True] * 4 + [False] * 100))
-    assert too_small(np.array([False] * 4 + [True] * 100))
-    assert not too_small(np.array([False] * 5 + [True] * 5))

@@ -94,7 +94,7 @@ def test_corrections_are_kept_and_the_latest_counts() -> None:
     joined = join_outcomes(predictions({"a": True, "b": False}), said)
     assert len(joined) == 3
     found = quality_of(joined)
-    assert (found.judged, found.accuracy, found.false_positives) == (2, 1.0, 0)
+    assert (found.judged, found.right, found.rates["false_positive_rate"]) == (2, 1.0, 0)
     assert count_by_basis(joined) == {"feedback": 2, "silence": 1, "archive": 0}
 
 
@@ -105,13 +105,13 @@ def test_errors_are_told_apart() -> None:
                ("c", 1, False, "silence"), ("d", 1, True, "silence")),
     )
     found = quality_of(joined)
-    assert (found.accuracy, found.false_positives, found.false_negatives) == (0.5, 1, 1)
+    assert (found.right, dict(found.rates)) == (0.5, {"false_positive_rate": 0.5, "recall": 0.5})
 
 
 def test_no_outcome_is_no_quality(settings: Settings) -> None:
     nothing = quality_of(join_outcomes(predictions({}), labels()))
     assert nothing.judged == 0
-    assert math.isnan(nothing.accuracy)
+    assert math.isnan(nothing.right)
     with open_lake(settings.lake, [TOY]) as lake:
         assert quality(lake, TOY, until=NOON.date()).judged == 0
 
@@ -164,7 +164,9 @@ def test_quality_is_that_of_each_prediction_s_latest_label(
     told = quality_of(join_outcomes(predictions(decisions), labels(*said)))
     wrong = {event for event, label in latest.items() if decisions[event] != label}
     assert told.judged == len(latest)
-    assert told.false_positives == sum(decisions[event] for event in wrong)
-    assert told.false_negatives == len(wrong) - told.false_positives
     if latest:
-        assert told.accuracy == (len(latest) - len(wrong)) / len(latest)
+        assert told.right == (len(latest) - len(wrong)) / len(latest)
+    ham = [event for event, label in latest.items() if not label]
+    if ham:
+        alarms = sum(decisions[event] for event in ham)
+        assert told.rates["false_positive_rate"] == alarms / len(ham)

@@ -68,33 +68,39 @@ def report(
     held_out: Estimate | None = GOOD,
     day: date = DAY,
 ) -> PerformanceReport:
-    return judge_day(day, rows, previous, TOY, champion=champion, held_out_log_loss=held_out)
+    return judge_day(day, rows, previous, TOY, champion=champion, held_out_loss=held_out)
 
 
 def test_the_measures_are_those_of_scikit_learn() -> None:
     rows = outcomes()
-    live = quality(rows, days=7, model_version=None)
-    assert (live.n, live.positives) == (200, int(rows["label"].sum()))
-    assert live.roc_auc.value == pytest.approx(roc_auc_score(rows["label"], rows["score"]))
-    assert live.log_loss.value == pytest.approx(log_loss(rows["label"], rows["score"]))
+    live = quality(TOY.target, rows, days=7, model_version=None)
+    assert (live.n, live.labels) == (200, f"200 rows, {rows['label'].sum()} of them True")
+    assert live.metrics["roc_auc"].value == pytest.approx(
+        roc_auc_score(rows["label"], rows["score"]))
+    assert live.loss.value == pytest.approx(log_loss(rows["label"], rows["score"]))
     assert live.error_rate.value == pytest.approx((rows["label"] != rows["decision"]).mean())
-    assert live.recall.value == pytest.approx(rows.loc[rows["label"], "decision"].mean())
-    assert live.false_positive_rate.value == pytest.approx(
+    assert live.rates["recall"].value == pytest.approx(rows.loc[rows["label"], "decision"].mean())
+    assert live.rates["false_positive_rate"].value == pytest.approx(
         rows.loc[~rows["label"], "decision"].mean())
 
 
+def estimates(live: LiveQuality) -> list[Estimate]:
+    return [live.error_rate, live.loss, *live.rates.values(), *live.metrics.values()]
+
+
 def test_every_interval_holds_its_value() -> None:
-    live = quality(outcomes(), days=7, model_version=None)
-    for name in ("error_rate", "false_positive_rate", "recall", "roc_auc", "log_loss"):
-        estimate = getattr(live, name)
+    live = quality(TOY.target, outcomes(), days=7, model_version=None)
+    for estimate in estimates(live):
+        assert estimate.value is not None and estimate.low is not None
+        assert estimate.high is not None
         assert estimate.low <= estimate.value <= estimate.high
 
 
 def test_a_window_without_events_has_no_rates() -> None:
-    live = quality(outcomes(0), days=7, model_version=None)
+    live = quality(TOY.target, outcomes(0), days=7, model_version=None)
     assert live.n == 0
-    for name in ("error_rate", "false_positive_rate", "recall", "roc_auc", "log_loss"):
-        assert getattr(live, name) == Estimate(value=None, low=None, high=None)
+    for estimate in estimates(live):
+        assert estimate == Estimate(value=None, low=None, high=None)
 
 
 def test_mistakes_that_are_known_early_do_not_count_before_the_rest_is_known() -> None:
@@ -104,7 +110,8 @@ def test_mistakes_that_are_known_early_do_not_count_before_the_rest_is_known() -
     complaints["known_at"] = complaints["event_timestamp"] + timedelta(hours=1)
     assert len(complaints)
     assert mature(complaints, END, maturity=MATURITY, days=7).empty
-    assert report(complaints).quality(7) == quality(complaints[:0], days=7, model_version=None)
+    assert report(complaints).quality(7) == quality(
+        TOY.target, complaints[:0], days=7, model_version=None)
 
 
 def test_the_window_holds_exactly_its_days_of_mature_events() -> None:
@@ -137,7 +144,7 @@ def test_each_version_is_measured_on_its_own() -> None:
     found = report(rows)
     assert [(live.days, live.model_version, live.n) for live in found.live] == [
         (7, None, 210), (7, 1, 150), (7, 2, 60), (28, None, 210), (28, 1, 150), (28, 2, 60)]
-    assert list(table(found)["version"]) == ["all", 1, 2, "all", 1, 2]
+    assert list(table(found, TOY.target)["version"]) == ["all", 1, 2, "all", 1, 2]
 
 
 def test_quality_that_falls_is_seen_and_dated() -> None:
@@ -158,12 +165,13 @@ def test_quality_that_falls_is_seen_and_dated() -> None:
 
 def test_the_standard_is_the_held_out_log_loss_of_the_models_evaluation() -> None:
     rows = outcomes().assign(amount=5.0)
-    scored = Scored(version=1, scores=rows["score"].to_numpy(np.float64))
+    scored = Scored(version=1, outputs=rows[["score"]].to_numpy(np.float64))
     stored = evaluate(TOY, rows, scored).to_json()
-    standard = held_out(json.loads(json.dumps(stored)))
+    standard = held_out(TOY.target, json.loads(json.dumps(stored)))
     assert standard is not None
     assert standard.value == pytest.approx(log_loss(rows["label"], rows["score"]))
-    assert held_out(None) is None
+    assert held_out(TOY.target, None) is None
+    assert held_out(TOY.target, {**stored, "format": 1}) is None
 
 
 def test_a_few_events_or_an_unknown_standard_are_no_fall() -> None:
@@ -181,9 +189,9 @@ def test_a_model_as_good_as_it_was_held_out_to_be_rarely_seems_to_fall() -> None
     """A/A: held-out and live events come from one population."""
     falls = 0
     for seed in range(150):
-        before = quality(outcomes(150, seed=seed), days=28, model_version=1)
-        now = quality(outcomes(150, seed=10_000 + seed), days=28, model_version=1)
-        falls += has_fallen(now, before.log_loss, least=100)[0]
+        before = quality(TOY.target, outcomes(150, seed=seed), days=28, model_version=1)
+        now = quality(TOY.target, outcomes(150, seed=10_000 + seed), days=28, model_version=1)
+        falls += has_fallen(now, before.loss, loss="log_loss", least=100)[0]
     assert falls <= 3  # 0.3% would be none or one; intervals of 150 rows are a bit narrow
 
 

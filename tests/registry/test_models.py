@@ -22,7 +22,7 @@ def register(registry: ModelRegistry, system: str, folder: Path) -> ModelVersion
         system, folder, params={"epochs": 4, "fields": ({"column": "note"},)},
         metrics={"train_loss": 0.25, "recall_at_fpr_1%": 0.5}, tags=TAGS,
         figures={"loss": b"\x89PNG"}, loader_module="tests.registry.multiplier",
-        inputs={"amount": "double"},
+        inputs={"amount": "double"}, outputs=("product",),
     )
 
 
@@ -161,7 +161,8 @@ def test_a_bit_that_flipped_in_any_stored_file_of_a_version_is_refused(
     registry: ModelRegistry, folder: Path, name: str
 ) -> None:
     system = f"flipped_{name[:4].lower()}"
-    registry.register(system, folder, params={}, metrics={}, tags={}, inputs={"amount": "double"},
+    registry.register(system, folder, params={}, metrics={}, tags={},
+                      inputs={"amount": "double"}, outputs=("product",),
                       loader_module="tests.registry.multiplier")
     stored = registry.folder(system, 1).parent / name
     content = bytearray(stored.read_bytes())

@@ -147,7 +147,7 @@ def test_outcomes_join_labels_of_the_day_with_predictions_of_earlier_days(toy: T
     assert outcomes[["event_id", "label", "decision"]].to_numpy().tolist() == [["e1", True, True]]
     assert lake.days("toy", "outcomes") == DAYS
     shown = metadata(result)
-    assert (shown["feedback"], shown["silence"], shown["accuracy_so_far"]) == (1, 0, 1.0)
+    assert (shown["feedback"], shown["silence"], shown["right_so_far"]) == (1, 0, 1.0)
     assert result.get_asset_check_evaluations()[0].passed
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ml_assets.core.errors import InvalidRequest, NotReady
 from ml_assets.core.target import Floats, Label, Target
 from ml_assets.targets import Binary, Classes, Number
-from ml_assets.targets.stored import described, restored
+from ml_assets.targets.stored import as_json, of_json
 
 TARGETS: tuple[tuple[Target, list[Label]], ...] = (
     (Binary(name="returned"), [True, False]),
@@ -107,7 +107,7 @@ def test_a_target_is_the_same_after_it_was_stored_as_json(
     target: Target, labels: list[Label]
 ) -> None:
     """A stored model says what its outputs mean."""
-    assert restored(json.loads(json.dumps(described(target)))) == target
+    assert of_json(json.loads(json.dumps(as_json(target)))) == target
 
 
 @each_target

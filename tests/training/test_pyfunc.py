@@ -24,6 +24,6 @@ def test_a_data_frame_in_any_order_of_columns_scores_as_the_model_does(tmp_path:
     artifact.save(scorer, tmp_path, texts={"note": notes[:2]}, dense=dense[:2])
     rows = pd.DataFrame({"unused": 0, "shop_returns": dense[:, 1].astype(float),
                          "amount": dense[:, 0].astype(float), "note": notes})
-    np.testing.assert_allclose(
-        _load_pyfunc(str(tmp_path)).predict(rows), scorer.outputs({"note": notes}, dense), atol=1e-6
-    )
+    predicted = _load_pyfunc(str(tmp_path)).predict(rows)
+    assert list(predicted.columns) == ["probability"]
+    np.testing.assert_allclose(predicted, scorer.outputs({"note": notes}, dense), atol=1e-6)

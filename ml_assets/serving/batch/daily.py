@@ -19,7 +19,7 @@ from ml_assets.ingest.tables import PREDICTIONS
 from ml_assets.registry.deployments import Deployments
 from ml_assets.serving.batch.day import DayScorer
 from ml_assets.serving.batch.plots import score_histogram
-from ml_assets.serving.batch.summary import ScoreSummary, histogram
+from ml_assets.serving.batch.summary import ScoreSummary
 from ml_assets.serving.batch.tables import served_rows
 from ml_assets.serving.models.scoring import Scorer, require_names
 
@@ -36,10 +36,8 @@ def store_predictions(system: System, settings: Settings, days: Sequence[date]) 
 
 def plot_served(system: System, served: pd.DataFrame) -> bytes:
     """A PNG of how the scores of `served` lie."""
-    return score_histogram(
-        histogram(served["score"]).tolist(), system.model.threshold, system.target.name,
-        title=f"{len(served)} predictions served",
-    )
+    return score_histogram(served["score"], system.target,
+                           title=f"{len(served)} predictions served")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +73,6 @@ def score_days(
         day_scorer.score(day, summary)
     log.close()
     return BatchScores(version=deployed.version, summary=summary, plot=score_histogram(
-        summary.counts.tolist(), system.model.threshold, system.target.name,
+        summary.scores(), system.target,
         title=f"{summary.rows} events, version {deployed.version}",
     ))

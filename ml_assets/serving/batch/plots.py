@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.target import Target
+
+BINS = 40
 
 
-def score_histogram(
-    counts: Sequence[int], threshold: float | None, positive: str, *, title: str
-) -> bytes:
-    """A PNG with a histogram of scores on a logarithmic count axis, and the threshold.
+def score_histogram(scores: npt.ArrayLike, target: Target, *, title: str) -> bytes:
+    """A PNG with a histogram of scores on a logarithmic count axis.
 
-    counts: how many scores lie in each of as many equal parts of [0, 1]
+    A line says where the decision changes, if there is such a score.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 2.6), dpi=90, layout="constrained")
     axes = figure.subplots()
-    edges = [place / len(counts) for place in range(len(counts) + 1)]
+    given = np.asarray(scores, dtype=np.float64)
+    whole = None if target.boundary is None else (0.0, 1.0)
+    counts, edges = np.histogram(given, bins=BINS, range=whole)
     axes.stairs(counts, edges, fill=True, color="#2a7de1")
-    if any(counts):
+    if counts.any():
         axes.set_yscale("log")
-    if threshold is not None:
-        axes.axvline(threshold, color="#d64545", linewidth=1, label=f"threshold {threshold:g}")
+    if target.boundary is not None:
+        axes.axvline(target.boundary, color="#d64545", linewidth=1,
+                     label=f"threshold {target.boundary:g}")
         axes.legend(frameon=False)
-    axes.set(title=title, xlabel=f"score ({positive})", ylabel="events", xlim=(0, 1))
+    axes.set(title=title, xlabel=f"score ({target.name})", ylabel="events",
+             xlim=(edges[0], edges[-1]))
     png = io.BytesIO()
     figure.savefig(png, format="png")
     return png.getvalue()

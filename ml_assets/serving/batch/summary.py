@@ -10,28 +10,22 @@ import pandas as pd
 
 from ml_assets.serving.batch.tables import Agreement
 
-BINS = 40
+MOST_KEPT = 40_000
+"""Scores for a picture; of more an even choice."""
 SHOWN = 5
 """Rows of the preview."""
 
 
-def histogram(scores: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """How many of the scores lie in each of BINS equal parts of [0, 1]."""
-    counts, _ = np.histogram(scores, bins=BINS, range=(0, 1))
-    return counts.astype(np.int64)
-
-
 @dataclass(kw_only=True)
 class ScoreSummary:
-    """Grows with the number of bins, not of scores.
+    """Holds so many scores at most, however many there are.
 
-    counts: see `histogram`; preview: the first rows, without their features
-    compared, differing: see `Agreement`
+    preview: the first rows, without their features; compared, differing: see `Agreement`
     """
 
     rows: int = 0
-    positives: int = 0
-    counts: npt.NDArray[np.int64] = field(default_factory=lambda: histogram([]))
+    kept: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    every: int = 1
     preview: pd.DataFrame = field(default_factory=pd.DataFrame)
     compared: int = 0
     differing: int = 0
@@ -42,8 +36,14 @@ class ScoreSummary:
             shown = rows.head(SHOWN - self.rows).drop(columns=["features", "feature_names"])
             self.preview = pd.concat([self.preview, shown], ignore_index=True) if self.rows \
                 else shown
+        first = -self.rows % self.every
+        self.kept.append(rows["score"].to_numpy(np.float64)[first :: self.every])
         self.rows += len(rows)
-        self.positives += int(rows["decision"].sum())
-        self.counts += histogram(rows["score"])
+        if sum(map(len, self.kept)) > MOST_KEPT:
+            self.kept, self.every = [self.scores()[::2]], 2 * self.every
         self.compared += found.compared
         self.differing += found.differing
+
+    def scores(self) -> npt.NDArray[np.float64]:
+        """Those that were kept: every first, every second, every fourth ... of all."""
+        return np.concatenate([np.empty(0), *self.kept])

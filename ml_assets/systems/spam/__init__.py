@@ -97,7 +97,6 @@ SPAM = System(
         ),
         numbers=("links", "distinct_link_domains", "images", "is_html", "attachments",
                  "body_chars", "subject_upper_share", "exclamations", "mime_defects"),
-        threshold=0.5,
     ),
     slices=(
         Slice(name="not_a_reply", where="is_reply = 0", description="not part of a conversation"),

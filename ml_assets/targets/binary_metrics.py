@@ -1,0 +1,91 @@
+"""What probabilities of True are worth, for many weightings of the rows at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml_assets.core.target import Bools, Floats
+from ml_assets.targets.calibration import bins
+
+BY_RANK = ("roc_auc", "average_precision", "recall_at_fpr_0.5%", "recall_at_fpr_1%")
+
+
+class MeasuredBinary:
+    """N labels and one model's scores, see `core.target.Measured`.
+
+    labels_N: what came true; scores_N: probabilities of True, with their losses; a row is decided
+    True if its score is at least `threshold`.
+    """
+
+    def __init__(
+        self, labels_N: Bools, scores_N: Floats, losses_N: Floats, *, threshold: float
+    ) -> None:
+        self.rows = len(labels_N)
+        self.positives = int(labels_N.sum())
+        self.negatives = self.rows - self.positives
+        decided_N = scores_N >= threshold
+        found, alarms = (int((decided_N & rows_N).sum()) for rows_N in (labels_N, ~labels_N))
+        self.shares = {"recall": (found, self.positives),
+                       "false_positive_rate": (alarms, self.negatives)}
+        self._by_row = _columns(labels_N, scores_N, losses_N, decided_N)
+        self._order = np.argsort(-scores_N, kind="stable")
+        # Equal scores cannot be told apart by any threshold: they count as one step.
+        self._starts = np.flatnonzero(np.diff(scores_N[self._order], prepend=np.inf))
+        self._true = labels_N[self._order].astype(np.float64)
+
+    def measure(self, weights_RN: Floats) -> dict[str, Floats]:
+        """See `core.target.Measured`.
+
+        roc_auc, average_precision: as in scikit-learn, ties included.
+        recall_at_fpr_x%: the highest recall at any threshold whose false positive rate is at
+            most x.
+        calibration_error: mean of |mean score - share of True| over equally filled bins of
+            the scores, weighted by their rows (adaptive expected calibration error; Nixon et
+            al., "Measuring Calibration in Deep Learning", 2019).
+        """
+        none = np.full(len(weights_RN), np.nan)
+        sums_RC = weights_RN @ self._by_row
+        by_rank = self._by_rank(weights_RN[:, self._order]) \
+            if self.positives and self.negatives else dict.fromkeys(BY_RANK, none)
+        return {
+            "log_loss": sums_RC[:, 0] / self.rows if self.rows else none,
+            "brier": sums_RC[:, 1] / self.rows if self.rows else none,
+            "calibration_error": np.abs(sums_RC[:, 4:]).sum(axis=1) / self.rows
+            if self.rows else none,
+            "recall": sums_RC[:, 2] / self.positives if self.positives else none,
+            "false_positive_rate": sums_RC[:, 3] / self.negatives if self.negatives else none,
+            **by_rank,
+        }
+
+    def _by_rank(self, weights_RN: Floats) -> dict[str, Floats]:
+        """What depends only on the order of the scores; weights from the highest score on."""
+        true_RU = np.add.reduceat(weights_RN * self._true, self._starts, axis=1)
+        false_RU = np.add.reduceat(weights_RN, self._starts, axis=1) - true_RU
+        found_RU, alarms_RU = np.cumsum(true_RU, axis=1), np.cumsum(false_RU, axis=1)
+        flagged_RU = np.maximum(found_RU + alarms_RU, 1)
+        ordered_R = np.einsum("ru,ru->r", false_RU, found_RU - 0.5 * true_RU)
+        precise_R = np.einsum("ru,ru->r", true_RU, found_RU / flagged_RU)
+        return {
+            "roc_auc": ordered_R / (self.positives * self.negatives),
+            "average_precision": precise_R / self.positives,
+            "recall_at_fpr_0.5%": self._recall_within(0.005, found_RU, alarms_RU),
+            "recall_at_fpr_1%": self._recall_within(0.01, found_RU, alarms_RU),
+        }
+
+    def _recall_within(self, rate: float, found_RU: Floats, alarms_RU: Floats) -> Floats:
+        # A product such as 0.01 * 300 may come out a rounding error below 3.
+        within_RU = alarms_RU <= rate * self.negatives + 1e-9
+        found_R: Floats = np.where(within_RU, found_RU, 0).max(axis=1)
+        return found_R / self.positives
+
+
+def _columns(labels_N: Bools, scores_N: Floats, losses_N: Floats, decided_N: Bools) -> Floats:
+    """What is summed over rows, (N, 4 + bins): losses, decisions, excess score in each bin."""
+    excess_N, bin_N = scores_N - labels_N, bins(scores_N)
+    columns = np.zeros((len(labels_N), 4 + int(bin_N.max(initial=-1)) + 1))
+    columns[:, 0] = losses_N
+    columns[:, 1] = excess_N**2
+    columns[:, 2] = labels_N & decided_N
+    columns[:, 3] = ~labels_N & decided_N
+    columns[np.arange(len(labels_N)), 4 + bin_N] = excess_N
+    return columns

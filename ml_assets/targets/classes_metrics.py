@@ -1,0 +1,71 @@
+"""What probabilities of several classes are worth, for many weightings of the rows at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml_assets.core.target import Floats, Whole
+from ml_assets.targets.calibration import bins
+
+
+class MeasuredClasses:
+    """N true classes and one model's probabilities of K classes, see `core.target.Measured`."""
+
+    def __init__(self, true_N: Whole, shares_NK: Floats, losses_N: Floats) -> None:
+        self.rows, self._classes = shares_NK.shape
+        decided_N = shares_NK.argmax(axis=1)
+        right_N = decided_N == true_N
+        self.shares = {"accuracy": (int(right_N.sum()), self.rows)}
+        self._cell_N = true_N * self._classes + decided_N
+        self._by_row = _columns(true_N, shares_NK, losses_N, right_N.astype(np.float64))
+
+    def measure(self, weights_RN: Floats) -> dict[str, Floats]:
+        """See `core.target.Measured`.
+
+        brier: the summed squares of a row's K errors.
+        calibration_error: mean of |mean probability of the class decided for - share of it that
+            is right| over equally filled bins, weighted by their rows.
+        macro_recall: the mean recall of the classes that occur.
+        macro_f1: the mean F1 score of the classes that occur or are decided for.
+        """
+        if not self.rows:
+            none = np.full(len(weights_RN), np.nan)
+            return dict.fromkeys(("log_loss", "brier", "calibration_error", "accuracy",
+                                  "macro_recall", "macro_f1"), none)
+        sums_RC = weights_RN @ self._by_row
+        size = self._classes**2
+        confusion_RKK = np.array([
+            np.bincount(self._cell_N, weights_N, minlength=size) for weights_N in weights_RN
+        ]).reshape(-1, self._classes, self._classes)
+        right_RK = np.einsum("rkk->rk", confusion_RKK)
+        true_RK, decided_RK = confusion_RKK.sum(axis=2), confusion_RKK.sum(axis=1)
+        return {
+            "log_loss": sums_RC[:, 0] / self.rows,
+            "brier": sums_RC[:, 1] / self.rows,
+            "calibration_error": np.abs(sums_RC[:, 2:]).sum(axis=1) / self.rows,
+            "accuracy": right_RK.sum(axis=1) / self.rows,
+            "macro_recall": _mean_ratio(right_RK, true_RK),
+            "macro_f1": _mean_ratio(2 * right_RK, true_RK + decided_RK),
+        }
+
+
+def _mean_ratio(parts_RK: Floats, wholes_RK: Floats) -> Floats:
+    """The mean of the ratios of classes that there are, (R,)."""
+    there_RK = wholes_RK > 0
+    ratios_RK = np.divide(parts_RK, wholes_RK, out=np.zeros_like(parts_RK), where=there_RK)
+    means_R: Floats = ratios_RK.sum(axis=1) / there_RK.sum(axis=1)
+    return means_R
+
+
+def _columns(true_N: Whole, shares_NK: Floats, losses_N: Floats, right_N: Floats) -> Floats:
+    """What is summed over rows, (N, 2 + bins): losses, excess probability in each bin."""
+    rows = np.arange(len(true_N))
+    errors_NK = shares_NK.copy()
+    errors_NK[rows, true_N] -= 1
+    chosen_N = shares_NK.max(axis=1)
+    bin_N = bins(chosen_N)
+    columns = np.zeros((len(true_N), 2 + int(bin_N.max(initial=-1)) + 1))
+    columns[:, 0] = losses_N
+    columns[:, 1] = np.square(errors_NK).sum(axis=1)
+    columns[rows, 2 + bin_N] = chosen_N - right_N
+    return columns

@@ -1,0 +1,163 @@
+"""Laws of what is measured of each kind of target, and agreement with scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as peer
+
+from ml_assets.core.target import Floats, Label, Target
+from ml_assets.evaluation.comparison import compare
+from ml_assets.targets import Classes, Number
+from tests.targets.test_laws import TARGETS, drawn, each_target
+
+
+def some(target: Target, labels: list[Label], rows: int, seed: int) -> tuple[Floats, Floats]:
+    """Codes and outputs of rows in which each of `labels` occurs, some outputs equal."""
+    draw = np.random.default_rng(seed)
+    codes = target.codes(
+        [labels[place % len(labels)] if place < len(labels) else labels[draw.integers(len(labels))]
+         for place in range(rows)])
+    outputs = drawn(target, rows, seed)
+    return codes, outputs[draw.integers(rows, size=rows)]
+
+
+def measured(target: Target, codes: Floats, outputs: Floats) -> dict[str, float]:
+    values = target.measured(codes, outputs).measure(np.ones((1, len(codes))))
+    return {name: float(value[0]) for name, value in values.items()}
+
+
+@each_target
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(5, 40))
+@settings(max_examples=25, deadline=None)
+def test_every_metric_is_measured_and_within_its_bounds(
+    target: Target, labels: list[Label], seed: int, rows: int
+) -> None:
+    """The first is the mean of the losses."""
+    codes, outputs = some(target, labels, rows, seed)
+    values = measured(target, codes, outputs)
+    assert set(values) == set(target.metrics) >= set(target.shown)
+    for name, metric in target.metrics.items():
+        assert metric.lowest - 1e-9 <= values[name] <= metric.highest + 1e-9, name
+    assert values[target.currency] == pytest.approx(target.losses(codes, outputs).mean())
+    for name, (hits, trials) in target.measured(codes, outputs).shares.items():
+        assert values[name] == pytest.approx(hits / trials)
+
+
+@each_target
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(5, 40))
+@settings(max_examples=25, deadline=None)
+def test_the_order_of_rows_does_not_matter(
+    target: Target, labels: list[Label], seed: int, rows: int
+) -> None:
+    codes, outputs = some(target, labels, rows, seed)
+    order = np.random.default_rng(seed).permutation(rows)
+    assert measured(target, codes[order], outputs[order]) == pytest.approx(
+        measured(target, codes, outputs))
+
+
+@each_target
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(5, 40))
+@settings(max_examples=25, deadline=None)
+def test_a_weighting_measures_what_repeated_rows_measure(
+    target: Target, labels: list[Label], seed: int, rows: int
+) -> None:
+    """A resample is measured as if it were the sample; bins stay those of the sample."""
+    codes, outputs = some(target, labels, rows, seed)
+    draw, strata = np.random.default_rng(seed), target.strata(codes)
+    taken = np.concatenate([
+        draw.choice(np.flatnonzero(strata == each), int((strata == each).sum()))
+        for each in np.unique(strata)])
+    weights = np.bincount(taken, minlength=rows).astype(float)[None]
+    weighted = target.measured(codes, outputs).measure(weights)
+    repeated = measured(target, codes[taken], outputs[taken])
+    for name in target.metrics:
+        if name != "calibration_error":
+            assert weighted[name][0] == pytest.approx(repeated[name], nan_ok=True), name
+
+
+@each_target
+def test_equal_models_have_no_lead_and_a_better_one_has(
+    target: Target, labels: list[Label]
+) -> None:
+    """Their intervals say so."""
+    codes, outputs = some(target, labels, 300, 3)
+    equal = compare(target, codes, outputs, outputs.copy())
+    assert equal.better_by is not None
+    for lead in equal.better_by.values():
+        assert (lead.value, lead.low, lead.high) == (0, 0, 0)
+    constant = np.tile(target.constant(codes), (300, 1))
+    better = compare(target, codes, constant, outputs).better_by
+    assert better is not None
+    lead = better[target.currency]
+    assert lead.low is not None and lead.low > 0
+
+
+@each_target
+def test_what_may_be_refused_by_a_default_gate_is_a_metric(
+    target: Target, labels: list[Label]
+) -> None:
+    """The last one is the champion's loss."""
+    assert all(gate.metric in target.metrics for gate in target.gates)
+    assert target.gates[-1].better_than_champion_by == 0
+
+
+@each_target
+def test_rates_of_decisions_are_shares_of_rows(target: Target, labels: list[Label]) -> None:
+    codes, outputs = some(target, labels, 60, 1)
+    for hits, trials in target.rates(codes, target.decide(outputs)).values():
+        assert 0 <= hits <= trials <= 60
+    assert target.described(codes).startswith("60 rows")
+    assert target.enough(codes) and not target.enough(codes[:1])
+
+
+@pytest.mark.parametrize("target", [target for target, _ in TARGETS], ids=lambda each: each.name)
+def test_no_rows_are_measured_as_nothing(target: Target) -> None:
+    none = np.empty((0, len(target.outputs)))
+    assert np.isnan(list(measured(target, np.empty(0), none).values())).all()
+    assert target.described(np.empty(0)).startswith("0 rows")
+
+
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(4, 60))
+@settings(max_examples=25, deadline=None)
+def test_scikit_learn_agrees_on_classes(seed: int, rows: int) -> None:
+    target = Classes(name="queue", classes=("a", "b", "c", "d"))
+    codes, outputs = some(target, ["a", "b", "c", "d"], rows, seed)
+    ours, decided = measured(target, codes, outputs), outputs.argmax(axis=1)
+    assert ours["log_loss"] == pytest.approx(peer.log_loss(codes, outputs, labels=range(4)))
+    assert ours["accuracy"] == pytest.approx(peer.accuracy_score(codes, decided))
+    assert ours["macro_recall"] == pytest.approx(peer.balanced_accuracy_score(codes, decided))
+    assert ours["macro_f1"] == pytest.approx(peer.f1_score(codes, decided, average="macro"))
+    assert ours["brier"] == pytest.approx(
+        peer.brier_score_loss(codes, outputs, labels=range(4), scale_by_half=False))
+
+
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(3, 60))
+@settings(max_examples=25, deadline=None)
+def test_scikit_learn_agrees_on_numbers(seed: int, rows: int) -> None:
+    target = Number(name="delay", unit="min", tolerance=5)
+    codes, outputs = some(target, [0.0, 1e6, 37.5], rows, seed)
+    ours, predicted = measured(target, codes, outputs), outputs[:, 0]
+    assert ours["squared_error"] == pytest.approx(peer.mean_squared_error(codes, predicted))
+    assert ours["rmse"] == pytest.approx(peer.root_mean_squared_error(codes, predicted))
+    assert ours["mae"] == pytest.approx(peer.mean_absolute_error(codes, predicted))
+    assert ours["r2"] == pytest.approx(peer.r2_score(codes, predicted))
+    assert ours["bias"] == pytest.approx((predicted - codes).mean())
+    assert ours["within_tolerance"] == pytest.approx((np.abs(predicted - codes) <= 5).mean())
+
+
+def test_a_lead_in_bias_compares_sizes() -> None:
+    """An answer that is 2 too low on average is better than one that is 3 too high."""
+    target = Number(name="delay", unit="min", tolerance=5)
+    codes = np.linspace(0, 10, 50)
+    low, high = (codes + shift for shift in (-2.0, 3.0))
+    better = compare(target, codes, low[:, None], high[:, None]).better_by
+    assert better is not None and better["bias"].value == pytest.approx(1)
+
+
+def test_numbers_that_are_all_the_same_have_no_r2() -> None:
+    target = Number(name="delay", unit="min", tolerance=5)
+    same = np.full(20, 0.1)
+    assert np.isnan(measured(target, same, same[:, None] + 1)["r2"])
