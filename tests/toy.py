@@ -8,8 +8,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
+from ml_assets.core.data.tables import Table
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.policies import (
@@ -89,6 +92,41 @@ VISITS = Stream(
     ),
 )
 
+@dataclass(frozen=True, kw_only=True)
+class RowsInMemory:
+    """Rows of a table; each a column's name to its value."""
+
+    rows: tuple[Mapping[str, object], ...] = ()
+
+    def fetch(self, cache: Path) -> Path:
+        return cache
+
+    def batches(self, fetched: Path) -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(self.rows), 3):
+            yield pa.RecordBatch.from_pylist(list(self.rows[start : start + 3]))
+
+
+SHOPS = Table(
+    name="shops", description="what kind of shop it is", keys=("shop",),
+    rows=RowsInMemory(rows=(
+        {"shop": "corner", "size": 30.0, "staff": 2, "kind": "street",
+         "since": "2023-05-01T00:00Z", "told": "2023-05-02T00:00Z"},
+        {"shop": "corner", "size": 45.0, "staff": 3, "kind": "street",
+         "since": "2024-01-03T00:00Z", "told": "2024-01-04T12:00Z"},
+        {"shop": "mall", "size": None, "staff": None, "kind": "centre",
+         "since": "2024-01-05T00:00Z", "told": "2024-01-05T00:00Z"},
+    )),
+    columns=(
+        Column(name="shop", dtype="text", description="which shop"),
+        Column(name="size", dtype="number", description="in square metres", minimum=1,
+               optional=True),
+        Column(name="staff", dtype="integer", description="people", optional=True),
+        Column(name="kind", dtype="category", description="where it is",
+               values=("street", "centre")),
+    ),
+    timestamp="since", known_at="told",
+)
+
 TOY = System(
     name="toy",
     description="Will a purchase be returned?",
@@ -97,6 +135,7 @@ TOY = System(
         first_day=date(2024, 1, 1), go_live=date(2024, 1, 8), last_day=date(2024, 3, 1)
     ),
     streams=(PURCHASES, VISITS),
+    tables=(SHOPS,),
     entities=(Entity(name="shop", description="a shop"),),
     sticky_by="shop",
     scores_by="shop",

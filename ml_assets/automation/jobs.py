@@ -62,6 +62,7 @@ def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
 
 
 def _streams(system: System, *, archives: bool) -> list[dg.AssetKey]:
-    """The assets of the streams' data."""
-    return [asset for stream in system.streams for asset in keys(
+    """The assets of what streams and tables hold."""
+    streams = [asset for stream in system.streams for asset in keys(
         system, *([stream.archive] if archives else []), stream.raw, stream.table)]
+    return streams + keys(system, *(table.name for table in system.tables))

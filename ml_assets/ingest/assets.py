@@ -1,6 +1,6 @@
 """`archive`, `event_log`, `raw`, `events`, `labels`: what reached the system and what it meant."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -15,9 +15,14 @@ from ml_assets.core.assets import (
     preview,
     rows,
 )
+from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
+from ml_assets.core.data.tables import Table
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+
+if TYPE_CHECKING:
+    from ml_assets.ingest.daily import StoredEvents
 
 MAX_QUARANTINED = 0.05
 """A day with a larger share of unusable records stops the flow: its source has changed."""
@@ -28,7 +33,8 @@ FEW = 10
 def build(system: System) -> list[Any]:
     streams = [made for stream in system.streams for made in (
         _archive(system, stream), _raw(system, stream), _events(system, stream))]
-    return [_event_log(system), *streams, _labels(system)]
+    tables = [_table(system, table) for table in system.tables]
+    return [_event_log(system), *streams, *tables, _labels(system)]
 
 
 def _archive(system: System, stream: Stream) -> dg.AssetsDefinition:
@@ -95,8 +101,7 @@ def _events(system: System, stream: Stream) -> dg.AssetsDefinition:
         ("event_id", "string", "stable id; an event counts once"),
         ("event_timestamp", "timestamp", "when it happened, UTC"),
         ("accepted_at", "timestamp", "when the system received it, UTC; its day is the partition"),
-        *((column.name, f"list of {column.dtype}" if column.many else column.dtype,
-           column.description) for column in stream.columns),
+        *_declared(stream.columns),
         ("log_seq", "int", "the log's position at which the online state counts it, if it does"),
     ]
 
@@ -113,11 +118,7 @@ def _events(system: System, stream: Stream) -> dg.AssetsDefinition:
                 "contract_holds", asset=table, blocking=True,
                 description="Every stored row keeps the data contract; no id occurs twice.",
             ),
-            dg.AssetCheckSpec(
-                "quarantine_is_small", asset=table, blocking=True,
-                description=f"At most {MAX_QUARANTINED:.0%} of the records are unusable, or fewer "
-                f"than {FEW} (then a warning).",
-            ),
+            _is_small(table),
         ],
         **attributes(system, "ingest", "parquet", "pandas"),
     )
@@ -136,15 +137,69 @@ def _events(system: System, stream: Stream) -> dg.AssetsDefinition:
             check_results=[
                 check_result(not stored.broken, "contract_holds",
                              {"broken_rows": len(stored.broken), "reasons": stored.broken[:5]}),
-                check_result(stored.share_aside <= MAX_QUARANTINED, "quarantine_is_small",
-                             {"quarantined": stored.aside, "share": stored.share_aside,
-                              "reasons": stored.reasons},
-                             severity=dg.AssetCheckSeverity.WARN if stored.aside < FEW
-                             else dg.AssetCheckSeverity.ERROR),
+                _small(stored),
             ],
         )
 
     return events
+
+
+def _table(system: System, table: Table) -> dg.AssetsDefinition:
+    asset_key = key(system, table.name)
+    columns = [
+        ("event_timestamp", "timestamp", "from when on the row holds, UTC"),
+        ("known_at", "timestamp", "when it could be known, UTC; its day is the partition"),
+        *_declared(table.columns),
+    ]
+
+    @dg.asset(
+        key=asset_key,
+        description=f"{table.description}: one row for each `{'`, `'.join(table.keys)}` and "
+        f"instant, filed by the day on which it became known; what was known before "
+        f"{system.calendar.first_day}, under that day. Source: what the declaration names. "
+        f"Rows that break the data contract lie in the table `{table.quarantine}`.",
+        code_version="1",
+        metadata={"dagster/column_schema": column_schema(columns)},
+        check_specs=[_is_small(asset_key)],
+        **attributes(system, "ingest", "parquet"),
+    )
+    def kept(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> Materialized:
+        from ml_assets.ingest.kept import store_table
+
+        wanted = days(context)
+        stored = store_table(system, settings, table, wanted)
+        return dg.MaterializeResult(
+            metadata=rows(stored.usable, quarantined=stored.aside, days=len(wanted),
+                          preview=preview(stored.first)),
+            check_results=[_small(stored)],
+        )
+
+    return kept
+
+
+def _is_small(asset_key: dg.AssetKey) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        "quarantine_is_small", asset=asset_key, blocking=True,
+        description=f"At most {MAX_QUARANTINED:.0%} of the records are unusable, or fewer "
+        f"than {FEW} (then a warning).",
+    )
+
+
+def _small(stored: "StoredEvents") -> dg.AssetCheckResult:
+    return check_result(
+        stored.share_aside <= MAX_QUARANTINED, "quarantine_is_small",
+        {"quarantined": stored.aside, "share": stored.share_aside, "reasons": stored.reasons},
+        severity=dg.AssetCheckSeverity.WARN if stored.aside < FEW
+        else dg.AssetCheckSeverity.ERROR,
+    )
+
+
+def _declared(columns: tuple[Column, ...]) -> list[tuple[str, str, str]]:
+    """Name, type and description of each."""
+    return [(column.name, f"list of {column.dtype}" if column.many else column.dtype,
+             column.description) for column in columns]
 
 
 def _whose(system: System, stream: Stream) -> str:

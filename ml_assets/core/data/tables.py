@@ -37,6 +37,8 @@ class Table:
     known_at: the column of the instant at which the row could be known; None if that is
         `timestamp`
     ttl: a row older than this says nothing any more; None if it never expires
+    zone: of instants that name none, as in "Europe/Berlin"; layout: how they are written, as for
+        `strptime`; "" for ISO 8601
     """
 
     name: str
@@ -47,6 +49,8 @@ class Table:
     timestamp: str
     known_at: str | None = None
     ttl: timedelta | None = None
+    zone: str = ""
+    layout: str = ""
 
     def __post_init__(self) -> None:
         owner = f"Table {self.name!r}"
@@ -58,5 +62,13 @@ class Table:
         require(len(set(names)) == len(names), owner, "columns", names, "unique names")
         for key in self.keys:
             require(key in names, owner, "keys", key, f"one of the columns {names}")
+        optional = [column.name for column in self.columns if column.optional or column.many]
+        for key in self.keys:
+            require(key not in optional, owner, "keys", key, "columns that every row has one of")
         require(self.ttl is None or self.ttl > timedelta(0), owner, "ttl", self.ttl,
                 "a positive time")
+
+    @property
+    def quarantine(self) -> str:
+        """The lake table of its rows that cannot be used."""
+        return f"quarantine_{self.name}"
