@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,6 +18,7 @@ from ml_assets.ingest.identity import merge_exactly
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS
 
+SHARED = [column for column in OUTCOMES.names if column in PREDICTIONS.names]
 AT_ONCE = 100_000
 """Decisions that are judged together."""
 BASES = ("feedback", "silence", "archive")
@@ -51,21 +52,41 @@ class StoredOutcomes:
 
 
 def store_outcomes(system: System, settings: Settings, days: Sequence[date]) -> StoredOutcomes:
-    """Join the labels of each day with the predictions of all days up to the last, and store them.
+    """Join the labels of each day with the predictions that they are about, and store them.
 
     days: consecutive, in order
     """
     lake, name = Lake(settings.lake), system.name
-    shared = [column for column in OUTCOMES.names if column in PREDICTIONS.names]
-    served = lake.read(name, "predictions", PREDICTIONS, end=days[-1] + DAY, columns=shared)
     without = 0
     for day in days:
         labels = lake.read(name, "labels", LABELS, start=day, end=day + DAY)
-        outcomes = join_outcomes(served, labels)
+        outcomes = join_outcomes(_served(lake, name, labels, day), labels)
         lake.write(name, "outcomes", day, outcomes, OUTCOMES)
         without += int((labels["basis"] != "archive").sum()) - len(outcomes)
     stored = lake.read(name, "outcomes", OUTCOMES, start=days[0], end=days[-1] + DAY)
     return StoredOutcomes(rows=stored, without_prediction=without)
+
+
+def _served(lake: Lake, system: str, labels: pd.DataFrame, until: date) -> pd.DataFrame:
+    """What is in the lake, up to the day `until`, of the predictions that `labels` are about.
+
+    Nearly all events are predicted on the day on which they happen. Only if one is not found
+    there or on the day after are all days read.
+    """
+    labels = labels[labels["basis"] != "archive"]
+    about = set(labels["event_id"])
+
+    def read(days: Iterable[date]) -> pd.DataFrame:
+        rows = lake.read_days(system, "predictions", PREDICTIONS, days, columns=SHARED)
+        return rows[rows["event_id"].isin(about)]
+
+    happened = {each.date() for each in labels["event_timestamp"]}
+    near = sorted(day for day in happened | {day + DAY for day in happened} if day <= until)
+    found = read(near)
+    if about <= set(found["event_id"]):
+        return found
+    others = [day for day in lake.days(system, "predictions") if day <= until and day not in near]
+    return pd.concat([found, read(others)], ignore_index=True)
 
 
 @dataclass(frozen=True, kw_only=True)

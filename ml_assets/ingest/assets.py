@@ -85,10 +85,10 @@ def _raw(system: System, stream: Stream) -> dg.AssetsDefinition:
         stored = store_raw(system, settings, wanted, stream)
         return dg.MaterializeResult(
             metadata=rows(
-                len(stored),
+                stored.rows,
                 days=len(wanted),
-                bytes=int(stored["request"].str.len().sum()),
-                preview=preview(stored.drop(columns="request")),
+                bytes=stored.bytes,
+                preview=preview(stored.first.drop(columns="request")),
             )
         )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import cast
 
 import pandas as pd
@@ -48,33 +48,43 @@ class Parsed:
         return dict(Counter(self.quarantine["reason"]).most_common(count))
 
 
-def raw_from_archive(
+Raw = tuple[object, ...]
+"""A row of `tables.RECORDS`."""
+
+
+def archived_rows(
     history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST, until: datetime | None = None
-) -> pd.DataFrame:
+) -> Iterator[Raw]:
     """Recorded history before `until` as rows of `tables.RECORDS`; received as it happened.
 
     since: when a record is filed that says of no instant and has no usable record before it
     """
-    rows = [
+    return (
         (each.event_id, each.at, each.at, each.request, each.outcome, None, each.problem)
         for each in records(history, since=since) if until is None or each.at < until
-    ]
-    return pd.DataFrame(rows, columns=RECORDS.names)
+    )
 
 
-def raw_from_log(accepted: Sequence[Prediction | ToldEvent]) -> pd.DataFrame:
+def logged_rows(accepted: Iterable[Prediction | ToldEvent]) -> Iterator[Raw]:
     """What the API accepted as rows of `tables.RECORDS`; its outcome is not known yet."""
-    rows = [
+    return (
         (each.event_id, each.event_timestamp, each.accepted_at, each.request, None, each.seq, None)
         for each in accepted
-    ]
+    )
+
+
+def raw_from_archive(history: Iterable[ArchivedEvent]) -> pd.DataFrame:
+    """A few records of an archive, as a table."""
+    return frame(archived_rows(history))
+
+
+def raw_from_log(predictions: Iterable[Prediction]) -> pd.DataFrame:
+    """A few predictions' requests, as a table."""
+    return frame(logged_rows(predictions))
+
+
+def frame(rows: Iterable[Raw]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=RECORDS.names)
-
-
-def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame]:
-    """The rows of each day, by the day on which the system received them."""
-    received = raw["accepted_at"].dt.date if len(raw) else pd.Series([], dtype=object)
-    return {day: raw[received == day] for day in days}
 
 
 def parse_raw(system: System, raw: pd.DataFrame, stream: Stream | None = None) -> Parsed:

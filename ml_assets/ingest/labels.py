@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ml_assets.core.feedback import FeedbackPolicy
 from ml_assets.core.policies import LabelPolicy
+from ml_assets.core.time import FUTURE
 from ml_assets.ingest.archive import truth
 from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.log.event_log import Feedback, Prediction
@@ -55,6 +56,14 @@ def silence_speaks(policy: LabelPolicy, prediction: Prediction) -> datetime:
     return max(prediction.accepted_at, prediction.event_timestamp) + policy.maturity
 
 
+def may_speak_in(
+    policy: LabelPolicy, start: datetime, end: datetime
+) -> tuple[datetime, datetime]:
+    """The half-open interval in which predictions were accepted of which silence may speak in
+    `[start, end)`."""
+    return start - policy.maturity - FUTURE, end - policy.maturity
+
+
 def labels_known_in(
     policy: LabelPolicy,
     trust: FeedbackPolicy,
@@ -64,22 +73,23 @@ def labels_known_in(
     archived: pd.DataFrame,
     predictions: Iterable[Prediction],
     feedback: Iterable[Feedback],
+    first_heard: Mapping[str, datetime] | None = None,
 ) -> pd.DataFrame:
     """The labels that became known in `[start, end)`, in the columns of `tables.LABELS`.
 
     archived:    rows of `tables.RAW`; an outcome counts `maturity` after its event
-    predictions: what was served before `end`, from `maturity` and FUTURE before `start` at the
-                 latest, and all that feedback is about
-    feedback:    all that the system received before `end`; later words change nothing
+    predictions: those of `may_speak_in`, at least, and all that is heard of in `[start, end)`
+    feedback:    all that was said about these before `end`; later words change nothing
+    first_heard: when each source first spoke of any prediction of the system; by `feedback`
+                 unless given
     """
     rows: list[tuple[str, datetime, datetime, bool | None, str]] = []
-    decided = archived.dropna(subset=["outcome"])
+    known_at = archived["event_timestamp"] + policy.maturity
+    decided = archived[archived["outcome"].notna() & (known_at >= start) & (known_at < end)]
     for event_id, happened, outcome in zip(
         decided["event_id"], decided["event_timestamp"], decided["outcome"], strict=True
     ):
-        known_at = happened + policy.maturity
-        if start <= known_at < end:
-            rows.append((event_id, happened, known_at, truth(outcome), "archive"))
+        rows.append((event_id, happened, happened + policy.maturity, truth(outcome), "archive"))
 
     words: dict[str, list[Feedback]] = {}
     news: set[str] = set()
@@ -88,7 +98,7 @@ def labels_known_in(
         words.setdefault(said.prediction_id, []).append(said)
         if start <= said.received_at < end:
             news.add(said.prediction_id)
-    first_heard = first_words(heard)
+    first_heard = first_words(heard) if first_heard is None else first_heard
     for prediction in predictions:
         about = prediction.prediction_id
         if about not in news and not start <= silence_speaks(policy, prediction) < end:

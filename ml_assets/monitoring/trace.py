@@ -141,7 +141,8 @@ class _Search:
         """Those of closed days from the lake; what has become known since, from the log."""
         known = dict.fromkeys(self._taken_in() if self.stream.asked else ())
         if self.answer is not None:
-            heard = Heard.of(self._system, self._log, self.answer, self._settings.clock.now())
+            now = self._settings.clock_of(self._system.name).now()
+            heard = Heard.of(self._system, self._log, self.answer, now)
             known |= dict.fromkeys(
                 LabelRow(known_at=each.known_at, label=each.label, basis=each.basis)
                 for each in heard.known

@@ -92,7 +92,7 @@ class Client:
                 restarts += 1
                 self.server.restart()
             try:
-                answer = self.http.get("/readyz")
+                answer = self.http.get(f"/readyz/{self.system}")
                 if answer.status_code == 200:
                     return
                 reason = answer.text
@@ -168,11 +168,15 @@ class Client:
 
 @contextmanager
 def running_api(settings: Settings, system: str) -> Iterator[Client]:
-    """Start the API on a free port; stop it at the end. Its output goes to `<var>/logs/api.log`."""
+    """Start the API of this system on a free port; stop it at the end.
+
+    Its output goes to `<var>/logs/<system>_api.log`.
+    """
     port = _free_port()
-    command = (sys.executable, "-m", "ml_assets.cli", "serve", "--host", "127.0.0.1",
+    command = (sys.executable, "-m", "ml_assets.cli", "serve", system, "--host", "127.0.0.1",
                "--port", str(port))
-    server = Server(command=command, var=settings.var, log=settings.var / "logs" / "api.log")
+    server = Server(command=command, var=settings.var,
+                    log=settings.var / "logs" / f"{system}_api.log")
     server.start()
     try:
         with (

@@ -43,7 +43,7 @@ class Journey:
 
     @property
     def clock(self) -> EventClock:
-        return EventClock(self.settings.clock_file)
+        return EventClock(self.settings.clock_file(self.system.name))
 
     @property
     def deployments(self) -> Deployments:
@@ -73,7 +73,7 @@ class Journey:
 
     def _take_in_history(self) -> None:
         live_from = self.system.calendar.live_from
-        if not self.settings.clock_file.exists():
+        if not self.clock.path.exists():
             self.clock.set(live_from)
         unread = next_closed_day(self.system, self.settings, live_from)
         if unread is not None:

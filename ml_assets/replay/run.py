@@ -36,7 +36,7 @@ def run_loop(
         console = Console(highlight=False, width=100)
     settings = replace(settings, in_replay=True)
     claim(settings)
-    with alone(settings):
+    with alone(settings, system.name):
         if fresh and (foreign := forget(settings)):
             console.print(f"left untouched, because it is not ours: {', '.join(foreign)}")
         _quiet()

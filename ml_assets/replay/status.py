@@ -30,7 +30,7 @@ def print_status(system: System, settings: Settings) -> None:
 
 
 def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
-    now = settings.clock.now()
+    now = settings.clock_of(system.name).now()
     yield "clock", f"{now:%Y-%m-%d %H:%M} UTC{_whose_clock(system, settings)}"
     days = Lake(settings.lake).days(system.name, "events")
     if not days:
@@ -64,8 +64,9 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _whose_clock(system: System, settings: Settings) -> str:
-    if not settings.clock_file.exists():
+    clock = settings.clock_of(system.name)
+    if not isinstance(clock, EventClock):
         return ""
-    if EventClock(settings.clock_file).stands_still() and not replay_elsewhere(settings):
+    if clock.stands_still() and not replay_elsewhere(settings, system.name):
         return f" (a replay has stopped here: `ml-assets run {system.name}` resumes it)"
     return " (the replay's clock)"

@@ -141,7 +141,7 @@ def served_system(
     lines: where refusals and faults are logged. patience: of all systems, see LOG_PATIENCE_S
     """
     def now() -> datetime:
-        return settings.clock.now()  # a replay puts another clock in its place
+        return settings.clock_of(system.name).now()  # a replay puts another clock in its place
 
     counters = Counters()
     scores = OnlineScores(settings, system, patience=patience)
@@ -149,7 +149,7 @@ def served_system(
         lambda: EventLog(settings.event_log, patience=patience, ack=settings.ack)
     ), on_close=[scores.close])
     instants = Instants(system.name, HybridClock(
-        now, paced=lambda: not settings.clock_file.exists()))
+        now, paced=lambda: not settings.clock_file(system.name).exists()))
     features = FeatureLookup(system, lambda connection: backends.features(system, connection),
                              log.connection, lines=lines)
 

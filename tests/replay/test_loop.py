@@ -173,7 +173,7 @@ def test_status_and_explain_tell_the_whole_story(
     status = ml_assets(installation, "status", "spam")
     assert "316 predictions" in status.stdout and "labels matured" in status.stdout
     first = next(log.predictions("spam", SPAM.calendar.live_from,
-                                 installation.clock.now()))
+                                 installation.clock_of("spam").now()))
     told = ml_assets(installation, "explain", first.prediction_id).stdout
     for word in ("is_spam", "training set", "sender_spam_rate_60d", "the first model", "outcome"):
         assert word in told

@@ -277,6 +277,16 @@ class EventLog:
             " order by received_at, feedback_id", system, to_us(start), to_us(end),
         )
 
+    def predictions_heard_of(
+        self, system: str, start: datetime, end: datetime
+    ) -> Iterator[Prediction]:
+        """Those that feedback received in `[start, end)` is about, in the order of ids."""
+        return self._predictions(
+            "prediction_id in (select prediction_id from feedback"
+            " where system = ? and received_at >= ? and received_at < ?) order by prediction_id",
+            system, to_us(start), to_us(end),
+        )
+
     def feedback_on(self, prediction_id: str) -> list[Feedback]:
         """All that was said about one prediction, in the order in which it came."""
         return list(self._feedback("prediction_id = ? order by feedback_id", prediction_id))

@@ -67,7 +67,7 @@ def score_days(
     log, summary = EventLog(settings.event_log), ScoreSummary()
     day_scorer = DayScorer(
         system=system, scorer=scorer, version=deployed.version, history=history,
-        lake=Lake(settings.lake), log=log, at=settings.clock.now(),
+        lake=Lake(settings.lake), log=log, at=settings.clock_of(system.name).now(),
     )
     for day in days:
         day_scorer.score(day, summary)

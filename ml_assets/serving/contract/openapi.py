@@ -52,6 +52,7 @@ PROBLEMS = {
 
 PARAMETERS = {
     "prediction_id": "The `prediction_id` of an answer.",
+    "system": "The system's name.",
     "key": "The entity's key, as it stands in events. `/` may stand as it is.",
 }
 """What may stand in a path."""
@@ -136,7 +137,11 @@ COMMON_CALLS = (
     Call(path="/healthz", method="get", name="healthz", summary="Does the process run?",
          answer=protocol.LiveAnswer),
     Call(path="/readyz", method="get", name="readyz", summary="Can it give full answers now?",
-         answer=protocol.ReadyAnswer, description="Tries the log, the feature store, the model."),
+         answer=protocol.ReadyAnswer, description="Tries the log, the feature store, the model of "
+         "every system. Ready if one system is, so that what another lacks does not stop it."),
+    Call(path="/readyz/{system}", method="get", name="system_readyz",
+         summary="Can it give full answers for this system now?", answer=protocol.ReadyAnswer,
+         problems=(404,), description="Tries the log, the feature store, the model."),
 )
 
 
@@ -247,7 +252,7 @@ def _operation(call: Call, system: System | None) -> dict[str, Any]:
     }
     if call.description:
         operation["description"] = call.description
-    if call.name == "readyz":
+    if call.answer is protocol.ReadyAnswer:
         operation["responses"]["503"] = _content("Not now; it says why.", call.answer.__name__)
     if system is not None:
         operation["security"] = [{"token": []}, {}]

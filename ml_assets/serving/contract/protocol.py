@@ -333,9 +333,14 @@ class LiveAnswer(Struct, frozen=True, kw_only=True):
 
 
 class ReadyAnswer(Struct, frozen=True, kw_only=True):
-    """Whether full answers can be given now, tried out at this moment."""
+    """Whether full answers can be given now, tried out at this moment.
 
-    ready: bool
+    The whole is ready if a system is: what one of them lacks must not take the others out of a load
+    balancer's rotation. Ask about a system alone at `/readyz/<system>`.
+    """
+
+    ready: Annotated[bool, Meta(description="Whether any of these systems is ready.")]
+    systems: Annotated[dict[str, bool], Meta(description="Which systems are ready.")]
     problems: Annotated[list[str], Meta(description="Why it is not ready; what to do.")]
     warnings: Annotated[list[str], Meta(description="What needs a look, though it answers: "
                                   "refused versions, and degraded answers of the last minute.")]

@@ -61,6 +61,7 @@ def routes_of(handlers: Handlers, pages: Pages) -> list[Route]:
         Route("/openapi.json", pages.describe),
         Route("/healthz", handlers.live),
         Route("/readyz", handlers.ready),
+        Route("/readyz/{system}", handlers.ready),
         Route("/metrics", handlers.metrics),
         Route("/v1/{system}/predict", handlers.predict, methods=["POST"]),
         Route("/v1/{system}/predict/batch", handlers.predict_batch, methods=["POST"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -119,12 +120,21 @@ class Handlers:
         return answer_of(LiveAnswer())
 
     async def ready(self, request: Request) -> Response:
+        """Of all systems, or of the one in the path."""
+        systems = self._systems
+        if "system" in request.path_params:
+            system = self._system(request)
+            systems = {system.system.name: system}
         if request.app.state.stopping:
-            return answer_of(ReadyAnswer(ready=False, problems=["stopping"], warnings=[]), 503)
+            return answer_of(ReadyAnswer(ready=False, systems=dict.fromkeys(systems, False),
+                                         problems=["stopping"], warnings=[]), 503)
         problems = await self._executor.on_worker(
-            lambda: self._said(lambda system: system.readiness.problems()))
-        warnings = self._said(lambda system: system.readiness.warnings())
-        answer = ReadyAnswer(ready=not problems, problems=problems, warnings=warnings)
+            lambda: _said(systems, lambda system: system.readiness.problems()))
+        warnings = _said(systems, lambda system: system.readiness.warnings())
+        ready = {name: not each for name, each in problems.items()}
+        answer = ReadyAnswer(ready=any(ready.values()), systems=ready,
+                             problems=list(chain(*problems.values())),
+                             warnings=list(chain(*warnings.values())))
         return answer_of(answer, 200 if answer.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
@@ -145,14 +155,17 @@ class Handlers:
     async def _aside(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._explainer, call)
 
-    def _said(self, ask: Callable[[ServedSystem], Sequence[str]]) -> list[str]:
-        """What each system says, for clients; if one fails to say, that is said."""
-        said: list[str] = []
-        for name, told in zip(self._systems, isolate(ask, self._systems.values()), strict=True):
-            if isinstance(told, Exception):
-                told = [f"{name}: its state cannot be read: {type(told).__name__}: {told}"]
-            said += map(redacted, told)
-        return said
+
+def _said(
+    systems: Mapping[str, ServedSystem], ask: Callable[[ServedSystem], Sequence[str]]
+) -> dict[str, list[str]]:
+    """What each system says, for clients; if one fails to say, that is said."""
+    said: dict[str, list[str]] = {}
+    for name, told in zip(systems, isolate(ask, systems.values()), strict=True):
+        if isinstance(told, Exception):
+            told = [f"{name}: its state cannot be read: {type(told).__name__}: {told}"]
+        said[name] = list(map(redacted, told))
+    return said
 
 
 def add_feedback(system: ServedSystem, body: bytes, bearer: Token | None = None) -> FeedbackAnswer:

@@ -60,6 +60,8 @@ class Requests:
 
     def _labels_of(self, path: str) -> tuple[str, str]:
         _, first, *rest = path.split("/", 3) if path.startswith("/") else ("", "")
+        if first == "readyz" and len(rest) == 1 and rest[0] in self._systems:
+            return rest[0], "readyz"
         if first != "v1" or len(rest) != 2 or rest[0] not in self._systems:
             return "", path if path in PAGES else "other"
         system, call = rest
