@@ -16,7 +16,7 @@ from ml_assets.core.data.streams import Stream
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, day_bounds, midnight
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
 from ml_assets.ingest.events import archived_rows, logged_rows, parse_raw
 from ml_assets.ingest.filing import Filing
 from ml_assets.ingest.labels import labels_known_in, may_speak_in, with_keys

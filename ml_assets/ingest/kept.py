@@ -20,13 +20,13 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.texts import storable
 from ml_assets.core.time import DAY, declared_instant, midnight
+from ml_assets.ingest.contracts.values import taken
 from ml_assets.ingest.daily import PART, SHOWN, StoredEvents
 from ml_assets.ingest.lake import Lake, frame_of
 from ml_assets.ingest.sources.cells import SourceClock, clock, posted
 from ml_assets.ingest.sources.ordering import OrderedRow, Ordering
 from ml_assets.ingest.sources.origins import ORIGIN
 from ml_assets.ingest.tables import QUARANTINE, table_schema
-from ml_assets.ingest.values import taken
 
 LONGEST_RECORD = 10_000
 """Characters that are kept of a row that cannot be used."""

@@ -17,11 +17,11 @@ from ml_assets.core.source import Event
 from ml_assets.core.system import System
 from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, storable
 from ml_assets.core.time import FUTURE, declared_instant
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.contracts.values import LARGEST
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.log.told import ToldEvent
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.values import LARGEST
 
 NO_LIMITS: Mapping[str, float] = {}
 EXACT = 2**53
