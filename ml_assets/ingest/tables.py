@@ -8,8 +8,10 @@ import pyarrow as pa
 
 from ml_assets.core.data.columns import Column, Dtype
 from ml_assets.core.data.streams import Stream
+from ml_assets.core.data.tables import Table
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import INSTANT, later
+from ml_assets.ingest.sources.origins import ORIGIN
 
 LOG_SEQ = "log_seq"
 """The position at which the state of windowed views counts a live event."""
@@ -124,6 +126,17 @@ BATCH_PREDICTIONS = pa.schema(
 """
 
 
+def table_schema(table: Table) -> pa.Schema:
+    """The declared columns of a table, after when a row holds from and when it became known.
+
+    The day of `known_at` is the partition. The last column says where the row was.
+    """
+    return pa.schema([
+        ("event_timestamp", INSTANT), ("known_at", INSTANT),
+        *((column.name, arrow_type(column)) for column in table.columns), (ORIGIN, pa.string()),
+    ])
+
+
 def raw_schema(stream: Stream) -> pa.Schema:
     """`RECORDS`, without an outcome unless predictions are made for the stream."""
     return RECORDS if stream.asked else pa.schema(
@@ -182,8 +195,11 @@ def tables_of(system: System) -> dict[str, pa.Schema]:
             (stream.quarantine, QUARANTINE),
         )
     }
+    tables = {name: schema for table in system.tables for name, schema in (
+        (table.name, table_schema(table)), (table.quarantine, QUARANTINE))}
     return {
         **streams,
+        **tables,
         "labels": labels_schema(system),
         "predictions": PREDICTIONS,
         "batch_predictions": batch_schema(system),
