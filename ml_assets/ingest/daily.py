@@ -16,7 +16,7 @@ from ml_assets.core.data.streams import Stream
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, day_bounds, midnight
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
 from ml_assets.ingest.events import archived_rows, logged_rows, parse_raw
 from ml_assets.ingest.filing import Filing
 from ml_assets.ingest.labels import ArchivedOutcomes, labels_known_in, may_speak_in, with_keys
@@ -64,10 +64,12 @@ def store_raw(
         filing.add(archived_rows(
             system, history, since=midnight(calendar.first_day),
             until=min(end, calendar.live_from)))
-    if end > calendar.live_from and stream.asked:
+    if end > calendar.live_from:
         with closing(EventLog(settings.event_log)) as log:
+            since = max(first, calendar.live_from)
             filing.add(logged_rows(
-                log.predictions(system.name, max(first, calendar.live_from), end)))
+                log.predictions(system.name, since, end) if stream.asked else
+                log.told.between(system.name, stream.name, since, end)))
     filing.close()
     return StoredRaw(rows=filing.rows, bytes=filing.bytes, first=filing.first)
 

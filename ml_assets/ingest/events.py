@@ -18,12 +18,13 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import EARLIEST
 from ml_assets.ingest.archive import records
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.contracts.values import is_missing
 from ml_assets.ingest.lake import frame_of
 from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.told import ToldEvent
 from ml_assets.ingest.posted import read_json
 from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORD_COLUMNS, stream_schema
-from ml_assets.ingest.values import is_missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +67,12 @@ def archived_rows(
     )
 
 
-def logged_rows(predictions: Iterable[Prediction]) -> Iterator[Raw]:
+def logged_rows(accepted: Iterable[Prediction | ToldEvent]) -> Iterator[Raw]:
     """What the API accepted as rows of `tables.raw_schema`; its outcome is not known yet."""
     return (
-        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, None, p.seq, None)
-        for p in predictions
+        (each.event_id, each.event_timestamp, each.accepted_at, each.request, None, None,
+         each.seq, None)
+        for each in accepted
     )
 
 

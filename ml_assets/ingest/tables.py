@@ -8,8 +8,10 @@ import pyarrow as pa
 
 from ml_assets.core.data.columns import Column, Dtype
 from ml_assets.core.data.streams import Stream
+from ml_assets.core.data.tables import Table
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import INSTANT, later
+from ml_assets.ingest.sources.origins import ORIGIN
 
 LOG_SEQ = "log_seq"
 """The position at which the state of windowed views counts a live event."""
@@ -70,6 +72,17 @@ def raw_schema(system: System, stream: Stream | None = None) -> pa.Schema:
         ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT),
         ("request", pa.string()), *(outcome if stream is None or stream.asked else ()),
         later(LOG_SEQ, pa.int64(), None), later("problem", pa.string(), None),
+    ])
+
+
+def table_schema(table: Table) -> pa.Schema:
+    """The declared columns of a table, after when a row holds from and when it became known.
+
+    The day of `known_at` is the partition. The last column says where the row was.
+    """
+    return pa.schema([
+        ("event_timestamp", INSTANT), ("known_at", INSTANT),
+        *((column.name, arrow_type(column)) for column in table.columns), (ORIGIN, pa.string()),
     ])
 
 
@@ -175,8 +188,11 @@ def tables_of(system: System) -> dict[str, pa.Schema]:
             (stream.quarantine, QUARANTINE),
         )
     }
+    tables = {name: schema for table in system.tables for name, schema in (
+        (table.name, table_schema(table)), (table.quarantine, QUARANTINE))}
     return {
         **streams,
+        **tables,
         "labels": labels_schema(system),
         "predictions": predictions_schema(system),
         "batch_predictions": batch_schema(system),

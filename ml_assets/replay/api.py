@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +19,7 @@ import httpx
 from ml_assets.core.errors import NotReady
 from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import Settings
+from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.target import Label
 from ml_assets.core.time import WallClock
@@ -109,6 +110,13 @@ class Client:
         body = {"event_id": event_id, "event_timestamp": at.isoformat(), "event": event}
         answer = self._call("POST", "predict", body)
         return {**answer, "latency_ms": (time.perf_counter() - started) * 1000}
+
+    def tell(self, stream: str, events: Sequence[ArchivedEvent]) -> None:
+        """Events that only feed features. What is no event of the stream is refused alone."""
+        self._call("POST", f"events/{stream}/batch", {"events": [
+            {"event_id": each.event_id, "event_timestamp": each.event_timestamp.isoformat(),
+             "event": dict(each.request)} for each in events
+        ]})
 
     def report(self, prediction_id: str, label: Label) -> None:
         """Say what was true, in the name of the truth's source."""

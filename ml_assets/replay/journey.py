@@ -18,6 +18,7 @@ from ml_assets.registry.promotion import decide
 from ml_assets.replay.api import Client, running_api
 from ml_assets.replay.people import People
 from ml_assets.replay.runs import Runs, StoppedByCheck
+from ml_assets.replay.told import ToldEvents
 
 Say = Callable[[datetime, str], None]
 """Reports progress to whoever watches the loop, on the event clock."""
@@ -93,14 +94,17 @@ class Journey:
         if not self.clock.stands_still():
             self.clock.set(midnight(first))  # it has been running since an earlier replay ended
         people = self._people_after(events, midnight(first))
+        told = ToldEvents(self.system, self.settings.cache, midnight(first))
         self.answered = sum(event.event_timestamp < midnight(first) for event in events)
         for offset in range((until - first).days):
             day = first + timedelta(days=offset)
             start, end = day_bounds(day)
             for event in events:
                 if start <= event.event_timestamp < end:
+                    self._tell(api, told, event.event_timestamp)
                     self._report(api, people, event.event_timestamp)
                     self._predict(api, people, event)
+            self._tell(api, told, end)
             self._report(api, people, end)
             self._close(api, day)
 
@@ -112,6 +116,12 @@ class Journey:
             event, prediction_id=answer["prediction_id"], decision=answer["decision"])
         self.answered += 1
         self.step(event.event_timestamp, self.answered)
+
+    def _tell(self, api: Client, told: ToldEvents, until: datetime) -> None:
+        """What happened in the other streams before `until`."""
+        for some in told.due(until):
+            self._advance(some[-1].at)
+            api.tell(some[0].stream, [each.event for each in some])
 
     def _advance(self, at: datetime) -> None:
         """Never back, although a replay that resumes in mid-day repeats answered requests.

@@ -27,13 +27,13 @@ from ml_assets.features.engine.columns import event_values, slot_column
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.limits import limit_of
 from ml_assets.features.engine.windows import Aggregate, WindowedView
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.contracts.values import LARGEST, is_missing, taken
 from ml_assets.ingest.events import parse_raw, raw_from_archive
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake, select
 from ml_assets.ingest.tables import events_schema
-from ml_assets.ingest.values import LARGEST, is_missing, taken
-from ml_assets.serving.answer.admission import Admission, require_below
+from ml_assets.serving.answer.intake.admission import Admission, require_below
 from tests.toy import TOY, with_stream
 
 AT = datetime(2024, 1, 2, 12, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The event log: what the API accepted and answered, what shadows said, and feedback."""
+"""The event log: what the API accepted and answered or was told, shadows' scores, and feedback."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from ml_assets.ingest.log.served import (
     stored_outputs,
     to_us,
 )
+from ml_assets.ingest.log.told import ToldLog
 
 __all__ = ["EventLog", "Feedback", "Prediction", "ShadowScore"]
 
@@ -44,7 +45,7 @@ Also = Callable[[sqlite3.Connection, Sequence[int]], None]
 
 
 class EventLog:
-    """Append-only store of predictions, shadow scores and feedback.
+    """Append-only store of predictions, shadow scores and feedback, and of what was `told`.
 
     One call of an instance at a time, on whichever thread; any number of instances and processes
     may write at once. Every method raises LogUnavailable where the file cannot be read or
@@ -63,6 +64,7 @@ class EventLog:
         """
         self._file = LogFile(path, patience=patience or Patience(patience_s), ack=ack)
         self._db = self._file.connection
+        self.told = ToldLog(self._file)
         self._lists: set[tuple[str, ...]] = set()
         """The feature lists that are surely in the file."""
 
@@ -336,12 +338,14 @@ class EventLog:
         return int(str(version))
 
     def latest(self, system: str) -> datetime | None:
-        """The latest instant at which a prediction or feedback came in; None before the first."""
+        """The latest instant at which anything came in; None before the first."""
         # One look at an index each.
         found = [us for table, column in (("predictions", "accepted_at"),
                                           ("feedback", "received_at"))
                  for (us,) in self._file.read(
                      f"select max({column}) from {table} where system = ?", system)]
+        found += [us for stream in self.told.streams(system) for (us,) in self._file.read(
+            "select max(accepted_at) from told where system = ? and stream = ?", system, stream)]
         return max((from_us(int(str(us))) for us in found if us is not None), default=None)
 
     def count(self, system: str) -> tuple[int, int]:

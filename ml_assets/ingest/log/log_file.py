@@ -39,6 +39,18 @@ create table if not exists feature_lists (
     list_id text primary key,
     names   text not null              -- JSON list
 ) without rowid;
+create table if not exists told (
+    told_id        text primary key,  -- `told.told_id` of system, stream and event
+    system         text not null,
+    stream         text not null,
+    event_id       text not null,
+    event_timestamp integer not null,
+    accepted_at    integer not null,
+    request        text not null,      -- the client's JSON object, as it came
+    seq            integer not null    -- its position, see `positions`
+);
+create index if not exists told_by_day on told (system, stream, accepted_at);
+create unique index if not exists told_by_seq on told (seq);
 create index if not exists predictions_by_day on predictions (system, accepted_at);
 create table if not exists feedback (
     feedback_id   integer primary key,

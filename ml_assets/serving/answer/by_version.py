@@ -9,8 +9,8 @@ from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.log.served import prediction_id
 from ml_assets.registry.routing import sticky_key
-from ml_assets.serving.answer.admission import Admitted
 from ml_assets.serving.answer.features import FeatureLookup
+from ml_assets.serving.answer.intake.admission import Admitted
 from ml_assets.serving.models.loaded_rollout import Arm, LineUp
 from ml_assets.serving.models.pool import ModelPool
 from ml_assets.serving.models.scoring import Floats, dense_vectors, listed, outputs_of

@@ -27,6 +27,11 @@ PredictionId = Annotated[str, Meta(
     description="The `prediction_id` of an answer.",
 )]
 Share = Annotated[float, Meta(ge=0, le=1, description="Of all events.")]
+HappenedAt = Annotated[datetime, Meta(
+    tz=True, description="When it happened, ISO 8601 with a time zone: from "
+    f"{EARLIEST.date()} on, and at most {FUTURE.seconds} s ahead of the system's clock. Now "
+    "if absent.",
+)]
 Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone.")]
 
 
@@ -35,17 +40,47 @@ class PredictRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     event: Annotated[msgspec.Raw, Meta(description="The event itself: the system's own fields.")]
     event_id: EventId | None = None
-    event_timestamp: Annotated[datetime, Meta(
-        tz=True, description="When it happened, ISO 8601 with a time zone: from "
-        f"{EARLIEST.date()} on, and at most {FUTURE.seconds} s ahead of the system's clock. Now "
-        "if absent.",
-    )] | None = None
+    event_timestamp: HappenedAt | None = None
 
 
 class PredictBatchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Several events to predict; each is answered or refused on its own."""
 
     events: Annotated[list[msgspec.Raw], Meta(description="Requests as for one prediction.")]
+
+
+class PostedEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event of a stream that only feeds features."""
+
+    event: Annotated[msgspec.Raw, Meta(description="The event itself: the stream's own fields.")]
+    event_id: Annotated[str, Meta(
+        min_length=1, max_length=ID_LENGTH, pattern=NAME,
+        description="Your id of the event, a text of one line. It counts once, no matter how often "
+        "it is sent. A random one if you give none.",
+    )] | None = None
+    event_timestamp: HappenedAt | None = None
+
+
+class PostedBatchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several events of a stream; each is taken in or refused on its own."""
+
+    events: Annotated[list[msgspec.Raw], Meta(description="Requests as for one event.")]
+
+
+class EventAnswer(Struct, frozen=True, kw_only=True):
+    """One event. It was durably logged before this answer was sent; features count it."""
+
+    event_id: str
+    stream: str
+    event_timestamp: Instant
+    accepted_at: Annotated[datetime, Meta(
+        tz=True, description="When it was taken in, for the first time.")]
+
+
+class EventBatchAnswer(Struct, frozen=True, kw_only=True):
+    """An answer or a problem for each event, in the order of the request."""
+
+    events: Annotated[list[Any], Meta(description="Answers and problems, in order.")]
 
 
 class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,7 +241,7 @@ class ContributingRow(Struct, frozen=True, kw_only=True):
     """A row of the lake that features of a prediction were made from."""
 
     view: Annotated[str, Meta(description="The feature view that counted it.")]
-    table: Annotated[Literal["events", "labels"], Meta(description="Where it lies in the lake.")]
+    table: Annotated[str, Meta(description="Where it lies in the lake.")]
     key: Annotated[dict[str, str], Meta(description="The entity that it shares.")]
     event_id: str
     event_timestamp: Instant
@@ -263,8 +298,9 @@ class RefusedModel(Struct, frozen=True, kw_only=True):
 
 class Counts(Struct, frozen=True, kw_only=True):
     """Since the service started, by all of its workers: events answered anew, answered from the
-    log, degraded, refused (unusable or invalid), feedback received, scores by shadows, and
-    answers that no shadow scored for want of time or of the log."""
+    log, degraded, refused (unusable or invalid), feedback received, scores by shadows, answers
+    that no shadow scored for want of time or of the log, and events of other streams that were
+    taken in."""
 
     predicted: int = 0
     repeated: int = 0
@@ -273,6 +309,7 @@ class Counts(Struct, frozen=True, kw_only=True):
     feedback: int = 0
     shadowed: int = 0
     shadow_dropped: int = 0
+    told: int = 0
 
 
 class VersionAnswer(Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.log.patience import Patience
 from ml_assets.serving.answer import feedback_cache
-from ml_assets.serving.answer.admission import EventRequest
+from ml_assets.serving.answer.intake.admission import EventRequest
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.composition import served_system
 from tests.serving.kit import NOON, Toy, asked, event, problem, serving
