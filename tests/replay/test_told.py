@@ -49,5 +49,6 @@ def test_every_event_is_given_once_in_the_order_of_time(
 def test_a_long_run_is_told_some_at_a_time() -> None:
     system = replace(TOY, streams=(
         TOY.asked, replace(VISITS, source=archive("v", [1] * (2 * AT_ONCE + 3)))))
-    sizes = [len(some) for some in OtherStreams(system, Path(), START).due(START + timedelta(days=1))]
+    told = OtherStreams(system, Path(), START)
+    sizes = [len(some) for some in told.due(START + timedelta(days=1))]
     assert sizes == [AT_ONCE, AT_ONCE, 3]
