@@ -18,7 +18,7 @@ from ml_assets.registry.promotion import decide
 from ml_assets.replay.api import Client, running_api
 from ml_assets.replay.people import People
 from ml_assets.replay.runs import Runs, StoppedByCheck
-from ml_assets.replay.told import ToldEvents
+from ml_assets.replay.told import OtherStreams
 
 Say = Callable[[datetime, str], None]
 """Reports progress to whoever watches the loop, on the event clock."""
@@ -94,7 +94,7 @@ class Journey:
         if not self.clock.stands_still():
             self.clock.set(midnight(first))  # it has been running since an earlier replay ended
         people = self._people_after(events, midnight(first))
-        told = ToldEvents(self.system, self.settings.cache, midnight(first))
+        told = OtherStreams(self.system, self.settings.cache, midnight(first))
         self.answered = sum(event.event_timestamp < midnight(first) for event in events)
         for offset in range((until - first).days):
             day = first + timedelta(days=offset)
@@ -117,7 +117,7 @@ class Journey:
         self.answered += 1
         self.step(event.event_timestamp, self.answered)
 
-    def _tell(self, api: Client, told: ToldEvents, until: datetime) -> None:
+    def _tell(self, api: Client, told: OtherStreams, until: datetime) -> None:
         """What happened in the other streams before `until`."""
         for some in told.due(until):
             self._advance(some[-1].at)

@@ -29,7 +29,7 @@ class Happening(NamedTuple):
         return self.event.event_timestamp
 
 
-class ToldEvents:
+class OtherStreams:
     """The archived events of all streams but the asked one, merged in the order of time.
 
     None is held in memory but the next one of each stream.
