@@ -93,30 +93,35 @@ def run(system: str, fresh: bool, days: int | None) -> None:
 
 
 @main.command()
+@click.argument("systems", nargs=-1, metavar="[SYSTEM]...")
 @click.option("--host", help="Address to listen on.  [default: ML_ASSETS_HOST or 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="[default: ML_ASSETS_PORT or 8080]")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
               help="Number of processes that share the address and all state.")
 @click.option("--plain-asgi", is_flag=True,
               help="Serve over uvicorn's own connections: slower, and without limits on clients.")
-def serve(host: str | None, port: int | None, workers: int, plain_asgi: bool) -> None:
-    """Serve the prediction API of all systems until Ctrl-C.
+def serve(
+    systems: tuple[str, ...], host: str | None, port: int | None, workers: int, plain_asgi: bool
+) -> None:
+    """Serve the prediction API of each SYSTEM (all by default) until Ctrl-C.
 
     \b
-      curl localhost:8080/            what there is
-      curl localhost:8080/readyz      whether it can answer, and why not
-      http://localhost:8080/docs      every call, to try in a browser
+      curl localhost:8080/                  what there is
+      curl localhost:8080/readyz            which systems can answer, and why others cannot
+      curl localhost:8080/readyz/<system>   whether this one can
+      http://localhost:8080/docs            every call, to try in a browser
     """
     from ml_assets.serving.server import serve as serve_api
-    from ml_assets.systems import SYSTEMS
+    from ml_assets.systems import SYSTEMS, find
 
+    served = tuple(map(find, dict.fromkeys(systems))) or SYSTEMS
     settings = opened()
     settings = replace(
         settings,
         host=settings.host if host is None else host,
         port=settings.port if port is None else port,
     )
-    serve_api(settings, SYSTEMS, workers=workers, plain_asgi=plain_asgi)
+    serve_api(settings, served, workers=workers, plain_asgi=plain_asgi)
 
 
 @main.command()
@@ -181,7 +186,7 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 
 @main.command()
 @click.argument("area", type=click.Choice(
-    ["start", "features", "serving", "fuzz", "faults"]))
+    ["start", "features", "serving", "fuzz", "faults", "loop"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
@@ -205,6 +210,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       serving   CPU and latency of a prediction beside other servers; kills, swaps, restarts
       fuzz      hostile requests down both paths into the API: do answers differ, who is harmed?
       faults    kill -9 of every process of the main job (full run: half an hour)
+      loop      a made-up system's whole loop, from archive to model and 30 replayed days
     """
     from importlib import import_module
 

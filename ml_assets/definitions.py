@@ -4,7 +4,7 @@ import dagster as dg
 
 from ml_assets.automation import jobs, sensors
 from ml_assets.core.assets import flatten
-from ml_assets.core.installation import check
+from ml_assets.core.installation import check, share_old_clock
 from ml_assets.core.settings import Settings
 from ml_assets.evaluation import assets as evaluation
 from ml_assets.evaluation.slices import require_slices
@@ -53,6 +53,7 @@ def _sound() -> Settings:
     """The environment's settings. Raises StateDamaged if a file of the installation is damaged."""
     settings = Settings.from_environment()
     check(settings)
+    share_old_clock(settings.var)
     return settings
 
 

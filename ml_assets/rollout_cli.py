@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FOLLOW_SECONDS = 3.0
 """How long the API may take to follow a change; it needs less than one second."""
 SHOWN_RECORDS = 5
-NEEDS = ("deployments.sqlite", "clock.json")
+NEEDS = ("deployments.sqlite",)
 """In an emergency MLflow or the log may be what is broken."""
 
 
@@ -171,7 +171,7 @@ def _change(system: str, action: Action, reason: str, by: str) -> None:
     registry, deployments = ModelRegistry(settings), Deployments(settings.deployments)
     before = deployments.current(name)
     record = steer(name, action, registry, deployments, reason=reason, by=by,
-                   at=settings.clock.now())
+                   at=settings.clock_of(name).now())
     if before is not None and record.id == before.id:
         click.echo(f"{name}: nothing to change, {record.told}")
     else:

@@ -59,14 +59,14 @@ def test_a_wrong_setting_is_named(
     assert answer in result.output
 
 
-def test_a_second_replay_of_one_installation_is_refused(
+def test_a_second_replay_of_one_system_is_refused(
     command_line: CliRunner, settings: Settings
 ) -> None:
     """Two at once would move one clock; the first goes on undisturbed."""
-    with alone(settings):
+    with alone(settings, "spam"):
         result = command_line.invoke(main, ["run", "spam"])
     assert result.exit_code == 1
-    assert "another `ml-assets run` is using" in result.output
+    assert "another `ml-assets run spam` is using" in result.output
 
 
 def test_an_empty_installation_is_served_and_says_in_one_line_what_it_lacks(

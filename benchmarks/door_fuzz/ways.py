@@ -140,7 +140,7 @@ def _connected(port: int) -> socket.socket:
 def way(folder: Path, *, direct: bool) -> Iterator[Way]:
     """A server that runs until the block ends. direct: whether connections answer themselves"""
     settings = Settings(var=folder)
-    EventClock(settings.clock_file).set(NOON)
+    EventClock(settings.clock_file(NAME)).set(NOON)
     Deployments(settings.deployments).promote(NAME, 1, reason="to be asked", by="fuzz", at=NOON)
     app = create_app(settings, [RETURNS], backends(settings.deployments))
     serves = app.fast_path if direct else replace(app.fast_path, queues={})

@@ -187,9 +187,9 @@ class Harness:
     def _loader(self, after_s: float) -> bool:
         """Beside the replay; it stands on what has been closed."""
         self._up()
-        if not self.place.settings.clock_file.exists():
+        if not self.place.settings.clock_file("spam").exists():
             return False
-        return self._killed(self.place.loader(self.place.settings.clock.now()), after_s)
+        return self._killed(self.place.loader(self.place.settings.clock_of("spam").now()), after_s)
 
     def _run(self, after_s: float) -> bool:
         """Without a replay beside it, because a replay retrains on its own."""

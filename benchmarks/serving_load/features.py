@@ -73,7 +73,7 @@ def prepare(settings: Settings) -> None:
     """Register the views and give every entity of the short runs a past, at least a day old."""
     random = np.random.default_rng(5)
     count = max(ENTITIES.values())
-    now = settings.clock.now()
+    now = settings.clock_of(PAYMENTS.name).now()
     ages = random.uniform(2, 29, count)
     past = pa.table({
         "event_id": [f"past-{number}" for number in range(count)],
@@ -101,7 +101,7 @@ def miscounted(settings: Settings, events: Iterable[Mapping[str, Any]]) -> tuple
             logged[key][event[key]] += 1
     log = EventLog(settings.event_log)
     reader = OnlineFeatures(log.connection, settings, PAYMENTS, SERVICE)
-    now = settings.clock.now()
+    now = settings.clock_of(PAYMENTS.name).now()
     compared = wrong = 0
     for key, counts in logged.items():
         column = reader.names.index(f"{key}_events_1d")

@@ -47,7 +47,7 @@ class Installation:
     def deploy(self, version: int) -> None:
         """Make a registered version the champion; the canary stays."""
         self.deployments.promote(PAYMENTS.name, version, reason="the benchmark swaps", by=BY,
-                                 at=self.settings.clock.now())
+                                 at=self.settings.clock_of(PAYMENTS.name).now())
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def installed() -> Iterator[Installation]:
             _train(settings, exported / str(version), seed=10 + version)
         made = Installation(
             settings=settings, rows=rows, templates=payments(rows), exported=exported / "1",
-            scores=_scores(exported / "1", rows), began=settings.clock.now(),
+            scores=_scores(exported / "1", rows), began=settings.clock_of(PAYMENTS.name).now(),
         )
         made.deploy(1)
         made.deployments.canary(PAYMENTS.name, 3, CANARY, reason="as in real life", by=BY,

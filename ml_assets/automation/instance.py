@@ -12,7 +12,7 @@ import dagster as dg
 from ml_assets.automation.jobs import TRAINING_TAG
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.files import write_atomically
+from ml_assets.core.storage.files import make_private, write_atomically
 from ml_assets.core.storage.layout import FILES
 from ml_assets.core.storage.marker import note
 
@@ -45,6 +45,7 @@ run_monitoring:
 
 DATABASES = tuple(about.name for about in FILES if about.name.startswith("dagster/"))
 REPLAY_LOCK = "replay.lock"
+"""In the folder of each system."""
 GLANCE_S = 0.2
 
 
@@ -67,16 +68,15 @@ def instance(settings: Settings) -> dg.DagsterInstance:
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
-    """Lock the installation for a replay. Raises NotReady if another replay holds the lock."""
-    settings.var.mkdir(parents=True, exist_ok=True)
-    with (settings.var / REPLAY_LOCK).open("a") as lock:
+def alone(settings: Settings, system: str) -> Iterator[None]:
+    """Lock a system for its replay. Raises NotReady if another replay of it holds the lock."""
+    with _lock_of(settings, system) as lock:
         if not _locked(lock):
             time.sleep(GLANCE_S)  # a sensor that checks for a replay holds it for a moment
             if not _locked(lock):
                 raise NotReady(
-                    f"another `ml-assets run` is using {settings.var}. Wait for it, or set "
-                    "ML_ASSETS_VAR to another folder"
+                    f"another `ml-assets run {system}` is using {settings.var}. Wait for it, or "
+                    "set ML_ASSETS_VAR to another folder"
                 )
         yield
 
@@ -90,10 +90,15 @@ def _locked(file: IO[str]) -> bool:
         return False
 
 
-def replay_elsewhere(settings: Settings) -> bool:
-    """Whether another process replays history in this installation now."""
+def replay_elsewhere(settings: Settings, system: str) -> bool:
+    """Whether another process replays this system in this installation now."""
     if settings.in_replay:
         return False
-    settings.var.mkdir(parents=True, exist_ok=True)
-    with (settings.var / REPLAY_LOCK).open("a") as lock:
+    with _lock_of(settings, system) as lock:
         return not _locked(lock)
+
+
+def _lock_of(settings: Settings, system: str) -> IO[str]:
+    path = settings.folder_of(system) / REPLAY_LOCK
+    make_private(path)
+    return path.open("a")

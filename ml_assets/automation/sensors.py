@@ -51,9 +51,9 @@ def _retraining_sensor(
     def sensor(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.SensorResult:
-        if replay_elsewhere(settings):
+        if replay_elsewhere(settings, system.name):
             return dg.SensorResult(skip_reason=dg.SkipReason(REPLAYING))
-        now = settings.clock.now()
+        now = settings.clock_of(system.name).now()
         attempted_at, wrong = in_cursor(context.cursor, now)
         if wrong is not None:
             context.log.warning(wrong)
@@ -81,9 +81,9 @@ def _age_schedule(system: System) -> dg.ScheduleDefinition:
     def schedule(
         context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.RunRequest | dg.SkipReason:
-        if replay_elsewhere(settings):
+        if replay_elsewhere(settings, system.name):
             return dg.SkipReason(REPLAYING)
-        now = settings.clock.now()
+        now = settings.clock_of(system.name).now()
         decision = _decide(system, settings, context.instance, now, None)
         if decision.train and decision.kind == "age":
             return _training_request(decision, now)
@@ -103,9 +103,9 @@ def _daily_schedule(system: System) -> dg.ScheduleDefinition:
     def schedule(
         context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.RunRequest | dg.SkipReason:
-        if replay_elsewhere(settings):
+        if replay_elsewhere(settings, system.name):
             return dg.SkipReason(REPLAYING)
-        now = settings.clock.now()
+        now = settings.clock_of(system.name).now()
         day = next_closed_day(system, settings, now)
         if day is None:
             return dg.SkipReason(

@@ -9,7 +9,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 import dagster as dg
 
@@ -60,16 +61,19 @@ def keys(system: System, *names: str) -> list[dg.AssetKey]:
 
 
 class ReachedDays(dg.DailyPartitionsDefinition):
-    """Days up to the installation's clock, not the machine's: a replay is set in the past.
+    """Days up to the clock of a system, not the machine's: a replay is set in the past.
 
     While a replay is running, its clock stands still between two events. All days of the
     calendar then exist, so open pages show each day as soon as it is ingested.
     """
 
+    system: ClassVar[str]
+    """Of the class, as `_days_of` makes it: Dagster's own fields cannot be extended."""
+
     @property
     def end(self) -> datetime | None:
         declared = self.end_ts and datetime.fromtimestamp(self.end_ts.timestamp, UTC)
-        reached = _reached()
+        reached = _reached(self.system)
         ends = [each for each in (declared, reached) if each is not None]
         return max(min(ends), self.start + DAY) if ends else None
 
@@ -78,9 +82,14 @@ class ReachedDays(dg.DailyPartitionsDefinition):
         return None if self.end is None else self.end.timestamp()
 
 
-def _reached() -> datetime | None:
+@cache
+def _days_of(system: str) -> type[ReachedDays]:
+    return type("ReachedDays", (ReachedDays,), {"system": system})
+
+
+def _reached(system: str) -> datetime | None:
     """The end of the latest whole day of a replayed past; None if the wall clock applies."""
-    clock = Settings.from_environment().clock
+    clock = Settings.from_environment().clock_of(system)
     if not isinstance(clock, EventClock):
         return None
     try:
@@ -92,7 +101,7 @@ def _reached() -> datetime | None:
 def daily(system: System) -> dg.DailyPartitionsDefinition:
     """One partition per day (UTC), over the days of the system's calendar so far."""
     last = system.calendar.last_day
-    return ReachedDays(
+    return _days_of(system.name)(
         start_date=system.calendar.first_day.isoformat(),
         # Dagster's end is exclusive.
         end_date=None if last is None else date.fromordinal(last.toordinal() + 1).isoformat(),

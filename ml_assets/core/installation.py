@@ -17,8 +17,16 @@ from ml_assets.core.errors import InstallationRefused, StateDamaged
 from ml_assets.core.project import ROOT, project
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import require_sound, trouble_of
-from ml_assets.core.storage.files import make_folder
-from ml_assets.core.storage.layout import FILES, STATE, is_forgotten, is_ours
+from ml_assets.core.storage.files import make_folder, write_atomically
+from ml_assets.core.storage.layout import (
+    FILES,
+    OLD_CLOCK,
+    clock_of,
+    is_clock,
+    is_forgotten,
+    is_ours,
+    state_in,
+)
 from ml_assets.core.storage.marker import MARKER, change_notes, read_marker, write_marker
 from ml_assets.core.storage.modes import mend_modes
 
@@ -33,8 +41,8 @@ def claim(settings: Settings, needs: Collection[str] | None = None) -> None:
     For every command that works on it. Whatever this process creates from now on is readable by
     its owner only. Takes a few milliseconds.
 
-    needs: the files of `core.layout` that the command cannot work without, all by default; in an
-    emergency a different one may be the broken one
+    needs: the files of `core.layout` that the command cannot work without, beside the clocks; all
+    by default. In an emergency a different one may be the broken one
 
     Raises InstallationRefused if the folder is not ours, StateDamaged if a file in it cannot be
     used. Each is one line that says what to do.
@@ -53,7 +61,22 @@ def claim(settings: Settings, needs: Collection[str] | None = None) -> None:
             f"({error.filename}). Set ML_ASSETS_VAR to a folder that can be created and written"
         ) from error
     check(settings, needs)
+    share_old_clock(settings.var)
     _note_new(settings.var)
+
+
+def share_old_clock(var: Path) -> None:
+    """Give each system that has run here a copy of the one clock of an earlier version."""
+    old = var / OLD_CLOCK.name
+    if not old.exists():
+        return
+    for folder in sorted((var / "lake").glob("*/")):
+        own = var / clock_of(folder.name).name
+        if not own.exists():
+            write_atomically(own, old.read_bytes())
+            change_notes(var, add=(clock_of(folder.name).name,))
+    old.unlink(missing_ok=True)
+    change_notes(var, drop=(OLD_CLOCK.name,))
 
 
 def opened(needs: Collection[str] | None = None) -> Settings:
@@ -73,8 +96,8 @@ def check(settings: Settings, needs: Collection[str] | None = None) -> None:
         require_ours(settings)
         marker = read_marker(settings.var)
     made = () if marker is None else marker.files
-    for about in STATE:
-        if needs is not None and about.name not in needs:
+    for about in state_in(settings.var, made):
+        if needs is not None and about.name not in needs and not is_clock(about):
             continue
         require_sound(settings.var / about.name, about, made=about.name in made)
 
@@ -95,8 +118,9 @@ def empty(settings: Settings) -> list[str]:
     gone = [path for path in sorted(var.iterdir()) if is_forgotten(path.name)]
     for path in gone:
         _delete(path, keeping=settings.cache)
-    change_notes(var, drop=tuple(about.name for about in STATE
-                                 if not os.path.lexists(var / about.name)))
+    marker = read_marker(var)
+    change_notes(var, drop=tuple(name for name in (marker.files if marker else ())
+                                 if not os.path.lexists(var / name)))
     return [path.name for path in strangers(var, settings.cache)]
 
 
@@ -144,7 +168,7 @@ def _adopt(var: Path, cache: Path) -> None:
     """Mark a folder that is new, empty or, without a marker, clearly ours."""
     make_folder(var)
     _require_adoptable(var, cache)
-    there = [about for about in STATE if os.path.lexists(var / about.name)]
+    there = [about for about in state_in(var) if os.path.lexists(var / about.name)]
     write_marker(var, tuple(about.name for about in there
                             if not about.is_folder or not _is_bare(var / about.name)))
 
@@ -166,7 +190,7 @@ def _is_proved(var: Path) -> bool:
     return any(
         about.proof is not None and not about.name.startswith(("dagster", "mlflow"))
         and (var / about.name).exists() and trouble_of(var / about.name, about, made=True) is None
-        for about in FILES
+        for about in (OLD_CLOCK, *FILES)
     )
 
 
@@ -179,9 +203,10 @@ def _has_state(var: Path) -> bool:
 
 
 def _is_bare(folder: Path) -> bool:
-    """Whether it is a folder that contains no file and no link at any depth."""
+    """Whether it is a folder that contains no link and no file but locks at any depth."""
     return (not folder.is_symlink() and folder.is_dir()
-            and all(path.is_dir() and not path.is_symlink() for path in folder.rglob("*")))
+            and all((path.is_dir() or path.suffix == ".lock") and not path.is_symlink()
+                    for path in folder.rglob("*")))
 
 
 def strangers(var: Path, cache: Path) -> list[Path]:
@@ -195,7 +220,7 @@ def _note_new(var: Path) -> None:
     marker = read_marker(var)
     assert marker is not None
     change_notes(var, add=tuple(
-        about.name for about in STATE
+        about.name for about in state_in(var)
         if about.name not in marker.files and (var / about.name).exists()
         and trouble_of(var / about.name, about, made=True) is None
     ))

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.project import ROOT as ROOT
 from ml_assets.core.project import project
+from ml_assets.core.storage.layout import SYSTEMS, clock_of
 from ml_assets.core.storage.marker import is_noted
 from ml_assets.core.time import Clock, EventClock, WallClock
 
@@ -129,20 +130,36 @@ class Settings:
     def mlflow_artifacts(self) -> Path:
         return self.var / "mlflow" / "artifacts"
 
-    @cached_property  # read for every batch of predictions
-    def clock_file(self) -> Path:
-        return self.var / "clock.json"
+    def folder_of(self, system: str) -> Path:
+        """What is a system's own alone: its clock and its locks."""
+        return self.var / SYSTEMS / system
 
-    @property
-    def clock(self) -> Clock:
-        """The replay's clock if one has run in this `var`, otherwise the wall clock."""
-        if self.clock_file.exists() or self._had_clock:
-            return EventClock(self.clock_file)
+    def clock_file(self, system: str) -> Path:
+        # Cached, because it is read for every batch of predictions.
+        if (path := self._clock_files.get(system)) is None:
+            path = self._clock_files[system] = self.var / clock_of(system).name
+        return path
+
+    def clock_of(self, system: str) -> Clock:
+        """The clock of a system's replay if it has had one in this `var`, else the wall clock."""
+        path = self.clock_file(system)
+        if path.exists() or self._had_clock(path):
+            return EventClock(path)
         return WallClock()
 
-    @cached_property  # a deleted clock must not become the wall clock
-    def _had_clock(self) -> bool:
-        return is_noted(self.clock_file)
+    def _had_clock(self, path: Path) -> bool:
+        """A deleted clock must not become the wall clock."""
+        if (noted := self._noted.get(path)) is None:
+            noted = self._noted[path] = is_noted(path)
+        return noted
+
+    @cached_property
+    def _clock_files(self) -> dict[str, Path]:
+        return {}
+
+    @cached_property
+    def _noted(self) -> dict[Path, bool]:
+        return {}
 
 
 def _folder(name: str, otherwise: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Instants, days and the one clock that every room reads.
+"""Instants, days and the clock of a system, which every room reads.
 
 All instants are aware UTC with microseconds; all intervals are half-open `[start, end)`.
 """
@@ -13,7 +13,7 @@ from typing import Protocol
 from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.storage.condition import damaged, trouble_of
 from ml_assets.core.storage.files import write_atomically
-from ml_assets.core.storage.layout import CLOCK
+from ml_assets.core.storage.layout import OLD_CLOCK, state_file
 from ml_assets.core.storage.marker import note
 
 DAY = timedelta(days=1)
@@ -82,8 +82,9 @@ class EventClock:
                 raise ValueError(f"{state['at']!r} has no time zone")
             return at, None if started is None else datetime.fromisoformat(started)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            trouble = trouble_of(self.path, CLOCK, made=True)
-            raise damaged(self.path, CLOCK, trouble or f"is damaged: {error}") from error
+            about = state_file("/".join(self.path.parts[-3:])) or OLD_CLOCK
+            trouble = trouble_of(self.path, about, made=True)
+            raise damaged(self.path, about, trouble or f"is damaged: {error}") from error
 
     def _write(self, at: datetime, started: datetime | None) -> None:
         state = {"at": at.isoformat(), "started_wall": started and started.isoformat()}

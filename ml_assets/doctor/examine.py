@@ -8,7 +8,7 @@ from ml_assets.core.errors import StateDamaged
 from ml_assets.core.installation import require_ours, strangers
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import trouble_of
-from ml_assets.core.storage.layout import STATE
+from ml_assets.core.storage.layout import state_in
 from ml_assets.core.storage.marker import MARKER, read_marker
 from ml_assets.core.storage.modes import open_to_others
 from ml_assets.doctor.findings import Finding
@@ -28,7 +28,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     require_ours(settings)
     made, marker = _marker(settings)
     yield marker
-    for about in STATE:
+    for about in state_in(settings.var, made):
         path = settings.var / about.name
         trouble = trouble_of(path, about, made=about.name in made, deep=True)
         if trouble is not None or path.exists():

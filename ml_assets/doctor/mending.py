@@ -16,12 +16,14 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import trouble_of
 from ml_assets.core.storage.files import make_folder
 from ml_assets.core.storage.layout import (
-    CLOCK,
+    OLD_CLOCK,
     SET_ASIDE,
     SQLITE_SIDES,
     STATE,
     StateFile,
+    is_clock,
     state_file,
+    state_in,
 )
 from ml_assets.core.storage.marker import change_notes, read_marker
 from ml_assets.core.storage.modes import mend_modes
@@ -51,8 +53,8 @@ def mend(settings: Settings) -> Iterator[str]:
     for about in _damaged(settings):
         if about.rebuilt:
             yield from _set_aside(settings, about)
-            if about == CLOCK:
-                yield _set_clock(settings)
+            if is_clock(about):
+                yield from _set_clocks(settings, about)
     if trouble_of(path := database(settings), _about("mlflow/mlflow.sqlite"), made=True) is None:
         moved = follow(path, settings.mlflow_artifacts)
         if moved:
@@ -76,7 +78,7 @@ def give_up(settings: Settings, name: str) -> Iterator[str]:
 def _damaged(settings: Settings) -> Iterator[StateFile]:
     marker = read_marker(settings.var)
     made = () if marker is None else marker.files
-    for about in STATE:
+    for about in state_in(settings.var, made):
         if trouble_of(settings.var / about.name, about, made=about.name in made, deep=True):
             yield about
 
@@ -104,31 +106,40 @@ def _set_aside(settings: Settings, about: StateFile) -> Iterator[str]:
     change_notes(settings.var, drop=names)
 
 
-def _set_clock(settings: Settings) -> str:
-    """Set the clock to the latest instant that the installation knows, and start it."""
-    latest = max([*_logged(settings.event_log), *_closed(settings.lake)], default=None)
-    if latest is None:
-        return "the clock is now the machine's: nothing was replayed here"
-    clock = EventClock(settings.clock_file)
-    clock.set(latest)
-    clock.start()
-    return f"the clock resumes from {latest:%Y-%m-%d %H:%M:%S} UTC"
+def _set_clocks(settings: Settings, about: StateFile) -> Iterator[str]:
+    """Set the clock to the latest instant that the installation knows of its system, and start it.
+
+    The one clock of an earlier version is replaced by one for each system.
+    """
+    names = [path.name for path in sorted(settings.lake.glob("*/"))]
+    if about != OLD_CLOCK:
+        names = [Path(about.name).parent.name]
+    for name in names:
+        latest = max([*_logged(settings.event_log, name), *_closed(settings.lake / name)],
+                     default=None)
+        if latest is None:
+            yield f"the clock of {name!r} is now the machine's: nothing was replayed here"
+            continue
+        clock = EventClock(settings.clock_file(name))
+        clock.set(latest)
+        clock.start()
+        yield f"the clock of {name!r} resumes from {latest:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _logged(path: Path) -> Iterator[datetime]:
+def _logged(path: Path, system: str) -> Iterator[datetime]:
     if trouble_of(path, _about("event_log.sqlite"), made=True) is not None:
         return
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=10)) as db:
-        for question in ("select max(accepted_at) from predictions",
-                         "select max(received_at) from feedback"):
-            (found,) = db.execute(question).fetchone()
+        for question in ("select max(accepted_at) from predictions where system = ?",
+                         "select max(received_at) from feedback where system = ?"):
+            (found,) = db.execute(question, (system,)).fetchone()
             if found is not None:
                 yield datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=found)
 
 
-def _closed(lake: Path) -> Iterator[datetime]:
+def _closed(tables: Path) -> Iterator[datetime]:
     """The ends of the ingested days."""
-    for path in lake.glob("*/events/[0-9]*.parquet"):
+    for path in tables.glob("events/[0-9]*.parquet"):
         try:
             yield midnight(date.fromisoformat(path.stem)) + DAY
         except ValueError:

@@ -109,9 +109,10 @@ class SystemTranslator(DagsterFeastTranslator):
 
 
 class SystemFeast(FeastResource):
-    """The store of the installation in the folder `var`, on its clock."""
+    """The store of the installation in the folder `var`, on the clock of `system`."""
 
     var: str
+    system: str
 
     def get_store(self) -> Any:
         from ml_assets.features.store import open_store
@@ -119,7 +120,7 @@ class SystemFeast(FeastResource):
         return open_store(Settings(var=Path(self.var)))
 
     def now(self) -> datetime:
-        return Settings(var=Path(self.var)).clock.now()
+        return Settings(var=Path(self.var)).clock_of(self.system).now()
 
 
 def _feature_views(system: System) -> dg.AssetsDefinition:
@@ -145,7 +146,7 @@ def _feature_views(system: System) -> dg.AssetsDefinition:
             note_loaded(settings, view, start, loaded.until)
             return Loaded(rows=loaded.rows, until=loaded.until)
 
-        feast = SystemFeast(repo_path=str(REPO), var=str(settings.var))
+        feast = SystemFeast(repo_path=str(REPO), var=str(settings.var), system=system.name)
         yield from feast.materialize(context, load=load)
 
     return feature_views
@@ -172,7 +173,7 @@ def _scores(system: System) -> dg.AssetsDefinition:
             note_loaded(settings, view, start, end)
             return Loaded(rows=count)
 
-        feast = SystemFeast(repo_path=str(REPO), var=str(settings.var))
+        feast = SystemFeast(repo_path=str(REPO), var=str(settings.var), system=system.name)
         yield from feast.materialize(context, load=load)
 
     return scores
@@ -229,7 +230,7 @@ def _training_set(system: System) -> dg.AssetsDefinition:
         sets = TrainingSets(settings, system)
         before = sets.latest_version()
         difference = None if before is None else sets.difference(before)
-        built = sets.build(settings.clock.now())
+        built = sets.build(settings.clock_of(system.name).now())
         found = examine(settings, system, built)
         first, last = built.partitions
         return dg.MaterializeResult(

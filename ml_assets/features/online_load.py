@@ -37,7 +37,7 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
     more is let go. Raises NotReady where a day's table is missing.
     """
     EventLog(settings.event_log).close()  # its tables are there from now on
-    clock, log, backend = settings.clock, load_log(settings), open_backend(settings)
+    clock, log, backend = settings.clock_of(view.system), load_log(settings), open_backend(settings)
     try:
         view_id = backend.register(view.name, view.definition)
         # The log remembers loads that a teardown or another definition has undone since.

@@ -47,7 +47,7 @@ class Rebuild:
 
     def __init__(self, settings: Settings, system: System) -> None:
         self._settings, self._system = settings, system
-        self._now = to_us(settings.clock.now())
+        self._now = to_us(settings.clock_of(system.name).now())
         with closing(EventLog(settings.event_log)) as log:
             there = SqliteState(log.connection).views()
             self.days = {

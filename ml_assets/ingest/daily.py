@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from itertools import chain
 
 import pandas as pd
@@ -15,15 +15,15 @@ import pyarrow as pa
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, FUTURE, day_bounds, midnight
-from ml_assets.ingest.contracts import Contract
-from ml_assets.ingest.events import parse_raw, raw_from_archive, raw_from_log, split_by_day
-from ml_assets.ingest.labels import labels_known_in, with_keys
+from ml_assets.core.time import DAY, day_bounds, midnight
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.events import archived_rows, logged_rows, parse_raw
+from ml_assets.ingest.filing import Filing
+from ml_assets.ingest.labels import ArchivedOutcomes, labels_known_in, may_speak_in, with_keys
 from ml_assets.ingest.lake import Lake, frame_of
-from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import (
     QUARANTINE,
-    RAW,
     events_schema,
     labels_schema,
     raw_schema,
@@ -34,35 +34,44 @@ PART = 10_000
 """Rows that are checked at a time."""
 SHOWN = 5
 """Rows that an asset's page shows."""
+FREQUENT = 10
+"""Labels that are told with their counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRaw:
+    """rows, bytes: of all records that were stored, and of their requests; first: some of them."""
+
+    rows: int
+    bytes: int
+    first: pd.DataFrame
 
 
 def store_raw(
     system: System, settings: Settings, days: Sequence[date], stream: Stream | None = None
-) -> pd.DataFrame:
-    """Store what reached a stream on each day; the rows of all of them, as `tables.raw_schema`.
+) -> StoredRaw:
+    """Store what reached a stream on each day.
 
     stream: the one that predictions are made for, unless it is given
-    days: consecutive, in order; those before the system goes live are read from the archive, the
-    others from the event log
+    days: consecutive, in order; those before the system goes live are read from the archive, in
+    one pass, the others from the event log
     """
     stream = stream or system.asked
-    calendar, parts = system.calendar, []
-    if days[0] < calendar.go_live:
+    calendar, first, end = system.calendar, midnight(days[0]), midnight(days[-1]) + DAY
+    filing = Filing(Lake(settings.lake), system.name, stream.raw, raw_schema(system, stream), days)
+    if first < calendar.live_from:
         history = stream.source.archive(stream.source.fetch(settings.cache))
-        parts.append(raw_from_archive(
-            history, since=midnight(calendar.first_day), until=calendar.live_from))
-    if days[-1] >= calendar.go_live:
-        start = max(midnight(days[0]), calendar.live_from)
-        end = midnight(days[-1]) + DAY
+        filing.add(archived_rows(
+            system, history, since=midnight(calendar.first_day),
+            until=min(end, calendar.live_from)))
+    if end > calendar.live_from:
         with closing(EventLog(settings.event_log)) as log:
-            parts.append(raw_from_log(list(
-                log.predictions(system.name, start, end) if stream.asked else
-                [])))
-    lake = Lake(settings.lake)
-    by_day = split_by_day(pd.concat(parts, ignore_index=True), list(days))
-    for day, rows in by_day.items():
-        lake.write(system.name, stream.raw, day, rows, raw_schema(stream))
-    return pd.concat(by_day.values(), ignore_index=True)
+            since = max(first, calendar.live_from)
+            filing.add(logged_rows(
+                log.predictions(system.name, since, end) if stream.asked else
+                log.told.between(system.name, stream.name, since, end)))
+    filing.close()
+    return StoredRaw(rows=filing.rows, bytes=filing.bytes, first=filing.first)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +108,7 @@ def store_events(
     contract, reasons, broken = Contract.of(system, stream), Counter[str](), list[str]()
     first, usable = schema.empty_table(), 0
     for day in days:
-        raw = lake.read(name, stream.raw, raw_schema(stream), start=day, end=day + DAY)
+        raw = lake.read(name, stream.raw, raw_schema(system, stream), start=day, end=day + DAY)
         parsed = parse_raw(system, raw, stream)
         lake.write(name, stream.table, day, parsed.rows, schema)
         lake.write(name, stream.quarantine, day, parsed.quarantine, QUARANTINE)
@@ -118,54 +127,55 @@ class LabelCounts:
     """Of the labels that were stored.
 
     by_basis: how many rest on `archive`, `feedback` and `silence`
+    frequent: those that there are most of, each with how many
     early: how many are known before their event happened, which none should be
     """
 
     by_basis: dict[str, int]
-    positives: int
+    frequent: dict[str, int]
     early: int
 
 
 def store_labels(system: System, settings: Settings, days: Sequence[date]) -> LabelCounts:
-    """Store the labels that became known on each day.
+    """Store the labels that became known on each day, one day after the other.
 
     days: consecutive, in order
     """
-    lake, name = Lake(settings.lake), system.name
-    since = midnight(days[0]) - system.label.maturity - FUTURE
-    archived = lake.read(name, "raw", RAW, start=since.date(), end=days[-1] + DAY,
-                         columns=["event_id", "event_timestamp", "outcome"])
-    predictions, feedback = _accepted(system, settings, since, midnight(days[-1]) + DAY)
-    stored = []
+    lake, log = Lake(settings.lake), EventLog(settings.event_log)
+    archived = ArchivedOutcomes(lake, system)
+    by_basis, early = dict.fromkeys(("archive", "feedback", "silence"), 0), 0
+    frequent: Counter[str] = Counter()
     for day in days:
-        start, end = day_bounds(day)
-        known = labels_known_in(system.label, system.feedback, start=start, end=end,
-                                archived=archived, predictions=predictions, feedback=feedback)
-        first = known["event_timestamp"].min().date() - DAY if len(known) else day
-        events = lake.read(name, "events", events_schema(system), start=first, end=day + DAY,
-                           columns=["event_id", "accepted_at", *system.keys])
-        keyed = with_keys(known, events, system.keys, system.calendar.live_from)
-        lake.write(name, "labels", day, keyed, labels_schema(system))
-        stored.append(known)
-    return LabelCounts(
-        by_basis={basis: sum(int((rows["basis"] == basis).sum()) for rows in stored)
-                  for basis in ("archive", "feedback", "silence")},
-        positives=sum(int(rows["label"].sum()) for rows in stored),
-        early=sum(int((rows["known_at"] < rows["event_timestamp"]).sum()) for rows in stored),
-    )
-
-
-def _accepted(
-    system: System, settings: Settings, since: datetime, end: datetime
-) -> tuple[list[Prediction], list[Feedback]]:
-    """All feedback before `end`, and the predictions from `since` on or that it is about."""
-    log = EventLog(settings.event_log)
-    beginning = datetime.min.replace(tzinfo=end.tzinfo)
-    feedback = list(log.feedback(system.name, beginning, end))
-    named = {each.prediction_id for each in feedback}
-    predictions = [
-        each for each in log.predictions(system.name, beginning, end)
-        if each.accepted_at >= since or each.prediction_id in named
-    ]
+        known = _store_labels_of(system, lake, log, day, archived)
+        for basis in by_basis:
+            by_basis[basis] += int((known["basis"] == basis).sum())
+        frequent.update(map(str, known["label"]))
+        early += int((known["known_at"] < known["event_timestamp"]).sum())
     log.close()
-    return predictions, feedback
+    return LabelCounts(by_basis=by_basis, frequent=dict(frequent.most_common(FREQUENT)),
+                       early=early)
+
+
+def _store_labels_of(
+    system: System, lake: Lake, log: EventLog, day: date, archived: ArchivedOutcomes
+) -> pd.DataFrame:
+    """Of the lake and of the log only that is read which a label of this day can be about."""
+    start, end = day_bounds(day)
+    name, accepted = system.name, may_speak_in(system.truth, start, end)
+    predictions = {each.prediction_id: each for each in chain(
+        log.predictions(name, *accepted), log.predictions_heard_of(name, start, end))}
+    words = [word for each in predictions for word in log.feedback_on(each)
+             if word.received_at < end]
+    known = labels_known_in(
+        system.truth, system.feedback, start=start, end=end,
+        archived=archived.known_before(end), predictions=predictions.values(), feedback=words,
+        first_heard={source: first for source in {word.source for word in words}
+                     if (first := log.first_word(name, source)) is not None})
+    arrived = {each.accepted_at.date() for each in predictions.values()}
+    arrived |= set(known["event_timestamp"].dt.date) if len(known) else set()
+    events = lake.read_days(name, "events", events_schema(system), sorted(arrived),
+                            columns=["event_id", "accepted_at", *system.keys])
+    keyed = with_keys(known, events[events["event_id"].isin(set(known["event_id"]))],
+                      system.keys, system.calendar.live_from)
+    lake.write(name, "labels", day, keyed, labels_schema(system))
+    return known

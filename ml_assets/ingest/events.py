@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import cast
 
 import pandas as pd
@@ -18,12 +18,13 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import EARLIEST
 from ml_assets.ingest.archive import records
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.contracts.values import is_missing
 from ml_assets.ingest.lake import frame_of
 from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.told import ToldEvent
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, stream_schema
-from ml_assets.ingest.values import is_missing
+from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORD_COLUMNS, stream_schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,39 +48,52 @@ class Parsed:
         return dict(Counter(self.quarantine["reason"]).most_common(count))
 
 
-def raw_from_archive(
-    history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST, until: datetime | None = None
-) -> pd.DataFrame:
-    """Recorded history before `until` as rows of `tables.RECORDS`; received as it happened.
+Raw = tuple[object, ...]
+"""A row of `tables.raw_schema`."""
+
+
+def archived_rows(
+    system: System, history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST,
+    until: datetime | None = None,
+) -> Iterator[Raw]:
+    """Recorded history before `until` as rows of `tables.raw_schema`; received as it happened.
 
     since: when a record is filed that says of no instant and has no usable record before it
     """
-    rows = [
-        (each.event_id, each.at, each.at, each.request, each.outcome, None, each.problem)
-        for each in records(history, since=since) if until is None or each.at < until
-    ]
-    return pd.DataFrame(rows, columns=RECORDS.names)
+    return (
+        (each.event_id, each.at, each.at, each.request, each.outcome, each.known_at, None,
+         each.problem)
+        for each in records(system, history, since=since) if until is None or each.at < until
+    )
 
 
-def raw_from_log(predictions: list[Prediction]) -> pd.DataFrame:
-    """What the API accepted as rows of `tables.RECORDS`; its outcome is not known yet."""
-    rows = [
-        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, p.seq, None)
-        for p in predictions
-    ]
-    return pd.DataFrame(rows, columns=RECORDS.names)
+def logged_rows(accepted: Iterable[Prediction | ToldEvent]) -> Iterator[Raw]:
+    """What the API accepted as rows of `tables.raw_schema`; its outcome is not known yet."""
+    return (
+        (each.event_id, each.event_timestamp, each.accepted_at, each.request, None, None,
+         each.seq, None)
+        for each in accepted
+    )
 
 
-def split_by_day(raw: pd.DataFrame, days: list[date]) -> dict[date, pd.DataFrame]:
-    """The rows of each day, by the day on which the system received them."""
-    received = raw["accepted_at"].dt.date if len(raw) else pd.Series([], dtype=object)
-    return {day: raw[received == day] for day in days}
+def raw_from_archive(system: System, history: Iterable[ArchivedEvent]) -> pd.DataFrame:
+    """A few records of an archive, as a table."""
+    return frame(archived_rows(system, history))
+
+
+def raw_from_log(predictions: Iterable[Prediction]) -> pd.DataFrame:
+    """A few predictions' requests, as a table."""
+    return frame(logged_rows(predictions))
+
+
+def frame(rows: Iterable[Raw]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=RECORD_COLUMNS)
 
 
 def parse_raw(system: System, raw: pd.DataFrame, stream: Stream | None = None) -> Parsed:
     """Parse every raw row; set aside what cannot be parsed or breaks the contract.
 
-    raw: rows of `tables.RECORDS`, or of `tables.RAW`
+    raw: rows of `tables.raw_schema`
     stream: the one that they are of, unless it is the one that predictions are made for
 
     Each row is set aside by itself, whatever its parser raises; both tables keep the order of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ml_assets.core.errors import ContractViolation, StateDamaged
 from ml_assets.core.storage.files import replacing
 from ml_assets.core.storage.marker import note
+from ml_assets.core.time import DAY
 
 INSTANT = pa.timestamp("us", tz="UTC")
 """How every instant is stored: Feast on DuckDB breaks on nanosecond UTC Parquet."""
@@ -95,17 +96,30 @@ class Lake:
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """The rows of the days in `[start, end)`, in the order of days; empty if none."""
-        wanted = [
-            day
-            for day in self.days(system, table)
-            if (start is None or day >= start) and (end is None or day < end)
-        ]
+        return self.read_days(system, table, schema, self._between(system, table, start, end),
+                              columns=columns)
+
+    def _between(
+        self, system: str, table: str, start: date | None, end: date | None
+    ) -> Iterable[date]:
+        """Days in `[start, end)`, at least those that have a partition, in order."""
+        if start is not None and end is not None:
+            # Without a look at the folder, which has an entry for every day there ever was.
+            return (start + n * DAY for n in range((end - start).days))
+        return (day for day in self.days(system, table)
+                if (start is None or day >= start) and (end is None or day < end))
+
+    def read_days(
+        self, system: str, table: str, schema: pa.Schema, days: Iterable[date], *,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """The rows of these days, in their order; a day without a partition has none."""
+        paths = (self.partition(system, table, day) for day in days)
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         parts = [
             # Twice as quick on small files as pq.read_table, which looks for a data set.
-            _completed(_whole(self.partition(system, table, day), schema.names), schema)
-            for day in wanted
+            _completed(_whole(path, schema.names), schema) for path in paths if path.exists()
         ]
         return frame_of(pa.concat_tables([schema.empty_table(), *parts]))
 

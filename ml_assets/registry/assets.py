@@ -41,7 +41,7 @@ def _deployment(system: System) -> dg.AssetsDefinition:
 
         shipped = ship(
             system.name, ModelRegistry(settings), Deployments(settings.deployments),
-            by=f"dagster run {context.run.run_id}", at=settings.clock.now(),
+            by=f"dagster run {context.run.run_id}", at=settings.clock_of(system.name).now(),
         )
         TrainingSets(settings, system).conclude(shipped.candidate.tags.get("data_version", ""))
         context.log.info(shipped.reason)

@@ -36,7 +36,7 @@ def print_explanation(
                 "`prediction_id` of one of the API's answers"
             )
         system = next(system for system in systems if system.name == prediction.system)
-        heard = Heard.of(system, log, prediction, settings.clock.now())
+        heard = Heard.of(system, log, prediction, settings.clock_of(system.name).now())
     provenance = Provenance(settings, system)
     record = prediction_record(system, provenance.explain(prediction, heard))
     rows: list[ContributingRow] | None

@@ -36,12 +36,13 @@ def run_loop(
         console = Console(highlight=False, width=100)
     settings = replace(settings, in_replay=True)
     claim(settings)
-    with alone(settings):
+    with alone(settings, system.name):
         if fresh and (foreign := forget(settings)):
             console.print(f"left untouched, because it is not ours: {', '.join(foreign)}")
         _quiet()
         with console.status("fetching the recorded events ..."):
-            history = list(usable(system.source.archive(system.source.fetch(settings.cache))))
+            history = list(usable(
+                system, system.source.archive(system.source.fetch(settings.cache))))
         live = [e for e in history if e.event_timestamp >= system.calendar.live_from]
         if not live:
             raise NotReady(

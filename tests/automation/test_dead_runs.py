@@ -121,7 +121,7 @@ def test_the_reason_of_a_dead_training_fires_again_exactly_once(
     settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     """The next tick notices the death and asks anew; the one after it meets the new training."""
-    EventClock(settings.clock_file).set(NOW)
+    EventClock(settings.clock_file("toy")).set(NOW)
     trained(settings, NOW - timedelta(days=5))
     label(settings, 60, NOW - timedelta(hours=12))
     why, _, cursor = tick("toy_feedback_sensor", settings, instance)

@@ -20,9 +20,12 @@ from ml_assets.features.manifest import load_manifest
 from ml_assets.features.store import load_log
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import LABELS, OUTCOMES
+from ml_assets.ingest.tables import known_schema, outcomes_schema
 from ml_assets.systems.spam import SPAM
 from tests.toy import TOY
+
+LABELS = known_schema(TOY)
+OUTCOMES = outcomes_schema(TOY)
 
 NOW = datetime(2024, 1, 10, tzinfo=UTC)
 
@@ -35,7 +38,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def at_noon(settings: Settings) -> Settings:
-    EventClock(settings.clock_file).set(NOW)
+    EventClock(settings.clock_file(TOY.name)).set(NOW)
     return settings
 
 
@@ -124,11 +127,14 @@ def test_the_sensors_of_the_daemon_rest_while_history_is_replayed(
 ) -> None:
     """The replay asks them itself, on its own clock; two trainings would follow otherwise."""
     label(at_noon, 60, NOW - timedelta(hours=12))
-    with alone(at_noon):
+    with alone(at_noon, TOY.name):
         why, reason, _ = tick("toy_feedback_sensor", at_noon, instance)
         assert why == [] and "a replay is under way" in reason
         why, _, _ = tick("toy_feedback_sensor", replace(at_noon, in_replay=True), instance)
         assert len(why) == 1
+    with alone(at_noon, "meter"):
+        why, _, _ = tick("toy_feedback_sensor", at_noon, instance)
+        assert len(why) == 1, "the replay of another system is none of its business"
 
 
 def test_the_oldest_closed_day_that_is_not_taken_in_comes_next(settings: Settings) -> None:

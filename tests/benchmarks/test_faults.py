@@ -20,7 +20,10 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.time import EventClock
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import LABELS
+from ml_assets.ingest.tables import known_schema
+from tests.toy import TOY
+
+LABELS = known_schema(TOY)
 
 EARLIER, LATER = (datetime(2002, 8, day, tzinfo=UTC).isoformat() for day in (25, 30))
 
@@ -81,8 +84,8 @@ def test_the_look_afterwards_sees_reasons_without_a_verdict_and_with_two(place: 
 
 def test_a_reason_that_still_stands_at_the_end_is_not_lost(place: Place) -> None:
     """The recorded days may end while a training that died has the declared time to start."""
-    place.settings.clock_file.parent.mkdir(parents=True, exist_ok=True)
-    EventClock(place.settings.clock_file).set(datetime(2002, 9, 27, tzinfo=UTC))
+    place.settings.clock_file("spam").parent.mkdir(parents=True, exist_ok=True)
+    EventClock(place.settings.clock_file("spam")).set(datetime(2002, 9, 27, tzinfo=UTC))
     ask(place, EARLIER, died=True)
     assert len(look(place, Traffic(port=lambda: None), []).unsettled) == 1
     known = datetime(2002, 8, 25, tzinfo=UTC)

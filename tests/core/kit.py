@@ -23,7 +23,7 @@ NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 def made(settings: Settings) -> None:
     """Make an installation; what other libraries make stands for itself by one table."""
     claim(settings)
-    EventClock(settings.clock_file).set(NOON)
+    EventClock(settings.clock_file("toy")).set(NOON)
     TokenFile(settings.tokens).create("ann", ["admin"], [], NOON)
     EventLog(settings.event_log).close()
     Deployments(settings.deployments)

@@ -54,7 +54,7 @@ def clock(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> EventClock:
     monkeypatch.setenv("ML_ASSETS_VAR", str(tmp_path / "var"))
     settings = Settings.from_environment()
     settings.var.mkdir()
-    return EventClock(settings.clock_file)
+    return EventClock(settings.clock_file(TOY.name))
 
 
 def last_key() -> str:

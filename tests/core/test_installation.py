@@ -113,7 +113,7 @@ def test_an_installation_of_an_earlier_version_is_adopted_with_what_it_holds(
     claim(settings)
     marker = read_marker(settings.var)
     assert marker is not None
-    assert {"clock.json", "event_log.sqlite", "deployments.sqlite"} <= set(marker.files)
+    assert {"systems/toy/clock.json", "event_log.sqlite", "deployments.sqlite"} <= set(marker.files)
     settings.event_log.unlink()
     with pytest.raises(StateDamaged, match=r"event_log\.sqlite .* is missing"):
         claim(settings)
@@ -153,7 +153,7 @@ def test_a_fresh_start_deletes_what_is_ours_and_nothing_else(settings: Settings)
     for name in ("notes.txt", "photos/beach.jpg", "set_aside/old", "cache/x.tgz"):
         (settings.var / name).parent.mkdir(exist_ok=True)
         (settings.var / name).write_text("mine")
-    (settings.var / ".clock.json.abcd.tmp").write_text("cut off")
+    (settings.var / ".event_log.sqlite.abcd.tmp").write_text("cut off")
     assert empty(settings) == ["notes.txt", "photos"]
     assert {path.name for path in settings.var.iterdir()} == {
         "notes.txt", "photos", "set_aside", "cache", MARKER, "installation.lock", "tokens.json",
@@ -180,8 +180,8 @@ def test_of_a_link_only_the_link_is_deleted(settings: Settings, tmp_path: Path) 
     (settings.var / "lake").symlink_to(big)
     (settings.var / "logs").mkdir()
     (settings.var / "logs" / "album").symlink_to(big)
-    (settings.var / "clock.json").unlink()
-    (settings.var / "clock.json").symlink_to(big / "beach.jpg")
+    (settings.clock_file("toy")).unlink()
+    (settings.clock_file("toy")).symlink_to(big / "beach.jpg")
     empty(settings)
     assert (big / "beach.jpg").read_text() == "mine"
     assert not (settings.var / "lake").is_symlink()
@@ -213,7 +213,7 @@ def test_what_is_made_is_open_to_its_owner_alone_whatever_the_umask(
 ) -> None:
     before = os.umask(umask)
     try:
-        EventClock(settings.clock_file).set(NOON)
+        EventClock(settings.clock_file("toy")).set(NOON)
         TokenFile(settings.tokens).create("ann", ["admin"], [], NOON)
         log, loads = EventLog(settings.event_log), load_log(settings)
         Deployments(settings.deployments).promote("spam", 1, reason="x", by="x", at=NOON)

@@ -43,11 +43,12 @@ def test_two_readers_of_one_event_clock_agree(tmp_path: Path) -> None:
     assert EventClock(tmp_path / "clock.json").now() == AT
 
 
-def test_an_installation_without_a_replay_reads_the_wall_clock(settings: Settings) -> None:
-    """And one with a replay reads the replay's."""
-    assert isinstance(settings.clock, WallClock)
-    EventClock(settings.clock_file).set(AT)
-    assert settings.clock.now() == AT
+def test_a_system_without_a_replay_reads_the_wall_clock(settings: Settings) -> None:
+    """And one with a replay reads its replay's, which moves no other system's."""
+    assert isinstance(settings.clock_of("toy"), WallClock)
+    EventClock(settings.clock_file("toy")).set(AT)
+    assert settings.clock_of("toy").now() == AT
+    assert isinstance(settings.clock_of("meter"), WallClock)
 
 
 def test_days_are_half_open() -> None:

@@ -20,12 +20,12 @@ from ml_assets.core.errors import StateDamaged
 from ml_assets.core.installation import claim
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.layout import FILES, SET_ASIDE
-from ml_assets.core.storage.marker import MARKER, read_marker
+from ml_assets.core.storage.marker import MARKER, change_notes, read_marker
 from ml_assets.core.time import EventClock
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.models import ModelRegistry
-from tests.core.kit import made, tree
+from tests.core.kit import NOON, made, tree
 from tests.core.storage.test_condition import DAMAGES, NAMES
 
 
@@ -51,7 +51,8 @@ def test_a_sound_installation_is_sound_and_nothing_is_changed(installation: Sett
         assert about.name in result.output
     assert tree(installation.var) == before
     told = json.loads(doctor(installation, "--json").stdout)
-    assert told["sound"] and {"clock.json", MARKER} <= {each["what"] for each in told["findings"]}
+    found = {each["what"] for each in told["findings"]}
+    assert told["sound"] and {"systems/toy/clock.json", MARKER} <= found
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -83,12 +84,51 @@ def test_every_damage_has_a_line_and_a_way_out(
 
 def test_the_clock_is_mended_to_the_latest_instant_that_is_known(installation: Settings) -> None:
     """Not to before a day that was closed, nor to the machine's time."""
-    installation.clock_file.write_bytes(b"")
+    installation.clock_file("toy").write_bytes(b"")
     day = date(2024, 1, 30)
     Lake(installation.lake).partition("toy", "events", day).write_bytes(b"")
     doctor(installation, "--mend")
-    at = EventClock(installation.clock_file).now()
+    at = EventClock(installation.clock_file("toy")).now()
     assert datetime(2024, 1, 31, tzinfo=UTC) <= at < datetime(2024, 1, 31, 1, tzinfo=UTC)
+
+
+def test_a_clock_is_mended_by_what_its_own_system_has_seen(installation: Settings) -> None:
+    """What another system has replayed since moves it no more than the machine's time does."""
+    lake = Lake(installation.lake)
+    lake.partition("toy", "events", date(2024, 1, 30)).write_bytes(b"")
+    meters = lake.partition("meter", "events", date(2025, 6, 1))
+    meters.parent.mkdir(parents=True)
+    meters.write_bytes(b"")
+    installation.clock_file("toy").unlink()
+    said = doctor(installation, "--mend").output
+    assert "the clock of 'toy' resumes from 2024-01-31 00:00:00 UTC" in said
+    assert not installation.clock_file("meter").exists()
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_the_one_clock_of_an_earlier_version_becomes_one_for_each_system(
+    installation: Settings, sound: bool
+) -> None:
+    """Also if it is damaged and has to be mended first."""
+    installation.clock_file("toy").rename(installation.var / "clock.json")
+    change_notes(installation.var, add=("clock.json",), drop=("systems/toy/clock.json",))
+    (installation.lake / "meter" / "events").mkdir(parents=True)
+    (installation.lake / "meter" / "events" / "2024-02-01.parquet").write_bytes(b"")
+    if sound:
+        claim(installation)
+        assert installation.clock_of("toy").now() == NOON
+        assert installation.clock_of("meter").now() == NOON
+    else:
+        (installation.var / "clock.json").write_bytes(b"{")
+        with pytest.raises(StateDamaged, match=r"clock\.json .* is damaged"):
+            claim(installation)
+        assert "the clock of 'meter' resumes from 2024-02-02" in doctor(
+            installation, "--mend").output
+    claim(installation)
+    assert not (installation.var / "clock.json").exists()
+    marker = read_marker(installation.var)
+    assert marker is not None and "clock.json" not in marker.files
+    assert "systems/meter/clock.json" in marker.files
 
 
 def test_a_log_that_was_given_up_takes_the_note_of_its_loads_along(installation: Settings) -> None:

@@ -85,7 +85,7 @@ def test_a_backfill_then_days_one_by_one_then_a_training_set(settings: Settings)
     record(settings, SPAM, DAYS)
     materialise(settings, VIEWS, DAYS[0], DAYS[4])
     for day in DAYS[5:]:
-        EventClock(settings.clock_file).set(midnight(day) + DAY)
+        EventClock(settings.clock_file("spam")).set(midnight(day) + DAY)
         result = materialise(settings, VIEWS, day)
     said = metadata(result, "sender_mail")
     assert said["hours_behind"] == 0
@@ -106,7 +106,7 @@ def test_a_backfill_then_days_one_by_one_then_a_training_set(settings: Settings)
 @pytest.mark.slow
 def test_a_lake_that_was_rewritten_shows_in_the_next_training_set(settings: Settings) -> None:
     record(settings, SPAM, DAYS)
-    EventClock(settings.clock_file).set(midnight(DAYS[-1]))
+    EventClock(settings.clock_file("spam")).set(midnight(DAYS[-1]))
     materialise(settings, ["training_set"])
     assert "the_one_before_is_reproducible" not in failed(materialise(settings, ["training_set"]))
     before = TrainingSets(settings, SPAM).latest_version()

@@ -50,7 +50,7 @@ def record_a_late_one(settings: Settings) -> None:
 
 def test_what_feast_materialize_counts_is_recomputed_at_each_position(settings: Settings) -> None:
     """Loads of both kinds, in turns: each state that was read is a prefix of the log."""
-    EventClock(settings.clock_file).set(NOON)
+    EventClock(settings.clock_file("spam")).set(NOON)
     record(settings, SPAM, DAYS)
     record_a_late_one(settings)
     apply_if_changed(settings)

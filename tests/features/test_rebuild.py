@@ -39,7 +39,7 @@ ASKED = [SPAM.source.parse(mail(n)) for n in range(8)]
 @pytest.fixture
 def installed(settings: Settings) -> Settings:
     """Six loaded days of mail, and since then some that only the log knows."""
-    EventClock(settings.clock_file).set(NOON)
+    EventClock(settings.clock_file("spam")).set(NOON)
     record(settings, SPAM, DAYS)
     for view in load_manifest(settings).service(SPAM).views:
         load_view(settings, view, DAYS)

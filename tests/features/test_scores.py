@@ -177,7 +177,7 @@ def test_a_load_keeps_of_each_entity_the_latest_event_s_score(settings: Settings
 def test_the_asset_loads_a_day_and_feast_answers_what_was_loaded(settings: Settings) -> None:
     """Native Feast: registered, loaded by Dagster, read by `get_online_features`."""
     record_batch(settings)
-    EventClock(settings.clock_file).set(midnight(DAY) + timedelta(days=1))
+    EventClock(settings.clock_file("spam")).set(midnight(DAY) + timedelta(days=1))
     tags = {"dagster/asset_partition_range_start": DAY.isoformat(),
             "dagster/asset_partition_range_end": DAY.isoformat()}
     result = dg.materialize(build(SPAM), selection=[key(SPAM, "scores")], tags=tags,

@@ -63,7 +63,7 @@ def settings(past: Settings, tmp_path: Path) -> Settings:
     """The same past, in an installation of its own, on the day after."""
     (tmp_path / "lake").symlink_to(past.lake)
     installed = Settings(var=tmp_path)
-    EventClock(installed.clock_file).set(NOON)
+    EventClock(installed.clock_file("spam")).set(NOON)
     return installed
 
 

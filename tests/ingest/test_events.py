@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pandas as pd
 
 from ml_assets.core.source import ArchivedEvent
-from ml_assets.ingest.events import parse_raw, raw_from_archive, split_by_day
+from ml_assets.ingest.events import parse_raw, raw_from_archive
 from tests.toy import TOY
 
 AT = datetime(2024, 1, 2, 12, tzinfo=UTC)
 
 
 def raw(*requests: dict[str, object]) -> pd.DataFrame:
-    return raw_from_archive([
+    return raw_from_archive(TOY, [
         ArchivedEvent(event_id=f"e{place}", event_timestamp=AT, request=request, outcome=None)
         for place, request in enumerate(requests)
     ])
@@ -50,12 +50,3 @@ def test_a_day_without_records_gives_empty_tables() -> None:
     """Nothing happened is not an error."""
     parsed = parse_raw(TOY, raw())
     assert parsed.events.empty and parsed.quarantine.empty
-
-
-def test_records_belong_to_the_day_on_which_they_were_received() -> None:
-    """The last microsecond of a day is that day's, midnight the next one's."""
-    midnight = datetime(2024, 1, 3, tzinfo=UTC)
-    received = raw({"amount": 1}, {"amount": 2})
-    received["accepted_at"] = [midnight - pd.Timedelta(microseconds=1), midnight]
-    by_day = split_by_day(received, [date(2024, 1, 2), date(2024, 1, 3)])
-    assert [part["event_id"].tolist() for part in by_day.values()] == [["e0"], ["e1"]]

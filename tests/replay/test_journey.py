@@ -16,7 +16,7 @@ def test_a_replay_that_resumes_asks_again_without_setting_the_clock_back(
     settings: Settings,
 ) -> None:
     """An event of another client would seem to have been there before earlier answers."""
-    clock, runs = EventClock(settings.clock_file), cast("Any", None)  # none is executed
+    clock, runs = EventClock(settings.clock_file(TOY.name)), cast("Any", None)  # none is executed
     clock.set(NOW)
     journey = Journey(system=TOY, settings=settings, runs=runs, say=lambda at, text: None)
     journey._advance(NOW - timedelta(hours=3))

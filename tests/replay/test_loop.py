@@ -22,12 +22,14 @@ from ml_assets.core.settings import ROOT, Settings
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import OUTCOMES
+from ml_assets.ingest.tables import outcomes_schema
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.systems.spam import SPAM
 from tests.pages import shown
+
+OUTCOMES = outcomes_schema(SPAM)
 
 pytestmark = [pytest.mark.slow, pytest.mark.corpus]
 
@@ -173,7 +175,7 @@ def test_status_and_explain_tell_the_whole_story(
     status = ml_assets(installation, "status", "spam")
     assert "316 predictions" in status.stdout and "labels matured" in status.stdout
     first = next(log.predictions("spam", SPAM.calendar.live_from,
-                                 installation.clock.now()))
+                                 installation.clock_of("spam").now()))
     told = ml_assets(installation, "explain", first.prediction_id).stdout
     for word in ("is_spam", "training set", "sender_spam_rate_60d", "the first model", "outcome"):
         assert word in told

@@ -73,7 +73,7 @@ class FakeFeatures:
         self.working = False
         if self.failure is not None:
             raise self.failure
-        values = [[self.by_shop.get(str(row["shop"]), np.nan)] for row in keys]
+        values = [[self.by_shop.get(str(row.get("shop")), np.nan)] for row in keys]
         return np.array(values, np.float32).reshape(len(keys), 1), [LOADED for _ in at], 0
 
     def open(self, connection: sqlite3.Connection) -> None:
@@ -122,7 +122,7 @@ class Toy:
 
     @property
     def clock(self) -> EventClock:
-        return EventClock(self.settings.clock_file)
+        return EventClock(self.settings.clock_file(self.system.name))
 
     @property
     def deployments(self) -> Deployments:

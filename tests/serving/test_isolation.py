@@ -20,6 +20,7 @@ from ml_assets.serving.answer.latest_scores import OnlineScores
 from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.contract.decoding import RequestRefused, decode_each
 from ml_assets.serving.http.predictions import ONE
+from tests.meter import METER
 from tests.serving.batching.test_micro_batches import Allergic, held
 from tests.serving.kit import NOON, Toy, asked, problem, serving
 
@@ -223,6 +224,28 @@ def test_a_system_that_cannot_be_asked_says_so_and_hides_no_other(
     assert answer.status_code == 503
     assert "toy: its state cannot be read: ZeroDivisionError" in answer.json()["problems"][0]
     assert "/srv" not in answer.text
+
+
+def test_a_system_without_a_model_is_not_ready_alone(settings: Settings) -> None:
+    """A load balancer goes on sending what the others can answer."""
+    toy = Toy(settings=settings)
+    toy.deploy(1)
+    with serving(toy, also=[METER]) as api:
+        all_of_them = api.get("/readyz")
+        assert all_of_them.status_code == 200
+        assert all_of_them.json()["systems"] == {"toy": True, "meter": False}
+        assert "no model of 'meter' is deployed" in all_of_them.json()["problems"][0]
+        assert api.get("/readyz/toy").json() == {
+            "ready": True, "systems": {"toy": True}, "problems": [], "warnings": []}
+        alone = api.get("/readyz/meter")
+        assert alone.status_code == 503 and alone.json()["systems"] == {"meter": False}
+        problem(api.get("/readyz/metre"), 404, "not_found")
+        assert api.post("/v1/toy/predict", json=asked("e1")).status_code == 200
+        reading = {"event": {"site": "s", "device": "d", "reading": 1.0, "celsius": 2.0}}
+        found = problem(api.post("/v1/meter/predict", json=reading), 503, "not_ready")
+        assert "no model of 'meter' is deployed" in found["message"]
+        metrics = api.get("/metrics").text
+    assert 'route="readyz",status="503",system="meter"' in metrics
 
 
 def test_hostile_bodies_that_wait_with_honest_ones_are_refused_alone(

@@ -45,7 +45,7 @@ class Real(Toy):
 
     @property
     def clock(self) -> EventClock:
-        return EventClock(self.settings.clock_file)
+        return EventClock(self.settings.clock_file(self.system.name))
 
     def __post_init__(self) -> None:
         self.clock.set(NOW)
@@ -107,7 +107,8 @@ def test_served_features_are_those_of_history_and_batch_scores_those_served(
     real: Real, api: httpx.Client
 ) -> None:
     """Parity bit by bit, through every real store."""
-    assert api.get("/readyz").json() == {"ready": True, "problems": [], "warnings": []}
+    ready = api.get("/readyz").json()
+    assert ready == {"ready": True, "systems": {"spam": True}, "problems": [], "warnings": []}
     body = {"events": [asked(n) for n in range(30)]}
     together = api.post("/v1/spam/predict/batch", json=body).json()["predictions"]
     for n in range(30, 60):

@@ -5,7 +5,9 @@ One table, so every command, `ml-assets doctor` and `--fresh` agree on what is o
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from ml_assets.core.storage.marker import LOCK, MARKER
 
@@ -57,9 +59,24 @@ def _file(
                      rebuilt=bool(rebuilt), takes_along=takes_along)
 
 
+SYSTEMS = "systems"
+"""The folder that holds, for each system, what is its own alone: its clock and its locks."""
+
+
+def clock_of(system: str) -> StateFile:
+    """The clock of a system."""
+    return _clock(f"{SYSTEMS}/{system}/clock.json", f"the clock of {system!r} in its replay")
+
+
+def _clock(name: str, holds: str) -> StateFile:
+    return _file(name, holds, "at",
+                 rebuilt="sets it to the latest instant that the installation knows")
+
+
+OLD_CLOCK = _clock("clock.json", "the replay's clock")
+"""Of an earlier version: one for all systems. The next command gives each its own."""
+
 FILES = (
-    _file("clock.json", "the replay's clock", "at",
-          rebuilt="sets it to the latest instant that the installation knows"),
     _file("tokens.json", "who may call the API", None,
           accept="everyone on this machine may call until a token is created"),
     _file("event_log.sqlite", "predictions, feedback and online features", "predictions",
@@ -88,21 +105,43 @@ FOLDERS = (
     _file("mlflow/artifacts", "the files of models", None, accept="then retrain"),
 )
 STATE = (*FILES, *FOLDERS)
-CLOCK = FILES[0]
+"""What every installation has; see `state_in` for the clocks."""
 
 KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "benchmarks", SET_ASIDE)
 """What `--fresh` keeps: tokens, downloaded data sets, benchmarks, files set aside, locks."""
-FORGOTTEN = ("clock.json", "event_log.sqlite", "deployments.sqlite", "feast", "mlflow", "dagster",
-             "lake", "logs", "plots")
+FORGOTTEN = ("clock.json", SYSTEMS, "event_log.sqlite", "deployments.sqlite", "feast", "mlflow",
+             "dagster", "lake", "logs", "plots")
 """What `--fresh` deletes, along with SQLite's side files. Nothing else is ours."""
 SQLITE_SIDES = ("-wal", "-shm", "-journal")
 HARMLESS = ("lost+found", ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db")
 """Names that a folder may contain and still count as empty."""
 
 
+def state_in(var: Path, made: Collection[str] = ()) -> tuple[StateFile, ...]:
+    """The tables, and the clocks that the folder `var` has or, as `made` says, once had."""
+    names = {path.relative_to(var).as_posix() for path in var.glob(f"{SYSTEMS}/*/clock.json")}
+    if (var / OLD_CLOCK.name).exists():
+        names.add(OLD_CLOCK.name)
+    clocks = [found for name in sorted(names | set(made)) if (found := _clock_at(name))]
+    return (*clocks, *STATE)
+
+
+def is_clock(about: StateFile) -> bool:
+    """Whether it is the clock of a system, or the old one of all."""
+    return _clock_at(about.name) is not None
+
+
 def state_file(name: str) -> StateFile | None:
-    """The entry of the tables."""
-    return next((each for each in STATE if each.name == name), None)
+    """The entry of the tables, or the clock, of this name."""
+    return next((each for each in STATE if each.name == name), None) or _clock_at(name)
+
+
+def _clock_at(name: str) -> StateFile | None:
+    if name == OLD_CLOCK.name:
+        return OLD_CLOCK
+    folder, _, rest = name.partition("/")
+    system, _, file = rest.partition("/")
+    return clock_of(system) if folder == SYSTEMS and file == "clock.json" else None
 
 
 def is_forgotten(name: str) -> bool:

@@ -99,7 +99,7 @@ class PackedComputeEngine(LocalComputeEngine):
     ) -> LocalMaterializationJob:
         """Feast takes each entity's latest row: the present one first, then those ahead of now."""
         ours = isinstance(self.online_store, PackedOnlineStore)
-        now = clock_of(self.repo_config).now() if ours else task.end_time
+        now = clock_of(self.repo_config, task.feature_view).now() if ours else task.end_time
         if not task.feature_view.offline and task.start_time < now < task.end_time:
             job = super()._materialize_one(registry, replace(task, end_time=now), **kwargs)
             if job.error() is not None:
@@ -143,7 +143,7 @@ class PackedComputeEngine(LocalComputeEngine):
         columns = [each.name for each in view.columns]
         timestamp, created = batch.timestamp_field, batch.created_timestamp_column or ""
         rows = self._pull(table, view.keys, columns, timestamp, created, start, end)
-        now = micros(clock_of(self.repo_config).now())
+        now = micros(clock_of(self.repo_config, table).now())
         _put(table, view, backend, _within(rows, timestamp, start, end), now)
 
     def _load_events(
@@ -175,7 +175,7 @@ class PackedComputeEngine(LocalComputeEngine):
         loaded = [*table.materialization_intervals, (start, end)]
         gaps = [
             (first, last)
-            for first, last in gaps_before(view, clock_of(self.repo_config).now(), loaded)
+            for first, last in gaps_before(view, clock_of(self.repo_config, table).now(), loaded)
             if self._has_rows(table, view, first, last)
         ]
         if gaps:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from feast import utils
+from feast.base_feature_view import BaseFeatureView
 from feast.feature_view import FeatureView
 from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
@@ -53,7 +54,8 @@ _logger = logging.getLogger(__name__)
 
 class PackedConfig(FeastConfigBaseModel):
     """clock_file: an `EventClock` that says what time it is, while the file exists; else the
-    machine's clock does. Relative paths start at `feature_store.yaml`.
+    machine's clock does. `{tag}` in it is the view's tag of this name; a view without the tag goes
+    by the machine's clock. Relative paths start at `feature_store.yaml`.
     """
 
     clock_file: str | None = None
@@ -105,7 +107,7 @@ class PackedOnlineStore(OnlineStore):
             )
             if key is not None
         ]
-        backend.put(number_of(backend, view), rows, micros(clock_of(config).now()))
+        backend.put(number_of(backend, view), rows, micros(clock_of(config, table).now()))
         if progress:
             progress(len(data))
 
@@ -117,9 +119,9 @@ class PackedOnlineStore(OnlineStore):
         requested_features: list[str] | None = None,
     ) -> list[Answer]:
         backend = self.backend(config)
-        reader, now = self._reader(backend, table), micros(clock_of(config).now())
+        reader, now = self._reader(backend, table), micros(clock_of(config, table).now())
         keys = [key_of_entity(reader.view, key) for key in entity_keys]
-        [rows] = read_views(backend, [(reader, keys, requested_features)], now)
+        [rows] = read_views(backend, [(reader, keys, requested_features)], [now])
         return [row.answer for row in rows]
 
     def update(
@@ -133,10 +135,10 @@ class PackedOnlineStore(OnlineStore):
     ) -> None:
         """Register what is kept, drop what is deleted; see `redefining` for a changed view."""
         views = [(view_of(table), loaded_of(table)) for table in tables_to_keep]
-        backend, now = self.backend(config), micros(clock_of(config).now())
+        backend, nows = self.backend(config), _nows(config, tables_to_keep)
         for table in tables_to_delete:
             forget(backend, table.name)
-        for view, loaded in views:
+        for (view, loaded), now in zip(views, nows, strict=True):
             note = define(backend, view, loaded=loaded, now=now)
             if isinstance(view, PlainView) and note.new and not _loads_again(config):
                 settle(backend, view)
@@ -190,7 +192,7 @@ class PackedOnlineStore(OnlineStore):
         full_feature_names: bool, include_feature_view_version_metadata: bool,
     ) -> None:
         """As Feast's own, but in one round trip, and an expired row says so."""
-        backend, now = self.backend(config), micros(clock_of(config).now())
+        backend, nows = self.backend(config), _nows(config, [table for table, _ in grouped_refs])
         requests, shapes = [], []
         for table, names in grouped_refs:
             keys, indexes, size = utils._get_unique_entities(
@@ -200,7 +202,7 @@ class PackedOnlineStore(OnlineStore):
             requests.append((reader, [key_of(reader.view, key) for key in keys], names))
             shapes.append((indexes, size))
         for (reader, _, names), (indexes, size), rows in zip(
-            requests, shapes, read_views(backend, requests, now), strict=True
+            requests, shapes, read_views(backend, requests, nows), strict=True
         ):
             fill_in(online_features_response, reader.table, names, rows, indexes, size,
                     full_feature_names, include_feature_view_version_metadata)
@@ -269,9 +271,23 @@ def _loads_again(config: RepoConfig) -> bool:
     return str(said).endswith(".PackedComputeEngine")
 
 
-def clock_of(config: RepoConfig) -> Clock:
-    """What says the time to the project: see `PackedConfig`."""
+def clock_of(config: RepoConfig, table: BaseFeatureView) -> Clock:
+    """What says the time to a view: see `PackedConfig`."""
+    path = _clock_path(config, table)
+    return EventClock(path) if path is not None and path.exists() else WallClock()
+
+
+def _clock_path(config: RepoConfig, table: BaseFeatureView) -> Path | None:
     said: str | None = config.online_store.clock_file
-    if said is not None and in_repo(config, said).exists():
-        return EventClock(in_repo(config, said))
-    return WallClock()
+    try:
+        return None if said is None else in_repo(config, said.format_map(table.tags))
+    except KeyError:  # a tag that the view lacks
+        return None
+
+
+def _nows(config: RepoConfig, tables: Sequence[BaseFeatureView]) -> list[int]:
+    """What time it is for each view: one instant for all of the same clock."""
+    paths = [_clock_path(config, table) for table in tables]
+    nows = {path: micros(clock_of(config, table).now())
+            for path, table in zip(paths, tables, strict=True)}
+    return [nows[path] for path in paths]

@@ -80,14 +80,15 @@ class ViewReader:
 
 def read_views(
     backend: Backend,
-    requests: Sequence[tuple[ViewReader, Sequence[bytes | None], Iterable[str] | None]], now: int,
+    requests: Sequence[tuple[ViewReader, Sequence[bytes | None], Iterable[str] | None]],
+    nows: Sequence[int],
 ) -> list[list[Row]]:
-    """For each view with its keys and features the `rows`. In one round trip."""
+    """For each view with its keys and features the `rows`, as of its `now`. In one round trip."""
     store_requests = [reader.stored.request(_store_keys(keys)) for reader, keys, _ in requests]
     return [
         reader.rows(keys, *reader.stored.answer(request, blobs), now, names)
-        for (reader, keys, names), request, blobs in zip(
-            requests, store_requests, backend.get_many(store_requests), strict=True
+        for (reader, keys, names), now, request, blobs in zip(
+            requests, nows, store_requests, backend.get_many(store_requests), strict=True
         )
     ]
 

@@ -18,9 +18,12 @@ from ml_assets.serving.access.tokens import PREFIX, SCOPES, Scope, Token, TokenF
 from ml_assets.serving.contract.decoding import RequestRefused
 
 OPEN = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
+READY_OF = "/readyz/"
+"""Before the name of a system."""
 """Addresses that tell nothing about anyone: they need no token."""
 NEEDED: tuple[tuple[re.Pattern[str], frozenset[Scope]], ...] = (
     (re.compile(r"/v1/[^/]+/predict(/batch)?"), frozenset({"predict"})),
+    (re.compile(r"/v1/[^/]+/events/[^/]+(/batch)?"), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/scores/.*", re.DOTALL), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/feedback"), frozenset({"feedback"})),
     (re.compile(r"/v1/[^/]+/version"), frozenset(SCOPES)),
@@ -71,7 +74,7 @@ class Doorkeeper:
         Raises RequestRefused: 401 without a token that is known and in force, saying so if it has
         expired, 403 if it lacks the scope, 503 if the file is damaged.
         """
-        if path in OPEN or not self.closed:
+        if path in OPEN or path.startswith(READY_OF) or not self.closed:
             return None
         if self._damage is not None:
             raise RequestRefused(503, "tokens_unreadable", "the server cannot read its tokens, so "

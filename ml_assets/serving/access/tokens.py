@@ -61,7 +61,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 class TokenFile:
     """The tokens of an installation, ended ones too: who could call when stays on record.
 
-    All instants are the wall's: a replay moves the installation's clock, and must neither end a
+    All instants are the wall's: a replay moves its system's clock, and must neither end a
     token nor bring one back.
     """
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ml_assets.core.errors import unknown
+from ml_assets.core.errors import InvalidRequest, unknown
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.settings import Ack
+from ml_assets.core.target import Label
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.serving.access.tokens import Token
 from ml_assets.serving.answer.explanation import Heard
@@ -40,6 +42,7 @@ from ml_assets.serving.http.body import read_body
 from ml_assets.serving.http.middleware import BEARER
 from ml_assets.serving.http.predictions import Predictions
 from ml_assets.serving.http.responses import answer_of
+from ml_assets.serving.http.told_events import ToldEvents
 from ml_assets.serving.telemetry.metrics import CONTENT_TYPE, Metrics
 
 T = TypeVar("T")
@@ -56,9 +59,10 @@ class Handlers:
 
     def __init__(
         self, systems: Mapping[str, ServedSystem], executor: Executor, predictions: Predictions,
-        explainer: ThreadPoolExecutor, metrics: Metrics, ack: Ack,
+        told: ToldEvents, explainer: ThreadPoolExecutor, metrics: Metrics, ack: Ack,
     ) -> None:
         self._systems, self._executor, self._predictions = systems, executor, predictions
+        self._told = told
         self._explainer, self._metrics, self._ack = explainer, metrics, ack
         self._measuring = asyncio.Lock()
 
@@ -70,6 +74,15 @@ class Handlers:
     async def predict_batch(self, request: Request) -> Response:
         system, body = self._system(request), await read_body(request.scope, request.receive)
         return answer_of(await self._predictions.batch(system, body))
+
+    async def event(self, request: Request) -> Response:
+        """An event of a stream that only feeds features; see `fast_path` too."""
+        system, body = self._system(request), await read_body(request.scope, request.receive)
+        return answer_of(await self._told.one(system, request.path_params["stream"], body))
+
+    async def event_batch(self, request: Request) -> Response:
+        system, body = self._system(request), await read_body(request.scope, request.receive)
+        return answer_of(await self._told.batch(system, request.path_params["stream"], body))
 
     async def feedback(self, request: Request) -> Response:
         system, body = self._system(request), await read_body(request.scope, request.receive)
@@ -108,12 +121,21 @@ class Handlers:
         return answer_of(LiveAnswer())
 
     async def ready(self, request: Request) -> Response:
+        """Of all systems, or of the one in the path."""
+        systems = self._systems
+        if "system" in request.path_params:
+            system = self._system(request)
+            systems = {system.system.name: system}
         if request.app.state.stopping:
-            return answer_of(ReadyAnswer(ready=False, problems=["stopping"], warnings=[]), 503)
+            return answer_of(ReadyAnswer(ready=False, systems=dict.fromkeys(systems, False),
+                                         problems=["stopping"], warnings=[]), 503)
         problems = await self._executor.on_worker(
-            lambda: self._said(lambda system: system.readiness.problems()))
-        warnings = self._said(lambda system: system.readiness.warnings())
-        answer = ReadyAnswer(ready=not problems, problems=problems, warnings=warnings)
+            lambda: _said(systems, lambda system: system.readiness.problems()))
+        warnings = _said(systems, lambda system: system.readiness.warnings())
+        ready = {name: not each for name, each in problems.items()}
+        answer = ReadyAnswer(ready=any(ready.values()), systems=ready,
+                             problems=list(chain(*problems.values())),
+                             warnings=list(chain(*warnings.values())))
         return answer_of(answer, 200 if answer.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
@@ -134,14 +156,17 @@ class Handlers:
     async def _aside(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._explainer, call)
 
-    def _said(self, ask: Callable[[ServedSystem], Sequence[str]]) -> list[str]:
-        """What each system says, for clients; if one fails to say, that is said."""
-        said: list[str] = []
-        for name, told in zip(self._systems, isolate(ask, self._systems.values()), strict=True):
-            if isinstance(told, Exception):
-                told = [f"{name}: its state cannot be read: {type(told).__name__}: {told}"]
-            said += map(redacted, told)
-        return said
+
+def _said(
+    systems: Mapping[str, ServedSystem], ask: Callable[[ServedSystem], Sequence[str]]
+) -> dict[str, list[str]]:
+    """What each system says, for clients; if one fails to say, that is said."""
+    said: dict[str, list[str]] = {}
+    for name, told in zip(systems, isolate(ask, systems.values()), strict=True):
+        if isinstance(told, Exception):
+            told = [f"{name}: its state cannot be read: {type(told).__name__}: {told}"]
+        said[name] = list(map(redacted, told))
+    return said
 
 
 def add_feedback(system: ServedSystem, body: bytes, bearer: Token | None = None) -> FeedbackAnswer:
@@ -153,7 +178,14 @@ def add_feedback(system: ServedSystem, body: bytes, bearer: Token | None = None)
     if bearer is not None:
         _require_own(system, bearer, said.source)
     return feedback_answer(system.feedback.add(
-        said.prediction_id, label=said.label, source=said.source))
+        said.prediction_id, label=_label(system, said.label), source=said.source))
+
+
+def _label(system: ServedSystem, value: object) -> Label:
+    try:
+        return system.system.target.label(value)
+    except InvalidRequest as error:
+        raise RequestRefused(422, "invalid_request", f"label: {error}", "label") from None
 
 
 def _require_own(system: ServedSystem, bearer: Token, source: str) -> None:

@@ -16,7 +16,7 @@ KEPT_SECONDS = 5.0
 class Freshness:
     """By feature view over labels: seconds since the instant that the online store holds of it.
 
-    By the installation's clock, which a replay moves. Views over events are not in it: each
+    By the system's clock, which its replay moves. Views over events are not in it: each
     prediction feeds them in its own transaction. Kept for a few seconds; for one thread at a time.
     """
 
@@ -44,11 +44,12 @@ class Freshness:
 
         if not loads_path(self._settings).exists():
             return {}
-        service, now = load_manifest(self._settings).service(self._system), self._settings.clock
+        service = load_manifest(self._settings).service(self._system)
+        now = self._settings.clock_of(self._system.name).now()
         loads = load_log(self._settings)
         try:
             held = {view.name: loads.until(view) for view in service.views if view.table != EVENTS}
         finally:
             loads.close()
-        return {name: (now.now() - until).total_seconds()
+        return {name: (now - until).total_seconds()
                 for name, until in held.items() if until is not None}

@@ -37,7 +37,7 @@ except ImportError as error:
     ) from error
 
 FAREWELL_SECONDS = 3.0
-UNTRACED = "/healthz$,/readyz$,/metrics$"
+UNTRACED = "/healthz$,/readyz$,/readyz/[^/]*$,/metrics$"
 """Asked again and again by machines, which nobody wants to read of."""
 ID_HEADERS = ["x-request-id", "x-model-version"]
 

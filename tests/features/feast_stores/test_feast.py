@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 from feast import FeatureStore
 
 from ml_assets.core.errors import DeclarationError, InvalidRequest, NotReady, UnknownName
+from ml_assets.core.time import EventClock
 from ml_assets.features.feast_stores.declared import view_of
 from ml_assets.features.feast_stores.loading import push
-from ml_assets.features.feast_stores.online import PackedOnlineStore
+from ml_assets.features.feast_stores.online import PackedOnlineStore, clock_of
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
 from ml_assets.features.online_store.versions import PlainView
 from tests.features.online_store.shop import (
@@ -203,6 +205,21 @@ def test_computed_features_of_a_windowed_view_are_refused(shop: Shop) -> None:
     store = shop.apply()
     with pytest.raises(InvalidRequest, match="computed from raw events, not written"):
         store._get_provider().online_write_batch(store.config, shop.memory, [], None)
+
+
+def test_each_view_goes_by_the_clock_that_its_tags_name(tmp_path: Path) -> None:
+    """Views of two systems lie in one store, and only one of the systems was replayed."""
+    config: Any = SimpleNamespace(
+        repo_path=tmp_path, online_store=SimpleNamespace(clock_file="{system}/clock.json"))
+    EventClock(tmp_path / "shop" / "clock.json").set(NOW)
+
+    def at(**tags: str) -> datetime:
+        view: Any = SimpleNamespace(tags=tags)
+        return clock_of(config, view).now()
+
+    started = datetime.now(UTC)
+    assert at(system="shop", refresh="slide") == NOW
+    assert at(system="meter") >= started and at() >= started
 
 
 def test_without_a_clock_file_it_is_now(shop: Shop) -> None:

@@ -29,7 +29,7 @@ from ml_assets.serving.server import serve
 from tests.serving.kit import Toy, asked, problem, serving, wait_until
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)
-OPEN = ("/", "/docs", "/openapi.json", "/healthz", "/readyz")
+OPEN = ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/readyz/toy")
 
 
 @dataclass

@@ -424,7 +424,7 @@ def test_a_running_api_says_that_its_file_was_deleted_or_replaced(
 @pytest.mark.parametrize("damage", [b"", b"{", None])
 def test_a_running_api_says_that_the_clock_is_damaged(toy: Toy, damage: bytes | None) -> None:
     """It used to answer 500."""
-    path = toy.settings.clock_file
+    path = toy.settings.clock_file(toy.system.name)
     with serving(toy) as client:
         assert client.get("/readyz").status_code == 200
         sound = path.read_bytes()

@@ -129,7 +129,7 @@ def test_features_are_as_old_as_the_labels_they_count(
     from ml_assets.systems import find
 
     spam = find("spam")
-    EventClock(settings.clock_file).set(NOON)
+    EventClock(settings.clock_file("spam")).set(NOON)
     assert Freshness(settings, spam).ages() == {}
     views = load_manifest(settings).service(spam).views
     loads = load_log(settings)
