@@ -21,7 +21,7 @@ FREE_TEXT = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class KeptColumn:
     """One column of the declaration. name: an identifier; kept: what the file calls it."""
 
     name: str
@@ -76,12 +76,12 @@ def key_of(survey: Survey) -> str | None:
 
 def choose(
     survey: Survey, question: Question, at: Written, *, label: str | None, quantity: bool
-) -> tuple[list[Chosen], list[LeftOut]]:
+) -> tuple[list[KeptColumn], list[LeftOut]]:
     """Every column that is neither instant, key nor label of the question.
 
     label: the column of the survey that holds the outcome, if it has one
     """
-    chosen: list[Chosen] = []
+    chosen: list[KeptColumn] = []
     left: list[LeftOut] = []
     apart = {question.timestamp, question.key, label, question.known_at}
     for column in survey.columns:
@@ -112,9 +112,9 @@ def identifier(name: str) -> str:
     return f"{plain}_" if keyword.iskeyword(plain) or plain in RESERVED_COLUMNS else plain
 
 
-def _entity(facts: ColumnFacts) -> Chosen:
+def _entity(facts: ColumnFacts) -> KeptColumn:
     often = facts.there / max(1, facts.distinct)
-    return Chosen(
+    return KeptColumn(
         name=identifier(facts.name), kept=facts.name, dtype="text", optional=facts.missing > 0,
         why=f"{facts.distinct:,} entities, {often:.1f} events each")
 
@@ -182,22 +182,22 @@ def instants_after(
     return later, there, first
 
 
-def _column(facts: ColumnFacts) -> Chosen:
+def _column(facts: ColumnFacts) -> KeptColumn:
     name, optional = identifier(facts.name), facts.missing > 0
     gone = f", {facts.missing / facts.rows:.1%} missing" if optional else ""
     if facts.numeric > 0.99 and facts.least is not None and facts.most is not None:
         # A bound that the file keeps by chance would refuse what is merely new.
         floor = 0.0 if facts.least >= 0 else None
-        return Chosen(name=name, kept=facts.name, dtype="number", optional=optional,
+        return KeptColumn(name=name, kept=facts.name, dtype="number", optional=optional,
                       minimum=floor, why=f"{facts.least:g} to {facts.most:g}{gone}")
     if facts.word == 1 and facts.distinct == 2:
-        return Chosen(name=name, kept=facts.name, dtype="boolean", optional=optional,
+        return KeptColumn(name=name, kept=facts.name, dtype="boolean", optional=optional,
                       why=f"{' or '.join(facts.common)}{gone}")
     if facts.words >= FREE_TEXT:
-        return Chosen(name=name, kept=facts.name, dtype="text", optional=optional, prose=True,
+        return KeptColumn(name=name, kept=facts.name, dtype="text", optional=optional, prose=True,
                       why=f"prose, {facts.words:.0f} words on average{gone}")
     some = ", ".join(facts.common[:4]) + (" ..." if facts.distinct > 4 else "")
-    return Chosen(name=name, kept=facts.name, dtype="text", optional=optional,
+    return KeptColumn(name=name, kept=facts.name, dtype="text", optional=optional,
                   why=f"{facts.distinct:,} values: {some}{gone}")
 
 

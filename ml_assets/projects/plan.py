@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Literal
 
 from ml_assets.core.errors import DeclarationError
-from ml_assets.projects.inference import Chosen, LeftOut
+from ml_assets.projects.inference import KeptColumn, LeftOut
 from ml_assets.projects.instants import Written
 from ml_assets.projects.survey import ColumnFacts
 from ml_assets.projects.timing import Timing
@@ -46,7 +46,7 @@ class Plan:
     timestamp: str
     known_at: str | None
     at: Written
-    columns: tuple[Chosen, ...]
+    columns: tuple[KeptColumn, ...]
     left: tuple[LeftOut, ...]
     entities: Mapping[str, tuple[timedelta, ...]]
     outcome: Outcome
@@ -54,12 +54,12 @@ class Plan:
     events: int
 
     @property
-    def numbers(self) -> tuple[Chosen, ...]:
+    def numbers(self) -> tuple[KeptColumn, ...]:
         """Columns that the model reads as numbers."""
         return tuple(each for each in self.columns if each.dtype in ("number", "boolean"))
 
     @property
-    def texts(self) -> tuple[Chosen, ...]:
+    def texts(self) -> tuple[KeptColumn, ...]:
         """Columns that the model reads as words."""
         return tuple(each for each in self.columns
                      if each.dtype == "text" and each.name not in self.entities)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml_assets.projects.inference import Chosen
+from ml_assets.projects.inference import KeptColumn
 from ml_assets.projects.plan import Outcome, Plan
 from ml_assets.projects.spelling import call, comment, names, string, text
 from ml_assets.projects.timing import code, words
@@ -68,7 +68,7 @@ def _columns(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _column(each: Chosen) -> list[str]:
+def _column(each: KeptColumn) -> list[str]:
     said = [f"name={text(each.name)}", f"dtype={text(each.dtype)}"]
     if each.optional:
         said.append("optional=True")

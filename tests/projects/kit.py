@@ -66,7 +66,7 @@ class Shop:
 
     def request(self, rows: Sequence[Row], **said: Any) -> Request:
         file = write(self.folder / "orders.csv", rows)
-        asked = {"name": "returns", "file": file, "timestamp": "ordered_at",
+        asked: dict[str, Any] = {"name": "returns", "file": file, "timestamp": "ordered_at",
                  "entities": ("customer",), "label": "returned"}
         return Request(**asked | said)
 

@@ -13,7 +13,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.projects.check.columns import about_columns
 from ml_assets.projects.check.finding import Noted, fail
-from ml_assets.projects.check.history import History
+from ml_assets.projects.check.history import RecordedHistory
 from ml_assets.projects.check.labels import about_labels
 from ml_assets.projects.check.rows import about_days, about_features, about_rows
 from ml_assets.projects.survey import surveyed
@@ -23,10 +23,15 @@ def examine(system: System, settings: Settings | None = None) -> Iterator[Noted]
     """What was found, while it is found. Reads the recorded history once; runs nothing."""
     settings = settings or Settings.from_environment()
     yield about_features(system, settings)
-    history = History(system=system)
+    yield from about_history(system, settings.cache)
+
+
+def about_history(system: System, cache: Path) -> Iterator[Noted]:
+    """What was found in its recorded events."""
+    history = RecordedHistory(system=system)
     try:
-        fetched = system.source.fetch(settings.cache)
-        with surveyed(_Events(history=history), fetched) as survey:
+        fetched = system.source.fetch(cache)
+        with surveyed(EventTexts(history=history), fetched) as survey:
             yield from about_rows(history)
             yield from about_days(history)
             yield from about_labels(history)
@@ -40,10 +45,10 @@ def examine(system: System, settings: Settings | None = None) -> Iterator[Noted]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Events:
+class EventTexts:
     """A system's history as rows."""
 
-    history: History
+    history: RecordedHistory
 
     def fetch(self, cache: Path) -> Path:
         return self.history.system.source.fetch(cache)

@@ -15,7 +15,7 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.target import Label
 from ml_assets.ingest.archive import Record, records
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
 from ml_assets.ingest.posted import read_json
 from ml_assets.ingest.sources.origins import BATCH, ORIGIN
 
@@ -24,7 +24,7 @@ LABEL, AT = "_label", "_at"
 
 
 @dataclass(kw_only=True)
-class History:
+class RecordedHistory:
     """Counts of the events seen so far.
 
     unusable: reasons, without the values; examples: the first of each; labels: of usable events

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ml_assets.projects.check.finding import Noted, fail, ok, warn
-from ml_assets.projects.check.history import History
+from ml_assets.projects.check.history import RecordedHistory
 from ml_assets.projects.check.rows import duration
 
 FEW = 50
@@ -14,7 +14,7 @@ RARE = 0.01
 """A class with a smaller share is rarely learnt from few rows."""
 
 
-def about_labels(history: History) -> Iterator[Noted]:
+def about_labels(history: RecordedHistory) -> Iterator[Noted]:
     system = history.system
     live, maturity = system.calendar.go_live, system.truth.maturity
     known = sum(history.labels.values())
@@ -44,7 +44,7 @@ def about_labels(history: History) -> Iterator[Noted]:
                    "Set a later go_live")
 
 
-def _balance(history: History, known: int) -> Iterator[Noted]:
+def _balance(history: RecordedHistory, known: int) -> Iterator[Noted]:
     common = history.labels.most_common()
     if len(common) == 1:
         yield fail("labels", f"all are {common[0][0]!r}: there is nothing to tell apart",

@@ -10,7 +10,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.projects.check.finding import Noted, fail, ok, warn
-from ml_assets.projects.check.history import History
+from ml_assets.projects.check.history import RecordedHistory
 
 QUARANTINE = 0.05
 """A day with a larger share of unusable rows stops the flow."""
@@ -30,7 +30,7 @@ def about_features(system: System, settings: Settings) -> Noted:
     return ok("features", f"{len(service.features)} of {len(service.views)} views")
 
 
-def about_rows(history: History) -> Iterator[Noted]:
+def about_rows(history: RecordedHistory) -> Iterator[Noted]:
     bad = sum(history.unusable.values())
     total = bad + history.usable
     for kind, count in history.unusable.most_common(SHOWN):
@@ -47,7 +47,7 @@ def about_rows(history: History) -> Iterator[Noted]:
                    "Let the source give events in order of time")
 
 
-def about_days(history: History) -> Iterator[Noted]:
+def about_days(history: RecordedHistory) -> Iterator[Noted]:
     calendar = history.system.calendar
     first, last = min(history.days), max(history.days)
     before = sum(n for day, n in history.days.items() if day < calendar.first_day)
