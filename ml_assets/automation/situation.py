@@ -57,11 +57,11 @@ def new_labels(
     import pyarrow.compute as pc
 
     from ml_assets.ingest.lake import Lake
-    from ml_assets.ingest.tables import LABELS
+    from ml_assets.ingest.tables import known_schema
 
     # Columns throughout: every sensor asks this, of all labels since the last training.
     labels = Lake(settings.lake).read_table(
-        system.name, "labels", LABELS, start=since.date() if since else None,
+        system.name, "labels", known_schema(system), start=since.date() if since else None,
         end=now.date() + timedelta(days=1), columns=["event_id", "known_at", "basis"],
     )
     known = pc.less(labels["known_at"], pa.scalar(now, labels["known_at"].type))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.source import ArchivedEvent
-from ml_assets.replay.told import AT_ONCE, ToldEvents
+from ml_assets.replay.told import AT_ONCE, OtherStreams
 from tests.toy import TOY, VISITS, VisitSource
 
 START = datetime(2024, 1, 8, tzinfo=UTC)
@@ -32,7 +32,7 @@ def test_every_event_is_given_once_in_the_order_of_time(
     system = replace(TOY, streams=(
         TOY.asked, replace(VISITS, source=archive("v", visits)),
         replace(VISITS, name="clicks", source=archive("c", clicks))))
-    told = ToldEvents(system, Path(), START)
+    told = OtherStreams(system, Path(), START)
     given_at, names = [], []
     for until in [*(START + timedelta(hours=hour) for hour in stops), START + timedelta(days=9)]:
         for some in told.due(until):
@@ -49,5 +49,6 @@ def test_every_event_is_given_once_in_the_order_of_time(
 def test_a_long_run_is_told_some_at_a_time() -> None:
     system = replace(TOY, streams=(
         TOY.asked, replace(VISITS, source=archive("v", [1] * (2 * AT_ONCE + 3)))))
-    sizes = [len(some) for some in ToldEvents(system, Path(), START).due(START + timedelta(days=1))]
+    told = OtherStreams(system, Path(), START)
+    sizes = [len(some) for some in told.due(START + timedelta(days=1))]
     assert sizes == [AT_ONCE, AT_ONCE, 3]

@@ -15,7 +15,7 @@ from ml_assets.core.time import DAY, EARLIEST
 from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of
-from ml_assets.ingest.tables import LABELS, events_schema
+from ml_assets.ingest.tables import events_schema, known_schema
 
 
 def labelled_events(
@@ -29,7 +29,7 @@ def labelled_events(
     """
     history = system.model.history
     since = None if history is None else max(as_of - history, EARLIEST)
-    labels = _read_drawn(lake, system, "labels", LABELS, since, as_of, share)
+    labels = _read_drawn(lake, system, "labels", known_schema(system), since, as_of, share)
     # Two words of the same instant: the order of files must not decide.
     labels = labels.sort_values(["known_at", "event_id", "label"], kind="stable")
     labels = latest_labels(labels, as_of)
@@ -42,7 +42,7 @@ def labelled_events(
     lacking = len(labels) - len(rows)
     # Complaints arrive before silence speaks: of the latest events only the mistakes would
     # be known. So an event counts once its whole maturity window has passed.
-    rows = rows[rows["event_timestamp"] + system.label.maturity <= as_of]
+    rows = rows[rows["event_timestamp"] + system.truth.maturity <= as_of]
     rows = rows.sort_values(["event_timestamp", "event_id"], ignore_index=True)
     first_held_out = rows["event_timestamp"].max() - system.model.holdout
     split = (rows["event_timestamp"] > first_held_out).map({False: "train", True: "holdout"})
