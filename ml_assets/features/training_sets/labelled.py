@@ -69,7 +69,8 @@ def _read_drawn(
     for day in days:
         rows = lake.read_table(system.name, table, schema, start=day, end=day + DAY)
         if share < 1:
-            rows = rows.filter(pa.array(drawn(rows["event_id"].to_pylist(), share)))
+            rows = rows.filter(
+                    pa.array(drawn(rows["event_id"].to_pylist(), share), pa.bool_()))
         if since is not None:
             rows = rows.filter(pc.greater_equal(
                 rows["event_timestamp"], pa.scalar(since, INSTANT)))

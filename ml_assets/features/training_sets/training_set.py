@@ -248,7 +248,7 @@ class TrainingSets:
     def _read_drawn(self, version: str, share: float) -> pd.DataFrame:
         with naming(path := self._path(version)), pq.ParquetFile(path) as file:
             return frame_of(pa.Table.from_batches([
-                batch.filter(pa.array(drawn(batch["event_id"].to_pylist(), share)))
+                batch.filter(pa.array(drawn(batch["event_id"].to_pylist(), share), pa.bool_()))
                 for batch in file.iter_batches(batch_size=AT_ONCE)
             ], file.schema_arrow))
 
