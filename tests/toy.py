@@ -18,13 +18,12 @@ from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
-    LabelPolicy,
-    ReplayPolicy,
     RetrainingPolicy,
     Slice,
 )
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.truths import Outcomes
 from ml_assets.targets import Binary
 
 
@@ -141,7 +140,8 @@ TOY = System(
     scores_by="shop",
     feature_service="toy_returns",
     target=Binary(name="returned"),
-    label=LabelPolicy(maturity=timedelta(days=3), silence="negative"),
+    truth=Outcomes(source="buyer", after=timedelta(days=2), silence=False,
+                   grace=timedelta(days=1)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("buyer",)),)),
     model=ModelConfig(
         fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12, iterations=20
@@ -155,7 +155,6 @@ TOY = System(
         after_labels=50, max_age=timedelta(days=14), cooldown=timedelta(days=1)
     ),
     drift=DriftPolicy(min_events=20),
-    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(days=2)),
 )
 
 

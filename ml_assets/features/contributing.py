@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.target import Label
 from ml_assets.core.texts import key_text
 from ml_assets.core.time import FUTURE
 from ml_assets.features.engine.windows import WindowedView, tail
@@ -102,7 +103,7 @@ class Row:
     event_id: str
     event_timestamp: datetime
     known_at: datetime | None
-    label: bool | None
+    label: Label | None
 
 
 def contributing_rows(lake: Lake, system: System, stretches: Sequence[Stretch]) -> list[Row]:
@@ -153,7 +154,7 @@ def _inside(stretch: Stretch, rows: pd.DataFrame) -> Iterator[Row]:
             view=stretch.view, table=stretch.table, key=stretch.key, event_id=row["event_id"],
             event_timestamp=row["event_timestamp"].to_pydatetime(),
             known_at=row["known_at"].to_pydatetime() if is_label else None,
-            label=bool(row["label"]) if is_label else None,
+            label=row["label"] if is_label else None,
         )
 
 

@@ -207,15 +207,12 @@ def _whose(system: System, stream: Stream) -> str:
 
 
 def _labels(system: System) -> dg.AssetsDefinition:
-    policy = system.label
-
     @dg.asset(
         key=key(system, "labels"),
         deps=keys(system, "raw", "events", "event_log"),
         description=f"One row for each outcome `{system.target.name}` that became known on the "
-        f"day: from feedback as it arrives, or from silence (`{policy.silence}`) after "
-        f"{policy.maturity}. A later row corrects an earlier one. The entity keys are those of the "
-        "event.",
+        f"day. {system.truth.says.capitalize()}. A later row corrects an earlier one. The entity "
+        "keys are those of the event.",
         code_version="2",
         check_specs=[
             dg.AssetCheckSpec(
@@ -232,7 +229,7 @@ def _labels(system: System) -> dg.AssetsDefinition:
 
         stored = store_labels(system, settings, days(context))
         return dg.MaterializeResult(
-            metadata=rows(sum(stored.by_basis.values()), positives=stored.positives,
+            metadata=rows(sum(stored.by_basis.values()), frequent=stored.frequent,
                           **stored.by_basis),
             check_results=[check_result(stored.early == 0, "known_after_it_happened",
                                         {"early": stored.early})],

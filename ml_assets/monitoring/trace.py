@@ -17,6 +17,7 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import read_object
 from ml_assets.core.system import System
+from ml_assets.core.target import Label
 from ml_assets.core.time import parse_day
 from ml_assets.features.contributing import counting_views, looks_of, stretches_at
 from ml_assets.ingest.lake import Lake, naming
@@ -30,7 +31,7 @@ class LabelRow:
     """A label, as in the lake's table `labels`, or of a day that is not closed yet."""
 
     known_at: datetime
-    label: bool
+    label: Label
     basis: str
 
 
@@ -45,7 +46,7 @@ class InTrainingSet:
     version: str
     as_of: datetime
     split: str
-    label: bool
+    label: Label
     models: dict[int, int]
 
 

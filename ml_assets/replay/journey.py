@@ -60,7 +60,7 @@ class Journey:
         if first is None and trained and not self.clock.stands_still():
             return
         # The API takes ten seconds to start: the first training need not wait for it.
-        with running_api(self.settings, self.system.name) as api:
+        with running_api(self.settings, self.system) as api:
             self._deploy_first()
             api.await_ready()
             if trained and self.clock.now() == midnight(first or until):
@@ -112,11 +112,8 @@ class Journey:
         self._advance(event.event_timestamp)
         answer = api.predict(event.event_id, event.event_timestamp, event.request)
         self.latencies_ms.append(answer["latency_ms"])
-        if event.outcome is not None:
-            people.receive(
-                event_id=event.event_id, at=event.event_timestamp, outcome=event.outcome,
-                prediction_id=answer["prediction_id"], decision=answer["decision"],
-            )
+        people.receive(
+            event, prediction_id=answer["prediction_id"], decision=answer["decision"])
         self.answered += 1
         self.step(event.event_timestamp, self.answered)
 
@@ -174,18 +171,16 @@ class Journey:
         return decide(report, self.deployments.history(self.system.name)).reason
 
     def _people_after(self, events: list[ArchivedEvent], start: datetime) -> People:
-        """People who were served before `start` and have not complained yet."""
-        people = People(policy=self.system.replay)
-        outcomes = {event.event_id: event.outcome for event in events}
+        """People who were served before `start` and have said nothing yet."""
+        people = People(system=self.system)
+        recorded = {event.event_id: event for event in events}
         log = EventLog(self.settings.event_log)
         said = {f.prediction_id for f in log.feedback(self.system.name, *_ever(start))}
         for served in log.predictions(self.system.name, *_ever(start)):
-            outcome = outcomes.get(served.event_id)
-            if outcome is not None and served.prediction_id not in said:
+            event = recorded.get(served.event_id)
+            if event is not None and served.prediction_id not in said:
                 people.receive(
-                    event_id=served.event_id, at=served.event_timestamp, outcome=outcome,
-                    prediction_id=served.prediction_id, decision=served.decision,
-                )
+                    event, prediction_id=served.prediction_id, decision=served.decision)
         log.close()
         return people
 

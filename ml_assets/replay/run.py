@@ -41,7 +41,8 @@ def run_loop(
             console.print(f"left untouched, because it is not ours: {', '.join(foreign)}")
         _quiet()
         with console.status("fetching the recorded events ..."):
-            history = list(usable(system.source.archive(system.source.fetch(settings.cache))))
+            history = list(usable(
+                system, system.source.archive(system.source.fetch(settings.cache))))
         live = [e for e in history if e.event_timestamp >= system.calendar.live_from]
         if not live:
             raise NotReady(

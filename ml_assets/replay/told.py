@@ -38,7 +38,7 @@ class OtherStreams:
     def __init__(self, system: System, cache: Path, since: datetime) -> None:
         """since: events of before it are history"""
         self._events = heapq.merge(*(
-            _archived(stream, cache, since) for stream in system.streams if not stream.asked
+            _archived(system, stream, cache, since) for stream in system.streams if not stream.asked
         ), key=lambda each: each.at)
         self._next = next(self._events, None)
 
@@ -57,7 +57,9 @@ class OtherStreams:
             yield given
 
 
-def _archived(stream: Stream, cache: Path, since: datetime) -> Iterator[Happening]:
-    for event in usable(stream.source.archive(stream.source.fetch(cache))):
+def _archived(
+    system: System, stream: Stream, cache: Path, since: datetime
+) -> Iterator[Happening]:
+    for event in usable(system, stream.source.archive(stream.source.fetch(cache))):
         if event.event_timestamp >= since:
             yield Happening(stream.name, event)

@@ -18,8 +18,10 @@ from ml_assets.features.contributing import (
     stretches_at,
 )
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import events_schema, labels_schema, stream_schema
+from ml_assets.ingest.tables import events_schema, known_schema, labels_schema, stream_schema
 from tests.toy import TOY, VISITS
+
+LABELS = known_schema(TOY)
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -87,7 +87,7 @@ def test_what_the_door_lets_in_every_later_room_can_process(column: Column, post
         _is_set_aside(system, posted)
         return
     value = event["extra"]
-    parsed = parse_raw(system, raw_from_archive([archived(posted)]))
+    parsed = parse_raw(system, raw_from_archive(system, [archived(posted)]))
     [row] = parsed.rows.to_pylist()
     assert same(row["extra"], value)
     assert Contract.of(system, system.asked).breaches([row]) == {}
@@ -102,7 +102,7 @@ def archived(posted: Any) -> ArchivedEvent:
 
 
 def _is_set_aside(system: System, posted: Any) -> None:
-    parsed = parse_raw(system, raw_from_archive([archived(posted)]))
+    parsed = parse_raw(system, raw_from_archive(system, [archived(posted)]))
     assert len(parsed.rows) == 0 and len(parsed.quarantine) == 1
 
 

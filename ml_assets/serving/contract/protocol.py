@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ml_assets.core.settings import Ack
+from ml_assets.core.target import Label
 from ml_assets.core.texts import ID_LENGTH, NAME, SOURCE_LENGTH
 from ml_assets.core.time import EARLIEST, FUTURE
 from ml_assets.features.online_store.latest_scores import Basis
@@ -86,7 +87,7 @@ class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What someone found out about one prediction."""
 
     prediction_id: PredictionId
-    label: Annotated[bool, Meta(description="The true label.")]
+    label: Annotated[Any, Meta(description="The true label.")]
     source: Annotated[str, Meta(
         min_length=1, max_length=SOURCE_LENGTH, pattern=NAME,
         description="Who says so, a text of one line. Each source may correct itself; "
@@ -99,7 +100,7 @@ class PredictAnswer(Struct, frozen=True, kw_only=True):
     prediction_id: Annotated[str, Meta(description="Name it when you send feedback.")]
     event_id: str
     label_name: Annotated[str, Meta(description="What `decision` is about.")]
-    decision: bool
+    decision: Label
     score: Annotated[float, Meta(ge=0, le=1, description="The probability of True.")]
     model_version: int
     features_as_of: Annotated[datetime, Meta(
@@ -113,7 +114,7 @@ class ScoreAnswer(Struct, frozen=True, kw_only=True):
 
     key: Annotated[str, Meta(description="The entity's key.")]
     score: Annotated[float, Meta(ge=0, le=1, description="The probability of True.")]
-    decision: bool
+    decision: Label
     model_version: int
     event_id: Annotated[str, Meta(description="The entity's latest event that was scored.")]
     event_timestamp: Annotated[datetime, Meta(tz=True, description="When it happened.")]
@@ -152,7 +153,7 @@ class FeedbackAnswer(Struct, frozen=True, kw_only=True):
         description="False if this source has just said the same of this prediction.")]
     counted: Annotated[bool, Meta(
         description="Whether this source has a say in the label now; its word is kept anyway.")]
-    label: Annotated[bool | None, Meta(
+    label: Annotated[Label | None, Meta(
         description="What the prediction's label is now; null while none is known.")]
     basis: Annotated[Literal["feedback", "silence"] | None, Meta(
         description="What made it known: words, or that nobody's word settled it in time.")]
@@ -162,7 +163,7 @@ class FeedbackAnswer(Struct, frozen=True, kw_only=True):
 class FeedbackEntry(Struct, frozen=True, kw_only=True):
     """One piece of feedback on a prediction."""
 
-    label: bool
+    label: Label
     source: str
     received_at: Instant
     trust: Annotated[str, Meta(
@@ -174,7 +175,7 @@ class OutcomeEntry(Struct, frozen=True, kw_only=True):
     """What was known from an instant on."""
 
     known_at: Instant
-    label: bool
+    label: Label
     basis: Literal["feedback", "silence"]
 
 
@@ -223,7 +224,7 @@ class PredictionRecord(Struct, frozen=True, kw_only=True):
         description="How probable it was, before the event was known, that it would answer.")]
     label_name: str
     score: float
-    decision: bool
+    decision: Label
     degraded: bool
     model: Annotated[ModelOrigin, Meta(description="What `model_version` was made from.")]
     decision_behind: Annotated[DecisionEntry | None, Meta(
@@ -246,7 +247,7 @@ class ContributingRow(Struct, frozen=True, kw_only=True):
     event_timestamp: Instant
     known_at: Annotated[Instant | None, Meta(
         description="When a label became known; null for an event.")]
-    label: bool | None
+    label: Label | None
 
 
 class ContributingRows(Struct, frozen=True, kw_only=True):

@@ -12,9 +12,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ml_assets.core.errors import unknown
+from ml_assets.core.errors import InvalidRequest, unknown
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.settings import Ack
+from ml_assets.core.target import Label
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.serving.access.tokens import Token
 from ml_assets.serving.answer.explanation import Heard
@@ -177,7 +178,14 @@ def add_feedback(system: ServedSystem, body: bytes, bearer: Token | None = None)
     if bearer is not None:
         _require_own(system, bearer, said.source)
     return feedback_answer(system.feedback.add(
-        said.prediction_id, label=said.label, source=said.source))
+        said.prediction_id, label=_label(system, said.label), source=said.source))
+
+
+def _label(system: ServedSystem, value: object) -> Label:
+    try:
+        return system.system.target.label(value)
+    except InvalidRequest as error:
+        raise RequestRefused(422, "invalid_request", f"label: {error}", "label") from None
 
 
 def _require_own(system: ServedSystem, bearer: Token, source: str) -> None:
