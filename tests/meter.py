@@ -15,10 +15,11 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
-from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
+from ml_assets.core.policies import Gate, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System
 from ml_assets.core.time import DAY, midnight
+from ml_assets.core.truths import Recorded
 from ml_assets.targets import Binary
 
 TEXTS, NUMBERS = ("site", "device"), ("reading", "celsius")
@@ -52,13 +53,14 @@ def recorded() -> Iterator[ArchivedEvent]:
     """A meter that reads much is the likelier to be broken."""
     draw = random.Random(3)
     for place in range(7 * 40):
-        reading = draw.uniform(-50, 50)
+        reading, at = draw.uniform(-50, 50), midnight(FIRST) + place * DAY / 40
         yield ArchivedEvent(
             event_id=f"m{place}",
-            event_timestamp=midnight(FIRST) + place * DAY / 40,
+            event_timestamp=at,
             request={"site": f"site {place % 3}", "device": f"{place % 4}", "reading": reading,
                      "celsius": draw.uniform(-20, 40)},
             outcome=draw.random() < (reading + 50) / 100,
+            known_at=at + timedelta(seconds=place % 5),
         )
 
 
@@ -84,7 +86,7 @@ METER = System(
               Entity(name="device", description="a meter")),
     feature_service="meter_state",
     target=Binary(name="broken"),
-    label=LabelPolicy(maturity=timedelta(seconds=5)),
+    truth=Recorded(source="tech:ann", within=timedelta(seconds=5)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="technician", sources=("tech:",)),),
                             crowd=None),
     model=ModelConfig(fields=(), numbers=("reading",), iterations=3),
@@ -92,5 +94,4 @@ METER = System(
     retraining=RetrainingPolicy(
         after_labels=50, max_age=timedelta(days=14), cooldown=timedelta(days=1)
     ),
-    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(days=2)),
 )

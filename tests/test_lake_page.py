@@ -17,9 +17,11 @@ from ml_assets.core.system import System
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake
 from ml_assets.ingest.resources import lake_resource
-from ml_assets.ingest.tables import OUTCOMES, tables_of
+from ml_assets.ingest.tables import outcomes_schema, tables_of
 from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
+
+OUTCOMES = outcomes_schema(SPAM)
 
 PAGE = (ROOT / "docs" / "lake-in-sql.md").read_text()
 
@@ -43,7 +45,7 @@ def write_outcomes(settings: Settings, days_from_go_live: int, version: int, wro
     day = SPAM.calendar.go_live + timedelta(days=days_from_go_live)
     at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     rows = [(f"p{number}", f"e{number}", at, at, False, "silence", version, 0.9, number < wrong,
-             "champion", 1.0) for number in range(10)]
+             "champion", 1.0, None) for number in range(10)]
     Lake(settings.lake).write(
         "spam", "outcomes", day, pd.DataFrame(rows, columns=OUTCOMES.names), OUTCOMES)
 

@@ -26,12 +26,14 @@ from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EARLIEST, midnight
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import OUTCOMES, QUARANTINE, events_schema
+from ml_assets.ingest.tables import QUARANTINE, events_schema, outcomes_schema
 from ml_assets.monitoring.parity import ParityReports
 from tests.meter import METER
 from tests.serving.kit import serving
 from tests.strategies import almost_json
 from tests.whole_loop import BAD, WHOLE, WholeLoop, whole_loop
+
+OUTCOMES = outcomes_schema(METER)
 
 DAYS = 3
 EVENTS = 60

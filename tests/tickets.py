@@ -13,10 +13,11 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
-from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy, Slice
+from ml_assets.core.policies import Gate, RetrainingPolicy, Slice
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
 from ml_assets.core.time import DAY, midnight
+from ml_assets.core.truths import Complaints
 from ml_assets.targets import Classes
 
 FIRST, LIVE = date(2024, 4, 1), date(2024, 4, 8)
@@ -87,7 +88,7 @@ TICKETS = System(
     entities=(Entity(name="customer", description="a customer"),),
     feature_service="ticket_desk",
     target=Classes(name="queue", classes=QUEUES),
-    label=LabelPolicy(maturity=timedelta(hours=6)),
+    truth=Complaints(source="desk", within=timedelta(hours=4), maturity=timedelta(hours=6)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="agent", sources=("desk",)),), crowd=None),
     model=ModelConfig(fields=(TextField(column="text", unit="words"),), numbers=("waited",),
                       buckets=2**10, holdout=timedelta(days=1)),
@@ -99,5 +100,4 @@ TICKETS = System(
     retraining=RetrainingPolicy(
         after_labels=100, max_age=timedelta(days=14), cooldown=timedelta(days=1)
     ),
-    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(hours=4)),
 )

@@ -17,10 +17,11 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
-from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy, Slice
+from ml_assets.core.policies import Gate, RetrainingPolicy, Slice
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System
 from ml_assets.core.time import DAY, midnight
+from ml_assets.core.truths import Recorded
 from ml_assets.targets import Number
 
 FIRST, LIVE = date(2024, 5, 6), date(2024, 5, 13)
@@ -52,7 +53,7 @@ class TripSource:
                 event_id=f"r{place}", event_timestamp=at,
                 request={"driver": f"d{driver}", "zone": f"z{zone}", "km": round(km, 2),
                          "hour": at.hour},
-                outcome=minutes,
+                outcome=minutes, known_at=at + timedelta(minutes=minutes),
             )
 
     def parse(self, request: Request) -> Event:
@@ -88,7 +89,7 @@ TRIPS = System(
     sticky_by="driver",
     feature_service="trip_state",
     target=Number(name="duration", unit="min", minimum=0, maximum=600, tolerance=3),
-    label=LabelPolicy(maturity=timedelta(hours=10)),
+    truth=Recorded(source="taximeter", within=timedelta(hours=10)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="meter", sources=("taximeter",)),),
                             crowd=None),
     model=ModelConfig(fields=(), numbers=NUMBERS, holdout=timedelta(days=1)),
@@ -100,5 +101,4 @@ TRIPS = System(
     retraining=RetrainingPolicy(
         after_labels=100, max_age=timedelta(days=14), cooldown=timedelta(days=1)
     ),
-    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(hours=4)),
 )

@@ -16,11 +16,12 @@ import pytest
 
 from ml_assets.automation.jobs import batch_job, daily_job, history_job, retraining_job
 from ml_assets.core.assets import flatten
-from ml_assets.core.policies import Gate, LabelPolicy
+from ml_assets.core.policies import Gate
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
+from ml_assets.core.truths import Outcomes
 from ml_assets.definitions import FLOW
 from ml_assets.features import assets as feature_assets
 from ml_assets.features.manifest import load_manifest
@@ -63,7 +64,8 @@ def recorded(system: System = TOY, per_day: int = 40) -> Iterator[ArchivedEvent]
 
 WHOLE = replace(
     with_stream(TOY, source=ToySource(history=tuple(recorded()))),
-    label=LabelPolicy(maturity=timedelta(hours=1), silence="negative"),
+    truth=Outcomes(source="buyer", after=timedelta(minutes=30), silence=False,
+                   grace=timedelta(minutes=30)),
     gates=(Gate(metric="log_loss", at_most=100.0),),
     model=replace(TOY.model, iterations=3, buckets=2**8),
 )

@@ -19,10 +19,11 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
-from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
+from ml_assets.core.policies import Gate, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
 from ml_assets.core.target import Target
+from ml_assets.core.truths import Outcomes
 from ml_assets.registry.deployments import Deployments
 from ml_assets.serving.answer.features import SystemFeatures
 from ml_assets.serving.composition import Backends
@@ -71,14 +72,14 @@ RETURNS = System(
     scores_by="shop",
     feature_service="returns_of_shops",
     target=Binary(name="returned"),
-    label=LabelPolicy(maturity=timedelta(days=3), silence="negative"),
+    truth=Outcomes(source="buyer", after=timedelta(days=2), silence=False,
+                   grace=timedelta(days=1)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("buyer",)),)),
     model=ModelConfig(fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12,
                       iterations=5),
     gates=(Gate(metric="roc_auc", at_least=0.6),),
     retraining=RetrainingPolicy(after_labels=1000, max_age=timedelta(days=30),
                                 cooldown=timedelta(days=1)),
-    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(days=30)),
 )
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
-from ml_assets.core.policies import Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
+from ml_assets.core.policies import Gate, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.truths import Outcomes
 from ml_assets.targets import Binary
 
 KEYS = ("card", "device", "address", "shop")
@@ -70,7 +71,8 @@ PAYMENTS = System(
     feature_service="payments_memory",
     sticky_by="card",
     target=Binary(name="disputed"),
-    label=LabelPolicy(maturity=timedelta(days=30), silence="negative"),
+    truth=Outcomes(source="bank", after=timedelta(days=29), silence=False,
+                   grace=timedelta(days=1)),
     model=ModelConfig(
         fields=(TextField(column="note", unit="words"),), numbers=NUMBERS, buckets=2**14,
         iterations=15,
@@ -79,5 +81,4 @@ PAYMENTS = System(
     retraining=RetrainingPolicy(
         after_labels=1000, max_age=timedelta(days=30), cooldown=timedelta(days=1)
     ),
-    replay=ReplayPolicy(reporting=1.0, max_delay=timedelta(days=30)),
 )

@@ -27,8 +27,8 @@ def daily_job(system: System) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         DAILY.format(system.name),
         selection=dg.AssetSelection.assets(
-            *keys(system, "raw", "events", "labels", "predictions", "outcomes", "drift",
-                  "performance", "parity")
+            *_streams(system, archives=False),
+            *keys(system, "labels", "predictions", "outcomes", "drift", "performance", "parity")
         ) | feature_view_selection(system),
         description=daily_job.__doc__,
     )
@@ -39,7 +39,7 @@ def history_job(system: System) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         HISTORY.format(system.name),
         selection=dg.AssetSelection.assets(
-            *keys(system, "archive", "raw", "events", "labels")
+            *_streams(system, archives=True), *keys(system, "labels")
         ) | feature_view_selection(system),
         description=history_job.__doc__,
     )
@@ -65,3 +65,10 @@ def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
         tags={TRAINING_TAG: system.name},
         description=retraining_job.__doc__,
     )
+
+
+def _streams(system: System, *, archives: bool) -> list[dg.AssetKey]:
+    """The assets of what streams and tables hold."""
+    streams = [asset for stream in system.streams for asset in keys(
+        system, *([stream.archive] if archives else []), stream.raw, stream.table)]
+    return streams + keys(system, *(table.name for table in system.tables))

@@ -55,10 +55,10 @@ def new_labels(
     """How many distinct events have a label that became known in `[since, now)`."""
     from ml_assets.ingest.identity import of_labels
     from ml_assets.ingest.lake import Lake
-    from ml_assets.ingest.tables import LABELS
+    from ml_assets.ingest.tables import known_schema
 
     labels = Lake(settings.lake).read(
-        system.name, "labels", LABELS, start=since.date() if since else None,
+        system.name, "labels", known_schema(system), start=since.date() if since else None,
         end=now.date() + timedelta(days=1), columns=["event_id", "known_at", "basis"],
     )
     known = labels["known_at"] < now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import timedelta
 from math import isfinite
 from typing import Literal
@@ -11,10 +11,10 @@ from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 from ml_assets.core.texts import SOURCE_LENGTH, name_fault
 
-ConflictPolicy = Literal["last_write_wins", "labeler_priority", "majority_vote"]
+ConflictPolicy = Literal["last_write_wins", "labeler_priority", "majority_vote", "median"]
 """How contradictions between trusted sources are resolved, in Feast's terms.
 
-These are the values of `feast.labeling.ConflictPolicy` (0.67). Feast's own resolver is not
+All but `median` are values of `feast.labeling.ConflictPolicy` (0.67). Feast's own resolver is not
 used: only its UI server calls it (without priorities, so `labeler_priority` means the last write
 there); it knows one label per entity, but not what was known when; and it counts every row, so
 one labeler who repeats himself is a majority. What differs here:
@@ -29,6 +29,9 @@ As in a Feast `LabelView`, whose `labeler_field` is our `source`, every word is 
 
 ANONYMOUS = "anonymous"
 """The class of every source that no trusted class claims."""
+
+TRUTH = "truth"
+"""The class of the truth's source, if a policy trusts nobody by name."""
 
 
 @declaration
@@ -75,8 +78,8 @@ class Crowd:
     """How anonymous sources count if no trusted one has spoken.
 
     Each source weighs 1; one that first spoke less than `probation` ago weighs
-    `newcomer_weight`, and all newcomers on one side together weigh at most
-    `newcomers_at_most`. A label is decided, or changed, once one side outweighs the other by
+    `newcomer_weight`, and all newcomers for one label together weigh at most
+    `newcomers_at_most`. A label is decided, or changed, once it outweighs every other by
     `quorum`. Newcomers alone can never do so, however many there are.
     """
 
@@ -105,9 +108,12 @@ class FeedbackPolicy:
 
     - `last_write_wins`: the latest word; of several in one instant the heavier side
     - `labeler_priority`: the heaviest class that has spoken; within it the latest word
-    - `majority_vote`: the side with the greater sum of weights
+    - `majority_vote`: the label with the greatest sum of weights
+    - `median`: the weighted median, the lower of two middle ones; for labels that are numbers
 
-    A tie outranks nothing. Without a trusted word the `crowd` decides; with `crowd=None`
+    Labels agree if they are equal: two numbers that nearly are count as two opinions, of which
+    all policies but `median` take the one that is latest, or that most share. A tie outranks
+    nothing. Without a trusted word the `crowd` decides; with `crowd=None`
     anonymous words are kept but make no label. A known label stands until it is outranked. See
     `ml_assets.ingest.log.resolution.resolve`.
 
@@ -123,11 +129,15 @@ class FeedbackPolicy:
     def __post_init__(self) -> None:
         names = [trust.name for trust in self.trusted]
         require(len(set(names)) == len(names), self, "trusted", names, "each name once")
-        claimed = [source for trust in self.trusted for source in trust.sources]
-        require(len(set(claimed)) == len(claimed), self, "trusted", claimed,
+        require(len(set(self.claimed)) == len(self.claimed), self, "trusted", self.claimed,
                 "each source in one class")
         require(bool(self.trusted) or self.crowd is not None, self, "crowd", self.crowd,
                 "a Crowd if no source is trusted: otherwise no word could become a label")
+
+    @property
+    def claimed(self) -> tuple[str, ...]:
+        """The trusted sources, and prefixes of such."""
+        return tuple(source for trust in self.trusted for source in trust.sources)
 
     def class_of(self, source: str) -> TrustClass | None:
         """The trusted class of a source; None for an anonymous one.
@@ -142,6 +152,13 @@ class FeedbackPolicy:
         """How much this source may say."""
         trust = self.class_of(source)
         return self.limit if trust is None or trust.limit is None else trust.limit
+
+
+def trusting(policy: FeedbackPolicy, source: str) -> FeedbackPolicy:
+    """`policy`; if it trusts nobody by name, with this source trusted."""
+    if policy.trusted:
+        return policy
+    return replace(policy, trusted=(TrustClass(name=TRUTH, sources=(source,)),))
 
 
 def _claims(claim: str, source: str) -> bool:

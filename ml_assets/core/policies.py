@@ -1,4 +1,4 @@
-"""The decisions that a system declares instead of coding: labels, gates, retraining, drift.
+"""The decisions that a system declares instead of coding: gates, retraining, drift.
 
 All are frozen and keyword-only; a wrong value fails on construction, naming the field.
 """
@@ -6,7 +6,6 @@ All are frozen and keyword-only; a wrong value fails on construction, naming the
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
 
 from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import DeclarationError
@@ -17,24 +16,6 @@ def require(condition: bool, owner: object, field: str, found: object, expected:
     if not condition:
         name = owner if isinstance(owner, str) else type(owner).__name__
         raise DeclarationError(f"{name}.{field} is {found!r}; expected {expected}")
-
-
-@declaration
-class LabelPolicy:
-    """When an outcome may be believed.
-
-    An explicit outcome counts from the moment it arrives. If none arrives within `maturity` of
-    the event, `silence` gives the label: `"decision_stands"` takes the served decision (nobody
-    complained), `"negative"` takes False (no chargeback came), `"unlabelled"` takes none. The
-    system's `FeedbackPolicy` resolves what several sources say about one event. Nothing is
-    overwritten; corrections become known later.
-    """
-
-    maturity: timedelta
-    silence: Literal["decision_stands", "negative", "unlabelled"] = "unlabelled"
-
-    def __post_init__(self) -> None:
-        require(self.maturity > timedelta(0), self, "maturity", self.maturity, "a positive time")
 
 
 @declaration
@@ -127,21 +108,3 @@ class DriftPolicy:
         require(0 < self.false_discovery_rate < 1, self, "false_discovery_rate",
                 self.false_discovery_rate, "a share in (0, 1)")
         require(self.persistence >= 1, self, "persistence", self.persistence, "at least 1 day")
-
-
-@declaration
-class ReplayPolicy:
-    """How the people behind the recorded events behave when history is replayed live.
-
-    A share `reporting` of all wrong decisions is reported, after a delay drawn uniformly from
-    `[0, max_delay)`; correct decisions are never reported. The draws are hashes of the event id,
-    so a replay gives the same result twice.
-    """
-
-    reporting: float
-    max_delay: timedelta
-
-    def __post_init__(self) -> None:
-        require(0 <= self.reporting <= 1, self, "reporting", self.reporting, "a share in [0, 1]")
-        require(self.max_delay >= timedelta(0), self, "max_delay", self.max_delay,
-                "no negative time")

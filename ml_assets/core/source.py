@@ -30,7 +30,7 @@ class ArchivedEvent:
     event_id: str
     event_timestamp: datetime
     request: Request
-    outcome: bool | None
+    outcome: object
     known_at: datetime | None = None
     origin: str = ""
     problem: str | None = None

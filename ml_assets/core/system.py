@@ -10,13 +10,11 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.data.tables import Table
 from ml_assets.core.declaration import closest, declaration
-from ml_assets.core.errors import DeclarationError
-from ml_assets.core.feedback import FeedbackPolicy
+from ml_assets.core.errors import DeclarationError, InvalidRequest
+from ml_assets.core.feedback import FeedbackPolicy, trusting
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
-    LabelPolicy,
-    ReplayPolicy,
     RetrainingPolicy,
     Slice,
     require,
@@ -24,6 +22,7 @@ from ml_assets.core.policies import (
 from ml_assets.core.source import Source
 from ml_assets.core.target import Target
 from ml_assets.core.time import midnight
+from ml_assets.core.truths import Truth
 
 
 @declaration
@@ -123,6 +122,8 @@ class System:
     gates: what a candidate must meet; those of the target unless any are given.
     scores_by: the entity whose latest score is kept for callers without an event: a batch fills
     it and each prediction refreshes it; None if no score is kept.
+    truth: how labels become known. feedback: whose word counts; one that trusts nobody by name
+    trusts the truth's source.
     """
 
     name: str
@@ -136,14 +137,13 @@ class System:
     scores_by: str | None = None
     feature_service: str
     target: Target
-    label: LabelPolicy
+    truth: Truth
     feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
     model: ModelConfig
     gates: tuple[Gate, ...] = ()
     slices: tuple[Slice, ...] = ()
     retraining: RetrainingPolicy
     drift: DriftPolicy = field(default_factory=DriftPolicy)
-    replay: ReplayPolicy
 
     def __post_init__(self) -> None:
         owner = f"System {self.name!r}"
@@ -179,6 +179,24 @@ class System:
                             set(self.target.metrics), f"metric of {self.target.name}")
         gates = [gate.name for gate in self.gates]
         require(len(set(gates)) == len(gates), owner, "gates", gates, "each gate once")
+        self._require_truth()
+
+    def _require_truth(self) -> None:
+        """Its labels are the target's, and what its source says counts."""
+        for label in self.truth.declared:
+            try:
+                self.target.label(label)
+            except InvalidRequest as error:
+                raise DeclarationError(f"System {self.name!r}: truth: {error}") from None
+        require(self.feedback.conflict != "median" or self.target.lake_type == "double",
+                f"System {self.name!r}", "feedback.conflict", self.feedback.conflict,
+                f"another policy: a median is of numbers, and {self.target.name} is none")
+        source = self.truth.source
+        object.__setattr__(self, "feedback", trusting(self.feedback, source))
+        require(self.feedback.class_of(source) is not None, f"System {self.name!r}",
+                "truth.source", source, "a source that `feedback` trusts: whatever it says would "
+                f"make no label. Trusted: {', '.join(self.feedback.claimed)}."
+                f"{closest(source, self.feedback.claimed)}")
 
     def _require_known(
         self, field: str, asked: tuple[str, ...] | list[str], known: set[str], kind: str

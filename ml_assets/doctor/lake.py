@@ -27,8 +27,8 @@ def examine_lake(lake: Path) -> Iterator[Finding]:
         files = sorted(path for path in folder.rglob("*") if path.suffix)
         broken = list(_broken(lake, files))
         yield from broken
-        missing = [] if folder.name not in DAILY else _missing(
-            [path.stem for path in folder.glob("[0-9]*.parquet")])
+        daily = folder.name in DAILY or folder.name.startswith(("raw_", "quarantine_"))
+        missing = _missing([path.stem for path in folder.glob("[0-9]*.parquet")]) if daily else []
         if missing:
             yield Finding(
                 what=table, holds=f"{len(files)} files",

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from itertools import groupby
+from operator import attrgetter
 
 import pandas as pd
 import pyarrow as pa
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.target import Label
 from ml_assets.core.texts import key_text
+from ml_assets.core.time import FUTURE
 from ml_assets.features.engine.windows import WindowedView, tail
 from ml_assets.features.manifest import load_manifest
-from ml_assets.ingest.lake import INSTANT, Lake
+from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.served import from_us, to_us
-from ml_assets.ingest.tables import key_fields
+from ml_assets.ingest.tables import tables_of
 
-Table = Literal["events", "labels"]
-
+LABELS = "labels"
+"""The lake table of labels; any other one holds the events of a stream."""
 AHEAD = 2
 """Days of reception, from that of an instant on, in which events of before it may lie that had
 arrived by then: its own, and one more where a clock was ahead."""
@@ -30,13 +33,13 @@ arrived by then: its own, and one more where a clock was ahead."""
 class Look:
     """What a feature view looks at: the rows of a table with an entity's keys, in a window.
 
-    keys: the event columns that name the entity
+    table: of the lake; keys: the event columns that name the entity
     span: from the instant of the features to the window `[start, end)`, over `event_timestamp`
         of events and `known_at` of labels; of several windows the longest
     """
 
     view: str
-    table: Table
+    table: str
     keys: tuple[str, ...]
     span: Callable[[datetime], tuple[datetime, datetime]]
 
@@ -49,7 +52,7 @@ class Stretch:
     """
 
     view: str
-    table: Table
+    table: str
     key: Mapping[str, str]
     start: datetime
     end: datetime
@@ -58,9 +61,8 @@ class Stretch:
 
 def looks_of(settings: Settings, system: System) -> list[Look]:
     """What the views of the system's feature service look at."""
-    tables: dict[str, Table] = {"events": "events", "labels": "labels"}
     return [
-        Look(view=view.name, table=tables[view.table], keys=view.keys, span=_span(view.windowed))
+        Look(view=view.name, table=view.table, keys=view.keys, span=_span(view.windowed))
         for view in load_manifest(settings).service(system).views
     ]
 
@@ -96,12 +98,12 @@ class Row:
     """A row of the lake that a view counted; `known_at` and `label` are None for an event."""
 
     view: str
-    table: Table
+    table: str
     key: Mapping[str, str]
     event_id: str
     event_timestamp: datetime
     known_at: datetime | None
-    label: bool | None
+    label: Label | None
 
 
 def contributing_rows(lake: Lake, system: System, stretches: Sequence[Stretch]) -> list[Row]:
@@ -110,62 +112,65 @@ def contributing_rows(lake: Lake, system: System, stretches: Sequence[Stretch]) 
     A row that several views count is there for each. An event counts only where the system had
     received it before; a label reaches the store after the day on which it became known.
     """
-    if not stretches:
-        return []
-    first = min(stretch.start for stretch in stretches)
-    until = max(stretch.end for stretch in stretches)
-    events, labels = _events(lake, system, until), _labels(lake, system, first, until)
-    whose = events.drop(columns=["event_timestamp", "received"]).drop_duplicates("event_id")
-    tables = {"events": events, "labels": labels.merge(whose, on="event_id")}
-    rows = [row for stretch in stretches for row in _inside(stretch, tables[stretch.table])]
-    return sorted(rows, key=lambda row: (row.event_timestamp, row.event_id, row.view, row.table))
+    found: list[Row] = []
+    for table, some in groupby(sorted(stretches, key=attrgetter("table")), attrgetter("table")):
+        mine = list(some)
+        rows = _read(lake, system, table, list(dict.fromkeys(
+            name for stretch in mine for name in stretch.key
+        )), min(stretch.start for stretch in mine), max(stretch.end for stretch in mine))
+        found += [row for stretch in mine for row in _inside(stretch, rows)]
+    return sorted(found, key=lambda row: (row.event_timestamp, row.event_id, row.view, row.table))
 
 
 def counting_views(
     stretches: Sequence[Stretch], event: Mapping[str, object], *, happened: datetime,
-    received: datetime, known_at: Sequence[datetime],
+    received: datetime, known_at: Sequence[datetime], table: str = "events",
 ) -> list[str]:
     """The views that count an event, or a label of it, in these stretches, each once.
 
     event: at least the entity columns; received: when the system accepted it; known_at: when
-    its labels became known. The reverse of `contributing_rows`.
+    its labels became known; table: where the lake has it. The reverse of `contributing_rows`.
     """
     views = [
         stretch.view for stretch in stretches
-        if all(key_text(event[name]) == value for name, value in stretch.key.items())
-        and (stretch.table == "labels" or received < stretch.known_by)
+        if all(name in event and key_text(event[name]) == value
+               for name, value in stretch.key.items())
+        and (stretch.table == LABELS
+             or (stretch.table == table and received < stretch.known_by))
         and any(stretch.start <= instant < stretch.end
-                for instant in ([happened] if stretch.table == "events" else known_at))
+                for instant in (known_at if stretch.table == LABELS else [happened]))
     ]
     return list(dict.fromkeys(views))
 
 
 def _inside(stretch: Stretch, rows: pd.DataFrame) -> Iterator[Row]:
-    at = rows["event_timestamp" if stretch.table == "events" else "known_at"]
+    is_label = stretch.table == LABELS
+    at = rows["known_at" if is_label else "event_timestamp"]
     chosen = (at >= stretch.start) & (at < stretch.end) & (rows["received"] < stretch.known_by)
     for name, value in stretch.key.items():
         chosen &= rows[name] == value
     for row in rows[chosen].to_dict("records"):
-        is_label = stretch.table == "labels"
         yield Row(
             view=stretch.view, table=stretch.table, key=stretch.key, event_id=row["event_id"],
             event_timestamp=row["event_timestamp"].to_pydatetime(),
             known_at=row["known_at"].to_pydatetime() if is_label else None,
-            label=bool(row["label"]) if is_label else None,
+            label=row["label"] if is_label else None,
         )
 
 
-def _events(lake: Lake, system: System, until: datetime) -> pd.DataFrame:
-    schema = pa.schema([("event_id", pa.string()), ("event_timestamp", INSTANT),
-                        ("accepted_at", INSTANT), *key_fields(system.columns, system.keys)])
-    rows = lake.read(system.name, "events", schema, end=until.date() + timedelta(days=AHEAD))
-    named = {key: rows[key].map(key_text, na_action=None) for key in system.keys}
-    return rows.assign(**named).rename(columns={"accepted_at": "received"})
-
-
-def _labels(lake: Lake, system: System, first: datetime, until: datetime) -> pd.DataFrame:
-    schema = pa.schema([("event_id", pa.string()), ("event_timestamp", INSTANT),
-                        ("known_at", INSTANT), ("label", pa.bool_())])
-    rows = lake.read(system.name, "labels", schema, start=first.date(),
-                     end=until.date() + timedelta(days=1))
-    return rows.assign(received=rows["known_at"])
+def _read(
+    lake: Lake, system: System, table: str, keys: Sequence[str], first: datetime, until: datetime
+) -> pd.DataFrame:
+    """The rows of a table in `[first, until)`, their keys as texts, with when each was `received`.
+    """
+    known = tables_of(system)[table]
+    columns = ["event_id", "event_timestamp", *keys]
+    columns += ["known_at", "label"] if table == LABELS else ["accepted_at"]
+    rows = lake.read(
+        system.name, table, pa.schema([known.field(name) for name in columns]),
+        # An event may have been received a moment before it happened, by its client's clock.
+        start=(first - FUTURE).date(), end=until.date() + timedelta(days=AHEAD),
+    )
+    named = {key: rows[key].map(key_text) for key in keys}
+    received = rows["known_at" if table == LABELS else "accepted_at"]
+    return rows.assign(**named, received=received)

@@ -1,9 +1,9 @@
 """Words with which a system declares its features in Feast's own objects.
 
-The platform gives every system two streams: its events, and its labels as they become known.
-A windowed aggregate of either is a native Feast `Aggregation` of a native `StreamFeatureView`;
-`windowed_view` writes down the schema that follows from it. This module imports Feast: it is
-for `systems/*/features.py` only.
+The platform gives every system the streams that it declares, and one of its labels as they become
+known. A windowed aggregate of any of them is a native Feast `Aggregation` of a native
+`StreamFeatureView`; `windowed_view` writes down the schema that follows from it. This module
+imports Feast: it is for `systems/*/features.py` only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 
-from feast import Entity, FeatureView, Field, FileSource, PushSource, StreamFeatureView
+from feast import (
+    Entity,
+    FeatureView,
+    Field,
+    FileSource,
+    PushSource,
+    StreamFeatureView,
+    ValueType,
+)
 from feast.aggregation import Aggregation
 from feast.data_format import ParquetFormat
 from feast.types import Array, Bool, Float64, Int64, PrimitiveFeastType, String
@@ -31,21 +39,25 @@ from ml_assets.features.online_store.latest_scores import (
 TYPES = {"Bool": Bool, "Float64": Float64, "Int64": Int64, "String": String}
 
 
-def event_stream(system: str) -> PushSource:
-    """The events of `system`: the lake table `<system>/events`, and each as it is accepted.
+def event_stream(system: str, stream: str = "events") -> PushSource:
+    """The events of `system`: the lake table `<system>/<stream>`, and each as it is accepted.
+
+    stream: the name of a stream that only feeds features; of the one that predictions are made
+        for unless it is given
 
     An event counts from its `event_timestamp` on, as soon as it is in the event log.
     """
+    named = f"{system}_{'event' if stream == 'events' else stream}"
     return PushSource(
-        name=f"{system}_event_stream",
+        name=f"{named}_stream",
         batch_source=FileSource(
-            name=f"{system}_events",
-            path=f"{system}/events",
+            name=f"{system}_{stream}",
+            path=f"{system}/{stream}",
             file_format=ParquetFormat(),
             timestamp_field="event_timestamp",
             created_timestamp_column="accepted_at",
             description="Every usable event, by the day on which it was accepted.",
-            tags={"system": system, "dagster/asset_key": f"{system}/events"},
+            tags={"system": system, "dagster/asset_key": f"{system}/{stream}"},
         ),
         tags={"system": system},
     )
@@ -110,7 +122,7 @@ def windowed_view(
             # The window is the time to live.
             ttl=timedelta(0),
             schema=[
-                *(Field(name=key, dtype=String) for key in keys),
+                *map(_key_field, entities),
                 *map(_field, windowed.aggregates),
             ],
             aggregations=list(aggregations),
@@ -130,7 +142,7 @@ def scores_view(system: str, entity: Entity) -> FeatureView:
         entities=[entity],
         ttl=timedelta(0),
         schema=[
-            Field(name=entity.join_key, dtype=String),
+            _key_field(entity),
             *(Field(name=each.name, dtype=TYPES[each.type]) for each in COLUMNS),
         ],
         source=FileSource(
@@ -156,6 +168,11 @@ def check(declared: Sequence[object]) -> None:
     for view in declared:
         if isinstance(view, StreamFeatureView):
             windowed_view_of(view)
+
+
+def _key_field(entity: Entity) -> Field:
+    return Field(name=entity.join_key,
+                 dtype=Int64 if entity.value_type == ValueType.INT64 else String)
 
 
 def _field(aggregate: Aggregate) -> Field:

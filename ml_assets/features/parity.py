@@ -52,7 +52,7 @@ def compare(
 ) -> ParityReport:
     """Compare the vectors that were served with those recomputed at `features_as_of`.
 
-    predictions:  (n rows) `tables.PREDICTIONS`
+    predictions:  (n rows) `tables.predictions_schema`
     recomputed:   (n, D) the same rows in the same order, columns `feature_names`
 
     NaN equals NaN, and zero differs from minus zero. Raises ValueError where the shapes of

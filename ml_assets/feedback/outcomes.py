@@ -16,34 +16,40 @@ from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.ingest.identity import merge_exactly
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS
+from ml_assets.ingest.tables import (
+    OUTCOME_COLUMNS,
+    PREDICTION_COLUMNS,
+    known_schema,
+    outcomes_schema,
+    predictions_schema,
+)
 
-SHARED = [column for column in OUTCOMES.names if column in PREDICTIONS.names]
+SHARED = [column for column in OUTCOME_COLUMNS if column in PREDICTION_COLUMNS]
 AT_ONCE = 100_000
 """Decisions that are judged together."""
 BASES = ("feedback", "silence", "archive")
 
 
 def join_outcomes(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """One row per label of a predicted event, in the columns of OUTCOMES.
+    """One row per label of a predicted event, in the columns of `outcomes_schema`.
 
-    predictions: rows of `tables.PREDICTIONS` (at least the columns that OUTCOMES shares),
+    predictions: rows of `predictions_schema` (at least the columns that are shared),
                  one per event
-    labels:      rows of `tables.LABELS`; several for one event are corrections
+    labels:      rows of `tables.known_schema`; several for one event are corrections
     Returned in order of `known_at`. Labels of recorded history, whose events were never predicted,
     are left out, even if a prediction is about another event with the same id. The event's instant
     is the prediction's.
     """
-    shared = [name for name in OUTCOMES.names if name in predictions.columns]
+    shared = [name for name in OUTCOME_COLUMNS if name in predictions.columns]
     served = labels.loc[labels["basis"] != "archive", ["event_id", "known_at", "label", "basis"]]
     outcomes = merge_exactly(served, predictions[shared], on=["event_id"], one=True)
     ordered = outcomes.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
-    return ordered[list(OUTCOMES.names)]
+    return ordered[list(OUTCOME_COLUMNS)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredOutcomes:
-    """rows: the outcomes (rows of OUTCOMES) of the days that were stored;
+    """rows: the outcomes (rows of `outcomes_schema`) of the days that were stored;
     without_prediction: labels from feedback or silence whose prediction is not in the lake.
     """
 
@@ -57,27 +63,28 @@ def store_outcomes(system: System, settings: Settings, days: Sequence[date]) -> 
     days: consecutive, in order
     """
     lake, name = Lake(settings.lake), system.name
+    known, rows = known_schema(system), outcomes_schema(system)
     without = 0
     for day in days:
-        labels = lake.read(name, "labels", LABELS, start=day, end=day + DAY)
-        outcomes = join_outcomes(_served(lake, name, labels, day), labels)
-        lake.write(name, "outcomes", day, outcomes, OUTCOMES)
+        labels = lake.read(name, "labels", known, start=day, end=day + DAY)
+        outcomes = join_outcomes(_served(lake, system, labels, day), labels)
+        lake.write(name, "outcomes", day, outcomes, rows)
         without += int((labels["basis"] != "archive").sum()) - len(outcomes)
-    stored = lake.read(name, "outcomes", OUTCOMES, start=days[0], end=days[-1] + DAY)
+    stored = lake.read(name, "outcomes", rows, start=days[0], end=days[-1] + DAY)
     return StoredOutcomes(rows=stored, without_prediction=without)
 
 
-def _served(lake: Lake, system: str, labels: pd.DataFrame, until: date) -> pd.DataFrame:
+def _served(lake: Lake, system: System, labels: pd.DataFrame, until: date) -> pd.DataFrame:
     """What is in the lake, up to the day `until`, of the predictions that `labels` are about.
 
     Nearly all events are predicted on the day on which they happen. Only if one is not found
     there or on the day after are all days read.
     """
     labels = labels[labels["basis"] != "archive"]
-    about = set(labels["event_id"])
+    about, schema = set(labels["event_id"]), predictions_schema(system)
 
     def read(days: Iterable[date]) -> pd.DataFrame:
-        rows = lake.read_days(system, "predictions", PREDICTIONS, days, columns=SHARED)
+        rows = lake.read_days(system.name, "predictions", schema, days, columns=SHARED)
         return rows[rows["event_id"].isin(about)]
 
     happened = {each.date() for each in labels["event_timestamp"]}
@@ -85,7 +92,8 @@ def _served(lake: Lake, system: str, labels: pd.DataFrame, until: date) -> pd.Da
     found = read(near)
     if about <= set(found["event_id"]):
         return found
-    others = [day for day in lake.days(system, "predictions") if day <= until and day not in near]
+    others = [day for day in lake.days(system.name, "predictions")
+              if day <= until and day not in near]
     return pd.concat([found, read(others)], ignore_index=True)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
-
 from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.system import System
+from ml_assets.core.target import Label
 from ml_assets.core.texts import ID_LENGTH, name_fault, shown, storable
 from ml_assets.core.time import EARLIEST, declared_instant
 
@@ -24,18 +24,22 @@ class Record:
     """One record of an archive.
 
     at: when it happened; for one that does not say so, when the usable record before it did
-    request: JSON; problem: why it cannot be used, None if it can
+    request: JSON
+    outcome: what was true, None if nobody knows; known_at: when that became known, by the
+        system's truth
+    problem: why the record cannot be used, None if it can
     """
 
     event_id: str
     at: datetime
     request: str
-    outcome: bool | None
+    outcome: Label | None = None
+    known_at: datetime | None = None
     problem: str | None = None
 
 
 def records(
-    history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST
+    system: System, history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST
 ) -> Iterator[Record]:
     """Every record of `history`, in its order, whatever it holds.
 
@@ -45,7 +49,7 @@ def records(
     """
     seen: set[str] = set()
     for event in history:
-        record = attempt(_record, event, seen)
+        record = attempt(_record, system, event, seen)
         if isinstance(record, Fault):
             yield _unusable(event, since, record.reason)
             continue
@@ -54,17 +58,18 @@ def records(
         yield record
 
 
-def usable(history: Iterable[ArchivedEvent]) -> Iterator[ArchivedEvent]:
-    """The events of `history` that can be used, their instants in UTC."""
+def usable(system: System, history: Iterable[ArchivedEvent]) -> Iterator[ArchivedEvent]:
+    """The events of `history` that can be used: instants in UTC, outcomes as labels."""
     seen: set[str] = set()
     for event in history:
-        record = attempt(_record, event, seen)
+        record = attempt(_record, system, event, seen)
         if not isinstance(record, Fault):
             seen.add(record.event_id)
-            yield replace(event, event_timestamp=record.at, outcome=record.outcome)
+            yield replace(event, event_timestamp=record.at, outcome=record.outcome,
+                          known_at=None if event.known_at is None else record.known_at)
 
 
-def _record(event: ArchivedEvent, seen: set[str]) -> Record:
+def _record(system: System, event: ArchivedEvent, seen: set[str]) -> Record:
     """Raises Quarantined, or whatever its request does when it becomes JSON."""
     if event.problem is not None:
         raise Quarantined(event.problem)
@@ -75,24 +80,48 @@ def _record(event: ArchivedEvent, seen: set[str]) -> Record:
         raise Quarantined(f"event_id: {fault}")
     if event_id in seen:
         raise Quarantined(f"event_id {shown(event_id)} was there before; an event counts once")
-    try:
-        at = declared_instant(event.event_timestamp)
-    except InvalidRequest as error:
-        raise Quarantined(f"event_timestamp: {error}") from None
+    at = _instant("event_timestamp", event.event_timestamp)
     request: object = event.request
     if not isinstance(request, Mapping):
         raise Quarantined(f"request is {shown(request)}; expected a JSON object")
-    return Record(event_id=event_id, at=at, request=json.dumps(dict(request)),
-                  outcome=truth(event.outcome))
+    outcome, known_at = _outcome(system, event, at)
+    return Record(event_id=event_id, at=at, request=json.dumps(dict(request)), outcome=outcome,
+                  known_at=known_at)
 
 
-def truth(outcome: object) -> bool | None:
-    """`outcome` if it is one. Raises Quarantined: 37.5 is not True, and a missing one is None."""
-    if outcome is None or isinstance(outcome, bool):
-        return outcome
-    if isinstance(outcome, np.bool_):
-        return bool(outcome)
-    raise Quarantined(f"outcome is {shown(outcome)}; expected True, False or None")
+def _outcome(
+    system: System, event: ArchivedEvent, at: datetime
+) -> tuple[Label, datetime] | tuple[None, None]:
+    """What was true of an event that happened `at`, and when that became known.
+
+    Raises Quarantined: 37.5 is not True, and nothing is known before it happened. Of an outcome
+    that is known later than the truth allows, silence would have said something else before.
+    """
+    if event.outcome is None:
+        return None, None
+    try:
+        outcome = system.target.label(event.outcome)
+    except InvalidRequest as error:
+        raise Quarantined(f"outcome: {error}") from None
+    own = None if event.known_at is None else _instant("known_at", event.known_at)
+    known_at = system.truth.known_at(
+        replace(event, event_timestamp=at, outcome=outcome, known_at=own))
+    if known_at is None:
+        raise Quarantined("the outcome is known, but not since when: known_at is None; expected "
+                          f"an instant, because {system.truth.says}")
+    if not at <= known_at <= at + system.truth.maturity:
+        raise Quarantined(
+            f"known_at is {known_at.isoformat()} of an event at {at.isoformat()}; expected an "
+            f"instant from then on, at most {system.truth.maturity} later, as the system's truth "
+            "declares")
+    return outcome, known_at
+
+
+def _instant(name: str, declared: datetime) -> datetime:
+    try:
+        return declared_instant(declared)
+    except InvalidRequest as error:
+        raise Quarantined(f"{name}: {error}") from None
 
 
 def _unusable(event: object, at: datetime, problem: str) -> Record:
@@ -105,5 +134,5 @@ def _unusable(event: object, at: datetime, problem: str) -> Record:
     request_text = next(text for text in texts if isinstance(text, str))
     return Record(
         event_id=str(event_id) if named else shown(event_id), at=at,
-        request=storable(request_text, LONGEST_RECORD), outcome=None, problem=problem,
+        request=storable(request_text, LONGEST_RECORD), problem=problem,
     )

@@ -16,15 +16,14 @@ from ml_assets.core.data.streams import Stream
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, day_bounds, midnight
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
 from ml_assets.ingest.events import archived_rows, logged_rows, parse_raw
 from ml_assets.ingest.filing import Filing
-from ml_assets.ingest.labels import labels_known_in, may_speak_in, with_keys
+from ml_assets.ingest.labels import ArchivedOutcomes, labels_known_in, may_speak_in, with_keys
 from ml_assets.ingest.lake import Lake, frame_of
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import (
     QUARANTINE,
-    RAW,
     events_schema,
     labels_schema,
     raw_schema,
@@ -35,6 +34,8 @@ PART = 10_000
 """Rows that are checked at a time."""
 SHOWN = 5
 """Rows that an asset's page shows."""
+FREQUENT = 10
+"""Labels that are told with their counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +58,18 @@ def store_raw(
     """
     stream = stream or system.asked
     calendar, first, end = system.calendar, midnight(days[0]), midnight(days[-1]) + DAY
-    filing = Filing(Lake(settings.lake), system.name, stream.raw, raw_schema(stream), days)
+    filing = Filing(Lake(settings.lake), system.name, stream.raw, raw_schema(system, stream), days)
     if first < calendar.live_from:
         history = stream.source.archive(stream.source.fetch(settings.cache))
         filing.add(archived_rows(
-            history, since=midnight(calendar.first_day), until=min(end, calendar.live_from)))
-    if end > calendar.live_from and stream.asked:
+            system, history, since=midnight(calendar.first_day),
+            until=min(end, calendar.live_from)))
+    if end > calendar.live_from:
         with closing(EventLog(settings.event_log)) as log:
+            since = max(first, calendar.live_from)
             filing.add(logged_rows(
-                log.predictions(system.name, max(first, calendar.live_from), end)))
+                log.predictions(system.name, since, end) if stream.asked else
+                log.told.between(system.name, stream.name, since, end)))
     filing.close()
     return StoredRaw(rows=filing.rows, bytes=filing.bytes, first=filing.first)
 
@@ -104,7 +108,7 @@ def store_events(
     contract, reasons, broken = Contract.of(system, stream), Counter[str](), list[str]()
     first, usable = schema.empty_table(), 0
     for day in days:
-        raw = lake.read(name, stream.raw, raw_schema(stream), start=day, end=day + DAY)
+        raw = lake.read(name, stream.raw, raw_schema(system, stream), start=day, end=day + DAY)
         parsed = parse_raw(system, raw, stream)
         lake.write(name, stream.table, day, parsed.rows, schema)
         lake.write(name, stream.quarantine, day, parsed.quarantine, QUARANTINE)
@@ -123,11 +127,12 @@ class LabelCounts:
     """Of the labels that were stored.
 
     by_basis: how many rest on `archive`, `feedback` and `silence`
+    frequent: those that there are most of, each with how many
     early: how many are known before their event happened, which none should be
     """
 
     by_basis: dict[str, int]
-    positives: int
+    frequent: dict[str, int]
     early: int
 
 
@@ -137,31 +142,33 @@ def store_labels(system: System, settings: Settings, days: Sequence[date]) -> La
     days: consecutive, in order
     """
     lake, log = Lake(settings.lake), EventLog(settings.event_log)
-    by_basis, positives, early = dict.fromkeys(("archive", "feedback", "silence"), 0), 0, 0
+    archived = ArchivedOutcomes(lake, system)
+    by_basis, early = dict.fromkeys(("archive", "feedback", "silence"), 0), 0
+    frequent: Counter[str] = Counter()
     for day in days:
-        known = _store_labels_of(system, lake, log, day)
+        known = _store_labels_of(system, lake, log, day, archived)
         for basis in by_basis:
             by_basis[basis] += int((known["basis"] == basis).sum())
-        positives += int(known["label"].sum())
+        frequent.update(map(str, known["label"]))
         early += int((known["known_at"] < known["event_timestamp"]).sum())
     log.close()
-    return LabelCounts(by_basis=by_basis, positives=positives, early=early)
+    return LabelCounts(by_basis=by_basis, frequent=dict(frequent.most_common(FREQUENT)),
+                       early=early)
 
 
-def _store_labels_of(system: System, lake: Lake, log: EventLog, day: date) -> pd.DataFrame:
+def _store_labels_of(
+    system: System, lake: Lake, log: EventLog, day: date, archived: ArchivedOutcomes
+) -> pd.DataFrame:
     """Of the lake and of the log only that is read which a label of this day can be about."""
     start, end = day_bounds(day)
-    name, accepted = system.name, may_speak_in(system.label, start, end)
-    archived = lake.read(name, "raw", RAW, start=(start - system.label.maturity).date(),
-                         end=accepted[1].date() + DAY,
-                         columns=["event_id", "event_timestamp", "outcome"])
+    name, accepted = system.name, may_speak_in(system.truth, start, end)
     predictions = {each.prediction_id: each for each in chain(
         log.predictions(name, *accepted), log.predictions_heard_of(name, start, end))}
     words = [word for each in predictions for word in log.feedback_on(each)
              if word.received_at < end]
     known = labels_known_in(
-        system.label, system.feedback, start=start, end=end, archived=archived,
-        predictions=predictions.values(), feedback=words,
+        system.truth, system.feedback, start=start, end=end,
+        archived=archived.known_before(end), predictions=predictions.values(), feedback=words,
         first_heard={source: first for source in {word.source for word in words}
                      if (first := log.first_word(name, source)) is not None})
     arrived = {each.accepted_at.date() for each in predictions.values()}

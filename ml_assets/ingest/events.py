@@ -18,12 +18,13 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import EARLIEST
 from ml_assets.ingest.archive import records
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.contracts.values import is_missing
 from ml_assets.ingest.lake import frame_of
 from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.told import ToldEvent
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORDS, stream_schema
-from ml_assets.ingest.values import is_missing
+from ml_assets.ingest.tables import LOG_SEQ, QUARANTINE, RECORD_COLUMNS, stream_schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,33 +49,36 @@ class Parsed:
 
 
 Raw = tuple[object, ...]
-"""A row of `tables.RECORDS`."""
+"""A row of `tables.raw_schema`."""
 
 
 def archived_rows(
-    history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST, until: datetime | None = None
+    system: System, history: Iterable[ArchivedEvent], *, since: datetime = EARLIEST,
+    until: datetime | None = None,
 ) -> Iterator[Raw]:
-    """Recorded history before `until` as rows of `tables.RECORDS`; received as it happened.
+    """Recorded history before `until` as rows of `tables.raw_schema`; received as it happened.
 
     since: when a record is filed that says of no instant and has no usable record before it
     """
     return (
-        (each.event_id, each.at, each.at, each.request, each.outcome, None, each.problem)
-        for each in records(history, since=since) if until is None or each.at < until
+        (each.event_id, each.at, each.at, each.request, each.outcome, each.known_at, None,
+         each.problem)
+        for each in records(system, history, since=since) if until is None or each.at < until
     )
 
 
-def logged_rows(predictions: Iterable[Prediction]) -> Iterator[Raw]:
-    """What the API accepted as rows of `tables.RECORDS`; its outcome is not known yet."""
+def logged_rows(accepted: Iterable[Prediction | ToldEvent]) -> Iterator[Raw]:
+    """What the API accepted as rows of `tables.raw_schema`; its outcome is not known yet."""
     return (
-        (p.event_id, p.event_timestamp, p.accepted_at, p.request, None, p.seq, None)
-        for p in predictions
+        (each.event_id, each.event_timestamp, each.accepted_at, each.request, None, None,
+         each.seq, None)
+        for each in accepted
     )
 
 
-def raw_from_archive(history: Iterable[ArchivedEvent]) -> pd.DataFrame:
+def raw_from_archive(system: System, history: Iterable[ArchivedEvent]) -> pd.DataFrame:
     """A few records of an archive, as a table."""
-    return frame(archived_rows(history))
+    return frame(archived_rows(system, history))
 
 
 def raw_from_log(predictions: Iterable[Prediction]) -> pd.DataFrame:
@@ -83,13 +87,13 @@ def raw_from_log(predictions: Iterable[Prediction]) -> pd.DataFrame:
 
 
 def frame(rows: Iterable[Raw]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=RECORDS.names)
+    return pd.DataFrame(rows, columns=RECORD_COLUMNS)
 
 
 def parse_raw(system: System, raw: pd.DataFrame, stream: Stream | None = None) -> Parsed:
     """Parse every raw row; set aside what cannot be parsed or breaks the contract.
 
-    raw: rows of `tables.RECORDS`, or of `tables.RAW`
+    raw: rows of `tables.raw_schema`
     stream: the one that they are of, unless it is the one that predictions are made for
 
     Each row is set aside by itself, whatever its parser raises; both tables keep the order of

@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from ml_assets.ingest.events import Raw, frame
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import RECORDS
+from ml_assets.ingest.tables import RECORD_COLUMNS
 
 PORTION, LARGEST_PORTION = 50_000, 200_000
 """Rows that are held in memory: written as soon as another day begins, or, if days alternate,
 sooner or later. A single day is held whole."""
 SHOWN = 5
-AT, REQUEST = (RECORDS.names.index(name) for name in ("accepted_at", "request"))
+AT, REQUEST = (RECORD_COLUMNS.index(name) for name in ("accepted_at", "request"))
 
 
 class Filing:
@@ -71,7 +71,7 @@ class Filing:
         self._first += rows[: SHOWN - len(self._first)]
         if day in self._begun:  # the rows are in no order of time
             before = self._lake.read_days(*self._name, self._schema, [day]).reindex(
-                columns=RECORDS.names)
+                columns=RECORD_COLUMNS)
             rows = [*before.itertuples(index=False, name=None), *rows]
         self._lake.write(*self._name, day, frame(rows), self._schema)
         self._begun.add(day)

@@ -1,22 +1,28 @@
-"""When an outcome becomes a label: explicit ones on arrival, silence once matured."""
+"""When an outcome becomes a label: explicit ones as the truth says, silence once matured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from itertools import repeat
 from typing import Literal
 
 import pandas as pd
 
 from ml_assets.core.feedback import FeedbackPolicy
-from ml_assets.core.policies import LabelPolicy
-from ml_assets.core.time import FUTURE
-from ml_assets.ingest.archive import truth
+from ml_assets.core.system import System
+from ml_assets.core.target import Label
+from ml_assets.core.time import DAY, FUTURE
+from ml_assets.core.truths import Truth
 from ml_assets.ingest.identity import of_events, of_labels
+from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import Feedback, Prediction
 from ml_assets.ingest.log.resolution import LabelChange, first_words, resolve
-from ml_assets.ingest.tables import LABELS
+from ml_assets.ingest.tables import KNOWN_COLUMNS, raw_schema
+
+ARCHIVED = ["event_id", "event_timestamp", "outcome", "outcome_known_at"]
+"""Columns of raw records that make labels of history."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +30,12 @@ class Known:
     """From `known_at` on this was known of a prediction."""
 
     known_at: datetime
-    label: bool
+    label: Label
     basis: Literal["feedback", "silence"]
 
 
 def known_of(
-    policy: LabelPolicy, prediction: Prediction, changes: Sequence[LabelChange]
+    truth: Truth, prediction: Prediction, changes: Sequence[LabelChange]
 ) -> list[Known]:
     """All that becomes known of a prediction, in the order of time, if nobody says more.
 
@@ -41,31 +47,61 @@ def known_of(
     """
     known = [Known(known_at=change.known_at, label=change.label, basis="feedback")
              for change in changes]
-    speaks = silence_speaks(policy, prediction)
-    if policy.silence == "unlabelled" or (known and known[0].known_at <= speaks):
+    label, speaks = truth.of_silence(prediction.decision), silence_speaks(truth, prediction)
+    if label is None or (known and known[0].known_at <= speaks):
         return known
-    label = policy.silence == "decision_stands" and prediction.decision
     return [Known(known_at=speaks, label=label, basis="silence"), *known]
 
 
-def silence_speaks(policy: LabelPolicy, prediction: Prediction) -> datetime:
+def silence_speaks(truth: Truth, prediction: Prediction) -> datetime:
     """When silence makes the label: `maturity` after the prediction, and after its event.
 
     A client's clock may be ahead of ours, and no outcome is known before its event.
     """
-    return max(prediction.accepted_at, prediction.event_timestamp) + policy.maturity
+    return max(prediction.accepted_at, prediction.event_timestamp) + truth.maturity
 
 
 def may_speak_in(
-    policy: LabelPolicy, start: datetime, end: datetime
+    truth: Truth, start: datetime, end: datetime
 ) -> tuple[datetime, datetime]:
     """The half-open interval in which predictions were accepted of which silence may speak in
     `[start, end)`."""
-    return start - policy.maturity - FUTURE, end - policy.maturity
+    return start - truth.maturity - FUTURE, end - truth.maturity
 
+
+class ArchivedOutcomes:
+    """Reads each day of the lake's raw records once, however long an outcome takes.
+
+    Asked for one end after the other, in order. What waits to become known is in memory: of the
+    events of one maturity.
+    """
+
+    def __init__(self, lake: Lake, system: System) -> None:
+        self._lake, self._system, self._schema = lake, system, raw_schema(system)
+        self._read_until: date | None = None
+        self._waiting = self._rows([])
+
+    def known_before(self, end: datetime) -> pd.DataFrame:
+        """Those that become known before `end` and were not given yet, at least of the day that
+        ends then; the first time also earlier ones. In ARCHIVED.
+        """
+        last = min(end.date(), self._system.calendar.go_live)  # later ones are told to the API
+        first = self._read_until or (end - DAY - self._system.truth.maturity).date()
+        days = [first + DAY * number for number in range((last - first).days)]
+        read = self._rows(days)
+        rows = pd.concat([self._waiting, read], ignore_index=True) if len(self._waiting) else read
+        self._read_until = max(first, last)
+        known = rows["outcome_known_at"] < end
+        self._waiting = rows[~known]
+        return rows[known]
+
+    def _rows(self, days: list[date]) -> pd.DataFrame:
+        rows = self._lake.read_days(self._system.name, self._system.asked.raw, self._schema, days,
+                                    columns=ARCHIVED)
+        return rows[rows["outcome_known_at"].notna()]
 
 def labels_known_in(
-    policy: LabelPolicy,
+    truth: Truth,
     trust: FeedbackPolicy,
     *,
     start: datetime,
@@ -75,21 +111,21 @@ def labels_known_in(
     feedback: Iterable[Feedback],
     first_heard: Mapping[str, datetime] | None = None,
 ) -> pd.DataFrame:
-    """The labels that became known in `[start, end)`, in the columns of `tables.LABELS`.
+    """The labels that became known in `[start, end)`, in the columns of `tables.known_schema`.
 
-    archived:    rows of `tables.RAW`; an outcome counts `maturity` after its event
+    archived:    rows of `tables.raw_schema`; an outcome counts from `outcome_known_at` on
     predictions: those of `may_speak_in`, at least, and all that is heard of in `[start, end)`
     feedback:    all that was said about these before `end`; later words change nothing
     first_heard: when each source first spoke of any prediction of the system; by `feedback`
                  unless given
     """
-    rows: list[tuple[str, datetime, datetime, bool | None, str]] = []
-    known_at = archived["event_timestamp"] + policy.maturity
-    decided = archived[archived["outcome"].notna() & (known_at >= start) & (known_at < end)]
-    for event_id, happened, outcome in zip(
-        decided["event_id"], decided["event_timestamp"], decided["outcome"], strict=True
-    ):
-        rows.append((event_id, happened, happened + policy.maturity, truth(outcome), "archive"))
+    known_then = archived[(archived["outcome_known_at"] >= start)
+                          & (archived["outcome_known_at"] < end)]
+    rows: list[tuple[str, datetime, datetime, Label, str]] = list(zip(
+        *(known_then[name].tolist()
+          for name in ("event_id", "event_timestamp", "outcome_known_at", "outcome")),
+        repeat("archive"),
+    ))
 
     words: dict[str, list[Feedback]] = {}
     news: set[str] = set()
@@ -101,16 +137,16 @@ def labels_known_in(
     first_heard = first_words(heard) if first_heard is None else first_heard
     for prediction in predictions:
         about = prediction.prediction_id
-        if about not in news and not start <= silence_speaks(policy, prediction) < end:
+        if about not in news and not start <= silence_speaks(truth, prediction) < end:
             continue
         changes = resolve(words.get(about, []), trust, first_heard).changes
         rows += [
             (prediction.event_id, prediction.event_timestamp, known.known_at, known.label,
              known.basis)
-            for known in known_of(policy, prediction, changes) if start <= known.known_at < end
+            for known in known_of(truth, prediction, changes) if start <= known.known_at < end
         ]
 
-    known = pd.DataFrame(rows, columns=LABELS.names)
+    known = pd.DataFrame(rows, columns=KNOWN_COLUMNS)
     return known.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
 
 
@@ -119,8 +155,8 @@ def with_keys(
 ) -> pd.DataFrame:
     """The labels with ids and with their events' entity keys, as `tables.labels_schema`.
 
-    labels: rows of `tables.LABELS`; events: event_id, accepted_at and `keys`, at least; keys are
-    null if it lacks the event
+    labels: rows of `tables.known_schema`; events: event_id, accepted_at and `keys`, at least;
+    keys are null if it lacks the event
     live_from: from when on events come from the API, `core.system.Calendar`
     """
     known = events.assign(same=of_events(events, live_from)).drop_duplicates("same")

@@ -8,39 +8,36 @@ import pyarrow as pa
 
 from ml_assets.core.data.columns import Column, Dtype
 from ml_assets.core.data.streams import Stream
+from ml_assets.core.data.tables import Table
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import INSTANT, later
+from ml_assets.ingest.sources.origins import ORIGIN
 
 LOG_SEQ = "log_seq"
 """The position at which the state of windowed views counts a live event."""
+
+OUTPUTS = pa.list_(pa.float64())
 
 ARROW: Mapping[Dtype, pa.DataType] = {
     "text": pa.string(), "number": pa.float64(), "integer": pa.int64(), "category": pa.string(),
     "boolean": pa.bool_(), "instant": INSTANT,
 }
 
-RAW = pa.schema(
-    [
-        ("event_id", pa.string()),
-        ("event_timestamp", INSTANT),
-        ("accepted_at", INSTANT),
-        ("request", pa.string()),
-        ("outcome", pa.bool_()),
-        later(LOG_SEQ, pa.int64(), None),
-    ]
-)
-"""What reached the system on a day, as it came (`request` is the client's JSON).
+RECORD_COLUMNS = ("event_id", "event_timestamp", "accepted_at", "request", "outcome",
+                  "outcome_known_at", LOG_SEQ, "problem")
+"""Of `raw_schema`, whatever the system."""
 
-`accepted_at` is when the system received it; its day is the partition. `outcome` is the
-archive's true label, null for live events. `log_seq` is the position at which the state of
-windowed views counts a live event; null if it learns of the event from the lake.
-"""
+KNOWN_COLUMNS = ("event_id", "event_timestamp", "known_at", "label", "basis")
+"""Of `known_schema`, whatever the system."""
 
-RECORDS = pa.schema([*RAW, later("problem", pa.string(), None)])
-"""`RAW`, and why a record of the archive cannot be used: null if nothing speaks against it so far.
+PREDICTION_COLUMNS = ("prediction_id", "event_id", "event_timestamp", "accepted_at",
+                      "features_as_of", "features", "feature_names", "model_version", "score",
+                      "decision", "degraded", "role", "propensity", "state_seq", "outputs")
+"""Of `predictions_schema`, whatever the system."""
 
-One without a usable instant is filed under that of the record before it.
-"""
+OUTCOME_COLUMNS = ("prediction_id", "event_id", "event_timestamp", "known_at", "label", "basis",
+                   "model_version", "score", "decision", "role", "propensity", "outputs")
+"""Of `outcomes_schema`, whatever the system."""
 
 QUARANTINE = pa.schema(
     [
@@ -52,82 +49,41 @@ QUARANTINE = pa.schema(
 )
 """Raw records that could not become events, and why."""
 
-LABELS = pa.schema(
-    [
-        ("event_id", pa.string()),
-        ("event_timestamp", INSTANT),
-        ("known_at", INSTANT),
-        ("label", pa.bool_()),
-        ("basis", pa.string()),
-    ]
-)
-"""What became known on a day (the partition is the day of `known_at`).
 
-`basis` is `archive`, `feedback` or `silence`. A later row for the same event corrects an
-earlier one; nothing is overwritten.
-"""
-
-PREDICTIONS = pa.schema(
-    [
-        ("prediction_id", pa.string()),
-        ("event_id", pa.string()),
-        ("event_timestamp", INSTANT),
-        ("accepted_at", INSTANT),
-        ("features_as_of", INSTANT),
-        ("features", pa.list_(pa.float32())),
-        ("feature_names", pa.list_(pa.string())),
-        ("model_version", pa.int64()),
-        ("score", pa.float64()),
-        ("decision", pa.bool_()),
-        ("degraded", pa.bool_()),
-        later("role", pa.string(), "champion"),
-        later("propensity", pa.float64(), 1.0),
-        later("state_seq", pa.int64(), None),
-    ]
-)
-"""What was served on a day (the partition is the day of `accepted_at`)."""
-
-OUTCOMES = pa.schema(
-    [
-        ("prediction_id", pa.string()),
-        ("event_id", pa.string()),
-        ("event_timestamp", INSTANT),
-        ("known_at", INSTANT),
-        ("label", pa.bool_()),
-        ("basis", pa.string()),
-        ("model_version", pa.int64()),
-        ("score", pa.float64()),
-        ("decision", pa.bool_()),
-        later("role", pa.string(), "champion"),
-        later("propensity", pa.float64(), 1.0),
-    ]
-)
-"""Predictions joined with the labels that became known on a day (day of `known_at`)."""
+def label_type(system: System) -> pa.DataType:
+    """Of the labels and decisions of a system."""
+    return pa.type_for_alias(system.target.lake_type)
 
 
-BATCH_PREDICTIONS = pa.schema(
-    [
-        ("event_id", pa.string()),
-        ("event_timestamp", INSTANT),
-        ("features", pa.list_(pa.float32())),
-        ("feature_names", pa.list_(pa.string())),
-        ("model_version", pa.int64()),
-        ("score", pa.float64()),
-        ("decision", pa.bool_()),
-        later("scored_at", INSTANT, None),
-        later("basis", pa.string(), "batch"),
-    ]
-)
-"""The deployed model's score of each event of a day, with the features as of the event.
+def raw_schema(system: System, stream: Stream | None = None) -> pa.Schema:
+    """What reached a stream on a day, as it came (`request` is the client's JSON).
 
-`basis` is `batch` throughout: so says the online store of a score that came from here.
-"""
+    stream: the one that predictions are made for, unless it is given; others have no outcome
+
+    `accepted_at` is when the system received it; its day is the partition. `outcome` is the
+    archive's true label, null for live events, and `outcome_known_at` when it becomes known.
+    `log_seq` is the position at which the state of windowed views counts a live event; null if
+    it learns of the event from the lake. `problem` is why a record of the archive cannot be used,
+    null if nothing speaks against it so far. A record without a usable instant is filed under
+    that of the record before it.
+    """
+    outcome = [("outcome", label_type(system)), later("outcome_known_at", INSTANT, None)]
+    return pa.schema([
+        ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT),
+        ("request", pa.string()), *(outcome if stream is None or stream.asked else ()),
+        later(LOG_SEQ, pa.int64(), None), later("problem", pa.string(), None),
+    ])
 
 
-def raw_schema(stream: Stream) -> pa.Schema:
-    """`RECORDS`, without an outcome unless predictions are made for the stream."""
-    return RECORDS if stream.asked else pa.schema(
-        [field for field in RECORDS if field.name != "outcome"])
+def table_schema(table: Table) -> pa.Schema:
+    """The declared columns of a table, after when a row holds from and when it became known.
+
+    The day of `known_at` is the partition. The last column says where the row was.
+    """
+    return pa.schema([
+        ("event_timestamp", INSTANT), ("known_at", INSTANT),
+        *((column.name, arrow_type(column)) for column in table.columns), (ORIGIN, pa.string()),
+    ])
 
 
 def arrow_type(column: Column) -> pa.DataType:
@@ -149,7 +105,8 @@ def events_schema(system: System) -> pa.Schema:
 def stream_schema(stream: Stream) -> pa.Schema:
     """The stream's declared columns, after when an event happened and when it arrived.
 
-    `accepted_at` is when the system received it; its day is the partition. `log_seq`: see `RAW`.
+    `accepted_at` is when the system received it; its day is the partition. `log_seq`: see
+    `raw_schema`.
     """
     return pa.schema([
         ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT),
@@ -158,34 +115,86 @@ def stream_schema(stream: Stream) -> pa.Schema:
     ])
 
 
+def known_schema(system: System) -> pa.Schema:
+    """What became known on a day (the partition is the day of `known_at`).
+
+    `basis` is `archive`, `feedback` or `silence`. A later row for the same event corrects an
+    earlier one; nothing is overwritten.
+    """
+    return pa.schema([
+        ("event_id", pa.string()), ("event_timestamp", INSTANT), ("known_at", INSTANT),
+        ("label", label_type(system)), ("basis", pa.string()),
+    ])
+
+
 def labels_schema(system: System) -> pa.Schema:
-    """`LABELS` with an id of each label and the entity keys of its event.
+    """`known_schema` with an id of each label and the entity keys of its event.
 
     So a label counts once, for its event's entities. The keys are null if the event is not
     among the usable ones.
     """
     keys = key_fields(system.columns, system.keys)
-    return pa.schema([*LABELS, ("label_id", pa.string()), *keys])
+    return pa.schema([*known_schema(system), ("label_id", pa.string()), *keys])
+
+
+def predictions_schema(system: System) -> pa.Schema:
+    """What was served on a day (the partition is the day of `accepted_at`).
+
+    `outputs` are the model's W numbers, null if there is only one, which is the score.
+    """
+    return pa.schema([
+        ("prediction_id", pa.string()), ("event_id", pa.string()), ("event_timestamp", INSTANT),
+        ("accepted_at", INSTANT), ("features_as_of", INSTANT),
+        ("features", pa.list_(pa.float32())), ("feature_names", pa.list_(pa.string())),
+        ("model_version", pa.int64()), ("score", pa.float64()), ("decision", label_type(system)),
+        ("degraded", pa.bool_()), later("role", pa.string(), "champion"),
+        later("propensity", pa.float64(), 1.0), later("state_seq", pa.int64(), None),
+        later("outputs", OUTPUTS, None),
+    ])
+
+
+def outcomes_schema(system: System) -> pa.Schema:
+    """Predictions joined with the labels that became known on a day (day of `known_at`)."""
+    return pa.schema([
+        ("prediction_id", pa.string()), ("event_id", pa.string()), ("event_timestamp", INSTANT),
+        ("known_at", INSTANT), ("label", label_type(system)), ("basis", pa.string()),
+        ("model_version", pa.int64()), ("score", pa.float64()), ("decision", label_type(system)),
+        later("role", pa.string(), "champion"), later("propensity", pa.float64(), 1.0),
+        later("outputs", OUTPUTS, None),
+    ])
 
 
 def batch_schema(system: System) -> pa.Schema:
-    """`BATCH_PREDICTIONS`, with the key of the entity that the system keeps scores by."""
+    """The deployed model's score of each event of a day, with the features as of the event.
+
+    `basis` is `batch` throughout: so says the online store of a score that came from here. With
+    the key of the entity that the system keeps scores by.
+    """
     keys = [] if system.scores_by is None else [system.scores_by]
-    return pa.schema([*BATCH_PREDICTIONS, *key_fields(system.columns, keys)])
+    return pa.schema([
+        ("event_id", pa.string()), ("event_timestamp", INSTANT),
+        ("features", pa.list_(pa.float32())), ("feature_names", pa.list_(pa.string())),
+        ("model_version", pa.int64()), ("score", pa.float64()), ("decision", label_type(system)),
+        later("scored_at", INSTANT, None), later("basis", pa.string(), "batch"),
+        later("outputs", OUTPUTS, None), *key_fields(system.columns, keys),
+    ])
 
 
 def tables_of(system: System) -> dict[str, pa.Schema]:
     """The tables of the lake that the system's assets write, each with its columns."""
     streams = {
         name: schema for stream in system.streams for name, schema in (
-            (stream.raw, raw_schema(stream)), (stream.table, stream_schema(stream)),
+            (stream.raw, raw_schema(system, stream)), (stream.table, stream_schema(stream)),
             (stream.quarantine, QUARANTINE),
         )
     }
+    tables = {name: schema for table in system.tables for name, schema in (
+        (table.name, table_schema(table)), (table.quarantine, QUARANTINE))}
     return {
         **streams,
+        **tables,
         "labels": labels_schema(system),
-        "predictions": PREDICTIONS,
+        "predictions": predictions_schema(system),
         "batch_predictions": batch_schema(system),
-        "outcomes": OUTCOMES,
+        "outcomes": outcomes_schema(system),
     }

@@ -81,7 +81,7 @@ def _drift(system: System) -> dg.AssetsDefinition:
 
 
 def _performance(system: System) -> dg.AssetsDefinition:
-    maturity = system.label.maturity
+    maturity = system.truth.maturity
 
     @dg.asset(
         key=key(system, "performance"),

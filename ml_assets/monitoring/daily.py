@@ -17,7 +17,7 @@ from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.parity import compare
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import select
-from ml_assets.ingest.tables import PREDICTIONS, RAW
+from ml_assets.ingest.tables import predictions_schema, raw_schema
 from ml_assets.monitoring import drift_report, performance
 from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
@@ -87,7 +87,7 @@ def report_performance(
     """
     reports, registry = PerformanceReports(settings, system), ModelRegistry(settings)
     history = Deployments(settings.deployments).history(system.name)
-    reach = system.label.maturity + timedelta(days=max(WINDOWS))
+    reach = system.truth.maturity + timedelta(days=max(WINDOWS))
     kept = []
     for day in days:
         end = midnight(day) + DAY
@@ -135,8 +135,9 @@ def report_parity(system: System, settings: Settings, days: Sequence[date]) -> P
     offline = OfflineFeatures(settings, system)
     kept = []
     for day in days:
-        served = lake.read(system.name, "predictions", PREDICTIONS, start=day, end=day + DAY)
-        raw = lake.read(system.name, "raw", RAW, start=day, end=day + DAY)
+        served = lake.read(
+            system.name, "predictions", predictions_schema(system), start=day, end=day + DAY)
+        raw = lake.read(system.name, "raw", raw_schema(system), start=day, end=day + DAY)
         again = recompute(system, served, raw, offline)
         report = compare(served, again.vectors, feature_names=again.names)
         kept.append(parity_day(day, report, len(again.unparsable)))

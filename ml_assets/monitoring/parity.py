@@ -54,7 +54,8 @@ def recompute(
 ) -> Recomputed:
     """The vectors of `predictions`, in their order.
 
-    predictions: (n rows) `tables.PREDICTIONS`; raw: `tables.RAW`, with a row for each event.
+    predictions: (n rows) `tables.predictions_schema`; raw: `tables.raw_schema`, with a row
+        for each event.
 
     Degraded predictions, whose features are defaults on purpose, have a vector of NaN, and so
     have those of before there were positions, and events that parsed when they were served and

@@ -110,7 +110,7 @@ def mature(
     """One row, the latest known before `end`, for each event of the `days` days that were
     mature at `end`: those with `event_timestamp` in `[end - maturity - days, end - maturity)`.
 
-    outcomes: rows of `tables.OUTCOMES` from the day `end - maturity - days` on.
+    outcomes: rows of `tables.outcomes_schema` from the day `end - maturity - days` on.
     """
     stop = end - maturity
     known = latest_labels(outcomes, end)
@@ -122,7 +122,7 @@ def mature(
 def quality(
     target: Target, rows: pd.DataFrame, *, days: int, model_version: int | None
 ) -> LiveQuality:
-    """Measure the decisions and outputs of `rows`, mature rows of `tables.OUTCOMES`."""
+    """Measure the decisions and outputs of `rows`, mature rows of `tables.outcomes_schema`."""
     labels, decisions = (target.codes(rows[name].tolist()) for name in ("label", "decision"))
     lists = rows["outputs"].tolist() if "outputs" in rows.columns else []
     outputs = kept_outputs(target, rows["score"].tolist(), lists)
@@ -151,7 +151,7 @@ def judge_day(
     """The report of `day`; `previous` is that of the day before, None if there is none."""
     live, target = [], system.target
     for days in WINDOWS:
-        rows = mature(outcomes, midnight(day) + DAY, maturity=system.label.maturity, days=days)
+        rows = mature(outcomes, midnight(day) + DAY, maturity=system.truth.maturity, days=days)
         live.append(quality(target, rows, days=days, model_version=None))
         for version, part in rows.groupby("model_version"):
             live.append(quality(target, part, days=days, model_version=int(str(version))))

@@ -117,7 +117,7 @@ def samples(
 ) -> tuple[dict[str, ColumnSamples], int]:
     """The columns to compare, and how many predictions stand behind them.
 
-    predictions: rows of `tables.PREDICTIONS`; those whose features have other names than the
+    predictions: rows of `tables.predictions_schema`; those whose features have other names than the
         champion's are left out. Scores are compared if the champion itself gave enough.
     """
     alike = [tuple(names) == reference.names for names in predictions["feature_names"]]

@@ -12,10 +12,12 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import read_object
 from ml_assets.core.system import System
+from ml_assets.core.target import Label
 from ml_assets.core.time import parse_day
 from ml_assets.features.contributing import counting_views, looks_of, stretches_at
 from ml_assets.ingest.lake import Lake, naming
@@ -29,7 +31,7 @@ class LabelRow:
     """A label, as in the lake's table `labels`, or of a day that is not closed yet."""
 
     known_at: datetime
-    label: bool
+    label: Label
     basis: str
 
 
@@ -44,7 +46,7 @@ class InTrainingSet:
     version: str
     as_of: datetime
     split: str
-    label: bool
+    label: Label
     models: dict[int, int]
 
 
@@ -92,8 +94,8 @@ def trace(settings: Settings, system: System, log: EventLog, event_id: str) -> T
     answer, raw = search.answer, search.raw()
     if raw is not None:
         day, happened = raw
-    elif answer is not None:
-        day, happened = None, answer.event_timestamp
+    elif (logged := answer or search.told) is not None:
+        day, happened = None, logged.event_timestamp
     else:
         return None
     return Trace(
@@ -114,19 +116,31 @@ class _Search:
         self._event_id, self._lake = event_id, Lake(settings.lake)
         self.answer = log.answer_to(system.name, event_id)
         self.problems: list[str] = []
+        self.stream = next((stream for stream in system.streams if self._has(stream)),
+                           system.asked)
+        self.told = log.told.find(system.name, self.stream.name, [event_id]).get(event_id)
+
+    def _has(self, stream: Stream) -> bool:
+        """Whether the event is one of this stream."""
+        if stream.asked and self.answer is not None:
+            return True
+        name, event_id = self._system.name, self._event_id
+        return bool(self._log.told.find(name, stream.name, [event_id])) or any(
+            True for _ in self._rows(stream.raw, "event_timestamp"))
 
     def raw(self) -> tuple[date, datetime] | None:
         """When the system received it, and when it happened."""
         return next(((parse_day(path.stem), row["event_timestamp"])
-                     for path, row in self._rows("raw", "event_timestamp")), None)
+                     for path, row in self._rows(self.stream.raw, "event_timestamp")), None)
 
     def quarantined(self) -> str | None:
         """Why it became no event, if it did not."""
-        return next((str(row["reason"]) for _, row in self._rows("quarantine", "reason")), None)
+        rows = self._rows(self.stream.quarantine, "reason")
+        return next((str(row["reason"]) for _, row in rows), None)
 
     def labels(self) -> tuple[LabelRow, ...]:
         """Those of closed days from the lake; what has become known since, from the log."""
-        known = dict.fromkeys(self._taken_in())
+        known = dict.fromkeys(self._taken_in() if self.stream.asked else ())
         if self.answer is not None:
             now = self._settings.clock_of(self._system.name).now()
             heard = Heard.of(self._system, self._log, self.answer, now)
@@ -142,6 +156,8 @@ class _Search:
 
     def training_sets(self) -> tuple[InTrainingSet, ...]:
         """Those that hold it, in the order of time, with the models trained on them."""
+        if not self.stream.asked:
+            return ()
         try:
             models = trained_on(self._settings, self._system.name)
         except MlAssetsError as error:
@@ -161,7 +177,9 @@ class _Search:
 
     def counted_in(self) -> tuple[CountedIn, ...]:
         """The predictions whose features it made, itself or by its labels."""
-        events = self._rows("events", "event_timestamp", "accepted_at", *self._system.keys)
+        mine = {column.name for column in self.stream.columns}
+        keys = [key for key in self._system.keys if key in mine]
+        events = self._rows(self.stream.table, "event_timestamp", "accepted_at", *keys)
         path, event = next(events, (None, {}))
         if path is None:
             return ()
@@ -170,16 +188,17 @@ class _Search:
         except MlAssetsError as error:
             self.problems.append(f"features: {error}")
             return ()
-        day, known_at = parse_day(path.stem), [label.known_at for label in self._taken_in()]
+        day = parse_day(path.stem)
+        known_at = [label.known_at for label in self._taken_in()] if self.stream.asked else []
         predictions = []
-        for event_id, keys in self._sharing(event, day):
+        for event_id, shared in self._sharing(event, day):
             answer = self._log.answer_to(self._system.name, event_id)
             if answer is None or answer.degraded:
                 continue
             views = counting_views(
-                stretches_at(looks, keys, answer.features_as_of, known_by=answer.accepted_at),
+                stretches_at(looks, shared, answer.features_as_of, known_by=answer.accepted_at),
                 event, happened=event["event_timestamp"], received=event["accepted_at"],
-                known_at=known_at,
+                known_at=known_at, table=self.stream.table,
             )
             if views:
                 predictions.append(CountedIn(
@@ -192,8 +211,9 @@ class _Search:
     def _sharing(
         self, event: Mapping[str, object], since: date
     ) -> Iterator[tuple[str, Mapping[str, object]]]:
-        """The events received from that day on that share one of its entities, with their keys."""
-        keys = [key for key in self._system.keys if event[key] not in (None, "")]
+        """The predicted events received from that day on that share one of its entities, with
+        their keys."""
+        keys = [key for key in self._system.keys if event.get(key) not in (None, "")]
         if not keys:
             return
         for path in self._partitions("events"):

@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,12 +19,11 @@ import httpx
 from ml_assets.core.errors import NotReady
 from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import Settings
+from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.system import System
+from ml_assets.core.target import Label
 from ml_assets.core.time import WallClock
 from ml_assets.serving.access.tokens import TokenFile
-
-SOURCE = "recipient"
-"""The source under which the replay complains."""
-
 
 KILLED = 128
 """A keeper's exit status for a command that a signal ended is this plus the signal's number."""
@@ -69,12 +68,15 @@ class Server:
 class Client:
     """Talks to the API of one system. All calls are safe to repeat.
 
+    source: in whose name it gives feedback
+
     A killed API is restarted, and unanswered requests are resent, at most RESTARTS times: a
     request that kills every API it reaches must not be sent forever.
     """
 
     http: httpx.Client
     system: str
+    source: str
     server: Server
 
     def await_ready(self, *, seconds: float = 120) -> None:
@@ -109,8 +111,16 @@ class Client:
         answer = self._call("POST", "predict", body)
         return {**answer, "latency_ms": (time.perf_counter() - started) * 1000}
 
-    def report(self, prediction_id: str, label: bool) -> None:
-        body = {"prediction_id": prediction_id, "label": label, "source": SOURCE}
+    def tell(self, stream: str, events: Sequence[ArchivedEvent]) -> None:
+        """Events that only feed features. What is no event of the stream is refused alone."""
+        self._call("POST", f"events/{stream}/batch", {"events": [
+            {"event_id": each.event_id, "event_timestamp": each.event_timestamp.isoformat(),
+             "event": dict(each.request)} for each in events
+        ]})
+
+    def report(self, prediction_id: str, label: Label) -> None:
+        """Say what was true, in the name of the truth's source."""
+        body = {"prediction_id": prediction_id, "label": label, "source": self.source}
         self._call("POST", "feedback", body)
 
     def version(self) -> int | None:
@@ -159,36 +169,40 @@ class Client:
 
 
 @contextmanager
-def running_api(settings: Settings, system: str) -> Iterator[Client]:
+def running_api(settings: Settings, system: System) -> Iterator[Client]:
     """Start the API of this system on a free port; stop it at the end.
 
     Its output goes to `<var>/logs/<system>_api.log`.
     """
     port = _free_port()
-    command = (sys.executable, "-m", "ml_assets.cli", "serve", system, "--host", "127.0.0.1",
+    command = (sys.executable, "-m", "ml_assets.cli", "serve", system.name, "--host", "127.0.0.1",
                "--port", str(port))
     server = Server(command=command, var=settings.var,
-                    log=settings.var / "logs" / f"{system}_api.log")
+                    log=settings.var / "logs" / f"{system.name}_api.log")
     server.start()
     try:
         with (
-            let_in(settings) as headers,
+            let_in(settings, system.truth.source) as headers,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=headers) as http,
         ):
-            yield Client(http=http, system=system, server=server)
+            yield Client(http=http, system=system.name, source=system.truth.source,
+                         server=server)
     finally:
         keeper.stop(server.process)
 
 
 @contextmanager
-def let_in(settings: Settings) -> Iterator[dict[str, str]]:
-    """The headers that a client needs: with tokens in use, a temporary token of its own."""
+def let_in(settings: Settings, source: str) -> Iterator[dict[str, str]]:
+    """The headers that a client needs: with tokens in use, a temporary token of its own.
+
+    source: as which it speaks
+    """
     tokens = TokenFile(settings.tokens)
     if not tokens.read():
         yield {}
         return
     token, shown = tokens.create(
-        f"replay-{secrets.token_hex(4)}", ("predict", "feedback"), (SOURCE,), WallClock().now())
+        f"replay-{secrets.token_hex(4)}", ("predict", "feedback"), (source,), WallClock().now())
     try:
         yield {"authorization": f"Bearer {shown}"}
     finally:

@@ -18,6 +18,7 @@ from ml_assets.registry.promotion import decide
 from ml_assets.replay.api import Client, running_api
 from ml_assets.replay.people import People
 from ml_assets.replay.runs import Runs, StoppedByCheck
+from ml_assets.replay.told import OtherStreams
 
 Say = Callable[[datetime, str], None]
 """Reports progress to whoever watches the loop, on the event clock."""
@@ -59,7 +60,7 @@ class Journey:
         if first is None and trained and not self.clock.stands_still():
             return
         # The API takes ten seconds to start: the first training need not wait for it.
-        with running_api(self.settings, self.system.name) as api:
+        with running_api(self.settings, self.system) as api:
             self._deploy_first()
             api.await_ready()
             if trained and self.clock.now() == midnight(first or until):
@@ -93,14 +94,17 @@ class Journey:
         if not self.clock.stands_still():
             self.clock.set(midnight(first))  # it has been running since an earlier replay ended
         people = self._people_after(events, midnight(first))
+        told = OtherStreams(self.system, self.settings.cache, midnight(first))
         self.answered = sum(event.event_timestamp < midnight(first) for event in events)
         for offset in range((until - first).days):
             day = first + timedelta(days=offset)
             start, end = day_bounds(day)
             for event in events:
                 if start <= event.event_timestamp < end:
+                    self._tell(api, told, event.event_timestamp)
                     self._report(api, people, event.event_timestamp)
                     self._predict(api, people, event)
+            self._tell(api, told, end)
             self._report(api, people, end)
             self._close(api, day)
 
@@ -108,13 +112,16 @@ class Journey:
         self._advance(event.event_timestamp)
         answer = api.predict(event.event_id, event.event_timestamp, event.request)
         self.latencies_ms.append(answer["latency_ms"])
-        if event.outcome is not None:
-            people.receive(
-                event_id=event.event_id, at=event.event_timestamp, outcome=event.outcome,
-                prediction_id=answer["prediction_id"], decision=answer["decision"],
-            )
+        people.receive(
+            event, prediction_id=answer["prediction_id"], decision=answer["decision"])
         self.answered += 1
         self.step(event.event_timestamp, self.answered)
+
+    def _tell(self, api: Client, told: OtherStreams, until: datetime) -> None:
+        """What happened in the other streams before `until`."""
+        for some in told.due(until):
+            self._advance(some[-1].at)
+            api.tell(some[0].stream, [each.event for each in some])
 
     def _advance(self, at: datetime) -> None:
         """Never back, although a replay that resumes in mid-day repeats answered requests.
@@ -164,18 +171,16 @@ class Journey:
         return decide(report, self.deployments.history(self.system.name)).reason
 
     def _people_after(self, events: list[ArchivedEvent], start: datetime) -> People:
-        """People who were served before `start` and have not complained yet."""
-        people = People(policy=self.system.replay)
-        outcomes = {event.event_id: event.outcome for event in events}
+        """People who were served before `start` and have said nothing yet."""
+        people = People(system=self.system)
+        recorded = {event.event_id: event for event in events}
         log = EventLog(self.settings.event_log)
         said = {f.prediction_id for f in log.feedback(self.system.name, *_ever(start))}
         for served in log.predictions(self.system.name, *_ever(start)):
-            outcome = outcomes.get(served.event_id)
-            if outcome is not None and served.prediction_id not in said:
+            event = recorded.get(served.event_id)
+            if event is not None and served.prediction_id not in said:
                 people.receive(
-                    event_id=served.event_id, at=served.event_timestamp, outcome=outcome,
-                    prediction_id=served.prediction_id, decision=served.decision,
-                )
+                    event, prediction_id=served.prediction_id, decision=served.decision)
         log.close()
         return people
 

@@ -1,39 +1,47 @@
-"""The people behind the recorded events: who complains about a wrong decision, and when."""
+"""The people behind the recorded events: who says what turned out to be true, and when."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
 from heapq import heappop, heappush
 
-from ml_assets.core.policies import ReplayPolicy
+import numpy as np
+
+from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.system import System
+from ml_assets.core.target import Label
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Report:
-    """A future complaint: when, about which prediction, and the true label."""
+    """What will be said: when, about which prediction, and the true label."""
 
     due: datetime
     prediction_id: str
-    label: bool
+    label: Label
 
 
 @dataclass(kw_only=True)
 class People:
-    """Draws complaints according to `policy`; the same event always draws the same."""
+    """They tell outcomes as the system's truth declares; the same event is always told alike."""
 
-    policy: ReplayPolicy
+    system: System
     pending: list[Report] = field(default_factory=list)
 
-    def receive(
-        self, *, event_id: str, at: datetime, prediction_id: str, decision: bool, outcome: bool
-    ) -> None:
-        """Someone sees the decision for an event whose true outcome they know."""
-        if decision == outcome or _draw(event_id, "reports") >= self.policy.reporting:
+    def receive(self, event: ArchivedEvent, *, prediction_id: str, decision: object) -> None:
+        """Someone sees the decision for an event, one of `ingest.archive.usable`.
+
+        Nothing follows if nobody knows what was true.
+        """
+        if event.outcome is None:
             return
-        due = at + self.policy.max_delay * _draw(event_id, "delay")
-        heappush(self.pending, Report(due=due, prediction_id=prediction_id, label=outcome))
+        target = self.system.target
+        label, decided = target.label(event.outcome), target.label(decision)
+        right = target.right(np.array([target.code(label)]), np.array([target.code(decided)]))
+        due = self.system.truth.told_at(event, decided, right=bool(right[0]))
+        if due is not None:
+            heappush(self.pending, Report(due=due, prediction_id=prediction_id, label=label))
 
     def due(self, until: datetime) -> list[Report]:
         """Take the reports that are due before `until`, in order of time."""
@@ -41,9 +49,3 @@ class People:
         while self.pending and self.pending[0].due < until:
             ready.append(heappop(self.pending))
         return ready
-
-
-def _draw(event_id: str, purpose: str) -> float:
-    """A number in [0, 1) that depends only on the event and the purpose."""
-    digest = blake2b(f"{purpose}:{event_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) / 2**64

@@ -44,7 +44,8 @@ def run_loop(
             with console.status(f"forgetting earlier runs of {system.name} ..."):
                 forget(settings, system)
         with console.status("fetching the recorded events ..."):
-            history = list(usable(system.source.archive(system.source.fetch(settings.cache))))
+            history = list(usable(
+                system, system.source.archive(system.source.fetch(settings.cache))))
         live = [e for e in history if e.event_timestamp >= system.calendar.live_from]
         if not live:
             raise NotReady(

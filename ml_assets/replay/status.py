@@ -15,7 +15,7 @@ from ml_assets.core.time import EventClock
 from ml_assets.ingest.identity import of_labels
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import LABELS
+from ml_assets.ingest.tables import known_schema
 from ml_assets.registry.deployments import Deployments, takeovers
 from ml_assets.registry.rollout import percent
 
@@ -39,9 +39,14 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
     yield "days", f"{len(days)} ingested, {days[0]} to {days[-1]}"
     log = EventLog(settings.event_log)
     predictions, feedback = log.count(system.name)
+    told = log.told.count(system.name)
     log.close()
-    labels = Lake(settings.lake).read(system.name, "labels", LABELS, columns=["event_id", "basis"])
+    labels = Lake(settings.lake).read(
+        system.name, "labels", known_schema(system), columns=["event_id", "basis"])
     yield "served", f"{predictions:,} predictions, {feedback:,} complaints"
+    for stream in system.streams:
+        if not stream.asked:
+            yield stream.name, f"{told.get(stream.name, 0):,} events told to the API"
     yield "labels", f"{len(set(of_labels(labels))):,} events have one"
     history = Deployments(settings.deployments).history(system.name)
     if not history:

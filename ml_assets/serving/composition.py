@@ -24,6 +24,7 @@ from ml_assets.serving.answer.explanation import Provenance
 from ml_assets.serving.answer.features import FEATURE_BUDGET, FeatureLookup, SystemFeatures
 from ml_assets.serving.answer.feedback import FeedbackIntake
 from ml_assets.serving.answer.instants import Instants
+from ml_assets.serving.answer.intake.told import ToldIntake
 from ml_assets.serving.answer.latest_scores import OnlineScores
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.predictor import Predictor
@@ -40,6 +41,7 @@ from ml_assets.serving.http.handlers import Handlers
 from ml_assets.serving.http.lifespan import Lifespan
 from ml_assets.serving.http.pages import Pages
 from ml_assets.serving.http.predictions import Predictions
+from ml_assets.serving.http.told_events import ToldEvents
 from ml_assets.serving.models.pool import DeploymentRecord, ModelPool
 from ml_assets.serving.models.scoring import Scorer, require_names
 from ml_assets.serving.telemetry.freshness import Freshness
@@ -108,21 +110,26 @@ def create_app(
     executor = Executor(at_once=settings.ack == "process" and workers is None and traces is None)
     predictions = Predictions(served, executor, traces.micro_batches if traces else MicroBatches,
                               lines)
+    told = ToldEvents(served, executor, lines)
     requests = Requests(list(served))
-    metrics = Metrics(served, requests, lambda: len(executor) + len(predictions),
+    metrics = Metrics(served, requests, lambda: len(executor) + len(predictions) + len(told),
                       {name: Freshness(settings, each.system) for name, each in served.items()},
                       workers)
     fast_path = FastPath(
         door=Doorkeeper(settings), hosts=Hosts.of(settings), requests=requests, lines=lines,
         connections=Connections(lines=lines),
         # With traces, every prediction is a request of the app that has a span.
-        queues={} if traces else {f"/v1/{name}/predict".encode(): queue
-                                  for name, queue in predictions.queues.items()},
+        queues={} if traces else {
+            **{f"/v1/{name}/predict".encode(): queue
+               for name, queue in predictions.queues.items()},
+            **{f"/v1/{name}/events/{stream}".encode(): queue
+               for (name, stream), queue in told.queues.items()},
+        },
     )
     explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
-    handlers = Handlers(served, executor, predictions, explainer, metrics, settings.ack)
-    lifespan = Lifespan(list(served.values()), executor, predictions, explainer, metrics, traces,
-                        lines)
+    handlers = Handlers(served, executor, predictions, told, explainer, metrics, settings.ack)
+    lifespan = Lifespan(list(served.values()), executor, lambda: len(predictions) + len(told),
+                        explainer, metrics, traces, lines)
     return GuardedApp(handlers, Pages(systems), lifespan, fast_path, traces)
 
 
@@ -160,6 +167,7 @@ def served_system(
         predictor=Predictor(
             system, log=log, instants=instants, features=features, models=models, scores=scores,
             shadows=shadows, counters=counters, lines=lines),
+        told=ToldIntake(system, log=log, instants=instants, counts=counters.kinds, lines=lines),
         feedback=FeedbackIntake(system, log=log, instants=instants, counts=counters.kinds),
         provenance=Provenance(settings, system),
         readiness=Readiness(

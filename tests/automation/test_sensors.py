@@ -20,9 +20,12 @@ from ml_assets.features.manifest import load_manifest
 from ml_assets.features.store import load_log
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import LABELS, OUTCOMES
+from ml_assets.ingest.tables import known_schema, outcomes_schema
 from ml_assets.systems.spam import SPAM
 from tests.toy import TOY
+
+LABELS = known_schema(TOY)
+OUTCOMES = outcomes_schema(TOY)
 
 NOW = datetime(2024, 1, 10, tzinfo=UTC)
 

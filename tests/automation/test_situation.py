@@ -16,12 +16,14 @@ from ml_assets.core.time import DAY
 from ml_assets.evaluation.comparison import Estimate
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import LABELS
+from ml_assets.ingest.tables import known_schema
 from ml_assets.monitoring.drift import ColumnDrift
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports
 from ml_assets.monitoring.performance import PerformanceReport, PerformanceReports
 from ml_assets.registry.deployments import Deployments
 from tests.toy import TOY
+
+LABELS = known_schema(TOY)
 
 FIRST = date(2024, 1, 8)
 NOON = datetime(2024, 1, 8, 12, tzinfo=UTC)

@@ -20,7 +20,10 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.time import EventClock
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import LABELS
+from ml_assets.ingest.tables import known_schema
+from tests.toy import TOY
+
+LABELS = known_schema(TOY)
 
 EARLIER, LATER = (datetime(2002, 8, day, tzinfo=UTC).isoformat() for day in (25, 30))
 

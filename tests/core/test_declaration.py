@@ -7,7 +7,6 @@ import pickle
 import pkgutil
 import typing
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
-from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
@@ -19,7 +18,7 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.declaration import closest, declaration, listed, vocabularies
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.feedback import FeedbackPolicy
-from ml_assets.core.policies import Gate, LabelPolicy
+from ml_assets.core.policies import Gate
 from ml_assets.core.system import TextField
 from tests.toy import TOY
 
@@ -39,7 +38,7 @@ class Paint:
 
 
 DECLARED: list[Any] = [
-    *TOY.columns, *TOY.model.fields, *TOY.gates, TOY.label, TOY.feedback,
+    *TOY.columns, *TOY.model.fields, *TOY.gates, TOY.feedback,
     Paint(colour="red", trim="red", others=("green",)),
 ]
 WORDS = [(each, name) for each in DECLARED for name in vocabularies(type(each))]
@@ -58,7 +57,7 @@ def test_every_declaration_of_the_core_with_listed_words_checks_them() -> None:
                 if post_init is None or not post_init.__qualname__.startswith("declaration."):
                     unchecked.append(kind)
     assert unchecked == []
-    assert seen >= {LabelPolicy, Column, TextField, FeedbackPolicy}
+    assert seen >= {Column, TextField, FeedbackPolicy}
     assert seen <= {type(each) for each in DECLARED}, "give the tests below an example of it"
 
 
@@ -84,10 +83,6 @@ def test_a_listed_word_is_accepted(declared: Any, field: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LabelPolicy(maturity=timedelta(1),
-                             silence="negativ"),  # type: ignore[arg-type]
-         "LabelPolicy.silence is 'negativ'; expected 'decision_stands', 'negative' or "
-         "'unlabelled'. Closest: 'negative'"),
         (lambda: Column(name="x", dtype="txt", description=""),  # type: ignore[arg-type]
          "Column.dtype is 'txt'; expected 'text', .* Closest: 'text'"),
         (lambda: TextField(column="x", unit="word"),  # type: ignore[arg-type]

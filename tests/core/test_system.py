@@ -11,8 +11,9 @@ import pytest
 
 from ml_assets.core import errors
 from ml_assets.core.data.columns import Column
-from ml_assets.core.policies import DriftPolicy, Gate, LabelPolicy, ReplayPolicy, RetrainingPolicy
+from ml_assets.core.policies import DriftPolicy, Gate, RetrainingPolicy
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System
+from ml_assets.core.truths import Recorded
 from ml_assets.systems import SYSTEMS, find
 from ml_assets.targets import Binary, Classes, Number
 from tests.toy import TOY
@@ -23,7 +24,6 @@ DAY = timedelta(days=1)
 @pytest.mark.parametrize(
     ("kind", "arguments", "field"),
     [
-        (LabelPolicy, {"maturity": -DAY}, "LabelPolicy.maturity"),
         (Binary, {"name": "is spam"}, "Binary.name"),
         (Classes, {"name": "queue", "classes": ("a",)}, "Classes.classes"),
         (Number, {"name": "delay", "unit": "min", "tolerance": 0}, "Number.tolerance"),
@@ -32,7 +32,6 @@ DAY = timedelta(days=1)
         (Gate, {"metric": "roc_auc", "at_least": 0.9, "at_most": 0.99}, "Gate.at_least"),
         (RetrainingPolicy, {"after_labels": 0, "max_age": DAY, "cooldown": DAY}, "after_labels"),
         (DriftPolicy, {"false_discovery_rate": 5}, "false_discovery_rate"),
-        (ReplayPolicy, {"reporting": 90, "max_delay": DAY}, "ReplayPolicy.reporting"),
         (Column, {"name": "event_id", "dtype": "text", "description": ""}, "Column.name"),
         (Column, {"name": "price", "dtype": "float", "description": ""}, "Column.dtype"),
         (Entity, {"name": "a b", "description": ""}, "Entity.name"),
@@ -78,7 +77,9 @@ def test_without_gates_of_its_own_a_system_has_those_of_its_target() -> None:
     assert [gate.name for gate in replace(TOY, gates=()).gates] == [
         "roc_auc_floor", "log_loss_better"]
     number = Number(name="delay", unit="min", tolerance=1)
-    assert replace(TOY, target=number, gates=()).gates[-1].name == "squared_error_better"
+    truth = Recorded(source="buyer", within=DAY)
+    late = replace(TOY, target=number, truth=truth, gates=())
+    assert late.gates[-1].name == "squared_error_better"
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ml_assets.core.settings import Settings
@@ -16,8 +18,10 @@ from ml_assets.features.contributing import (
     stretches_at,
 )
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import LABELS, events_schema
-from tests.toy import TOY
+from ml_assets.ingest.tables import events_schema, known_schema, labels_schema, stream_schema
+from tests.toy import TOY, VISITS
+
+LABELS = known_schema(TOY)
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -39,8 +43,9 @@ def lake(settings: Settings) -> Lake:
               "note": "", "amount": 1.0, "log_seq": None} for shop in ("corner", "other")]
         )
         lake.write("toy", "events", at.date(), rows, schema)
-        known = [(f"corner{n - 1}", at - DAY, at, n == 2, "feedback")] if n else []
-        lake.write("toy", "labels", at.date(), pd.DataFrame(known, columns=LABELS.names), LABELS)
+        known = [(f"corner{n - 1}", at - DAY, at, n == 2, "feedback", f"l{n}", "corner")]
+        lake.write("toy", "labels", at.date(), pd.DataFrame(
+            known if n else [], columns=labels_schema(TOY).names), labels_schema(TOY))
     return lake
 
 
@@ -65,6 +70,25 @@ def test_what_had_not_arrived_does_not_count(lake: Lake) -> None:
                           "log_seq": None}])
     lake.write("toy", "events", date(2024, 1, 5), late, events_schema(TOY))
     assert "late" not in {row.event_id for row in contributing_rows(lake, TOY, at(START + DAY))}
+
+
+def test_the_rows_of_every_stream_are_found(lake: Lake) -> None:
+    """A visit counts for views of visits alone, from when the system had it."""
+    rows: list[dict[str, Any]] = [
+        {"event_id": f"v{n}", "event_timestamp": START + n * DAY, "seen": [],
+         "accepted_at": START + n * DAY, "shop": "corner"} for n in range(3)]
+    for row in rows:
+        lake.write("toy", "visits", row["accepted_at"].date(),
+                   pa.Table.from_pylist([row], schema=stream_schema(VISITS)),
+                   stream_schema(VISITS))
+    looks = [*LOOKS, Look(view="looks", table="visits", keys=("shop",),
+                          span=lambda at: (at - 2 * DAY, at))]
+    stretches = stretches_at(looks, {"shop": "corner"}, START + 2 * DAY, known_by=START + 2 * DAY)
+    found = contributing_rows(lake, TOY, stretches)
+    assert [(row.table, row.event_id) for row in found if row.view == "looks"] == [
+        ("visits", "v0"), ("visits", "v1")]
+    assert counting_views(stretches, rows[1], happened=rows[1]["event_timestamp"], known_at=[],
+                          received=rows[1]["accepted_at"], table="visits") == ["looks"]
 
 
 def test_an_entity_without_a_name_has_no_history(lake: Lake) -> None:

@@ -17,8 +17,12 @@ from ml_assets.core.settings import Settings
 from ml_assets.feedback.outcomes import Quality, count_by_basis, join_outcomes, quality
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake
-from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS
+from ml_assets.ingest.tables import known_schema, outcomes_schema, predictions_schema
 from tests.toy import TOY
+
+LABELS = known_schema(TOY)
+OUTCOMES = outcomes_schema(TOY)
+PREDICTIONS = predictions_schema(TOY)
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 DAY = NOON.date()
@@ -27,7 +31,7 @@ DAY = NOON.date()
 def predictions(decisions: dict[str, bool]) -> pd.DataFrame:
     rows = [
         (f"p-{event}", event, NOON, NOON, NOON, [1.0], ["amount"], 3, 0.9 if decision else 0.1,
-         decision, False, "champion", 1.0, None)
+         decision, False, "champion", 1.0, None, None)
         for event, decision in decisions.items()
     ]
     return pd.DataFrame(rows, columns=PREDICTIONS.names)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
 from tests.toy import TOY
 
 AT = datetime(2024, 1, 9, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ AT = datetime(2024, 1, 2, 12, tzinfo=UTC)
 
 
 def raw(*requests: dict[str, object]) -> pd.DataFrame:
-    return raw_from_archive([
+    return raw_from_archive(TOY, [
         ArchivedEvent(event_id=f"e{place}", event_timestamp=AT, request=request, outcome=None)
         for place, request in enumerate(requests)
     ])

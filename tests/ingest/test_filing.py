@@ -15,29 +15,31 @@ from ml_assets.ingest import filing
 from ml_assets.ingest.events import Raw, frame
 from ml_assets.ingest.filing import Filing
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.tables import RECORDS
+from ml_assets.ingest.tables import raw_schema
+from tests.toy import TOY
 
 MIDNIGHT = datetime(2024, 1, 3, tzinfo=UTC)
 DAYS = [date(2024, 1, number) for number in (2, 3, 4)]
 
 
 def row(number: int, at: datetime) -> Raw:
-    return f"e{number}", at, at, "{}", None, None, None
+    return f"e{number}", at, at, "{}", None, None, None, None
 
 
 def filed(settings: Settings, rows: list[Raw]) -> tuple[Filing, pd.DataFrame]:
     lake = Lake(settings.lake)
-    done = Filing(lake, "toy", "raw", RECORDS, DAYS)
+    done = Filing(lake, "toy", "raw", raw_schema(TOY), DAYS)
     done.add(iter(rows))
     done.close()
     assert lake.days("toy", "raw") == DAYS
-    return done, lake.read("toy", "raw", RECORDS)
+    return done, lake.read("toy", "raw", raw_schema(TOY))
 
 
 def test_records_belong_to_the_day_on_which_they_were_received(settings: Settings) -> None:
     """The last microsecond of a day is that day's, midnight the next one's."""
     filed(settings, [row(0, MIDNIGHT - timedelta(microseconds=1)), row(1, MIDNIGHT)])
-    read = [Lake(settings.lake).read_days("toy", "raw", RECORDS, [day])["event_id"].tolist()
+    lake, schema = Lake(settings.lake), raw_schema(TOY)
+    read = [lake.read_days("toy", "raw", schema, [day])["event_id"].tolist()
             for day in DAYS]
     assert read == [["e0"], ["e1"], []]
 

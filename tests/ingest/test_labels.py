@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.feedback import Crowd, FeedbackPolicy, TrustClass
-from ml_assets.core.policies import LabelPolicy
+from ml_assets.core.truths import Complaints, Outcomes, Recorded, Truth
 from ml_assets.ingest.labels import labels_known_in, latest_labels
 from ml_assets.ingest.log.event_log import Feedback, Prediction
-from ml_assets.ingest.tables import RAW
+from ml_assets.ingest.tables import RECORD_COLUMNS
 
 START = datetime(2024, 1, 8, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-POLICY = LabelPolicy(maturity=timedelta(days=3), silence="decision_stands")
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+POLICY = Complaints(source="buyer", within=timedelta(days=2), maturity=timedelta(days=3))
+"""The system's truth: nobody complained for three days, so the decision stands."""
 TRUST = FeedbackPolicy(trusted=(TrustClass(name="reader", sources=("buyer",)),))
-NO_HISTORY = pd.DataFrame(columns=RAW.names)
+NO_HISTORY = pd.DataFrame(columns=RECORD_COLUMNS)
 
 
 def served(at: datetime, *, decision: bool = True, event_id: str = "e") -> Prediction:
@@ -38,7 +38,7 @@ def said(at: datetime, label: bool, event_id: str = "e", source: str = "buyer") 
 
 
 def known(
-    feedback: list[Feedback], *, policy: LabelPolicy = POLICY, trust: FeedbackPolicy = TRUST,
+    feedback: list[Feedback], *, policy: Truth = POLICY, trust: FeedbackPolicy = TRUST,
     days: float = 10, predictions: list[Prediction] | None = None,
 ) -> list[tuple[datetime, bool, str]]:
     rows = labels_known_in(
@@ -74,12 +74,14 @@ def test_a_late_complaint_corrects_what_silence_said() -> None:
 
 def test_under_a_negative_policy_silence_means_false() -> None:
     """No chargeback came: the payment was fine, whatever was decided."""
-    assert known([], policy=replace(POLICY, silence="negative"))[0][1] is False
+    truth = Outcomes(source="buyer", after=timedelta(days=2), silence=False,
+                     grace=timedelta(days=1))
+    assert known([], policy=truth)[0][1] is False
 
 
 def test_under_an_unlabelled_policy_silence_says_nothing() -> None:
     """A film that nobody rated has no rating."""
-    assert known([], policy=replace(POLICY, silence="unlabelled")) == []
+    assert known([], policy=Recorded(source="buyer", within=timedelta(days=3))) == []
 
 
 def test_words_that_settle_nothing_do_not_break_the_silence() -> None:
@@ -149,12 +151,15 @@ def test_what_is_said_becomes_the_label_that_the_docs_promise(
     assert of_e == expected
 
 
-def test_an_archived_outcome_matures_as_silence_does() -> None:
-    """History must not know its labels earlier than live traffic would."""
-    archived = pd.DataFrame([("a", START, START, "{}", True, None)], columns=RAW.names)
-    rows = labels_known_in(POLICY, TRUST, start=START, end=START + timedelta(days=4),
-                           archived=archived, predictions=[], feedback=[])
-    assert rows["known_at"].tolist() == [START + POLICY.maturity]
+def test_an_archived_outcome_counts_from_the_instant_that_its_record_says() -> None:
+    """Which the truth has decided: history must know no label earlier than live traffic would."""
+    archived = pd.DataFrame([("a", START, START, "{}", True, START + DAY, None, None),
+                             ("b", START, START, "{}", None, None, None, None)],
+                            columns=RECORD_COLUMNS)
+    for start, expected in ((START, []), (START + DAY, [(START + DAY, True, "archive")])):
+        rows = labels_known_in(POLICY, TRUST, start=start, end=start + DAY, archived=archived,
+                               predictions=[], feedback=[])
+        assert list(zip(rows["known_at"], rows["label"], rows["basis"], strict=True)) == expected
 
 
 instants = st.integers(0, 9 * 24).map(lambda hours: START + hours * HOUR)

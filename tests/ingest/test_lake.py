@@ -11,7 +11,10 @@ import pytest
 
 from ml_assets.core.errors import ContractViolation
 from ml_assets.ingest.lake import INSTANT, Lake, later
-from ml_assets.ingest.tables import LABELS
+from ml_assets.ingest.tables import known_schema
+from tests.toy import TOY
+
+LABELS = known_schema(TOY)
 
 DAY = date(2024, 1, 2)
 

@@ -22,9 +22,19 @@ from ml_assets.core.system import System
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake, select
 from ml_assets.ingest.resources import lake_resource
-from ml_assets.ingest.tables import LABELS, OUTCOMES, PREDICTIONS, labels_schema, tables_of
+from ml_assets.ingest.tables import (
+    known_schema,
+    labels_schema,
+    outcomes_schema,
+    predictions_schema,
+    tables_of,
+)
 from ml_assets.systems import SYSTEMS
 from tests.toy import TOY
+
+LABELS = known_schema(TOY)
+OUTCOMES = outcomes_schema(TOY)
+PREDICTIONS = predictions_schema(TOY)
 
 DAY = date(2024, 1, 9)
 ODD = ["env=prod", "day=2020-01-01", "it's", "a [1] *?{b}",
@@ -121,11 +131,12 @@ def test_the_columns_of_a_table_do_not_depend_on_whether_it_has_files(tmp_path: 
 
 def test_a_column_that_came_later_has_its_value_in_older_days(tmp_path: Path) -> None:
     """As `Lake.read` has it."""
-    older = pa.schema([field for field in OUTCOMES if field.name not in ("role", "propensity")])
+    came_later = ("role", "propensity", "outputs")
+    older = pa.schema([field for field in OUTCOMES if field.name not in came_later])
     at = datetime(2024, 1, 9, tzinfo=UTC)
     row = ["p", "e", at, at, True, "feedback", 1, 0.9, True]
     Lake(tmp_path).write("toy", "outcomes", DAY, pd.DataFrame([row], columns=older.names), older)
-    later = pd.DataFrame([[*row, "challenger", 0.1]], columns=OUTCOMES.names)
+    later = pd.DataFrame([[*row, "challenger", 0.1, None]], columns=OUTCOMES.names)
     Lake(tmp_path).write("toy", "outcomes", DAY + timedelta(days=1), later, OUTCOMES)
     with open_lake(tmp_path, [TOY]) as lake:
         told = lake.sql("select role, propensity from toy.outcomes order by day").fetchall()
@@ -194,7 +205,8 @@ def test_selected_rows_have_the_types_of_the_lake(tmp_path: Path) -> None:
     vectors = [np.array([1, np.nan], np.float32), np.array([2, 3], np.float32)]
     row = {"prediction_id": "p", "event_id": "e", "event_timestamp": at, "accepted_at": at,
            "features_as_of": at, "feature_names": ["a", "b"], "model_version": 1, "score": 0.9,
-           "decision": True, "degraded": False, "role": "champion", "propensity": 1.0}
+           "decision": True, "degraded": False, "role": "champion", "propensity": 1.0,
+           "outputs": None}
     rows = pd.DataFrame([{**row, "features": vector} for vector in vectors]).reindex(
         columns=PREDICTIONS.names)
     Lake(tmp_path).write("toy", "predictions", DAY, rows, PREDICTIONS)

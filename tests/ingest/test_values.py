@@ -27,13 +27,13 @@ from ml_assets.features.engine.columns import event_values, slot_column
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.limits import limit_of
 from ml_assets.features.engine.windows import Aggregate, WindowedView
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.contracts.values import LARGEST, is_missing, taken
 from ml_assets.ingest.events import parse_raw, raw_from_archive
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake, select
 from ml_assets.ingest.tables import events_schema
-from ml_assets.ingest.values import LARGEST, is_missing, taken
-from ml_assets.serving.answer.admission import Admission, require_below
+from ml_assets.serving.answer.intake.admission import Admission, require_below
 from tests.toy import TOY, with_stream
 
 AT = datetime(2024, 1, 2, 12, tzinfo=UTC)
@@ -87,7 +87,7 @@ def test_what_the_door_lets_in_every_later_room_can_process(column: Column, post
         _is_set_aside(system, posted)
         return
     value = event["extra"]
-    parsed = parse_raw(system, raw_from_archive([archived(posted)]))
+    parsed = parse_raw(system, raw_from_archive(system, [archived(posted)]))
     [row] = parsed.rows.to_pylist()
     assert same(row["extra"], value)
     assert Contract.of(system, system.asked).breaches([row]) == {}
@@ -102,7 +102,7 @@ def archived(posted: Any) -> ArchivedEvent:
 
 
 def _is_set_aside(system: System, posted: Any) -> None:
-    parsed = parse_raw(system, raw_from_archive([archived(posted)]))
+    parsed = parse_raw(system, raw_from_archive(system, [archived(posted)]))
     assert len(parsed.rows) == 0 and len(parsed.quarantine) == 1
 
 

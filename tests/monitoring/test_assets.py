@@ -26,7 +26,12 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.positions import last_position, note_load
 from ml_assets.ingest.log.served import to_us
 from ml_assets.ingest.resources import lake_resource
-from ml_assets.ingest.tables import OUTCOMES, PREDICTIONS, RAW, events_schema
+from ml_assets.ingest.tables import (
+    events_schema,
+    outcomes_schema,
+    predictions_schema,
+    raw_schema,
+)
 from ml_assets.monitoring.assets import build
 from ml_assets.monitoring.drift_report import DriftReports
 from ml_assets.monitoring.parity import ParityReports
@@ -37,6 +42,10 @@ from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record
 from tests.toy import TOY, with_stream
+
+OUTCOMES = outcomes_schema(TOY)
+PREDICTIONS = predictions_schema(TOY)
+RAW = raw_schema(TOY)
 
 LIVE = TOY.calendar.go_live
 NAMES = ("amount", "shop_events")
@@ -79,7 +88,7 @@ def serve(settings: Settings, day: date, *, shift: float, count: int = 60) -> No
         "event_timestamp": at, "accepted_at": at, "features_as_of": at.floor("D"),
         "features": list(dense.astype(np.float32)), "feature_names": [list(NAMES)] * count,
         "model_version": 1, "score": scores, "decision": scores >= 0.5, "degraded": False,
-        "role": "champion", "propensity": 1.0, "state_seq": 0,
+        "role": "champion", "propensity": 1.0, "state_seq": 0, "outputs": None,
     })
     Lake(settings.lake).write("toy", "predictions", day, rows, PREDICTIONS)
 
@@ -166,15 +175,15 @@ def test_performance_judges_mature_outcomes_and_draws_the_days(settings: Setting
     lake, random = Lake(settings.lake), np.random.default_rng(1)
     days = [LIVE + timedelta(days=number) for number in range(5)]
     for day in days:
-        at = pd.to_datetime([midnight(day) - TOY.label.maturity + timedelta(minutes=n)
+        at = pd.to_datetime([midnight(day) - TOY.truth.maturity + timedelta(minutes=n)
                              for n in range(40)], utc=True)
         labels, scores = random.random(40) < 0.4, random.random(40)
         rows = pd.DataFrame({
             "prediction_id": [f"{day}p{n}" for n in range(40)],
             "event_id": [f"{day}e{n}" for n in range(40)], "event_timestamp": at,
-            "known_at": at + TOY.label.maturity, "label": labels, "basis": "silence",
+            "known_at": at + TOY.truth.maturity, "label": labels, "basis": "silence",
             "model_version": 1, "score": scores, "decision": scores >= 0.5,
-            "role": "champion", "propensity": 1.0,
+            "role": "champion", "propensity": 1.0, "outputs": None,
         })
         lake.write("toy", "outcomes", day, rows, OUTCOMES)
     result = materialise(settings, "performance", days[0], days[-1])
@@ -235,15 +244,15 @@ def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
     vectors = np.concatenate([numbers, remembered], axis=1)
     requests = events.drop(columns=["event_timestamp", "accepted_at"]).to_dict("records")
     raw = events[["event_id", "event_timestamp"]].assign(
-        accepted_at=events["event_timestamp"], outcome=None, log_seq=None,
-        request=[json.dumps(request) for request in requests])
+        accepted_at=events["event_timestamp"], outcome=None, outcome_known_at=None, log_seq=None,
+        problem=None, request=[json.dumps(request) for request in requests])
     lake.write(system.name, "raw", day, raw[RAW.names], RAW)
     served = events[["event_id", "event_timestamp"]].assign(
         prediction_id=events["event_id"], accepted_at=events["event_timestamp"],
         features_as_of=events["event_timestamp"], features=list(vectors),
         feature_names=pd.Series([[*system.model.numbers, *service.features]] * len(events)),
         model_version=1, score=0.5, decision=True, degraded=False, role="champion",
-        propensity=1.0, state_seq=loaded + np.arange(len(events)))
+        propensity=1.0, state_seq=loaded + np.arange(len(events)), outputs=None)
     lake.write(system.name, "predictions", day, served[PREDICTIONS.names], PREDICTIONS)
     result = materialise(settings, "parity", day, system=system)
     assert checks(result) == {"parity_holds": True}

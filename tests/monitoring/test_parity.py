@@ -13,9 +13,11 @@ import pytest
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.features.parity import compare
-from ml_assets.ingest.tables import RAW
+from ml_assets.ingest.tables import raw_schema
 from ml_assets.monitoring.parity import ParityReports, parity_day, recompute
 from tests.toy import TOY
+
+RAW = raw_schema(TOY)
 
 AS_OF = datetime(2024, 1, 9, tzinfo=UTC)
 DAY = date(2024, 1, 9)
@@ -55,7 +57,8 @@ def served(count: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
         "state_seq": [7 * n for n in range(count)],
     })
     raw = pd.DataFrame(
-        [(event_id, AS_OF, AS_OF, json.dumps({"shop": "corner", "amount": amount}), None, None)
+        [(event_id, AS_OF, AS_OF, json.dumps({"shop": "corner", "amount": amount}), None, None,
+          None, None)
          for event_id, amount in zip(ids, amounts, strict=True)], columns=RAW.names,
     )
     return predictions, raw.iloc[::-1]

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from ml_assets.core.settings import Settings
 from ml_assets.evaluation.comparison import Estimate
 from ml_assets.evaluation.report import Scored, evaluate
-from ml_assets.ingest.tables import OUTCOMES
+from ml_assets.ingest.tables import outcomes_schema
 from ml_assets.monitoring.performance import (
     LiveQuality,
     PerformanceReport,
@@ -27,7 +27,9 @@ from ml_assets.monitoring.performance import (
 )
 from tests.toy import TOY
 
-MATURITY = TOY.label.maturity
+OUTCOMES = outcomes_schema(TOY)
+
+MATURITY = TOY.truth.maturity
 DAY = date(2024, 1, 20)
 END = datetime(2024, 1, 21, tzinfo=UTC)
 GOOD = Estimate(value=0.2, low=0.15, high=0.25)

@@ -26,12 +26,15 @@ from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import prediction_id
-from ml_assets.ingest.tables import QUARANTINE, RAW, events_schema
+from ml_assets.ingest.tables import QUARANTINE, events_schema, raw_schema
 from ml_assets.monitoring.trace import trace
 from ml_assets.registry import runs
 from tests.features.recorded import record
 from tests.serving.kit import problem, serving
 from tests.serving.test_real_stores import DAYS, NOW, SMALL, Real, asked, register_a_model
+from tests.toy import TOY
+
+RAW = raw_schema(TOY)
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +83,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     for day in DAYS:
         events = lake.read("spam", "events", events_schema(SMALL), start=day,
                            end=day + timedelta(days=1))
-        raw = events.assign(accepted_at=events["event_timestamp"], request="{}", outcome=None)
+        raw = events.assign(accepted_at=events["event_timestamp"], request="{}", outcome=None,
+                            outcome_known_at=None, problem=None)
         lake.write("spam", "raw", day, raw, RAW)
     views = load_manifest(settings).service(SMALL).views
     for view in views:

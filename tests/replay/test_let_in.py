@@ -11,7 +11,7 @@ from ml_assets.serving.access.tokens import TokenFile
 
 
 def test_where_nobody_needs_a_token_none_is_made(settings: Settings) -> None:
-    with let_in(settings) as headers:
+    with let_in(settings, "buyer") as headers:
         assert headers == {}
     assert not settings.tokens.exists()
 
@@ -19,9 +19,9 @@ def test_where_nobody_needs_a_token_none_is_made(settings: Settings) -> None:
 def test_where_tokens_are_in_use_it_has_one_of_its_own_while_it_runs(settings: Settings) -> None:
     tokens = TokenFile(settings.tokens)
     tokens.create("ann", ["admin"], [], datetime(2024, 1, 8, tzinfo=UTC))
-    with let_in(settings) as headers:
+    with let_in(settings, "buyer") as headers:
         token = Doorkeeper(settings).admit(
             "/v1/toy/feedback", headers["authorization"].encode())
         assert token is not None
-        assert token.may_speak_as("recipient")
+        assert token.may_speak_as("buyer")
     assert [each.revoked_at is None for each in tokens.read()] == [True, False]

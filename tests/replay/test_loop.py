@@ -22,12 +22,14 @@ from ml_assets.core.settings import ROOT, Settings
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import OUTCOMES
+from ml_assets.ingest.tables import outcomes_schema
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.systems.spam import SPAM
 from tests.pages import shown
+
+OUTCOMES = outcomes_schema(SPAM)
 
 pytestmark = [pytest.mark.slow, pytest.mark.corpus]
 

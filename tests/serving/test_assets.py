@@ -20,12 +20,23 @@ from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.resources import lake_resource
-from ml_assets.ingest.tables import BATCH_PREDICTIONS, LABELS, OUTCOMES, PREDICTIONS, events_schema
+from ml_assets.ingest.tables import (
+    batch_schema,
+    events_schema,
+    known_schema,
+    outcomes_schema,
+    predictions_schema,
+)
 from ml_assets.serving import assets as serving_assets
 from ml_assets.serving.batch import daily
 from ml_assets.serving.composition import Backends
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
+
+BATCH_PREDICTIONS = batch_schema(TOY)
+LABELS = known_schema(TOY)
+OUTCOMES = outcomes_schema(TOY)
+PREDICTIONS = predictions_schema(TOY)
 
 # Dagster calls single-run backfills a beta feature; see ml_assets/core/assets.py.
 pytestmark = pytest.mark.filterwarnings("ignore:Parameter .backfill_policy.")

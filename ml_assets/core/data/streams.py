@@ -7,11 +7,13 @@ from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 from ml_assets.core.source import Source
 
-RESERVED_STREAMS = frozenset(
-    {"raw", "events", "quarantine", "labels", "predictions", "shadow_scores", "outcomes",
-     "scores", "feedback", "event_log"}
+RESERVED_TABLES = frozenset(
+    {"archive", "raw", "events", "quarantine", "labels", "predictions", "shadow_scores",
+     "batch_predictions", "outcomes", "scores", "feedback", "event_log", "training_set", "model",
+     "evaluation", "deployment", "drift", "drift_reference", "performance", "parity"}
 )
-"""Names of the platform's own tables and assets."""
+"""Names of the platform's own tables and assets, which no stream or table may have."""
+RESERVED_PREFIXES = ("archive_", "raw_", "quarantine_")
 
 
 @declaration
@@ -34,11 +36,7 @@ class Stream:
     def __post_init__(self) -> None:
         require(self.name.isidentifier() and self.name.islower(), self, "name", self.name,
                 "a lower-case identifier")
-        require(self.name not in RESERVED_STREAMS, self, "name", self.name,
-                f"none of {sorted(RESERVED_STREAMS)}: the platform has tables of these names")
-        for prefix in ("raw_", "quarantine_"):
-            require(not self.name.startswith(prefix), self, "name", self.name,
-                    f"a name that does not begin with {prefix!r}: tables of streams do")
+        require_free(self, self.name)
         names = [column.name for column in self.columns]
         require(len(set(names)) == len(names), f"Stream {self.name!r}", "columns", names,
                 "unique names")
@@ -49,6 +47,11 @@ class Stream:
         return "events" if self.asked else self.name
 
     @property
+    def archive(self) -> str:
+        """The asset of its recorded history."""
+        return "archive" if self.asked else f"archive_{self.name}"
+
+    @property
     def raw(self) -> str:
         """The table of what reached it, as it came."""
         return "raw" if self.asked else f"raw_{self.name}"
@@ -57,3 +60,11 @@ class Stream:
     def quarantine(self) -> str:
         """The table of what could not be used."""
         return "quarantine" if self.asked else f"quarantine_{self.name}"
+
+
+def require_free(owner: object, name: str) -> None:
+    """Raise DeclarationError if a stream or a table takes a name of the platform's own."""
+    require(name not in RESERVED_TABLES, owner, "name", name,
+            f"none of {sorted(RESERVED_TABLES)}: the platform has tables of these names")
+    require(not name.startswith(RESERVED_PREFIXES), owner, "name", name,
+            f"a name that begins with none of {RESERVED_PREFIXES}: tables of streams do")

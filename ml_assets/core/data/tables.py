@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ml_assets.core.data.columns import Column
+from ml_assets.core.data.streams import require_free
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 
@@ -36,6 +37,8 @@ class Table:
     known_at: the column of the instant at which the row could be known; None if that is
         `timestamp`
     ttl: a row older than this says nothing any more; None if it never expires
+    zone: of instants that name none, as in "Europe/Berlin"; layout: how they are written, as for
+        `strptime`; "" for ISO 8601
     """
 
     name: str
@@ -46,15 +49,26 @@ class Table:
     timestamp: str
     known_at: str | None = None
     ttl: timedelta | None = None
+    zone: str = ""
+    layout: str = ""
 
     def __post_init__(self) -> None:
         owner = f"Table {self.name!r}"
         require(self.name.isidentifier() and self.name.islower(), self, "name", self.name,
                 "a lower-case identifier")
+        require_free(self, self.name)
         require(bool(self.keys), owner, "keys", self.keys, "at least one column")
         names = [column.name for column in self.columns]
         require(len(set(names)) == len(names), owner, "columns", names, "unique names")
         for key in self.keys:
             require(key in names, owner, "keys", key, f"one of the columns {names}")
+        optional = [column.name for column in self.columns if column.optional or column.many]
+        for key in self.keys:
+            require(key not in optional, owner, "keys", key, "columns that every row has one of")
         require(self.ttl is None or self.ttl > timedelta(0), owner, "ttl", self.ttl,
                 "a positive time")
+
+    @property
+    def quarantine(self) -> str:
+        """The lake table of its rows that cannot be used."""
+        return f"quarantine_{self.name}"

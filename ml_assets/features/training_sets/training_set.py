@@ -24,7 +24,7 @@ from ml_assets.features.offline import OfflineFeatures
 from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
-from ml_assets.ingest.tables import LABELS, events_schema
+from ml_assets.ingest.tables import events_schema, known_schema
 
 CONCLUDED = "concluded_as_of"
 
@@ -200,7 +200,7 @@ class TrainingSets:
     def _labelled_events(self, as_of: datetime) -> tuple[pd.DataFrame, int]:
         """(events with their labels and split, labels without an event)"""
         system, until = self.system, as_of.date()
-        labels = self.lake.read(system.name, "labels", LABELS)
+        labels = self.lake.read(system.name, "labels", known_schema(system))
         # Two words of the same instant: the order of files must not decide.
         labels = labels.sort_values(["known_at", "event_id", "label"], kind="stable")
         labels = latest_labels(labels, as_of)
@@ -215,7 +215,7 @@ class TrainingSets:
         lacking = len(labels) - len(rows)
         # Complaints arrive before silence speaks: of the latest events only the mistakes would
         # be known. So an event counts once its whole maturity window has passed.
-        rows = rows[rows["event_timestamp"] + system.label.maturity <= as_of]
+        rows = rows[rows["event_timestamp"] + system.truth.maturity <= as_of]
         rows = rows.sort_values(["event_timestamp", "event_id"], ignore_index=True)
         first_held_out = rows["event_timestamp"].max() - system.model.holdout
         split = (rows["event_timestamp"] > first_held_out).map({False: "train", True: "holdout"})

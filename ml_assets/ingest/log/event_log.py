@@ -1,4 +1,4 @@
-"""The event log: what the API accepted and answered, what shadows said, and feedback."""
+"""The event log: what the API accepted and answered or was told, shadows' scores, and feedback."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ from ml_assets.ingest.log.served import (
     list_of,
     prediction_id,
     prediction_of,
+    restored_label,
     row_of,
     shadow_score_of,
+    stored_label,
+    stored_outputs,
     to_us,
 )
+from ml_assets.ingest.log.told import ToldLog
 
 __all__ = ["EventLog", "Feedback", "Prediction", "ShadowScore"]
 
@@ -41,7 +45,7 @@ Also = Callable[[sqlite3.Connection, Sequence[int]], None]
 
 
 class EventLog:
-    """Append-only store of predictions, shadow scores and feedback.
+    """Append-only store of predictions, shadow scores and feedback, and of what was `told`.
 
     One call of an instance at a time, on whichever thread; any number of instances and processes
     may write at once. Every method raises LogUnavailable where the file cannot be read or
@@ -60,6 +64,7 @@ class EventLog:
         """
         self._file = LogFile(path, patience=patience or Patience(patience_s), ack=ack)
         self._db = self._file.connection
+        self.told = ToldLog(self._file)
         self._lists: set[tuple[str, ...]] = set()
         """The feature lists that are surely in the file."""
 
@@ -173,7 +178,7 @@ class EventLog:
             ).fetchone()
             received_us = max(to_us(feedback.received_at), self._latest_word(about[0]))
             if last is not None:
-                if bool(last[0]) == feedback.label:
+                if restored_label(last[0]) == feedback.label:
                     return False
                 received_us = max(received_us, last[1] + 1)
             if limit is not None:
@@ -181,7 +186,7 @@ class EventLog:
             self._db.execute(
                 "insert into feedback (prediction_id, system, label, source, received_at)"
                 " values (?, ?, ?, ?, ?)",
-                (*about, feedback.label, feedback.source, received_us),
+                (*about, stored_label(feedback.label), feedback.source, received_us),
             )
             return True
 
@@ -200,8 +205,11 @@ class EventLog:
         """
         with self._file.writing():
             self._db.executemany(
-                "insert into shadow_scores values (?, ?, ?, ?) on conflict do nothing",
-                [(s.prediction_id, s.model_version, s.score, to_us(s.scored_at)) for s in scores],
+                "insert into shadow_scores"
+                " (prediction_id, model_version, score, scored_at, outputs)"
+                " values (?, ?, ?, ?, ?) on conflict do nothing",
+                [(s.prediction_id, s.model_version, s.score, to_us(s.scored_at),
+                  stored_outputs(s.outputs)) for s in scores],
             )
 
     def shadow_scores(
@@ -209,7 +217,7 @@ class EventLog:
     ) -> Iterator[ShadowScore]:
         """Those of predictions accepted in `[start, end)`, in that order, then by version."""
         return map(shadow_score_of, self._file.read(
-            "select s.prediction_id, s.model_version, s.score, s.scored_at"
+            "select s.prediction_id, s.model_version, s.score, s.scored_at, s.outputs"
             " from predictions p join shadow_scores s using (prediction_id)"
             " where p.system = ? and p.accepted_at >= ? and p.accepted_at < ?"
             " order by p.accepted_at, p.event_id, s.model_version",
@@ -219,7 +227,7 @@ class EventLog:
     def shadow_scores_on(self, prediction_id: str) -> list[ShadowScore]:
         """What shadows would have said of one prediction, by version."""
         return list(map(shadow_score_of, self._file.read(
-            "select prediction_id, model_version, score, scored_at from shadow_scores"
+            "select prediction_id, model_version, score, scored_at, outputs from shadow_scores"
             " where prediction_id = ? order by model_version", prediction_id,
         )))
 
@@ -330,12 +338,14 @@ class EventLog:
         return int(str(version))
 
     def latest(self, system: str) -> datetime | None:
-        """The latest instant at which a prediction or feedback came in; None before the first."""
+        """The latest instant at which anything came in; None before the first."""
         # One look at an index each.
         found = [us for table, column in (("predictions", "accepted_at"),
                                           ("feedback", "received_at"))
                  for (us,) in self._file.read(
                      f"select max({column}) from {table} where system = ?", system)]
+        found += [us for stream in self.told.streams(system) for (us,) in self._file.read(
+            "select max(accepted_at) from told where system = ? and stream = ?", system, stream)]
         return max((from_us(int(str(us))) for us in found if us is not None), default=None)
 
     def count(self, system: str) -> tuple[int, int]:

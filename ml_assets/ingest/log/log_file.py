@@ -32,19 +32,31 @@ create table if not exists predictions (
     feature_names  text not null,      -- one of feature_lists; in older rows a JSON list
     model_version  integer not null,
     score          real not null,
-    decision       integer not null,
+    decision       integer not null,   -- as `served.stored_label` has it
     degraded       integer not null
 );
 create table if not exists feature_lists (
     list_id text primary key,
     names   text not null              -- JSON list
 ) without rowid;
+create table if not exists told (
+    told_id        text primary key,  -- `told.told_id` of system, stream and event
+    system         text not null,
+    stream         text not null,
+    event_id       text not null,
+    event_timestamp integer not null,
+    accepted_at    integer not null,
+    request        text not null,      -- the client's JSON object, as it came
+    seq            integer not null    -- its position, see `positions`
+);
+create index if not exists told_by_day on told (system, stream, accepted_at);
+create unique index if not exists told_by_seq on told (seq);
 create index if not exists predictions_by_day on predictions (system, accepted_at);
 create table if not exists feedback (
     feedback_id   integer primary key,
     prediction_id text not null references predictions (prediction_id),
     system        text not null,
-    label         integer not null,
+    label         integer not null,    -- as `served.stored_label` has it
     source        text not null,       -- who says so
     received_at   integer not null
 );
@@ -66,13 +78,17 @@ begin select raise(abort, 'feedback is append-only'); end;
 create table if not exists probe (id integer primary key, at integer not null);
 """
 ADDED = {
-    "role": "text not null default 'champion' check (role in ('champion', 'challenger'))",
-    "propensity": "real not null default 1 check (propensity > 0 and propensity <= 1)",
-    "state_seq": "integer",  # the position that the features were read at
-    "seq": "integer",        # its own position, if its event is counted; see `positions`
+    ("predictions", "role"):
+        "text not null default 'champion' check (role in ('champion', 'challenger'))",
+    ("predictions", "propensity"):
+        "real not null default 1 check (propensity > 0 and propensity <= 1)",
+    ("predictions", "state_seq"): "integer",  # the position that the features were read at
+    ("predictions", "seq"): "integer",  # its own, if its event is counted; see `positions`
+    ("predictions", "outputs"): "blob",  # float64, little endian; null if the score is all
+    ("shadow_scores", "outputs"): "blob",
 }
-"""Columns of `predictions` that came later. Of earlier rows the defaults are true: the champion
-answered everything, and nobody knows the positions."""
+"""Columns that came later. Of earlier predictions the defaults are true: the champion answered
+everything, nobody knows the positions, and the score was all that a model said."""
 
 CACHE_KB = 65_536
 """Pages that a connection keeps: with SQLite's 2 MB each index is read from the file again."""
@@ -178,12 +194,16 @@ class LogFile:
         if not self._lacking():
             return
         self.connection.execute("begin immediate")
-        for column in self._lacking():  # again: another process may have been here first
-            self.connection.execute(f"alter table predictions add column {column} {ADDED[column]}")
+        lacking = self._lacking()  # again: another process may have been here first
+        for table, column in lacking:
+            self.connection.execute(
+                f"alter table {table} add column {column} {ADDED[table, column]}")
         self.connection.execute(positions.INDEX)
-        self.connection.execute(positions.BEFORE)
+        if ("predictions", "seq") in lacking:
+            self.connection.execute(positions.BEFORE)
         self.connection.execute("commit")
 
-    def _lacking(self) -> list[str]:
-        there = {name for _, name, *_ in self.connection.execute("pragma table_info(predictions)")}
-        return [column for column in ADDED if column not in there]
+    def _lacking(self) -> list[tuple[str, str]]:
+        there = {(table, name) for table in {table for table, _ in ADDED}
+                 for _, name, *_ in self.connection.execute(f"pragma table_info({table})")}
+        return [each for each in ADDED if each not in there]

@@ -1,8 +1,8 @@
 """The log's positions: one sequence for all that the state of windowed views counts.
 
-A prediction whose event is counted has a position, and so has every portion of the lake that is
-loaded into a view. Whoever reads the state notes the last position that is in it; what was read
-is then known exactly, whoever else was writing.
+A prediction whose event is counted has a position, and so have each event that was told and every
+portion of the lake that is loaded into a view. Whoever reads the state notes the last position
+that is in it; what was read is then known exactly, whoever else was writing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ select 0, '', '', -9223372036854775808, max(accepted_at) + 1 from predictions ha
 """For a log of before there were positions: what its views had counted then is at position 0."""
 _LAST = """
 select max(coalesce((select max(seq) from predictions where seq is not null), 0),
+           coalesce((select max(seq) from told), 0),
            coalesce((select max(seq) from loads), 0))
 """
 
@@ -53,7 +54,7 @@ def has_positions(connection: sqlite3.Connection) -> bool:
 
 
 def last_position(connection: sqlite3.Connection) -> int:
-    """The last position that is taken; 0 before the first. Two looks at an index."""
+    """The last position that is taken; 0 before the first. Three looks at an index."""
     return int(connection.execute(_LAST).fetchone()[0])
 
 

@@ -10,6 +10,7 @@ from operator import attrgetter
 
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.feedback import FeedbackPolicy
+from ml_assets.core.target import Label
 from ml_assets.ingest.log.served import Feedback
 from ml_assets.ingest.log.standing import Standing
 
@@ -19,7 +20,7 @@ class LabelChange:
     """From `known_at` on the label is this. by: the trust class that settled it."""
 
     known_at: datetime
-    label: bool
+    label: Label
     by: str
 
 
@@ -100,7 +101,7 @@ class Hearing:
                 LabelChange(known_at=at, label=found, by=self._standing.authority(found)))
 
     @property
-    def label(self) -> bool | None:
+    def label(self) -> Label | None:
         """What the words come to; None if nothing is settled."""
         return self.changes[-1].label if self.changes else None
 

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from ml_assets.core.target import Label
+
 COLUMNS = ("prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,"
            " features, feature_names, model_version, score, decision, degraded, role, propensity,"
-           " state_seq, seq")
+           " state_seq, seq, outputs")
 """Of the table `predictions`, in the order of `row_of`."""
 READ = COLUMNS.replace("feature_names", "coalesce((select names from feature_lists"
                        " where list_id = feature_names), feature_names)")
@@ -37,6 +39,7 @@ class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     are defaults, or of before there were positions
     seq: the position at which its event counts in the state; None if it is not logged yet, or if
     the state learns of the event from the lake
+    outputs: the model's W numbers; empty if there is only one, which is the score
     """
 
     prediction_id: str
@@ -50,12 +53,13 @@ class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     feature_names: tuple[str, ...]
     model_version: int
     score: float
-    decision: bool
+    decision: Label
     degraded: bool = False
     role: AnsweringRole = "champion"
     propensity: float = 1.0
     state_seq: int | None = None
     seq: int | None = None
+    outputs: tuple[float, ...] = ()
 
 
 class ShadowScore(Struct, frozen=True, kw_only=True, gc=False):
@@ -68,6 +72,7 @@ class ShadowScore(Struct, frozen=True, kw_only=True, gc=False):
     model_version: int
     score: float
     scored_at: datetime
+    outputs: tuple[float, ...] = ()
 
 
 class Feedback(Struct, frozen=True, kw_only=True, gc=False):
@@ -75,7 +80,7 @@ class Feedback(Struct, frozen=True, kw_only=True, gc=False):
 
     prediction_id: str
     system: str
-    label: bool
+    label: Label
     source: str
     received_at: datetime
 
@@ -91,6 +96,36 @@ def from_us(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
+def stored_label(label: Label) -> int | str:
+    """A label as a column of whole numbers holds it, whatever it is of.
+
+    The mark keeps SQLite from taking "01" or 37.0 for a whole number.
+    """
+    if isinstance(label, bool):
+        return int(label)
+    return f"={label}" if isinstance(label, str) else f"~{label!r}"
+
+
+def restored_label(stored: object) -> Label:
+    """The inverse of `stored_label`."""
+    if not isinstance(stored, str):
+        return bool(stored)
+    return stored[1:] if stored[0] == "=" else float(stored[1:])
+
+
+def stored_outputs(outputs: tuple[float, ...]) -> bytes | None:
+    """A model's W numbers as a column holds them: float64, little endian; nothing if none."""
+    return np.asarray(outputs, "<f8").tobytes() if outputs else None
+
+
+def restored_outputs(stored: object) -> tuple[float, ...]:
+    """The inverse of `stored_outputs`."""
+    if stored is None:
+        return ()
+    found = np.frombuffer(bytes(stored), dtype="<f8")  # type: ignore[call-overload]
+    return tuple(found.tolist())
+
+
 @lru_cache(maxsize=1024)  # asked for when a request comes and when it is answered
 def prediction_id(system: str, event_id: str) -> str:
     """One for each event: whoever answers it first, the id is the same, and the log finds it."""
@@ -102,8 +137,8 @@ def row_of(p: Prediction, seq: int | None) -> tuple[object, ...]:
     return (
         p.prediction_id, p.system, p.event_id, to_us(p.event_timestamp), to_us(p.accepted_at),
         p.request, to_us(p.features_as_of), p.features.astype(_STORED, copy=False).tobytes(),
-        list_of(p.feature_names)[0], p.model_version, p.score, p.decision, p.degraded, p.role,
-        p.propensity, p.state_seq, seq,
+        list_of(p.feature_names)[0], p.model_version, p.score, stored_label(p.decision),
+        p.degraded, p.role, p.propensity, p.state_seq, seq, stored_outputs(p.outputs),
     )
 
 
@@ -123,17 +158,18 @@ def feedback_of(row: tuple[object, ...]) -> Feedback:
     """From (prediction_id, system, label, source, received_at)."""
     prediction_id, system, label, source, received_at = row
     return Feedback(
-        prediction_id=str(prediction_id), system=str(system), label=bool(label),
+        prediction_id=str(prediction_id), system=str(system), label=restored_label(label),
         source=str(source), received_at=from_us(int(str(received_at))),
     )
 
 
 def shadow_score_of(row: tuple[object, ...]) -> ShadowScore:
-    """From (prediction_id, model_version, score, scored_at)."""
-    prediction_id, model_version, score, scored_at = row
+    """From (prediction_id, model_version, score, scored_at, outputs)."""
+    prediction_id, model_version, score, scored_at, outputs = row
     return ShadowScore(
         prediction_id=str(prediction_id), model_version=int(str(model_version)),
         score=float(str(score)), scored_at=from_us(int(str(scored_at))),
+        outputs=restored_outputs(outputs),
     )
 
 
@@ -141,7 +177,7 @@ def prediction_of(row: tuple[object, ...]) -> Prediction:
     """The inverse of `row_of`."""
     (prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,
      features, feature_names, model_version, score, decision, degraded, role, propensity,
-     state_seq, seq) = row
+     state_seq, seq, outputs) = row
     return Prediction(
         prediction_id=str(prediction_id), system=str(system), event_id=str(event_id),
         event_timestamp=from_us(int(str(event_timestamp))),
@@ -150,8 +186,9 @@ def prediction_of(row: tuple[object, ...]) -> Prediction:
         features=np.frombuffer(bytes(features), dtype="<f4"),  # type: ignore[call-overload]
         feature_names=_names(str(feature_names)),
         model_version=int(str(model_version)), score=float(str(score)),
-        decision=bool(decision), degraded=bool(degraded), role=cast(AnsweringRole, role),
+        decision=restored_label(decision), degraded=bool(degraded), role=cast(AnsweringRole, role),
         propensity=float(str(propensity)), state_seq=_whole(state_seq), seq=_whole(seq),
+        outputs=restored_outputs(outputs),
     )
 
 

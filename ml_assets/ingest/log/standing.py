@@ -8,28 +8,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
-from ml_assets.core.feedback import ANONYMOUS, Crowd, FeedbackPolicy, TrustClass
+from ml_assets.core.feedback import ANONYMOUS, FeedbackPolicy, TrustClass
+from ml_assets.core.target import Label
 from ml_assets.ingest.log.served import Feedback
+from ml_assets.ingest.log.votes import Votes
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Trusted:
     """The standing word of a trusted source."""
 
-    label: bool
+    label: Label
     trust: TrustClass
 
 
-Side = tuple[TrustClass, bool]
+Side = tuple[TrustClass, Label]
 """The words of one class for one label."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Vote:
-    """The standing word of an anonymous source. What it weighs was settled as it spoke."""
-
-    label: bool
-    newcomer: bool
 
 
 class Standing:
@@ -46,13 +40,12 @@ class Standing:
         self._sides: Counter[Side] = Counter()
         self._newest: dict[float, tuple[datetime, Counter[Side]]] = {}
         """By weight, if that ranks: the standing words of the latest instant."""
-        self._votes: dict[str, _Vote] = {}
-        self._counts: Counter[_Vote] = Counter()
+        self._votes = None if policy.crowd is None else Votes(policy.crowd)
         self._heard: dict[str, datetime] = {}
 
     def hear(self, together: Iterable[Feedback]) -> None:
         """Take in what was received in one instant."""
-        said: dict[str, set[bool]] = {}
+        said: dict[str, set[Label]] = {}
         for word in together:
             said.setdefault(word.source, set()).add(word.label)
             at = word.received_at
@@ -64,10 +57,11 @@ class Standing:
             trust = self._policy.class_of(source)
             if trust is not None:
                 self._say(source, label, at, trust)
-            else:
-                self._vote(source, label, at, first)
+            elif self._votes is not None and self._policy.crowd is not None:
+                self._votes.say(source, label,
+                                newcomer=at - first < self._policy.crowd.probation)
 
-    def _say(self, source: str, label: bool, at: datetime, trust: TrustClass) -> None:
+    def _say(self, source: str, label: Label, at: datetime, trust: TrustClass) -> None:
         standing = self._trusted.get(source)
         if standing is not None:
             if standing.label == label:
@@ -82,44 +76,27 @@ class Standing:
         said[trust, label] += 1
         self._newest[rank] = (at, said)
 
-    def _vote(self, source: str, label: bool, at: datetime, first: datetime) -> None:
-        crowd, standing = self._policy.crowd, self._votes.get(source)
-        if crowd is None or (standing is not None and standing.label == label):
-            return
-        if standing is not None:
-            self._counts[standing] -= 1
-        vote = _Vote(label=label, newcomer=at - first < crowd.probation)
-        self._votes[source] = vote
-        self._counts[vote] += 1
-
-    def label(self, *, known: bool | None) -> bool | None:
+    def label(self, *, known: Label | None) -> Label | None:
         """What the label is now, if it was `known` before."""
         if self._trusted:
-            heavier = _heavier(self._deciding())
-        elif self._policy.crowd is not None:
-            heavier = self._settled(self._policy.crowd)
+            decided = self._decided()
         else:
-            heavier = None
-        return known if heavier is None else heavier
+            decided = None if self._votes is None else self._votes.settled()
+        return known if decided is None else decided
+
+    def _decided(self) -> Label | None:
+        """What the trusted words come to; None if none outweighs the others."""
+        words = self._deciding()
+        return _median(words) if self._policy.conflict == "median" else _heaviest(words)
 
     def _deciding(self) -> Counter[Side]:
         """The trusted words that decide, by class and label."""
-        if self._policy.conflict == "majority_vote":
+        if self._policy.conflict in ("majority_vote", "median"):
             return self._sides
         _, said = self._newest[max(self._newest)]
         return said
 
-    def _settled(self, crowd: Crowd) -> bool | None:
-        lead = self._weight(crowd, True) - self._weight(crowd, False)
-        return lead > 0 if abs(lead) >= crowd.quorum else None
-
-    def _weight(self, crowd: Crowd, label: bool) -> float:
-        """What the anonymous sources for `label` weigh together."""
-        newcomers = self._counts[_Vote(label=label, newcomer=True)] * crowd.newcomer_weight
-        established = self._counts[_Vote(label=label, newcomer=False)]
-        return established + min(newcomers, crowd.newcomers_at_most)
-
-    def authority(self, label: bool) -> str:
+    def authority(self, label: Label) -> str:
         """Who has settled that it is `label`."""
         if not self._trusted:
             return ANONYMOUS
@@ -137,34 +114,49 @@ class Standing:
             word = self._trusted.get(source)
             return word is not None and (self._policy.conflict != "labeler_priority"
                                          or word.trust.weight == max(self._newest))
-        vote, crowd = self._votes.get(source), self._policy.crowd
-        return (vote is not None and crowd is not None
-                and not (vote.newcomer and crowd.newcomer_weight == 0))
+        return self._votes is not None and self._votes.counts(source)
 
-    def says(self, label: bool | None) -> str:
+    def says(self, label: Label | None) -> str:
         """Why the label is what it is."""
         if self._trusted:
             return self._trusted_say(label)
-        crowd = self._policy.crowd
-        if crowd is None:
+        if self._votes is None:
             return ("no trusted source has spoken, and the words of others make no label here")
-        return (f"no trusted source has spoken; anonymous ones weigh {self._weight(crowd, True):g} "
-                f"for True and {self._weight(crowd, False):g} for False, and a lead of "
-                f"{crowd.quorum:g} settles it")
+        return f"no trusted source has spoken; {self._votes.says()}"
 
-    def _trusted_say(self, label: bool | None) -> str:
-        if _heavier(self._deciding()) is None:
+    def _trusted_say(self, label: Label | None) -> str:
+        if label is None or self._decided() is None:
             return "trusted sources of equal weight contradict each other: what was known stays"
         rest = sum(count for (_, side), count in self._sides.items() if side != label)
         outvoted = f"; {rest} of {len(self._trusted)} trusted sources say otherwise" if rest else ""
         others = len(self._heard) > len(self._trusted)
         unheard = "; anonymous words change nothing beside it" if others else ""
-        return f"a trusted source ({self.authority(bool(label))}) says so{outvoted}{unheard}"
+        return f"a trusted source ({self.authority(label)}) says so{outvoted}{unheard}"
 
 
-def _heavier(words: Mapping[Side, int]) -> bool | None:
-    """The side that outweighs the other; None if neither does. In exact arithmetic."""
-    weight = {True: Fraction(0), False: Fraction(0)}
-    for (trust, side), count in words.items():
-        weight[side] += Fraction(trust.weight) * count
-    return None if weight[True] == weight[False] else weight[True] > weight[False]
+def _weights(words: Mapping[Side, int]) -> dict[Label, Fraction]:
+    """What each label weighs, in exact arithmetic."""
+    weights: dict[Label, Fraction] = {}
+    for (trust, label), count in words.items():
+        if count:
+            weights[label] = weights.get(label, Fraction(0)) + Fraction(trust.weight) * count
+    return weights
+
+
+def _heaviest(words: Mapping[Side, int]) -> Label | None:
+    """The label that outweighs every other; None if none does."""
+    weights = _weights(words)
+    most = max(weights.values(), default=None)
+    leading = [label for label, weight in weights.items() if weight == most]
+    return leading[0] if len(leading) == 1 else None
+
+
+def _median(words: Mapping[Side, int]) -> Label | None:
+    """The smallest label that at least half of the weight does not exceed; None without words."""
+    weights = _weights(words)
+    half, below = sum(weights.values()) / 2, Fraction(0)
+    for label in sorted(weights, key=float):
+        below += weights[label]
+        if below >= half:
+            return label
+    return None

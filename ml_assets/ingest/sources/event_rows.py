@@ -126,7 +126,7 @@ class EventRows:
             event_id=cast(str, named), event_timestamp=cast(Any, row.at),
             request={column.name: posted(column, cell, at)
                      for column, cell in zip(self.columns, row.cells, strict=True)},
-            outcome=cast(Any, label), known_at=row.known_at, origin=row.origin, problem=row.problem,
+            outcome=label, known_at=row.known_at, origin=row.origin, problem=row.problem,
         )
 
 

@@ -23,6 +23,7 @@ READY_OF = "/readyz/"
 """Addresses that tell nothing about anyone: they need no token."""
 NEEDED: tuple[tuple[re.Pattern[str], frozenset[Scope]], ...] = (
     (re.compile(r"/v1/[^/]+/predict(/batch)?"), frozenset({"predict"})),
+    (re.compile(r"/v1/[^/]+/events/[^/]+(/batch)?"), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/scores/.*", re.DOTALL), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/feedback"), frozenset({"feedback"})),
     (re.compile(r"/v1/[^/]+/version"), frozenset(SCOPES)),

@@ -9,11 +9,11 @@ from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.log.served import prediction_id
 from ml_assets.registry.routing import sticky_key
-from ml_assets.serving.answer.admission import Admitted
 from ml_assets.serving.answer.features import FeatureLookup
+from ml_assets.serving.answer.intake.admission import Admitted
 from ml_assets.serving.models.loaded_rollout import Arm, LineUp
 from ml_assets.serving.models.pool import ModelPool
-from ml_assets.serving.models.scoring import Floats, dense_vectors, outputs_of
+from ml_assets.serving.models.scoring import Floats, dense_vectors, listed, outputs_of
 
 Seen = tuple[Floats, list[datetime], int | None]
 """Vectors (B, D) of a batch, the instants whose state they show, and the log's position that was
@@ -81,7 +81,7 @@ class ScoresByVersion:
             raise ModelRefused(f"version {model.version} of {system!r} gave {outputs.tolist()}, "
                                f"which {target} does not allow")
         scores: list[float] = target.score(outputs).tolist()
-        decisions = [bool(target.label_of(code)) for code in target.decide(outputs).tolist()]
+        decisions = map(target.label_of, target.decide(outputs).tolist())
         return [
             Prediction(
                 prediction_id=prediction_id(system, one.event_id),
@@ -90,10 +90,10 @@ class ScoresByVersion:
                 features=features, feature_names=names, model_version=model.version,
                 score=score, decision=decision,
                 degraded=position is None, role=arm.role, propensity=arm.propensity,
-                state_seq=position,
+                state_seq=position, outputs=several,
             )
-            for one, features, as_of, score, decision in zip(
-                mine, dense, until, scores, decisions, strict=True)
+            for one, features, as_of, score, decision, several in zip(
+                mine, dense, until, scores, decisions, listed(outputs), strict=True)
         ]
 
     def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:

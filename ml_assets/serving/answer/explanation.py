@@ -38,7 +38,7 @@ class Heard:
         resolution = resolve(words, system.feedback, first_heard)
         # Feedback may be dated a moment ahead of the clock; it is known all the same.
         until = max([now, *(word.received_at for word in words)])
-        known = known_of(system.label, prediction, resolution.changes)
+        known = known_of(system.truth, prediction, resolution.changes)
         return cls(words=words, resolution=resolution,
                    known=[each for each in known if each.known_at <= until])
 

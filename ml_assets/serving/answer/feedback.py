@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ml_assets.core.system import System
+from ml_assets.core.target import Label
 from ml_assets.ingest.labels import Known, known_of
 from ml_assets.ingest.log.event_log import Feedback, Prediction
 from ml_assets.ingest.log.resolution import Hearing
@@ -43,7 +44,7 @@ class FeedbackIntake:
         self._system, self._log, self._instants, self._counts = system, log, instants, counts
         self._cache = FeedbackCache(system=system)
 
-    def add(self, prediction_id: str, *, label: bool, source: str) -> FeedbackResult:
+    def add(self, prediction_id: str, *, label: Label, source: str) -> FeedbackResult:
         """Log the feedback and say what the label is now.
 
         Raises UnknownName if this system made no such prediction, TooOften if the source has
@@ -75,6 +76,6 @@ def result_of(
         hearing.changes[0], hearing.changes[-1]]
     # Feedback may be dated a moment ahead of the clock; it is known all the same.
     until = max(said.received_at, hearing.latest or said.received_at)
-    known = [each for each in known_of(system.label, about, changes) if each.known_at <= until]
+    known = [each for each in known_of(system.truth, about, changes) if each.known_at <= until]
     return FeedbackResult(new=new, counted=hearing.counts(said.source),
                           known=known[-1] if known else None, says=hearing.says)

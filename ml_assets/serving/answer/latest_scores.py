@@ -65,7 +65,7 @@ class OnlineScores:
             return
         [key] = self._view.keys
         rows = [row for p, event in predictions if (row := row_of(Score(
-            key=key_text(event[key]), score=p.score, decision=p.decision,
+            key=key_text(event[key]), score=p.score, decision=bool(p.decision),
             model_version=p.model_version, event_id=p.event_id,
             event_timestamp=p.event_timestamp, scored_at=p.accepted_at, basis="prediction",
         ))) is not None]

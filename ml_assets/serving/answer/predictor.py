@@ -13,11 +13,16 @@ from ml_assets.core.runtime.isolation import isolate, isolate_in_batch
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import EventLog, Prediction
-from ml_assets.serving.answer.admission import Admission, Admitted, EventRequest, require_same
 from ml_assets.serving.answer.by_version import ScoresByVersion
 from ml_assets.serving.answer.counters import Counters
 from ml_assets.serving.answer.features import FeatureLookup
 from ml_assets.serving.answer.instants import Instants
+from ml_assets.serving.answer.intake.admission import (
+    Admission,
+    Admitted,
+    EventRequest,
+    require_same,
+)
 from ml_assets.serving.answer.latest_scores import OnlineScores
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.shadows import Shadows

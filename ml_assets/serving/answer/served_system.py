@@ -15,6 +15,7 @@ from ml_assets.serving.answer.explanation import Heard, Provenance, prediction_i
 from ml_assets.serving.answer.features import FeatureLookup
 from ml_assets.serving.answer.feedback import FeedbackIntake
 from ml_assets.serving.answer.instants import Instants
+from ml_assets.serving.answer.intake.told import ToldIntake
 from ml_assets.serving.answer.latest_scores import OnlineScores
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.predictor import Predictor
@@ -43,6 +44,7 @@ class ServedSystem:
     scores: OnlineScores
     shadows: Shadows
     predictor: Predictor
+    told: ToldIntake
     feedback: FeedbackIntake
     provenance: Provenance
     readiness: Readiness

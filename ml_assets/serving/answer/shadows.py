@@ -15,7 +15,7 @@ from ml_assets.core.source import Event
 from ml_assets.ingest.log.event_log import EventLog, Prediction, ShadowScore
 from ml_assets.serving.models.loaded_rollout import LoadedModel
 from ml_assets.serving.models.pool import ModelPool
-from ml_assets.serving.models.scoring import outputs_of
+from ml_assets.serving.models.scoring import listed, outputs_of
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +84,9 @@ class Shadows:
                 self._models.dismiss(shadow.version, error)
                 continue
             made += [
-                ShadowScore(prediction_id=answered.prediction_id, score=score,
+                ShadowScore(prediction_id=answered.prediction_id, score=score, outputs=several,
                             model_version=shadow.version, scored_at=self._now())
-                for (answered, _), score in zip(some, scores, strict=True)
+                for (answered, _), (score, several) in zip(some, scores, strict=True)
             ]
         return made
 
@@ -101,7 +101,10 @@ def _next_size(taken: int, *, spent: float) -> int:
     return max(1, taken if spent * 2 <= TURN_SECONDS else int(taken * rest / spent))
 
 
-def _scored(shadow: LoadedModel, some: Sequence[tuple[Prediction, Event]]) -> list[float]:
+def _scored(
+    shadow: LoadedModel, some: Sequence[tuple[Prediction, Event]]
+) -> list[tuple[float, tuple[float, ...]]]:
+    """Of each the score, and the outputs if there are several."""
     for answered, _ in some:
         if tuple(shadow.scorer.feature_names) != answered.feature_names:
             raise ModelRefused(f"it reads {shadow.scorer.feature_names}; the answer was made from "
@@ -111,5 +114,4 @@ def _scored(shadow: LoadedModel, some: Sequence[tuple[Prediction, Event]]) -> li
     target = shadow.scorer.target
     if not target.check(outputs).all():
         raise ModelRefused(f"it gave {outputs.tolist()}, which {target} does not allow")
-    listed: list[float] = target.score(outputs).tolist()
-    return listed
+    return list(zip(target.score(outputs).tolist(), listed(outputs), strict=True))

@@ -15,7 +15,7 @@ from ml_assets.core.time import day_bounds
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import PREDICTIONS
+from ml_assets.ingest.tables import predictions_schema
 from ml_assets.registry.deployments import Deployments
 from ml_assets.serving.batch.day import DayScorer
 from ml_assets.serving.batch.plots import score_histogram
@@ -29,7 +29,7 @@ def store_predictions(system: System, settings: Settings, days: Sequence[date]) 
     lake, log, parts = Lake(settings.lake), EventLog(settings.event_log), []
     for day in days:
         parts.append(served_rows(log.predictions(system.name, *day_bounds(day))))
-        lake.write(system.name, "predictions", day, parts[-1], PREDICTIONS)
+        lake.write(system.name, "predictions", day, parts[-1], predictions_schema(system))
     log.close()
     return pd.concat(parts, ignore_index=True)
 

@@ -14,19 +14,19 @@ import pandas as pd
 from ml_assets.core.system import System
 from ml_assets.ingest.identity import merge_exactly
 from ml_assets.ingest.log.event_log import Prediction
-from ml_assets.ingest.tables import PREDICTIONS
-from ml_assets.serving.models.scoring import Floats, Scorer, dense_vectors, outputs_of
+from ml_assets.ingest.tables import PREDICTION_COLUMNS
+from ml_assets.serving.models.scoring import Floats, Scorer, dense_vectors, listed, outputs_of
 
 
 def served_rows(predictions: Iterable[Prediction]) -> pd.DataFrame:
-    """The log's predictions as rows of `tables.PREDICTIONS`."""
+    """The log's predictions as rows of `tables.predictions_schema`."""
     rows = [
         (p.prediction_id, p.event_id, p.event_timestamp, p.accepted_at, p.features_as_of,
          p.features, list(p.feature_names), p.model_version, p.score, p.decision, p.degraded,
-         p.role, p.propensity, p.state_seq)
+         p.role, p.propensity, p.state_seq, p.outputs or None)
         for p in predictions
     ]
-    return pd.DataFrame(rows, columns=PREDICTIONS.names)
+    return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
 
 
 def score_events(
@@ -59,6 +59,7 @@ def batch_rows(
         "decision": [target.label_of(code) for code in target.decide(outputs).tolist()],
         "scored_at": at,
         "basis": "batch",
+        "outputs": pd.Series([each or None for each in listed(outputs)], dtype=object),
     })
     if system.scores_by is not None:
         rows[system.scores_by] = events[system.scores_by]
@@ -78,7 +79,7 @@ class Agreement:
 
 
 def agreement(batch: pd.DataFrame, served: pd.DataFrame) -> Agreement:
-    """Compare rows of `BATCH_PREDICTIONS` with rows of `tables.PREDICTIONS`."""
+    """Compare rows of `batch_schema` with rows of `tables.predictions_schema`."""
     both = merge_exactly(batch, served, on=["event_id", "model_version"], suffix="_served")
     same = [
         list(names) == list(names_served)

@@ -13,7 +13,11 @@ from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.texts import NAME
 from ml_assets.serving.contract.encoding import BOM, foreign
-from ml_assets.serving.contract.protocol import PredictBatchRequest, PredictRequest, Problem
+from ml_assets.serving.contract.protocol import (
+    PostedBatchRequest,
+    PredictBatchRequest,
+    Problem,
+)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_BATCH = 256
@@ -21,6 +25,7 @@ LONGEST_MESSAGE = 400
 """Characters of what the decoder says."""
 
 T = TypeVar("T")
+Batch = TypeVar("Batch", PredictBatchRequest, PostedBatchRequest)
 _AT_PATH = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED = re.compile(r"field `(\w+)`")
 _AT_BYTE = re.compile(r"\(byte (\d+)\)")
@@ -80,10 +85,10 @@ def _refusal(error: Exception, body: bytes) -> RequestRefused:
 
 
 def decode_batch(
-    many: msgspec.json.Decoder[PredictBatchRequest],
-    one: msgspec.json.Decoder[PredictRequest],
+    many: msgspec.json.Decoder[Batch],
+    one: msgspec.json.Decoder[T],
     body: bytes,
-) -> list[PredictRequest | Exception]:
+) -> list[T | Exception]:
     """The requests of a batch, as `decode_each`. Raises RequestRefused if it is no batch."""
     events: Sequence[msgspec.Raw] = decode(many, body).events
     if len(events) > MAX_BATCH:

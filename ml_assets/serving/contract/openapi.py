@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ml_assets import __version__
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.system import System
 from ml_assets.serving.contract import protocol
 from ml_assets.serving.contract.decoding import MAX_BATCH, MAX_BODY_BYTES
@@ -19,7 +20,10 @@ ANY_EVENT: Mapping[str, object] = {"type": "object", "description": "The system'
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One address: what goes in, what comes out, what can go wrong."""
+    """One address: what goes in, what comes out, what can go wrong.
+
+    stream: whose events go in, if they are not those that predictions are made for
+    """
 
     path: str
     method: str
@@ -29,6 +33,7 @@ class Call:
     request: type[msgspec.Struct] | None = None
     problems: tuple[int, ...] = ()
     description: str = ""
+    stream: Stream | None = None
 
 
 PROBLEMS = {
@@ -99,6 +104,35 @@ SYSTEM_CALLS = (
     ),
 )
 
+def calls_of(system: System) -> list[Call]:
+    """The calls of one system."""
+    told = [call for stream in system.streams if not stream.asked for call in _told_calls(stream)]
+    return [*SYSTEM_CALLS, *told]
+
+
+def _told_calls(stream: Stream) -> tuple[Call, Call]:
+    return (
+        Call(
+            path=f"events/{stream.name}", method="post", name=f"tell_{stream.name}",
+            summary=f"Tell one event of `{stream.name}`", request=protocol.PostedEvent,
+            answer=protocol.EventAnswer, problems=(409, 413, 415, 422, 500, 503), stream=stream,
+            description=f"{stream.description}. The event is durably logged before it is "
+            "acknowledged; features count it from then on, once. Nothing is predicted.",
+        ),
+        Call(
+            path=f"events/{stream.name}/batch", method="post", name=f"tell_{stream.name}_batch",
+            summary=f"Tell up to {MAX_BATCH} events of `{stream.name}`",
+            request=protocol.PostedBatchRequest, answer=protocol.EventBatchAnswer,
+            problems=(413, 415, 422, 500, 503), stream=stream,
+            description="Each event is taken in, or refused with its own problem, in its place.",
+        ),
+    )
+
+
+OWN = {"PredictRequest": "PredictBatchRequest", "PredictBatchRequest": "",
+       "PostedEvent": "PostedBatchRequest", "PostedBatchRequest": ""}
+"""Structs of requests with events, of which each stream has its own, with their batches."""
+
 COMMON_CALLS = (
     Call(path="/healthz", method="get", name="healthz", summary="Does the process run?",
          answer=protocol.LiveAnswer),
@@ -113,23 +147,27 @@ COMMON_CALLS = (
 
 def openapi(systems: Sequence[System]) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    structs = {call.answer for call in (*SYSTEM_CALLS, *COMMON_CALLS)} | {protocol.ProblemAnswer}
-    structs |= {call.request for call in SYSTEM_CALLS if call.request is not None}
+    calls = [call for system in systems for call in calls_of(system)]
+    structs = {call.answer for call in (*calls, *COMMON_CALLS)} | {protocol.ProblemAnswer}
+    structs |= {call.request for call in calls if call.request is not None}
     ordered = sorted(structs, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for system in systems:
-        components |= _own_schemas(system, components)
-        for call in SYSTEM_CALLS:
+        for call in calls_of(system):
+            components |= _own_schemas(system, call, components)
             path = f"/v1/{system.name}/{call.path}"
             paths.setdefault(path, {})[call.method] = _operation(call, system)
     for call in COMMON_CALLS:
         paths[call.path] = {call.method: _operation(call, None)}
-    for name in ("PredictRequest", "PredictBatchRequest"):  # each system has its own
-        del components[name]
-    components["PredictBatchAnswer"]["properties"]["predictions"]["items"] = {
-        "anyOf": [_reference("PredictAnswer"), _reference("ProblemAnswer")]
-    }
+    for name in OWN:  # each system has its own
+        components.pop(name, None)
+    for batch, field, one in (("PredictBatchAnswer", "predictions", "PredictAnswer"),
+                              ("EventBatchAnswer", "events", "EventAnswer")):
+        if batch in components:
+            components[batch]["properties"][field]["items"] = {
+                "anyOf": [_reference(one), _reference("ProblemAnswer")]
+            }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -169,7 +207,7 @@ def index(systems: Sequence[System]) -> dict[str, Any]:
                 "description": system.description,
                 "calls": {
                     call.name: f"{call.method.upper()} /v1/{system.name}/{call.path}"
-                    for call in SYSTEM_CALLS
+                    for call in calls_of(system)
                 },
             }
             for system in systems
@@ -177,30 +215,31 @@ def index(systems: Sequence[System]) -> dict[str, Any]:
     }
 
 
-def _own_schemas(system: System, shared: Mapping[str, Any]) -> dict[str, Any]:
-    """The system's event, and the requests that hold one.
+def _own_schemas(system: System, call: Call, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The event that a call takes, and the requests that hold one; nothing of other calls.
 
     A source may have an attribute `request_schema`, the JSON Schema of its requests, with
     `examples`.
     """
-    event = _own(system, "Event")
-    request = dict(shared["PredictRequest"])
-    request["properties"] = {**request["properties"], "event": _reference(event)}
-    request["title"] = _own(system, "PredictRequest")
-    batch = dict(shared["PredictBatchRequest"])
-    batch["properties"] = {"events": {
-        "type": "array", "items": _reference(request["title"]), "maxItems": MAX_BATCH,
-    }}
-    batch["title"] = _own(system, "PredictBatchRequest")
+    one = "" if call.request is None else call.request.__name__
+    many = OWN.get(one, "")
+    if not many:
+        return {}
+    event, request, batch = (_own(system, name, call.stream) for name in ("Event", one, many))
+    source = (call.stream or system.asked).source
     return {
-        event: dict(getattr(system.source, "request_schema", ANY_EVENT)),
-        request["title"]: request,
-        batch["title"]: batch,
+        event: dict(getattr(source, "request_schema", ANY_EVENT)),
+        request: {**shared[one], "title": request,
+                  "properties": {**shared[one]["properties"], "event": _reference(event)}},
+        batch: {**shared[many], "title": batch, "properties": {"events": {
+            "type": "array", "items": _reference(request), "maxItems": MAX_BATCH,
+        }}},
     }
 
 
-def _own(system: System, name: str) -> str:
-    return f"{system.name.title().replace('_', '')}{name}"
+def _own(system: System, name: str, stream: Stream | None) -> str:
+    owner = system.name if stream is None else f"{system.name}_{stream.name}"
+    return f"{owner.title().replace('_', '')}{name}"
 
 
 def _operation(call: Call, system: System | None) -> dict[str, Any]:
@@ -227,8 +266,8 @@ def _operation(call: Call, system: System | None) -> dict[str, Any]:
             }]
     if call.request is not None:
         name = call.request.__name__
-        if system is not None and call.request is not protocol.FeedbackRequest:
-            name = _own(system, name)
+        if system is not None and name in OWN:
+            name = _own(system, name, call.stream)
         operation["requestBody"] = {"required": True, **_body(name)}
     return operation
 

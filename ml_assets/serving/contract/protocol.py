@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ml_assets.core.settings import Ack
+from ml_assets.core.target import Label
 from ml_assets.core.texts import ID_LENGTH, NAME, SOURCE_LENGTH
 from ml_assets.core.time import EARLIEST, FUTURE
 from ml_assets.features.online_store.latest_scores import Basis
@@ -26,6 +27,11 @@ PredictionId = Annotated[str, Meta(
     description="The `prediction_id` of an answer.",
 )]
 Share = Annotated[float, Meta(ge=0, le=1, description="Of all events.")]
+HappenedAt = Annotated[datetime, Meta(
+    tz=True, description="When it happened, ISO 8601 with a time zone: from "
+    f"{EARLIEST.date()} on, and at most {FUTURE.seconds} s ahead of the system's clock. Now "
+    "if absent.",
+)]
 Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone.")]
 
 
@@ -34,11 +40,7 @@ class PredictRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     event: Annotated[msgspec.Raw, Meta(description="The event itself: the system's own fields.")]
     event_id: EventId | None = None
-    event_timestamp: Annotated[datetime, Meta(
-        tz=True, description="When it happened, ISO 8601 with a time zone: from "
-        f"{EARLIEST.date()} on, and at most {FUTURE.seconds} s ahead of the system's clock. Now "
-        "if absent.",
-    )] | None = None
+    event_timestamp: HappenedAt | None = None
 
 
 class PredictBatchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,11 +49,45 @@ class PredictBatchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     events: Annotated[list[msgspec.Raw], Meta(description="Requests as for one prediction.")]
 
 
+class PostedEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event of a stream that only feeds features."""
+
+    event: Annotated[msgspec.Raw, Meta(description="The event itself: the stream's own fields.")]
+    event_id: Annotated[str, Meta(
+        min_length=1, max_length=ID_LENGTH, pattern=NAME,
+        description="Your id of the event, a text of one line. It counts once, no matter how often "
+        "it is sent. A random one if you give none.",
+    )] | None = None
+    event_timestamp: HappenedAt | None = None
+
+
+class PostedBatchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several events of a stream; each is taken in or refused on its own."""
+
+    events: Annotated[list[msgspec.Raw], Meta(description="Requests as for one event.")]
+
+
+class EventAnswer(Struct, frozen=True, kw_only=True):
+    """One event. It was durably logged before this answer was sent; features count it."""
+
+    event_id: str
+    stream: str
+    event_timestamp: Instant
+    accepted_at: Annotated[datetime, Meta(
+        tz=True, description="When it was taken in, for the first time.")]
+
+
+class EventBatchAnswer(Struct, frozen=True, kw_only=True):
+    """An answer or a problem for each event, in the order of the request."""
+
+    events: Annotated[list[Any], Meta(description="Answers and problems, in order.")]
+
+
 class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What someone found out about one prediction."""
 
     prediction_id: PredictionId
-    label: Annotated[bool, Meta(description="The true label.")]
+    label: Annotated[Any, Meta(description="The true label.")]
     source: Annotated[str, Meta(
         min_length=1, max_length=SOURCE_LENGTH, pattern=NAME,
         description="Who says so, a text of one line. Each source may correct itself; "
@@ -64,7 +100,7 @@ class PredictAnswer(Struct, frozen=True, kw_only=True):
     prediction_id: Annotated[str, Meta(description="Name it when you send feedback.")]
     event_id: str
     label_name: Annotated[str, Meta(description="What `decision` is about.")]
-    decision: bool
+    decision: Label
     score: Annotated[float, Meta(ge=0, le=1, description="The probability of True.")]
     model_version: int
     features_as_of: Annotated[datetime, Meta(
@@ -78,7 +114,7 @@ class ScoreAnswer(Struct, frozen=True, kw_only=True):
 
     key: Annotated[str, Meta(description="The entity's key.")]
     score: Annotated[float, Meta(ge=0, le=1, description="The probability of True.")]
-    decision: bool
+    decision: Label
     model_version: int
     event_id: Annotated[str, Meta(description="The entity's latest event that was scored.")]
     event_timestamp: Annotated[datetime, Meta(tz=True, description="When it happened.")]
@@ -117,7 +153,7 @@ class FeedbackAnswer(Struct, frozen=True, kw_only=True):
         description="False if this source has just said the same of this prediction.")]
     counted: Annotated[bool, Meta(
         description="Whether this source has a say in the label now; its word is kept anyway.")]
-    label: Annotated[bool | None, Meta(
+    label: Annotated[Label | None, Meta(
         description="What the prediction's label is now; null while none is known.")]
     basis: Annotated[Literal["feedback", "silence"] | None, Meta(
         description="What made it known: words, or that nobody's word settled it in time.")]
@@ -127,7 +163,7 @@ class FeedbackAnswer(Struct, frozen=True, kw_only=True):
 class FeedbackEntry(Struct, frozen=True, kw_only=True):
     """One piece of feedback on a prediction."""
 
-    label: bool
+    label: Label
     source: str
     received_at: Instant
     trust: Annotated[str, Meta(
@@ -139,7 +175,7 @@ class OutcomeEntry(Struct, frozen=True, kw_only=True):
     """What was known from an instant on."""
 
     known_at: Instant
-    label: bool
+    label: Label
     basis: Literal["feedback", "silence"]
 
 
@@ -188,7 +224,7 @@ class PredictionRecord(Struct, frozen=True, kw_only=True):
         description="How probable it was, before the event was known, that it would answer.")]
     label_name: str
     score: float
-    decision: bool
+    decision: Label
     degraded: bool
     model: Annotated[ModelOrigin, Meta(description="What `model_version` was made from.")]
     decision_behind: Annotated[DecisionEntry | None, Meta(
@@ -205,13 +241,13 @@ class ContributingRow(Struct, frozen=True, kw_only=True):
     """A row of the lake that features of a prediction were made from."""
 
     view: Annotated[str, Meta(description="The feature view that counted it.")]
-    table: Annotated[Literal["events", "labels"], Meta(description="Where it lies in the lake.")]
+    table: Annotated[str, Meta(description="Where it lies in the lake.")]
     key: Annotated[dict[str, str], Meta(description="The entity that it shares.")]
     event_id: str
     event_timestamp: Instant
     known_at: Annotated[Instant | None, Meta(
         description="When a label became known; null for an event.")]
-    label: bool | None
+    label: Label | None
 
 
 class ContributingRows(Struct, frozen=True, kw_only=True):
@@ -262,8 +298,9 @@ class RefusedModel(Struct, frozen=True, kw_only=True):
 
 class Counts(Struct, frozen=True, kw_only=True):
     """Since the service started, by all of its workers: events answered anew, answered from the
-    log, degraded, refused (unusable or invalid), feedback received, scores by shadows, and
-    answers that no shadow scored for want of time or of the log."""
+    log, degraded, refused (unusable or invalid), feedback received, scores by shadows, answers
+    that no shadow scored for want of time or of the log, and events of other streams that were
+    taken in."""
 
     predicted: int = 0
     repeated: int = 0
@@ -272,6 +309,7 @@ class Counts(Struct, frozen=True, kw_only=True):
     feedback: int = 0
     shadowed: int = 0
     shadow_dropped: int = 0
+    told: int = 0
 
 
 class VersionAnswer(Struct, frozen=True, kw_only=True):

@@ -65,6 +65,8 @@ def routes_of(handlers: Handlers, pages: Pages) -> list[Route]:
         Route("/metrics", handlers.metrics),
         Route("/v1/{system}/predict", handlers.predict, methods=["POST"]),
         Route("/v1/{system}/predict/batch", handlers.predict_batch, methods=["POST"]),
+        Route("/v1/{system}/events/{stream}", handlers.event, methods=["POST"]),
+        Route("/v1/{system}/events/{stream}/batch", handlers.event_batch, methods=["POST"]),
         Route("/v1/{system}/feedback", handlers.feedback, methods=["POST"]),
         Route("/v1/{system}/scores/{key:path}", handlers.score),
         Route("/v1/{system}/predictions/{prediction_id}", handlers.record),

@@ -12,9 +12,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ml_assets.core.errors import unknown
+from ml_assets.core.errors import InvalidRequest, unknown
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.settings import Ack
+from ml_assets.core.target import Label
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.serving.access.tokens import Token
 from ml_assets.serving.answer.explanation import Heard
@@ -41,6 +42,7 @@ from ml_assets.serving.http.body import read_body
 from ml_assets.serving.http.middleware import BEARER
 from ml_assets.serving.http.predictions import Predictions
 from ml_assets.serving.http.responses import answer_of
+from ml_assets.serving.http.told_events import ToldEvents
 from ml_assets.serving.telemetry.metrics import CONTENT_TYPE, Metrics
 
 T = TypeVar("T")
@@ -57,9 +59,10 @@ class Handlers:
 
     def __init__(
         self, systems: Mapping[str, ServedSystem], executor: Executor, predictions: Predictions,
-        explainer: ThreadPoolExecutor, metrics: Metrics, ack: Ack,
+        told: ToldEvents, explainer: ThreadPoolExecutor, metrics: Metrics, ack: Ack,
     ) -> None:
         self._systems, self._executor, self._predictions = systems, executor, predictions
+        self._told = told
         self._explainer, self._metrics, self._ack = explainer, metrics, ack
         self._measuring = asyncio.Lock()
 
@@ -71,6 +74,15 @@ class Handlers:
     async def predict_batch(self, request: Request) -> Response:
         system, body = self._system(request), await read_body(request.scope, request.receive)
         return answer_of(await self._predictions.batch(system, body))
+
+    async def event(self, request: Request) -> Response:
+        """An event of a stream that only feeds features; see `fast_path` too."""
+        system, body = self._system(request), await read_body(request.scope, request.receive)
+        return answer_of(await self._told.one(system, request.path_params["stream"], body))
+
+    async def event_batch(self, request: Request) -> Response:
+        system, body = self._system(request), await read_body(request.scope, request.receive)
+        return answer_of(await self._told.batch(system, request.path_params["stream"], body))
 
     async def feedback(self, request: Request) -> Response:
         system, body = self._system(request), await read_body(request.scope, request.receive)
@@ -166,7 +178,14 @@ def add_feedback(system: ServedSystem, body: bytes, bearer: Token | None = None)
     if bearer is not None:
         _require_own(system, bearer, said.source)
     return feedback_answer(system.feedback.add(
-        said.prediction_id, label=said.label, source=said.source))
+        said.prediction_id, label=_label(system, said.label), source=said.source))
+
+
+def _label(system: ServedSystem, value: object) -> Label:
+    try:
+        return system.system.target.label(value)
+    except InvalidRequest as error:
+        raise RequestRefused(422, "invalid_request", f"label: {error}", "label") from None
 
 
 def _require_own(system: ServedSystem, bearer: Token, source: str) -> None:

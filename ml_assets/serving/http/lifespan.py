@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +14,6 @@ from ml_assets.core.runtime.sparse_log import MINUTE_S, SparseLog
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.batching.executor import Executor
 from ml_assets.serving.http.fault_log import note_error
-from ml_assets.serving.http.predictions import Predictions
 from ml_assets.serving.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -23,13 +22,16 @@ if TYPE_CHECKING:
 
 
 class Lifespan:
-    """Opens the systems, lets their shadows score while the API is idle, and closes them."""
+    """Opens the systems, lets their shadows score while the API is idle, and closes them.
+
+    waiting: how many requests wait for a batch
+    """
 
     def __init__(
-        self, systems: Sequence[ServedSystem], executor: Executor, predictions: Predictions,
+        self, systems: Sequence[ServedSystem], executor: Executor, waiting: Callable[[], int],
         explainer: ThreadPoolExecutor, metrics: Metrics, traces: Traces | None, lines: SparseLog,
     ) -> None:
-        self._systems, self._executor, self._predictions = systems, executor, predictions
+        self._systems, self._executor, self._waiting = systems, executor, waiting
         self._explainer, self._metrics, self._traces = explainer, metrics, traces
         self._lines = lines
 
@@ -41,7 +43,7 @@ class Lifespan:
         self._metrics.open()
         background = [asyncio.create_task(each()) for each in (self._shadow, self._tell)]
         yield
-        while self._predictions:
+        while self._waiting():
             await asyncio.sleep(0.01)  # they came, and are logged, though nobody waits any more
         for task in background:
             task.cancel()

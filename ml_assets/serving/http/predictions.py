@@ -12,7 +12,7 @@ import msgspec
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.ingest.log.event_log import Prediction
-from ml_assets.serving.answer.admission import EventRequest
+from ml_assets.serving.answer.intake.admission import EventRequest
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.batching.executor import Executor
 from ml_assets.serving.batching.micro_batches import MicroBatches

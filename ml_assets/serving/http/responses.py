@@ -20,7 +20,7 @@ from ml_assets.core.errors import (
     TooOften,
     UnknownName,
 )
-from ml_assets.serving.answer.admission import EventRefused
+from ml_assets.serving.answer.intake.admission import EventRefused
 from ml_assets.serving.contract.decoding import RequestRefused
 from ml_assets.serving.contract.protocol import PredictAnswer, Problem, ProblemAnswer
 from ml_assets.serving.contract.redaction import redacted

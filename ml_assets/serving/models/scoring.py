@@ -66,6 +66,13 @@ def outputs_of(
     return scorer.outputs(texts, dense)
 
 
+def listed(outputs: npt.NDArray[np.float64]) -> list[tuple[float, ...]]:
+    """Each row of outputs (B, W) as it is kept beside its score: empty if W is 1."""
+    if outputs.shape[1] == 1:
+        return [()] * len(outputs)
+    return [tuple(row) for row in outputs.tolist()]
+
+
 def require_names(system: System, scorer: Scorer, store: Sequence[str] | None) -> None:
     """Raise ModelRefused unless the model reads exactly what serving can give it.
 

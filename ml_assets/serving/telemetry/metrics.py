@@ -69,6 +69,8 @@ class Requests:
             return system, "rows" if call.endswith("/rows") else "record"
         if call.startswith("scores/"):
             return system, "scores"
+        if call.startswith("events/"):
+            return system, "events/batch" if call.endswith("/batch") else "events"
         return system, "other"
 
 
@@ -179,6 +181,7 @@ COUNTERS: dict[str, tuple[str, Labels]] = {
     "repeated": ("Events answered from the log, which had their answer", ("system",)),
     "refused": ("Events refused: unusable, invalid or changed", ("system",)),
     "feedback": ("Words of feedback that were new", ("system",)),
+    "told_events": ("Events of other streams that were taken in", ("system",)),
     "clock_jumps": ("Times that the clock was seen to be set, by each process",
                     ("system", "direction")),
     "shadow_scores": ("Scores by versions that answer nobody", ("system",)),
@@ -200,7 +203,7 @@ GAUGES: dict[str, tuple[str, Labels]] = {
 }
 KINDS = {"predictions": "predicted", "degraded": "degraded", "repeated": "repeated",
          "refused": "rejected", "feedback": "feedback", "shadow_scores": "shadowed",
-         "shadow_dropped": "shadow_dropped"}
+         "shadow_dropped": "shadow_dropped", "told_events": "told"}
 """The counters' names in `protocol.Counts`."""
 
 

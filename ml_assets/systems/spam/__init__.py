@@ -12,12 +12,11 @@ from ml_assets.core.feedback import FeedbackLimit, FeedbackPolicy, TrustClass
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
-    LabelPolicy,
-    ReplayPolicy,
     RetrainingPolicy,
     Slice,
 )
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.truths import Complaints
 from ml_assets.systems.spam.source import MailArchive
 from ml_assets.targets import Binary
 
@@ -77,7 +76,8 @@ SPAM = System(
     scores_by="sender",
     feature_service="spam_filter",
     target=Binary(name="is_spam", threshold=0.5),
-    label=LabelPolicy(maturity=timedelta(days=3), silence="decision_stands"),
+    truth=Complaints(source="recipient", within=timedelta(days=2), maturity=timedelta(days=3),
+                     reported=0.9),
     # One mailbox has one reader, who may change their mind; nobody else has seen the mail, so no
     # number of other words counts as an opinion on it.
     feedback=FeedbackPolicy(
@@ -114,5 +114,4 @@ SPAM = System(
         after_labels=200, max_age=timedelta(days=10), cooldown=timedelta(days=5)
     ),
     drift=DriftPolicy(),
-    replay=ReplayPolicy(reporting=0.9, max_delay=timedelta(days=2)),
 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from ml_assets.core.feedback import ConflictPolicy, Crowd, FeedbackPolicy, TrustClass
+from ml_assets.core.target import Label
 from ml_assets.ingest.log.event_log import Feedback
 from ml_assets.ingest.log.resolution import (
     Hearing,
@@ -42,7 +43,7 @@ def under(conflict: ConflictPolicy) -> FeedbackPolicy:
     return replace(POLICY, conflict=conflict)
 
 
-def labels(found: Resolution) -> list[tuple[float, bool]]:
+def labels(found: Resolution) -> list[tuple[float, Label]]:
     """(days since the start, label)"""
     return [((change.known_at - START) / DAY, change.label) for change in found.changes]
 
@@ -154,7 +155,7 @@ def test_probation_ends_with_its_last_instant() -> None:
 def test_the_answer_shows_how_far_the_crowd_has_come() -> None:
     words = [said(1, False, "a"), said(1, False, "b"), said(1, True, "c")]
     found = resolve(words, POLICY, {"a": LONG_AGO})
-    assert "weigh 0.25 for True and 1.25 for False, and a lead of 3 settles it" in found.says
+    assert "weigh 1.25 for False and 0.25 for True, and a lead of 3 settles it" in found.says
     assert found.counted == {"a", "b", "c"}
 
 
@@ -285,6 +286,6 @@ def test_the_words_of_one_prediction_know_their_newcomers_themselves(
     assert resolve(words, policy) == resolve(words, policy, first_words(words))
 
 
-def at(found: Resolution, instant: datetime) -> bool | None:
+def at(found: Resolution, instant: datetime) -> Label | None:
     known = [change.label for change in found.changes if change.known_at <= instant]
     return known[-1] if known else None

@@ -18,6 +18,7 @@ from ml_assets.core.errors import DeclarationError, FetchError, Quarantined
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.ingest.archive import records
 from ml_assets.ingest.sources import CsvFile, EventRows, ParquetFiles
+from tests.toy import TOY
 
 COLUMNS = (
     Column(name="customer", dtype="text", description="who"),
@@ -67,7 +68,7 @@ def test_a_declared_zone_and_layout_read_local_clocks(tmp_path: Path) -> None:
 def test_a_row_that_cannot_be_used_is_set_aside_alone_and_named(tmp_path: Path) -> None:
     source = rows(tmp_path, HEAD + "a,2024-01-01,,1,,\nb,soon,,1,,\nc,,,1,,\n,2024-01-01,,1,,\n"
                   "a,2024-01-02,,1,,\ne,2024\nf,2024-01-03,,1,,\n")
-    found = list(records(source.archive(source.fetch(tmp_path))))
+    found = list(records(TOY, source.archive(source.fetch(tmp_path))))
     assert [record.event_id for record in found if record.problem is None] == ["a", "f"]
     assert [record.problem for record in found if record.problem] == [
         "orders.csv:3: at is 'soon'; expected an instant",

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from ml_assets.core.data.columns import Column
 from ml_assets.core.errors import Quarantined
-from ml_assets.ingest.contracts import Contract
-from ml_assets.ingest.values import breach_of
-from ml_assets.serving.answer.admission import Admission
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.contracts.values import breach_of
+from ml_assets.serving.answer.intake.admission import Admission
 from tests.serving.kit import NOON
 from tests.toy import TOY
 

@@ -24,7 +24,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.log.patience import Patience
 from ml_assets.serving.answer import feedback_cache
-from ml_assets.serving.answer.admission import EventRequest
+from ml_assets.serving.answer.intake.admission import EventRequest
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.composition import served_system
 from tests.serving.kit import NOON, Toy, asked, event, problem, serving
@@ -95,14 +95,14 @@ def test_one_stranger_settles_nothing_and_is_told_how_far_the_crowd_has_come(
     answer = told(say(api, predicted(api), True, "stranger"))
     assert (answer["new"], answer["counted"]) == (True, True)
     assert (answer["label"], answer["basis"]) == (None, None)
-    assert "weigh 0.25 for True and 0 for False, and a lead of 3 settles it" in answer["says"]
+    assert "weigh 0.25 for True, and a lead of 3 settles it" in answer["says"]
 
 
 def test_after_its_maturity_the_label_is_what_silence_says_until_someone_counts(
     toy: Toy, api: httpx.Client
 ) -> None:
     about = predicted(api)
-    toy.clock.set(NOON + TOY.label.maturity + timedelta(seconds=1))
+    toy.clock.set(NOON + TOY.truth.maturity + timedelta(seconds=1))
     answer = told(say(api, about, True, "stranger"))
     assert (answer["label"], answer["basis"]) == (False, "silence")
     answer = told(say(api, about, True, "buyer"))
@@ -119,7 +119,7 @@ def test_hundreds_of_strangers_flip_neither_silence_nor_a_trusted_word(
     """Names cost nothing: new ones together weigh less than the quorum."""
     about, doubted = predicted(api, "e1"), predicted(api, "e2")
     say(api, about, False, "buyer")
-    toy.clock.set(NOON + TOY.label.maturity)
+    toy.clock.set(NOON + TOY.truth.maturity)
     for n in range(150):
         told(say(api, about, True, f"bot{n}"))
         last = told(say(api, doubted, True, f"bot{n}"))

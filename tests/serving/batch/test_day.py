@@ -15,7 +15,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import BATCH_PREDICTIONS, events_schema
+from ml_assets.ingest.tables import batch_schema, events_schema
 from ml_assets.serving.batch.day import DayScorer
 from ml_assets.serving.batch.summary import SHOWN, ScoreSummary
 from ml_assets.serving.batch.tables import (
@@ -25,6 +25,8 @@ from ml_assets.serving.batch.tables import (
 )
 from tests.serving.kit import NOON, FakeHistory, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
+
+BATCH_PREDICTIONS = batch_schema(TOY)
 
 DAY = NOON.date()
 COUNT = 23

@@ -48,7 +48,8 @@ def test_every_reference_resolves_and_every_schema_is_used(described: dict[str, 
 def test_every_call_is_described_and_every_description_is_a_call(
     described: dict[str, Any], settings: Settings
 ) -> None:
-    documented = {(path.replace("/v1/toy/", "/v1/{system}/"), method.upper())
+    documented = {(path.replace("/v1/toy/", "/v1/{system}/").replace("visits", "{stream}"),
+                   method.upper())
                   for path, method, _ in operations(described)}
     routed = {
         (route.path_format, method)

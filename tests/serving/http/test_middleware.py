@@ -17,7 +17,7 @@ import pytest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.registry.rollout import Canary
-from ml_assets.serving.answer.admission import MAX_DEPTH
+from ml_assets.serving.answer.intake.admission import MAX_DEPTH
 from ml_assets.serving.http import middleware
 from ml_assets.serving.telemetry.logs import REQUEST_ID, HumanLines, JsonLines
 from tests.serving.kit import Toy, asked, problem, serving

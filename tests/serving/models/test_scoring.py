@@ -14,7 +14,7 @@ from ml_assets.core.target import Target
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import BATCH_PREDICTIONS, PREDICTIONS
+from ml_assets.ingest.tables import batch_schema, predictions_schema
 from ml_assets.serving.batch.tables import (
     agreement,
     batch_rows,
@@ -25,6 +25,9 @@ from ml_assets.serving.models.scoring import dense_vectors, require_names
 from ml_assets.targets import Binary, Classes, Number
 from tests.serving.kit import NOON, FakeScorer, Toy, asked, serving
 from tests.toy import TOY
+
+BATCH_PREDICTIONS = batch_schema(TOY)
+PREDICTIONS = predictions_schema(TOY)
 
 
 def test_the_vector_is_numbers_then_features_in_float32() -> None:

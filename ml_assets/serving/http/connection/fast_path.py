@@ -1,4 +1,4 @@
-"""Predictions that the connection itself answers, past ASGI."""
+"""Predictions, and events that are told, which the connection itself answers, past ASGI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ml_assets.serving.access.hosts import Hosts
 from ml_assets.serving.batching.micro_batches import MicroBatches
 from ml_assets.serving.contract.decoding import MAX_BODY_BYTES, RequestRefused
 from ml_assets.serving.contract.encoding import CONTENT_CODING
-from ml_assets.serving.contract.protocol import PredictAnswer
+from ml_assets.serving.contract.protocol import EventAnswer, PredictAnswer
 from ml_assets.serving.http.connection.connections import Connections
 from ml_assets.serving.http.connection.draining import DrainingProtocol
 from ml_assets.serving.http.connection.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
@@ -27,6 +27,8 @@ from ml_assets.serving.http.middleware import id_for, note
 from ml_assets.serving.http.responses import answer_of, answer_to
 from ml_assets.serving.telemetry.logs import REQUEST_ID
 from ml_assets.serving.telemetry.metrics import Requests
+
+Queue = MicroBatches[bytes, PredictAnswer] | MicroBatches[bytes, EventAnswer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class FastPath:
     requests: Requests
     lines: SparseLog
     connections: Connections
-    queues: Mapping[bytes, MicroBatches[bytes, PredictAnswer]] = field(default_factory=dict)
+    queues: Mapping[bytes, Queue] = field(default_factory=dict)
 
 
 class FastPathProtocol(DrainingProtocol):
@@ -154,8 +156,7 @@ class Exchange:
     """Nobody waits for it; uvicorn sets it when the connection is lost."""
 
     def __init__(
-        self, protocol: FastPathProtocol, queue: MicroBatches[bytes, PredictAnswer],
-        request_id: bytes,
+        self, protocol: FastPathProtocol, queue: Queue, request_id: bytes
     ) -> None:
         self._protocol, self.queue, self._id = protocol, queue, request_id
         self._path, self._started = protocol.url, perf_counter()
@@ -167,7 +168,7 @@ class Exchange:
     def response_started(self) -> bool:
         return self.response_complete
 
-    def done(self, answer: PredictAnswer | Exception) -> None:
+    def done(self, answer: PredictAnswer | EventAnswer | Exception) -> None:
         """Send it, to whoever is still there; count it, and log what failed."""
         context = REQUEST_ID.set(self._id.decode())
         try:
@@ -177,7 +178,9 @@ class Exchange:
                 response = answer_to(answer, "POST", path)
                 note_error(fast_path.lines, answer, f"POST {path}")
             else:
-                response, version = answer_of(answer), str(answer.model_version)
+                response = answer_of(answer)
+                if isinstance(answer, PredictAnswer):
+                    version = str(answer.model_version)
             self._send(response)
             note(fast_path.requests, fast_path.lines, "POST", path, response.status_code,
                  perf_counter() - self._started, version)

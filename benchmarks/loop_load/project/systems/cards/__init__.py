@@ -17,18 +17,16 @@ import numpy as np
 from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
-from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
-    LabelPolicy,
-    ReplayPolicy,
     RetrainingPolicy,
     Slice,
 )
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
 from ml_assets.core.time import midnight
+from ml_assets.core.truths import Outcomes
 from ml_assets.targets import Binary
 
 EVENTS = "BENCH_LOOP_EVENTS"
@@ -36,7 +34,6 @@ EVENTS = "BENCH_LOOP_EVENTS"
 DAYS, REPLAYED = 365, 30
 FIRST = date(2023, 1, 1)
 LIVE = FIRST + timedelta(days=DAYS - REPLAYED)
-WEEK = timedelta(days=7)
 
 TERMINALS = 1_000
 PER_CUSTOMER = 40
@@ -127,8 +124,8 @@ CARDS = System(
               Entity(name="terminal", description="where it is paid")),
     feature_service="cards_memory",
     target=Binary(name="disputed"),
-    label=LabelPolicy(maturity=WEEK, silence="negative"),
-    feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("recipient",)),)),
+    truth=Outcomes(source="bank", after=timedelta(days=6), silence=False,
+                   grace=timedelta(days=1)),
     model=ModelConfig(
         fields=(TextField(column="channel", unit="words"),
                 TextField(column="country", unit="words")),
@@ -140,5 +137,4 @@ CARDS = System(
         after_labels=10**9, max_age=timedelta(days=14), cooldown=timedelta(days=1)
     ),
     drift=DriftPolicy(persistence=60),
-    replay=ReplayPolicy(reporting=1.0, max_delay=WEEK),
 )

@@ -17,10 +17,11 @@ from ml_assets.core.source import Event
 from ml_assets.core.system import System
 from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, storable
 from ml_assets.core.time import FUTURE, declared_instant
-from ml_assets.ingest.contracts import Contract
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.contracts.values import LARGEST
 from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.told import ToldEvent
 from ml_assets.ingest.posted import read_json
-from ml_assets.ingest.values import LARGEST
 
 NO_LIMITS: Mapping[str, float] = {}
 EXACT = 2**53
@@ -183,21 +184,25 @@ def _depth(value: object) -> int:
     return depth
 
 
-def require_same(first: Prediction, request: EventRequest) -> None:
+def require_same(first: Prediction | ToldEvent, request: EventRequest) -> None:
     """Raise EventRefused if `request` uses the id of an event that was another one."""
+    if isinstance(first, ToldEvent):
+        was, see = "taken in", ""
+    else:
+        was, see = "answered", f". See /v1/{first.system}/predictions/{first.prediction_id}"
     posted = request.event.decode("utf-8", "replace")
     if posted != first.request and _canonical(posted) != _canonical(first.request):
         raise EventRefused(
             "event_changed",
-            f"event {first.event_id!r} was answered before with another body; an id belongs to "
-            f"one event. See /v1/{first.system}/predictions/{first.prediction_id}",
+            f"event {first.event_id!r} was {was} before with another body; an id belongs to "
+            f"one event{see}",
             "event",
         )
     at = request.event_timestamp
     if at is not None and at != first.event_timestamp:
         raise EventRefused(
             "event_changed",
-            f"event {first.event_id!r} was answered before with event_timestamp "
+            f"event {first.event_id!r} was {was} before with event_timestamp "
             f"{first.event_timestamp.isoformat()}, not {at.isoformat()}; an id belongs to one "
             "event",
             "event_timestamp",

@@ -14,8 +14,8 @@ from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.system import System
 from ml_assets.core.texts import shown, text_fault
 from ml_assets.core.time import declared_instant
+from ml_assets.ingest.contracts.values import event_of
 from ml_assets.ingest.tables import LOG_SEQ
-from ml_assets.ingest.values import event_of
 
 INSTANTS = ("event_timestamp", "accepted_at")
 

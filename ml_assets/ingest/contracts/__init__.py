@@ -1,0 +1,1 @@
+"""Data contracts: what a value and a row must hold to enter a table."""

@@ -1,0 +1,1 @@
+"""What clients post, taken in: which of it becomes an event, and what is only told."""
