@@ -140,6 +140,10 @@ class Manifest:
                 f"systems/{system.name}/features.py.",
             ) from None
 
+    def views_of(self, system: str) -> tuple[str, ...]:
+        """The names of all feature views that a system declares."""
+        return tuple(view.name for view in self.feast.views.values()
+                     if view.tags.get("system") == system)
 
     def require_scores(self, system: System) -> None:
         """Raise DeclarationError unless the view that `system.scores_by` asks for is declared."""
