@@ -14,8 +14,8 @@ from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EARLIEST
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.history.prefix import Prefix
-from ml_assets.features.manifest import Chosen, load_manifest
+from ml_assets.features.history.prefix import LoadedRows, Prefix
+from ml_assets.features.manifest import Chosen, ChosenRows, load_manifest
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import from_us, to_us
@@ -33,7 +33,8 @@ class OfflineFeatures:
     def __init__(self, settings: Settings, system: System) -> None:
         service = load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
-        self._settings, self._chosen = settings, service.chosen
+        self._settings, self._service = settings, service
+        self._chosen, self._kept = service.chosen, service.kept
         self._lake = Lake(settings.lake)
 
     def read(
@@ -52,7 +53,8 @@ class OfflineFeatures:
         """
         known_by = None if accepted_at is None else micros(accepted_at) - 1
         return self._join([
-            self._values(part, keys, micros(at), known_by=known_by) for part in self._chosen
+            *(self._values(part, keys, micros(at), known_by=known_by) for part in self._chosen),
+            *(self._rows(part, keys, micros(at)) for part in self._kept),
         ], len(keys))
 
     def read_at(
@@ -64,12 +66,15 @@ class OfflineFeatures:
         """
         log = EventLog(self._settings.event_log)
         try:
-            loads = [log.loads(part.view.name, part.view.definition) for part in self._chosen]
+            loads = {part.view.name: log.loads(part.view.name, part.view.definition)
+                     for part in self._service.parts}
         finally:
             log.close()
         return self._join([
-            self._values(part, keys, micros(at), prefix=Prefix(upto=positions, loads=loaded))
-            for part, loaded in zip(self._chosen, loads, strict=True)
+            *(self._values(part, keys, micros(at), prefix=Prefix(
+                upto=positions, loads=loads[part.view.name])) for part in self._chosen),
+            *(self._rows(part, keys, micros(at), LoadedRows(
+                upto=positions, loads=loads[part.view.name])) for part in self._kept),
         ], len(keys))
 
     def _values(
@@ -86,6 +91,15 @@ class OfflineFeatures:
             since=first_day(view.windowed, at),
         )
         return found[:, [view.windowed.columns.index(name) for name in part.columns]]
+
+    def _rows(
+        self, part: ChosenRows, keys: pd.DataFrame, at: Ints, loaded: LoadedRows | None = None
+    ) -> Floats:
+        from ml_assets.features.history.kept import kept_at
+
+        view = part.view
+        return kept_at(self._lake.table(view.system, view.table), view.keys, part.columns,
+                       view.plain.ttl, keys, at, loaded=loaded)
 
     def _join(self, parts: Sequence[Floats], rows: int) -> Vectors:
         with np.errstate(over="ignore"):
