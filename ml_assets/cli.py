@@ -70,8 +70,8 @@ def main() -> None:
 
 @main.command()
 @click.argument("system")
-@click.option("--fresh", is_flag=True, help="Forget all earlier runs of the loop and start over. "
-              "Stop `ml-assets ui` and `serve` first: they hold the old files.")
+@click.option("--fresh", is_flag=True, help="Forget all earlier runs of this system, and of no "
+              "other, and start over. Refused while an API serves the system.")
 @click.option("--days", type=click.IntRange(1), help="Stop after this many live days.")
 def run(system: str, fresh: bool, days: int | None) -> None:
     """Run the closed loop of SYSTEM on its recorded data.
