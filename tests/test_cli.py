@@ -12,8 +12,8 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from ml_assets.automation.instance import alone
 from ml_assets.cli import main
+from ml_assets.core.runtime.locks import alone
 from ml_assets.core.settings import Settings
 
 

@@ -115,11 +115,12 @@ class WholeLoop(Toy):
 
 
 @contextmanager
-def repository_of(system: System, folder: Path) -> Iterator[None]:
-    """In the block the feature repository is one that declares `tests.<system>_features`."""
+def repository_of(folder: Path, *systems: System) -> Iterator[None]:
+    """In the block the feature repository is one that declares `tests.<system>_features` of all."""
     folder.mkdir()
     shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder)
-    (folder / "definitions.py").write_text(f"from tests.{system.name}_features import *\n")
+    (folder / "definitions.py").write_text(
+        "".join(f"from tests.{system.name}_features import *\n" for system in systems))
     with pytest.MonkeyPatch.context() as patch:
         for reads in (load_manifest, open_store, apply_if_changed):
             patch.setattr(reads, "__defaults__", (folder,))
@@ -129,7 +130,7 @@ def repository_of(system: System, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_loop(folder: Path, system: System = WHOLE) -> Iterator[WholeLoop]:
-    with repository_of(system, folder / "repository"), dg.DagsterInstance.ephemeral() as instance:
+    with repository_of(folder / "repository", system), dg.DagsterInstance.ephemeral() as instance:
         loop = WholeLoop(settings=Settings(var=folder / "var"), system=system)
         loop.begin(instance)
         yield loop

@@ -12,6 +12,12 @@ from ml_assets.features.assets import feature_view_selection
 HISTORY, DAILY, BATCH, RETRAINING = "{}_history", "{}_daily", "{}_batch", "{}_retraining"
 """The jobs' names, for a system's name."""
 
+
+def names_of(system: str) -> tuple[str, ...]:
+    """The names of a system's jobs."""
+    return tuple(job.format(system) for job in (HISTORY, DAILY, BATCH, RETRAINING))
+
+
 TRAINING_TAG = "ml_assets/training"
 """Runs with the same value of this tag queue up: a system never trains twice at once."""
 

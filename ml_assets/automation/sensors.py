@@ -12,9 +12,9 @@ import dagster as dg
 
 from ml_assets.automation.attempts import ASKED_TAG, cursor_of, in_cursor, last_attempt
 from ml_assets.automation.dead_runs import IN_PROGRESS, report_dead_runs
-from ml_assets.automation.instance import replay_elsewhere
 from ml_assets.automation.jobs import DAILY, RETRAINING
 from ml_assets.automation.retraining import RetrainingDecision, decide
+from ml_assets.core.runtime.locks import replay_elsewhere
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight

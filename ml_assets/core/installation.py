@@ -1,4 +1,4 @@
-"""The folder of an installation: created, recognised, checked, and emptied of what is ours.
+"""The folder of an installation: created, recognised and checked.
 
 A marker makes a folder an installation. A new or empty folder becomes one; so does a folder of an
 earlier version, which had no marker, if a file in it proves that it is ours. Any other folder is
@@ -8,7 +8,6 @@ rejected, so nothing that belongs to anybody else is ever deleted.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -23,8 +22,8 @@ from ml_assets.core.storage.layout import (
     OLD_CLOCK,
     clock_of,
     is_clock,
-    is_forgotten,
     is_ours,
+    is_state,
     state_in,
 )
 from ml_assets.core.storage.marker import MARKER, change_notes, read_marker, write_marker
@@ -102,26 +101,14 @@ def check(settings: Settings, needs: Collection[str] | None = None) -> None:
         require_sound(settings.var / about.name, about, made=about.name in made)
 
 
-def empty(settings: Settings) -> list[str]:
-    """Delete what the loop created, for a fresh start; return the names of foreign files kept.
-
-    Tokens, locks, the cache and anything else in the folder stay. Symbolic links are deleted,
-    their targets are not. Raises InstallationRefused if the folder has no marker.
-    """
-    var = settings.var.resolve()
+def require_marked(var: Path) -> None:
+    """Raise InstallationRefused if the folder has no marker: nothing in it may be deleted."""
     _require_possible(var)
     if read_marker(var) is None:
         raise InstallationRefused(
             f"{var} has no {MARKER}, so nothing in it is deleted. {OTHER}; to start afresh here, "
             "move its contents away yourself"
         )
-    gone = [path for path in sorted(var.iterdir()) if is_forgotten(path.name)]
-    for path in gone:
-        _delete(path, keeping=settings.cache)
-    marker = read_marker(var)
-    change_notes(var, drop=tuple(name for name in (marker.files if marker else ())
-                                 if not os.path.lexists(var / name)))
-    return [path.name for path in strangers(var, settings.cache)]
 
 
 def require_ours(settings: Settings) -> None:
@@ -195,11 +182,11 @@ def _is_proved(var: Path) -> bool:
 
 
 def _has_state(var: Path) -> bool:
-    """Whether the folder holds something that `--fresh` would delete, apart from empty folders.
+    """Whether the folder holds something that a run makes, apart from empty folders.
 
     Loading the definitions creates `feast/`, for example.
     """
-    return any(is_forgotten(path.name) and not _is_bare(path) for path in var.iterdir())
+    return any(is_state(path.name) and not _is_bare(path) for path in var.iterdir())
 
 
 def _is_bare(folder: Path) -> bool:
@@ -224,19 +211,6 @@ def _note_new(var: Path) -> None:
         if about.name not in marker.files and (var / about.name).exists()
         and trouble_of(var / about.name, about, made=True) is None
     ))
-
-
-def _delete(path: Path, *, keeping: Path) -> None:
-    """Delete a file, a link or a folder, except the cache if it lies inside."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-    elif path == keeping:
-        return
-    elif path in keeping.parents or path.is_mount():
-        for each in path.iterdir():
-            _delete(each, keeping=keeping)
-    else:
-        shutil.rmtree(path)
 
 
 def _listed(names: list[str]) -> str:

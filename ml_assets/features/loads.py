@@ -57,6 +57,10 @@ class LoadLog:
     def finish(self, load_id: int, at: datetime) -> None:
         self._db.execute("update loads set finished_at = ? where load_id = ?", (to_us(at), load_id))
 
+    def forget(self, views: Sequence[str]) -> None:
+        """Delete all loads of these views."""
+        self._db.executemany("delete from loads where view = ?", [(view,) for view in views])
+
     def until(self, view: View) -> datetime | None:
         """The instant whose state of `view` the online store holds; None before its first load."""
         (until,) = self._db.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -64,7 +64,7 @@ def apply_if_changed(settings: Settings, repo: Path = REPO) -> bool:
     Objects that are no longer declared are removed, with their online tables. Returns
     whether anything was done; costs milliseconds where nothing was.
     """
-    note = settings.var / "feast" / "applied.json"
+    note = _note(settings)
     digest = load_manifest(settings, repo).feast.fingerprint
     if _applied(note) == digest:
         return False
@@ -76,6 +76,22 @@ def apply_if_changed(settings: Settings, repo: Path = REPO) -> bool:
         for made in (note, note.with_name("registry.sqlite")):
             note_made(made)
     return True
+
+
+def drop_views(settings: Settings, names: Collection[str]) -> None:
+    """Drop these views, with their online tables, and apply what is declared: as if they were new.
+
+    Can be repeated.
+    """
+    store = open_store(settings)
+    with _calm():
+        with locked(settings):
+            # First, so that whoever opens the store next applies them, whatever happens here.
+            write_atomically(_note(settings), json.dumps({"manifest": ""}).encode())
+            gone: list[Any] = [view for view in store.list_all_feature_views()
+                               if view.name in names]
+            store.apply([], objects_to_delete=gone, partial=False)
+        open_store(settings)
 
 
 @contextmanager
@@ -94,6 +110,11 @@ def locked(settings: Settings) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _note(settings: Settings) -> Path:
+    """Says what was applied last."""
+    return settings.var / "feast" / "applied.json"
 
 
 def _applied(note: Path) -> str | None:

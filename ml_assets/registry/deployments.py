@@ -31,6 +31,8 @@ from ml_assets.registry.rollout import Action, Canary, Promote, Rollback, Rollou
 
 __all__ = ["Deployment", "Deployments", "came", "in_force", "takeovers"]
 
+GUARD = "deployments_remain"
+"""The trigger that keeps records from being deleted."""
 SCHEMA = (
     """create table if not exists deployments (
         id       integer primary key autoincrement,
@@ -45,7 +47,7 @@ SCHEMA = (
     "create index if not exists deployments_by_system on deployments (system, id)",
     """create trigger if not exists deployments_stay before update on deployments
     begin select raise(abort, 'deployments are append-only'); end""",
-    """create trigger if not exists deployments_remain before delete on deployments
+    f"""create trigger if not exists {GUARD} before delete on deployments
     begin select raise(abort, 'deployments are append-only'); end""",
     # `insert or replace` would delete without firing the trigger above.
     """create trigger if not exists deployments_once before insert on deployments
@@ -168,6 +170,14 @@ class Deployments:
         nothing earlier.
         """
         return self.act(system, Rollback(), reason=reason, by=by, at=at)
+
+    def forget(self, system: str) -> None:
+        """Delete all records of a system that starts over; no id is given again."""
+        with self._transaction() as db:
+            [(guard,)] = db.execute("select sql from sqlite_master where name = ?", (GUARD,))
+            db.execute(f"drop trigger {GUARD}")
+            db.execute("delete from deployments where system = ?", (system,))
+            db.execute(guard)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

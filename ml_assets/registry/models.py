@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ml_assets.core.errors import ModelRefused, unknown
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.checksums import require_same
+from ml_assets.core.storage.files import delete_tree
 from ml_assets.core.storage.marker import note
 from ml_assets.registry import runs
 from ml_assets.registry.moving import within
@@ -185,6 +186,19 @@ class ModelRegistry:
             return None
         named = self._client.get_registered_model(system).aliases.get(alias)
         return None if named is None else int(named)
+
+    def forget(self, system: str) -> None:
+        """Delete all versions, runs and files of a system that starts over. Can be repeated."""
+        from mlflow.exceptions import MlflowException
+
+        if runs.database(self.settings).exists():
+            try:
+                self._client.delete_registered_model(system)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+            runs.forget(self._client, system)
+        delete_tree(self.settings.mlflow_artifacts / system, keeping=self.settings.cache)
 
     @cached_property
     def _client(self) -> MlflowClient:

@@ -88,6 +88,31 @@ def tracked_run(
         client.set_terminated(run.info.run_id, status)
 
 
+def forget(client: MlflowClient, system: str) -> None:
+    """Delete the system's experiment for good, with its runs and logged models. Can be repeated.
+
+    As `mlflow gc` does: an experiment that is merely deleted keeps its name.
+    """
+    from mlflow.entities import ViewType
+
+    experiment = client.get_experiment_by_name(system)
+    if experiment is None:
+        return
+    own, store = str(experiment.experiment_id), client._tracking_client.store
+    if experiment.lifecycle_stage == "active":
+        while models := client.search_logged_models([own]):
+            for model in models:
+                client.delete_logged_model(model.model_id)
+        client.delete_experiment(own)
+    while found := store.search_runs([own], "", ViewType.DELETED_ONLY, 1000):
+        for run in found:
+            store._hard_delete_run(run.info.run_id)
+    for model_id in store._get_deleted_logged_models():
+        if str(store.get_logged_model(model_id, allow_deleted=True).experiment_id) == own:
+            store._hard_delete_logged_model(model_id)
+    store._hard_delete_experiment(own)
+
+
 def log(
     client: MlflowClient,
     run_id: str,

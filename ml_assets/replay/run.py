@@ -11,14 +11,16 @@ from time import perf_counter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ml_assets.automation.instance import alone, instance
+from ml_assets.automation.instance import instance
 from ml_assets.core.errors import NotReady
-from ml_assets.core.installation import claim, empty
+from ml_assets.core.installation import claim
 from ml_assets.core.runtime.interrupts import Interrupts
+from ml_assets.core.runtime.locks import alone
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.ingest.archive import usable
+from ml_assets.replay.forgetting import forget, half_forgotten
 
 
 def run_loop(
@@ -37,9 +39,10 @@ def run_loop(
     settings = replace(settings, in_replay=True)
     claim(settings)
     with alone(settings, system.name):
-        if fresh and (foreign := forget(settings)):
-            console.print(f"left untouched, because it is not ours: {', '.join(foreign)}")
         _quiet()
+        if fresh or half_forgotten(settings, system.name):
+            with console.status(f"forgetting earlier runs of {system.name} ..."):
+                forget(settings, system)
         with console.status("fetching the recorded events ..."):
             history = list(usable(
                 system, system.source.archive(system.source.fetch(settings.cache))))
@@ -96,15 +99,6 @@ def _journey(
         journey.go(live, until)
         bar.update(task, completed=replayed)
     return journey.latencies_ms
-
-
-def forget(settings: Settings) -> list[str]:
-    """Delete what the loop created; return the names of foreign files in the folder.
-
-    Downloaded data sets and tokens stay. Raises InstallationRefused if the folder is not an
-    installation.
-    """
-    return empty(settings)
 
 
 def _until(system: System, live: list[ArchivedEvent], days: int | None) -> date:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import click
 
-from ml_assets.automation.instance import replay_elsewhere
 from ml_assets.automation.retraining import decide
 from ml_assets.automation.situation import gather
+from ml_assets.core.runtime.locks import replay_elsewhere
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import EventClock

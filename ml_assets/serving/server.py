@@ -20,6 +20,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.runtime.locks import in_service
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.serving.access.doorkeeper import require_tokens
@@ -71,7 +72,10 @@ def serve(
     and cannot be made, and WorkerEnded if a worker cannot start.
     """
     configure(settings.log)
-    with listener or _listen(settings.host, settings.port) as listener:
+    with (
+        in_service(settings, [system.name for system in systems]),
+        listener or _listen(settings.host, settings.port) as listener,
+    ):
         require_tokens(settings)
         make_traces = _traces_of(settings)
 

@@ -11,9 +11,9 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from ml_assets.automation.instance import alone
 from ml_assets.automation.jobs import RETRAINING
 from ml_assets.automation.sensors import build, next_closed_day
+from ml_assets.core.runtime.locks import alone
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.manifest import load_manifest

@@ -1,4 +1,4 @@
-"""Only what is ours is ever emptied, and everything of ours is closed to others."""
+"""Nothing is deleted where it is not ours, and everything of ours is closed to others."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 
 from ml_assets.cli import main
 from ml_assets.core.errors import InstallationRefused, StateDamaged
-from ml_assets.core.installation import check, claim, empty
+from ml_assets.core.installation import check, claim, require_marked
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.files import delete_tree
 from ml_assets.core.storage.marker import MARKER, read_marker
 from ml_assets.core.time import EventClock
 from ml_assets.features.store import load_log
@@ -82,9 +83,10 @@ def test_a_folder_that_holds_much_more_than_an_installation_is_refused(
         var.mkdir(parents=True, exist_ok=True)
         (var / MARKER).write_bytes((tmp_path / "var" / MARKER).read_bytes())
         (var / "logs").mkdir()
-    for act in (claim, empty):
-        with pytest.raises(InstallationRefused, match="cannot be an installation's folder"):
-            act(Settings(var=var))
+    with pytest.raises(InstallationRefused, match="cannot be an installation's folder"):
+        claim(Settings(var=var))
+    with pytest.raises(InstallationRefused, match="cannot be an installation's folder"):
+        require_marked(var)
     if marked and folder != "/":
         assert (var / "logs").exists()
 
@@ -148,60 +150,43 @@ def test_a_folder_that_was_lost_is_named(settings: Settings, name: str, damage: 
 # --- what is deleted ----------------------------------------------------------------------
 
 
-def test_a_fresh_start_deletes_what_is_ours_and_nothing_else(settings: Settings) -> None:
+def test_in_a_folder_without_a_marker_nothing_is_deleted(settings: Settings) -> None:
     made(settings)
-    for name in ("notes.txt", "photos/beach.jpg", "set_aside/old", "cache/x.tgz"):
-        (settings.var / name).parent.mkdir(exist_ok=True)
-        (settings.var / name).write_text("mine")
-    (settings.var / ".event_log.sqlite.abcd.tmp").write_text("cut off")
-    assert empty(settings) == ["notes.txt", "photos"]
-    assert {path.name for path in settings.var.iterdir()} == {
-        "notes.txt", "photos", "set_aside", "cache", MARKER, "installation.lock", "tokens.json",
-        "tokens.lock"}
-    claim(settings)
-    EventLog(settings.event_log).close()
-
-
-def test_a_folder_without_a_marker_is_not_emptied(settings: Settings) -> None:
-    made(settings)
+    require_marked(settings.var)
     (settings.var / MARKER).unlink()
-    before = tree(settings.var)
     with pytest.raises(InstallationRefused, match=f"has no {MARKER}"):
-        empty(settings)
-    assert tree(settings.var) == before
+        require_marked(settings.var)
 
 
-def test_of_a_link_only_the_link_is_deleted(settings: Settings, tmp_path: Path) -> None:
-    made(settings)
-    big = tmp_path / "big"
+def test_of_a_link_only_the_link_is_deleted(tmp_path: Path) -> None:
+    big, ours = tmp_path / "big", tmp_path / "lake" / "toy"
     big.mkdir()
     (big / "beach.jpg").write_text("mine")
-    shutil.rmtree(settings.var / "lake")
-    (settings.var / "lake").symlink_to(big)
-    (settings.var / "logs").mkdir()
-    (settings.var / "logs" / "album").symlink_to(big)
-    (settings.clock_file("toy")).unlink()
-    (settings.clock_file("toy")).symlink_to(big / "beach.jpg")
-    empty(settings)
+    ours.mkdir(parents=True)
+    (ours / "album").symlink_to(big)
+    (ours.parent / "meter").symlink_to(big)
+    for path in (ours, ours.parent / "meter"):
+        delete_tree(path, keeping=tmp_path / "cache")
     assert (big / "beach.jpg").read_text() == "mine"
-    assert not (settings.var / "lake").is_symlink()
+    assert list(ours.parent.iterdir()) == []
+    delete_tree(ours, keeping=tmp_path / "cache")
 
 
-@pytest.mark.parametrize("place", ["cache", "data sets", "lake/cache", "dagster/a/b", "."])
-def test_the_cache_stays_wherever_in_the_folder_it_lies(settings: Settings, place: str) -> None:
+@pytest.mark.parametrize("place", ["lake/toy/cache", "lake/toy/a/b"])
+def test_the_cache_stays_wherever_it_lies(place: str, tmp_path: Path) -> None:
+    cache = tmp_path / place
+    cache.mkdir(parents=True)
+    (cache / "x.tgz").write_text("fetched")
+    (cache.parent / "beside").write_text("ours")
+    delete_tree(tmp_path / "lake", keeping=cache)
+    assert (cache / "x.tgz").read_text() == "fetched"
+    assert not (cache.parent / "beside").exists()
+
+
+def test_the_cache_is_not_the_installation_itself(settings: Settings) -> None:
     made(settings)
-    settings = Settings(var=settings.var, cache=settings.var / place)
-    if place == ".":
-        assert "ML_ASSETS_CACHE and ML_ASSETS_VAR are both" in one_line(ran(settings, "status"))
-        return
-    settings.cache.mkdir(parents=True, exist_ok=True)
-    (settings.cache / "x.tgz").write_text("fetched")
-    beside = settings.cache.parent / "beside"
-    if settings.cache.parent != settings.var:
-        beside.write_text("ours")
-    assert empty(settings) == []
-    assert (settings.cache / "x.tgz").read_text() == "fetched"
-    assert not beside.exists()
+    said = one_line(ran(Settings(var=settings.var, cache=settings.var), "status"))
+    assert "ML_ASSETS_CACHE and ML_ASSETS_VAR are both" in said
 
 
 # --- who may read it ----------------------------------------------------------------------

@@ -6,6 +6,7 @@ Everything is written to a temporary file beside its target, then renamed.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -66,6 +67,22 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         if durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def delete_tree(path: Path, *, keeping: Path) -> None:
+    """Delete a file, a link or a folder if it exists, but not what `keeping` holds.
+
+    Of a symbolic link the target stays.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    elif path == keeping:
+        return
+    elif path in keeping.parents or path.is_mount():
+        for each in path.iterdir():
+            delete_tree(each, keeping=keeping)
+    else:
+        shutil.rmtree(path)
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """What an installation's folder contains, and what to do if a file in it is lost.
 
-One table, so every command, `ml-assets doctor` and `--fresh` agree on what is ours.
+One table, so every command and `ml-assets doctor` agree on what is ours.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ STATE = (*FILES, *FOLDERS)
 """What every installation has; see `state_in` for the clocks."""
 
 KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "benchmarks", SET_ASIDE)
-"""What `--fresh` keeps: tokens, downloaded data sets, benchmarks, files set aside, locks."""
-FORGOTTEN = ("clock.json", SYSTEMS, "event_log.sqlite", "deployments.sqlite", "feast", "mlflow",
+"""Ours beside state: tokens, downloaded data sets, benchmarks, files set aside, locks."""
+STATEFUL = ("clock.json", SYSTEMS, "event_log.sqlite", "deployments.sqlite", "feast", "mlflow",
              "dagster", "lake", "logs", "plots")
-"""What `--fresh` deletes, along with SQLite's side files. Nothing else is ours."""
+"""What runs make, along with SQLite's side files. Nothing else is ours."""
 SQLITE_SIDES = ("-wal", "-shm", "-journal")
 HARMLESS = ("lost+found", ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db")
 """Names that a folder may contain and still count as empty."""
@@ -144,14 +144,14 @@ def _clock_at(name: str) -> StateFile | None:
     return clock_of(system) if folder == SYSTEMS and file == "clock.json" else None
 
 
-def is_forgotten(name: str) -> bool:
-    """Whether `--fresh` deletes the entry of this name from an installation's folder."""
-    return _own(name) in FORGOTTEN
+def is_state(name: str) -> bool:
+    """Whether runs make an entry of this name in an installation's folder."""
+    return _own(name) in STATEFUL
 
 
 def is_ours(name: str) -> bool:
     """Whether an installation has a file or folder of this name."""
-    return name in HARMLESS or _own(name) in (*FORGOTTEN, *KEPT)
+    return name in HARMLESS or _own(name) in (*STATEFUL, *KEPT)
 
 
 def _own(name: str) -> str:

@@ -1,7 +1,8 @@
 """The marker of an installation: a file that says "this folder is ours", and what it contains.
 
-`<var>/installation.json`. Only a folder with a marker is ever emptied. The marker also lists the
-files of `core.layout` that were created, so one that is missing later is a loss, not a beginning.
+`<var>/installation.json`. Only in a folder with a marker is anything ever deleted. The marker also
+lists the files of `core.layout` that were created, so one that is missing later is a loss, not a
+beginning.
 """
 
 from __future__ import annotations
