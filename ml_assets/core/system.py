@@ -84,6 +84,7 @@ class ModelConfig:
         rare in training counts as unknown
     holdout: of the matured events, those of the latest time so long are not trained on: a
         candidate is judged on them
+    history: events that happened longer ago are not looked at; None for all there ever were
     buckets: hash values of each text field, a power of two
     pieces: into how many each number's range is cut, so that the model finds thresholds and
         peaks; 0 leaves numbers smooth
@@ -97,6 +98,7 @@ class ModelConfig:
     numbers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     holdout: timedelta = timedelta(days=3)
+    history: timedelta | None = None
     buckets: int = 2**18
     pieces: int = 8
     hidden: int = 16
@@ -109,6 +111,8 @@ class ModelConfig:
         require(bool(self.fields or self.numbers or self.categories), self, "fields", self.fields,
                 "at least one text field, number or category")
         require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
+        require(self.history is None or self.history > self.holdout, self, "history", self.history,
+                f"none, or longer than holdout, {self.holdout}")
         require(self.buckets & (self.buckets - 1) == 0, self, "buckets", self.buckets,
                 "a power of two")
         for name, least in (("buckets", 1), ("iterations", 1), ("hidden", 0), ("pieces", 0)):

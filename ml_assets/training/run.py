@@ -140,6 +140,5 @@ def _inputs(
     system: System, training_set: TrainingSet, rows: pd.DataFrame
 ) -> tuple[dict[str, list[str]], Floats]:
     """The texts by column and the dense vectors (n, D) of n rows of the training set."""
-    texts = {column: [key_text(value) for value in rows[column]]
-             for column in system.model.texts}
+    texts = {column: [key_text(text) for text in rows[column]] for column in system.model.texts}
     return texts, rows[list(training_set.feature_names)].to_numpy(np.float32)
