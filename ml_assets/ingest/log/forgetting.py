@@ -17,7 +17,8 @@ _SOME = f"(select prediction_id from predictions where system = ? limit {AT_ONCE
 
 
 def forget(log: EventLog, system: str, views: Collection[str]) -> None:
-    """Delete a system's predictions, shadow scores and feedback, and the loads of its views.
+    """Delete a system's predictions, shadow scores and feedback, the events that it was told, and
+    the loads of its views.
 
     In steps that can be repeated. No position that was given is given again: whoever follows the
     log has noted how far it has got.
@@ -26,6 +27,8 @@ def forget(log: EventLog, system: str, views: Collection[str]) -> None:
     while _has_any(db, system):
         with writing(db):
             _delete_some(db, system)
+    while _delete_told(db, system):
+        pass
     with writing(db):
         last = last_position(db)
         db.executemany("delete from loads where view = ?", [(view,) for view in views])
@@ -35,6 +38,17 @@ def forget(log: EventLog, system: str, views: Collection[str]) -> None:
 def _has_any(db: sqlite3.Connection, system: str) -> bool:
     return db.execute(
         "select 1 from predictions where system = ? limit 1", (system,)).fetchone() is not None
+
+
+def _delete_told(db: sqlite3.Connection, system: str) -> bool:
+    """Delete some of the events that it was told; whether there were any."""
+    with writing(db):
+        last = last_position(db)
+        deleted = db.execute(
+            "delete from told where told_id in"
+            f" (select told_id from told where system = ? limit {AT_ONCE})", (system,)).rowcount
+        _keep_position(db, last)
+    return deleted > 0
 
 
 def _delete_some(db: sqlite3.Connection, system: str) -> None:
