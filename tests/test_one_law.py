@@ -101,8 +101,9 @@ def clocks() -> st.SearchStrategy[timedelta]:
 def predictions(draw: st.DrawFn, system: System) -> Posted:
     event: dict[str, Any] = {}
     for column in system.columns:
-        usual = USUAL.get(column.dtype, KEYS if column.name in system.keys else st.just("hello"))
-        odd = NUMBERS if column.dtype in ("number", "integer") else TEXTS
+        usual: st.SearchStrategy[Any] = USUAL.get(
+            column.dtype, KEYS if column.name in system.keys else st.just("hello"))
+        odd: st.SearchStrategy[Any] = NUMBERS if column.dtype in ("number", "integer") else TEXTS
         if column.many:
             usual, odd = st.lists(usual, max_size=3), st.lists(odd | WRONG, max_size=3) | WRONG
         if not column.optional or draw(st.booleans()):
