@@ -51,8 +51,8 @@ def _from_the_past(
 ) -> npt.NDArray[np.float64]:
     """The features (n, F), each row's from a state of its own that holds only its past."""
     past = _packed(view, stream)
-    keys = key_column(pa.Table.from_pandas(rows[list(view.keys)], preserve_index=False),
-                      view.keys, view.name)
+    keyed = pa.Table.from_pandas(rows[[*view.keys, "event_timestamp"]], preserve_index=False)
+    keys = key_column(keyed, view.keys, view.name)
     as_of = view.as_of(at)
     blobs = []
     for key, until, known_by in zip(keys, as_of.tolist(), accepted_at.tolist(), strict=True):

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -262,7 +263,15 @@ class TrainingSets:
 
 def _address(rows: pd.DataFrame, about: Mapping[str, Any]) -> str:
     """Of values and their meaning; neither file format nor library version enters."""
+    lists = [name for name in rows.select_dtypes(object)
+             if rows[name].map(lambda each: isinstance(each, np.ndarray)).any()]
+    hashed = rows.assign(**{name: rows[name].map(_written) for name in lists})
     # Uncategorised: pandas takes two texts for the same that differ only after a NUL.
-    values = pd.util.hash_pandas_object(rows, index=False, categorize=False).to_numpy().tobytes()
+    values = pd.util.hash_pandas_object(hashed, index=False, categorize=False).to_numpy().tobytes()
     meaning = json.dumps([list(rows.columns), about], sort_keys=True).encode()
     return hashlib.sha256(meaning + values).hexdigest()[:16]
+
+
+def _written(value: object) -> str | None:
+    """A list as a text that tells it from every other."""
+    return repr(value.tolist()) if isinstance(value, np.ndarray) else None
