@@ -265,7 +265,7 @@ def _address(rows: pd.DataFrame, about: Mapping[str, Any]) -> str:
     """Of values and their meaning; neither file format nor library version enters."""
     lists = [name for name in rows.select_dtypes(object)
              if rows[name].map(lambda each: isinstance(each, np.ndarray)).any()]
-    hashed = rows.assign(**{name: rows[name].map(_written) for name in lists})
+    hashed = rows.assign(**{str(name): rows[name].map(_written) for name in lists})
     # Uncategorised: pandas takes two texts for the same that differ only after a NUL.
     values = pd.util.hash_pandas_object(hashed, index=False, categorize=False).to_numpy().tobytes()
     meaning = json.dumps([list(rows.columns), about], sort_keys=True).encode()
