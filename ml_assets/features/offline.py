@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,14 @@ import pandas as pd
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.time import DAY, EARLIEST
 from ml_assets.features.engine.exact import Floats, Ints
+from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.history.prefix import LoadedRows, Prefix
 from ml_assets.features.manifest import Chosen, ChosenRows, load_manifest
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.served import from_us, to_us
 
 Vectors = npt.NDArray[np.float32]
 
@@ -84,6 +88,7 @@ class OfflineFeatures:
         found = windowed_at(
             view.windowed, self._lake.table(view.system, view.table), keys, at,
             known_by=known_by if view.windowed.created else None, prefix=prefix,
+            since=first_day(view.windowed, at),
         )
         return found[:, [view.windowed.columns.index(name) for name in part.columns]]
 
@@ -99,6 +104,16 @@ class OfflineFeatures:
     def _join(self, parts: Sequence[Floats], rows: int) -> Vectors:
         with np.errstate(over="ignore"):
             return np.hstack([np.empty((rows, 0)), *parts]).astype(np.float32)
+
+
+def first_day(view: WindowedView, at: Ints) -> date | None:
+    """The earliest day of a stream's table that a reader at one of `at` can see."""
+    if not len(at):
+        return None
+    # Rows are filed by when they arrived: later than they happened, if not a client's clock was
+    # ahead, and then by less than a day.
+    earliest = max(int(at.min()) - view.reach, to_us(EARLIEST))
+    return (from_us(earliest) - DAY).date()
 
 
 def micros(instants: pd.Series[pd.Timestamp]) -> Ints:
