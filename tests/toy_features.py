@@ -11,8 +11,10 @@ from ml_assets.features.declaration import (
     event_stream,
     label_stream,
     scores_view,
+    table_view,
     windowed_view,
 )
+from tests.toy import SHOPS
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -42,5 +44,13 @@ returns = windowed_view(
         of("smoothed_mean(0.3, 2)", "label", 30 * DAY, "return_rate_30d"),
     ],
 )
+visits = windowed_view(
+    "shop_visits", system="toy", entities=[shop], source=event_stream("toy", "visits"),
+    aggregations=[
+        of("count", "", DAY, "visits_1d"), of("sum", "seconds", DAY, "seconds_1d"),
+        of("approx_count_distinct", "page", 2 * DAY, "pages_2d"),
+    ],
+)
+shops = table_view("toy", SHOPS, entities=[shop])
 scores = scores_view("toy", shop)
 toy_returns = FeatureService(name="toy_returns", features=[purchases, returns])

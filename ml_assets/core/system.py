@@ -80,13 +80,15 @@ class ModelConfig:
     fields: what is read of the event's texts; numbers: event columns read unchanged; the feature
     service adds its features. See `ml_assets.training.model`.
     Of the matured events, those of the latest `holdout` are not trained on: a candidate is judged
-    on them. `l2_text` and `l2_dense` are the penalties on half the squared weights, added to the
+    on them. Events that happened more than `history` ago are not looked at; None for all there ever
+    were. `l2_text` and `l2_dense` are the penalties on half the squared weights, added to the
     loss summed over rows.
     """
 
     fields: tuple[TextField, ...]
     numbers: tuple[str, ...]
     holdout: timedelta = timedelta(days=3)
+    history: timedelta | None = None
     buckets: int = 2**18
     hidden: int = 16
     iterations: int = 30
@@ -98,6 +100,8 @@ class ModelConfig:
         require(bool(self.fields or self.numbers), self, "fields", self.fields,
                 "at least one text field or number")
         require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
+        require(self.history is None or self.history > self.holdout, self, "history", self.history,
+                f"none, or longer than holdout, {self.holdout}")
         require(self.buckets & (self.buckets - 1) == 0, self, "buckets", self.buckets,
                 "a power of two")
         for name in ("buckets", "hidden", "iterations"):

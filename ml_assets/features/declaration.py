@@ -9,7 +9,7 @@ imports Feast: it is for `systems/*/features.py` only.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from feast import (
@@ -23,8 +23,19 @@ from feast import (
 )
 from feast.aggregation import Aggregation
 from feast.data_format import ParquetFormat
-from feast.types import Array, Bool, Float64, Int64, PrimitiveFeastType, String
+from feast.types import (
+    Array,
+    Bool,
+    Float64,
+    Int64,
+    PrimitiveFeastType,
+    String,
+    UnixTimestamp,
+)
 
+from ml_assets.core.data.columns import Column, Dtype
+from ml_assets.core.data.tables import Table
+from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.features.declared_views import PlainFeatureView, WindowedFeatureView
 from ml_assets.features.engine.windows import Aggregate, parse_view
 from ml_assets.features.feast_stores.declared import windowed_view_of
@@ -36,6 +47,11 @@ from ml_assets.features.online_store.latest_scores import (
     name_of,
 )
 
+KINDS: Mapping[Dtype, PrimitiveFeastType] = {
+    "text": String, "number": Float64, "integer": Int64, "category": String, "boolean": Bool,
+    "instant": UnixTimestamp,
+}
+"""What a column of a table is in Feast."""
 TYPES = {"Bool": Bool, "Float64": Float64, "Int64": Int64, "String": String}
 
 
@@ -157,6 +173,55 @@ def scores_view(system: str, entity: Entity) -> FeatureView:
         description=f"The latest score, of a batch or of a prediction: {entity.description}.",
         tags={"system": system},
     )
+
+
+def table_view(
+    system: str, table: Table, *, entities: Sequence[Entity], columns: Sequence[str] = (),
+    description: str = "", tags: dict[str, str] | None = None,
+) -> FeatureView:
+    """The view `<system>_<table>`: for each key of `table` its latest row.
+
+    A row counts from its instant on, for the table's `ttl`, and not before it was known. Feast
+    gives all columns; of these a model's numbers are numbers, integers and booleans.
+
+    entities: those that the table's keys name; columns: all but the keys unless some are given
+    Raises DeclarationError for keys of other entities, UnknownName for a column that it lacks.
+    """
+    keys = [entity.join_key for entity in entities]
+    if sorted(keys) != sorted(table.keys):
+        raise DeclarationError(
+            f"table_view of {system}/{table.name}: entities have the join keys {keys}; expected "
+            f"the table's keys, {list(table.keys)}")
+    known = {column.name: column for column in table.columns if column.name not in table.keys}
+    for name in columns:
+        if name not in known:
+            raise unknown(f"column of {system}/{table.name}", name, known)
+    return PlainFeatureView(
+        name=f"{system}_{table.name}",
+        entities=list(entities),
+        ttl=table.ttl or timedelta(0),
+        schema=[
+            *map(_key_field, entities),
+            *(Field(name=name, dtype=_type_of(known[name]), description=known[name].description)
+              for name in columns or known),
+        ],
+        source=FileSource(
+            name=f"{system}_{table.name}",
+            path=f"{system}/{table.name}",
+            file_format=ParquetFormat(),
+            timestamp_field="event_timestamp",
+            created_timestamp_column="known_at",
+            description=f"{table.description}, by the day on which it became known.",
+            tags={"system": system, "dagster/asset_key": f"{system}/{table.name}"},
+        ),
+        description=description or table.description,
+        tags={"system": system, "ml_assets/table": table.name, **(tags or {})},
+    )
+
+
+def _type_of(column: Column) -> PrimitiveFeastType | Array:
+    kind = KINDS[column.dtype]
+    return Array(kind) if column.many else kind
 
 
 def check(declared: Sequence[object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import dagster_feast
@@ -15,8 +16,10 @@ from ml_assets.core.system import System
 from ml_assets.features.engine.windows import WindowedView, parse_view
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.latest_scores import name_of
+from ml_assets.features.online_store.versions import Column, PlainView
 
 REPO = project().feature_repo
+KNOWN_AT = "known_at"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,25 +56,70 @@ class Chosen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableView:
+    """A plain feature view over a table that the platform keeps; see `View`."""
+
+    name: str
+    system: str
+    table: str
+    plain: PlainView
+    definition: str
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Those that are numbers; Feast alone gives the others."""
+        return tuple(each.name for each in self.plain.numbers if each.type != "UnixTimestamp")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The event columns that it joins on."""
+        return self.plain.keys
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenRows:
+    """The part of a view of a table that a service reads: `columns` are numbers, in order.
+
+    others: what else it reads, which no vector of numbers can hold
+    """
+
+    view: TableView
+    columns: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
-    """A feature service: the features that a model reads, in their order."""
+    """A feature service: the features that a model reads, those of windows before those of tables.
+    """
 
     name: str
     chosen: tuple[Chosen, ...]
+    kept: tuple[ChosenRows, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Chosen | ChosenRows, ...]:
+        return (*self.chosen, *self.kept)
 
     @property
     def views(self) -> tuple[View, ...]:
+        """Those with windows."""
         return tuple(part.view for part in self.chosen)
 
     @property
     def features(self) -> tuple[str, ...]:
         """One name for each number: n for `last_n(n)`, else one for each feature."""
-        return tuple(name for part in self.chosen for name in part.columns)
+        return tuple(name for part in self.parts for name in part.columns)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The features that are no numbers: Feast gives them, and a model cannot read them."""
+        return tuple(name for part in self.kept for name in part.others)
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The event columns that a reader must supply."""
-        return tuple(dict.fromkeys(key for view in self.views for key in view.keys))
+        return tuple(dict.fromkeys(key for part in self.parts for key in part.view.keys))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,19 +182,43 @@ def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
 
 
 def _service(said: FeatureService) -> Service:
-    chosen = []
+    chosen, kept = [], []
     for part in said.projections:
         if part.alias or part.join_key_map:
             raise DeclarationError(
                 f"feature service {said.name!r} renames {part.view.name!r}; the platform reads "
                 "views under their own names and keys"
             )
+        if (rows := _table_view(part.view)) is not None:
+            numbers = [name for name in part.features if name in rows.features]
+            kept.append(ChosenRows(
+                view=rows, columns=tuple(numbers),
+                others=tuple(name for name in part.features if name not in numbers),
+            ))
+            continue
         view = _view(part.view)
         columns = {each.name: each.columns for each in view.windowed.aggregates}
         chosen.append(Chosen(
             view=view, columns=tuple(name for feature in part.features for name in columns[feature])
         ))
-    return Service(name=said.name, chosen=tuple(chosen))
+    return Service(name=said.name, chosen=tuple(chosen), kept=tuple(kept))
+
+
+def _table_view(said: FeatureView) -> TableView | None:
+    """None if it is no view over a table, as `declaration.table_view` makes them."""
+    if said.kind != "plain" or len(said.sources) != 1:
+        return None
+    source = said.sources[0]
+    if source.created_timestamp_column != KNOWN_AT or "ml_assets/table" not in said.tags:
+        return None
+    system, _, name = source.location.partition("/")
+    plain = PlainView(
+        name=said.name, keys=tuple(sorted(said.join_keys)),
+        columns=tuple(Column(each.name, each.dtype) for each in said.features),
+        ttl=(said.ttl or timedelta(0)) // timedelta(microseconds=1),
+    )
+    return TableView(name=said.name, system=system, table=name, plain=plain,
+                     definition=digest_of(plain))
 
 
 def _view(said: FeatureView) -> View:
@@ -156,7 +228,7 @@ def _view(said: FeatureView) -> View:
         raise DeclarationError(
             f"feature view {said.name!r} has {len(said.aggregations)} aggregations of "
             f"{len(streams)} streams; declare it with ml_assets.features.declaration."
-            "windowed_view over event_stream or label_stream"
+            "windowed_view over event_stream or label_stream, or with table_view over a table"
         )
     table = streams[0].batch_source
     assert table is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,14 @@ import pandas as pd
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.time import DAY, EARLIEST
 from ml_assets.features.engine.exact import Floats, Ints
-from ml_assets.features.history.prefix import Prefix
-from ml_assets.features.manifest import Chosen, load_manifest
+from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.history.prefix import LoadedRows, Prefix
+from ml_assets.features.manifest import Chosen, ChosenRows, load_manifest
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.served import from_us, to_us
 
 Vectors = npt.NDArray[np.float32]
 
@@ -29,7 +33,8 @@ class OfflineFeatures:
     def __init__(self, settings: Settings, system: System) -> None:
         service = load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
-        self._settings, self._chosen = settings, service.chosen
+        self._settings, self._service = settings, service
+        self._chosen, self._kept = service.chosen, service.kept
         self._lake = Lake(settings.lake)
 
     def read(
@@ -48,7 +53,8 @@ class OfflineFeatures:
         """
         known_by = None if accepted_at is None else micros(accepted_at) - 1
         return self._join([
-            self._values(part, keys, micros(at), known_by=known_by) for part in self._chosen
+            *(self._values(part, keys, micros(at), known_by=known_by) for part in self._chosen),
+            *(self._rows(part, keys, micros(at)) for part in self._kept),
         ], len(keys))
 
     def read_at(
@@ -60,12 +66,15 @@ class OfflineFeatures:
         """
         log = EventLog(self._settings.event_log)
         try:
-            loads = [log.loads(part.view.name, part.view.definition) for part in self._chosen]
+            loads = {part.view.name: log.loads(part.view.name, part.view.definition)
+                     for part in self._service.parts}
         finally:
             log.close()
         return self._join([
-            self._values(part, keys, micros(at), prefix=Prefix(upto=positions, loads=loaded))
-            for part, loaded in zip(self._chosen, loads, strict=True)
+            *(self._values(part, keys, micros(at), prefix=Prefix(
+                upto=positions, loads=loads[part.view.name])) for part in self._chosen),
+            *(self._rows(part, keys, micros(at), LoadedRows(
+                upto=positions, loads=loads[part.view.name])) for part in self._kept),
         ], len(keys))
 
     def _values(
@@ -79,12 +88,32 @@ class OfflineFeatures:
         found = windowed_at(
             view.windowed, self._lake.table(view.system, view.table), keys, at,
             known_by=known_by if view.windowed.created else None, prefix=prefix,
+            since=first_day(view.windowed, at),
         )
         return found[:, [view.windowed.columns.index(name) for name in part.columns]]
+
+    def _rows(
+        self, part: ChosenRows, keys: pd.DataFrame, at: Ints, loaded: LoadedRows | None = None
+    ) -> Floats:
+        from ml_assets.features.history.kept import kept_at
+
+        view = part.view
+        return kept_at(self._lake.table(view.system, view.table), view.keys, part.columns,
+                       view.plain.ttl, keys, at, loaded=loaded)
 
     def _join(self, parts: Sequence[Floats], rows: int) -> Vectors:
         with np.errstate(over="ignore"):
             return np.hstack([np.empty((rows, 0)), *parts]).astype(np.float32)
+
+
+def first_day(view: WindowedView, at: Ints) -> date | None:
+    """The earliest day of a stream's table that a reader at one of `at` can see."""
+    if not len(at):
+        return None
+    # Rows are filed by when they arrived: later than they happened, if not a client's clock was
+    # ahead, and then by less than a day.
+    earliest = max(int(at.min()) - view.reach, to_us(EARLIEST))
+    return (from_us(earliest) - DAY).date()
 
 
 def micros(instants: pd.Series[pd.Timestamp]) -> Ints:

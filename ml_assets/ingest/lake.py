@@ -96,8 +96,15 @@ class Lake:
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """The rows of the days in `[start, end)`, in the order of days; empty if none."""
-        return self.read_days(system, table, schema, self._between(system, table, start, end),
-                              columns=columns)
+        return frame_of(self.read_table(system, table, schema, start=start, end=end,
+                                        columns=columns))
+
+    def read_table(
+        self, system: str, table: str, schema: pa.Schema, *, start: date | None = None,
+        end: date | None = None, columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """The same as an Arrow table."""
+        return self._read(system, table, schema, self._between(system, table, start, end), columns)
 
     def _between(
         self, system: str, table: str, start: date | None, end: date | None
@@ -114,6 +121,12 @@ class Lake:
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """The rows of these days, in their order; a day without a partition has none."""
+        return frame_of(self._read(system, table, schema, days, columns))
+
+    def _read(
+        self, system: str, table: str, schema: pa.Schema, days: Iterable[date],
+        columns: Sequence[str] | None,
+    ) -> pa.Table:
         paths = (self.partition(system, table, day) for day in days)
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
@@ -121,7 +134,7 @@ class Lake:
             # Twice as quick on small files as pq.read_table, which looks for a data set.
             _completed(_whole(path, schema.names), schema) for path in paths if path.exists()
         ]
-        return frame_of(pa.concat_tables([schema.empty_table(), *parts]))
+        return pa.concat_tables([schema.empty_table(), *parts])
 
     def portions(
         self, system: str, table: str, schema: pa.Schema, day: date, *, size: int,

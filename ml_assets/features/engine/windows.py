@@ -94,6 +94,11 @@ class WindowedView:
         return max(each.window for each in self.aggregates)
 
     @cached_property
+    def reach(self) -> int:
+        """Microseconds: what happened longer before a reader's instant has no effect on it."""
+        return self.horizon + self.tile + max(each.slide for each in self.aggregates)
+
+    @cached_property
     def slots(self) -> tuple[Slot, ...]:
         """What an event must supply beside time and id, each once; `rows` of no column is free."""
         found = dict.fromkeys(each.slot for each in self.aggregates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ _AT = "event_timestamp"
 def windowed_at(
     view: WindowedView, folder: Path, keys: pd.DataFrame, at: Ints, *,
     known_by: Ints | None = None, prefix: Prefix | None = None, limits: Limits | None = None,
+    since: date | None = None,
 ) -> Floats:
     """Every feature of the view (n, len(view.columns)) as of `at`, from the events in `folder`.
 
@@ -38,14 +40,17 @@ def windowed_at(
     known_by: (n) events with `view.created` after it are not seen, nor those that lack it;
         without effect where the view names no such column
     prefix: instead, what the online state had counted by then
+    since: of files that are named for days, those of earlier ones are left out: nothing in them
+        may reach the earliest of `at`
 
     NaN where a key is missing or a feature has no value. Raises NotReady where the folder has
     no Parquet file, UnknownName for a column that it lacks, DeclarationError and
     ContractViolation for types and values that cannot be aggregated.
     """
-    source = Source(
-        folder.name, folder, parquet_files(folder), writer=f"{folder.parent.name}/{folder.name}"
-    )
+    files = parquet_files(folder)
+    if since is not None:  # unless none is left: an empty table has columns too
+        files = tuple(each for each in files if Path(each).stem >= since.isoformat()) or files[-1:]
+    source = Source(folder.name, folder, files, writer=f"{folder.parent.name}/{folder.name}")
     source.require()
     if not len(keys):
         return np.empty((0, len(view.columns)))

@@ -48,3 +48,14 @@ class Prefix:
         place = np.searchsorted(edges, filed, side="right")
         behind = int(self.upto.max(initial=0)) + 1
         return np.minimum(np.minimum(own, loaded[place]), behind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedRows:
+    """Which rows a reader of the online store could see: those that loads up to `upto` brought.
+
+    upto: (n) positions of the log; loads: those of the view, in the order of positions
+    """
+
+    upto: Ints
+    loads: Sequence[Load]

@@ -21,12 +21,16 @@ from ml_assets.core.storage.files import write_atomically
 from ml_assets.core.system import System
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
-from ml_assets.ingest.identity import of_events, of_labels
-from ml_assets.ingest.labels import latest_labels
+from ml_assets.features.training_sets import LOOKED_AT
+from ml_assets.features.training_sets.labelled import drawn, labelled_events
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
-from ml_assets.ingest.tables import events_schema, known_schema
+from ml_assets.ingest.tables import events_schema
 
 CONCLUDED = "concluded_as_of"
+MEANING = ("feature_names", "texts", "feature_service", "definitions")
+"""What is said of a training set that gives its values their meaning."""
+AT_ONCE = 20_000
+"""Rows of a stored one that are looked through together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,19 +133,40 @@ class TrainingSets:
             )
         return self._training_set(about, rows)
 
-    def difference(self, version: str) -> str | None:
-        """Why `version` cannot be built once more from the lake; None if it can. See `rebuild`."""
-        try:
-            self.rebuild(version)
-        except (NotReproducible, NotReady) as error:
-            return str(error)
-        return None
+    def difference(self, version: str, *, at_most: int = LOOKED_AT) -> str | None:
+        """Why `version` cannot be built once more from the lake; None if nothing speaks against it.
 
-    def _assemble(self, as_of: datetime) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """(rows, what is known of them)"""
+        Of a set of many more than `at_most` rows about so many are built and compared, chosen by
+        their ids; `rebuild` builds all of them.
+        """
+        recorded = self._recorded(version)
+        if recorded["labels"] <= 2 * at_most:
+            try:
+                self.rebuild(version)
+            except (NotReproducible, NotReady) as error:
+                return str(error)
+            return None
+        share = at_most / recorded["labels"]
+        try:
+            rows, about = self._assemble(datetime.fromisoformat(recorded["as_of"]), share=share)
+        except NotReady as error:
+            return str(error)
+        changed = [name for name in MEANING if about[name] != recorded[name]]
+        names = [name for name in rows.columns if name != "split"]  # that depends on all rows
+        stored = self._read_drawn(version, share)
+        if not changed and _digest(stored[names]) == _digest(self._as_stored(rows)[names]):
+            return None
+        return (f"of training set {version} of {self.system.name!r}, as of {recorded['as_of']}, "
+                f"{len(stored):,} rows were built again, and come out differently: "
+                f"{', '.join(changed) or 'other values'}")
+
+    def _assemble(
+        self, as_of: datetime, *, share: float = 1.0
+    ) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """(rows, what is known of them); share: of all events, chosen by their ids"""
         system = self.system
         service = load_manifest(self.settings).service(system)
-        rows, lacking = self._labelled_events(as_of)
+        rows, lacking = labelled_events(self.lake, system, as_of, share=share)
         if rows.empty:
             raise NotReady(f"no label of {system.name!r} was known before {as_of.isoformat()}; "
                            f"materialise {system.name}/events and {system.name}/labels first")
@@ -197,35 +222,11 @@ class TrainingSets:
         path = self.folder / "latest.json"
         return str(self._read_about(path)["version"]) if path.exists() else None
 
-    def _labelled_events(self, as_of: datetime) -> tuple[pd.DataFrame, int]:
-        """(events with their labels and split, labels without an event)"""
-        system, until = self.system, as_of.date()
-        labels = self.lake.read(system.name, "labels", known_schema(system))
-        # Two words of the same instant: the order of files must not decide.
-        labels = labels.sort_values(["known_at", "event_id", "label"], kind="stable")
-        labels = latest_labels(labels, as_of)
-        labels = labels[["label", "known_at"]].assign(same=of_labels(labels))
-        days = [day for day in self.lake.days(system.name, "events") if day <= until]
-        last = date.fromordinal(days[-1].toordinal() + 1) if days else None
-        events = self.lake.read(system.name, "events", events_schema(system), end=last)
-        # An event that arrives later must not change what is rebuilt.
-        events = events[events["accepted_at"] < as_of]
-        events = events.assign(same=of_events(events, system.calendar.live_from))
-        rows = events.drop_duplicates("same").merge(labels, on="same")
-        lacking = len(labels) - len(rows)
-        # Complaints arrive before silence speaks: of the latest events only the mistakes would
-        # be known. So an event counts once its whole maturity window has passed.
-        rows = rows[rows["event_timestamp"] + system.truth.maturity <= as_of]
-        rows = rows.sort_values(["event_timestamp", "event_id"], ignore_index=True)
-        first_held_out = rows["event_timestamp"].max() - system.model.holdout
-        split = (rows["event_timestamp"] > first_held_out).map({False: "train", True: "holdout"})
-        columns = [column.name for column in system.columns]
-        return (
-            rows.assign(split=split.astype(object))[
-                ["event_id", "event_timestamp", "accepted_at", "label", "known_at", "split",
-                 *columns]],
-            lacking,
-        )
+    def _as_stored(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows as they come back from a file."""
+        features = load_manifest(self.settings).service(self.system).features
+        return frame_of(pa.Table.from_pandas(
+            rows, self._schema(features), preserve_index=False))
 
     def _schema(self, features: tuple[str, ...]) -> pa.Schema:
         event_id, happened, accepted, *columns, _position = events_schema(self.system)
@@ -243,6 +244,13 @@ class TrainingSets:
     def _read(self, version: str) -> pd.DataFrame:
         with naming(path := self._path(version)):
             return frame_of(pq.read_table(path))
+
+    def _read_drawn(self, version: str, share: float) -> pd.DataFrame:
+        with naming(path := self._path(version)), pq.ParquetFile(path) as file:
+            return frame_of(pa.Table.from_batches([
+                batch.filter(pa.array(drawn(batch["event_id"].to_pylist(), share), pa.bool_()))
+                for batch in file.iter_batches(batch_size=AT_ONCE)
+            ], file.schema_arrow))
 
     def _training_set(self, about: Mapping[str, Any], rows: pd.DataFrame) -> TrainingSet:
         first, last = about["partitions"]
@@ -262,7 +270,11 @@ class TrainingSets:
 
 def _address(rows: pd.DataFrame, about: Mapping[str, Any]) -> str:
     """Of values and their meaning; neither file format nor library version enters."""
-    # Uncategorised: pandas takes two texts for the same that differ only after a NUL.
-    values = pd.util.hash_pandas_object(rows, index=False, categorize=False).to_numpy().tobytes()
     meaning = json.dumps([list(rows.columns), about], sort_keys=True).encode()
-    return hashlib.sha256(meaning + values).hexdigest()[:16]
+    return hashlib.sha256(meaning + _digest(rows)).hexdigest()[:16]
+
+
+def _digest(rows: pd.DataFrame) -> bytes:
+    # Uncategorised: pandas takes two texts for the same that differ only after a NUL.
+    values = pd.util.hash_pandas_object(rows, index=False, categorize=False)
+    return bytes(values.to_numpy().tobytes())

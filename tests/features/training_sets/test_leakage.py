@@ -9,14 +9,22 @@ import pandas as pd
 import pytest
 
 from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
-from ml_assets.features.training_sets.leakage import leaking_rows
+from ml_assets.features.training_sets.leakage import Bools, find_leaks, sample
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import events_schema
 from ml_assets.systems.spam import SPAM
 from tests.features.recorded import first_days, record
+
+
+def leaking_rows(settings: Settings, system: System, rows: pd.DataFrame) -> Bools:
+    leaks = find_leaks(settings, system, rows)
+    assert leaks.examined.all() and leaks.unseen == 0
+    return leaks.leaking
+
 
 NAMES = list(load_manifest(Settings()).service(SPAM).features)
 
@@ -86,3 +94,15 @@ def test_a_value_where_there_is_no_entity_is_found(past: Settings) -> None:
 
 def test_no_row_leaks_nothing(past: Settings) -> None:
     assert leaking_rows(past, SPAM, as_remembered(past).head(0)).shape == (0,)
+
+
+def test_of_many_rows_a_sample_is_examined_that_says_what_it_may_miss(past: Settings) -> None:
+    """Which rows are in it depends on their ids alone."""
+    rows = as_remembered(past, pd.Timedelta(days=1))
+    leaks = find_leaks(past, SPAM, rows, at_most=30)
+    assert leaks.examined.sum() == 30 and not leaks.leaking[~leaks.examined].any()
+    assert leaks.leaking.sum() > 20
+    assert (1 - leaks.unseen) ** 30 == pytest.approx(0.05)
+    turned = rows[::-1].reset_index(drop=True)
+    again = sample(turned["event_id"].tolist(), 30)
+    assert set(turned["event_id"][again]) == set(rows["event_id"][leaks.examined])

@@ -1,0 +1,103 @@
+"""A table's rows asked directly, without Feast: what held for some keys at some instants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml_assets.features.engine.exact import Floats, Ints
+from ml_assets.features.history.lookup import Asked, of_entities
+from ml_assets.features.history.prefix import LoadedRows
+from ml_assets.features.history.relations.as_of import Rows, latest
+from ml_assets.features.history.relations.duck import (
+    Limits,
+    array_of,
+    half_of_memory,
+    opened,
+    table_of,
+)
+from ml_assets.features.history.relations.refusing import explained
+from ml_assets.features.history.relations.source import PLACE, Source, parquet_files, relation_of
+from ml_assets.features.history.spine import INSTANT, spine_of_table
+
+EVENT_TIMESTAMP, KNOWN_AT = "event_timestamp", "known_at"
+"""The columns of a table's rows: from when on they hold, and when they became known."""
+_AT = "__asked_at"
+
+
+def kept_at(
+    folder: Path, keys: Sequence[str], columns: Sequence[str], ttl: int, asked: pd.DataFrame,
+    at: Ints, *, loaded: LoadedRows | None = None, limits: Limits | None = None,
+) -> Floats:
+    """The numbers `columns` (n, len(columns)) of the rows that held `at`, from those in `folder`.
+
+    asked: (n rows) a column for each of `keys`; others are ignored
+    at: (n) microseconds since 1970 UTC. A row counts from `event_timestamp` on for `ttl` (0 for
+        ever), and not before it was known; of several the latest
+    loaded: counts what loads had brought instead of what was known
+
+    NaN where a key is missing, no row holds or its value is null. Raises NotReady where the
+    folder has no Parquet file.
+    """
+    source = Source(
+        folder.name, folder, parquet_files(folder), writer=f"{folder.parent.name}/{folder.name}"
+    )
+    source.require()
+    if not len(asked):
+        return np.empty((0, len(columns)))
+    spine_rows = pa.Table.from_pandas(asked[list(keys)], preserve_index=False)
+    spine_rows = spine_rows.append_column(_AT, pa.array(at).cast(INSTANT))
+    with opened(limits or Limits(memory=half_of_memory())) as con, explained():
+        relation, spine = relation_of(con, source), spine_of_table(con, spine_rows, _AT, keys)
+        assert spine.high is not None
+        questions = Asked.of(table_of(con, spine.asked(keys))).in_order()
+        select = [f"{relation.micros(EVENT_TIMESTAMP)} as at", f"{PLACE} as place",
+                  f"{relation.micros(KNOWN_AT)} as known",
+                  *(f"{relation.column(name)} as v{n}" for n, name in enumerate(columns))]
+        where = [relation.compared(EVENT_TIMESTAMP, "<=", spine.high)]
+        found = table_of(con, of_entities(select, relation, keys, spine, keys, where))
+    values = np.stack([
+        _floats(found[f"v{n}"]) for n in range(len(columns))
+    ], axis=1) if columns else np.empty((len(found), 0))
+    answers = np.full((len(asked), len(columns)), np.nan)
+    rows = Rows(entity=array_of(found, "code"), at=array_of(found, "at"),
+                created=array_of(found, "known"), place=array_of(found, "place"))
+    for some, seen in _parts(rows, len(asked), loaded):
+        mine = Rows(entity=rows.entity[seen], at=rows.at[seen], place=rows.place[seen],
+                    created=None if rows.created is None else rows.created[seen])
+        which = latest(mine, questions.code[some], questions.at[some], ttl=ttl,
+                       known=loaded is None)
+        there = which >= 0
+        answers[some[there]] = values[seen[which[there]]]
+    return answers
+
+
+def _parts(
+    rows: Rows, count: int, loaded: LoadedRows | None
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """(questions, the rows that they may see): one part for each state that was loaded."""
+    if loaded is None:
+        return [(np.arange(count), np.arange(len(rows.at)))]
+    assert rows.created is not None
+    seqs = np.array([load.seq for load in loaded.loads], dtype=np.int64)
+    state = np.searchsorted(seqs, loaded.upto, side="right")
+    parts = []
+    for number in np.unique(state).tolist():
+        seen = np.zeros(len(rows.at), dtype=bool)
+        for load in loaded.loads[:number]:
+            seen |= (rows.created >= load.since) & (rows.created < load.until)
+        parts.append((np.flatnonzero(state == number), np.flatnonzero(seen)))
+    return parts
+
+
+def _floats(column: pa.ChunkedArray) -> Floats:
+    if pa.types.is_boolean(column.type):
+        column = pc.cast(column, pa.int8())
+    values: Floats = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(np.float64)
+    return values
