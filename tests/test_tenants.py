@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,6 +24,7 @@ from ml_assets.automation.forgetting import require_idle
 from ml_assets.automation.jobs import RETRAINING
 from ml_assets.core.errors import NotReady
 from ml_assets.core.installation import claim
+from ml_assets.core.project import PACKAGED_REPO, ROOT
 from ml_assets.core.runtime.locks import alone, in_service, out_of_service
 from ml_assets.core.runtime.processes import this_process
 from ml_assets.core.time import DAY, midnight
@@ -117,6 +124,71 @@ def test_a_system_with_a_run_in_progress_is_not_forgotten(
         with pytest.raises(NotReady, match="job toy_retraining is in progress"):
             require_idle(instance, "toy")
         require_idle(instance, "meter")
+
+
+PROJECT = """
+import json
+from ml_assets.core.errors import DeclarationError
+from ml_assets.core.settings import Settings
+from ml_assets.definitions import definitions
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.store import open_store
+from ml_assets.systems import SYSTEMS
+
+settings = Settings.from_environment()
+graph = definitions(settings).resolve_asset_graph()
+why = {}
+for system in SYSTEMS:
+    try:
+        load_manifest(settings).service(system)
+    except DeclarationError as error:
+        why[system.name] = str(error)
+print(json.dumps({
+    "loaded": sorted({key.path[0] for key in graph.materializable_asset_keys}), "why": why,
+    "applied": sorted(view.name for view in open_store(settings).list_all_feature_views()),
+}))
+"""
+
+
+def test_damaged_features_stop_no_other_system_and_lose_no_state(tmp_path: Path) -> None:
+    """While they are damaged their views stay applied: else their online tables would be gone."""
+    (tmp_path / "pyproject.toml").write_text("[tool.ml_assets]\n")
+    shutil.copytree(PACKAGED_REPO, tmp_path / "feature_repo")
+    for name in ("toy", "meter"):
+        (tmp_path / "systems" / name).mkdir(parents=True)
+        (tmp_path / "systems" / name / "__init__.py").write_text(
+            f"from tests.{name} import {name.upper()}\n")
+        _features(tmp_path, name).write_text(f"from tests.{name}_features import *\n")
+    sound = _loaded(tmp_path)
+    assert sound["loaded"] == ["meter", "toy"] and sound["why"] == {}
+    with _features(tmp_path, "toy").open("a") as file:
+        file.write("1 / 0\n")
+    damaged = _loaded(tmp_path)
+    assert damaged["loaded"] == ["meter"]
+    assert damaged["applied"] == sound["applied"]
+    assert list(damaged["why"]) == ["toy"]
+    assert "features of 'toy' are broken" in damaged["why"]["toy"]
+    assert "ZeroDivisionError" in damaged["why"]["toy"]
+    _features(tmp_path, "toy").write_text("from tests.toy_features import *\n")
+    assert _loaded(tmp_path) == sound
+
+
+def _features(project: Path, name: str) -> Path:
+    return project / "systems" / name / "features.py"
+
+
+def _loaded(project: Path) -> dict[str, Any]:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "packages" / "dagster-feast")])
+    environment = {
+        **{name: value for name, value in os.environ.items()
+           if name not in ("ML_ASSETS_VAR", "DAGSTER_HOME")},
+        "ML_ASSETS_CACHE": str(project / "cache"), "PYTHONPATH": paths,
+    }
+    done = subprocess.run([sys.executable, "-c", PROJECT], cwd=project, capture_output=True,
+                          text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 class Killed(BaseException):
