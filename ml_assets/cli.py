@@ -12,6 +12,7 @@ from ml_assets import __version__
 from ml_assets.core.errors import DeclarationError, MlAssetsError
 from ml_assets.core.installation import opened
 from ml_assets.doctor_cli import doctor
+from ml_assets.project_cli import check, init, new
 from ml_assets.rollout_cli import rollout
 from ml_assets.run_cli import INTERRUPTED, run
 from ml_assets.store_cli import store
@@ -51,6 +52,7 @@ def main() -> None:
 
     \b
     Start here:
+      ml-assets init shop    a project for systems of your own; then `ml-assets new -h`
       ml-assets run spam     replay six weeks of real mail through the whole loop
       ml-assets ui           look at the result: Dagster, the API and MLflow
       ml-assets status       where each system stands
@@ -213,6 +215,9 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
         sys.exit(show(measure(quick=quick, **given), as_json=as_json))
 
 
+main.add_command(init)
+main.add_command(new)
+main.add_command(check)
 main.add_command(run)
 main.add_command(rollout)
 main.add_command(token)

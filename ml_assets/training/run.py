@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml_assets.core.system import System
+from ml_assets.core.texts import key_text
 from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.targets.stored import as_json
@@ -130,5 +131,5 @@ def _inputs(
     system: System, training_set: TrainingSet, rows: pd.DataFrame
 ) -> tuple[dict[str, list[str]], Floats]:
     """The texts by column and the dense vectors (n, D) of n rows of the training set."""
-    texts = {column: rows[column].tolist() for column in system.model.texts}
+    texts = {column: [key_text(text) for text in rows[column]] for column in system.model.texts}
     return texts, rows[list(training_set.feature_names)].to_numpy(np.float32)
