@@ -79,7 +79,7 @@ class HashedTextNetwork(nn.Module):
 class SparseTimesVector(torch.autograd.Function):
     """S w, whose backward pass multiplies by a transpose of S that was made once.
 
-    torch 2.13 makes it anew at each step: for 1,900 mails and 6.5 million n-grams this takes
+    torch 2.13 makes it anew at each step: for 1,900 texts and 6.5 million n-grams this takes
     0.05 CPU s forth and back, torch's own product and nn.EmbeddingBag more than 1.0.
     """
 
