@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -15,6 +14,7 @@ from ml_assets.core.system import System
 from ml_assets.core.target import Bools, Floats, Target
 from ml_assets.core.time import DAY, midnight
 from ml_assets.evaluation.comparison import Comparison, compare
+from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
@@ -97,7 +97,7 @@ def served(system: System, settings: Settings, events: list[ArchivedEvent]) -> S
     found = [answers[event.event_id] for event in known]
     frozen = outputs_of(
         first,
-        [system.source.parse(json.loads(answer.request)) for answer in found],
+        [read_event(system, answer.request) for answer in found],
         np.array([answer.features for answer in found], dtype=np.float32).reshape(
             len(found), len(first.feature_names)
         ),
