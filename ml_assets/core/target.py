@@ -79,7 +79,7 @@ class Scale:
 class Target(ABC):
     """One per system. Light, frozen, and free of I/O.
 
-    name: of the label, an identifier: `is_spam`
+    name: of the label, an identifier: `is_returned`
     """
 
     name: str

@@ -10,7 +10,7 @@ from ml_assets.core.project import FILE, PACKAGED_REPO, read_project
 
 PYPROJECT = '''\
 # This table makes the folder a project of ml-assets. Name reference systems that are to run here
-# too: reference = ["spam"]
+# too: reference = ["<name>"]
 [tool.ml_assets]
 reference = []
 

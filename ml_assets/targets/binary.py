@@ -1,4 +1,4 @@
-"""A question that is answered by yes or no: is it spam, will it be returned?"""
+"""A question that is answered by yes or no: is it broken, will it be returned?"""
 
 from __future__ import annotations
 
