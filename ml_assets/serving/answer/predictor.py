@@ -121,7 +121,8 @@ class Predictor:
         """All in one batch."""
         # Read once: whatever is swapped meanwhile, this batch is answered by these.
         lineup = self._models.require()
-        predictions = self._by_version.score(lineup, admitted, now)
+        accepted_at = self._instants.accepted_at([one.at for one in admitted], now)
+        predictions = self._by_version.score(lineup, admitted, accepted_at)
 
         def count(connection: sqlite3.Connection, new: Sequence[int]) -> None:
             """Let features and latest scores count the new ones, in the log's transaction."""
