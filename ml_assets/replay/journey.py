@@ -95,7 +95,7 @@ class Journey:
         people = self._people_after(events, midnight(first))
         told = OtherStreams(self.system, self.settings.cache, midnight(first))
         self.answered = events.count(first)
-        waves = Waves(self.system, self.settings)
+        waves = Waves.of(self.system, self.settings)
         for offset in range((until - first).days):
             day = first + timedelta(days=offset)
             end, today, done = midnight(day) + DAY, events.day(day), 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ml_assets.core.errors import MlAssetsError
@@ -28,10 +28,13 @@ class Waves:
     the same answer.
     """
 
-    def __init__(self, system: System, settings: Settings) -> None:
-        self._system = system
-        views = load_manifest(settings).service(system).views
-        self._keys = sorted({view.keys for view in views})
+    def __init__(self, system: System, keys: Iterable[tuple[str, ...]]) -> None:
+        """keys: the columns that each of the system's feature views joins on"""
+        self._system, self._keys = system, sorted(set(keys))
+
+    @classmethod
+    def of(cls, system: System, settings: Settings) -> Waves:
+        return cls(system, [view.keys for view in load_manifest(settings).service(system).views])
 
     def take(
         self, events: Sequence[ArchivedEvent], start: int, until: datetime
