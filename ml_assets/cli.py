@@ -9,19 +9,17 @@ from typing import Any
 import click
 
 from ml_assets import __version__
-from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.errors import DeclarationError, MlAssetsError
 from ml_assets.core.installation import opened
-from ml_assets.core.runtime.interrupts import remembered
 from ml_assets.doctor_cli import doctor
+from ml_assets.project_cli import check, init, new
 from ml_assets.rollout_cli import rollout
+from ml_assets.run_cli import INTERRUPTED, run
 from ml_assets.store_cli import store
 from ml_assets.token_cli import token
 
 STATE_LIBRARIES = ("sqlite3", "sqlalchemy", "duckdb", "pyarrow", "alembic")
 """They read the files of an installation, so an error of theirs is about a file, not a bug."""
-
-INTERRUPTED = 130
-"""The exit status of a command stopped by Ctrl-C: 128 plus the signal's number, as in a shell."""
 
 
 class PlainErrors(click.Group):
@@ -54,7 +52,8 @@ def main() -> None:
 
     \b
     Start here:
-      ml-assets run spam     replay six weeks of real mail through the whole loop
+      ml-assets init shop    a project for systems of your own; then `ml-assets new -h`
+      ml-assets run          replay a system's recorded history through the whole loop
       ml-assets ui           look at the result: Dagster, the API and MLflow
       ml-assets status       where each system stands
       ml-assets rollout -h   which model versions answer, and how to change that
@@ -64,30 +63,6 @@ def main() -> None:
 
     All state is under var/ (ML_ASSETS_VAR sets another folder); delete it to start afresh.
     """
-
-
-@main.command()
-@click.argument("system")
-@click.option("--fresh", is_flag=True, help="Forget all earlier runs of this system, and of no "
-              "other, and start over. Refused while an API serves the system.")
-@click.option("--days", type=click.IntRange(1), help="Stop after this many live days.")
-def run(system: str, fresh: bool, days: int | None) -> None:
-    """Run the closed loop of SYSTEM on its recorded data.
-
-    Downloads the data, ingests the history, trains and deploys a first model, starts the real
-    API and replays the following weeks as live traffic over HTTP: predictions, complaints days
-    later, sensors, retraining, deployments. Ends with a comparison to the frozen first model.
-    Stop it whenever you like (Ctrl-C); rerun the command and it resumes where it stopped.
-    """
-    try:
-        with remembered() as interrupts:
-            from ml_assets.replay.run import run_loop
-            from ml_assets.systems import find
-
-            run_loop(find(system), opened(), interrupts, fresh=fresh, days=days)
-    except KeyboardInterrupt:
-        click.echo(f"\nStopped. `ml-assets run {system}` resumes from here.", err=True)
-        sys.exit(INTERRUPTED)
 
 
 @main.command()
@@ -110,16 +85,20 @@ def serve(
       http://localhost:8080/docs            every call, to try in a browser
     """
     from ml_assets.serving.server import serve as serve_api
-    from ml_assets.systems import SYSTEMS, find
+    from ml_assets.systems import BROKEN, SYSTEMS, find
 
     served = tuple(map(find, dict.fromkeys(systems))) or SYSTEMS
+    broken = {} if systems else BROKEN
+    for name, reason in broken.items():
+        click.echo(f"{name} is not served, its declaration is broken: {reason}", err=True)
     settings = opened()
     settings = replace(
         settings,
         host=settings.host if host is None else host,
         port=settings.port if port is None else port,
     )
-    serve_api(settings, served, workers=workers, plain_asgi=plain_asgi)
+    serve_api(settings, served, workers=workers, plain_asgi=plain_asgi,
+              broken=broken)
 
 
 @main.command()
@@ -137,10 +116,19 @@ def ui(dagster_port: int, mlflow_port: int) -> None:
 def status(system: str | None) -> None:
     """Show where SYSTEM (or each one) stands: clock, days, labels, champion, next retraining."""
     from ml_assets.replay.status import print_status
-    from ml_assets.systems import SYSTEMS, find
+    from ml_assets.systems import BROKEN, SYSTEMS, find
 
+    settings, failed = opened(), bool(BROKEN) and system is None
     for each in SYSTEMS if system is None else (find(system),):
-        print_status(each, opened())
+        try:
+            print_status(each, settings)
+        except DeclarationError as error:  # of its features; it hides no other system
+            click.echo(f"{each.name}: {error}", err=True)
+            failed = True
+    for name, reason in BROKEN.items() if system is None else ():
+        click.echo(f"{name}: its declaration is broken: {reason}", err=True)
+    if failed:
+        sys.exit(1)
 
 
 @main.command()
@@ -227,6 +215,10 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
         sys.exit(show(measure(quick=quick, **given), as_json=as_json))
 
 
+main.add_command(init)
+main.add_command(new)
+main.add_command(check)
+main.add_command(run)
 main.add_command(rollout)
 main.add_command(token)
 main.add_command(doctor)

@@ -1,11 +1,17 @@
 """The whole graph: every room's assets for every system. Dagster loads this module."""
 
+import logging
+from collections.abc import Sequence
+from typing import Any
+
 import dagster as dg
 
 from ml_assets.automation import jobs, sensors
 from ml_assets.core.assets import flatten
 from ml_assets.core.installation import check, share_old_clock
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
 from ml_assets.evaluation import assets as evaluation
 from ml_assets.evaluation.slices import require_slices
 from ml_assets.features import assets as features
@@ -16,8 +22,10 @@ from ml_assets.ingest.resources import lake_resource
 from ml_assets.monitoring import assets as monitoring
 from ml_assets.registry import assets as registry
 from ml_assets.serving import assets as serving
-from ml_assets.systems import SYSTEMS
+from ml_assets.systems import BROKEN, SYSTEMS
 from ml_assets.training import assets as training
+
+log = logging.getLogger(__name__)
 
 FLOW = (ingest, features, training, evaluation, registry, serving, feedback, monitoring)
 """The rooms in the order in which data passes through them."""
@@ -25,28 +33,51 @@ FLOW = (ingest, features, training, evaluation, registry, serving, feedback, mon
 JOBS = (jobs.history_job, jobs.daily_job, jobs.batch_job, jobs.retraining_job)
 
 
-def definitions(settings: Settings) -> dg.Definitions:
-    """Assets, checks, jobs, sensors and schedules of every system, on `settings`."""
+def definitions(settings: Settings, systems: Sequence[System] | None = None) -> dg.Definitions:
+    """Assets, checks, jobs, sensors and schedules of these systems, on `settings`.
+
+    systems: raises what is wrong with one of them. By default all that there are; a broken one is
+    then left out, and the log says why, so that it stops no other.
+    """
     from dagster import AssetChecksDefinition
 
-    manifest = load_manifest(Settings.from_environment())
-    for system in SYSTEMS:
-        require_slices(system, manifest.service(system).features)
-    parts = flatten(room.build(system) for room in FLOW for system in SYSTEMS)
-    automation = flatten(sensors.build(system) for system in SYSTEMS)
+    load_manifest(Settings.from_environment())  # a broken repository is nobody's own
+    sound = list(systems or ())
+    parts = [_parts(system) for system in sound]
+    for name, reason in BROKEN.items() if systems is None else ():
+        _leave_out(name, reason)
+    for system in SYSTEMS if systems is None else ():
+        found = attempt(_parts, system)
+        if isinstance(found, Fault):
+            _leave_out(system.name, found.reason)
+        else:
+            sound.append(system)
+            parts.append(found)
+    assets, automation = flatten(of for of, _ in parts), flatten(of for _, of in parts)
     return dg.Definitions(
-        assets=[part for part in parts if not isinstance(part, AssetChecksDefinition)],
-        asset_checks=[part for part in parts if isinstance(part, AssetChecksDefinition)],
+        assets=[part for part in assets if not isinstance(part, AssetChecksDefinition)],
+        asset_checks=[part for part in assets if isinstance(part, AssetChecksDefinition)],
         jobs=[
             job(system)
-            for system in SYSTEMS
+            for system in sound
             for job in JOBS
         ],
         sensors=[part for part in automation if isinstance(part, dg.SensorDefinition)],
         schedules=[part for part in automation if isinstance(part, dg.ScheduleDefinition)],
-        resources={"settings": settings, "duckdb": lake_resource(settings, SYSTEMS)},
+        resources={"settings": settings, "duckdb": lake_resource(settings, sound)},
         executor=dg.in_process_executor,
     )
+
+
+def _parts(system: System) -> tuple[list[Any], list[Any]]:
+    """The assets and checks of a system, its sensors and schedules."""
+    manifest = load_manifest(Settings.from_environment())
+    require_slices(system, manifest.service(system).features)
+    return flatten(room.build(system) for room in FLOW), sensors.build(system)
+
+
+def _leave_out(name: str, reason: str) -> None:
+    log.error("system %r is left out, because it is broken: %s", name, reason)
 
 
 def _sound() -> Settings:

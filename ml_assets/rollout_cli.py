@@ -62,15 +62,15 @@ def rollout() -> None:
 
     One version, the champion, answers. Others may stand beside it: shadows score every event but
     answer none; challengers answer a share of the events, at most half in all. All events of one
-    entity (for spam: of one sender) meet the same version.
+    entity (the system's `sticky_by`) meet the same version.
 
     \b
     A version's way into traffic, and out:
-      ml-assets rollout shadow   spam 7 --reason "how does it score?"
-      ml-assets rollout canary   spam 7 5% --reason "its shadow scores look right"
-      ml-assets rollout canary   spam 8 5% --reason "A/B/n: beside 7, from the same start"
-      ml-assets rollout promote  spam 7 --reason "a third fewer complaints than 6"
-      ml-assets rollout rollback spam --reason "complaints from list owners"
+      ml-assets rollout shadow   <system> 7 --reason "how does it score?"
+      ml-assets rollout canary   <system> 7 5% --reason "its shadow scores look right"
+      ml-assets rollout canary   <system> 8 5% --reason "A/B/n: beside 7, from the same start"
+      ml-assets rollout promote  <system> 7 --reason "a third fewer errors than 6"
+      ml-assets rollout rollback <system> --reason "support reports wrong answers"
 
     Each change is one record that is never altered; a running API follows within a second and
     drops no request. `rollout status` shows everything, including versions the API has refused to

@@ -49,7 +49,7 @@ def token() -> None:
 
     \b
       ml-assets token create shop --scope predict
-      ml-assets token create mail-client --scope predict --scope feedback --source recipient
+      ml-assets token create desk --scope predict --scope feedback --source buyer
       ml-assets token create ann --scope admin --expires 90d
       ml-assets token rotate shop
       ml-assets token revoke shop
@@ -67,7 +67,7 @@ def token() -> None:
               help="predict: predictions and /metrics. feedback: feedback. admin: records of "
               "predictions (the request, the rows behind it) and /metrics. May be repeated.")
 @click.option("--source", "sources", multiple=True,
-              help="A trusted feedback source that the holder may speak as, such as `recipient`; "
+              help="A trusted feedback source that the holder may speak as, such as `buyer`; "
               "`analyst:` covers all names with that prefix. May be repeated.")
 @click.option("--expires", metavar="SPAN", callback=_lifetime,
               help="Lifetime of the token: `90d`, `12h`, `30m`, `2w`.  [default: until it is "

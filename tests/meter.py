@@ -22,13 +22,13 @@ from ml_assets.core.time import DAY, midnight
 from ml_assets.core.truths import Recorded
 from ml_assets.targets import Binary
 
-TEXTS, NUMBERS = ("site", "device"), ("reading", "celsius")
+REQUIRED, OPTIONAL = ("site", "device", "reading"), ("celsius", "state", "codes")
 FIRST, LIVE = date(2023, 12, 25), date(2024, 1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeterSource:
-    """A request has just these fields, of just these types."""
+    """A request has the required fields and any of the others; the contract knows their types."""
 
     history: tuple[ArchivedEvent, ...] = field(default=())
 
@@ -39,14 +39,9 @@ class MeterSource:
         return iter(self.history)
 
     def parse(self, request: Request) -> Event:
-        if sorted(request) != sorted((*TEXTS, *NUMBERS)):
+        if not set(REQUIRED) <= set(request) <= {*REQUIRED, *OPTIONAL}:
             raise Quarantined(f"the fields are {sorted(request)}")
-        numbers = {name: request[name] for name in NUMBERS}
-        for name, value in numbers.items():
-            if not isinstance(value, (int, float)) or isinstance(value, bool):
-                raise Quarantined(f"{name} is {value!r}; expected a number")
-        return {**{name: request[name] for name in TEXTS},
-                **{name: float(str(value)) for name, value in numbers.items()}}
+        return {"codes": [], **request}
 
 
 def recorded() -> Iterator[ArchivedEvent]:
@@ -57,8 +52,10 @@ def recorded() -> Iterator[ArchivedEvent]:
         yield ArchivedEvent(
             event_id=f"m{place}",
             event_timestamp=at,
-            request={"site": f"site {place % 3}", "device": f"{place % 4}", "reading": reading,
-                     "celsius": draw.uniform(-20, 40)},
+            request={"site": f"site {place % 3}", "device": place % 4, "reading": reading,
+                     **({"celsius": draw.uniform(-20, 40)} if place % 5 else {}),
+                     **({"state": "odd" if reading > 30 else "fine"} if place % 3 else {}),
+                     "codes": [place, 2**53 + 1][: place % 3]},
             outcome=draw.random() < (reading + 50) / 100,
             known_at=at + timedelta(seconds=place % 5),
         )
@@ -69,10 +66,13 @@ READINGS = Stream(
     source=MeterSource(history=tuple(recorded())),
     columns=(
         Column(name="site", dtype="text", description="where it hangs", max_length=45),
-        Column(name="device", dtype="text", description="which it is"),
+        Column(name="device", dtype="integer", description="which it is"),
         Column(name="reading", dtype="number", description="what it says"),
         Column(name="celsius", dtype="number", description="how warm it is", minimum=-273.15,
-               maximum=1e6),
+               maximum=1e6, optional=True),
+        Column(name="state", dtype="category", description="what it thinks of itself",
+               values=("fine", "odd"), optional=True),
+        Column(name="codes", dtype="integer", description="what it reports", many=True),
     ),
 )
 
@@ -89,7 +89,7 @@ METER = System(
     truth=Recorded(source="tech:ann", within=timedelta(seconds=5)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="technician", sources=("tech:",)),),
                             crowd=None),
-    model=ModelConfig(fields=(), numbers=("reading",), iterations=3),
+    model=ModelConfig(fields=(), numbers=("reading", "celsius"), iterations=3),
     gates=(Gate(metric="log_loss", at_most=100.0),),
     retraining=RetrainingPolicy(
         after_labels=50, max_age=timedelta(days=14), cooldown=timedelta(days=1)

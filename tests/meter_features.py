@@ -19,13 +19,15 @@ def of(function: str, column: str, window: timedelta, name: str) -> Aggregation:
 
 site = Entity(name="meter_site", join_keys=["site"], value_type=ValueType.STRING,
               description="a site")
-device = Entity(name="meter_device", join_keys=["device"], value_type=ValueType.STRING,
+device = Entity(name="meter_device", join_keys=["device"], value_type=ValueType.INT64,
                 description="a meter")
 readings = windowed_view(
     "readings", system="meter", entities=[site, device], source=event_stream("meter"),
     aggregations=[
         of("std", "celsius", DAY, "celsius_std_1d"), of("max", "reading", 7 * DAY, "most_7d"),
         of("last", "reading", 7 * DAY, "last_7d"), of("time_since_last", "", DAY, "idle_1d"),
+        of("count", "celsius", DAY, "warmths_1d"),
+        of("approx_count_distinct", "state", DAY, "states_1d"),
     ],
 )
 at_site = windowed_view(

@@ -45,7 +45,7 @@ def begin(*loops: WholeLoop) -> dg.DagsterInstance:
 def event_of(loop: WholeLoop, n: int) -> dict[str, Any]:
     if loop.system.name == "toy":
         return {"shop": f"shop {n % 3}", "note": f"note {n % 7}", "amount": n % 90 + 0.5}
-    return {"site": f"site {n % 3}", "device": f"{n % 4}", "reading": n % 100 - 50.0,
+    return {"site": f"site {n % 3}", "device": n % 4, "reading": n % 100 - 50.0,
             "celsius": n % 30 + 0.25}
 
 

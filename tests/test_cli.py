@@ -8,13 +8,18 @@ import sqlite3
 import subprocess
 import sys
 
+import click
 import httpx
 import pytest
 from click.testing import CliRunner
 
 from ml_assets.cli import main
+from ml_assets.core.errors import DeclarationError, NotReady
 from ml_assets.core.runtime.locks import alone
 from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from tests.meter import METER
+from tests.toy import TOY
 
 
 @pytest.fixture
@@ -57,6 +62,65 @@ def test_a_wrong_setting_is_named(
     result = command_line.invoke(main, ["serve"])
     assert result.exit_code == 1
     assert answer in result.output
+
+
+def test_systems_are_run_one_after_the_other_and_one_that_fails_stops_none(
+    command_line: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+
+    def run_loop(system: System, *_: object, fresh: bool, days: int | None) -> None:
+        ran.append((system.name, fresh, days))
+        if system.name == "toy":
+            raise NotReady("no model passed its gates")
+
+    monkeypatch.setattr("ml_assets.replay.run.run_loop", run_loop)
+    monkeypatch.setattr("ml_assets.systems.SYSTEMS", (TOY, METER))
+    monkeypatch.setattr("ml_assets.systems.BROKEN", {"trips": "SyntaxError: invalid syntax"})
+    result = command_line.invoke(main, ["run", "trips", "toy", "meter", "toy", "--days", "2"])
+    assert result.exit_code == 1
+    assert ran == [("toy", False, 2), ("meter", False, 2)]
+    assert "Error: trips: the declaration of 'trips' is broken: SyntaxError" in result.output
+    assert "Error: toy: no model passed its gates" in result.output
+    assert result.output.endswith("trips: failed, see above\ntoy: failed, see above\nmeter: done\n")
+    assert command_line.invoke(main, ["run", "meter"]).exit_code == 0
+    alone = command_line.invoke(main, ["run", "toy"])
+    assert alone.exit_code == 1 and alone.output == "Error: no model passed its gates\n"
+    unnamed = command_line.invoke(main, ["run"])
+    assert unnamed.exit_code == 2 and "one or more of: toy, meter, trips" in unnamed.output
+
+
+def test_the_only_system_need_not_be_named(
+    command_line: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr("ml_assets.replay.run.run_loop",
+                        lambda system, *_, **__: ran.append(system.name))
+    monkeypatch.setattr("ml_assets.systems.BROKEN", {})
+    monkeypatch.setattr("ml_assets.systems.SYSTEMS", ())
+    none = command_line.invoke(main, ["run"])
+    assert none.exit_code == 2 and "see `ml-assets new --help`" in none.output
+    monkeypatch.setattr("ml_assets.systems.SYSTEMS", (METER,))
+    assert command_line.invoke(main, ["run"]).exit_code == 0
+    assert ran == ["meter"]
+
+
+def test_the_status_of_one_system_hides_no_others(
+    command_line: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(system: System, settings: Settings) -> None:
+        if system is TOY:
+            raise DeclarationError("the features of 'toy' are broken")
+        click.echo(f"{system.name} stands")
+
+    monkeypatch.setattr("ml_assets.replay.status.print_status", damaged)
+    monkeypatch.setattr("ml_assets.systems.SYSTEMS", (TOY, METER))
+    monkeypatch.setattr("ml_assets.systems.BROKEN", {"trips": "SyntaxError: invalid syntax"})
+    result = command_line.invoke(main, ["status"])
+    assert result.exit_code == 1
+    for said in ("toy: the features of 'toy' are broken", "meter stands",
+                 "trips: its declaration is broken: SyntaxError"):
+        assert said in result.output
 
 
 def test_a_second_replay_of_one_system_is_refused(

@@ -51,6 +51,10 @@ NUMBERS = st.one_of(
                      1e308, 10**400]),
 )
 """As JSON has them; `almost_json` adds NaN, Infinity and what is no number."""
+USUAL: dict[str, st.SearchStrategy[Any]] = {
+    "number": st.floats(0, 100), "integer": st.integers(0, 4),
+    "category": st.sampled_from(["fine", "odd"]),
+}
 WRONG: st.SearchStrategy[Any] = st.none() | st.booleans() | st.just([]) | st.just("3") | st.just({})
 
 
@@ -97,10 +101,13 @@ def clocks() -> st.SearchStrategy[timedelta]:
 def predictions(draw: st.DrawFn, system: System) -> Posted:
     event: dict[str, Any] = {}
     for column in system.columns:
-        usual = (st.floats(0, 100) if column.dtype == "number" else
-                 KEYS if column.name in system.keys else st.just("hello"))
-        odd = NUMBERS if column.dtype == "number" else TEXTS
-        event[column.name] = draw(mostly(usual, odd))
+        usual: st.SearchStrategy[Any] = USUAL.get(
+            column.dtype, KEYS if column.name in system.keys else st.just("hello"))
+        odd: st.SearchStrategy[Any] = NUMBERS if column.dtype in ("number", "integer") else TEXTS
+        if column.many:
+            usual, odd = st.lists(usual, max_size=3), st.lists(odd | WRONG, max_size=3) | WRONG
+        if not column.optional or draw(st.booleans()):
+            event[column.name] = draw(mostly(usual, odd))
     if draw(st.integers(0, 9)) == 9:
         event[draw(st.sampled_from(sorted(event)))] = draw(WRONG)
     body: dict[str, Any] = {"event": event}
@@ -123,7 +130,8 @@ def predictions(draw: st.DrawFn, system: System) -> Posted:
 
 def honest(system: System) -> dict[str, object]:
     """An event that nobody can have anything against."""
-    return {column.name: 5.0 if column.dtype == "number" else "shop 1"
+    values = {"number": 5.0, "integer": 3, "category": "odd"}
+    return {column.name: [] if column.many else values.get(column.dtype, "shop 1")
             for column in system.columns}
 
 

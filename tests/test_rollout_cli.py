@@ -201,5 +201,6 @@ def test_an_api_of_another_installation_is_not_believed(
 
 def test_the_help_shows_the_way_of_a_version() -> None:
     helped = CliRunner().invoke(main, ["rollout", "--help"]).output
-    for step in ("shadow   spam 7", "canary   spam 7 5%", "promote  spam 7", "rollback spam"):
+    for step in ("shadow   <system> 7", "canary   <system> 7 5%", "promote  <system> 7",
+                 "rollback <system>"):
         assert f"ml-assets rollout {step}" in helped

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,11 +24,13 @@ from ml_assets.automation.forgetting import require_idle
 from ml_assets.automation.jobs import RETRAINING
 from ml_assets.core.errors import NotReady
 from ml_assets.core.installation import claim
+from ml_assets.core.project import PACKAGED_REPO, ROOT
 from ml_assets.core.runtime.locks import alone, in_service, out_of_service
 from ml_assets.core.runtime.processes import this_process
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.store import open_store
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log import forgetting as log_rows
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.positions import last_position
 from ml_assets.monitoring.parity import ParityReports
@@ -64,6 +72,8 @@ def _one_of_two(toys: WholeLoop, meters: WholeLoop, api: httpx.Client) -> None:
     refused = api.post("/v1/meter/predict", json={"event": event_of(meters, 1)})
     assert "no model of 'meter'" in problem(refused, 503, "not_ready")["message"]
     ask(toys, api, 1, toys.clock.now())
+    told = api.post("/v1/toy/events/visits", json={"event_id": "v1", "event": {"shop": "corner"}})
+    assert told.status_code == 200, told.text
 
 
 def test_each_goes_by_its_own_clock_and_parity_holds_for_both(
@@ -116,6 +126,71 @@ def test_a_system_with_a_run_in_progress_is_not_forgotten(
         require_idle(instance, "meter")
 
 
+PROJECT = """
+import json
+from ml_assets.core.errors import DeclarationError
+from ml_assets.core.settings import Settings
+from ml_assets.definitions import definitions
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.store import open_store
+from ml_assets.systems import SYSTEMS
+
+settings = Settings.from_environment()
+graph = definitions(settings).resolve_asset_graph()
+why = {}
+for system in SYSTEMS:
+    try:
+        load_manifest(settings).service(system)
+    except DeclarationError as error:
+        why[system.name] = str(error)
+print(json.dumps({
+    "loaded": sorted({key.path[0] for key in graph.materializable_asset_keys}), "why": why,
+    "applied": sorted(view.name for view in open_store(settings).list_all_feature_views()),
+}))
+"""
+
+
+def test_damaged_features_stop_no_other_system_and_lose_no_state(tmp_path: Path) -> None:
+    """While they are damaged their views stay applied: else their online tables would be gone."""
+    (tmp_path / "pyproject.toml").write_text("[tool.ml_assets]\n")
+    shutil.copytree(PACKAGED_REPO, tmp_path / "feature_repo")
+    for name in ("toy", "meter"):
+        (tmp_path / "systems" / name).mkdir(parents=True)
+        (tmp_path / "systems" / name / "__init__.py").write_text(
+            f"from tests.{name} import {name.upper()}\n")
+        _features(tmp_path, name).write_text(f"from tests.{name}_features import *\n")
+    sound = _loaded(tmp_path)
+    assert sound["loaded"] == ["meter", "toy"] and sound["why"] == {}
+    with _features(tmp_path, "toy").open("a") as file:
+        file.write("1 / 0\n")
+    damaged = _loaded(tmp_path)
+    assert damaged["loaded"] == ["meter"]
+    assert damaged["applied"] == sound["applied"]
+    assert list(damaged["why"]) == ["toy"]
+    assert "features of 'toy' are broken" in damaged["why"]["toy"]
+    assert "ZeroDivisionError" in damaged["why"]["toy"]
+    _features(tmp_path, "toy").write_text("from tests.toy_features import *\n")
+    assert _loaded(tmp_path) == sound
+
+
+def _features(project: Path, name: str) -> Path:
+    return project / "systems" / name / "features.py"
+
+
+def _loaded(project: Path) -> dict[str, Any]:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "packages" / "dagster-feast")])
+    environment = {
+        **{name: value for name, value in os.environ.items()
+           if name not in ("ML_ASSETS_VAR", "DAGSTER_HOME")},
+        "ML_ASSETS_CACHE": str(project / "cache"), "PYTHONPATH": paths,
+    }
+    done = subprocess.run([sys.executable, "-c", PROJECT], cwd=project, capture_output=True,
+                          text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 class Killed(BaseException):
     """As `kill -9` would end it."""
 
@@ -130,8 +205,9 @@ def test_one_is_forgotten_whole_and_the_other_keeps_every_row(
     """Also if it dies before each of its steps; afterwards the system starts over, the same."""
     toys, meters = loops
     settings, name = toys.settings, toys.system.name
+    monkeypatch.setattr(log_rows, "AT_ONCE", 20)
     before, position = life_of(meters), _position(toys)
-    assert life_of(toys) != _nothing(toys)
+    assert all(life_of(toys).values()) and set(life_of(toys)["log"]) >= {"feedback", "told"}
     for step in STEPS:
         with monkeypatch.context() as patch:
             patch.setattr(f"{forgetting.__name__}.{step}", _die)
@@ -177,7 +253,7 @@ def life_of(loop: WholeLoop) -> dict[str, Any]:
     versions, instance = ModelRegistry(settings).versions(name), loop._instance
     views: list[Any] = open_store(settings).list_all_feature_views()
     return {
-        "log": _rows(settings.event_log, name, "predictions", "feedback"),
+        "log": _rows(settings.event_log, name),
         "deployments": [replace(each, id=0) for each in
                         Deployments(settings.deployments).history(name)],
         "models": versions,
@@ -196,14 +272,20 @@ def life_of(loop: WholeLoop) -> dict[str, Any]:
 
 
 def _nothing(loop: WholeLoop) -> dict[str, Any]:
-    return {"log": [], "deployments": [], "models": [], "files": {}, "lake": {}, "loads": [],
+    return {"log": {}, "deployments": [], "models": [], "files": {}, "lake": {}, "loads": [],
             "feast": {}, "runs": [], "assets": [], "clock": False}
 
 
-def _rows(path: Any, system: str, *tables: str) -> list[tuple[object, ...]]:
+def _rows(path: Any, system: str) -> dict[str, list[tuple[object, ...]]]:
+    """By every table, also of times to come, that says whose a row is."""
     with closing(sqlite3.connect(path)) as db:
-        return [row for table in tables for row in db.execute(
-            f"select * from {table} where system = ? order by 1", (system,))]
+        tables = [name for (name,) in db.execute(
+            "select name from sqlite_master where type = 'table'")
+            if any(column[1] == "system" for column in db.execute(f"pragma table_info({name})"))]
+        assert set(tables) >= {"predictions", "feedback", "told"}
+        found = {name: list(db.execute(f"select * from {name} where system = ? order by 1",
+                                       (system,))) for name in tables}
+    return {name: rows for name, rows in found.items() if rows}
 
 
 def _table(path: Any, name: str) -> list[tuple[object, ...]]:

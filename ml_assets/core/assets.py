@@ -52,7 +52,7 @@ class Attributes(TypedDict, total=False):
 
 
 def key(system: System, name: str) -> dg.AssetKey:
-    """The key of a system's asset, e.g. `spam/model`."""
+    """The key of a system's asset, e.g. `<system>/model`."""
     return dg.AssetKey([system.name, name])
 
 

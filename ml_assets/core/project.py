@@ -92,7 +92,7 @@ def read_project(folder: Path) -> Project | None:
     reference = table.get("reference", [])
     if not isinstance(reference, list) or not all(isinstance(each, str) for each in reference):
         raise DeclarationError(f"{path}: [{TABLE}] reference is {reference!r}; expected a list of "
-                               "names, such as [\"spam\"]")
+                               "names")
     return Project(folder=folder, reference=tuple(reference))
 
 

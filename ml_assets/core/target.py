@@ -79,7 +79,7 @@ class Scale:
 class Target(ABC):
     """One per system. Light, frozen, and free of I/O.
 
-    name: of the label, an identifier: `is_spam`
+    name: of the label, an identifier: `is_returned`
     """
 
     name: str
@@ -120,14 +120,6 @@ class Target(ABC):
         """(N,) of N labels."""
         return np.fromiter(map(self.code, labels), np.float64, len(labels))
 
-    def stored(self, label: Label) -> int | float | str:
-        """A label as a column of the event log holds it, whatever the column's affinity."""
-        return self.code(label)
-
-    def restored(self, stored: object) -> Label:
-        """The inverse of `stored`."""
-        return self.label_of(float(str(stored)))
-
     # Answers
 
     @property
@@ -167,6 +159,11 @@ class Target(ABC):
     @abstractmethod
     def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
         """What a client is told beside score and decision, as JSON values; usually nothing."""
+
+    @property
+    def score_schema(self) -> dict[str, Any]:
+        """The JSON schema of the score."""
+        return {"type": "number"}
 
     @property
     def answer_schema(self) -> dict[str, Any]:

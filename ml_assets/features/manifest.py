@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 
 import dagster_feast
 from dagster_feast import FeastManifest, FeatureService, FeatureView
 from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.core.project import ROOT, project
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.engine.windows import WindowedView, parse_view
@@ -134,6 +137,7 @@ class Manifest:
         try:
             return self.services[system.feature_service]
         except KeyError:
+            _require_features(system)
             raise unknown(
                 "feature service", system.feature_service, self.services,
                 f"System {system.name!r} asks for it; declare it in "
@@ -157,6 +161,17 @@ class Manifest:
             f"{name!r} by {key}; the repository has {there}. Declare it in systems/"
             f"{system.name}/features.py: scores = scores_view({system.name!r}, {key})"
         )
+
+
+def _require_features(system: System) -> None:
+    """Raise DeclarationError if the system's `features.py` cannot be imported, saying why."""
+    for package in (f"systems.{system.name}", f"ml_assets.systems.{system.name}"):
+        if system in vars(sys.modules.get(package, object)).values():
+            found = attempt(import_module, f"{package}.features")
+            if isinstance(found, Fault):
+                raise DeclarationError(
+                    f"the features of {system.name!r} are broken, {package}.features cannot be "
+                    f"imported: {found.reason}")
 
 
 def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -133,13 +133,15 @@ def _apply(settings: Settings, repo: Path) -> None:
     from feast.feature_view import DUMMY_ENTITY_NAME
 
     store = _store(settings.var, repo)
-    declared = _declared(repo)
+    declared, unpublished = _declared(repo)
     names = {(_kind(each), each.name) for each in declared}
     registered: list[Any] = [
         *store.list_data_sources(), *store.list_feature_services(), *store.list_all_feature_views(),
         *(each for each in store.list_entities() if each.name != DUMMY_ENTITY_NAME),
     ]
     gone = [each for each in registered if (_kind(each), each.name) not in names]
+    if unpublished:  # what a broken system has declared stays, with its online tables
+        gone = []
     store.apply(declared, objects_to_delete=gone, partial=False)
 
 
@@ -148,8 +150,10 @@ def _kind(each: Any) -> type:
     return next(kind for kind in type(each).__mro__ if kind.__module__.startswith("feast."))
 
 
-def _declared(repo: Path) -> list[Any]:
-    """What `<repo>/definitions.py` publishes of Feast's objects, and the sources that it reads."""
+def _declared(repo: Path) -> tuple[list[Any], Mapping[str, str]]:
+    """What `<repo>/definitions.py` publishes of Feast's objects, and the sources that it reads;
+    and which systems are broken, if it says so.
+    """
     from feast import Entity, FeatureService
     from feast.base_feature_view import BaseFeatureView
     from feast.data_source import DataSource
@@ -165,7 +169,7 @@ def _declared(repo: Path) -> list[Any]:
         batch = getattr(each, "batch_source", None)
         if isinstance(batch, DataSource):
             found[type(batch), batch.name] = batch
-    return list(found.values())
+    return list(found.values()), getattr(module, "unpublished", {})
 
 
 @lru_cache(maxsize=32)

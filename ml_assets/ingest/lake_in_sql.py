@@ -42,7 +42,7 @@ def open_lake(root: Path, systems: Iterable[System]) -> Iterator[duckdb.DuckDBPy
 def attach_lake(
     connection: duckdb.DuckDBPyConnection, root: Path, systems: Iterable[System]
 ) -> None:
-    """Give `connection` the tables of `systems`, as `lake.spam.outcomes` or `spam.outcomes`.
+    """Give `connection` the tables of `systems`, as `lake.<system>.<table>` or `<system>.<table>`.
 
     Instants are shown and cut into days in UTC. A table without a file is empty, with its columns,
     for as long as this connection lasts. Raises DeclarationError if DuckDB cannot read the folder.

@@ -16,14 +16,14 @@ from ml_assets.ingest.lake_in_sql import attach_lake
 
 
 def lake_resource(settings: Settings, systems: Sequence[System]) -> DuckDBResource:
-    """A DuckDBResource whose connections see the tables of `systems`: `lake.spam.outcomes`.
+    """A DuckDBResource whose connections see the tables of `systems`: `lake.<system>.outcomes`.
 
     Each connection is a database of its own in memory: it locks nothing, and what is created in
     it is gone when it closes.
     """
 
     class LakeResource(DuckDBResource):
-        """The lake in SQL: `select * from lake.spam.outcomes where day = '2002-08-30'`."""
+        """The lake in SQL: `select * from lake.<system>.outcomes where day = '2024-08-30'`."""
 
         @contextmanager
         def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -18,10 +18,9 @@ import pandas as pd
 from ml_assets.core.errors import NotReady
 from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
-from ml_assets.core.source import Event
 from ml_assets.core.system import System
 from ml_assets.features.parity import ParityReport, Vectors
-from ml_assets.ingest.posted import read_json
+from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.monitoring.reports import DailyReports
 from ml_assets.serving.models.scoring import dense_vectors
 
@@ -73,7 +72,7 @@ def recompute(
     for index, (event_id, skip) in enumerate(zip(predictions["event_id"], skipped, strict=True)):
         if skip:
             continue
-        event = attempt(_parsed, system, requests[event_id])
+        event = attempt(read_event, system, requests[event_id])
         if isinstance(event, Fault):
             unparsable.append(event_id)
         else:
@@ -87,10 +86,6 @@ def recompute(
     positions = predictions["state_seq"].iloc[indices].to_numpy(dtype=np.int64)
     vectors[indices] = dense_vectors(system, events, offline.read_at(keys, at, positions))
     return Recomputed(names=names, vectors=vectors, unparsable=tuple(unparsable))
-
-
-def _parsed(system: System, request: str) -> Event:
-    return system.source.parse(read_json(request))
 
 
 @dataclass(frozen=True, kw_only=True)

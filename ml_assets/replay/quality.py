@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.target import Bools, Floats, Target
 from ml_assets.evaluation.comparison import Comparison, compare
+from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
@@ -108,7 +108,7 @@ def _served_of(
     found = [answers[event.event_id] for event in known]
     frozen = outputs_of(
         first,
-        [system.source.parse(json.loads(answer.request)) for answer in found],
+        [read_event(system, answer.request) for answer in found],
         np.array([answer.features for answer in found], dtype=np.float32).reshape(
             len(found), len(first.feature_names)
         ),

@@ -88,7 +88,7 @@ def _journey(
                               "it is reported failed", soft_wrap=True)
         journey = Journey(
             system=system, settings=settings, say=say, step=step,
-            runs=Runs(system=system, settings=settings, definitions=definitions(settings),
+            runs=Runs(system=system, settings=settings, definitions=definitions(settings, [system]),
                       instance=opened, interrupted=interrupts.came),
         )
         journey.go(live, until)

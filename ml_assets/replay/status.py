@@ -43,7 +43,7 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
     log.close()
     labels = Lake(settings.lake).read(
         system.name, "labels", known_schema(system), columns=["event_id", "basis"])
-    yield "served", f"{predictions:,} predictions, {feedback:,} complaints"
+    yield "served", f"{predictions:,} predictions, {feedback:,} words of feedback"
     for stream in system.streams:
         if not stream.asked:
             yield stream.name, f"{told.get(stream.name, 0):,} events told to the API"

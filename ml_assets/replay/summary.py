@@ -48,7 +48,7 @@ def print_summary(
     broken = sum(day.unexplained for day in parity)
     facts = [
         ("predictions served", f"{predictions:,}"),
-        ("complaints received", f"{feedback:,}"),
+        ("feedback received", f"{feedback:,}"),
         ("p50 latency", f"{median(latencies_ms):.1f} ms over HTTP, features and log included"
          if latencies_ms else "not measured: this run served nothing new"),
         ("parity", f"{sum(day.checked for day in parity):,} feature vectors recomputed from "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.features.engine.events import entity_key
 from ml_assets.features.manifest import load_manifest
+from ml_assets.ingest.contracts.rows import read_event
 
 LARGEST = 256
 """As many as the API answers at once."""
@@ -59,7 +61,7 @@ class Waves:
         if () in self._keys:
             return None  # what one counts, all others see
         try:
-            row = self._system.source.parse(event.request)
+            row = read_event(self._system, json.dumps(dict(event.request)))
             found = {keys: entity_key([row.get(name) for name in keys]) for keys in self._keys}
         except (MlAssetsError, ArithmeticError, LookupError, TypeError, ValueError):
             return None  # the API says what is wrong with it

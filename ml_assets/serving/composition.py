@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,11 +96,13 @@ class Backends:
 def create_app(
     settings: Settings, systems: Sequence[System], backends: Backends | None = None,
     workers: WorkerMetrics | None = None, traces: Traces | None = None,
+    broken: Mapping[str, str] | None = None,
 ) -> GuardedApp:
     """The API of `systems`; `backends` are the installation's own unless given.
 
     workers: where several workers tell each other what they have counted
     traces: makes the spans of requests; it ends with the app
+    broken: why other systems cannot be served, by their names
     """
     hide(settings.var, settings.cache)
     lines, patience = SparseLog(), Patience(LOG_PATIENCE_S)
@@ -128,7 +130,8 @@ def create_app(
         },
     )
     explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
-    handlers = Handlers(served, executor, predictions, told, explainer, metrics, settings.ack)
+    handlers = Handlers(served, executor, predictions, told, explainer, metrics, settings.ack,
+                        broken or {})
     lifespan = Lifespan(list(served.values()), executor, lambda: len(predictions) + len(told),
                         explainer, metrics, traces, lines)
     return GuardedApp(handlers, Pages(systems), lifespan, fast_path, traces)

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,6 +56,7 @@ def serve(
     listener: socket.socket | None = None,
     workers: int = 1,
     plain_asgi: bool = False,
+    broken: Mapping[str, str] | None = None,
     say: Callable[[str], None] = click.echo,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then drain and return: see `draining`.
@@ -65,6 +66,7 @@ def serve(
     listener: a listening socket to serve on instead of one at the settings' address; others may
     serve on it too, and what waits in its queue is theirs once this process has ended.
     workers: processes that share the address and all state
+    broken: why other systems cannot be served, by their names
     plain_asgi: over uvicorn's own connections, without our limits, fast path and draining
 
     Raises AddressUnavailable if the port is taken or the host is not ours, ListenRefused if other
@@ -81,7 +83,7 @@ def serve(
 
         def run(ready: Callable[[], None], numbered: WorkerMetrics | None = None) -> None:
             sys.setswitchinterval(TURN_SECONDS)
-            app = create_app(settings, systems, backends, numbered, make_traces())
+            app = create_app(settings, systems, backends, numbered, make_traces(), broken)
             config = config_for(
                 app, None if plain_asgi else partial(FastPathProtocol, app.fast_path),
                 ws="none", log_config=None,

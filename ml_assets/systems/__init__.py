@@ -7,12 +7,15 @@ names. A checkout of this repository is a project with all reference systems.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.core.project import FILE, Project, project
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.system import System
 
 REFERENCE = ("spam",)
@@ -20,35 +23,47 @@ REFERENCE = ("spam",)
 
 
 def find(name: str) -> System:
-    """The system of this name. Raises UnknownName, offering the closest."""
+    """The system of this name. Raises UnknownName, offering the closest, and DeclarationError if
+    its declaration cannot be loaded.
+    """
     for system in SYSTEMS:
         if system.name == name:
             return system
+    if name in BROKEN:
+        raise DeclarationError(f"the declaration of {name!r} is broken: {BROKEN[name]}")
     raise unknown("system", name, (system.name for system in SYSTEMS), "" if SYSTEMS else
                   f"{project().folder} declares none: see `ml-assets new --help`.")
 
 
-def declared(here: Project) -> dict[str, System]:
-    """The systems of a project, by the name of the package that declares each.
+def declared(here: Project) -> tuple[dict[str, System], dict[str, str]]:
+    """The systems of a project, by the name of the package that declares each; and why others
+    cannot be loaded, by their folders' names. A broken declaration stops no other system.
 
-    Raises DeclarationError, or whatever a declaration raises when it is imported.
+    Raises DeclarationError if the project names a reference system that there is not.
     """
     wanted = REFERENCE if here.reference is None else here.reference
     for name in wanted:
         if name not in REFERENCE:
             raise DeclarationError(f"{here.folder / FILE}: reference names {name!r}; there are "
                                    f"{', '.join(REFERENCE)}")
-    found = [import_module(f"{__name__}.{name}") for name in wanted]
     own = sorted(path.parent for path in here.systems.glob("*/__init__.py"))
     if own and str(here.folder) not in sys.path:
         sys.path.append(str(here.folder))  # where every process of the project finds them
-    found += [_own(folder) for folder in own]
-    systems = {module.__name__: _system(module) for module in found}
-    names = [system.name for system in systems.values()]
-    for name in names:
-        if names.count(name) > 1:
-            raise DeclarationError(f"{names.count(name)} systems are called {name!r}; rename one")
-    return systems
+    loads: dict[str, Callable[[], ModuleType]] = {
+        f"{__name__}.{name}": partial(import_module, f"{__name__}.{name}") for name in wanted}
+    loads |= {f"systems.{folder.name}": partial(_own, folder) for folder in own}
+    systems: dict[str, System] = {}
+    broken: dict[str, str] = {}
+    for package, load in loads.items():
+        system = attempt(lambda load=load: _system(load()))  # type: ignore[misc]
+        name = package.rpartition(".")[2]
+        if isinstance(system, Fault):
+            broken[name] = system.reason
+        elif any(each.name == name for each in systems.values()):
+            broken[name] = f"two packages declare a system {name!r}; rename one"
+        else:
+            systems[package] = system
+    return {package: each for package, each in systems.items() if each.name not in broken}, broken
 
 
 def _own(folder: Path) -> ModuleType:
@@ -71,5 +86,6 @@ def _system(module: ModuleType) -> System:
     return found[package]
 
 
-PACKAGES = declared(project())
+PACKAGES, BROKEN = declared(project())
+"""The systems by their packages; and why others cannot be loaded, by their names."""
 SYSTEMS: tuple[System, ...] = tuple(PACKAGES.values())

@@ -1,4 +1,4 @@
-"""A question that is answered by yes or no: is it spam, will it be returned?"""
+"""A question that is answered by yes or no: is it broken, will it be returned?"""
 
 from __future__ import annotations
 
@@ -98,6 +98,11 @@ class Binary(Target):
 
     def score(self, outputs_NW: Floats) -> Floats:
         return outputs_NW[:, 0]
+
+    @property
+    def score_schema(self) -> dict[str, Any]:
+        return {"type": "number", "minimum": 0, "maximum": 1,
+                "description": "The probability of True."}
 
     def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
         return {}

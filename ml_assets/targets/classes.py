@@ -72,20 +72,13 @@ class Classes(Target):
     def label(self, value: object) -> Label:
         if isinstance(value, str) and value in self.classes:
             return value
-        raise refused(self, value, f"{listed(self.classes)}{closest(value, self.classes)}")
+        raise refused(self, value, f"{listed(self.classes)}.{closest(value, self.classes)}")
 
     def code(self, label: Label) -> float:
         return float(self.classes.index(str(label)))
 
     def label_of(self, code: float) -> Label:
         return self.classes[int(code)]
-
-    def stored(self, label: Label) -> int | float | str:
-        # Not the code: a class may be added in front of others. The mark keeps "01" a text.
-        return f"={label}"
-
-    def restored(self, stored: object) -> Label:
-        return str(stored).removeprefix("=")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -114,6 +107,11 @@ class Classes(Target):
     def score(self, outputs_NW: Floats) -> Floats:
         """The probability of the class that is decided for."""
         return np.asarray(outputs_NW.max(axis=1))
+
+    @property
+    def score_schema(self) -> dict[str, Any]:
+        return {"type": "number", "minimum": 0, "maximum": 1,
+                "description": "The probability of the class that is decided for."}
 
     def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
         return {"probabilities": dict(zip(self.classes, outputs_W, strict=True))}

@@ -112,6 +112,10 @@ class Number(Target):
     def score(self, outputs_NW: Floats) -> Floats:
         return outputs_NW[:, 0]
 
+    @property
+    def score_schema(self) -> dict[str, Any]:
+        return self.schema
+
     def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
         return {}
 

@@ -1,4 +1,4 @@
-"""How MLflow scores with one of our models: `mlflow.pyfunc.load_model("models:/spam/1")`.
+"""How MLflow scores with one of our models: `mlflow.pyfunc.load_model("models:/<system>/1")`.
 
 MLflow calls `_load_pyfunc` with the model's folder; no pickle is involved.
 """

@@ -142,8 +142,23 @@ def test_a_project_without_systems_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 def test_a_package_that_declares_another_name_is_refused(tmp_path: Path) -> None:
-    done = listed(tmp_path / "shop", returns="RETURNS = replace(TOY, name='refunds')")
-    assert "declares the systems ['refunds', 'toy']; expected one called 'returns'" in done.stderr
+    done = listed(tmp_path / "shop", retruns="RETURNS = replace(TOY, name='returns')")
+    assert done.stdout == "[]\n"
+    assert "'retruns' is broken: " in done.stderr
+    assert "declares the systems ['returns', 'toy']; expected one called 'retruns'" in done.stderr
+
+
+@pytest.mark.parametrize(("declares", "reason"), [
+    ("1 / 0", "ZeroDivisionError: division by zero"),
+    ("RETRUNS =", "SyntaxError: invalid syntax"),
+    ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+    ("RETRUNS = replace(TOY, name='retruns', sticky_by='shopp')", "Closest: 'shop'"),
+])
+def test_a_broken_declaration_fails_alone(declares: str, reason: str, tmp_path: Path) -> None:
+    done = listed(tmp_path / "shop", retruns=declares,
+                  fraud="FRAUD = replace(TOY, name='fraud')")
+    assert done.stdout == "['fraud']\n"
+    assert "the declaration of 'retruns' is broken: " in done.stderr and reason in done.stderr
 
 
 def test_another_package_called_systems_is_named(tmp_path: Path) -> None:
@@ -151,7 +166,8 @@ def test_another_package_called_systems_is_named(tmp_path: Path) -> None:
     (foreign / "systems" / "returns").mkdir(parents=True)
     for folder in (foreign / "systems", foreign / "systems" / "returns"):
         (folder / "__init__.py").write_text("")
-    code = f"import sys; sys.path.insert(0, {str(foreign)!r})\nimport ml_assets.systems"
+    code = (f"import sys; sys.path.insert(0, {str(foreign)!r})\n"
+            "import ml_assets.systems; ml_assets.systems.find('returns')")
     said(tmp_path / "shop")
     own = tmp_path / "shop" / "systems" / "returns"
     own.mkdir(parents=True)

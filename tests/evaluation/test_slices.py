@@ -88,9 +88,14 @@ def test_a_slice_may_name_just_the_columns_that_a_training_set_has(settings: Set
     assert schema.names == [*WRITTEN, *(column.name for column in TOY.columns), "shop_events_7d"]
 
 
-def test_loading_the_definitions_checks_the_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_the_definitions_checks_the_slices(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For a run of the system it is an error; among others the system is left out, by name."""
     wrong = Slice(name="web", where="sender_event_30d = 0", description="")
     misspelt = replace(SPAM, slices=(*SPAM.slices, wrong))
     monkeypatch.setattr("ml_assets.definitions.SYSTEMS", (misspelt,))
     with pytest.raises(DeclarationError, match="Closest: 'sender_events_30d'"):
-        definitions(Settings.from_environment())
+        definitions(Settings.from_environment(), [misspelt])
+    assert not list(definitions(Settings.from_environment()).assets or ())
+    assert "'spam' is left out" in caplog.text and "Closest: 'sender_events_30d'" in caplog.text

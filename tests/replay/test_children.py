@@ -19,7 +19,8 @@ import sys, time
 from pathlib import Path
 from ml_assets.core.settings import Settings
 from ml_assets.replay.api import running_api
-with running_api(Settings(var=Path(sys.argv[1])), "spam") as api:
+from ml_assets.systems import find
+with running_api(Settings(var=Path(sys.argv[1])), find("spam")) as api:
     print(api.http.base_url.port, flush=True)
     time.sleep(60)
 """

@@ -157,6 +157,7 @@ class Toy:
 def serving(
     toy: Toy, *, direct: bool = True, connections: Connections | None = None,
     plain: Literal["h11", "httptools"] | None = None, also: Sequence[System] = (),
+    broken: Mapping[str, str] | None = None,
 ) -> Iterator[httpx.Client]:
     """A client of the toy's API, which runs on a port of its own until the block ends.
 
@@ -164,8 +165,9 @@ def serving(
     connections: with other limits than the usual
     plain: over connections of uvicorn's own, by the parser of this name
     also: other systems, by the same models and store
+    broken: why yet others cannot be served
     """
-    app = create_app(toy.settings, [toy.system, *also], toy.backends())
+    app = create_app(toy.settings, [toy.system, *also], toy.backends(), broken=broken)
     how = replace(app.fast_path, queues=app.fast_path.queues if direct else {},
                   connections=app.fast_path.connections if connections is None else connections)
     config = uvicorn.Config(

@@ -248,6 +248,25 @@ def test_a_system_without_a_model_is_not_ready_alone(settings: Settings) -> None
     assert 'route="readyz",status="503",system="meter"' in metrics
 
 
+def test_a_system_whose_declaration_is_broken_fails_alone(settings: Settings) -> None:
+    """It is no unknown system: whoever asks for it is told why it cannot answer."""
+    toy = Toy(settings=settings)
+    toy.deploy(1)
+    why = f"FileNotFoundError: {settings.var}/words.txt"
+    with serving(toy, broken={"meter": why}) as api:
+        ready = api.get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json()["systems"] == {"toy": True, "meter": False}
+        alone = api.get("/readyz/meter")
+        assert alone.status_code == 503
+        assert "the declaration of 'meter' is broken: FileNotFound" in alone.json()["problems"][0]
+        for call in ("predict", "feedback"):
+            found = problem(api.post(f"/v1/meter/{call}", json={}), 503, "not_ready")
+            assert "is broken" in found["message"] and str(settings.var) not in found["message"]
+        assert str(settings.var) not in ready.text + alone.text
+        assert api.post("/v1/toy/predict", json=asked("e1")).status_code == 200
+
+
 def test_hostile_bodies_that_wait_with_honest_ones_are_refused_alone(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

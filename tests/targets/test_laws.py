@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import InvalidRequest, NotReady
 from ml_assets.core.target import Floats, Label, Target
+from ml_assets.ingest.log.served import restored_label, stored_label
 from ml_assets.targets import Binary, Classes, Number
 from ml_assets.targets.stored import as_json, of_json
 
@@ -45,7 +46,7 @@ def test_a_label_is_the_same_after_its_code_and_after_the_log(
 ) -> None:
     """With its type: 1.0 is not True."""
     for label in labels:
-        for back in (target.label_of(target.code(label)), target.restored(target.stored(label)),
+        for back in (target.label_of(target.code(label)), restored_label(stored_label(label)),
                      target.label(label)):
             assert (back, type(back)) == (label, type(label))
 
@@ -129,9 +130,3 @@ def test_a_contrast_parts_the_rows_into_groups_from_0_on(
     """Of labels that differ it makes at least two."""
     groups = target.contrast(target.codes(labels))
     assert groups.min() == 0 and len(np.unique(groups)) >= 2
-
-
-def test_the_numbers_of_classes_do_not_depend_on_their_order_in_the_log() -> None:
-    """A class that is put in front later changes nothing that was logged."""
-    old, new = (Classes(name="q", classes=names) for names in (("b", "c"), ("a", "b", "c")))
-    assert new.restored(old.stored("b")) == "b"

@@ -88,14 +88,14 @@ def _sent_again(interrupts: Interrupts) -> Iterator[None]:
             time.sleep(AGAIN_S)
             signal.pthread_kill(us, signal.SIGINT)
 
-    sender = threading.Thread(target=send, name="interrupts", daemon=True)
-    sender.start()
+    repeater = threading.Thread(target=send, name="interrupts", daemon=True)
+    repeater.start()
     before, sys.unraisablehook = sys.unraisablehook, dropped
     try:
         yield
     finally:
         sys.unraisablehook = before
         os.write(writer, OVER)
-        sender.join()
+        repeater.join()
         os.close(reader)
         os.close(writer)

@@ -18,7 +18,7 @@ from ml_assets.core.errors import StateDamaged
 
 Opened = TypeVar("Opened")
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
-"""Modes: the files hold other people's mail, and who may call the API."""
+"""Modes: the files hold what others have sent, and who may call the API."""
 
 
 def make_folder(path: Path) -> None:

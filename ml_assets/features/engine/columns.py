@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.core.errors import ContractViolation, DeclarationError, unknown
-from ml_assets.features.engine.events import Events, entity_key, uid, uids
+from ml_assets.features.engine.events import EVERYBODY, Events, entity_key, uid, uids
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.limits import require_summable
 from ml_assets.features.engine.series import Hashes
@@ -78,6 +78,8 @@ def events_of(view: WindowedView, table: pa.Table) -> tuple[Events, list[bytes]]
 
 def key_column(table: pa.Table, keys: Sequence[str], owner: str) -> list[bytes | None]:
     """For each row what `entity_key` makes of its `keys`."""
+    if not keys:
+        return [EVERYBODY] * len(table)
     columns = []
     for name in keys:
         column = _plain(_column(table, name, owner))

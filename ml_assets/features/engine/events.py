@@ -14,6 +14,9 @@ from ml_assets.features.engine.exact import Ints
 from ml_assets.features.engine.series import Hashes
 from ml_assets.features.engine.windows import Slot
 
+EVERYBODY = b"*"
+"""The entity of all events, for a view without keys."""
+
 Values = Mapping[Slot, npt.NDArray[Any]]
 """For each slot of a view one value an event: float64, or uint64 for a hash."""
 
@@ -57,8 +60,11 @@ def uids(texts: Sequence[str]) -> Hashes:
 def entity_key(values: Sequence[object]) -> bytes | None:
     """The bytes that name an entity in an online store; None where a value is missing.
 
-    values: those of the view's `keys`, in their order. Empty texts and bytes are missing.
+    values: those of the view's `keys`, in their order. Empty texts and bytes are missing. Without
+        keys there is one entity, EVERYBODY
     """
+    if not values:
+        return EVERYBODY
     if len(values) == 1 and type(values[0]) is str:
         return values[0].encode() or None
     texts = [
@@ -82,6 +88,8 @@ def _text(value: object) -> bytes:
 
 def entity_keys(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> list[bytes]:
     """For each row `entity_key` of its `names`, but empty where a value is missing."""
+    if not names:
+        return [EVERYBODY] * len(rows)
     if len(names) == 1:
         (name,) = names
         return [

@@ -63,7 +63,8 @@ class Aggregate:
 class WindowedView:
     """What the engine knows of a `StreamFeatureView` with aggregations.
 
-    keys:      the event columns that identify the entity, in the order of their names
+    keys:      the event columns that identify the entity, in the order of their names; without
+               any, all events are one entity's
     timestamp: the column that says when an event counts (for labels: `known_at`)
     created:   the column that says when it arrived; "" where there is none
     event_id:  the column whose value counts once
@@ -161,8 +162,6 @@ def parse_view(
     owner = f"Feature view {name!r}"
     if not aggregations:
         raise DeclarationError(f"{owner}: aggregations is empty; expected at least one")
-    if not keys:
-        raise DeclarationError(f"{owner}: entities is empty; an aggregate is one entity's")
     if not timestamp:
         raise DeclarationError(f"{owner}: timestamp_field is empty; expected a column")
     refresh = tags.get("refresh", "stream")

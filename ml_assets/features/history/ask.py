@@ -54,8 +54,9 @@ def windowed_at(
     source.require()
     if not len(keys):
         return np.empty((0, len(view.columns)))
-    rows = pa.Table.from_pandas(keys[list(view.keys)], preserve_index=False)
-    rows = rows.append_column(_AT, pa.array(at).cast(INSTANT))
+    asked_at = pa.array(at).cast(INSTANT)
+    rows = pa.table({_AT: asked_at}) if not view.keys else pa.Table.from_pandas(
+        keys[list(view.keys)], preserve_index=False).append_column(_AT, asked_at)
     known_until = None if known_by is None or not view.created else int(known_by.max())
     with opened(limits or Limits(memory=half_of_memory())) as con, explained():
         relation, spine = relation_of(con, source), spine_of_table(con, rows, _AT, view.keys)

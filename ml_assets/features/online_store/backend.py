@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from ml_assets.core.errors import NotReady
 from ml_assets.features.engine import state
+from ml_assets.features.engine.events import EVERYBODY
 from ml_assets.features.engine.state.layout import FORMAT
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.versions import PlainView
@@ -28,7 +29,7 @@ Row = tuple[bytes, int, int, bytes]
 OWN = b""
 """The key of a view's own entry."""
 
-ONLY_ROW = b"*"
+ONLY_ROW = EVERYBODY
 """The key of the only row of a view without entities."""
 
 NO_FLOOR = state.NEVER

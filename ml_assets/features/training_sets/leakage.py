@@ -79,7 +79,7 @@ def _leaking(settings: Settings, system: System, rows: pd.DataFrame) -> Bools:
     )
     for part in load_manifest(settings).service(system).chosen:
         view = part.view.windowed
-        keys = pa.Table.from_pandas(rows[list(view.keys)], preserve_index=False)
+        keys = pa.Table.from_pandas(rows[[*view.keys, "event_timestamp"]], preserve_index=False)
         truth = read_from_the_past(settings, part.view, Readers(
             keys=key_column(keys, view.keys, view.name), as_of=view.as_of(at),
             known_by=accepted_at,

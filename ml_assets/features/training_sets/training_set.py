@@ -10,6 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -275,6 +276,14 @@ def _address(rows: pd.DataFrame, about: Mapping[str, Any]) -> str:
 
 
 def _digest(rows: pd.DataFrame) -> bytes:
+    lists = [name for name in rows.select_dtypes(object)
+             if rows[name].map(lambda each: isinstance(each, np.ndarray)).any()]
+    hashed = rows.assign(**{str(name): rows[name].map(_written) for name in lists})
     # Uncategorised: pandas takes two texts for the same that differ only after a NUL.
-    values = pd.util.hash_pandas_object(rows, index=False, categorize=False)
+    values = pd.util.hash_pandas_object(hashed, index=False, categorize=False)
     return bytes(values.to_numpy().tobytes())
+
+
+def _written(value: object) -> str | None:
+    """A list as a text that tells it from every other."""
+    return repr(value.tolist()) if isinstance(value, np.ndarray) else None

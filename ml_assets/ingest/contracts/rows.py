@@ -15,6 +15,7 @@ from ml_assets.core.system import System
 from ml_assets.core.texts import shown, text_fault
 from ml_assets.core.time import declared_instant
 from ml_assets.ingest.contracts.values import event_of
+from ml_assets.ingest.posted import read_json
 from ml_assets.ingest.tables import LOG_SEQ
 
 INSTANTS = ("event_timestamp", "accepted_at")
@@ -79,3 +80,14 @@ class Contract:
             except Quarantined as error:
                 broken[index] = str(error)
         return broken
+
+
+def read_event(system: System, posted: str, stream: Stream | None = None) -> dict[str, object]:
+    """The columns of the event in `posted`, the JSON that a client sent: parsed, and as rows hold
+    them.
+
+    stream: whose event it is, unless predictions are made for it
+    Raises Quarantined if it breaks the contract, or as the parser does.
+    """
+    stream = stream or system.asked
+    return Contract.of(system, stream).event(stream.source.parse(read_json(posted)))

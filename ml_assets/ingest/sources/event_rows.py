@@ -16,6 +16,7 @@ from ml_assets.core.errors import Quarantined
 from ml_assets.core.policies import require
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.storage.files import write_atomically
+from ml_assets.core.target import Label
 from ml_assets.ingest.sources.cells import SourceClock, clock, posted, value_of
 from ml_assets.ingest.sources.ordering import OrderedRow, Ordering
 
@@ -37,7 +38,9 @@ class EventRows:
         of booleans the spellings in `cells.YES` and `cells.NO` are read
     known_at: the column that says when the outcome became known; None if nothing does
     outcomes: rows that hold key, label and known_at, if those of the events do not. An event
-        without a row has no outcome; of several the one known last counts
+        without a row has the outcome `otherwise`; of several the one known last counts
+    otherwise: the outcome of an event that has none, as chargebacks list only the cards that were
+        charged back; None if it is not known
     zone: of instants that name none: "UTC", "Europe/Berlin"
     layout: of instants, as for `strptime`; ISO 8601 if it is ""
 
@@ -52,6 +55,7 @@ class EventRows:
     label_dtype: Dtype = "boolean"
     known_at: str | None = None
     outcomes: KeptRows | None = None
+    otherwise: Label | None = None
     zone: str = ""
     layout: str = ""
 
@@ -120,7 +124,8 @@ class EventRows:
         return {column.name: _taken(column, request.get(column.name)) for column in self.columns}
 
     def _event(self, row: OrderedRow, at: SourceClock) -> ArchivedEvent:
-        label = None if row.label is None else value_of(row.label, self.label_dtype, at)
+        label = (self.otherwise if row.label is None
+                 else value_of(row.label, self.label_dtype, at))
         named = row.origin if self.key is None else row.key
         return ArchivedEvent(
             event_id=cast(str, named), event_timestamp=cast(Any, row.at),

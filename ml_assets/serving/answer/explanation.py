@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_assets.core.errors import NotReady, UnknownName
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.ingest.labels import Known, known_of
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.log.resolution import Resolution, resolve
@@ -101,7 +101,7 @@ class Provenance:
 
         if prediction.degraded:
             return []
-        event = self._system.source.parse(json.loads(prediction.request))
+        event = read_event(self._system, prediction.request)
         looks = looks_of(self._settings, self._system)
         stretches = stretches_at(looks, event, prediction.features_as_of,
                                  known_by=prediction.accepted_at)

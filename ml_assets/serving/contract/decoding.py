@@ -1,4 +1,4 @@
-"""Bodies decoded to requests, or refused with the problem that their sender is told."""
+"""Bodies decoded to requests, or refused with the problem that the client is told."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 BOM = b"\xef\xbb\xbf"
-"""The byte order mark. RFC 8259, 8.1: senders must not add one, receivers may ignore it."""
+"""The byte order mark. RFC 8259, 8.1: nobody may add one, and whoever reads it may ignore it."""
 CONTENT_CODING = b"content-encoding"
 _MARKS = (
     (b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"),

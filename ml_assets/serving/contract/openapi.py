@@ -12,9 +12,9 @@ from ml_assets import __version__
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.system import System
 from ml_assets.serving.contract import protocol
+from ml_assets.serving.contract.by_target import REFERENCE, own_name, own_schemas
 from ml_assets.serving.contract.decoding import MAX_BATCH, MAX_BODY_BYTES
 
-REFERENCE = "#/components/schemas/{name}"
 ANY_EVENT: Mapping[str, object] = {"type": "object", "description": "The system's own fields."}
 
 
@@ -152,22 +152,26 @@ def openapi(systems: Sequence[System]) -> dict[str, Any]:
     structs |= {call.request for call in calls if call.request is not None}
     ordered = sorted(structs, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
-    paths: dict[str, dict[str, Any]] = {}
-    for system in systems:
-        for call in calls_of(system):
-            components |= _own_schemas(system, call, components)
-            path = f"/v1/{system.name}/{call.path}"
-            paths.setdefault(path, {})[call.method] = _operation(call, system)
-    for call in COMMON_CALLS:
-        paths[call.path] = {call.method: _operation(call, None)}
-    for name in OWN:  # each system has its own
-        components.pop(name, None)
     for batch, field, one in (("PredictBatchAnswer", "predictions", "PredictAnswer"),
                               ("EventBatchAnswer", "events", "EventAnswer")):
         if batch in components:
             components[batch]["properties"][field]["items"] = {
                 "anyOf": [_reference(one), _reference("ProblemAnswer")]
             }
+    shared, owned = dict(components), set(OWN)
+    paths: dict[str, dict[str, Any]] = {}
+    for system in systems:
+        own = own_schemas(system, shared)
+        owned |= own.keys()
+        components |= {own_name(system.name, name): schema for name, schema in own.items()}
+        for call in calls_of(system):
+            components |= _event_schemas(system, call, shared)
+            path = f"/v1/{system.name}/{call.path}"
+            paths.setdefault(path, {})[call.method] = _operation(call, system, own)
+    for call in COMMON_CALLS:
+        paths[call.path] = {call.method: _operation(call, None, {})}
+    for name in owned:  # each system has its own
+        components.pop(name, None)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -215,7 +219,7 @@ def index(systems: Sequence[System]) -> dict[str, Any]:
     }
 
 
-def _own_schemas(system: System, call: Call, shared: Mapping[str, Any]) -> dict[str, Any]:
+def _event_schemas(system: System, call: Call, shared: Mapping[str, Any]) -> dict[str, Any]:
     """The event that a call takes, and the requests that hold one; nothing of other calls.
 
     A source may have an attribute `request_schema`, the JSON Schema of its requests, with
@@ -238,17 +242,20 @@ def _own_schemas(system: System, call: Call, shared: Mapping[str, Any]) -> dict[
 
 
 def _own(system: System, name: str, stream: Stream | None) -> str:
-    owner = system.name if stream is None else f"{system.name}_{stream.name}"
-    return f"{owner.title().replace('_', '')}{name}"
+    return own_name(system.name if stream is None else f"{system.name}_{stream.name}", name)
 
 
-def _operation(call: Call, system: System | None) -> dict[str, Any]:
+def _operation(call: Call, system: System | None, own: Mapping[str, Any]) -> dict[str, Any]:
+    """own: schemas of which the system has its own, by their shared names"""
+    def named(name: str) -> str:
+        return own_name(system.name, name) if system is not None and name in own else name
+
     prefix = "" if system is None else f"{system.name}_"
     operation: dict[str, Any] = {
         "operationId": f"{prefix}{call.name}",
         "tags": ["server" if system is None else system.name],
         "summary": call.summary,
-        "responses": {"200": _content("As asked.", call.answer.__name__)},
+        "responses": {"200": _content("As asked.", named(call.answer.__name__))},
     }
     if call.description:
         operation["description"] = call.description
@@ -265,7 +272,7 @@ def _operation(call: Call, system: System | None) -> dict[str, Any]:
                 "description": text,
             }]
     if call.request is not None:
-        name = call.request.__name__
+        name = named(call.request.__name__)
         if system is not None and name in OWN:
             name = _own(system, name, call.stream)
         operation["requestBody"] = {"required": True, **_body(name)}

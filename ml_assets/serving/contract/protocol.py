@@ -95,13 +95,16 @@ class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class PredictAnswer(Struct, frozen=True, kw_only=True):
-    """One prediction. It was durably logged before this answer was sent."""
+    """One prediction. It was durably logged before this answer was sent.
+
+    What else a kind of target answers, `by_target.answer_struct` adds.
+    """
 
     prediction_id: Annotated[str, Meta(description="Name it when you send feedback.")]
     event_id: str
     label_name: Annotated[str, Meta(description="What `decision` is about.")]
     decision: Label
-    score: Annotated[float, Meta(ge=0, le=1, description="The probability of True.")]
+    score: float
     model_version: int
     features_as_of: Annotated[datetime, Meta(
         tz=True, description="The instant whose state of the feature store was read.")]
@@ -113,7 +116,7 @@ class ScoreAnswer(Struct, frozen=True, kw_only=True):
     """The latest score that is known of an entity, whether or not anybody asks now."""
 
     key: Annotated[str, Meta(description="The entity's key.")]
-    score: Annotated[float, Meta(ge=0, le=1, description="The probability of True.")]
+    score: float
     decision: Label
     model_version: int
     event_id: Annotated[str, Meta(description="The entity's latest event that was scored.")]
@@ -225,6 +228,8 @@ class PredictionRecord(Struct, frozen=True, kw_only=True):
     label_name: str
     score: float
     decision: Label
+    answer: Annotated[dict[str, Any], Meta(
+        description="What else was answered, by the kind of target.")]
     degraded: bool
     model: Annotated[ModelOrigin, Meta(description="What `model_version` was made from.")]
     decision_behind: Annotated[DecisionEntry | None, Meta(
@@ -243,10 +248,10 @@ class ContributingRow(Struct, frozen=True, kw_only=True):
     view: Annotated[str, Meta(description="The feature view that counted it.")]
     table: Annotated[str, Meta(description="Where it lies in the lake.")]
     key: Annotated[dict[str, str], Meta(description="The entity that it shares.")]
-    event_id: str
+    event_id: Annotated[str, Meta(description="Of a table's row, where its source has it.")]
     event_timestamp: Instant
     known_at: Annotated[Instant | None, Meta(
-        description="When a label became known; null for an event.")]
+        description="When a label or a table's row became known; null for an event.")]
     label: Label | None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -12,10 +12,12 @@ import numpy as np
 from ml_assets.core.feedback import ANONYMOUS
 from ml_assets.core.settings import Ack
 from ml_assets.core.system import System
+from ml_assets.core.target import Target
 from ml_assets.features.online_store.latest_scores import Score
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.serving.answer.explanation import Explanation, UnknownOrigin
 from ml_assets.serving.answer.feedback import FeedbackResult
+from ml_assets.serving.contract.by_target import answer_struct
 from ml_assets.serving.contract.protocol import (
     ChallengerEntry,
     ContributingRow,
@@ -43,12 +45,30 @@ if TYPE_CHECKING:
     from ml_assets.registry.origin import Origin
 
 
-def predict_answer(p: Prediction, label_name: str) -> PredictAnswer:
-    return PredictAnswer(
-        prediction_id=p.prediction_id, event_id=p.event_id, label_name=label_name,
-        decision=p.decision, score=p.score, model_version=p.model_version,
-        features_as_of=p.features_as_of, degraded=p.degraded,
-    )
+def answers_for(target: Target) -> Callable[[Prediction], PredictAnswer]:
+    """Makes the answers of a system that predicts `target`."""
+    struct, name = answer_struct(target), target.name
+
+    def answer(p: Prediction) -> PredictAnswer:
+        return PredictAnswer(
+            prediction_id=p.prediction_id, event_id=p.event_id, label_name=name,
+            decision=p.decision, score=p.score, model_version=p.model_version,
+            features_as_of=p.features_as_of, degraded=p.degraded,
+        )
+
+    def longer(p: Prediction) -> PredictAnswer:
+        return struct(
+            prediction_id=p.prediction_id, event_id=p.event_id, label_name=name,
+            decision=p.decision, score=p.score, model_version=p.model_version,
+            features_as_of=p.features_as_of, degraded=p.degraded, **_answered(target, p),
+        )
+
+    return answer if struct is PredictAnswer else longer
+
+
+def _answered(target: Target, p: Prediction) -> dict[str, Any]:
+    """What a client is told beside score and decision."""
+    return target.answer(p.outputs or (p.score,))
 
 
 def feedback_answer(result: FeedbackResult) -> FeedbackAnswer:
@@ -79,7 +99,8 @@ def prediction_record(system: System, explained: Explanation) -> PredictionRecor
             for name, value in zip(p.feature_names, p.features, strict=True)
         },
         model_version=p.model_version, role=p.role, propensity=p.propensity,
-        label_name=system.target.name, score=p.score, decision=p.decision, degraded=p.degraded,
+        label_name=system.target.name, score=p.score, decision=p.decision,
+        answer=_answered(system.target, p), degraded=p.degraded,
         model=_model_origin(explained.origin),
         decision_behind=None if decision is None else DecisionEntry(
             at=decision.at, by=decision.by, reason=decision.reason),

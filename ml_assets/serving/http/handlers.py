@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ml_assets.core.errors import InvalidRequest, unknown
+from ml_assets.core.errors import InvalidRequest, NotReady, unknown
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.settings import Ack
 from ml_assets.core.target import Label
@@ -60,10 +60,13 @@ class Handlers:
     def __init__(
         self, systems: Mapping[str, ServedSystem], executor: Executor, predictions: Predictions,
         told: ToldEvents, explainer: ThreadPoolExecutor, metrics: Metrics, ack: Ack,
+        broken: Mapping[str, str],
     ) -> None:
         self._systems, self._executor, self._predictions = systems, executor, predictions
         self._told = told
         self._explainer, self._metrics, self._ack = explainer, metrics, ack
+        self._broken = {name: f"the declaration of {name!r} is broken: {reason}"
+                        for name, reason in broken.items()}
         self._measuring = asyncio.Lock()
 
     async def predict(self, request: Request) -> Response:
@@ -122,16 +125,18 @@ class Handlers:
 
     async def ready(self, request: Request) -> Response:
         """Of all systems, or of the one in the path."""
-        systems = self._systems
-        if "system" in request.path_params:
-            system = self._system(request)
-            systems = {system.system.name: system}
+        systems, broken = self._systems, self._broken
+        if (name := request.path_params.get("system")) in broken:
+            systems, broken = {}, {name: broken[name]}
+        elif name is not None:
+            systems, broken = {name: self._system(request)}, {}
         if request.app.state.stopping:
             return answer_of(ReadyAnswer(ready=False, systems=dict.fromkeys(systems, False),
                                          problems=["stopping"], warnings=[]), 503)
         problems = await self._executor.on_worker(
             lambda: _said(systems, lambda system: system.readiness.problems()))
         warnings = _said(systems, lambda system: system.readiness.warnings())
+        problems |= {name: [redacted(f"{name}: {why}")] for name, why in broken.items()}
         ready = {name: not each for name, each in problems.items()}
         answer = ReadyAnswer(ready=any(ready.values()), systems=ready,
                              problems=list(chain(*problems.values())),
@@ -145,6 +150,8 @@ class Handlers:
 
     def _system(self, request: Request) -> ServedSystem:
         name = request.path_params["system"]
+        if name in self._broken:
+            raise NotReady(self._broken[name])
         if name not in self._systems:
             raise unknown("system", name, self._systems)
         return self._systems[name]

@@ -24,7 +24,7 @@ from ml_assets.serving.contract.protocol import (
     PredictRequest,
     ProblemAnswer,
 )
-from ml_assets.serving.http.answers import predict_answer
+from ml_assets.serving.http.answers import answers_for
 from ml_assets.serving.http.fault_log import note_error
 from ml_assets.serving.http.responses import refusal_of
 
@@ -58,6 +58,8 @@ class Predictions:
         lines: SparseLog,
     ) -> None:
         self._executor, self._lines = executor, lines
+        self._answer_of = {name: answers_for(system.system.target)
+                           for name, system in systems.items()}
         self.queues = {name: batcher(partial(self._run, system))
                        for name, system in systems.items()}
 
@@ -83,14 +85,14 @@ class Predictions:
         waits: for another process that is writing the log; else LogBusy is raised
         """
         requests = isolate(_event_request, bodies)
-        return _answers(system, system.predictor.predict(requests, waits=waits))
+        return self._answers(system, system.predictor.predict(requests, waits=waits))
 
     def answer_batch(self, system: ServedSystem, body: bytes) -> PredictBatchAnswer:
         requests = [each if isinstance(each, Exception) else _request_of(each)
                     for each in decode_batch(MANY, ONE, body)]
         return PredictBatchAnswer(predictions=[
             self._problem(system, answer) if isinstance(answer, Exception) else answer
-            for answer in _answers(system, system.predictor.predict(requests, wave=True))
+            for answer in self._answers(system, system.predictor.predict(requests, wave=True))
         ])
 
     def _run(
@@ -99,6 +101,12 @@ class Predictions:
         return self._executor.batch(
             lambda waits: self.answer(system, bodies, waits=waits), system.predictor.settle
         )
+
+    def _answers(
+        self, system: ServedSystem, predictions: Sequence[Prediction | Exception]
+    ) -> Answers:
+        answer = self._answer_of[system.system.name]
+        return [each if isinstance(each, Exception) else answer(each) for each in predictions]
 
     def _problem(self, system: ServedSystem, error: Exception) -> ProblemAnswer:
         note_error(self._lines, error, f"an event of a batch for {system.system.name}")
@@ -112,9 +120,3 @@ def _event_request(body: bytes) -> EventRequest:
 def _request_of(request: PredictRequest) -> EventRequest:
     return EventRequest(event=bytes(request.event), event_id=request.event_id,
                         event_timestamp=request.event_timestamp)
-
-
-def _answers(system: ServedSystem, predictions: Sequence[Prediction | Exception]) -> Answers:
-    label_name = system.system.target.name
-    return [each if isinstance(each, Exception) else predict_answer(each, label_name)
-            for each in predictions]

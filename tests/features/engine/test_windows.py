@@ -98,7 +98,6 @@ def test_a_stream_is_read_as_of_the_instant_and_a_batch_as_of_its_last_tile() ->
 
 @pytest.mark.parametrize(("aggregations", "said", "expected"), [
     ([], {}, "aggregations is empty"),
-    ([clicks()], {"keys": []}, "entities is empty"),
     ([clicks()], {"timestamp": ""}, "timestamp_field is empty"),
     ([clicks()], {"tags": {"refresh": "daily"}}, "tag refresh is 'daily'; expected 'stream'"),
     ([clicks()], {"tags": {"lateness_seconds": "1h"}}, "tag lateness_seconds is '1h'"),

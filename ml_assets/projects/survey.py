@@ -1,0 +1,152 @@
+"""What the rows of a file hold, column by column, as a new declaration has to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ml_assets.core.data.tables import KeptRows
+from ml_assets.core.errors import FetchError
+from ml_assets.ingest.sources.cells import NO, YES
+from ml_assets.ingest.sources.origins import ORIGIN, PROBLEM
+
+COMMON = 20
+"""Values that are listed of a column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFacts:
+    """Counts of one column. Shares are of the values that are there.
+
+    numeric, whole, word: the shares that are numbers, whole numbers, spellings of yes and no
+    least, most: of the numbers; longest, words: characters at most, words on average
+    common: the most frequent values, at most COMMON
+    """
+
+    name: str
+    rows: int
+    missing: int
+    distinct: int
+    numeric: float
+    whole: float
+    word: float
+    least: float | None
+    most: float | None
+    longest: int
+    words: float
+    common: tuple[str, ...]
+
+    @property
+    def there(self) -> int:
+        return self.rows - self.missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """All rows, in a table `rows` of DuckDB, every value a text; `bad` rows are left out."""
+
+    connection: duckdb.DuckDBPyConnection
+    columns: tuple[str, ...]
+    rows: int
+    bad: tuple[str, ...]
+
+    def facts(self, column: str) -> ColumnFacts:
+        """Exact counts. Reads the column three times."""
+        name = quoted(column)
+        spellings = ", ".join(f"'{word}'" for word in sorted(YES | NO))
+        numbers = self.one(f"""
+            select count(*) - count({name}), count(distinct {name}),
+                avg((try_cast({name} as double) is not null)::int),
+                avg((try_cast({name} as double) % 1 = 0)::int),
+                avg((lower(trim({name})) in ({spellings}))::int),
+                min(try_cast({name} as double)), max(try_cast({name} as double)),
+                coalesce(max(length({name})), 0),
+                coalesce(avg(len(string_split_regex(trim({name}), '\\s+'))), 0)
+            from rows where {name} is not null
+        """)
+        missing = self.one(f"select count(*) - count({name}) from rows")[0]
+        common = self.all(f"""
+            select {name} from rows where {name} is not null
+            group by 1 order by count(*) desc, 1 limit {COMMON}
+        """)
+        return ColumnFacts(
+            name=column, rows=self.rows, missing=missing, distinct=numbers[1],
+            numeric=numbers[2] or 0.0, whole=numbers[3] or 0.0, word=numbers[4] or 0.0,
+            least=numbers[5], most=numbers[6], longest=numbers[7], words=numbers[8],
+            common=tuple(value for value, in common),
+        )
+
+    def values(self, column: str) -> list[tuple[str, str]]:
+        """Where each value was, and the value; of all rows that have one."""
+        return self.all(f"select {quoted(ORIGIN)}, {quoted(column)} from rows "
+                        f"where {quoted(column)} is not null order by place")
+
+    def one(self, query: str, *parameters: object) -> tuple[Any, ...]:
+        return self.all(query, *parameters)[0]
+
+    def all(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query, parameters).fetchall()
+
+
+@contextmanager
+def surveyed(rows: KeptRows, fetched: Path) -> Iterator[Survey]:
+    """The rows in a temporary database. Raises FetchError if there are none."""
+    with (TemporaryDirectory(prefix="ml_assets-") as folder,
+          duckdb.connect(f"{folder}/rows.duckdb", config={"memory_limit": "1GB"}) as connection):
+        batches = (as_texts(batch) for batch in rows.batches(fetched))
+        first = next(batches, None)
+        if first is None:
+            raise FetchError(f"{fetched} has no rows")
+        reader = pa.RecordBatchReader.from_batches(first.schema, _chained(first, batches))
+        connection.register("read", reader)
+        connection.execute("create table every as select *, row_number() over () as place "
+                           "from read")
+        connection.execute(f"create view rows as select * from every where {PROBLEM} is null")
+        bad = connection.execute(f"select {ORIGIN} || ': ' || {PROBLEM} from every "
+                                 f"where {PROBLEM} is not null order by place limit 5").fetchall()
+        [count] = connection.execute("select count(*) from rows").fetchone() or (0,)
+        if not count:
+            raise FetchError(f"{fetched} has no rows" + (f"; {bad[0][0]}" if bad else ""))
+        yield Survey(
+            connection=connection, rows=count, bad=tuple(said for said, in bad),
+            columns=tuple(n for n in first.schema.names if n not in (ORIGIN, PROBLEM)),
+        )
+
+
+def as_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Every value as the text that a CSV file would hold; lists as JSON."""
+    import json
+
+    def text(value: object) -> str | None:
+        if value is None or value != value or isinstance(value, str):
+            return value if isinstance(value, str) else None
+        if isinstance(value, list | dict):
+            return json.dumps(value, default=str)
+        return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+    columns = {name: batch[name] if pa.types.is_string(batch[name].type)
+               else pa.array(map(text, batch[name].to_pylist()), pa.string())
+               for name in batch.schema.names}
+    if PROBLEM not in columns:
+        columns[PROBLEM] = pa.nulls(batch.num_rows, pa.string())
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def quoted(name: str) -> str:
+    """A column's name in SQL."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _chained(
+    first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest

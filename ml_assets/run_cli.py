@@ -1,0 +1,75 @@
+"""The command `ml-assets run`: the closed loop of one system, or of several."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.installation import opened
+from ml_assets.core.runtime.interrupts import remembered
+
+INTERRUPTED = 130
+"""The exit status of a command stopped by Ctrl-C: 128 plus the signal's number, as in a shell."""
+
+
+@click.command()
+@click.argument("systems", nargs=-1, metavar="[SYSTEM]...")
+@click.option("--fresh", is_flag=True, help="Forget all earlier runs of each SYSTEM, and of no "
+              "other, and start over. Refused while an API serves the system.")
+@click.option("--days", type=click.IntRange(1), help="Stop after this many live days.")
+def run(systems: tuple[str, ...], fresh: bool, days: int | None) -> None:
+    """Run the closed loop of each SYSTEM on its recorded data, one after the other.
+
+    Downloads the data, ingests the history, trains and deploys a first model, starts the real
+    API and replays the following weeks as live traffic over HTTP: predictions, their outcomes as
+    they become known, sensors, retraining, deployments. Ends with a comparison to the frozen first
+    model. Stop it whenever you like (Ctrl-C); rerun the command and it resumes where it stopped.
+
+    SYSTEM may be left out if there is only one. If one of several fails, the others run all the
+    same, and the exit status is 1.
+    """
+    names = _named(systems)
+    failed = [name for name in names
+              if not _ran(name, fresh=fresh, days=days, others=len(names) > 1)]
+    if len(names) > 1:
+        click.echo()
+        for name in names:
+            click.echo(f"{name}: {'failed, see above' if name in failed else 'done'}")
+    if failed:
+        sys.exit(1)
+
+
+def _named(systems: tuple[str, ...]) -> list[str]:
+    """The systems to run, each once; the only one there is if none is named."""
+    from ml_assets.systems import BROKEN, SYSTEMS
+
+    known = [*(system.name for system in SYSTEMS), *BROKEN]
+    if systems:
+        return list(dict.fromkeys(systems))
+    if len(known) != 1:
+        raise click.UsageError(
+            f"name the systems to run, one or more of: {', '.join(known)}" if known else
+            "there is no system to run yet: see `ml-assets new --help`")
+    return known
+
+
+def _ran(name: str, *, fresh: bool, days: int | None, others: bool) -> bool:
+    """Whether the run succeeded. If there are `others`, its error is shown and stops none."""
+    try:
+        with remembered() as interrupts:
+            from ml_assets.replay.run import run_loop
+            from ml_assets.systems import find
+
+            run_loop(find(name), opened(), interrupts, fresh=fresh, days=days)
+    except KeyboardInterrupt:
+        click.echo(f"\nStopped. `ml-assets run {name}` resumes from here.", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not others:
+            raise
+        kind = "" if isinstance(error, MlAssetsError) else f"{type(error).__name__}: "
+        click.echo(f"Error: {name}: {kind}{error}", err=True)
+        return False
+    return True
