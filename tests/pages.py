@@ -16,7 +16,9 @@ from ml_assets.core.settings import ROOT
 PAGES: dict[str, str] = {
     str(path.relative_to(ROOT)): path.read_text()
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+    if path.name != "tutorial.md"
 }
+"""All but the tutorial, which is of a system of its own; `test_tutorial.py` runs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ def shown(page: str) -> list[Shown]:
     found = []
     for block in re.findall(r"^```console\n(.*?)^```", PAGES[page], re.MULTILINE | re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, output = _split(part)
+            command, output = typed(part)
             found.append(Shown(page=page, command=command, output=output))
     return found
 
@@ -57,7 +59,7 @@ def relative(page: str, link: str) -> Path:
     return (ROOT / page).parent / link
 
 
-def _split(part: str) -> tuple[str, str]:
+def typed(part: str) -> tuple[str, str]:
     """A command goes on while a line ends in a backslash or a quote is open."""
     lines = part.splitlines()
     for end in range(1, len(lines) + 1):

@@ -75,7 +75,7 @@ PAYMENTS = System(
                    grace=timedelta(days=1)),
     model=ModelConfig(
         fields=(TextField(column="note", unit="words"),), numbers=NUMBERS, buckets=2**14,
-        iterations=15,
+        iterations=15, pieces=0, l2_dense=2.0,
     ),
     gates=(Gate(metric="roc_auc", at_least=0.6),),
     retraining=RetrainingPolicy(

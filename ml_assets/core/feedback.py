@@ -54,14 +54,18 @@ class TrustClass:
         not `"analyst:"` itself
     weight: compared with that of other trusted classes if the policy ranks or counts
     limit: None means the policy's limit
+    unlimited: whether no limit holds at all, because it says what became of every event
     """
 
     name: str
     sources: tuple[str, ...]
     weight: float = 1.0
     limit: FeedbackLimit | None = None
+    unlimited: bool = False
 
     def __post_init__(self) -> None:
+        require(not (self.unlimited and self.limit), self, "limit", self.limit,
+                "none if it is unlimited")
         require(self.name.isidentifier() and self.name != ANONYMOUS, self, "name", self.name,
                 f"an identifier other than {ANONYMOUS!r}")
         require(bool(self.sources) and all(each.strip(":") for each in self.sources), self,
@@ -148,17 +152,20 @@ class FeedbackPolicy:
                   if _claims(claim, source)]
         return max(claims, key=lambda found: found[0])[1] if claims else None
 
-    def limit_of(self, source: str) -> FeedbackLimit:
-        """How much this source may say."""
+    def limit_of(self, source: str) -> FeedbackLimit | None:
+        """How much this source may say; None if it may say anything."""
         trust = self.class_of(source)
+        if trust is not None and trust.unlimited:
+            return None
         return self.limit if trust is None or trust.limit is None else trust.limit
 
 
 def trusting(policy: FeedbackPolicy, source: str) -> FeedbackPolicy:
-    """`policy`; if it trusts nobody by name, with this source trusted."""
+    """`policy`; if it trusts nobody by name, with this source trusted, and without a limit."""
     if policy.trusted:
         return policy
-    return replace(policy, trusted=(TrustClass(name=TRUTH, sources=(source,)),))
+    return replace(policy, trusted=(
+        TrustClass(name=TRUTH, sources=(source,), unlimited=True),))
 
 
 def _claims(claim: str, source: str) -> bool:

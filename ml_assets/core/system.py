@@ -75,42 +75,55 @@ class TextField:
 
 @declaration
 class ModelConfig:
-    """A network over hashed texts, event numbers and store features.
+    """A network over hashed texts, event numbers, categories and store features.
 
-    fields: what is read of the event's texts; numbers: event columns read unchanged; the feature
-    service adds its features. See `ml_assets.training.model`.
-    Of the matured events, those of the latest `holdout` are not trained on: a candidate is judged
-    on them. Events that happened more than `history` ago are not looked at; None for all there ever
-    were. `l2_text` and `l2_dense` are the penalties on half the squared weights, added to the
-    loss summed over rows.
+    fields: what is read of the event's texts
+    numbers: columns of numbers, integers or booleans, which may be missing; the feature service
+        adds its features
+    categories: columns of categories or of texts of which few are different; a value that is
+        rare in training counts as unknown
+    holdout: of the matured events, those of the latest time so long are not trained on: a
+        candidate is judged on them
+    history: events that happened longer ago are not looked at; None for all there ever were
+    buckets: hash values of each text field, a power of two
+    pieces: into how many each number's range is cut, so that the model finds thresholds and
+        peaks; 0 leaves numbers smooth
+    hidden: units of the hidden layer; without, the model is linear
+    iterations: steps of the optimiser, at most
+    l2_text, l2_dense: the penalties on half the squared weights, added to the loss summed over
+        rows
     """
 
-    fields: tuple[TextField, ...]
-    numbers: tuple[str, ...]
+    fields: tuple[TextField, ...] = ()
+    numbers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
     holdout: timedelta = timedelta(days=3)
     history: timedelta | None = None
     buckets: int = 2**18
+    pieces: int = 8
     hidden: int = 16
-    iterations: int = 30
+    iterations: int = 100
     l2_text: float = 0.05
-    l2_dense: float = 2.0
+    l2_dense: float = 10.0
     seed: int = 7
 
     def __post_init__(self) -> None:
-        require(bool(self.fields or self.numbers), self, "fields", self.fields,
-                "at least one text field or number")
+        require(bool(self.fields or self.numbers or self.categories), self, "fields", self.fields,
+                "at least one text field, number or category")
         require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
         require(self.history is None or self.history > self.holdout, self, "history", self.history,
                 f"none, or longer than holdout, {self.holdout}")
         require(self.buckets & (self.buckets - 1) == 0, self, "buckets", self.buckets,
                 "a power of two")
-        for name in ("buckets", "hidden", "iterations"):
-            require(getattr(self, name) >= 1, self, name, getattr(self, name), "at least 1")
+        for name, least in (("buckets", 1), ("iterations", 1), ("hidden", 0), ("pieces", 0)):
+            require(getattr(self, name) >= least, self, name, getattr(self, name),
+                    f"at least {least}")
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The text columns that the fields read, each once."""
-        return tuple(dict.fromkeys(field.column for field in self.fields))
+        """The text and category columns that are read, each once."""
+        return tuple(dict.fromkeys(
+            (*(field.column for field in self.fields), *self.categories)))
 
 
 @declaration
@@ -172,7 +185,11 @@ class System:
         for name in ("sticky_by", "scores_by"):
             entity: str | None = getattr(self, name)
             self._require_known(name, [] if entity is None else [entity], set(self.keys), "entity")
-        self._require_known("model.texts", self.model.texts, texts, "text")
+        categories = {column.name for column in plain if column.dtype in ("text", "category")}
+        self._require_known("model.fields", [field.column for field in self.model.fields], texts,
+                            "text")
+        self._require_known("model.categories", self.model.categories, categories,
+                            "category or text")
         self._require_known("model.numbers", self.model.numbers, numbers, "number")
         slices = {part.name for part in self.slices}
         self._require_known("gates", [gate.slice for gate in self.gates if gate.slice], slices,

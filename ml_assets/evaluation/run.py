@@ -11,6 +11,7 @@ import numpy as np
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.texts import key_text
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
 from ml_assets.features.training_sets.training_set import TrainingSet, TrainingSets
 from ml_assets.registry.deployments import Deployment, Deployments
@@ -124,7 +125,8 @@ def _score(folder: Path, version: int, rows: pd.DataFrame) -> tuple[Scored, tupl
         name for name in (*scorer.texts, *scorer.feature_names) if name not in rows.columns
     )
     texts = {
-        column: rows[column].tolist() if column in rows.columns else [""] * len(rows)
+        column: [key_text(value) for value in rows[column]] if column in rows.columns
+        else [""] * len(rows)
         for column in scorer.texts
     }
     dense = rows.reindex(columns=list(scorer.feature_names)).to_numpy(np.float32)

@@ -15,11 +15,12 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.target import Label
 from ml_assets.core.texts import key_text
-from ml_assets.core.time import FUTURE
+from ml_assets.core.time import EARLIEST, FUTURE
 from ml_assets.features.engine.windows import WindowedView, tail
 from ml_assets.features.manifest import load_manifest
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.served import from_us, to_us
+from ml_assets.ingest.sources.origins import ORIGIN
 from ml_assets.ingest.tables import tables_of
 
 LABELS = "labels"
@@ -35,13 +36,15 @@ class Look:
 
     table: of the lake; keys: the event columns that name the entity
     span: from the instant of the features to the window `[start, end)`, over `event_timestamp`
-        of events and `known_at` of labels; of several windows the longest
+        of events and of a table's rows and `known_at` of labels; of several windows the longest
+    latest: whether only the latest row in it counts, as of a table
     """
 
     view: str
     table: str
     keys: tuple[str, ...]
     span: Callable[[datetime], tuple[datetime, datetime]]
+    latest: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +60,17 @@ class Stretch:
     start: datetime
     end: datetime
     known_by: datetime
+    latest: bool = False
 
 
 def looks_of(settings: Settings, system: System) -> list[Look]:
     """What the views of the system's feature service look at."""
-    return [
-        Look(view=view.name, table=view.table, keys=view.keys, span=_span(view.windowed))
-        for view in load_manifest(settings).service(system).views
-    ]
+    service = load_manifest(settings).service(system)
+    windowed = [Look(view=view.name, table=view.table, keys=view.keys, span=_span(view.windowed))
+                for view in service.views]
+    kept = [Look(view=part.view.name, table=part.view.table, keys=part.view.keys,
+                 span=_held(part.view.plain.ttl), latest=True) for part in service.kept]
+    return windowed + kept
 
 
 def stretches_at(
@@ -81,7 +87,7 @@ def stretches_at(
         if all(key.values()):
             start, end = look.span(as_of)
             found.append(Stretch(view=look.view, table=look.table, key=key, start=start, end=end,
-                                 known_by=known_by))
+                                 known_by=known_by, latest=look.latest))
     return found
 
 
@@ -93,9 +99,22 @@ def _span(view: WindowedView) -> Callable[[datetime], tuple[datetime, datetime]]
     return span
 
 
+def _held(ttl: int) -> Callable[[datetime], tuple[datetime, datetime]]:
+    """Rows that hold at an instant: of it or before, for `ttl` microseconds, 0 for ever."""
+    def span(at: datetime) -> tuple[datetime, datetime]:
+        start = EARLIEST if ttl == 0 else from_us(to_us(at) - ttl)
+        return start, at + timedelta(microseconds=1)
+
+    return span
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of the lake that a view counted; `known_at` and `label` are None for an event."""
+    """A row of the lake that a view counted.
+
+    event_id: of a table's row, where its source has it; known_at: None for an event; label: None
+    but for a label
+    """
 
     view: str
     table: str
@@ -149,11 +168,14 @@ def _inside(stretch: Stretch, rows: pd.DataFrame) -> Iterator[Row]:
     chosen = (at >= stretch.start) & (at < stretch.end) & (rows["received"] < stretch.known_by)
     for name, value in stretch.key.items():
         chosen &= rows[name] == value
-    for row in rows[chosen].to_dict("records"):
+    counted = rows[chosen]
+    if stretch.latest:
+        counted = counted.sort_values(["event_timestamp", "received"], kind="stable").tail(1)
+    for row in counted.to_dict("records"):
         yield Row(
             view=stretch.view, table=stretch.table, key=stretch.key, event_id=row["event_id"],
             event_timestamp=row["event_timestamp"].to_pydatetime(),
-            known_at=row["known_at"].to_pydatetime() if is_label else None,
+            known_at=row["known_at"].to_pydatetime() if is_label or stretch.latest else None,
             label=row["label"] if is_label else None,
         )
 
@@ -164,6 +186,8 @@ def _read(
     """The rows of a table in `[first, until)`, their keys as texts, with when each was `received`.
     """
     known = tables_of(system)[table]
+    if table in {each.name for each in system.tables}:
+        return _read_kept(lake, system, table, known, keys, until)
     columns = ["event_id", "event_timestamp", *keys]
     columns += ["known_at", "label"] if table == LABELS else ["accepted_at"]
     rows = lake.read(
@@ -174,3 +198,17 @@ def _read(
     named = {key: rows[key].map(key_text) for key in keys}
     received = rows["known_at" if table == LABELS else "accepted_at"]
     return rows.assign(**named, received=received)
+
+
+def _read_kept(
+    lake: Lake, system: System, table: str, schema: pa.Schema, keys: Sequence[str],
+    until: datetime,
+) -> pd.DataFrame:
+    """All rows of a table that were known before the end of the day of `until`, named alike."""
+    rows = lake.read(
+        system.name, table,
+        pa.schema([schema.field(name) for name in (ORIGIN, "event_timestamp", "known_at", *keys)]),
+        end=until.date() + timedelta(days=1),
+    )
+    named = {key: rows[key].map(key_text) for key in keys}
+    return rows.assign(**named, event_id=rows[ORIGIN], received=rows["known_at"])

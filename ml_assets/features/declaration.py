@@ -179,7 +179,7 @@ def table_view(
     system: str, table: Table, *, entities: Sequence[Entity], columns: Sequence[str] = (),
     description: str = "", tags: dict[str, str] | None = None,
 ) -> FeatureView:
-    """The view `<system>_<table>`: for each key of `table` its latest row.
+    """The view `<system>_<table>_latest`: for each key of `table` its latest row.
 
     A row counts from its instant on, for the table's `ttl`, and not before it was known. Feast
     gives all columns; of these a model's numbers are numbers, integers and booleans.
@@ -197,7 +197,7 @@ def table_view(
         if name not in known:
             raise unknown(f"column of {system}/{table.name}", name, known)
     return PlainFeatureView(
-        name=f"{system}_{table.name}",
+        name=f"{system}_{table.name}_latest",
         entities=list(entities),
         ttl=table.ttl or timedelta(0),
         schema=[

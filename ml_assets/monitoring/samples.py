@@ -17,6 +17,7 @@ from ml_assets.core.policies import DriftPolicy
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import replacing
 from ml_assets.core.system import System
+from ml_assets.core.texts import key_text
 from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.registry.deployments import Deployment
 from ml_assets.serving.models.scoring import Scorer
@@ -52,7 +53,8 @@ def reference_of(training_set: TrainingSet, scorer: Scorer) -> Reference:
     names = training_set.feature_names
     dense = rows[list(names)].to_numpy(np.float32)
     held_out = (rows["split"] == "holdout").to_numpy(bool)
-    texts = {text: rows.loc[held_out, text].tolist() for text in scorer.texts}
+    texts = {text: [key_text(value) for value in rows.loc[held_out, text]]
+             for text in scorer.texts}
     scores = scorer.target.score(scorer.outputs(texts, dense[held_out])) if held_out.any() \
         else np.empty(0)
     return Reference(training_set=training_set.version, names=tuple(names), dense=dense,

@@ -49,5 +49,8 @@ def torch_outputs(
         bags, fields=len(scorer.fields), vocabulary=len(scorer.weighting.importance)
     )
     with torch.inference_mode():
-        logits_BK = fitted.network(text_BV, None, torch.from_numpy(scorer.standardiser(dense)))
+        logits_BK = fitted.network(
+            text_BV, None, torch.from_numpy(scorer.inputs(dense)),
+            torch.from_numpy(scorer.categories(texts, rows=len(dense))),
+        )
         return scorer.target.link(logits_BK.double().numpy(), scorer.scale)

@@ -23,8 +23,9 @@ from ml_assets.core.storage.files import make_folder, replacing, write_atomicall
 from ml_assets.core.system import TextField
 from ml_assets.core.target import Scale
 from ml_assets.targets.stored import as_json, of_json
-from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser
+from ml_assets.training.encoders import Floats, NaiveBayesWeights
 from ml_assets.training.scorer import HashedTextScorer
+from ml_assets.training.tabular import Categories, Pieces, Standardiser
 from ml_assets.training.weights import WORDS, Weights, require
 
 Stored = npt.NDArray[np.float32]
@@ -50,6 +51,9 @@ class StoredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     feature_names: tuple[str, ...]
     buckets: int
     hidden: int
+    pieces: int = 0
+    categories: dict[str, tuple[str, ...]] = {}
+    width: int = 0
 
 
 class StoredExample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +73,7 @@ def save(
         "importance": scorer.weighting.importance,
         "mean": scorer.standardiser.mean,
         "deviation": scorer.standardiser.deviation,
+        "edges": scorer.pieces.edges,
     }
     for name, value in scorer.weights.tensors().items():
         weights[f"{NETWORK}{name}"] = value
@@ -77,7 +82,9 @@ def save(
     stored = StoredModel(
         format=FORMAT, target=as_json(scorer.target), scale=scorer.scale,
         fields=scorer.fields, feature_names=scorer.feature_names, buckets=scorer.buckets,
-        hidden=len(scorer.weights.hidden_HI),
+        hidden=len(scorer.weights.hidden_HI), pieces=scorer.pieces.edges.shape[1] - 1,
+        categories=dict(scorer.categories.known),
+        width=scorer.weights.tables[0].shape[1] if scorer.weights.tables else 0,
     )
     write_atomically(folder / "model.json", msgspec.json.format(msgspec.json.encode(stored)))
     example = StoredExample(
@@ -147,7 +154,8 @@ def _with_target(
         {**config, "target": target, "scale": {}},
         {**{name: value for name, value in example.items() if name != "scores"},
          "outputs": [[score] for score in example.get("scores", [])]},
-        {name: value[None] if name == words else value for name, value in weights.items()},
+        {"edges": np.zeros((len(config.get("feature_names", [])), 1), np.float32),
+         **{name: value[None] if name == words else value for name, value in weights.items()}},
     )
 
 
@@ -159,7 +167,8 @@ def _dense(example: StoredExample, stored: StoredModel) -> Floats:
     width = len(of_json(stored.target).outputs)
     if any(len(row) != width for row in example.outputs):
         raise ModelRefused(f"its example should have {width} outputs in each row")
-    if missing := {field.column for field in stored.fields} - set(example.texts):
+    columns_read = {field.column for field in stored.fields} | set(stored.categories)
+    if missing := columns_read - set(example.texts):
         raise ModelRefused(f"its example lacks the texts {sorted(missing)}")
     if any(len(texts) != rows for texts in example.texts.values()):
         raise ModelRefused(f"its example should have {rows} texts of each column")
@@ -174,8 +183,9 @@ def _require_possible(stored: StoredModel) -> None:
         raise ModelRefused(f"scale.deviation is {stored.scale.deviation}; expected more than 0")
     if stored.buckets < 1 or stored.buckets & (stored.buckets - 1):
         raise ModelRefused(f"buckets is {stored.buckets}; expected a power of two")
-    if stored.hidden < 0:
-        raise ModelRefused(f"hidden is {stored.hidden}; expected a number of units")
+    for name in ("hidden", "pieces", "width"):
+        if getattr(stored, name) < 0:
+            raise ModelRefused(f"{name} is {getattr(stored, name)}; expected at least 0")
     if len(set(stored.feature_names)) < len(stored.feature_names):
         raise ModelRefused(f"a feature occurs twice: {', '.join(stored.feature_names)}")
 
@@ -185,6 +195,10 @@ def _build(stored: StoredModel, weights: Mapping[str, Stored]) -> HashedTextScor
     target = of_json(stored.target)
     if not (np.asarray(weights.get("deviation", 1)) > 0).all():
         raise ModelRefused("tensor 'deviation' holds numbers that are not above 0")
+    edges = require(weights, "edges", (len(stored.feature_names), stored.pieces + 1))
+    if (np.diff(edges, axis=1) < 0).any():
+        raise ModelRefused("tensor 'edges' holds numbers that do not ascend")
+    categories = Categories(known=stored.categories)
     vocabulary, numbers = len(stored.fields) * stored.buckets, len(stored.feature_names)
     return HashedTextScorer(
         target=target, scale=stored.scale, fields=stored.fields,
@@ -192,10 +206,12 @@ def _build(stored: StoredModel, weights: Mapping[str, Stored]) -> HashedTextScor
         weighting=NaiveBayesWeights(importance=require(weights, "importance", (vocabulary,))),
         standardiser=Standardiser(mean=require(weights, "mean", (numbers,)),
                                   deviation=require(weights, "deviation", (numbers,))),
+        pieces=Pieces(edges=edges), categories=categories,
         weights=Weights.of(
             {name.removeprefix(NETWORK): value
              for name, value in weights.items() if name.startswith(NETWORK)},
-            vocabulary=vocabulary, inputs=2 * numbers, hidden=stored.hidden,
-            logits=target.logits,
+            vocabulary=vocabulary, hidden=stored.hidden, logits=target.logits,
+            inputs=(2 + stored.pieces) * numbers + stored.width * len(stored.categories),
+            categories=categories.sizes, width=stored.width,
         ),
     )

@@ -1,13 +1,16 @@
 """`model`: the training set becomes a registered model version."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ml_assets.core.assets import Materialized, attributes, key, keys, rows
+from ml_assets.core.assets import Materialized, attributes, check_result, key, keys, rows
 from ml_assets.core.project import project
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+
+if TYPE_CHECKING:
+    from ml_assets.training.run import Trained
 
 
 def build(system: System) -> list[Any]:
@@ -23,6 +26,18 @@ def _model(system: System) -> dg.AssetsDefinition:
         "Stored as safetensors and JSON; loading executes no pickle. Served without torch: "
         "registered only if it scores then as torch does, within 1e-5.",
         code_version="1",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "fit_settled", asset=key(system, "model"),
+                description="More steps of the optimiser would have gained little (warning).",
+            ),
+            dg.AssetCheckSpec(
+                "better_than_simple_models", asset=key(system, "model"),
+                description="On held-out events the model surely loses less than the best "
+                "constant answer, and no more than a linear model of the same numbers and "
+                "categories (warning).",
+            ),
+        ],
         **attributes(system, "training", "pytorch", "mlflow", partitioned=False),
     )
     def model(
@@ -44,9 +59,21 @@ def _model(system: System) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata=rows(trained.rows, **figures(training_set, version, trained)),
             data_version=dg.DataVersion(str(version.version)),
+            check_results=_checks(trained),
         )
 
     return model
+
+
+def _checks(trained: "Trained") -> list[dg.AssetCheckResult]:
+    held_out = trained.held_out
+    return [
+        check_result(trained.convergence.settled, "fit_settled",
+                     {"ended": trained.convergence.said}, severity=dg.AssetCheckSeverity.WARN),
+        check_result(held_out is None or held_out.worth_it, "better_than_simple_models",
+                     {"nothing": "is held out"} if held_out is None else held_out.named(),
+                     severity=dg.AssetCheckSeverity.WARN),
+    ]
 
 
 def git_commit() -> str:

@@ -1,7 +1,4 @@
-"""Texts as bags of hashed n-grams, numbers as standardised columns.
-
-The one place where inputs of the network are made: training and serving both call it.
-"""
+"""Texts as bags of hashed n-grams: training and serving both make them here."""
 
 from __future__ import annotations
 
@@ -184,46 +181,3 @@ class NaiveBayesWeights:
         norms = np.sqrt(sums(np.square(weights, dtype=np.float64), block.owners, block.bags))
         scale = np.divide(1.0, norms, out=np.zeros(block.bags), where=norms > 1e-12)
         return (weights * scale[block.owners]).astype(np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standardiser:
-    """Signed logarithms brought to mean 0 and deviation 1; a missing value becomes 0.
-
-    Each column gives two inputs: its value and whether it was missing. (D,) -> (2D,)
-    """
-
-    mean: Floats
-    deviation: Floats
-
-    @classmethod
-    def fit(cls, dense: Floats) -> Standardiser:
-        """Learn from (B, D); a column without values or without spread stays harmless."""
-        logs = _signed_log(dense)
-        present = np.isfinite(logs)
-        count = np.maximum(present.sum(axis=0), 1)
-        mean = np.where(present, logs, 0).sum(axis=0) / count
-        variance = np.where(present, (logs - mean) ** 2, 0).sum(axis=0) / count
-        deviation = np.where(variance > 1e-12, np.sqrt(variance), 1.0)
-        return cls(mean=mean.astype(np.float32), deviation=deviation.astype(np.float32))
-
-    def __call__(self, dense: Floats) -> Floats:
-        """(B, D) -> (B, 2D), clipped to 5 deviations; a row the same whatever the others are."""
-        logs = _signed_log(dense)
-        logs -= self.mean
-        logs /= self.deviation
-        missing = ~np.isfinite(logs)
-        logs[missing] = 0
-        inputs = np.empty((len(logs), 2 * len(self.mean)), np.float32)
-        np.minimum(np.maximum(logs, _LEAST, out=logs), _MOST, out=inputs[:, : len(self.mean)])
-        inputs[:, len(self.mean) :] = missing
-        return inputs
-
-
-_LEAST, _MOST = np.array(-5, np.float32), np.array(5, np.float32)
-
-
-def _signed_log(dense: Floats) -> Floats:
-    dense = np.ascontiguousarray(dense, dtype=np.float32)
-    logs = np.abs(dense)
-    return np.copysign(np.log1p(logs, out=logs), dense, out=logs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,20 @@ from torch.nn import functional
 
 from ml_assets.core.system import ModelConfig
 from ml_assets.core.target import Scale, Target
-from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser, encode_texts
-from ml_assets.training.model import HashedTextNetwork, sparse_rows, transposed
+from ml_assets.training.convergence import Convergence
+from ml_assets.training.encoders import Floats, NaiveBayesWeights, encode_texts
+from ml_assets.training.model import WIDTH, HashedTextNetwork, sparse_rows, transposed
 from ml_assets.training.scorer import HashedTextScorer
+from ml_assets.training.tabular import Categories, Pieces, Standardiser
 from ml_assets.training.weights import Weights
 
 Progress = Callable[[int, float], None]
 """Told the number of the finished evaluation and the mean loss of a row, penalty included."""
+
+TOLERANCE = 1e-7
+"""Fitting ends once a step changes the mean loss, or each parameter, by less than this. Of the
+loss of a row, not of the sum: L-BFGS takes one tolerance for losses and for parameters, and one
+that grew with the rows ended fits after two steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +37,7 @@ class Fitted:
 
     scorer: HashedTextScorer
     network: HashedTextNetwork
+    convergence: Convergence
 
 
 def fit(
@@ -42,61 +50,104 @@ def fit(
     feature_names: Sequence[str],
     progress: Progress = lambda evaluation, loss: None,
 ) -> Fitted:
-    """Train on B rows: their texts by column, dense inputs (B, D) and the labels' codes (B,).
+    """Train on B rows: texts and categories by column, dense (B, D) and the labels' codes (B,).
 
-    `feature_names` name the D columns. L-BFGS (Liu and Nocedal, 1989) on the target's loss with
-    penalties; the seed draws the hidden layer's first weights. The same arguments give the same
-    weights, to the bit, on the same machine. Raises NotReady if nothing can be learnt from such
-    labels.
+    `feature_names` name the D columns. L-BFGS (Liu and Nocedal, 1989) on the target's mean loss
+    with penalties; the seed draws the first weights. The same arguments give the same weights, to
+    the bit, on the same machine. Raises NotReady if nothing can be learnt from such labels.
     """
     target.require_learnable(codes)
     scale = target.scale(codes)
-    bags = encode_texts(config.fields, texts, config.buckets, rows=len(codes))
     vocabulary = len(config.fields) * config.buckets
+    bags = encode_texts(config.fields, texts, config.buckets, rows=len(codes))
     weighting = NaiveBayesWeights.fit(bags, target.contrast(codes), vocabulary)
-    standardiser = Standardiser.fit(dense)
-    inputs = standardiser(dense)
+    standardiser, pieces = Standardiser.fit(dense), Pieces.fit(dense, config.pieces)
+    categories = Categories.fit(config.categories, texts)
+    numbers = 2 * dense.shape[1] + pieces.count
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = HashedTextNetwork(
-            vocabulary=vocabulary, inputs=inputs.shape[1], hidden=config.hidden,
-            logits=target.logits,
+            vocabulary=vocabulary, numbers=numbers, categories=categories.sizes,
+            hidden=config.hidden, logits=target.logits,
         )
+    scorer = HashedTextScorer(
+        target=target, scale=scale, fields=config.fields, feature_names=tuple(feature_names),
+        buckets=config.buckets, weighting=weighting, standardiser=standardiser, pieces=pieces,
+        categories=categories, weights=_weights(network, vocabulary, numbers, categories),
+    )
     text_BV = sparse_rows(weighting(bags), fields=len(config.fields), vocabulary=vocabulary)
-    arguments = (text_BV, transposed(text_BV), torch.from_numpy(inputs))
-    wanted_B = _wanted(target, codes, scale)
-    row_loss = getattr(functional, target.loss)
+    arguments = (
+        text_BV, transposed(text_BV), torch.from_numpy(scorer.inputs(dense)),
+        torch.from_numpy(categories(texts, rows=len(dense))),
+    )
+    convergence = _minimise(
+        network, arguments, _wanted(target, codes, scale), config, loss=target.loss,
+        progress=progress,
+    )
+    learnt = _weights(network, vocabulary, numbers, categories)
+    return Fitted(scorer=replace(scorer, weights=learnt), network=network.eval(),
+                  convergence=convergence)
+
+
+def fit_linear(
+    config: ModelConfig,
+    target: Target,
+    texts: Mapping[str, Sequence[str]],
+    dense: Floats,
+    codes: npt.NDArray[np.float64],
+    *,
+    feature_names: Sequence[str],
+) -> HashedTextScorer:
+    """Logistic or ridge regression on the same rows' numbers and categories, texts left out: what
+    a model must beat to be worth its trouble.
+    """
+    plain = replace(config, fields=(), numbers=tuple(feature_names), hidden=0, pieces=0)
+    return fit(plain, target, texts, dense, codes, feature_names=feature_names).scorer
+
+
+def _minimise(
+    network: HashedTextNetwork,
+    arguments: tuple[torch.Tensor, ...],
+    wanted_B: torch.Tensor,
+    config: ModelConfig,
+    *,
+    loss: str,
+    progress: Progress,
+) -> Convergence:
+    row_loss, rows, losses = getattr(functional, loss), len(wanted_B), list[float]()
     optimiser = torch.optim.LBFGS(
         network.parameters(), max_iter=config.iterations, history_size=8,
-        tolerance_change=1e-6 * len(codes), line_search_fn="strong_wolfe",
+        tolerance_change=TOLERANCE, line_search_fn="strong_wolfe",
     )
-    evaluations = 0
 
-    def loss() -> torch.Tensor:
-        nonlocal evaluations
+    def evaluate() -> torch.Tensor:
         optimiser.zero_grad()
         logits_BK = network(*arguments)
-        total: torch.Tensor = row_loss(
-            logits_BK if target.logits > 1 else logits_BK.squeeze(1), wanted_B, reduction="sum")
-        total = total + network.penalty(text=config.l2_text, dense=config.l2_dense)
-        total.backward()  # type: ignore[no-untyped-call]
-        evaluations += 1
-        progress(evaluations, total.item() / len(codes))
-        return total
+        if logits_BK.shape[1] == 1:
+            logits_BK = logits_BK.squeeze(1)
+        penalty = network.penalty(text=config.l2_text, dense=config.l2_dense)
+        mean: torch.Tensor = row_loss(logits_BK, wanted_B) + penalty / rows
+        mean.backward()  # type: ignore[no-untyped-call]
+        losses.append(mean.item())
+        progress(len(losses), losses[-1])
+        return mean
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
-    weights = Weights.of(
+    optimiser.step(evaluate)  # type: ignore[no-untyped-call]
+    steps = int(optimiser.state[optimiser.param_groups[0]["params"][0]]["n_iter"])
+    gradient = max(float(each.grad.abs().max()) for each in network.parameters()
+                   if each.grad is not None and each.numel())
+    return Convergence(losses=tuple(losses), steps=steps, most_steps=config.iterations,
+                       gradient=gradient)
+
+
+def _weights(
+    network: HashedTextNetwork, vocabulary: int, numbers: int, categories: Categories
+) -> Weights:
+    return Weights.of(
         {name: value.numpy().copy() for name, value in network.state_dict().items()},
-        vocabulary=vocabulary, inputs=inputs.shape[1], hidden=config.hidden,
-        logits=target.logits,
-    )
-    return Fitted(
-        scorer=HashedTextScorer(
-            target=target, scale=scale, fields=config.fields,
-            feature_names=tuple(feature_names), buckets=config.buckets, weighting=weighting,
-            standardiser=standardiser, weights=weights,
-        ),
-        network=network.eval(),
+        vocabulary=vocabulary, inputs=numbers + WIDTH * len(categories.known),
+        hidden=network.hidden.out_features, logits=network.output.out_features,
+        categories=categories.sizes, width=WIDTH,
     )
 
 

@@ -18,6 +18,8 @@ from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.targets.stored import as_json
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference
+from ml_assets.training.baselines import HeldOut, compared
+from ml_assets.training.convergence import Convergence
 from ml_assets.training.encoders import Floats
 from ml_assets.training.fit import Progress, fit
 
@@ -30,16 +32,18 @@ EXAMPLE_ROWS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a training took: rows fitted, mean loss by evaluation, weights, wall seconds.
+    """What a training took: rows fitted, how it ended, weights, wall seconds.
 
-    difference: the largest between the model's scores as served and as torch gives them
+    difference: the largest between the model's outputs as served and as torch gives them
+    held_out: what it loses on rows that it did not see; None if there are none
     """
 
     rows: int
-    losses: tuple[float, ...]
+    convergence: Convergence
     parameters: int
     seconds: float
     difference: float
+    held_out: HeldOut | None
 
 
 def train(
@@ -57,26 +61,24 @@ def train(
     torch does what is held out (if nothing is, what was trained on).
     """
     started = perf_counter()
-    losses: list[float] = []
-
-    def heard(evaluation: int, loss: float) -> None:
-        losses.append(loss)
-        progress(evaluation, loss)
-
     rows = training_set.rows[training_set.rows["split"] == "train"]
     texts, dense = _inputs(system, training_set, rows)
     codes = system.target.codes(rows["label"].tolist())
     fitted = fit(system.model, system.target, texts, dense, codes,
-                 feature_names=training_set.feature_names, progress=heard)
+                 feature_names=training_set.feature_names, progress=progress)
     seconds = perf_counter() - started
     held_out = training_set.rows[training_set.rows["split"] == "holdout"]
+    unseen = _inputs(system, training_set, held_out)
     trained = Trained(
         rows=len(rows),
-        losses=tuple(losses),
+        convergence=fitted.convergence,
         parameters=fitted.scorer.weights.count,
         seconds=seconds,
         difference=largest_difference(
-            fitted, *_inputs(system, training_set, rows if held_out.empty else held_out)
+            fitted, *((texts, dense) if held_out.empty else unseen)),
+        held_out=None if held_out.empty else compared(
+            system.model, fitted.scorer, (texts, dense, codes),
+            (*unseen, system.target.codes(held_out["label"].tolist())),
         ),
     )
     with tempfile.TemporaryDirectory() as temporary:
@@ -90,8 +92,13 @@ def train(
             folder,
             params={**asdict(system.model), "target": as_json(system.target),
                     "rows": len(rows)},
-            metrics={"train_loss": losses[-1], "train_seconds": trained.seconds,
-                     "serving_difference": trained.difference},
+            metrics={"train_loss": trained.convergence.losses[-1],
+                     "train_seconds": trained.seconds,
+                     "train_evaluations": len(trained.convergence.losses),
+                     "train_gradient": trained.convergence.gradient,
+                     "train_settled": trained.convergence.settled,
+                     "serving_difference": trained.difference,
+                     **({} if trained.held_out is None else trained.held_out.named())},
             tags={
                 **tags,
                 "data_version": training_set.version,
@@ -117,7 +124,9 @@ def figures(
     """What a training came to, by name."""
     return {
         "version": version.version,
-        "train_loss": trained.losses[-1],
+        "train_loss": trained.convergence.losses[-1],
+        "ended": trained.convergence.said,
+        **({} if trained.held_out is None else trained.held_out.named()),
         "parameters": trained.parameters,
         "seconds": trained.seconds,
         "serving_difference": trained.difference,

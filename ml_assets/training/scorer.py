@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ml_assets.core.system import TextField
 from ml_assets.core.target import Scale, Target
-from ml_assets.training.encoders import Floats, NaiveBayesWeights, Standardiser, encoded_blocks
+from ml_assets.training.encoders import Floats, NaiveBayesWeights, encoded_blocks
+from ml_assets.training.tabular import Categories, Pieces, Standardiser
 from ml_assets.training.weights import Weights
 
 
@@ -30,23 +31,34 @@ class HashedTextScorer:
     buckets: int
     weighting: NaiveBayesWeights
     standardiser: Standardiser
+    pieces: Pieces
+    categories: Categories
     weights: Weights
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """The text columns that are read, each once."""
-        return tuple(dict.fromkeys(field.column for field in self.fields))
+        """The text and category columns that are read, each once."""
+        return tuple(dict.fromkeys(
+            (*(field.column for field in self.fields), *self.categories.known)))
+
+    def inputs(self, dense: Floats) -> Floats:
+        """What the network sees of numbers (B, D), missing ones NaN."""
+        standard = self.standardiser(dense)
+        if not self.pieces.count:
+            return standard
+        return np.concatenate([standard, self.pieces(dense)], axis=1)
 
     def outputs(
         self, texts: Mapping[str, Sequence[str]], dense: Floats
     ) -> npt.NDArray[np.float64]:
         """What `target.outputs` names, (B, W), for B rows of texts by column and dense (B, D).
 
-        Missing numbers are NaN. A row's outputs are the same, bit for bit, alone as in any batch
-        at any place: each sum is made for one row by itself. torch's network gives the same
-        within 1e-5 (`agreement.py`), in eight times the time.
+        Missing numbers are NaN, missing categories empty. A row's outputs are the same, bit for
+        bit, alone as in any batch at any place: each sum is made for one row by itself. torch's
+        network gives the same within 1e-5 (`agreement.py`), in eight times the time.
         """
-        logits_BK = self.weights.of_inputs(self.standardiser(dense))
+        codes_BC = self.categories(texts, rows=len(dense))
+        logits_BK = self.weights.of_inputs(self.weights.embedded(self.inputs(dense), codes_BC))
         fields = self.fields
         for rows, block in encoded_blocks(fields, texts, self.buckets, rows=len(dense)):
             logits_BK[rows] += self.weights.of_texts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,16 +15,20 @@ WORDS = "words"
 HIDDEN, HIDDEN_BIAS = "hidden.weight", "hidden.bias"
 OUTPUT, OUTPUT_BIAS = "output.weight", "output.bias"
 LINEAR = "linear.weight"
+CATEGORIES = "categories"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
     """What `HashedTextNetwork` learnt: K logits of V text buckets, H hidden units, I inputs.
 
+    tables: for each category column, what each of its values adds to the inputs (values, E);
+
     words_KV: of texts; hidden_HI, hidden_bias_H: the hidden layer; output_KH, output_bias_K: from
     the hidden units to the logits; linear_KI: from the inputs to the logits. All float32.
     """
 
+    tables: tuple[Floats, ...]
     words_KV: Floats
     hidden_HI: Floats
     hidden_bias_H: Floats
@@ -35,13 +39,17 @@ class Weights:
     @classmethod
     def of(
         cls, tensors: Mapping[str, npt.NDArray[np.float32]], *, vocabulary: int, inputs: int,
-        hidden: int, logits: int,
+        hidden: int, logits: int, categories: Sequence[int], width: int,
     ) -> Weights:
         """From the network's tensors by torch's names.
 
+        inputs: all of a row, those of categories included; categories: the sizes of their tables;
+        width: what each table adds to the inputs.
         Raises ModelRefused, naming it, if one is missing or has another shape or type.
         """
-        shapes = {
+        tables = [f"{CATEGORIES}.{place}.weight" for place in range(len(categories))]
+        shapes: dict[str, tuple[int, ...]] = {
+            **{name: (size, width) for name, size in zip(tables, categories, strict=True)},
             WORDS: (logits, vocabulary), HIDDEN: (hidden, inputs), HIDDEN_BIAS: (hidden,),
             OUTPUT: (logits, hidden), OUTPUT_BIAS: (logits,), LINEAR: (logits, inputs),
         }
@@ -50,14 +58,16 @@ class Weights:
         if unknown := sorted(set(tensors) - set(shapes)):
             raise ModelRefused(f"tensors {unknown} are unknown; the network has {list(shapes)}")
         return cls(
-            words_KV=tensors[WORDS], hidden_HI=tensors[HIDDEN],
-            hidden_bias_H=tensors[HIDDEN_BIAS], output_KH=tensors[OUTPUT],
-            output_bias_K=tensors[OUTPUT_BIAS], linear_KI=tensors[LINEAR],
+            tables=tuple(tensors[name] for name in tables), words_KV=tensors[WORDS],
+            hidden_HI=tensors[HIDDEN], hidden_bias_H=tensors[HIDDEN_BIAS],
+            output_KH=tensors[OUTPUT], output_bias_K=tensors[OUTPUT_BIAS],
+            linear_KI=tensors[LINEAR],
         )
 
     def tensors(self) -> dict[str, npt.NDArray[np.float32]]:
         """By torch's names, in torch's shapes: `of` undone."""
         return {
+            **{f"{CATEGORIES}.{place}.weight": table for place, table in enumerate(self.tables)},
             WORDS: self.words_KV, HIDDEN: self.hidden_HI, HIDDEN_BIAS: self.hidden_bias_H,
             OUTPUT: self.output_KH, OUTPUT_BIAS: self.output_bias_K, LINEAR: self.linear_KI,
         }
@@ -72,6 +82,13 @@ class Weights:
         rows = block.owners // fields if fields > 1 else block.owners
         return np.array([sums(weights_N * words_V[block.buckets], rows, block.bags // fields)
                          for words_V in self.words_KV]).T
+
+    def embedded(self, inputs_BN: Floats, codes_BC: npt.NDArray[np.int64]) -> Floats:
+        """The inputs (B, I), in one block: N of numbers, then what the tables say of codes."""
+        if not self.tables:
+            return inputs_BN
+        found = [table[codes_B] for table, codes_B in zip(self.tables, codes_BC.T, strict=True)]
+        return np.concatenate([inputs_BN, *found], axis=1)
 
     def of_inputs(self, inputs_BI: Floats) -> npt.NDArray[np.float64]:
         """What standardised inputs, one block in memory, add to the logits of their rows, (B, K).

@@ -57,6 +57,7 @@ def test_a_wrong_value_is_named(kind: Any, arguments: dict[str, Any], field: str
         ({"sticky_by": "note"}, "sticky_by names 'note', which is not a declared entity.*shop"),
         ({"scores_by": "shopp"}, "scores_by names 'shopp', which is not a declared entity.*shop"),
         ({"model": replace(TOY.model, numbers=("amuont",))}, "'amuont'.*declared: amount"),
+        ({"model": replace(TOY.model, categories=("amount",))}, "declared category or text"),
         ({"gates": (*TOY.gates, TOY.gates[0])}, "each gate once"),
         ({"gates": (Gate(metric="auc", at_least=0.9),)},
          "gates names 'auc', which is not a declared metric of returned.*Closest: 'roc_auc'"),

@@ -17,9 +17,10 @@ from ml_assets.features.contributing import (
     counting_views,
     stretches_at,
 )
+from ml_assets.ingest.kept import store_table
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import events_schema, known_schema, labels_schema, stream_schema
-from tests.toy import TOY, VISITS
+from tests.toy import SHOPS, TOY, VISITS
 
 LABELS = known_schema(TOY)
 
@@ -89,6 +90,21 @@ def test_the_rows_of_every_stream_are_found(lake: Lake) -> None:
         ("visits", "v0"), ("visits", "v1")]
     assert counting_views(stretches, rows[1], happened=rows[1]["event_timestamp"], known_at=[],
                           received=rows[1]["accepted_at"], table="visits") == ["looks"]
+
+
+def test_of_a_table_the_row_that_held_is_found(lake: Lake, settings: Settings) -> None:
+    """The latest of those that were known."""
+    days = [TOY.calendar.first_day + n * DAY for n in range(7)]
+    store_table(TOY, settings, SHOPS, days)
+    look = Look(view="shops", table="shops", keys=("shop",), latest=True,
+                span=lambda at: (START - 999 * DAY, at + DAY / 86_400_000_000))
+    for hours, origin, known_at in ((0, "row:1", datetime(2023, 5, 2, tzinfo=UTC)),
+                                    (80, "row:1", datetime(2023, 5, 2, tzinfo=UTC)),
+                                    (100, "row:2", datetime(2024, 1, 4, 12, tzinfo=UTC))):
+        at = START + timedelta(hours=hours)
+        [row] = contributing_rows(lake, TOY, stretches_at(
+            [look], {"shop": "corner"}, at, known_by=at))
+        assert (row.event_id, row.known_at, row.label) == (origin, known_at, None)
 
 
 def test_an_entity_without_a_name_has_no_history(lake: Lake) -> None:

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from ml_assets.core.system import TextField
 from ml_assets.training import encoders
 from ml_assets.training.encoders import (
     Bags,
     NaiveBayesWeights,
-    Standardiser,
     encode_texts,
     encoded_blocks,
     sums,
@@ -125,15 +123,3 @@ def test_an_ngram_that_occurs_in_one_class_only_weighs_more_than_a_shared_one() 
     once = encode_texts(words, {"note": ["pills", "lunch", "now"]}, BUCKETS, rows=3).buckets
     pills, lunch, now = importance[once]
     assert pills > 1 and lunch > 1 and now < 0.1
-
-
-@given(hnp.arrays(np.float32, (6, 3), elements=st.floats(-1e6, 1e6, width=32)
-                  | st.just(float("nan"))))
-def test_standardised_inputs_are_finite_bounded_and_say_what_was_missing(
-    dense: np.ndarray[tuple[int, int], np.dtype[np.float32]],
-) -> None:
-    """(B, D) becomes (B, 2D): values within 5 deviations, then 1 where there was none."""
-    inputs = Standardiser.fit(dense)(dense)
-    assert inputs.shape == (6, 6)
-    assert np.abs(inputs[:, :3]).max() <= 5
-    np.testing.assert_array_equal(inputs[:, 3:], np.isnan(dense))

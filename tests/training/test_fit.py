@@ -19,16 +19,19 @@ from safetensors.numpy import load_file, save_file
 from ml_assets.core.errors import ModelRefused, NotReady
 from ml_assets.core.storage.checksums import NAME, write_checksums
 from ml_assets.core.system import ModelConfig, TextField
+from ml_assets.core.target import Target
 from ml_assets.targets import Binary
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference, torch_outputs
-from ml_assets.training.fit import Fitted, fit
+from ml_assets.training.fit import Fitted, fit, fit_linear
 from ml_assets.training.scorer import HashedTextScorer
+from tests.targets.test_laws import TARGETS
 
 CONFIG = ModelConfig(
     fields=(TextField(column="note"), TextField(column="note", unit="words")), numbers=("amount",),
-    buckets=2**12, iterations=15,
+    buckets=2**12, iterations=15, pieces=0, l2_dense=2.0,
 )
+TABULAR = replace(CONFIG, pieces=4, categories=("shop",))
 
 TARGET = Binary(name="is_spam")
 
@@ -78,6 +81,65 @@ def test_a_fitted_model_tells_the_classes_apart(scorer: HashedTextScorer, rows: 
     """On words that differ between the classes it must make few errors."""
     texts, dense, labels = rows
     assert np.mean(TARGET.decide(scorer.outputs(texts, dense)) == labels) > 0.97
+
+
+@pytest.fixture(scope="module")
+def shops(rows: Rows) -> list[str]:
+    return [f"shop {place % 3}" for place in range(len(rows[2]))]
+
+
+def test_a_model_with_pieces_and_categories_is_served_and_stored_as_torch_trained_it(
+    rows: Rows, shops: list[str], tmp_path: Path
+) -> None:
+    """A category that nobody has seen has an answer too."""
+    texts, dense, labels = rows
+    given = {**texts, "shop": shops}
+    fitted = fit(TABULAR, TARGET, given, dense, labels, feature_names=["amount"])
+    assert fitted.scorer.texts == ("note", "shop")
+    assert largest_difference(fitted, {**given, "shop": ["new", *shops[1:]]}, dense) <= 1e-5
+    artifact.save(fitted.scorer, tmp_path, dense=dense[:3],
+                  texts={name: values[:3] for name, values in given.items()})
+    loaded = artifact.load(tmp_path)
+    assert loaded.outputs(given, dense).tolist() == fitted.scorer.outputs(given, dense).tolist()
+
+
+@pytest.mark.parametrize("target", [target for target, _ in TARGETS], ids=lambda each: each.name)
+def test_every_kind_of_target_learns_what_a_category_and_a_peak_say(target: Target) -> None:
+    """A smooth function of the number would not find the peak; a constant finds neither."""
+    labels = next(labels for each, labels in TARGETS if each == target)
+    draw = np.random.default_rng(1)
+    number, shop = draw.uniform(0, 10, 600), draw.integers(2, size=600)
+    codes = target.codes([labels[int(peak != place)] for peak, place in
+                          zip((number > 4) & (number < 6), shop == 1, strict=True)])
+    texts = {"shop": [f"shop {each}" for each in shop]}
+    dense = number.astype(np.float32)[:, None]
+    config = ModelConfig(numbers=("number",), categories=("shop",), l2_dense=0.1)
+    fitted = fit(config, target, texts, dense, codes, feature_names=["number"])
+    assert largest_difference(fitted, texts, dense) <= 1e-5
+    model = target.losses(codes, fitted.scorer.outputs(texts, dense)).mean()
+    constant = target.losses(codes, np.tile(target.constant(codes), (600, 1))).mean()
+    linear = fit_linear(config, target, texts, dense, codes, feature_names=["number"])
+    assert model < 0.4 * constant
+    assert model < 0.5 * target.losses(codes, linear.outputs(texts, dense)).mean()
+
+
+def test_many_rows_are_fitted_as_long_as_few() -> None:
+    """A tolerance that grows with the rows would end this after two evaluations."""
+    draw = np.random.default_rng(2)
+    dense = draw.normal(size=(40_000, 2)).astype(np.float32)
+    labels = (draw.random(40_000) < 1 / (1 + np.exp(-dense.sum(axis=1)))).astype(float)
+    config = ModelConfig(numbers=("a", "b"), hidden=2, pieces=2)
+    fitted = fit(config, TARGET, {}, dense, labels, feature_names=["a", "b"])
+    assert fitted.convergence.settled, fitted.convergence.said
+    assert len(fitted.convergence.losses) > 10
+
+
+def test_a_fit_that_was_cut_short_has_not_settled(rows: Rows) -> None:
+    texts, dense, labels = rows
+    short = fit(replace(CONFIG, iterations=1), TARGET, texts, dense, labels,
+                feature_names=["amount"]).convergence
+    assert not short.settled
+    assert short.said.startswith("all steps were taken after 1 steps and ")
 
 
 def test_a_model_without_texts_learns_from_its_numbers(rows: Rows) -> None:
@@ -221,7 +283,7 @@ def test_a_process_that_loads_and_scores_imports_no_torch(folder: Path) -> None:
 def test_the_file_holds_the_network_by_its_own_names(folder: Path, fitted: Fitted) -> None:
     """Whoever has torch can load it with `load_state_dict`; so earlier versions stored it."""
     stored = load_file(folder / "weights.safetensors")
-    assert set(stored) == {"importance", "mean", "deviation",
+    assert set(stored) == {"importance", "mean", "deviation", "edges",
                            *(f"network.{name}" for name in fitted.network.state_dict())}
     for name, tensor in fitted.network.state_dict().items():
         np.testing.assert_array_equal(stored[f"network.{name}"], tensor.numpy())
@@ -254,7 +316,7 @@ def test_changed_weights_are_refused_by_the_stored_example(folder: Path) -> None
 
 @pytest.mark.parametrize(("change", "says"), [
     ({"hidden": 8}, "hidden.weight"), ({"buckets": 2**11}, "importance"),
-    ({"feature_names": ["amount", "age"]}, "mean"), ({"format": 4}, "format 4"),
+    ({"feature_names": ["amount", "age"]}, "edges"), ({"format": 4}, "format 4"),
 ])
 def test_weights_that_do_not_fit_the_config_are_refused_by_name(
     folder: Path, change: dict[str, object], says: str
@@ -280,13 +342,15 @@ def stored_before_targets(folder: Path) -> None:
     """As it was stored when all models answered whether something is True."""
     config, example = folder / "model.json", folder / "example.json"
     known = json.loads(config.read_text())
-    del known["target"], known["scale"]
+    for name in ("target", "scale", "pieces", "categories", "width"):
+        del known[name]
     config.write_text(json.dumps({**known, "format": 2, "threshold": 0.25}))
     shown = json.loads(example.read_text())
     shown["scores"] = [score for [score] in shown.pop("outputs")]
     example.write_text(json.dumps(shown))
     weights = load_file(folder / "weights.safetensors")
     weights["network.words"] = weights["network.words"][0]
+    del weights["edges"]
     save_file(weights, folder / "weights.safetensors")
     write_checksums(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +14,17 @@ from hypothesis.extra import numpy as hnp
 
 from ml_assets.core.system import TextField
 from ml_assets.core.target import Scale, Target
-from ml_assets.training.encoders import NaiveBayesWeights, Standardiser
+from ml_assets.training.encoders import NaiveBayesWeights
 from ml_assets.training.ngrams import HASHES
 from ml_assets.training.scorer import HashedTextScorer
+from ml_assets.training.tabular import Categories, Pieces, Standardiser
 from ml_assets.training.weights import Weights
 from tests.targets.test_laws import TARGETS
 
 Floats = npt.NDArray[np.float32]
 
-BITS, NUMBERS, HIDDEN = 10, 5, 4
+BITS, NUMBERS, HIDDEN, PIECES, WIDTH = 10, 5, 4, 3, 2
+INPUTS = (2 + PIECES) * NUMBERS + WIDTH
 WORDS = TextField(column="note", unit="words")
 BYTES = TextField(column="note")
 TITLE = TextField(column="title", unit="words")
@@ -49,10 +52,13 @@ def scorer_of(fields: tuple[TextField, ...], target: Target) -> HashedTextScorer
         buckets=2**BITS,
         weighting=NaiveBayesWeights(importance=importance),
         standardiser=Standardiser(mean=some(NUMBERS), deviation=np.abs(some(NUMBERS))),
+        pieces=Pieces(edges=np.sort(some(NUMBERS, PIECES + 1), axis=1)),
+        categories=Categories(known={"title": ("no", "")}),
         weights=Weights(
-            words_KV=some(target.logits, vocabulary), hidden_HI=some(HIDDEN, 2 * NUMBERS),
+            tables=(some(3, WIDTH),), words_KV=some(target.logits, vocabulary),
+            hidden_HI=some(HIDDEN, INPUTS),
             hidden_bias_H=some(HIDDEN), output_KH=some(target.logits, HIDDEN),
-            output_bias_K=some(target.logits), linear_KI=some(target.logits, 2 * NUMBERS),
+            output_bias_K=some(target.logits), linear_KI=some(target.logits, INPUTS),
         ),
     )
 
@@ -64,7 +70,16 @@ def plainly(scorer: HashedTextScorer, row: dict[str, str], dense: Floats) -> lis
         logs = (logs - scorer.standardiser.mean) / scorer.standardiser.deviation
     values = [float(min(max(x, np.float32(-5)), np.float32(5))) if np.isfinite(x) else 0.0
               for x in logs]
-    inputs = np.array([*values, *~np.isfinite(logs)], np.float32)
+    passed = []
+    for number, edges in zip(dense, scorer.pieces.edges, strict=True):
+        for low, high in pairwise(edges):
+            beyond = min(max(number, edges[0]), edges[-1]) - low
+            share = min(max(beyond, np.float32(0)), high - low) * (np.float32(1) / (high - low))
+            passed.append(min(share, np.float32(1)) if np.isfinite(number) else 0)
+    known = scorer.categories.known["title"]
+    entry = 1 + known.index(row["title"]) if row["title"] in known else 0
+    inputs = np.array([*values, *~np.isfinite(logs), *passed, *scorer.weights.tables[0][entry]],
+                      np.float32)
     network = scorer.weights
     hidden = np.array([np.vecdot(inputs, unit) for unit in network.hidden_HI])
     active = np.tanh(hidden + network.hidden_bias_H)

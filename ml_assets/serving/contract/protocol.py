@@ -248,10 +248,10 @@ class ContributingRow(Struct, frozen=True, kw_only=True):
     view: Annotated[str, Meta(description="The feature view that counted it.")]
     table: Annotated[str, Meta(description="Where it lies in the lake.")]
     key: Annotated[dict[str, str], Meta(description="The entity that it shares.")]
-    event_id: str
+    event_id: Annotated[str, Meta(description="Of a table's row, where its source has it.")]
     event_timestamp: Instant
     known_at: Annotated[Instant | None, Meta(
-        description="When a label became known; null for an event.")]
+        description="When a label or a table's row became known; null for an event.")]
     label: Label | None
 
 

@@ -309,6 +309,9 @@ def test_a_policy_that_trusts_nobody_by_name_trusts_the_truths_source() -> None:
     trust = system.feedback.class_of("bank")
     assert trust is not None and trust.name == "truth"
     assert system.feedback.class_of("buyer") is None
+    # It says what became of every event, however many there are.
+    assert system.feedback.limit_of("bank") is None
+    assert system.feedback.limit_of("buyer") == FeedbackPolicy().limit
 
 
 @each_case

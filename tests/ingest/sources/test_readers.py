@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import sqlite3
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -221,6 +222,15 @@ def test_a_wrong_query_says_what_the_database_says(database: str, tmp_path: Path
     with pytest.raises(FetchError, match=r"'select 1 from nowhere' failed: .*nowhere"):
         read(SqlQuery(sql="select 1 from nowhere",
                       database=database.format(tmp=tmp_path)), tmp_path)
+
+
+def test_without_psycopg_a_query_of_postgresql_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    rows = SqlQuery(sql="select 1", database="postgresql://localhost/shop")
+    with pytest.raises(FetchError, match=r"needs the package psycopg: `pip install"):
+        read(rows, tmp_path)
 
 
 def test_a_password_is_not_shown() -> None:

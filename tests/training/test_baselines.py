@@ -1,0 +1,43 @@
+"""A model is held against the simplest ones, on rows that none of them saw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ml_assets.core.system import ModelConfig, TextField
+from ml_assets.targets import Binary
+from ml_assets.training.baselines import Rows, compared
+from ml_assets.training.fit import fit
+
+TARGET = Binary(name="broken")
+CONFIG = ModelConfig(numbers=("reading",), hidden=4)
+
+
+def rows(count: int, seed: int, *, signal: bool) -> Rows:
+    """Readings; those near zero are good if there is a signal."""
+    draw = np.random.default_rng(seed)
+    reading = draw.normal(size=count)
+    labels = np.abs(reading) > 0.7 if signal else draw.random(count) < 0.5
+    return {}, reading.astype(np.float32)[:, None], labels.astype(float)
+
+
+@pytest.mark.parametrize("signal", [True, False])
+def test_a_model_that_found_something_is_worth_it_and_one_of_noise_is_not(signal: bool) -> None:
+    """The linear model finds nothing in what is symmetric."""
+    given, unseen = rows(500, 1, signal=signal), rows(300, 2, signal=signal)
+    texts, dense, codes = given
+    scorer = fit(CONFIG, TARGET, texts, dense, codes, feature_names=["reading"]).scorer
+    found = compared(CONFIG, scorer, given, unseen)
+    assert found.worth_it == signal, found.named()
+    assert found.linear is not None and found.linear > 0.6
+    assert found.named()["heldout_loss_of_constant"] == found.constant
+
+
+def test_without_numbers_and_categories_there_is_no_linear_model() -> None:
+    notes = ["good", "bad"] * 20
+    given: Rows = ({"note": notes}, np.empty((40, 0), np.float32), np.arange(40.0) % 2)
+    config = ModelConfig(fields=(TextField(column="note", unit="words"),), buckets=2**6)
+    scorer = fit(config, TARGET, *given, feature_names=[]).scorer
+    found = compared(config, scorer, given, given)
+    assert found.linear is None and found.worth_it
