@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -18,6 +19,7 @@ from typing import Any
 import dagster as dg
 import httpx
 import pytest
+from feast import Entity, ValueType
 
 from ml_assets.automation.dead_runs import PROCESS_TAG
 from ml_assets.automation.forgetting import require_idle
@@ -28,6 +30,7 @@ from ml_assets.core.project import PACKAGED_REPO, ROOT
 from ml_assets.core.runtime.locks import alone, in_service, out_of_service
 from ml_assets.core.runtime.processes import this_process
 from ml_assets.core.time import DAY, midnight
+from ml_assets.features.declaration import event_stream, windowed_view
 from ml_assets.features.store import open_store
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log import forgetting as log_rows
@@ -38,7 +41,9 @@ from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.replay import forgetting
 from ml_assets.replay.forgetting import forget, half_forgotten
+from ml_assets.systems.published import clashes
 from tests.core.kit import tree
+from tests.meter_features import of
 from tests.serving.kit import problem, serving
 from tests.tenants import ask, begin, event_of, serve_a_day, two_tenants
 from tests.whole_loop import WholeLoop
@@ -132,6 +137,7 @@ from ml_assets.core.errors import DeclarationError
 from ml_assets.core.settings import Settings
 from ml_assets.definitions import definitions
 from ml_assets.features.manifest import load_manifest
+from ml_assets.features.declaration import event_stream, windowed_view
 from ml_assets.features.store import open_store
 from ml_assets.systems import SYSTEMS
 
@@ -173,6 +179,28 @@ def test_damaged_features_stop_no_other_system_and_lose_no_state(tmp_path: Path)
     assert _loaded(tmp_path) == sound
 
 
+def test_two_systems_cannot_declare_one_view(tmp_path: Path) -> None:
+    """Feast has one name for both; neither is fed, and the view of the first keeps its state."""
+    shops, chain = (
+        windowed_view(name, system=system, entities=[], source=event_stream(system),
+                      aggregations=[of("count", "", DAY, "events_1d")])
+        for name, system in (("chain_visits", "shop"), ("visits", "shop_chain"))
+    )
+    assert shops.name == chain.name
+    found = clashes({"shop": {"visits": shops}, "shop_chain": {"visits": chain}, "meter": {}})
+    reason = ("systems 'shop' and 'shop_chain' both declare a feature view 'shop_chain_visits'; "
+              "rename one")
+    assert found == {"shop": reason, "shop_chain": reason}
+
+
+def test_two_systems_may_speak_of_one_entity_in_the_same_words() -> None:
+    def customer(key: str) -> Entity:
+        return Entity(name="customer", join_keys=[key], value_type=ValueType.STRING)
+
+    assert clashes({"a": {"customer": customer("id")}, "b": {"buyer": customer("id")}}) == {}
+    assert set(clashes({"a": {"c": customer("id")}, "b": {"c": customer("key")}})) == {"a", "b"}
+
+
 def _features(project: Path, name: str) -> Path:
     return project / "systems" / name / "features.py"
 
@@ -189,6 +217,23 @@ def _loaded(project: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def test_one_is_replayed_while_another_is_served_live(
+    loops: tuple[WholeLoop, WholeLoop]
+) -> None:
+    """By two servers at once on the same files: parity to the bit for both."""
+    days = [loop.clock.now().date() for loop in loops]
+    with (
+        serving(loops[0]) as toys, serving(loops[1]) as meters, ThreadPoolExecutor(2) as pool,
+        alone(loops[0].settings, "toy"),
+    ):
+        list(pool.map(serve_a_day, loops, (toys, meters), days))
+    for loop, day in zip(loops, days, strict=True):
+        loop.close(day)
+        parity = ParityReports(loop.settings, loop.system).read(day)
+        assert parity is not None and parity.holds
+        assert (parity.checked, parity.degraded) == (30, 0)
 
 
 class Killed(BaseException):

@@ -26,8 +26,14 @@ concurrency:
 # One SQLite file for the events of all runs: by default each run has its own, and every
 # event is written twice.
 event_log_storage:
-  module: dagster._core.storage.event_log
-  class: ConsolidatedSqliteEventLogStorage
+  module: ml_assets.automation.dagster_storage
+  class: KeptEventLogStorage
+  config:
+    base_dir:
+      env: DAGSTER_HOME
+run_storage:
+  module: ml_assets.automation.dagster_storage
+  class: KeptRunStorage
   config:
     base_dir:
       env: DAGSTER_HOME
@@ -46,6 +52,8 @@ def prepare_home(settings: Settings) -> None:
     write_atomically(home / "dagster.yaml", DAGSTER_YAML.encode(), durable=False)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["ML_ASSETS_VAR"] = str(settings.var)
+    # What one step says of its many partitions is stored in one transaction.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
 
 
 def instance(settings: Settings) -> dg.DagsterInstance:

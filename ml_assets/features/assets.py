@@ -209,8 +209,9 @@ def _training_set(system: System) -> dg.AssetsDefinition:
                 "which share of leaking rows on one is found.",
             ),
             dg.AssetCheckSpec(
-                "both_classes_present", asset=asset_key, blocking=True,
-                description="Both parts hold positives and negatives.",
+                "labels_vary", asset=asset_key, blocking=True,
+                description="Both parts hold labels that differ: else there is nothing to learn "
+                "and nothing to judge.",
             ),
             dg.AssetCheckSpec(
                 "features_vary", asset=asset_key,
@@ -241,7 +242,7 @@ def _training_set(system: System) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(built.version),
             metadata=rows(
                 len(built.rows),
-                positives=sum(found.positives.values()),
+                labels="; ".join(f"{split}: {said}" for split, said in found.labels.items()),
                 held_out=found.rows.get("holdout", 0),
                 events_lacking=built.events_lacking,
                 unknown_values=found.unknown,
@@ -270,8 +271,7 @@ def _verdicts(
         check_result(not found.leaking, "features_know_no_future",
                      {"checked": found.examined, "leaking": len(found.leaking),
                       "first": found.leaking[:5], "sure_from_share": found.unseen}),
-        check_result(found.both_classes, "both_classes_present",
-                     {f"{split}_positives": each for split, each in found.positives.items()}),
+        check_result(found.varied, "labels_vary", found.labels),
         check_result(not found.dead, "features_vary", {"features": found.dead},
                      severity=dg.AssetCheckSeverity.WARN),
         check_result(difference is None, "the_one_before_is_reproducible",

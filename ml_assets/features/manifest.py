@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import import_module
+from importlib import util
 from pathlib import Path
+from types import ModuleType
 
 import dagster_feast
 from dagster_feast import FeastManifest, FeatureService, FeatureView
@@ -127,22 +127,35 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All services, by name, beside Feast's own view of the repository."""
+    """All services, by name, beside Feast's own view of the repository.
 
+    refused: why others cannot be computed
+    """
+
+    repo: Path
     feast: FeastManifest
     services: Mapping[str, Service]
+    refused: Mapping[str, str]
 
     def service(self, system: System) -> Service:
-        """The feature service that `system` names. Raises UnknownName, offering the closest."""
-        try:
-            return self.services[system.feature_service]
-        except KeyError:
-            _require_features(system)
-            raise unknown(
-                "feature service", system.feature_service, self.services,
-                f"System {system.name!r} asks for it; declare it in "
-                f"systems/{system.name}/features.py.",
-            ) from None
+        """The feature service that `system` names.
+
+        Raises UnknownName, offering the closest, and DeclarationError if the repository leaves the
+        system out or the service cannot be computed.
+        """
+        name = system.feature_service
+        if name in self.services:
+            return self.services[name]
+        if name in self.refused:
+            raise DeclarationError(self.refused[name])
+        broken = unpublished_in(definitions_of(self.repo)).get(system.name)
+        if broken is not None:
+            raise DeclarationError(f"the features of {system.name!r} are broken: {broken}")
+        raise unknown(
+            "feature service", name, self.services,
+            f"System {system.name!r} asks for it; declare it in "
+            f"systems/{system.name}/features.py.",
+        )
 
     def views_of(self, system: str) -> tuple[str, ...]:
         """The names of all feature views that a system declares."""
@@ -163,22 +176,25 @@ class Manifest:
         )
 
 
-def _require_features(system: System) -> None:
-    """Raise DeclarationError if the system's `features.py` cannot be imported, saying why."""
-    for package in (f"systems.{system.name}", f"ml_assets.systems.{system.name}"):
-        if system in vars(sys.modules.get(package, object)).values():
-            found = attempt(import_module, f"{package}.features")
-            if isinstance(found, Fault):
-                raise DeclarationError(
-                    f"the features of {system.name!r} are broken, {package}.features cannot be "
-                    f"imported: {found.reason}")
+def definitions_of(repo: Path) -> ModuleType:
+    """What `<repo>/definitions.py` declares. Imports Feast; raises whatever it raises."""
+    spec = util.spec_from_file_location("feature_repo_definitions", repo / "definitions.py")
+    assert spec is not None and spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def unpublished_in(definitions: ModuleType) -> Mapping[str, str]:
+    """Why systems are broken, by their names, if the repository leaves them out."""
+    said: Mapping[str, str] = getattr(definitions, "unpublished", {})
+    return said
 
 
 def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
     """The manifest of `repo`, made afresh (seconds) only where its sources have changed.
 
-    Raises FeastRepoError where the repository cannot be imported, DeclarationError where
-    what it declares cannot be computed.
+    Raises FeastRepoError where the repository cannot be imported.
     """
     here = Path(__file__).parent
     reference, own = ROOT / "ml_assets" / "systems", project().systems
@@ -190,9 +206,11 @@ def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
             reference, *([own] if own.is_dir() else []),
         ],
     )
+    tried = {name: attempt(_service, service) for name, service in feast.services.items()}
     return Manifest(
-        feast=feast,
-        services={name: _service(service) for name, service in feast.services.items()},
+        repo=repo, feast=feast,
+        services={name: each for name, each in tried.items() if not isinstance(each, Fault)},
+        refused={name: each.reason for name, each in tried.items() if isinstance(each, Fault)},
     )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_folder, write_atomically
 from ml_assets.core.storage.marker import note as note_made
 from ml_assets.features.loads import LoadLog
-from ml_assets.features.manifest import REPO, load_manifest
+from ml_assets.features.manifest import REPO, definitions_of, load_manifest, unpublished_in
 from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 
 if TYPE_CHECKING:
@@ -158,10 +157,7 @@ def _declared(repo: Path) -> tuple[list[Any], Mapping[str, str]]:
     from feast.base_feature_view import BaseFeatureView
     from feast.data_source import DataSource
 
-    spec = util.spec_from_file_location("feature_repo_definitions", repo / "definitions.py")
-    assert spec is not None and spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = definitions_of(repo)
     kinds = (BaseFeatureView, DataSource, Entity, FeatureService)
     found = {(type(each), each.name): each for each in vars(module).values()
              if isinstance(each, kinds)}
@@ -169,7 +165,7 @@ def _declared(repo: Path) -> tuple[list[Any], Mapping[str, str]]:
         batch = getattr(each, "batch_source", None)
         if isinstance(batch, DataSource):
             found[type(batch), batch.name] = batch
-    return list(found.values()), getattr(module, "unpublished", {})
+    return list(found.values()), unpublished_in(module)
 
 
 @lru_cache(maxsize=32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -10,15 +10,17 @@ from ml_assets.automation.sensors import next_closed_day
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, EventClock, day_bounds, midnight
+from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.promotion import decide
 from ml_assets.replay.api import Client, running_api
+from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.people import People
 from ml_assets.replay.runs import Runs, StoppedByCheck
 from ml_assets.replay.told import OtherStreams
+from ml_assets.replay.waves import Waves
 
 Say = Callable[[datetime, str], None]
 """Reports progress to whoever watches the loop, on the event clock."""
@@ -49,11 +51,8 @@ class Journey:
     def deployments(self) -> Deployments:
         return Deployments(self.settings.deployments)
 
-    def go(self, events: list[ArchivedEvent], until: date) -> None:
-        """History, a first champion, then the live days up to `until` (exclusive).
-
-        events: the recorded live events, in order of time.
-        """
+    def go(self, events: LiveDays, until: date) -> None:
+        """History, a first champion, then the live days up to `until` (exclusive)."""
         self._take_in_history()
         first = next_closed_day(self.system, self.settings, midnight(until))
         trained = self.deployments.current(self.system.name) is not None
@@ -88,34 +87,37 @@ class Journey:
             self.say(live_from, told(self.deployments.current(self.system.name)))
 
     def _travel(
-        self, api: Client, events: list[ArchivedEvent], first: date, until: date
+        self, api: Client, events: LiveDays, first: date, until: date
     ) -> None:
         """Replay the days from `first` to `until` (exclusive), one by one."""
         if not self.clock.stands_still():
             self.clock.set(midnight(first))  # it has been running since an earlier replay ended
         people = self._people_after(events, midnight(first))
         told = OtherStreams(self.system, self.settings.cache, midnight(first))
-        self.answered = sum(event.event_timestamp < midnight(first) for event in events)
+        self.answered = events.count(first)
+        waves = Waves.of(self.system, self.settings)
         for offset in range((until - first).days):
             day = first + timedelta(days=offset)
-            start, end = day_bounds(day)
-            for event in events:
-                if start <= event.event_timestamp < end:
-                    self._tell(api, told, event.event_timestamp)
-                    self._report(api, people, event.event_timestamp)
-                    self._predict(api, people, event)
+            end, today, done = midnight(day) + DAY, events.day(day), 0
+            while done < len(today):
+                at = today[done].event_timestamp
+                self._tell(api, told, at)
+                self._report(api, people, at)
+                wave = waves.take(today, done, min(people.next_due or end, told.next_at or end))
+                self._predict(api, people, wave)
+                done += len(wave)
             self._tell(api, told, end)
             self._report(api, people, end)
             self._close(api, day)
 
-    def _predict(self, api: Client, people: People, event: ArchivedEvent) -> None:
-        self._advance(event.event_timestamp)
-        answer = api.predict(event.event_id, event.event_timestamp, event.request)
-        self.latencies_ms.append(answer["latency_ms"])
-        people.receive(
-            event, prediction_id=answer["prediction_id"], decision=answer["decision"])
-        self.answered += 1
-        self.step(event.event_timestamp, self.answered)
+    def _predict(self, api: Client, people: People, wave: Sequence[ArchivedEvent]) -> None:
+        self._advance(wave[-1].event_timestamp)
+        for event, answer in zip(wave, api.predict_together(wave), strict=True):
+            self.latencies_ms.append(answer["latency_ms"])
+            people.receive(
+                event, prediction_id=answer["prediction_id"], decision=answer["decision"])
+            self.answered += 1
+            self.step(event.event_timestamp, self.answered)
 
     def _tell(self, api: Client, told: OtherStreams, until: datetime) -> None:
         """What happened in the other streams before `until`."""
@@ -170,17 +172,18 @@ class Journey:
             return "the champion stays"
         return decide(report, self.deployments.history(self.system.name)).reason
 
-    def _people_after(self, events: list[ArchivedEvent], start: datetime) -> People:
+    def _people_after(self, events: LiveDays, start: datetime) -> People:
         """People who were served before `start` and have said nothing yet."""
-        people = People(system=self.system)
-        recorded = {event.event_id: event for event in events}
+        people, name = People(system=self.system), self.system.name
         log = EventLog(self.settings.event_log)
-        said = {f.prediction_id for f in log.feedback(self.system.name, *_ever(start))}
-        for served in log.predictions(self.system.name, *_ever(start)):
-            event = recorded.get(served.event_id)
-            if event is not None and served.prediction_id not in said:
-                people.receive(
-                    event, prediction_id=served.prediction_id, decision=served.decision)
+        said = {f.prediction_id for f in log.feedback(name, *_ever(start))}
+        for today in events.days(start.date()):
+            served = log.answers_to(name, [event.event_id for event in today])
+            for event in today:
+                answer = served.get(event.event_id)
+                if answer is not None and answer.prediction_id not in said:
+                    people.receive(
+                        event, prediction_id=answer.prediction_id, decision=answer.decision)
         log.close()
         return people
 

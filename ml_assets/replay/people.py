@@ -43,6 +43,11 @@ class People:
         if due is not None:
             heappush(self.pending, Report(due=due, prediction_id=prediction_id, label=label))
 
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next report is due, as far as is known."""
+        return self.pending[0].due if self.pending else None
+
     def due(self, until: datetime) -> list[Report]:
         """Take the reports that are due before `until`, in order of time."""
         ready = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -12,13 +14,12 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.target import Bools, Floats, Target
-from ml_assets.core.time import DAY, midnight
 from ml_assets.evaluation.comparison import Comparison, compare
 from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
-from ml_assets.serving.models.scoring import outputs_of
+from ml_assets.serving.models.scoring import Scorer, outputs_of
 from ml_assets.targets.stored import kept_outputs
 from ml_assets.training import artifact
 
@@ -71,8 +72,11 @@ class Served:
         return wrong(self.decisions), wrong(self.target.decide(self.frozen))
 
 
-def served(system: System, settings: Settings, events: list[ArchivedEvent]) -> Served:
-    """What was served for `events`, and the first version's outputs for the same vectors.
+def served(
+    system: System, settings: Settings, days: Iterable[list[ArchivedEvent]]
+) -> Served:
+    """What was served for the events of `days`, and the first version's outputs for the same
+    vectors. Only a day's features are in memory.
 
     Raises NotReady if nothing was deployed or an event was not served.
     """
@@ -80,16 +84,23 @@ def served(system: System, settings: Settings, events: list[ArchivedEvent]) -> S
     if not history:
         raise NotReady(f"no model of {system.name!r} was ever deployed: nothing to compare")
     first = artifact.load(ModelRegistry(settings).folder(system.name, history[0].version))
-    log = EventLog(settings.event_log)
+    with closing(EventLog(settings.event_log)) as log:
+        parts = [_served_of(system, log, first, events) for events in days]
+    parts = parts or [_served_of(system, log, first, [])]
+    return Served(
+        target=system.target, days=[day for part in parts for day in part.days],
+        codes=np.concatenate([part.codes for part in parts]),
+        looped=np.concatenate([part.looped for part in parts]),
+        frozen=np.concatenate([part.frozen for part in parts]),
+        decisions=np.concatenate([part.decisions for part in parts]),
+    )
+
+
+def _served_of(
+    system: System, log: EventLog, first: Scorer, events: list[ArchivedEvent]
+) -> Served:
     known = [event for event in events if event.outcome is not None]
-    end = max((event.event_timestamp for event in known), default=system.calendar.live_from)
-    answers = {
-        answer.event_id: answer
-        for answer in log.predictions(
-            system.name, system.calendar.live_from, midnight(end.date()) + DAY
-        )
-    }
-    log.close()
+    answers = log.answers_to(system.name, [event.event_id for event in known])
     lacking = [event.event_id for event in known if event.event_id not in answers]
     if lacking:
         raise NotReady(f"{len(lacking)} replayed events were not served, first {lacking[0]!r}: "

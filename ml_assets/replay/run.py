@@ -6,6 +6,8 @@ import logging
 import warnings
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from rich.console import Console
@@ -17,10 +19,10 @@ from ml_assets.core.installation import claim
 from ml_assets.core.runtime.interrupts import Interrupts
 from ml_assets.core.runtime.locks import alone
 from ml_assets.core.settings import Settings
-from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.ingest.archive import usable
 from ml_assets.replay.forgetting import forget, half_forgotten
+from ml_assets.replay.live_days import LiveDays
 
 
 def run_loop(
@@ -43,32 +45,25 @@ def run_loop(
         if fresh or half_forgotten(settings, system.name):
             with console.status(f"forgetting earlier runs of {system.name} ..."):
                 forget(settings, system)
-        with console.status("fetching the recorded events ..."):
-            history = list(usable(
-                system, system.source.archive(system.source.fetch(settings.cache))))
-        live = [e for e in history if e.event_timestamp >= system.calendar.live_from]
-        if not live:
-            raise NotReady(
-                f"system {system.name!r} has no recorded event from {system.calendar.go_live} on: "
-                "there is nothing to replay"
+        with TemporaryDirectory(prefix="ml_assets-") as scratch:
+            with console.status("fetching the recorded events ..."):
+                history = usable(system, system.source.archive(system.source.fetch(settings.cache)))
+                live = LiveDays(history, system.calendar.live_from, Path(scratch))
+            until = _until(system, live, days)
+            console.print(
+                f"[bold]{system.name}[/]: {live.recorded:,} recorded events, {live.count():,} of "
+                f"them to be served live from {system.calendar.go_live} on"
             )
-        until = _until(system, live, days)
-        console.print(
-            f"[bold]{system.name}[/]: {len(history):,} recorded events, {len(live):,} of them to "
-            f"be served live from {system.calendar.go_live} on"
-        )
-        latencies = _journey(console, system, settings, interrupts, live, until)
-        from ml_assets.replay.summary import print_summary
+            latencies = _journey(console, system, settings, interrupts, live, until)
+            from ml_assets.replay.summary import print_summary
 
-        print_summary(
-            console, system, settings, [e for e in live if e.event_timestamp.date() < until],
-            latencies_ms=latencies, seconds=perf_counter() - started,
-        )
+            print_summary(console, system, settings, live.days(until), latencies_ms=latencies,
+                          seconds=perf_counter() - started)
 
 
 def _journey(
     console: Console, system: System, settings: Settings, interrupts: Interrupts,
-    live: list[ArchivedEvent], until: date,
+    live: LiveDays, until: date,
 ) -> list[float]:
     # Dagster and the definitions take a second to import; the fetch need not wait for them.
     from ml_assets.automation.dead_runs import report_dead_runs
@@ -76,7 +71,7 @@ def _journey(
     from ml_assets.replay.journey import Journey
     from ml_assets.replay.runs import Runs
 
-    replayed = sum(event.event_timestamp.date() < until for event in live)
+    replayed = live.count(until)
     with _progress(console) as bar:
         task = bar.add_task("preparing", total=replayed)
 
@@ -101,9 +96,14 @@ def _journey(
     return journey.latencies_ms
 
 
-def _until(system: System, live: list[ArchivedEvent], days: int | None) -> date:
-    """The day before which the replay ends."""
-    end = live[-1].event_timestamp.date() + timedelta(days=1)
+def _until(system: System, live: LiveDays, days: int | None) -> date:
+    """The day before which the replay ends. Raises NotReady if there is nothing to replay."""
+    if live.last is None:
+        raise NotReady(
+            f"system {system.name!r} has no recorded event from {system.calendar.go_live} on: "
+            "there is nothing to replay"
+        )
+    end = live.last + timedelta(days=1)
     return end if days is None else min(end, system.calendar.go_live + timedelta(days=days))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from statistics import median
 
@@ -26,16 +27,16 @@ def print_summary(
     console: Console,
     system: System,
     settings: Settings,
-    events: list[ArchivedEvent],
+    days: Iterable[list[ArchivedEvent]],
     *,
     latencies_ms: list[float],
     seconds: float,
 ) -> None:
     """Print quality by week beside the frozen first model, versions, reasons, counts, next steps.
 
-    events: those that were replayed; latencies_ms: of this run, empty if it served none.
+    days: the events of each that was replayed; latencies_ms: of this run, empty if it served none.
     """
-    both = served(system, settings, events)
+    both = served(system, settings, days)
     console.print()
     console.print(_weeks(both))
     console.print(_whole(both))

@@ -42,6 +42,11 @@ class OtherStreams:
         ), key=lambda each: each.at)
         self._next = next(self._events, None)
 
+    @property
+    def next_at(self) -> datetime | None:
+        """When the next one happened."""
+        return None if self._next is None else self._next.at
+
     def due(self, until: datetime) -> Iterator[list[Happening]]:
         """Those that happened before `until` and were not given before, some of one stream at a
         time."""

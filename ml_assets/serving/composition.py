@@ -14,6 +14,7 @@ from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import SameFile
 from ml_assets.core.system import System
+from ml_assets.core.time import EventClock
 from ml_assets.features.online_store.sqlite.memtable import Memtable
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.patience import Patience
@@ -146,13 +147,17 @@ def served_system(
     def now() -> datetime:
         return settings.clock_of(system.name).now()  # a replay puts another clock in its place
 
+    def stands() -> bool:
+        clock = settings.clock_of(system.name)
+        return isinstance(clock, EventClock) and clock.stands_still()
+
     counters = Counters()
     scores = OnlineScores(settings, system, patience=patience)
     log = LogHandle(SameFile(settings.event_log).watched(
         lambda: EventLog(settings.event_log, patience=patience, ack=settings.ack)
     ), on_close=[scores.close])
     instants = Instants(system.name, HybridClock(
-        now, paced=lambda: not settings.clock_file(system.name).exists()))
+        now, paced=lambda: not settings.clock_file(system.name).exists()), stands)
     features = FeatureLookup(system, lambda connection: backends.features(system, connection),
                              log.connection, lines=lines)
 

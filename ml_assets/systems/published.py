@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
+from feast import Entity, FeatureService
+from feast.base_feature_view import BaseFeatureView
+from feast.data_source import DataSource
+
+from ml_assets.core.errors import DeclarationError
 from ml_assets.core.project import project
 from ml_assets.core.runtime.isolation import Fault, attempt
-from ml_assets.core.system import System
 from ml_assets.features.declaration import check
 from ml_assets.systems import BROKEN, PACKAGES
 
@@ -19,29 +24,58 @@ UNPUBLISHED = "unpublished"
 def published() -> dict[str, object]:
     """What every system's `features.py` declares, by names that are unique in the repository.
 
-    A system whose declarations are broken is left out, and `unpublished` says why, by its name.
+    A system whose declarations are broken is left out, and `unpublished` says why, by its name;
+    so are systems that declare different things under one name, which Feast would take for one.
     But Feast's own command line deletes what is not declared, so there the first that is broken
     raises: before Feast has written its registry.
     """
     # Feast makes no folder for its registry.
     (project().var / "feast").mkdir(parents=True, exist_ok=True)
-    found: dict[str, object] = {}
     unpublished = dict(BROKEN)
+    declared: dict[str, dict[str, object]] = {}
     for package, system in PACKAGES.items():
-        declares = _of_system(package, system) if _by_feast() else attempt(
-            _of_system, package, system)
-        if isinstance(declares, Fault):
-            unpublished[system.name] = declares.reason
+        found = attempt(_of_system, package)
+        if isinstance(found, Fault):
+            unpublished[system.name] = found.reason
         else:
-            found |= declares
-    return {**found, UNPUBLISHED: unpublished}
+            declared[system.name] = found
+    unpublished |= clashes(declared)
+    if unpublished and Path(sys.argv[0]).name == "feast":
+        raise DeclarationError("; ".join(f"system {name!r} is broken: {reason}"
+                                         for name, reason in unpublished.items()))
+    objects = {f"{name}__{each}": value for name, values in declared.items()
+               if name not in unpublished for each, value in values.items()}
+    return {**objects, UNPUBLISHED: unpublished}
 
 
-def _of_system(package: str, system: System) -> dict[str, object]:
+def clashes(declared: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """Why systems cannot stand beside each other, by name.
+
+    An entity may be declared by several, if all declare the same. No view or service may: whoever
+    feeds or trains one would feed and train the other's.
+    """
+    seen: dict[tuple[str, str], tuple[str, object]] = {}
+    found: dict[str, str] = {}
+    for system, values in declared.items():
+        for value in values.values():
+            kind = next((kind for kind in KINDS if isinstance(value, kind)), None)
+            if kind is None:
+                continue
+            name = str(value.name)  # type: ignore[attr-defined]
+            other, first = seen.setdefault((kind.__name__, name), (system, value))
+            if other != system and not (kind is Entity and first == value):
+                reason = (f"systems {other!r} and {system!r} both declare "
+                          f"{KINDS[kind]} {name!r}; rename one")
+                found |= {other: reason, system: reason}
+    return found
+
+
+def _of_system(package: str) -> dict[str, object]:
     declares = vars(import_module(f"{package}.features"))
     check(list(declares.values()))
-    return {f"{system.name}__{name}": value for name, value in declares.items() if name[0] != "_"}
+    return {name: value for name, value in declares.items() if name[0] != "_"}
 
 
-def _by_feast() -> bool:
-    return Path(sys.argv[0]).name == "feast"
+KINDS: dict[type, str] = {Entity: "an entity", FeatureService: "a feature service",
+                          BaseFeatureView: "a feature view", DataSource: "a source"}
+"""What Feast knows by one name in a whole repository."""

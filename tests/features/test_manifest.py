@@ -93,6 +93,7 @@ def test_a_view_that_the_platform_cannot_compute_is_refused_by_name(
         "offline_store:\n  type: duckdb\nentity_key_serialization_version: 3\n"
     )
     (repo / "definitions.py").write_text(REPOSITORY)
+    manifest = load_manifest(Settings(), repo)  # it stops no other system's
     with pytest.raises(DeclarationError, match=r"feature view 'sizes' has 0 aggregations .* "
                        r"declare it with .*windowed_view"):
-        load_manifest(Settings(), repo)
+        manifest.service(TOY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from ml_assets.core.settings import Settings
@@ -19,7 +20,8 @@ class Examination:
     examined: how many rows were examined for leaks
     leaking: ids of those with a feature that the past alone does not give
     unseen: the share of leaking rows from which on the examination finds one, see `Leaks.unseen`
-    positives, rows: how many there are, by split
+    rows: how many there are, by split; labels: what these are, in words, by split
+    varied: whether each of the two splits holds labels that can be told apart
     statistics: see `statistics.describe`; dead: the features that tell nothing
     unknown: the share of feature values that are missing
     """
@@ -28,17 +30,12 @@ class Examination:
     examined: int
     leaking: list[str]
     unseen: float
-    positives: dict[str, int]
     rows: dict[str, int]
+    labels: dict[str, str]
+    varied: bool
     statistics: pd.DataFrame
     dead: list[str]
     unknown: float
-
-    @property
-    def both_classes(self) -> bool:
-        """Whether each of the two splits holds positives and negatives."""
-        return len(self.rows) == 2 and all(
-            0 < self.positives[split] < rows for split, rows in self.rows.items())
 
 
 def examine(settings: Settings, system: System, built: TrainingSet) -> Examination:
@@ -46,14 +43,16 @@ def examine(settings: Settings, system: System, built: TrainingSet) -> Examinati
     rows = built.rows
     leaks = find_leaks(settings, system, rows)
     statistics = describe(rows, built.feature_names)
-    labels = rows.groupby("split")["label"]
+    codes = {str(split): system.target.codes(part.tolist())
+             for split, part in rows.groupby("split")["label"]}
     return Examination(
         late=int((rows["known_at"] >= built.as_of).sum()),
         examined=int(leaks.examined.sum()),
         leaking=rows.loc[leaks.leaking, "event_id"].tolist(),
         unseen=leaks.unseen,
-        positives={str(split): int(count) for split, count in labels.sum().items()},
-        rows={str(split): int(count) for split, count in labels.count().items()},
+        rows={split: len(part) for split, part in codes.items()},
+        labels={split: system.target.described(part) for split, part in codes.items()},
+        varied=len(codes) == 2 and all(len(np.unique(part)) > 1 for part in codes.values()),
         statistics=statistics,
         dead=dead(statistics),
         unknown=float(rows[list(built.feature_names)].isna().to_numpy().mean()),

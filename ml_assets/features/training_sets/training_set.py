@@ -185,7 +185,8 @@ class TrainingSets:
         days = rows["event_timestamp"].dt.date
         about |= {
             "version": version, "as_of": as_of.isoformat(), "labels": len(rows),
-            "positives": int(rows["label"].sum()), "events_lacking": lacking,
+            "described": system.target.described(system.target.codes(rows["label"].tolist())),
+            "events_lacking": lacking,
             "partitions": [days.min().isoformat(), days.max().isoformat()],
         }
         return rows, about
@@ -231,8 +232,9 @@ class TrainingSets:
 
     def _schema(self, features: tuple[str, ...]) -> pa.Schema:
         event_id, happened, accepted, *columns, _position = events_schema(self.system)
+        label = pa.type_for_alias(self.system.target.lake_type)
         return pa.schema([
-            event_id, happened, accepted, ("label", pa.bool_()), ("known_at", INSTANT),
+            event_id, happened, accepted, ("label", label), ("known_at", INSTANT),
             ("split", pa.string()), *columns, *((name, pa.float32()) for name in features),
         ])
 

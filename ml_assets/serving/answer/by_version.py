@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from ml_assets.core.errors import ModelRefused
@@ -27,7 +28,7 @@ class ScoresByVersion:
         self._system, self._features, self._models = system, features, models
 
     def score(
-        self, lineup: LineUp, admitted: list[Admitted], now: datetime
+        self, lineup: LineUp, admitted: list[Admitted], accepted_at: Sequence[datetime]
     ) -> list[Prediction]:
         """What each event's version says of it, not logged yet.
 
@@ -44,14 +45,14 @@ class ScoresByVersion:
         for rows in rows_of.values():
             arm = arms[rows[0]]
             try:
-                answered = self._score_by(arm, rows, admitted, seen, now)
+                answered = self._score_by(arm, rows, admitted, seen, accepted_at)
             except Exception as error:
                 if arm.role == "champion":
                     raise
                 self._models.dismiss(arm.model.version, error)
                 lineup = lineup.without(arm.model.version)
                 champion = lineup.arms[lineup.rollout.version]
-                answered = self._score_by(champion, rows, admitted, seen, now)
+                answered = self._score_by(champion, rows, admitted, seen, accepted_at)
             predictions.update(zip(rows, answered, strict=True))
         return [predictions[row] for row in range(len(admitted))]
 
@@ -61,7 +62,7 @@ class ScoresByVersion:
         rows: list[int],
         admitted: list[Admitted],
         seen: dict[tuple[str, ...], Seen],
-        now: datetime,
+        accepted_at: Sequence[datetime],
     ) -> list[Prediction]:
         """One version's predictions for its rows of `admitted`, scored as one batch.
 
@@ -86,14 +87,14 @@ class ScoresByVersion:
             Prediction(
                 prediction_id=prediction_id(system, one.event_id),
                 system=system, event_id=one.event_id, event_timestamp=one.at,
-                accepted_at=now, request=one.posted, features_as_of=as_of,
+                accepted_at=accepted_at[row], request=one.posted, features_as_of=as_of,
                 features=features, feature_names=names, model_version=model.version,
                 score=score, decision=decision,
                 degraded=position is None, role=arm.role, propensity=arm.propensity,
                 state_seq=position, outputs=several,
             )
-            for one, features, as_of, score, decision, several in zip(
-                mine, dense, until, scores, decisions, listed(outputs), strict=True)
+            for row, one, features, as_of, score, decision, several in zip(
+                rows, mine, dense, until, scores, decisions, listed(outputs), strict=True)
         ]
 
     def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:

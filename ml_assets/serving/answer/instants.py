@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from ml_assets.core.runtime.hybrid_clock import HybridClock
+from ml_assets.core.time import EARLIEST
 from ml_assets.ingest.log.event_log import EventLog
 
 log = logging.getLogger(__name__)
@@ -18,8 +21,12 @@ class Instants:
     saw. For the thread of the log.
     """
 
-    def __init__(self, system: str, clock: HybridClock) -> None:
-        self._system, self.clock = system, clock
+    def __init__(
+        self, system: str, clock: HybridClock, stands: Callable[[], bool] = lambda: False
+    ) -> None:
+        """stands: whether the clock stands still, because a replay moves it"""
+        self._system, self.clock, self._stands = system, clock, stands
+        self._before = EARLIEST
         self._seen: tuple[EventLog, int] | None = None
         self._told = 0
 
@@ -32,9 +39,22 @@ class Instants:
     def assign(self, events: EventLog) -> datetime:
         """An instant of its own for what is about to be logged. Raises LogUnavailable."""
         self.hear(events)
+        self._before = self.clock.latest or EARLIEST
         assigned = self.clock.assign()
         self._tell()
         return assigned
+
+    def accepted_at(self, happened: Sequence[datetime], assigned: datetime) -> list[datetime]:
+        """When the events of a batch, which was `assigned` an instant, were accepted: just then.
+
+        A replay sends many at once that happened one after the other, and moves its clock to the
+        last of them. While the clock stands, each was accepted when it happened, but not before
+        what the log had already, nor before an earlier one of the batch.
+        """
+        if not self._stands():
+            return [assigned] * len(happened)
+        first = min(self._before, assigned)
+        return list(accumulate((min(at, assigned) for at in happened), max, initial=first))[1:]
 
     def hear(self, events: EventLog) -> None:
         """Take note of what others have logged since the last call."""

@@ -52,7 +52,8 @@ class Predictor:
         self._by_version = ScoresByVersion(system, features, models)
 
     def predict(
-        self, requests: Sequence[EventRequest | Exception], *, waits: bool = True
+        self, requests: Sequence[EventRequest | Exception], *, waits: bool = True,
+        wave: bool = False,
     ) -> list[Prediction | Exception]:
         """The logged prediction of each request, or its error, in order.
 
@@ -62,9 +63,11 @@ class Predictor:
         if they cannot be logged and NotReady if there is no model, for all: then none is counted.
 
         waits: for another process that is writing the log; else LogBusy is raised
+        wave: whether one client sends them together, as a replay sends what happened one after the
+            other: see `Instants.accepted_at`
         """
         with self._log.session() as events:
-            return isolate_in_batch(partial(self._predict_counted, events, waits), requests,
+            return isolate_in_batch(partial(self._predict_counted, events, waits, wave), requests,
                                     everyones=(LogUnavailable, NotReady))
 
     def settle(self) -> None:
@@ -73,14 +76,15 @@ class Predictor:
             self._features.settle()
 
     def _predict_counted(
-        self, events: EventLog, waits: bool, requests: Sequence[EventRequest | Exception]
+        self, events: EventLog, waits: bool, wave: bool,
+        requests: Sequence[EventRequest | Exception],
     ) -> list[Prediction | Exception]:
         """All of them or, if this raises, none: neither logged nor counted."""
         events.wait(waits)
         kinds = self._counters.kinds
         before = dict(kinds)
         try:
-            return self._predict(events, requests, self._instants.assign(events))
+            return self._predict(events, requests, self._instants.assign(events), wave)
         except Exception:
             for kind in list(kinds):  # one by one: they are read on other threads
                 kinds[kind] = before.get(kind, 0)
@@ -89,7 +93,8 @@ class Predictor:
             events.wait(True)
 
     def _predict(
-        self, events: EventLog, requests: Sequence[EventRequest | Exception], now: datetime
+        self, events: EventLog, requests: Sequence[EventRequest | Exception], now: datetime,
+        wave: bool,
     ) -> list[Prediction | Exception]:
         """Find what was answered before, admit the rest, score it, log it."""
         earlier = events.answers_to(self._system.name, [
@@ -108,7 +113,7 @@ class Predictor:
 
         admitted = isolate(admit, requests)
         fresh = [each for each in admitted if isinstance(each, Admitted)]
-        logged = iter(self._score_and_log(events, fresh, now) if fresh else ())
+        logged = iter(self._score_and_log(events, fresh, now, wave) if fresh else ())
         answers = [next(logged) if isinstance(each, Admitted) else each for each in admitted]
         for answer in answers:
             if isinstance(answer, InvalidRequest):
@@ -116,12 +121,14 @@ class Predictor:
         return answers
 
     def _score_and_log(
-        self, events: EventLog, admitted: list[Admitted], now: datetime
+        self, events: EventLog, admitted: list[Admitted], now: datetime, wave: bool
     ) -> list[Prediction | Exception]:
         """All in one batch."""
         # Read once: whatever is swapped meanwhile, this batch is answered by these.
         lineup = self._models.require()
-        predictions = self._by_version.score(lineup, admitted, now)
+        happened = [one.at if wave else now for one in admitted]
+        accepted_at = self._instants.accepted_at(happened, now)
+        predictions = self._by_version.score(lineup, admitted, accepted_at)
 
         def count(connection: sqlite3.Connection, new: Sequence[int]) -> None:
             """Let features and latest scores count the new ones, in the log's transaction."""

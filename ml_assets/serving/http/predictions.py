@@ -92,7 +92,7 @@ class Predictions:
                     for each in decode_batch(MANY, ONE, body)]
         return PredictBatchAnswer(predictions=[
             self._problem(system, answer) if isinstance(answer, Exception) else answer
-            for answer in self._answers(system, system.predictor.predict(requests))
+            for answer in self._answers(system, system.predictor.predict(requests, wave=True))
         ])
 
     def _run(

@@ -129,7 +129,7 @@ CARDS = System(
     model=ModelConfig(
         fields=(TextField(column="channel", unit="words"),
                 TextField(column="country", unit="words")),
-        numbers=NUMBERS, holdout=timedelta(days=14), buckets=2**10,
+        numbers=NUMBERS, history=timedelta(days=90), holdout=timedelta(days=14), buckets=2**10,
     ),
     gates=(Gate(metric="log_loss", at_most=1.0),),
     slices=(Slice(name="web", where="channel = 'web'", description="paid on the web"),),
