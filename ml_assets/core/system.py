@@ -201,6 +201,9 @@ class System:
         gates = [gate.name for gate in self.gates]
         require(len(set(gates)) == len(gates), owner, "gates", gates, "each gate once")
         self._require_truth()
+        require(self.scores_by is None or self.target.lake_type == "bool", owner, "scores_by",
+                self.scores_by, "none: the online store keeps decisions that are true or false, "
+                f"and those of {self.target.name} are not")
 
     def _require_truth(self) -> None:
         """Its labels are the target's, and what its source says counts."""

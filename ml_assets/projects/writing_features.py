@@ -31,8 +31,8 @@ events = event_stream({system})
 def features(plan: Plan) -> str:
     """`systems/<name>/features.py`."""
     remembers = plan.outcome.kind != "classes"
-    helpers = ["event_stream", *(["label_stream"] if remembers else []), "scores_view",
-               "windowed_view"]
+    helpers = ["event_stream", *(["label_stream"] if remembers else []),
+               *(["scores_view"] if plan.keeps_scores else []), "windowed_view"]
     parts = [HEAD.format(name=plan.name, helpers=", ".join(helpers), system=text(plan.name),
                          labels=f"outcomes = label_stream({text(plan.name)})\n"
                          if remembers else "")]
@@ -44,8 +44,9 @@ def features(plan: Plan) -> str:
         if remembers:
             parts.append(_outcomes(plan, entity, windows[-1]))
             views.append(f"{entity}_outcomes")
-    first = next(iter(plan.entities))
-    parts.append(f"scores = scores_view({text(plan.name)}, {first})\n")
+    if plan.keeps_scores:
+        first = next(iter(plan.entities))
+        parts.append(f"scores = scores_view({text(plan.name)}, {first})\n")
     parts.append(call("FeatureService", [
         f"name={text(f'{plan.name}_features')}", f"features=[{', '.join(views)}]",
         f"description={text('What is known of an event when it happens.')}",

@@ -11,9 +11,8 @@ SMALLEST = float(np.finfo(np.float64).eps)
 
 
 def sigmoid(logits: Floats) -> Floats:
-    """Elementwise; no overflow, whatever the size."""
-    small: Floats = np.exp(-np.abs(logits))
-    shares: Floats = np.where(logits >= 0, 1, small) / (1 + small)
+    """1 / (1 + e^-x), elementwise; below -700, where e^-x would overflow, as at -700."""
+    shares: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 700.0)))
     return shares
 
 

@@ -87,7 +87,7 @@ class Pieces:
                 column[: len(found)] = found
         return cls(edges=edges)
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Inputs that these make of a row."""
         columns, edges = self.edges.shape

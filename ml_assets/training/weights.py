@@ -85,8 +85,6 @@ class Weights:
 
     def embedded(self, inputs_BN: Floats, codes_BC: npt.NDArray[np.int64]) -> Floats:
         """The inputs (B, I), in one block: N of numbers, then what the tables say of codes."""
-        if not self.tables:
-            return inputs_BN
         found = [table[codes_B] for table, codes_B in zip(self.tables, codes_BC.T, strict=True)]
         return np.concatenate([inputs_BN, *found], axis=1)
 

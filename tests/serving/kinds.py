@@ -53,7 +53,8 @@ class Kind:
 def _kind(target: Target, truth: Truth, labels: tuple[Label, ...], **wrong: tuple[object, str]
           ) -> Kind:
     return Kind(
-        system=replace(TOY, target=target, truth=truth, feedback=FeedbackPolicy(), gates=()),
+        system=replace(TOY, target=target, truth=truth, feedback=FeedbackPolicy(), gates=(),
+                       scores_by="shop" if target.lake_type == "bool" else None),
         labels=labels, wrong=wrong)
 
 

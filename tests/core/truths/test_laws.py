@@ -86,7 +86,8 @@ each_case = pytest.mark.parametrize(
 
 
 def system_of(case: Case) -> System:
-    return replace(TOY, target=case.target, truth=case.truth, feedback=FeedbackPolicy(), gates=())
+    return replace(TOY, target=case.target, truth=case.truth, feedback=FeedbackPolicy(), gates=(),
+                   scores_by=None)
 
 
 def archived(case: Case, event_id: str, outcome: Label, learnt: float | None) -> ArchivedEvent:
@@ -283,7 +284,7 @@ def test_where_only_the_archive_knows_the_instant_an_outcome_without_one_is_set_
         (lambda: Recorded(source="a", within=0 * DAY), "Recorded.within"),
         (lambda: replace(TOY, truth=Outcomes(source="buyer", after=DAY, silence="no")),
          "System 'toy': truth: returned is 'no'; expected true or false"),
-        (lambda: replace(TOY, target=QUEUES, gates=(),
+        (lambda: replace(TOY, target=QUEUES, gates=(), scores_by=None,
                          truth=Choices(source="buyer", within=DAY, rest="othr")),
          "queue is 'othr'; .* Closest: 'other'"),
         (lambda: replace(TOY, truth=Outcomes(source="byuer", after=DAY)),
