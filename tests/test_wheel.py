@@ -101,7 +101,7 @@ def test_a_project_is_made_declared_and_checked_with_the_wheel(
                     "ordered_at", "--entity", "customer", "--label", "returned", "--known-at",
                     "decided_at", cwd=shop)
     found = environment.run(ml_assets, "check", "returns", cwd=shop)
-    assert "ok    features   3 of 2 views" in found
+    assert "ok    features   3 features of 2 views" in found
     assert "fail" not in found
     keys = environment.run(
         str(environment.python), "-c", "from ml_assets.definitions import defs;"

@@ -14,8 +14,6 @@ from ml_assets.projects.instants import Written, written
 from ml_assets.projects.leakage import suspicion
 from ml_assets.projects.survey import ColumnFacts, Survey
 
-FEW_VALUES = 50
-"""Up to so many values a text is a category."""
 FREE_TEXT = 3.0
 """From so many words on average a text is prose."""
 
@@ -197,7 +195,7 @@ def _column(facts: ColumnFacts) -> KeptColumn:
         return KeptColumn(name=name, kept=facts.name, dtype="text", optional=optional, prose=True,
                       why=f"prose, {facts.words:.0f} words on average{gone}")
     some = ", ".join(facts.common[:4]) + (" ..." if facts.distinct > 4 else "")
-    return KeptColumn(name=name, kept=facts.name, dtype="text", optional=optional,
+    return KeptColumn(name=name, kept=facts.name, dtype="category", optional=optional,
                   why=f"{facts.distinct:,} values: {some}{gone}")
 
 

@@ -67,8 +67,12 @@ class Plan:
     @property
     def texts(self) -> tuple[KeptColumn, ...]:
         """Columns that the model reads as words."""
-        return tuple(each for each in self.columns
-                     if each.dtype == "text" and each.name not in self.entities)
+        return tuple(each for each in self.columns if each.prose)
+
+    @property
+    def categories(self) -> tuple[KeptColumn, ...]:
+        """Columns of which the model knows the frequent values."""
+        return tuple(each for each in self.columns if each.dtype == "category")
 
 
 def outcome_of(

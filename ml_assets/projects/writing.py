@@ -147,7 +147,6 @@ def _system(plan: Plan) -> str:
 {_truth(plan)}
     model=ModelConfig(
 {_fields(plan)}
-        numbers={names([each.name for each in plan.numbers])},
 {comment(f"A candidate is judged on the latest {words(days.holdout)} whose outcomes are known, "
          "which it has not seen.", indent=8)}
         holdout={code(days.holdout)},
@@ -199,12 +198,17 @@ def _truth(plan: Plan) -> str:
 
 
 def _fields(plan: Plan) -> str:
-    if not plan.texts:
-        return "        fields=(),"
-    inner = "\n".join(f"            TextField(column={text(each.name)}, unit=\"words\"),"
-                      for each in plan.texts)
-    return ("        # Texts and categories are read as words; a word that was never seen counts "
-            f"nothing.\n        fields=(\n{inner}\n        ),")
+    lines = []
+    if plan.texts:
+        inner = "\n".join(f"            TextField(column={text(each.name)}, unit=\"words\"),"
+                          for each in plan.texts)
+        lines.append(f"        fields=(\n{inner}\n        ),")
+    if plan.categories:
+        lines.append(comment("A value that is rare in training counts as unknown.", indent=8))
+        lines.append(f"        categories={names([each.name for each in plan.categories])},")
+    if plan.numbers:
+        lines.append(f"        numbers={names([each.name for each in plan.numbers])},")
+    return "\n".join(lines)
 
 
 def _retraining(plan: Plan) -> str:

@@ -29,7 +29,8 @@ def test_types_are_found_out(here: Shop) -> None:
     made = plan(here.request(orders()))
     found = {column.name: (column.dtype, column.optional) for column in made.columns}
     assert found == {
-        "customer": ("text", False), "product": ("text", False), "category": ("text", False),
+        "customer": ("text", False), "product": ("category", False),
+        "category": ("category", False),
         "price": ("number", True), "note": ("text", True)}
     assert [column.name for column in made.columns if column.prose] == ["note"]
     assert (made.key, made.at.zone, made.at.assumed) == ("order_id", "UTC", True)

@@ -27,7 +27,7 @@ def about_features(system: System, settings: Settings) -> Noted:
         require_slices(system, service.features)
     except (MlAssetsError, RuntimeError) as error:
         return fail("features", str(error), "")
-    return ok("features", f"{len(service.features)} of {len(service.views)} views")
+    return ok("features", f"{len(service.features)} features of {len(service.views)} views")
 
 
 def about_rows(history: RecordedHistory) -> Iterator[Noted]:
