@@ -17,21 +17,18 @@ def store() -> None:
 def rebuild(system_name: str) -> None:
     """Count a system's windowed features again, from the lake and the event log.
 
-    For a store whose state is damaged, or that you do not trust. It happens in one transaction:
-    until it ends, nobody else can write the event log, and if it fails, nothing has changed. Stop
-    the API first, or restart it afterwards.
+    For a store whose state is damaged, or that you do not trust. What is lost is counted again
+    by itself when the API starts. Until this ends, the API answers without these features, and
+    says so; it need not be restarted.
     """
-    from ml_assets.features.rebuild import Rebuild
+    from ml_assets.features.rebuild import rebuild as count_again
     from ml_assets.systems import find
 
     settings = Settings.from_environment()
-    work = Rebuild(settings, find(system_name))
-    if not work.days:
+    found = count_again(settings, find(system_name))
+    if not found:
         click.echo(f"No feature view of {system_name!r} was ever loaded or fed: there is nothing "
                    "to rebuild.")
-        return
-    with click.progressbar(length=work.steps, label="counting") as bar:
-        found = work.run(lambda: bar.update(1))
     for each in found:
-        click.echo(f"{each.view}: {each.loaded:,} rows of {len(work.days[each.view])} days of the "
-                   f"lake, {each.served:,} events that only the event log has")
+        click.echo(f"{each.view}: {each.entities:,} entities, up to position {each.position:,} of "
+                   "the event log")

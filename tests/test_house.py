@@ -32,7 +32,7 @@ SHARED_NAMES = {
     "Row": "that contributes to a feature; of a view",
     "Source": "where a system's history comes from; files behind a Feast source",
     "Stream": "of a system; views that read the same columns of an event",
-    "Stretch": "of time that a view looked at; of the journal; of a projection",
+    "Stretch": "of time that a view looked at; of the log that a store follows",
 }
 
 

@@ -24,8 +24,11 @@ from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
 from ml_assets.core.target import Target
 from ml_assets.core.truths import Outcomes
+from ml_assets.features.online_store.following.counts import Counted
+from ml_assets.features.online_store.latest_scores import Score
+from ml_assets.ingest.log.event_log import Appended, PackedCounts
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.answer.features import SystemFeatures
+from ml_assets.serving.answer.features import SystemState
 from ml_assets.serving.composition import Backends
 from ml_assets.serving.models.scoring import Scorer
 from ml_assets.targets import Binary
@@ -103,17 +106,24 @@ class Constant:
     """A feature store in which every shop has had three returns."""
 
     names = ("returns_7d",)
+    limits: Mapping[str, float] = {}
+    problem: str | None = None
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
     ) -> tuple[Floats, list[datetime], int]:
         return np.full((len(keys), 1), 3, np.float32), list(at), 0
 
-    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
+    def count(
+        self, events: Sequence[Mapping[str, object]]
+    ) -> tuple[PackedCounts, Sequence[Counted]]:
+        return PackedCounts(b"constant", "[[], []]", [b"constant"] * len(events)), []
+
+    def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
         """It counts nothing."""
 
-    def settle(self) -> None:
-        """Nothing waits."""
+    def latest(self, key: str) -> Score | None:
+        return None
 
     def close(self) -> None:
         """Nothing waits."""
@@ -125,7 +135,7 @@ def backends(record: Path) -> Backends:
     def model(system: System, version: int) -> Scorer:
         return Formula()
 
-    def features(system: System, connection: sqlite3.Connection) -> SystemFeatures:
+    def state(system: System, connection: sqlite3.Connection) -> SystemState:
         return Constant()
 
-    return Backends(deployments=lambda: Deployments(record), model=model, features=features)
+    return Backends(deployments=lambda: Deployments(record), model=model, state=state)

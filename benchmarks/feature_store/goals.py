@@ -35,9 +35,12 @@ def below(
     )
 
 
-def told(bench: str, *, ours: float, peer: float, unit: str, equal: bool | None) -> Measurement:
+def told(
+    bench: str, *, ours: float, peer: float | None = None, unit: str, equal: bool | None
+) -> Measurement:
     """For information: only the results must be equal."""
     return Measurement(
-        bench=bench, ours=ours, peer=peer, unit=unit, ratio=peer / ours, goal="none",
-        met=equal is not False, equal=equal,
+        bench=bench, ours=ours, peer=peer, unit=unit,
+        ratio=None if peer is None else peer / ours, goal="none", met=equal is not False,
+        equal=equal,
     )

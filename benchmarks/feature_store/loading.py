@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,8 @@ from benchmarks.feature_store.goals import against
 from benchmarks.feature_store.jobs import Meter, Outcome, median_of, run
 from benchmarks.feature_store.results import digest
 from ml_assets.bench import Measurement
+from ml_assets.features.online_store.backend import OWN
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -46,7 +49,7 @@ def measure_entities(
     entities: int, for_feast: tuple[int, int], *, times: float, runs: int
 ) -> Iterator[Measurement]:
     """CPU seconds for `entities`; Feast must cost `times` as much."""
-    bench = f"loading: {entities:,} entities with 10 features into SQLite"
+    bench = f"loading: {entities:,} entities with 10 features"
     with TemporaryDirectory(prefix="ml-assets-bench-") as name:
         folder = Path(name)
         run(f"{bench}: data", write_entities, path=folder / "view0.parquet", view=0,
@@ -77,7 +80,7 @@ def through_feast(*, folder: Path, engine: Engine) -> Outcome:
     """Feast's `materialize` into a new file; the digest is of some entities' features."""
     from benchmarks.feature_store.stores import open_store, plain_view
 
-    path = folder / f"{engine}.sqlite"
+    path = folder / (f"{engine}.sqlite" if engine == "feast" else "ours.lmdb")
     for each in folder.glob(f"{path.name}*"):
         each.unlink()
     write_entities(folder / "warm.parquet", view=9, rows=100)
@@ -91,26 +94,24 @@ def through_feast(*, folder: Path, engine: Engine) -> Outcome:
 
 
 def by_hand(*, folder: Path) -> Outcome:
-    """The rows of `ours.sqlite` inserted into a new file; the digest is of their number."""
-    with sqlite3.connect(folder / "ours.sqlite") as source:
-        schema = [sql for (sql,) in source.execute(
-            "select sql from sqlite_master where name = 'online_state'"
-        )]
-        rows = source.execute(
-            "select * from online_state where view = (select id from online_views"
-            " where name = 'view0') order by entity"
-        ).fetchall()
-    source.close()
+    """What `ours.lmdb` keeps inserted into a new SQLite file; the digest is of how many rows."""
+    from benchmarks.feature_store.stores import PROJECT
+
+    with closing(LmdbBackend(folder / "ours.lmdb", PROJECT)) as store:
+        number = store.views()["view0"].id
+        rows = [(OWN, *store.get(number, [OWN]))]
+        for entities in store.entities(number):
+            rows += zip(entities, store.get(number, entities), strict=True)
     path = folder / "bare.sqlite"
     path.unlink(missing_ok=True)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("pragma journal_mode=wal")
     connection.execute("pragma synchronous=normal")
-    connection.execute(*schema)
-    insert = f"insert into online_state values ({', '.join('?' * len(rows[0]))})"
+    connection.execute("create table online_state (entity blob primary key, state blob)"
+                       " without rowid")
     with Meter() as meter:
         connection.execute("begin immediate")
-        connection.executemany(insert, rows)
+        connection.executemany("insert into online_state values (?, ?)", rows)
         connection.execute("commit")
     count = connection.execute("select count(*) from online_state").fetchone()
     connection.close()

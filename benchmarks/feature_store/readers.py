@@ -1,18 +1,17 @@
-"""Four ways to read 30 features of three views online, from SQLite or Redis.
+"""Four ways to read 30 features of three views online, from files or Redis.
 
-port: of the Redis; None for files in the folder, ours of the kind `file`
+port: of the Redis; None for files in the folder: ours in LMDB, Feast's own in SQLite
 stretch_s: for how long calls are repeated at a time, in CPU seconds
 """
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,9 +40,6 @@ STRETCHES = 5
 ROW = np.dtype([("", f"V{8 + 8 + 4 + (WIDTH + 7) // 8}"), ("values", "<f4", (WIDTH,))])
 """What our stores keep of an entity: at, created, size, a bit for each null, the values."""
 
-File = Literal["SQLite", "LMDB"]
-"""What our store is in; Feast's own is in SQLite."""
-
 Floats32 = npt.NDArray[np.float32]
 Read = Callable[[Sequence[int]], Floats32]
 """The features (n, 30) of n customers, in the order of `NAMES`."""
@@ -57,18 +53,18 @@ class Reads:
     digest: str
 
 
-def load(*, folder: Path, port: int | None, file: File, engine: Engine, customers: int) -> None:
+def load(*, folder: Path, port: int | None, engine: Engine, customers: int) -> None:
     """Fill the store by `materialize`."""
     for view in VIEWS:
         write_entities(folder / f"view{view}.parquet", view=view, rows=customers)
-    _store(folder, port, file, engine).materialize(*STRETCH)
+    _store(folder, port, engine).materialize(*STRETCH)
 
 
 def feast_reads(
-    *, folder: Path, port: int | None, file: File, engine: Engine, customers: int, stretch_s: float
+    *, folder: Path, port: int | None, engine: Engine, customers: int, stretch_s: float
 ) -> Reads:
     """Feast's `get_online_features(...).to_dict()`, with the service looked up beforehand."""
-    store = _store(folder, port, file, engine)
+    store = _store(folder, port, engine)
     service = store.get_feature_service(SERVICE)
 
     def read(asked: Sequence[int]) -> Floats32:
@@ -81,7 +77,7 @@ def feast_reads(
 
 
 def direct_reads(
-    *, folder: Path, port: int | None, file: File, customers: int, stretch_s: float
+    *, folder: Path, port: int | None, customers: int, stretch_s: float
 ) -> Reads:
     """Our `FeatureReader`, with which the prediction API reads."""
     from ml_assets.features.online_store.reader import FeatureReader, Wanted
@@ -95,7 +91,7 @@ def direct_reads(
         for view in VIEWS
     ]
     reader = FeatureReader(
-        _backend(folder, port, file),
+        _backend(folder, port),
         [Wanted(view, tuple(feature_names(number))) for number, view in enumerate(views)],
     )
     now = START_US + customers
@@ -108,17 +104,14 @@ def direct_reads(
 
 
 def bare_reads(
-    *, folder: Path, port: int | None, file: File, customers: int, stretch_s: float
+    *, folder: Path, port: int | None, customers: int, stretch_s: float
 ) -> Reads:
     """The bytes that our store keeps, in one round trip, viewed as numbers without any check."""
-    backend = _backend(folder, port, file)
+    backend = _backend(folder, port)
     numbers = {name: found.id for name, found in backend.views().items()}
     backend.close()
     views = [numbers[f"view{view}"] for view in VIEWS]
-    if port is not None:
-        fetch = _redis_fetch(port, views)
-    else:
-        fetch = (_lmdb_fetch if file == "LMDB" else _sqlite_fetch)(folder, views)
+    fetch = _redis_fetch(port, views) if port is not None else _lmdb_fetch(folder, views)
 
     def read(asked: Sequence[int]) -> Floats32:
         packed = np.frombuffer(b"".join(fetch(asked)), ROW)
@@ -130,23 +123,6 @@ def bare_reads(
 
 Fetch = Callable[[Sequence[int]], list[bytes]]
 """For each customer the bytes of each view."""
-
-
-def _sqlite_fetch(folder: Path, views: Sequence[int]) -> Fetch:
-    connection = sqlite3.connect(folder / "ours.sqlite")
-    statements = {
-        size: "select state from (values {}) join online_state on view = column1"
-              " and entity = column2".format(", ".join(["(?, ?)"] * size * len(views)))
-        for size in SIZES
-    }
-
-    def fetch(asked: Sequence[int]) -> list[bytes]:
-        entities = [str(customer).encode() for customer in asked]
-        pairs = [item for entity in entities for view in views for item in (view, entity)]
-        rows = connection.execute(statements[len(asked)], pairs).fetchall()
-        return [blob for (blob,) in rows]
-
-    return fetch
 
 
 def _lmdb_fetch(folder: Path, views: Sequence[int]) -> Fetch:
@@ -178,32 +154,24 @@ def _redis_fetch(port: int, views: Sequence[int]) -> Fetch:
     return fetch
 
 
-def _backend(folder: Path, port: int | None, file: File) -> Backend:
-    from ml_assets.features.online_store.sqlite.backend import SqliteBackend
-
-    if port is None and file == "LMDB":
+def _backend(folder: Path, port: int | None) -> Backend:
+    if port is None:
         from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 
         return LmdbBackend(folder / "ours.lmdb", "bench")
-    if port is None:
-        return SqliteBackend(folder / "ours.sqlite", "bench")
     from ml_assets.features.online_store.redis.backend import RedisBackend
 
     return RedisBackend(f"redis://127.0.0.1:{port}/0", "bench")
 
 
-def _store(folder: Path, port: int | None, file: File, engine: Engine) -> FeatureStore:
+def _store(folder: Path, port: int | None, engine: Engine) -> FeatureStore:
     from feast import FeatureService
 
-    from benchmarks.feature_store.stores import lmdb_online, open_store, plain_view, redis_online
+    from benchmarks.feature_store.stores import open_store, plain_view, redis_online
 
     views = [plain_view(view, folder / f"view{view}.parquet") for view in VIEWS]
     service = FeatureService(name=SERVICE, features=[*views])
-    online = None
-    if port is not None:
-        online = redis_online(engine, port)
-    elif engine == "ours" and file == "LMDB":
-        online = lmdb_online(folder / "ours.lmdb")
+    online = None if port is None else redis_online(engine, port)
     return open_store(folder, engine, [*views, service], online=online)
 
 

@@ -18,7 +18,6 @@ from benchmarks.feature_store.jobs import run
 from benchmarks.feature_store.progress import note
 from benchmarks.feature_store.readers import (
     SIZES,
-    File,
     Reads,
     bare_reads,
     direct_reads,
@@ -28,14 +27,11 @@ from benchmarks.feature_store.readers import (
 from benchmarks.feature_store.redis_server import running_redis, why_not
 from ml_assets.bench import Measurement
 
-FILES: tuple[File, ...] = ("SQLite", "LMDB")
-
 
 def measure(*, quick: bool) -> Iterator[Measurement]:
     customers, runs = (500, 1) if quick else (20_000, 3)
-    for file in FILES:
-        with TemporaryDirectory(prefix="ml-assets-bench-") as name:
-            yield from measure_reads(Path(name), None, customers, file=file, runs=runs)
+    with TemporaryDirectory(prefix="ml-assets-bench-") as name:
+        yield from measure_reads(Path(name), None, customers, runs=runs)
     if missing := why_not():
         note(f"reading from Redis is left out: {missing}")
         return
@@ -44,12 +40,11 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
 
 
 def measure_reads(
-    folder: Path, port: int | None, customers: int, *, runs: int, file: File = "LMDB",
-    stretch_s: float = 0.05,
+    folder: Path, port: int | None, customers: int, *, runs: int, stretch_s: float = 0.05,
 ) -> Iterator[Measurement]:
     """Each size beside Feast and beside the bare bytes."""
-    bench = f"reading: 30 features of 3 views from {file if port is None else 'Redis'}"
-    where: dict[str, Any] = {"folder": folder, "port": port, "file": file, "customers": customers}
+    bench = f"reading: 30 features of 3 views from {'files' if port is None else 'Redis'}"
+    where: dict[str, Any] = {"folder": folder, "port": port, "customers": customers}
     for engine in ("ours", "feast"):
         run(f"{bench}: loading {engine}", load, engine=engine, **where)
 

@@ -36,9 +36,9 @@ BUYER = Entity(name="buyer", join_keys=["customer"], value_type=ValueType.STRING
 def open_store(
     folder: Path, engine: Engine, declared: Sequence[Any], *, online: dict[str, Any] | None = None
 ) -> FeatureStore:
-    """A store in `folder` that holds `declared`; online in a SQLite file unless said otherwise.
+    """A store in `folder` that holds `declared`; online in a file unless said otherwise.
 
-    online: one of `sqlite_online` and `redis_online` of the same engine
+    online: `redis_online` of the same engine
     """
     plugged: dict[str, Any] = {"offline_store": "duckdb"}
     if engine == "ours":
@@ -49,7 +49,7 @@ def open_store(
     config = RepoConfig(
         project=PROJECT, provider="local", registry=str(folder / f"{engine}-registry.db"),
         entity_key_serialization_version=3,
-        online_store=online or sqlite_online(engine, folder / f"{engine}.sqlite"), **plugged,
+        online_store=online or online_file(engine, folder), **plugged,
     )
     config.repo_path = folder
     store = FeatureStore(config=config)
@@ -59,13 +59,11 @@ def open_store(
     return store
 
 
-def sqlite_online(engine: Engine, path: Path) -> dict[str, Any]:
-    own = "sqlite" if engine == "feast" else f"{PACKAGE}.online.PackedSqliteOnlineStore"
-    return {"type": own, "path": str(path)}
-
-
-def lmdb_online(path: Path) -> dict[str, Any]:
-    return {"type": f"{PACKAGE}.online.PackedLmdbOnlineStore", "path": str(path)}
+def online_file(engine: Engine, folder: Path) -> dict[str, Any]:
+    """Feast's own store in a file is in SQLite."""
+    if engine == "feast":
+        return {"type": "sqlite", "path": str(folder / "feast.sqlite")}
+    return {"type": f"{PACKAGE}.online.PackedLmdbOnlineStore", "path": str(folder / "ours.lmdb")}
 
 
 def redis_online(engine: Engine, port: int) -> dict[str, Any]:

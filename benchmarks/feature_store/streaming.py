@@ -1,6 +1,6 @@
 """Events counted as they arrive: four entities' windows, one batch after the other.
 
-In the projection in LMDB, beside the journal in SQLite: CPU, and what goes to the disk.
+CPU, and what goes to the disk, of a log in SQLite and its projection in LMDB.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.feature_store.data import DAY_US, START_US
-from benchmarks.feature_store.goals import against, below, told
+from benchmarks.feature_store.goals import below, told
 from benchmarks.feature_store.jobs import Meter, Outcome, median_of, written_bytes
-from benchmarks.feature_store.streams import KINDS, Kind
+from benchmarks.feature_store.streams import Counting
 from ml_assets.bench import Measurement
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView, tail
 from ml_assets.features.online_store.backend import Backend
+from ml_assets.features.online_store.following.counts import Stream
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.stream import Stream
 
 Event = Mapping[str, object]
 
@@ -45,7 +45,6 @@ CHECKED = 20
 
 def measure(*, quick: bool) -> Iterator[Measurement]:
     for batch, times in SHAPES:
-        # Fewer would never leave the journal.
         events = 40_000 if quick else 65_536
         yield from measure_batches(batch, times, events=events, runs=1 if quick else 3)
 
@@ -57,40 +56,33 @@ def measure_batches(
     bench = f"streaming: an event into {len(ENTITIES)} entities' windows, {batch} at once"
     if times > 1:
         bench += f", {times} times the entities"
-    found: dict[Kind, Outcome] = {}
-    for kind in KINDS:
-        with TemporaryDirectory(prefix="ml-assets-bench-") as name:
-            found[kind] = median_of(
-                runs, f"{bench}, {kind}", stream, folder=Path(name), kind=kind, batch=batch,
-                times=times, events=events,
-            )
-    ours, peer = found["lmdb"], found["sqlite"]
-    equal = ours.digest == peer.digest == RIGHT
-    us = {kind: each.cost.cpu_s / events * 1e6 for kind, each in found.items()}
-    if batch >= 64:
-        yield below(bench, ours=us["lmdb"], limit=100, unit="CPU us", equal=equal)
-    yield against(f"{bench}; journal in SQLite", ours=us["lmdb"], peer=us["sqlite"],
-                  unit="CPU us", times=0.85, equal=equal)
+    with TemporaryDirectory(prefix="ml-assets-bench-") as name:
+        found = median_of(
+            runs, bench, stream, folder=Path(name), batch=batch, times=times, events=events)
+    equal = found.digest == RIGHT
+    yield below(bench, ours=found.cost.cpu_s / events * 1e6, limit=100, unit="CPU us",
+                equal=equal)
     for place, what in enumerate(("written", "of files")):
-        if peer.disk[place]:  # of files in memory nothing is written
-            yield told(f"{bench}; bytes {what}", ours=ours.disk[place] / events,
-                       peer=peer.disk[place] / events, unit="bytes", equal=equal)
+        if found.disk[place]:  # of files in memory nothing is written
+            yield told(f"{bench}; bytes {what}", ours=found.disk[place] / events, unit="bytes",
+                       equal=equal)
 
 
-def stream(*, folder: Path, kind: Kind, batch: int, times: int, events: int) -> Outcome:
+def stream(*, folder: Path, batch: int, times: int, events: int) -> Outcome:
     """Count events the way the prediction API does; only the second half is timed.
 
     The digest is `RIGHT` if the windows then hold as many events as came.
     """
     for each in folder.iterdir():
         each.unlink()
-    fed = Stream([_view(entity) for entity in ENTITIES])
-    counting = KINDS[kind](folder, fed)
+    views = [_view(entity) for entity in ENTITIES]
+    fed = Stream(views)
+    counting = Counting(folder, fed)
     rows = _events(2 * events, times)
 
     def count(batches: Sequence[Sequence[Event]]) -> None:
         for each in batches:
-            counting.count([one for event in each if (one := fed.counted(event)) is not None])
+            counting.count([fed.counted(event) for event in each])
 
     batches = [rows[first : first + batch] for first in range(0, len(rows), batch)]
     count(batches[: len(batches) // 2])
@@ -98,7 +90,7 @@ def stream(*, folder: Path, kind: Kind, batch: int, times: int, events: int) -> 
     with Meter() as meter:
         count(batches[len(batches) // 2 :])
     disk = written_bytes() - written, _size(folder) - size
-    right = all(_counts_are_right(view, counting.store, rows) for view in fed.views)
+    right = all(_counts_are_right(view, counting.store, rows) for view in views)
     counting.close()
     return Outcome(cost=meter.cost, digest=RIGHT if right else "wrong counts", disk=disk)
 

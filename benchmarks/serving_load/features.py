@@ -2,7 +2,7 @@
 
 They are declared as values of the platform's own engine rather than in Feast's objects: the
 system is none of `SYSTEMS`, and no server imports Feast anyway. What reads and counts them is
-the platform's own online store, in the transaction that logs the prediction.
+the platform's own online store, which follows the log of predictions.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from ml_assets.core.system import System
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
 from ml_assets.features.manifest import Chosen, Service, View
-from ml_assets.features.online import EVENTS, OnlineFeatures
+from ml_assets.features.online import OnlineState
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.counting import apply_rows
+from ml_assets.features.online_store.following.stretches import EVENTS
 from ml_assets.features.store import open_backend
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.serving.answer.features import SystemFeatures
+from ml_assets.serving.answer.features import SystemState
 
 HOUR, DAY = 3600 * 1_000_000, 24 * 3600 * 1_000_000
 AT_ONCE = 500
@@ -62,11 +63,11 @@ SERVICE = Service(
 )
 
 
-def open_reader(
+def open_state(
     settings: Settings, system: System, connection: sqlite3.Connection
-) -> SystemFeatures:
+) -> SystemState:
     """The reader that the server is given."""
-    return OnlineFeatures(connection, settings, system, SERVICE)
+    return OnlineState(connection, settings, system, SERVICE)
 
 
 def prepare(settings: Settings) -> None:
@@ -100,7 +101,7 @@ def miscounted(settings: Settings, events: Iterable[Mapping[str, Any]]) -> tuple
         for key in KEYS:
             logged[key][event[key]] += 1
     log = EventLog(settings.event_log)
-    reader = OnlineFeatures(log.connection, settings, PAYMENTS, SERVICE)
+    reader = OnlineState(log.connection, settings, PAYMENTS, SERVICE)
     now = settings.clock_of(PAYMENTS.name).now()
     compared = wrong = 0
     for key, counts in logged.items():

@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.serving_load.features import open_reader
+from benchmarks.serving_load.features import open_state
 from benchmarks.serving_load.system import PAYMENTS
 from ml_assets.core.settings import Settings
 from ml_assets.serving.composition import Backends
@@ -20,7 +20,7 @@ from ml_assets.serving.server import serve
 
 def main(var: str, where: str) -> None:
     settings = Settings(var=Path(var))
-    backends = replace(Backends.of(settings), features=lambda *of: open_reader(settings, *of))
+    backends = replace(Backends.of(settings), state=lambda *of: open_state(settings, *of))
     if where.startswith("fd:"):
         with socket.socket(fileno=int(where.removeprefix("fd:"))) as listener:
             serve(settings, [PAYMENTS], backends=backends, listener=listener)

@@ -105,6 +105,11 @@ class Settings:
         return self.var / "event_log.sqlite"
 
     @property
+    def online_store(self) -> Path:
+        """What serving reads features from: made of event log and lake."""
+        return self.var / "online.lmdb"
+
+    @property
     def deployments(self) -> Path:
         return self.var / "deployments.sqlite"
 

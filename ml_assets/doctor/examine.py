@@ -14,6 +14,7 @@ from ml_assets.core.storage.modes import open_to_others
 from ml_assets.doctor.findings import Finding
 from ml_assets.doctor.lake import examine_lake
 from ml_assets.doctor.models import examine_models
+from ml_assets.doctor.online_state import examine_online_store
 
 SHOWN = 3
 
@@ -34,6 +35,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
         if trouble is not None or path.exists():
             yield Finding(what=about.name, holds=about.holds, trouble=trouble,
                           remedy=about.remedy, mended=about.rebuilt)
+    online = examine_online_store(settings)
+    if online is not None:
+        yield online
     yield from examine_models(settings)
     yield from examine_lake(settings.lake)
     yield _modes(settings)

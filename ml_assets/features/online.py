@@ -1,4 +1,4 @@
-"""What the store remembers right now: read while a prediction is made, and added to with it."""
+"""What the online store has counted of one system: read for predictions, and fed by them."""
 
 from __future__ import annotations
 
@@ -6,64 +6,78 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from math import inf
+from time import monotonic
 
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.core.errors import StateDamaged
+from ml_assets.core.errors import NotReady, StateDamaged
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.sqlite import snapshot, within
 from ml_assets.core.system import System
 from ml_assets.features.engine.limits import limit_of
 from ml_assets.features.manifest import Service, load_manifest
-from ml_assets.features.online_store.backend import number_of
+from ml_assets.features.online_store.backend import Row, View, digest_of, number_of
 from ml_assets.features.online_store.decoders import Status
+from ml_assets.features.online_store.following.counts import Counted, Stream
+from ml_assets.features.online_store.following.lake_stream import Origins
+from ml_assets.features.online_store.following.stretches import EVENTS
+from ml_assets.features.online_store.latest_scores import (
+    TABLE,
+    Score,
+    latest_of,
+    score_row,
+    scores_view,
+)
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite.memtable import Memtable
-from ml_assets.features.online_store.sqlite.state import SqliteState
-from ml_assets.features.online_store.stream import streams_of
-from ml_assets.ingest.log.positions import last_position
-from ml_assets.ingest.log.served import from_us
-
-EVENTS = "events"
-"""The lake table of the stream that predictions feed."""
+from ml_assets.features.online_store.versions import PlainView
+from ml_assets.features.rebuild import projection_of, recover
+from ml_assets.features.store import open_backend
+from ml_assets.ingest.log.event_log import Appended, Prediction
+from ml_assets.ingest.log.positions import PackedCounts
+from ml_assets.ingest.log.served import from_us, to_us
 
 
-class OnlineFeatures:
-    """Reads the feature service of `system` from the online store. One call at a time.
+class OnlineState:
+    """The features of a system's service, and its latest scores. One call at a time.
 
-    connection: to the file of the event log, where the store is too: what is remembered belongs
-    to the transaction that the caller has open there
+    connection: to the event log, which this follows: it catches up before each read
     names: the features, in the order of the columns that `read` returns.
     limits: of event columns that are read as numbers: a value must be smaller in size, so that
     sums are exact
     service: what is read; unless given, what the repository declares for the system
     Raises UnknownName where the repository does not declare the service, and NotReady where
-    a view of it was never loaded.
+    a view of it was never applied. What was lost is made anew first, which may take its time.
 
-    budget: a read is broken off after this time
-    memory: what the process knows of the store's journal, which other systems share
+    budget: catching up is broken off after this time; what comes late but whole is used
+    problem: why the latest scores are not kept; None if they are, or the system has none
     """
 
     def __init__(
         self, connection: sqlite3.Connection, settings: Settings, system: System,
         service: Service | None = None, *, budget: timedelta = timedelta(seconds=30),
-        memory: Memtable | None = None,
     ) -> None:
         service = service or load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
-        self._connection, self._budget, self._name = connection, budget, system.name
-        if memory is not None:
-            memory.forget()  # it may be of a file that was there before
-        self._state = SqliteState(connection, memory=memory)
-        self._reader = FeatureReader(
-            self._state, [Wanted(part.view.windowed, part.columns) for part in service.chosen]
-        )
         self.limits = _limits(service)
-        self._fed = streams_of([
-            (view.windowed, number_of(self._state, view.windowed))
-            for view in service.views if view.table == EVENTS
-        ])
+        self.problem: str | None = None
+        self._budget, self._name = budget, system.name
+        self._store = open_backend(settings)
+        recover(settings, system, service, connection, self._store)
+        views: list[tuple[View, str]] = [(view.windowed, view.table) for view in service.views]
+        self._scores = None if system.scores_by is None else scores_view(system)
+        if self._scores is not None and self._keeps(self._scores):
+            views.append((self._scores, TABLE))
+        self._projection = projection_of(
+            settings, system, connection, self._store, views,
+            Origins(settings.lake, lambda name: system),
+        )
+        self._reader = FeatureReader(
+            self._store, [
+                *(Wanted(part.view.windowed, part.columns) for part in service.chosen),
+                *(Wanted(part.view.plain, part.columns) for part in service.kept if part.columns),
+            ])
+        self._fed = [index for index, each in enumerate(self._projection.views) if each.is_fed]
+        self._stream = Stream([self._projection.views[index].view for index in self._fed])
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
@@ -77,40 +91,80 @@ class OnlineFeatures:
         That instant is the event's own, or the earliest that the store still answers exactly
         where the event is older. NaN where the key is missing. Recomputing the features at
         that instant from history up to that position gives the same bits. Raises
-        sqlite3.OperationalError once the budget is over.
+        TimeoutError once the budget is over.
         """
-        with within(self._connection, self._budget), snapshot(self._connection):
-            position = last_position(self._connection)
-            found, as_of, status = self._reader.read(keys, at)
+        ends = monotonic() + self._budget.total_seconds()
+        position = None
+        while position is None:
+            self._projection.catch_up(ends=ends)
+            (values, as_of, status), marks = self._reader.read_beside(
+                keys, at, self._projection.marks)
+            # Another process may have brought some of the views further in between.
+            position = self._projection.position(marks)
         if Status.DAMAGED in status.tobytes():
             raise StateDamaged(
                 "the online store holds bytes that are not the state of an entity: run "
-                f"`ml-assets store rebuild {self._name}` and restart the API"
+                f"`ml-assets store rebuild {self._name}`"
             )
-        return found, [from_us(instant) for instant in as_of.tolist()], position
+        return values, [from_us(instant) for instant in as_of.tolist()], position
 
-    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
-        """Count these events from now on, in the transaction that is open; once in each.
+    def count(self, events: Sequence[Mapping[str, object]]) -> tuple[PackedCounts, list[Counted]]:
+        """What these events count, for the log and for `follow`.
 
-        events: rows of `tables.events_schema`; one whose id was counted before is left out
+        events: rows of `tables.events_schema`. Raises ContractViolation if one cannot be counted
         """
-        self._state.append_together([
-            (stream, view_ids, [
-                each for event in events if (each := stream.counted(event)) is not None
-            ])
-            for stream, view_ids in self._fed
-        ])
+        counted = [self._stream.counted(event) for event in events]
+        said = self._stream.list
+        return PackedCounts(said.id, said.text, [said.pack(each) for each in counted]), counted
 
-    def settle(self) -> None:
-        """Bring some of what was remembered from the store's journal to its tables.
+    def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
+        """Count what was just logged; whatever stops it, the next read makes up for it."""
+        new = appended.new
+        if not new:
+            return
+        rows: list[list[Row]] = [[] for _ in self._projection.views]
+        for place, (index, packing) in enumerate(
+            zip(self._fed, self._stream.packed_as, strict=True)
+        ):
+            if packing >= 0:
+                rows[index] = [row for each in new if (row := counted[each].row(place, packing))]
+            else:
+                rows[index] = [_score_of(entity, appended.stored[each]) for each in new
+                               if (entity := counted[each].entities[place])]
+        self._projection.follow(appended.first, appended.first + new[-1], rows)
 
-        For after each transaction. Waits for nobody.
+    def latest(self, key: str) -> Score | None:
+        """The latest score of `key`; None if there is none.
+
+        Raises NotReady if the store has another view of that name.
         """
-        self._state.settle()
+        if self._scores is None or self.problem is not None:
+            raise NotReady(self.problem or f"system {self._name!r} keeps no scores")
+        self._projection.catch_up()
+        number = number_of(self._store, self._scores)
+        [blob] = self._store.get(number, [key.encode()])
+        return None if blob is None else latest_of(self._scores, key, blob)
+
+    def _keeps(self, scores: PlainView) -> bool:
+        """Whether the store has this view, which is registered if it has none of that name."""
+        try:
+            if scores.name not in self._store.views():
+                self._store.register(scores.name, digest_of(scores))
+            number_of(self._store, scores)
+        except NotReady as error:
+            self.problem = f"predictions do not refresh {scores.name}: NotReady: {error}"
+        return self.problem is None
 
     def close(self) -> None:
-        """Leave the store's tables whole, where nobody else is writing. The connection stays."""
-        self._state.settle(whole=True)
+        """Done with the store. The connection stays."""
+        self._store.close()
+
+
+def _score_of(entity: bytes, said: Prediction) -> Row:
+    return score_row(
+        entity, to_us(said.event_timestamp), to_us(said.accepted_at), said.score,
+        bool(said.decision),
+        said.model_version, said.event_id)
 
 
 def _limits(service: Service) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -10,10 +11,12 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.manifest import View
-from ml_assets.features.online_store.portions import load_rows
+from ml_assets.features.online_store.following.lake_stream import read_stream
+from ml_assets.features.online_store.following.portions import portions
+from ml_assets.features.online_store.following.projection import Projection
+from ml_assets.features.online_store.following.stretches import Followed
 from ml_assets.features.online_store.redefining import pending, settle
-from ml_assets.features.store import load_log, open_backend
-from ml_assets.features.streams import read_stream
+from ml_assets.features.store import load_log, open_backend, origins_of
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import to_us
@@ -30,33 +33,33 @@ class Loaded:
 def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
     """Bring `view` in the online store to the end of the last of `days`, at least.
 
-    Days not loaded yet come along, so that a view is loaded without gaps. An event that the
-    store has counted already, because a prediction fed it or an earlier load did, changes
-    nothing: a load may be repeated, and may die half-way. What is new gets positions of the event
-    log, so that each prediction tells whether it has seen it. What no reader can ask about any
-    more is let go. Raises NotReady where a day's table is missing.
+    Days not loaded yet come along, so that a view is loaded without gaps. An event that counts
+    already, because it was served or loaded earlier, changes nothing: a load may be repeated, and
+    may die half-way. Each portion gets a position of the event log, so that each prediction tells
+    whether it has seen it. What no reader can ask about any more is let go. Raises NotReady where
+    a day's table is missing.
     """
-    EventLog(settings.event_log).close()  # its tables are there from now on
-    clock, log, backend = settings.clock_of(view.system), load_log(settings), open_backend(settings)
-    try:
-        view_id = backend.register(view.name, view.definition)
+    clock, lake = settings.clock_of(view.system), Lake(settings.lake)
+    with (closing(EventLog(settings.event_log)) as events, closing(load_log(settings)) as log,
+          closing(open_backend(settings)) as store):
+        view_id = store.register(view.name, view.definition)
+        followed = Followed(view.windowed, view_id, view.table)
+        projection = Projection(
+            events.connection, store, view.system, [followed], origins_of(settings))
         # The log remembers loads that a teardown or another definition has undone since.
-        is_loaded = pending(backend, view.windowed) is None and backend.count(view_id) > 0
-        stretch = _stretch(
-            Lake(settings.lake), view, days, log.until(view) if is_loaded else None
-        )
+        is_loaded = pending(store, view.windowed) is None and store.count(view_id) > 0
+        stretch = _stretch(lake, view, days, log.until(view) if is_loaded else None)
         until = midnight(stretch[-1]) + DAY
         load_id = log.begin(view, until, clock.now())
+        projection.catch_up()
         new = 0
         for day in stretch:
-            new += load_rows(
-                view.windowed, backend, view_id, read_stream(settings, view, [day]))
-        settle(backend, view.windowed)
-        backend.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
+            rows = read_stream(lake, view.windowed, view.system, view.table, [day], served=False)
+            new += sum(projection.load(followed, each)
+                       for each in portions(view.windowed, rows))
+        settle(store, view.windowed)
+        store.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
         log.finish(load_id, clock.now())
-    finally:
-        backend.close()
-        log.close()
     return Loaded(rows=new, until=until)
 
 

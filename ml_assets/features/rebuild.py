@@ -1,119 +1,195 @@
-"""The online state of a system's windowed views, made anew from the lake and the event log."""
+"""The views of a system in the online store, brought to the end of the event log.
+
+What is lost is made anew from the log and the lake: views that the log knows and the store does
+not, and those that have counted another log than this one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+import logging
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from itertools import islice
+from datetime import timedelta
+from time import monotonic
 
-from ml_assets.core.runtime.isolation import Fault, attempt
+import click
+
+from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.sqlite import writing
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY
-from ml_assets.features.manifest import View, load_manifest
-from ml_assets.features.online_store.backend import expiry
-from ml_assets.features.online_store.counting import AT_ONCE, event_row
-from ml_assets.features.online_store.portions import portions
+from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.manifest import Service, load_manifest
+from ml_assets.features.online_store.backend import View, digest_of, expiry, number_of
+from ml_assets.features.online_store.following.lake_stream import Origins
+from ml_assets.features.online_store.following.projection import Projection
+from ml_assets.features.online_store.following.stretches import Followed
+from ml_assets.features.online_store.latest_scores import TABLE as SCORED
+from ml_assets.features.online_store.latest_scores import scores_view
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.redefining import define, forget
-from ml_assets.features.online_store.sqlite.backend import SqliteState
-from ml_assets.features.store import load_log
-from ml_assets.features.streams import read_stream
+from ml_assets.features.scores import load_scores
+from ml_assets.features.store import locked, open_backend, origins_of
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.log.event_log import EventLog, Prediction
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.positions import identity_of, knows_view, last_position, loads_of
 from ml_assets.ingest.log.served import from_us, to_us
-from ml_assets.ingest.posted import read_json
 
-EVENTS = "events"
-_FOREVER = datetime.max.replace(tzinfo=UTC)
+log = logging.getLogger(__name__)
+
+WORTH_TELLING = 2000
+"""Positions of the log that take longer to apply than anyone likes to wait without a word."""
+TELL_EVERY = 5.0
+_EVER = -(2**60)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rebuilt:
-    """loaded: rows counted from the lake; served: events counted from the log alone"""
+    """entities: that something is kept of; position: of the event log, up to which all counts"""
 
     view: str
-    loaded: int
-    served: int
+    entities: int
+    position: int
 
 
-class Rebuild:
-    """Counts again whatever a reader can still ask about. Plain views stay as they are.
+def rebuild(settings: Settings, system: System) -> list[Rebuilt]:
+    """Count again whatever a reader can still ask about; nothing if the log knows no view.
 
-    days: for each view that was ever applied, the days of the lake that had been loaded
+    Meanwhile those who read the views get no answer from them. Raises NotReady, and changes
+    nothing, if the lake lacks what had been loaded.
     """
+    service = load_manifest(settings).service(system)
+    with (closing(EventLog(settings.event_log)) as events,
+          closing(open_backend(settings)) as store):
+        there, connection = store.views(), events.connection
+        views = [(view, table) for view, table in tables_of(system, service)
+                 if view.name in there or _is_known(connection, view)]
+        _require_days(settings, system, connection, views)
+        with locked(settings):
+            for view, table in views:
+                _renew(settings, system, store, view, table)
+        projection = projection_of(settings, system, connection, store, views)
+        position = last_position(connection)
+        return [Rebuilt(view=each.view.name, entities=store.count(each.id), position=position)
+                for each in projection.views]
 
-    def __init__(self, settings: Settings, system: System) -> None:
-        self._settings, self._system = settings, system
-        self._now = to_us(settings.clock_of(system.name).now())
-        with closing(EventLog(settings.event_log)) as log:
-            there = SqliteState(log.connection).views()
-            self.days = {
-                view.name: self._days(view, log)
-                for view in load_manifest(settings).service(system).views if view.name in there
-            }
 
-    @property
-    def steps(self) -> int:
-        """How often `run` says that it has got on."""
-        return sum(len(days) + 1 for days in self.days.values())
+def recover(
+    settings: Settings, system: System, service: Service, connection: sqlite3.Connection,
+    store: LmdbBackend,
+) -> None:
+    """Make anew what of the system's views was lost, or has counted another log."""
+    views = tables_of(system, service)
+    if not _lost(views, connection, store):
+        return
+    with locked(settings):  # another process may be at it
+        for view, table in _lost(views, connection, store):
+            log.warning("%s: the online store lacks the state of %s; it is counted again from "
+                        "event log and lake", system.name, view.name)
+            _renew(settings, system, store, view, table)
 
-    def run(self, step: Callable[[], None] = lambda: None) -> list[Rebuilt]:
-        """Do it in one transaction: whatever stops it, the state is as it was before.
 
-        Nobody else can write the event log meanwhile. Processes that read the views must be
-        started again. Raises NotReady if the lake lacks what had been loaded.
-        """
-        views = load_manifest(self._settings).service(self._system).views
-        with closing(EventLog(self._settings.event_log)) as log, writing(log.connection):
-            return [self._view(view, log, step) for view in views if view.name in self.days]
+def projection_of(
+    settings: Settings, system: System, connection: sqlite3.Connection, store: LmdbBackend,
+    views: Sequence[tuple[View, str]], origins: Origins | None = None,
+) -> Projection:
+    """These views, at the end of the log. Raises NotReady if one is not registered."""
+    projection = Projection(
+        connection, store, system.name,
+        [Followed(view, number_of(store, view), table) for view, table in views],
+        origins or origins_of(settings),
+    )
+    behind = projection.behind()
+    with progress(f"{system.name}: counting", behind) as step:
+        first = last_position(connection) - behind
+        projection.catch_up(step=lambda reached: step(reached - first))
+    return projection
 
-    def _view(self, view: View, log: EventLog, step: Callable[[], None]) -> Rebuilt:
-        windowed, state = view.windowed, SqliteState(log.connection)
-        forget(state, view.name)
-        define(state, windowed, loaded=None, now=self._now)
-        view_id, loaded, served = state.views()[view.name].id, 0, 0
-        for day in self.days[view.name]:
-            for rows, note in portions(windowed, read_stream(self._settings, view, [day])):
-                loaded += state.append(windowed, view_id, rows)
-                # For the rows that came to the lake after their day had been loaded.
-                note(log.connection)
-            step()
-        events = self._served(view, log) if view.table == EVENTS else iter(())
-        while some := list(islice(events, AT_ONCE)):
-            packed = [row for row in (event_row(windowed, each) for each in some) if row]
-            served += state.append(windowed, view_id, packed)
-        state.expire(windowed, view_id, self._now)
-        step()
-        return Rebuilt(view=view.name, loaded=loaded, served=served)
 
-    def _days(self, view: View, log: EventLog) -> list[date]:
-        with closing(load_log(self._settings)) as loads:
-            ends = [to_us(until) for until in [loads.until(view)] if until is not None]
-        # A load that died has counted some of a later day.
-        ends += [load.until for load in log.loads(view.name, view.definition)]
-        if not ends:
-            return []
-        first = self._since(view).date()
-        last = (from_us(max(ends)) - timedelta(microseconds=1)).date()
-        return [day for day in Lake(self._settings.lake).days(view.system, view.table)
-                if first <= day <= last]
+def tables_of(system: System, service: Service) -> list[tuple[View, str]]:
+    """All views of a system that follow the log, each with the lake table of its stream."""
+    views: list[tuple[View, str]] = [(view.windowed, view.table) for view in service.views]
+    return views if system.scores_by is None else [*views, (scores_view(system), SCORED)]
 
-    def _since(self, view: View) -> datetime:
-        """Before it, nothing was received that a reader can still ask about."""
-        return from_us(expiry(view.windowed, self._now)[1]) - DAY
 
-    def _served(self, view: View, log: EventLog) -> Iterator[Mapping[str, object]]:
-        """The events that have positions of their own."""
-        # All of them first: what is read must not see what is written.
-        for each in list(log.predictions(self._system.name, self._since(view), _FOREVER)):
-            event = attempt(self._parsed, each)
-            if each.seq is not None and not isinstance(event, Fault):
-                yield {**event, "event_id": each.event_id, "accepted_at": each.accepted_at,
-                       "event_timestamp": each.event_timestamp}
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Tells how much of `total` is done: a bar on a terminal, lines in the log otherwise."""
+    if total < WORTH_TELLING:
+        yield lambda done: None
+    elif sys.stderr.isatty():
+        with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
+            yield lambda done: bar.update(done - bar.pos)
+    else:
+        said = monotonic()
 
-    def _parsed(self, prediction: Prediction) -> Mapping[str, object]:
-        return self._system.source.parse(read_json(prediction.request))
+        def say(done: int) -> None:
+            nonlocal said
+            if monotonic() - said > TELL_EVERY:
+                said = monotonic()
+                log.info("%s: %d of %d", label, done, total)
 
+        yield say
+
+
+def _lost(
+    views: Sequence[tuple[View, str]], connection: sqlite3.Connection, store: LmdbBackend
+) -> list[tuple[View, str]]:
+    there, own = store.views(), identity_of(connection)
+    nothing = not any(view.name in there for view, _ in views) and any(
+        _is_known(connection, view) for view, _ in views)
+    found = []
+    for view, table in views:
+        registered = there.get(view.name)
+        if registered is None:
+            is_lost = nothing or _is_known(connection, view)
+        elif registered.digest != digest_of(view):
+            continue  # for whoever reads it to say
+        else:
+            reached = store.watermark(own, [registered.id])
+            is_lost = bool(store.sources([registered.id]) - {own}) or (
+                reached > last_position(connection))
+        if is_lost:
+            found.append((view, table))
+    return found
+
+
+def _is_known(connection: sqlite3.Connection, view: View) -> bool:
+    return knows_view(connection, view.name, digest_of(view))
+
+
+def _renew(
+    settings: Settings, system: System, store: LmdbBackend, view: View, table: str
+) -> None:
+    """The view as if it had just been declared."""
+    now = to_us(settings.clock_of(system.name).now())
+    forget(store, view.name)
+    define(store, view, loaded=None, now=now)
+    if isinstance(view, WindowedView):
+        # What no window can reach any more is not even read.
+        store.expire(view, number_of(store, view), now)
+    else:
+        load_scores(settings, system, Lake(settings.lake).days(system.name, table))
+
+
+def _require_days(
+    settings: Settings, system: System, connection: sqlite3.Connection,
+    views: Sequence[tuple[View, str]],
+) -> None:
+    now, lake = to_us(settings.clock_of(system.name).now()), Lake(settings.lake)
+    for view, table in views:
+        if not isinstance(view, WindowedView):
+            continue
+        there = set(lake.days(system.name, table))
+        since = expiry(view, now)[1]
+        for load in loads_of(connection, view.name, digest_of(view)):
+            if load.since < _EVER or load.until <= since:
+                continue
+            day, last = from_us(load.since).date(), from_us(load.until - 1).date()
+            while day <= last:
+                if day not in there:
+                    raise NotReady(f"{system.name}/{table} of {day} is not in the lake, and "
+                                   f"{view.name} had counted it; materialise it first")
+                day += timedelta(days=1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,20 @@ from typing import TYPE_CHECKING, Any
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_folder, write_atomically
+from ml_assets.core.storage.layout import LMDB_SIDES, SET_ASIDE
 from ml_assets.core.storage.marker import note as note_made
 from ml_assets.features.loads import LoadLog
 from ml_assets.features.manifest import REPO, definitions_of, load_manifest, unpublished_in
-from ml_assets.features.online_store.sqlite.backend import SqliteBackend
+from ml_assets.features.online_store.following.lake_stream import Origins, systems_in
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+log = logging.getLogger(__name__)
+
+SYSTEMS = "ml_assets.systems"
+"""The module that finds systems; named, as in feature_store.yaml, since it knows this room."""
 
 
 def open_store(settings: Settings, repo: Path = REPO) -> FeatureStore:
@@ -42,9 +50,36 @@ def note_loaded(settings: Settings, view: str, start: datetime, until: datetime)
         store.registry.apply_materialization(registered, store.project, start, until)
 
 
-def open_backend(settings: Settings, *, patience_s: float = 30) -> SqliteBackend:
-    """The online store, without Feast; waits so long for writers. Close it when done."""
-    return SqliteBackend(settings.event_log, patience_s=patience_s)
+def open_backend(settings: Settings) -> LmdbBackend:
+    """The online store, without Feast. Close it when done.
+
+    A damaged file is set aside, and the log of its views has everything: it is made anew.
+    """
+    path = settings.online_store
+    try:
+        return LmdbBackend(path)
+    except StateDamaged as damaged:
+        with locked(settings):
+            try:
+                return LmdbBackend(path)  # another process may have been here first
+            except StateDamaged:
+                _set_aside(settings, path)
+        log.warning("%s. It was set aside, and is made anew from event log and lake", damaged)
+        return LmdbBackend(path)
+
+
+def _set_aside(settings: Settings, path: Path) -> None:
+    now = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+    make_folder(settings.var / SET_ASIDE)
+    for side in ("", *LMDB_SIDES):
+        with suppress(FileNotFoundError):
+            each = path.with_name(f"{path.name}{side}")
+            each.replace(settings.var / SET_ASIDE / f"{each.name}.{now}")
+
+
+def origins_of(settings: Settings) -> Origins:
+    """Where the online state gets what the log does not have packed."""
+    return Origins(settings.lake, systems_in(SYSTEMS))
 
 
 def load_log(settings: Settings) -> LoadLog:

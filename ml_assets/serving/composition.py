@@ -15,18 +15,17 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import SameFile
 from ml_assets.core.system import System
 from ml_assets.core.time import EventClock
-from ml_assets.features.online_store.sqlite.memtable import Memtable
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.patience import Patience
 from ml_assets.serving.access.doorkeeper import Doorkeeper
 from ml_assets.serving.access.hosts import Hosts
 from ml_assets.serving.answer.counters import Counters
 from ml_assets.serving.answer.explanation import Provenance
-from ml_assets.serving.answer.features import FEATURE_BUDGET, FeatureLookup, SystemFeatures
+from ml_assets.serving.answer.features import FEATURE_BUDGET, GuardedState, SystemState
 from ml_assets.serving.answer.feedback import FeedbackIntake
 from ml_assets.serving.answer.instants import Instants
 from ml_assets.serving.answer.intake.told import ToldIntake
-from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.latest_scores import LatestScores
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.predictor import Predictor
 from ml_assets.serving.answer.readiness import Readiness
@@ -64,7 +63,7 @@ class Backends:
 
     deployments: Callable[[], DeploymentRecord]
     model: Callable[[System, int], Scorer]
-    features: Callable[[System, sqlite3.Connection], SystemFeatures]
+    state: Callable[[System, sqlite3.Connection], SystemState]
 
     @classmethod
     def of(cls, settings: Settings) -> Backends:
@@ -81,16 +80,12 @@ class Backends:
 
             return artifact.load(ModelRegistry(settings).folder(system.name, version))
 
-        memory = Memtable()
+        def state(system: System, connection: sqlite3.Connection) -> SystemState:
+            from ml_assets.features.online import OnlineState
 
-        def features(system: System, connection: sqlite3.Connection) -> SystemFeatures:
-            from ml_assets.features.online import OnlineFeatures
+            return OnlineState(connection, settings, system, budget=FEATURE_BUDGET)
 
-            return OnlineFeatures(
-                connection, settings, system, budget=FEATURE_BUDGET, memory=memory
-            )
-
-        return cls(deployments=deployments, model=model, features=features)
+        return cls(deployments=deployments, model=model, state=state)
 
 
 def create_app(
@@ -152,33 +147,32 @@ def served_system(
         return isinstance(clock, EventClock) and clock.stands_still()
 
     counters = Counters()
-    scores = OnlineScores(settings, system, patience=patience)
     log = LogHandle(SameFile(settings.event_log).watched(
         lambda: EventLog(settings.event_log, patience=patience, ack=settings.ack)
-    ), on_close=[scores.close])
+    ))
     instants = Instants(system.name, HybridClock(
         now, paced=lambda: not settings.clock_file(system.name).exists()), stands)
-    features = FeatureLookup(system, lambda connection: backends.features(system, connection),
-                             log.connection, lines=lines)
+    state = GuardedState(system, lambda connection: backends.state(system, connection),
+                         log.connection, lines=lines)
 
     def load(version: int) -> Scorer:
         scorer = backends.model(system, version)
-        require_names(system, scorer, features.names)
+        require_names(system, scorer, state.names)
         return scorer
 
     models = ModelPool(system.name, SameFile(settings.deployments).watched(backends.deployments),
                        load, now)
     shadows = Shadows(models, now=instants.now, counts=counters.kinds)
     return ServedSystem(
-        system=system, log=log, instants=instants, features=features, models=models,
-        scores=scores, shadows=shadows, counters=counters, lines=lines,
+        system=system, log=log, instants=instants, state=state, models=models,
+        scores=LatestScores(system, state), shadows=shadows, counters=counters, lines=lines,
         predictor=Predictor(
-            system, log=log, instants=instants, features=features, models=models, scores=scores,
-            shadows=shadows, counters=counters, lines=lines),
+            system, log=log, instants=instants, state=state, models=models, shadows=shadows,
+            counters=counters, lines=lines),
         told=ToldIntake(system, log=log, instants=instants, counts=counters.kinds, lines=lines),
         feedback=FeedbackIntake(system, log=log, instants=instants, counts=counters.kinds),
         provenance=Provenance(settings, system),
         readiness=Readiness(
-            system.name, log=log, instants=instants, features=features, models=models,
-            scores=scores, counters=counters),
+            system.name, log=log, instants=instants, state=state, models=models,
+            counters=counters),
     )

@@ -18,7 +18,6 @@ import pytest
 
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
-from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from tests.features.online_store.kit import OpenBackend
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def _serving(binary: str, folder: Path) -> Iterator[None]:
         server.wait(10)
 
 
-@pytest.fixture(params=["sqlite", "lmdb", "redis"])
+@pytest.fixture(params=["lmdb", "redis"])
 def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenBackend]:
     """Opens the store again and again: as another process would, or for another project."""
     if request.param == "redis":
@@ -72,9 +71,7 @@ def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ope
     own = f"project {next(_projects)}"
 
     def open_it(project: str = own) -> Backend:
-        if request.param == "sqlite":
-            opened.append(SqliteBackend(tmp_path / "online.sqlite", project))
-        elif request.param == "lmdb":
+        if request.param == "lmdb":
             opened.append(LmdbBackend(tmp_path / "online.lmdb", project))
         else:
             from ml_assets.features.online_store.redis.backend import RedisBackend
@@ -92,18 +89,13 @@ def backend(open_backend: OpenBackend) -> Backend:
     return open_backend()
 
 
-@pytest.fixture(params=["sqlite", "lmdb", "redis"])
+@pytest.fixture(params=["lmdb", "redis"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     """A feature repository of its own on each kind of store."""
     # Feast, which tests of the bare stores do without.
     from tests.features.online_store.shop import Shop
 
-    if request.param == "sqlite":
-        online = {
-            "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
-            "path": "var/online.sqlite",
-        }
-    elif request.param == "lmdb":
+    if request.param == "lmdb":
         online = {
             "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
             "path": "var/online.lmdb",

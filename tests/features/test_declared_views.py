@@ -57,8 +57,8 @@ def store(tmp_path: Path) -> FeatureStore:
             "lake": str(tmp_path),
         },
         online_store={
-            "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
-            "path": str(tmp_path / "online.sqlite"),
+            "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
+            "path": str(tmp_path / "online.lmdb"),
         },
     ))
     store.apply([card, shop, event_stream("fraud"), spending(), scores_view("fraud", card)])

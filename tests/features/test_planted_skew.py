@@ -25,8 +25,8 @@ from ml_assets.features.engine.windows import WindowedView, parse_view
 from ml_assets.features.history.ask import windowed_at
 from ml_assets.features.online_store.backend import digest_of, number_of
 from ml_assets.features.online_store.counting import apply_events, put_rows
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from ml_assets.features.online_store.versions import Column, PlainView
 from ml_assets.features.parity import ParityReport, compare
 
@@ -97,7 +97,7 @@ class Server:
     limit: PlainView = LIMIT
 
     def __init__(self, folder: Path) -> None:
-        self.backend = SqliteBackend(folder / "online.sqlite")
+        self.backend = LmdbBackend(folder / "online.lmdb")
         windows = (self.spending, VISITS, FRAUD)
         for view in (*windows, self.limit):
             self.backend.register(view.name, digest_of(view))

@@ -14,7 +14,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
-from ml_assets.features.online import OnlineFeatures
+from ml_assets.features.online import OnlineState
 from ml_assets.features.online_load import load_view
 from ml_assets.features.store import apply_if_changed, open_store
 from ml_assets.ingest.lake import Lake
@@ -34,7 +34,7 @@ ASKED = [{**SPAM.source.parse(mail(n)), **{key: f"{key}-{n}" for key in SPAM.key
 
 def read(settings: Settings) -> tuple[npt.NDArray[np.float32], int]:
     with closing(EventLog(settings.event_log)) as log:
-        values, _, position = OnlineFeatures(log.connection, settings, SPAM).read(
+        values, _, position = OnlineState(log.connection, settings, SPAM).read(
             ASKED, [NOON] * len(ASKED))
     return values, position
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ from ml_assets.core.system import System
 from ml_assets.core.time import EventClock, midnight
 from ml_assets.features.assets import build
 from ml_assets.features.manifest import load_manifest
-from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.online_store.backend import Backend, digest_of
 from ml_assets.features.online_store.counting import put_rows
 from ml_assets.features.online_store.latest_scores import (
     CREATED,
@@ -35,7 +35,7 @@ from ml_assets.features.online_store.latest_scores import (
     row_of,
     scores_view,
 )
-from ml_assets.features.online_store.sqlite.backend import SqliteState
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.scores import load_scores
 from ml_assets.features.store import open_backend, open_store
 from ml_assets.ingest.lake import Lake
@@ -51,6 +51,13 @@ DAY = first_days(SPAM, 1)[0]
 WEIRD = 'a "b" <c@d.example>, é'
 
 
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[LmdbBackend]:
+    backend = LmdbBackend(tmp_path / "online.lmdb")
+    yield backend
+    backend.close()
+
+
 @st.composite
 def _scores(draw: st.DrawFn) -> Score:
     event, when = draw(st.integers(0, 3)), draw(st.integers(0, 5))
@@ -63,7 +70,7 @@ def _scores(draw: st.DrawFn) -> Score:
     )
 
 
-def put(state: SqliteState, number: int, score: Score) -> None:
+def put(state: Backend, number: int, score: Score) -> None:
     """As a batch does, or as a prediction does."""
     if score.basis == "prediction":
         row = row_of(score)
@@ -77,41 +84,43 @@ def table_of(scores: Sequence[Score]) -> Any:
     return pa.Table.from_pylist(rows)
 
 
-@hypothesis_settings(deadline=None)
+@hypothesis_settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.lists(_scores(), min_size=1, max_size=8,
              unique_by=lambda score: (score.event_timestamp, score.scored_at)),
     st.randoms(use_true_random=False),
 )
-def test_in_any_order_the_latest_event_s_latest_score_stays(scores: list[Score], draw: Any) -> None:
+def test_in_any_order_the_latest_event_s_latest_score_stays(
+    state: LmdbBackend, scores: list[Score], draw: Any
+) -> None:
     """The law: what is known of an entity does not depend on who wrote first, nor how often."""
     order = [*scores, *scores[:3]]
     draw.shuffle(order)
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    state = SqliteState(connection)
     number = state.register(VIEW.name, digest_of(VIEW))
     for score in order:
         put(state, number, score)
-    for name in ("corner", "mall"):
+    blobs = state.get(number, [b"corner", b"mall"])
+    state.drop(number)
+    for name, blob in zip(("corner", "mall"), blobs, strict=True):
         mine = [score for score in scores if score.key == name]
-        [blob] = state.get(number, [name.encode()])
         if not mine:
             assert blob is None
             continue
         assert blob is not None
         assert latest_of(VIEW, name, blob) == max(
             mine, key=lambda score: (score.event_timestamp, score.scored_at))
-    connection.close()
 
 
-@hypothesis_settings(deadline=None)
+@hypothesis_settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(_scores().filter(lambda score: score.key != ""))
-def test_a_prediction_is_packed_as_a_batch_packs_it(score: Score) -> None:
+def test_a_prediction_is_packed_as_a_batch_packs_it(state: LmdbBackend, score: Score) -> None:
     """Bit by bit, whichever way a score takes."""
     blobs = []
     for way in ("batch", "prediction"):
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        state = SqliteState(connection)
         number = state.register(VIEW.name, digest_of(VIEW))
         if way == "batch":
             put_rows(VIEW, state, table_of([score]), timestamp=TIMESTAMP, created=CREATED)
@@ -120,7 +129,7 @@ def test_a_prediction_is_packed_as_a_batch_packs_it(score: Score) -> None:
             assert row is not None
             state.put(number, [row])
         blobs += state.get(number, [score.key.encode()])
-        connection.close()
+        state.drop(number)
     assert blobs[0] == blobs[1]
 
 
@@ -151,6 +160,7 @@ def record_batch(settings: Settings) -> pd.DataFrame:
     rows = pd.DataFrame({
         "event_id": ["new", "old", "other", "nobody's"], "event_timestamp": at,
         "features": [[1.0]] * 4, "feature_names": [["links"]] * 4, "model_version": 7,
+        "outputs": [[]] * 4,
         "score": [0.875, 0.25, 0.5, 0.75], "decision": [True, False, True, True],
         "scored_at": midnight(DAY) + timedelta(days=1), "basis": "batch",
         "sender": [WEIRD, WEIRD, "b@example", ""],

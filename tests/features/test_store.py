@@ -1,14 +1,13 @@
-"""The real stores of the platform: the lake, SQLite online, and Feast's own calls on both."""
+"""The real stores of the platform: the lake, LMDB online, and Feast's own calls on both."""
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ import pytest
 
 from ml_assets.core.errors import NotReady, NotReproducible, UnknownName
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.core.storage.sqlite import writing
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.offline import OfflineFeatures
-from ml_assets.features.online import OnlineFeatures
+from ml_assets.features.online import OnlineState
 from ml_assets.features.online_load import load_view
-from ml_assets.features.online_store import portions
+from ml_assets.features.online_store.following import portions, projection
 from ml_assets.features.store import apply_if_changed, load_log, open_store
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
@@ -68,17 +66,17 @@ def settings(past: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def loaded(settings: Settings, service: Service) -> Iterator[OnlineFeatures]:
+def loaded(settings: Settings, service: Service) -> Iterator[OnlineState]:
     load(settings, service, *range(9))
     with online_features(settings) as features:
         yield features
 
 
 @contextmanager
-def online_features(settings: Settings) -> Iterator[OnlineFeatures]:
+def online_features(settings: Settings) -> Iterator[OnlineState]:
     """As the API has them."""
     log = EventLog(settings.event_log)
-    yield OnlineFeatures(log.connection, settings, SPAM)
+    yield OnlineState(log.connection, settings, SPAM)
     log.close()
 
 
@@ -113,7 +111,7 @@ def test_online_and_offline_agree_after_every_load(settings: Settings, service: 
 
 
 def test_a_window_empties_while_nothing_comes(
-    settings: Settings, loaded: OnlineFeatures
+    settings: Settings, loaded: OnlineState
 ) -> None:
     for later in (timedelta(0), timedelta(hours=5), 3 * DAY, 40 * DAY, 100 * DAY):
         values, as_of, _ = loaded.read(KEYS, [NOON + later] * len(KEYS))
@@ -122,26 +120,28 @@ def test_a_window_empties_while_nothing_comes(
 
 
 def test_an_accepted_event_counts_from_the_next_instant_on(
-    settings: Settings, loaded: OnlineFeatures
+    settings: Settings, loaded: OnlineState
 ) -> None:
     place = loaded.names.index("sender_events_1d")
     event = {"event_id": "new", "event_timestamp": NOON, "accepted_at": NOON, **KEYS[0]}
-    log = EventLog(settings.event_log)
-    feeding = OnlineFeatures(log.connection, settings, SPAM)
-    log.connection.execute("begin immediate")
-    feeding.remember([event])
-    log.connection.execute("rollback")
     before, *_ = loaded.read(KEYS[:1], [NOON + DAY / 48])
     for _ in range(2):
-        with writing(log.connection):
-            feeding.remember([event])
-    log.close()
+        serve(settings, event)
     at_once, *_ = loaded.read(KEYS[:1], [NOON])
     after, *_ = loaded.read(KEYS[:1], [NOON + timedelta(microseconds=1)])
     assert before[0, place] == at_once[0, place] == after[0, place] - 1
 
 
-def test_no_request_is_no_row(loaded: OnlineFeatures, settings: Settings) -> None:
+def serve(settings: Settings, event: dict[str, Any]) -> None:
+    """As another process does: logged, and followed at once."""
+    with closing(EventLog(settings.event_log)) as log:
+        state = OnlineState(log.connection, settings, SPAM)
+        counts, counted = state.count([{
+            **{each.name: "" if each.dtype == "text" else 0.0 for each in SPAM.columns}, **event}])
+        state.follow(log.append_counted([answer_to(event)], counts), counted)
+
+
+def test_no_request_is_no_row(loaded: OnlineState, settings: Settings) -> None:
     values, as_of, _ = loaded.read([], [])
     assert (values.shape, as_of) == ((0, len(loaded.names)), [])
     offline = OfflineFeatures(settings, SPAM)
@@ -165,7 +165,7 @@ def test_the_days_that_were_missed_are_loaded_too(settings: Settings, service: S
 
 
 def test_loading_a_loaded_day_again_changes_nothing(
-    settings: Settings, service: Service, loaded: OnlineFeatures
+    settings: Settings, service: Service, loaded: OnlineState
 ) -> None:
     before, *_ = loaded.read(KEYS, [NOON] * len(KEYS))
     assert set(load(settings, service, 2)) == {0}
@@ -255,20 +255,55 @@ def test_every_state_amid_a_load_is_recomputed_by_its_position(
     seen: list[tuple[npt.NDArray[np.float32], int]] = []
     load(settings, service, 0)
     with online_features(settings) as online:
-        def reading(connection: sqlite3.Connection, **of: Any) -> None:
-            note_load(connection, **of)
+        def reading(*of: Any) -> int:
             values, _, position = online.read(KEYS, [at] * len(KEYS))  # without the portion
             seen.append((values, position))
+            return note_load(*of)
 
-        monkeypatch.setattr(portions, "note_load", reading)
+        monkeypatch.setattr(projection, "note_load", reading)
         load(settings, service, 1, 2, 3)
     assert len({position for _, position in seen}) == len(seen) > 50
     for values, position in seen:
         assert differing(settings, values, at, position) == 0
 
 
+def test_a_load_that_died_before_it_was_applied_is_applied_by_whoever_reads(
+    settings: Settings, service: Service, loaded: OnlineState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are in the log, packed, until the view has counted them."""
+    [view] = [view for view in service.views if view.name == "spam_sender_mail"]
+    lake, day, at = Lake(settings.lake), DAYS[-1] + DAY, midnight(DAYS[-1]) + 2 * DAY
+    fresh = Settings(var=settings.var / "own")
+    EventClock(fresh.clock_file("spam")).set(NOON)
+    fresh.lake.symlink_to(lake.root.resolve())
+    load(fresh, service, *range(8))
+
+    def die(*of: object, **named: object) -> int:
+        raise KeyboardInterrupt
+
+    with online_features(fresh) as online:
+        before, _, position = online.read(KEYS, [at] * len(KEYS))
+        real = projection.Projection.catch_up
+        calls: list[int] = []
+
+        def once(self: projection.Projection, **named: Any) -> int:
+            calls.append(1)
+            return real(self, **named) if len(calls) == 1 else die()
+
+        monkeypatch.setattr(projection.Projection, "catch_up", once)
+        with pytest.raises(KeyboardInterrupt):
+            load_view(fresh, view, [DAYS[8]])
+        monkeypatch.undo()
+        (fresh.lake).unlink()  # it is not asked
+        after, _, later = online.read(KEYS, [at] * len(KEYS))
+        fresh.lake.symlink_to(lake.root.resolve())
+    assert later == position + 1 and day is not None
+    assert not the_same(before, after)
+    assert differing(fresh, after, at, later) == 0
+
+
 def test_an_event_counts_from_its_own_position_on(
-    settings: Settings, loaded: OnlineFeatures, tmp_path: Path
+    settings: Settings, loaded: OnlineState, tmp_path: Path
 ) -> None:
     """Whenever it was accepted, and though the request was accepted before it."""
     at = midnight(DAYS[8]) + timedelta(hours=20)
@@ -278,10 +313,7 @@ def test_an_event_counts_from_its_own_position_on(
     event = {"event_id": "racing", "event_timestamp": at - moment, "accepted_at": at + moment,
              **{column.name: KEYS[0].get(column.name, "" if column.dtype == "text" else 0.0)
                 for column in SPAM.columns}}
-    log = EventLog(settings.event_log)
-    feeding = OnlineFeatures(log.connection, settings, SPAM)
-    log.append([answer_to(event)], also=lambda connection, new: feeding.remember([event]))
-    log.close()
+    serve(settings, event)
     served, _, own = loaded.read(KEYS, [at] * len(KEYS))
     assert (own, the_same(before, served)) == (position + 1, False)
     for table in ("events", "labels"):
@@ -429,7 +461,7 @@ def test_the_repository_is_applied_once(settings: Settings) -> None:
 
 
 def test_the_feast_command_line_reads_what_the_platform_loads(
-    settings: Settings, loaded: OnlineFeatures, tmp_path: Path
+    settings: Settings, loaded: OnlineState, tmp_path: Path
 ) -> None:
     open_store(settings)
     values, *_ = loaded.read(KEYS[:1], [NOON])

@@ -23,6 +23,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
 from ml_assets.core.time import EventClock
+from ml_assets.features.online_store.latest_scores import Score
+from ml_assets.ingest.log.event_log import Appended, PackedCounts
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.rollout import Action
 from ml_assets.serving.composition import Backends, create_app
@@ -62,6 +64,8 @@ class FakeFeatures:
     threads: list[str] = field(default_factory=list)
     working: bool = False
     remembered: list[Mapping[str, object]] = field(default_factory=list)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
@@ -79,11 +83,14 @@ class FakeFeatures:
     def open(self, connection: sqlite3.Connection) -> None:
         """The log was opened."""
 
-    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
-        self.remembered.extend(events)
+    def count(self, events: Sequence[Mapping[str, object]]) -> tuple[PackedCounts, Any]:
+        return PackedCounts(b"fakelist", "[[], []]", [b"fakelist"] * len(events)), events
 
-    def settle(self) -> None:
-        """Nothing waits."""
+    def follow(self, appended: Appended, counted: Any) -> None:
+        self.remembered.extend(counted[row] for row in appended.new)
+
+    def latest(self, key: str) -> Score | None:
+        return None
 
     def close(self) -> None:
         """Nothing waits."""
@@ -136,10 +143,10 @@ class Toy:
 
     def backends(self) -> Backends:
         return Backends(
-            deployments=lambda: self.deployments, model=self._load, features=self._features
+            deployments=lambda: self.deployments, model=self._load, state=self._state
         )
 
-    def _features(self, system: System, connection: sqlite3.Connection) -> FakeFeatures:
+    def _state(self, system: System, connection: sqlite3.Connection) -> FakeFeatures:
         if self.features.failure is not None:
             raise self.features.failure
         self.features.open(connection)

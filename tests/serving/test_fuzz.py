@@ -11,7 +11,7 @@ from benchmarks.door_fuzz import cases, fuzzing
 from benchmarks.door_fuzz.cases import KINDS, case
 from ml_assets.cli import main
 from ml_assets.serving.answer.feedback import FeedbackIntake
-from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.latest_scores import LatestScores
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract import decoding
 from ml_assets.serving.contract.protocol import PredictAnswer
@@ -83,10 +83,11 @@ def test_it_finds_ways_that_differ_by_a_byte(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_finds_an_answer_that_tells_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    def telling(self: OnlineScores, key: str) -> object:
-        raise decoding.RequestRefused(404, "x", f"no {key} in {self._path}")
+    def telling(self: LatestScores, key: str) -> object:
+        [(_, _, where)] = self._state._connect().execute("pragma database_list")
+        raise decoding.RequestRefused(404, "x", f"no {key} in {where}")
 
-    monkeypatch.setattr(OnlineScores, "read", telling)
+    monkeypatch.setattr(LatestScores, "read", telling)
     monkeypatch.setattr(cases, "KINDS", {"scores": KINDS["scores"]})
     assert "an answer tells of the server" in faults_of(count=30)
 

@@ -16,7 +16,7 @@ from ml_assets.core.errors import LogUnavailable
 from ml_assets.core.runtime.isolation import isolate, isolate_in_batch
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.latest_scores import LatestScores
 from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.contract.decoding import RequestRefused, decode_each
 from ml_assets.serving.http.predictions import ONE
@@ -203,10 +203,10 @@ def test_a_fault_is_logged_once_with_its_trace_and_the_others_are_counted(
 def test_a_fault_in_a_handler_is_logged_once_too(
     toy: Toy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: OnlineScores, key: str) -> None:
+    def broken(self: LatestScores, key: str) -> None:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(OnlineScores, "read", broken)
+    monkeypatch.setattr(LatestScores, "read", broken)
     with serving(toy) as api:
         for _ in range(9):
             problem(api.get("/v1/toy/scores/corner"), 500, "internal")

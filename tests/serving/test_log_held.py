@@ -16,6 +16,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving import composition
 from tests.serving.kit import NOON, Toy, asked, problem, serving
+from tests.serving.tiles import CountingToy
 from tests.toy import TOY
 
 PATIENCE_S = 1.0
@@ -103,15 +104,13 @@ def test_whoever_can_be_answered_within_the_patience_is(toy: Toy) -> None:
             assert answer.result().status_code == 200
 
 
-def test_a_store_that_cannot_even_be_opened_is_waited_for_once_too(toy: Toy) -> None:
-    """Scores lie in the same file; its tables are made when it is first opened."""
-    with serving(toy) as api, ThreadPoolExecutor(6) as pool, holding(toy):
-        def timed(n: int) -> float:
-            started = time.monotonic()
-            problem(api.get("/v1/toy/scores/corner"), 503, "log_unavailable")
-            return time.monotonic() - started
-
-        assert max(pool.map(timed, range(6))) < PATIENCE_S + SLACK_S
+def test_scores_are_read_while_another_process_writes_the_log(settings: Settings) -> None:
+    toy = CountingToy(settings=settings)
+    toy.deploy(1)
+    with serving(toy) as api:
+        api.post("/v1/toy/predict", json=asked("a"))
+        with holding(toy):
+            assert api.get("/v1/toy/scores/corner").json()["event_id"] == "a"
 
 
 def test_systems_share_the_patience(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,25 +1,27 @@
-"""The toy system's one feature in a real online store: tiles in the file of the event log."""
+"""The toy system's one feature in a real online state."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.sqlite import snapshot, within
+from ml_assets.core.system import System
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
+from ml_assets.features.manifest import Chosen, Service, View
+from ml_assets.features.online import OnlineState
 from ml_assets.features.online_store.backend import digest_of
-from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite.backend import SqliteState
-from ml_assets.features.online_store.stream import Stream
+from ml_assets.features.store import open_backend
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.log.positions import last_position
-from ml_assets.ingest.log.served import from_us
+from ml_assets.serving.composition import Backends
+from tests.serving.kit import FakeFeatures, Toy
+from tests.toy import TOY
 
 WEEK = timedelta(days=7) // timedelta(microseconds=1)
 SHOPPING = WindowedView(
@@ -27,44 +29,53 @@ SHOPPING = WindowedView(
     aggregates=(Aggregate(name="returns_7d", function=parse_function("count", "test"), column="",
                           window=WEEK, slide=WEEK // 7),),
 )
+SERVICE = Service(name=TOY.feature_service, chosen=(Chosen(
+    view=View(name=SHOPPING.name, system=TOY.name, table="events", windowed=SHOPPING,
+              definition=digest_of(SHOPPING)),
+    columns=("returns_7d",),
+),))
 
 
-class Tiles:
-    """How many events a shop had in the last seven days, as the store counts them."""
+def tiles(
+    connection: sqlite3.Connection, settings: Settings, system: System = TOY, *,
+    budget: timedelta = timedelta(seconds=30),
+) -> OnlineState:
+    """How many events a shop had in the last seven days."""
+    with closing(open_backend(settings)) as store:
+        store.register(SHOPPING.name, digest_of(SHOPPING))
+    return OnlineState(connection, settings, system, SERVICE, budget=budget)
 
-    names = ("returns_7d",)
 
-    def __init__(
-        self, connection: sqlite3.Connection, *, budget: timedelta = timedelta(seconds=30)
-    ) -> None:
-        self.budget, self._connection = budget, connection
-        self._state = SqliteState(connection)
-        self._view = self._state.register(SHOPPING.name, digest_of(SHOPPING))
-        self._reader = FeatureReader(self._state, [Wanted(SHOPPING, self.names)])
-        self._stream = Stream([SHOPPING])
+@dataclass(kw_only=True)
+class CountingToy(Toy):
+    """The toy on the real online state; the fake one's failures are not its own."""
 
-    def read(
-        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
-        with within(self._connection, self.budget), snapshot(self._connection):
-            position = last_position(self._connection)
-            found, as_of, _ = self._reader.read(keys, at)
-        return found, [from_us(instant) for instant in as_of.tolist()], position
+    def backends(self) -> Backends:
+        return replace(super().backends(), state=lambda system, connection: tiles(
+            connection, self.settings, system))
 
-    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
-        counted = [each for event in events if (each := self._stream.counted(event)) is not None]
-        self._state.append_together([(self._stream, [self._view], counted)])
 
-    def settle(self) -> None:
-        self._state.settle()
+class FakeReads:
+    """The real online state, but for the features that it reads."""
 
-    def close(self) -> None:
-        self._state.settle(whole=True)
+    def __init__(self, real: OnlineState, fake: FakeFeatures) -> None:
+        self.real, self.read = real, fake.read
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+@dataclass(kw_only=True)
+class ScoredToy(Toy):
+    """What it reads is what the fake history gives."""
+
+    def backends(self) -> Backends:
+        return replace(super().backends(), state=lambda system, connection: FakeReads(
+            tiles(connection, self.settings, system), self.features))
 
 
 def counted(settings: Settings, shop: str, at: datetime) -> int:
-    """What the store knows of a shop, read anew."""
-    log = EventLog(settings.event_log)
-    found, *_ = Tiles(log.connection).read([{"shop": shop}], [at])
-    log.close()
+    """What the state knows of a shop, read anew."""
+    with closing(EventLog(settings.event_log)) as log:
+        found, *_ = tiles(log.connection, settings).read([{"shop": shop}], [at])
     return int(np.nan_to_num(found[0, 0]))

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
 from ml_assets.serving.server import serve
-from tests.serving.kit import FakeScorer, Toy
-from tests.serving.tiles import Tiles
+from tests.serving.kit import FakeScorer
+from tests.serving.tiles import CountingToy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +42,8 @@ if __name__ == "__main__":
     else:
         settings = replace(settings, port=int(sys.argv[2]))
     pause = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
-    toy = Toy(settings=settings, models={1: SlowScorer(pause=pause)})
+    toy = CountingToy(settings=settings, models={1: SlowScorer(pause=pause)})
     toy.deploy(1)
     workers = int(sys.argv[4]) if len(sys.argv) > 4 else 1
     serve(settings, [toy.system], workers=workers, listener=listener,
-          plain_asgi="plain-asgi" in sys.argv[5:], backends=replace(
-              toy.backends(), features=lambda system, connection: Tiles(connection)
-          ))
+          plain_asgi="plain-asgi" in sys.argv[5:], backends=toy.backends())

@@ -79,7 +79,7 @@ OLD_CLOCK = _clock("clock.json", "the replay's clock")
 FILES = (
     _file("tokens.json", "who may call the API", None,
           accept="everyone on this machine may call until a token is created"),
-    _file("event_log.sqlite", "predictions, feedback and online features", "predictions",
+    _file("event_log.sqlite", "predictions, feedback and what they count", "predictions",
           accept="a new one is empty", takes_along=("feast/loads.sqlite",)),
     _file("deployments.sqlite", "which model versions answer, and why", "deployments",
           accept="then promote a version: `ml-assets rollout promote`"),
@@ -109,10 +109,11 @@ STATE = (*FILES, *FOLDERS)
 
 KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "benchmarks", SET_ASIDE)
 """Ours beside state: tokens, downloaded data sets, benchmarks, files set aside, locks."""
-STATEFUL = ("clock.json", SYSTEMS, "event_log.sqlite", "deployments.sqlite", "feast", "mlflow",
-             "dagster", "lake", "logs", "plots")
-"""What runs make, along with SQLite's side files. Nothing else is ours."""
+STATEFUL = ("clock.json", SYSTEMS, "event_log.sqlite", "online.lmdb", "deployments.sqlite", "feast",
+            "mlflow", "dagster", "lake", "logs", "plots")
+"""What runs make, along with the side files of databases. Nothing else is ours."""
 SQLITE_SIDES = ("-wal", "-shm", "-journal")
+LMDB_SIDES = ("-lock", "-unsynced")
 HARMLESS = ("lost+found", ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db")
 """Names that a folder may contain and still count as empty."""
 
@@ -158,6 +159,6 @@ def _own(name: str) -> str:
     """The name of the file to which a SQLite side file or an interrupted atomic write belongs."""
     if name.startswith(".") and name.endswith(".tmp"):
         name = name[1:-len(".tmp")].rpartition(".")[0]
-    for side in SQLITE_SIDES:
+    for side in (*SQLITE_SIDES, *LMDB_SIDES):
         name = name.removesuffix(side)
     return name

@@ -35,16 +35,17 @@ from feast.repo_config import FeastConfigBaseModel
 from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.features.engine.columns import instants, key_column
 from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.feast_stores.clocks import clock_of
 from ml_assets.features.feast_stores.declared import view_of
 from ml_assets.features.feast_stores.feast_values import encoded, instant_of, micros
 from ml_assets.features.feast_stores.gaps import gaps_before, warning_of
-from ml_assets.features.feast_stores.online import PackedOnlineStore, clock_of
+from ml_assets.features.feast_stores.online import PackedOnlineStore
 from ml_assets.features.feast_stores.retrieval import LakeRetrievalJob
-from ml_assets.features.online_store.backend import Backend, number_of
+from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.counting import apply_rows, put_rows
-from ml_assets.features.online_store.portions import load_rows
+from ml_assets.features.online_store.following.lake_stream import filed_by
+from ml_assets.features.online_store.following.portions import portions
 from ml_assets.features.online_store.redefining import before, pending, settle
-from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from ml_assets.features.online_store.versions import PlainView
 
 __all__ = ["PackedComputeEngine", "PackedComputeEngineConfig", "apply_rows", "push"]
@@ -131,8 +132,7 @@ class PackedComputeEngine(LocalComputeEngine):
         if not isinstance(store, PackedOnlineStore):
             raise DeclarationError(
                 f"batch_engine is {type(self).__name__} and online_store {type(store).__name__}; "
-                "expected PackedLmdbOnlineStore, PackedSqliteOnlineStore or "
-                "PackedRedisOnlineStore, or another engine"
+                "expected PackedLmdbOnlineStore or PackedRedisOnlineStore, or another engine"
             )
         view, backend = view_of(table), store.backend(self.repo_config)
         if isinstance(view, WindowedView):
@@ -152,11 +152,15 @@ class PackedComputeEngine(LocalComputeEngine):
         """Into the event log what the lake files in [start, end), as the platform's own loads do:
         a position then stands for all rows between two instants. Elsewhere what happened then.
         """
-        if isinstance(backend, SqliteBackend) and backend.is_event_log():
-            rows = self._events(table, view, view.created or view.timestamp, start, end)
-            load_rows(view, backend, number_of(backend, view), rows)
-        else:
-            apply_rows(view, backend, self._events(table, view, view.timestamp, start, end))
+        store = self.online_store
+        assert isinstance(store, PackedOnlineStore)
+        for projection in store.projections(self.repo_config, [table]):
+            [followed] = projection.views
+            projection.catch_up()
+            for portion in portions(view, self._events(table, view, filed_by(view), start, end)):
+                projection.load(followed, portion)
+            return
+        apply_rows(view, backend, self._events(table, view, view.timestamp, start, end))
 
     def _events(
         self, table: Any, view: WindowedView, filed: str, start: datetime, end: datetime
@@ -246,7 +250,9 @@ def push(store: FeatureStore, push_source_name: str, df: pd.DataFrame) -> dict[s
         if source == push_source_name:
             view = view_of(store.get_stream_feature_view(name))
             assert isinstance(view, WindowedView)
-            added[name] = apply_rows(view, backend, rows)
+            following = online.projections(store.config, [store.get_stream_feature_view(name)])
+            added[name] = (sum(each.push(rows) for each in following) if following
+                           else apply_rows(view, backend, rows))
             until_loaded = before(backend, view)
             if until_loaded is not None:
                 apply_rows(until_loaded[1], backend, rows, view_id=until_loaded[0])

@@ -1,9 +1,10 @@
-"""Feast's door to our online stores; the ones in LMDB and in SQLite.
+"""Feast's door to our online stores, and the one in LMDB.
 
     online_store:
       type: ml_assets.features.feast_stores.online.PackedLmdbOnlineStore
       path: ../var/online.lmdb     # relative to feature_store.yaml
       clock_file: ../var/clock     # optional, see PackedConfig
+      log: ../var/event_log.sqlite # optional, see PackedLmdbOnlineStoreConfig
 
 Beyond Feast's own stores: windowed aggregates as of now, the time to live is kept, late rows
 never replace newer ones, and what an entity has is one row.
@@ -16,11 +17,9 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from feast import utils
-from feast.base_feature_view import BaseFeatureView
 from feast.feature_view import FeatureView
 from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
@@ -32,8 +31,8 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.stream_feature_view import StreamFeatureView
 
 from ml_assets.core.errors import InvalidRequest
-from ml_assets.core.time import Clock, EventClock, WallClock
 from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.feast_stores.clocks import clock_of, in_repo, nows_of
 from ml_assets.features.feast_stores.declared import loaded_of, view_of
 from ml_assets.features.feast_stores.feast_values import (
     key_of,
@@ -41,12 +40,14 @@ from ml_assets.features.feast_stores.feast_values import (
     micros,
     payloads_of_values,
 )
+from ml_assets.features.feast_stores.followers import Followers
 from ml_assets.features.feast_stores.registry import forget_versions
 from ml_assets.features.feast_stores.view_reader import Answer, ViewReader, fill_in, read_views
 from ml_assets.features.online_store.backend import Backend, number_of
+from ml_assets.features.online_store.following.lake_stream import Origins, systems_in
+from ml_assets.features.online_store.following.projection import Projection
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.redefining import define, forget, settle
-from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from ml_assets.features.online_store.versions import NO_CREATED, PlainView
 
 _logger = logging.getLogger(__name__)
@@ -71,6 +72,10 @@ class PackedOnlineStore(OnlineStore):
     @abstractmethod
     def open_backend(self, config: RepoConfig) -> Backend:
         """Called once for a configuration."""
+
+    def projections(self, config: RepoConfig, tables: Sequence[Any]) -> Sequence[Projection]:
+        """Those of the tables that follow an event log, system by system."""
+        return ()
 
     def backend(self, config: RepoConfig) -> Backend:
         """Where the features are; the direct way for readers and loaders."""
@@ -121,6 +126,7 @@ class PackedOnlineStore(OnlineStore):
         backend = self.backend(config)
         reader, now = self._reader(backend, table), micros(clock_of(config, table).now())
         keys = [key_of_entity(reader.view, key) for key in entity_keys]
+        self._catch_up(config, [table])
         [rows] = read_views(backend, [(reader, keys, requested_features)], [now])
         return [row.answer for row in rows]
 
@@ -135,7 +141,7 @@ class PackedOnlineStore(OnlineStore):
     ) -> None:
         """Register what is kept, drop what is deleted; see `redefining` for a changed view."""
         views = [(view_of(table), loaded_of(table)) for table in tables_to_keep]
-        backend, nows = self.backend(config), _nows(config, tables_to_keep)
+        backend, nows = self.backend(config), nows_of(config, tables_to_keep)
         for table in tables_to_delete:
             forget(backend, table.name)
         for (view, loaded), now in zip(views, nows, strict=True):
@@ -192,8 +198,9 @@ class PackedOnlineStore(OnlineStore):
         full_feature_names: bool, include_feature_view_version_metadata: bool,
     ) -> None:
         """As Feast's own, but in one round trip, and an expired row says so."""
-        backend, nows = self.backend(config), _nows(config, [table for table, _ in grouped_refs])
+        backend, nows = self.backend(config), nows_of(config, [table for table, _ in grouped_refs])
         requests, shapes = [], []
+        self._catch_up(config, [table for table, _ in grouped_refs])
         for table, names in grouped_refs:
             keys, indexes, size = utils._get_unique_entities(
                 table, join_key_values, entity_name_to_join_key_map
@@ -218,6 +225,10 @@ class PackedOnlineStore(OnlineStore):
             include_feature_view_version_metadata,
         )
 
+    def _catch_up(self, config: RepoConfig, tables: Sequence[Any]) -> None:
+        for projection in self.projections(config, tables):
+            projection.catch_up()
+
     def _reader(self, backend: Backend, table: FeatureView) -> ViewReader:
         """Made once: Feast hands over the same object while its registry is cached."""
         found = self._readers.get(id(table))
@@ -229,10 +240,17 @@ class PackedOnlineStore(OnlineStore):
 
 
 class PackedLmdbOnlineStoreConfig(PackedConfig):
-    """path: the file; beside it lies another one with its locks."""
+    """path: the file; beside it lies another one with its locks.
+
+    log: an event log that the views over a system's streams in the lake follow: who reads them
+    catches up with it, and what is loaded takes positions of it. systems: the module whose
+    `find(name)` gives the system that parses what was served before a view was declared
+    """
 
     type: str = "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore"
     path: str = "data/online.lmdb"
+    log: str | None = None
+    systems: str = "ml_assets.systems"
 
 
 class PackedLmdbOnlineStore(PackedOnlineStore):
@@ -241,27 +259,23 @@ class PackedLmdbOnlineStore(PackedOnlineStore):
     A power cut may damage the file, which then is loaded anew; killed processes lose nothing.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._followers = Followers()
+
     def open_backend(self, config: RepoConfig) -> Backend:
         return LmdbBackend(in_repo(config, config.online_store.path), config.project)
 
-
-class PackedSqliteOnlineStoreConfig(PackedConfig):
-    """path: the file. The event log may be the same one."""
-
-    type: str = "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore"
-    path: str = "data/online.sqlite"
-
-
-class PackedSqliteOnlineStore(PackedOnlineStore):
-    """Windows and rows in one SQLite file; any number of processes may read and write it."""
-
-    def open_backend(self, config: RepoConfig) -> Backend:
-        return SqliteBackend(in_repo(config, config.online_store.path), config.project)
-
-
-def in_repo(config: RepoConfig, path: str) -> Path:
-    """`path`, which is relative to `feature_store.yaml`."""
-    return Path(config.repo_path or ".") / path
+    def projections(self, config: RepoConfig, tables: Sequence[Any]) -> Sequence[Projection]:
+        log, lake = config.online_store.log, getattr(config.offline_store, "lake", None)
+        if log is None or lake is None:
+            return ()
+        backend = self.backend(config)
+        assert isinstance(backend, LmdbBackend)
+        return self._followers.of(
+            in_repo(config, log), backend,
+            Origins(in_repo(config, lake), systems_in(config.online_store.systems)), tables,
+        )
 
 
 def _loads_again(config: RepoConfig) -> bool:
@@ -269,25 +283,3 @@ def _loads_again(config: RepoConfig) -> bool:
     engine = config.batch_engine
     said = engine.get("type") if isinstance(engine, dict) else getattr(engine, "type", engine)
     return str(said).endswith(".PackedComputeEngine")
-
-
-def clock_of(config: RepoConfig, table: BaseFeatureView) -> Clock:
-    """What says the time to a view: see `PackedConfig`."""
-    path = _clock_path(config, table)
-    return EventClock(path) if path is not None and path.exists() else WallClock()
-
-
-def _clock_path(config: RepoConfig, table: BaseFeatureView) -> Path | None:
-    said: str | None = config.online_store.clock_file
-    try:
-        return None if said is None else in_repo(config, said.format_map(table.tags))
-    except KeyError:  # a tag that the view lacks
-        return None
-
-
-def _nows(config: RepoConfig, tables: Sequence[BaseFeatureView]) -> list[int]:
-    """What time it is for each view: one instant for all of the same clock."""
-    paths = [_clock_path(config, table) for table in tables]
-    nows = {path: micros(clock_of(config, table).now())
-            for path, table in zip(paths, tables, strict=True)}
-    return [nows[path] for path in paths]

@@ -37,8 +37,8 @@ class Prefix:
     def positions(self, own: Ints, filed: Ints) -> Ints:
         """(m) the position at which each row was counted; if none, one behind every `upto`.
 
-        own: (m) its own position; filed: (m) microseconds, which say what loads brought it. The
-        first of them counts: later ones found it there.
+        own: (m) its own position; filed: (m) microseconds, which say what loads brought a row that
+        has none. The first of them counts: later ones found it there.
         """
         edges = np.unique([edge for load in self.loads for edge in (load.since, load.until)])
         loaded = np.full(len(edges) + 1, _NEVER, dtype=np.int64)
@@ -47,7 +47,7 @@ class Prefix:
             loaded[first + 1 : last + 1] = load.seq
         place = np.searchsorted(edges, filed, side="right")
         behind = int(self.upto.max(initial=0)) + 1
-        return np.minimum(np.minimum(own, loaded[place]), behind)
+        return np.minimum(np.where(own < _NEVER, own, loaded[place]), behind)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,11 +69,21 @@ def row_of(score: Score) -> Row | None:
     entity = entity_key([score.key])
     if entity is None:
         return None
+    return score_row(
+        entity, to_us(score.event_timestamp), to_us(score.scored_at), score.score, score.decision,
+        score.model_version, score.event_id, score.basis)
+
+
+def score_row(
+    entity: bytes, event_us: int, scored_us: int, score: float, decision: bool,
+    model_version: int, event_id: str, basis: Basis = "prediction",
+) -> Row:
+    """The same of its parts, with instants in microseconds since 1970 UTC."""
     # As `versions.pack_payloads` packs columns, at a fifth of the time for a row.
-    payload = _NUMBERS.pack(0, score.score, score.decision, score.model_version)
-    for text in (score.event_id.encode(), score.basis.encode()):
+    payload = _NUMBERS.pack(0, score, decision, model_version)
+    for text in (event_id.encode(), basis.encode()):
         payload += SIZE.pack(len(text)) + text
-    return entity, to_us(score.event_timestamp), to_us(score.scored_at), payload
+    return entity, event_us, scored_us, payload
 
 
 def latest_of(view: PlainView, key: str, blob: bytes) -> Score:

@@ -109,6 +109,16 @@ class FeatureReader:
 
         Raises NotReady if a view was deleted or redefined meanwhile.
         """
+        return self.read_beside(entities, at, ())[0]
+
+    def read_beside(
+        self, entities: Sequence[Mapping[str, object]], at: Sequence[datetime] | Ints,
+        entries: Sequence[tuple[int, Sequence[bytes]]],
+    ) -> tuple[Features, list[bytes | None]]:
+        """The same, and beside it other entries of the store as they were at that very moment.
+
+        entries: as for `Backend.get_many`, one key each
+        """
         instants: list[int] = at.tolist() if isinstance(at, np.ndarray) else [
             (instant - _EPOCH) // _US for instant in at
         ]
@@ -116,7 +126,7 @@ class FeatureReader:
             entity_keys(entities, names) if names else [ONLY_ROW] * len(instants)
             for names in self._keys
         ]
-        blobs, no_key = self._fetch(keys)
+        blobs, no_key, beside = self._fetch(keys, entries)
         try:
             if self._floor > min(instants, default=self._floor):
                 raise TooEarly
@@ -127,17 +137,20 @@ class FeatureReader:
         for row, number in no_key:
             values[row, self._views[number].columns] = np.nan
             status[row, number] = Status.NO_KEY
-        return Features(values, np.array(instants, dtype=np.int64), status)
+        return Features(values, np.array(instants, dtype=np.int64), status), beside
 
-    def _fetch(self, keys: Sequence[list[bytes]]) -> tuple[list[Blobs], set[tuple[int, int]]]:
-        """For each view the blobs of the requests, and which (request, view) has no key.
+    def _fetch(
+        self, keys: Sequence[list[bytes]], entries: Sequence[tuple[int, Sequence[bytes]]]
+    ) -> tuple[list[Blobs], set[tuple[int, int]], list[bytes | None]]:
+        """For each view the blobs of the requests, which (request, view) has no key, the entries.
 
         In one round trip, and each key once.
         """
         distinct = [mine if len(mine) == 1 else list(dict.fromkeys(mine)) for mine in keys]
         [change], *blobs = self._backend.get_many([
-            self._changes, *[(view_id, distinct[key]) for view_id, key in self._sources]
+            self._changes, *[(view_id, distinct[key]) for view_id, key in self._sources], *entries
         ])
+        blobs, beside = blobs[: len(self._sources)], [each for [each] in blobs[len(self._sources):]]
         if change != self._last_change:
             self._look_at_views()
             self._last_change = change
@@ -151,7 +164,7 @@ class FeatureReader:
                     if each == OWN:
                         blobs[number][row] = None
                         no_key.add((row, number))
-        return blobs, no_key
+        return blobs, no_key, beside
 
     def _decode(
         self, blobs: Sequence[Blobs], instants: list[int]

@@ -18,7 +18,7 @@ from ml_assets.features.engine.exact import Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.manifest import View
 from ml_assets.features.offline import first_day
-from ml_assets.features.streams import read_stream
+from ml_assets.features.online_store.following.lake_stream import read_stream
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.served import from_us
 
@@ -73,8 +73,10 @@ def read_from_the_past(
     entities = _entities(readers)
     due: list[tuple[int, bytes]] = []
     size = 0
+    lake = Lake(settings.lake)
     for day in _days(settings, view, readers):
-        for reader, blob in _walk(windowed, entities, read_stream(settings, view, [day])):
+        rows = read_stream(lake, windowed, view.system, view.table, [day])
+        for reader, blob in _walk(windowed, entities, rows):
             due.append((reader, blob))
             size += len(blob)
             if size > AT_ONCE:

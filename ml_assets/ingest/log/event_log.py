@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from ml_assets.core.errors import ContractViolation, TooOften, UnknownName
 from ml_assets.core.feedback import FeedbackLimit
@@ -13,7 +14,7 @@ from ml_assets.core.settings import Ack
 from ml_assets.core.storage.sqlite import padded
 from ml_assets.ingest.log.log_file import LogFile
 from ml_assets.ingest.log.patience import Patience
-from ml_assets.ingest.log.positions import Load, last_position, loads_of
+from ml_assets.ingest.log.positions import Load, PackedCounts, last_position, loads_of
 from ml_assets.ingest.log.served import (
     COLUMNS,
     READ,
@@ -34,14 +35,22 @@ from ml_assets.ingest.log.served import (
 )
 from ml_assets.ingest.log.told import ToldLog
 
-__all__ = ["EventLog", "Feedback", "Prediction", "ShadowScore"]
+__all__ = ["Appended", "EventLog", "Feedback", "PackedCounts", "Prediction", "ShadowScore"]
 
 INSERT = (f"insert into predictions ({COLUMNS})"
           f" values ({', '.join('?' * len(COLUMNS.split(',')))}) on conflict do nothing")
 _ASKED_AT_ONCE = 256
 
-Also = Callable[[sqlite3.Connection, Sequence[int]], None]
-"""What else is written in the transaction that stores predictions."""
+
+class Appended(NamedTuple):
+    """stored: what the log has of each prediction that was to be appended; new: the indices of
+    those that were not there before; first: the position of the first, if it is new: they follow
+    each other
+    """
+
+    stored: list[Prediction]
+    new: list[int]
+    first: int
 
 
 class EventLog:
@@ -67,6 +76,8 @@ class EventLog:
         self.told = ToldLog(self._file)
         self._lists: set[tuple[str, ...]] = set()
         """The feature lists that are surely in the file."""
+        self._views: set[bytes] = set()
+        """The lists of views that are."""
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -85,54 +96,57 @@ class EventLog:
         self._file.check()
 
     def append(
-        self, predictions: Sequence[Prediction], also: Also | None = None, *,
-        counted: bool = True,
+        self, predictions: Sequence[Prediction], counts: PackedCounts | None = None
     ) -> list[Prediction]:
-        """Store all of them in one transaction, or none; return what is stored for each.
+        """Store all of them in one transaction, or none; return what is stored for each."""
+        return self.append_counted(predictions, counts).stored
 
-        An event that is already there keeps its first answer, and this is returned for it.
-        counted: whether the state counts their events from now on; each then gets a position,
-        in their order, behind all that were given before
-        also: called in the same transaction, with the connection and the places of those that
-        were not there before: what it writes is stored with them or not at all.
+    def append_counted(
+        self, predictions: Sequence[Prediction], counts: PackedCounts | None
+    ) -> Appended:
+        """Store all of them in one transaction, or none, each at a position of its own.
+
+        An event that is already there keeps its first answer, and this is returned for it: that
+        the log has one row for an event is what makes it count once.
+        counts: what the online state counts of each; None if nobody knows the views, and then it
+        is found out from the requests later
         Raises ContractViolation where a prediction cannot be stored as it is.
         """
         with self._file.writing():
-            stored = self._append(predictions, counted)
-            new = [place for place, prediction in enumerate(predictions)
-                   if stored[place] is prediction]
-            if also is not None and new:
-                also(self._db, new)
+            first, stored = self._append(predictions, counts)
         self._lists.update(each.feature_names for each in predictions)
-        return stored
+        self._views.update([counts.list_id] if counts is not None else [])
+        new = [row for row, each in enumerate(predictions) if stored[row] is each]
+        return Appended(stored, new, first)
 
-    def _append(self, predictions: Sequence[Prediction], counted: bool) -> list[Prediction]:
-        self._add_lists(predictions)
-        rows = self._rows(predictions, counted)
+    def _append(
+        self, predictions: Sequence[Prediction], counts: PackedCounts | None
+    ) -> tuple[int, list[Prediction]]:
+        first, rows = self._rows(predictions, counts)
         try:
             if self._db.executemany(INSERT, rows).rowcount == len(rows):
-                return list(predictions)
+                return first, list(predictions)
         except sqlite3.IntegrityError:
             pass  # one of them; which, is found below
         # Nothing else was written yet. A savepoint would have SQLite copy each page.
         self._file.restart()
-        self._add_lists(predictions)
-        rows = self._rows(predictions, counted)  # others may have written in between
-        return [self._append_one(*each) for each in zip(predictions, rows, strict=True)]
+        first, rows = self._rows(predictions, counts)  # others may have written in between
+        return first, [self._append_one(*each) for each in zip(predictions, rows, strict=True)]
 
     def _rows(
-        self, predictions: Sequence[Prediction], counted: bool
-    ) -> list[tuple[object, ...]]:
-        if not counted:
-            return [row_of(each, None) for each in predictions]
-        first = last_position(self._db) + 1
-        return [row_of(each, first + place) for place, each in enumerate(predictions)]
-
-    def _add_lists(self, predictions: Sequence[Prediction]) -> None:
+        self, predictions: Sequence[Prediction], counts: PackedCounts | None
+    ) -> tuple[int, list[tuple[object, ...]]]:
+        """The first position, and all as rows. What they refer to is stored."""
         if lists := {each.feature_names for each in predictions} - self._lists:
             self._db.executemany(
                 "insert or ignore into feature_lists values (?, ?)", map(list_of, lists)
             )
+        if counts is not None and counts.list_id not in self._views:
+            self._db.execute("insert or ignore into view_lists values (?, ?)", counts[:2])
+        first = last_position(self._db) + 1
+        packed = [None] * len(predictions) if counts is None else counts.packed
+        return first, [row_of(each, first + row, mine) for row, (each, mine) in
+                       enumerate(zip(predictions, packed, strict=True))]
 
     def _append_one(self, p: Prediction, row: tuple[object, ...]) -> Prediction:
         try:

@@ -83,12 +83,15 @@ ADDED = {
     ("predictions", "propensity"):
         "real not null default 1 check (propensity > 0 and propensity <= 1)",
     ("predictions", "state_seq"): "integer",  # the position that the features were read at
-    ("predictions", "seq"): "integer",  # its own, if its event is counted; see `positions`
+    ("predictions", "seq"): "integer",        # its own position; see `positions`
+    ("predictions", "counts"): "blob",        # what it counts in the online state, packed
     ("predictions", "outputs"): "blob",  # float64, little endian; null if the score is all
     ("shadow_scores", "outputs"): "blob",
+    ("loads", "counts"): "blob",
 }
 """Columns that came later. Of earlier predictions the defaults are true: the champion answered
-everything, nobody knows the positions, and the score was all that a model said."""
+everything, nobody knows the positions, what they count is in the request, and the score was all
+that a model said."""
 
 CACHE_KB = 65_536
 """Pages that a connection keeps: with SQLite's 2 MB each index is read from the file again."""

@@ -1,14 +1,17 @@
-"""The log's positions: one sequence for all that the state of windowed views counts.
+"""The log's positions: one sequence for all that the online state counts.
 
-A prediction whose event is counted has a position, and so have each event that was told and every
-portion of the lake that is loaded into a view. Whoever reads the state notes the last position
-that is in it; what was read is then known exactly, whoever else was writing.
+Every prediction and every event that was told has a position, and so has every portion of the lake
+that is loaded into a view. The online state follows the log in this order and notes how far it has
+got; whoever reads it notes that position, so what was read is known exactly, whoever else was
+writing.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 SCHEMA = """
 create table if not exists loads (
@@ -16,21 +19,31 @@ create table if not exists loads (
     view       text not null,
     definition text not null,        -- of the view: one that has changed is loaded afresh
     since      integer not null,     -- rows filed in [since, until), microseconds since 1970, UTC
-    until      integer not null
+    until      integer not null,
+    counts     blob                  -- its rows, packed, until the view has counted them
 );
+create table if not exists view_lists (
+    list_id blob primary key,        -- what `counts` of predictions begins with
+    views   text not null            -- for which views, and how, it is packed
+) without rowid;
+create table if not exists log_identity (id blob not null);
+insert into log_identity select randomblob(8) where not exists (select 1 from log_identity);
 """
 INDEX = ("create unique index if not exists predictions_by_seq on predictions (seq)"
          " where seq is not null")
 BEFORE = """
-insert or ignore into loads
+insert or ignore into loads (seq, view, definition, since, until)
 select 0, '', '', -9223372036854775808, max(accepted_at) + 1 from predictions having count(*) > 0
+union all select 1, '', '', 0, 0 where exists (select 1 from predictions)
 """
-"""For a log of before there were positions: what its views had counted then is at position 0."""
+"""For a log of before there were positions: what its views had counted then is at position 0, and
+that it is counted shows at position 1."""
 _LAST = """
 select max(coalesce((select max(seq) from predictions where seq is not null), 0),
            coalesce((select max(seq) from told), 0),
            coalesce((select max(seq) from loads), 0))
 """
+ASKED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +59,118 @@ class Load:
     until: int
 
 
-def has_positions(connection: sqlite3.Connection) -> bool:
-    """Whether this file is an event log that counts positions."""
-    return connection.execute(
-        "select 1 from sqlite_master where type = 'table' and name = 'loads'"
-    ).fetchone() is not None
+class PackedCounts(NamedTuple):
+    """What the online state counts of some predictions: a blob for each, which begins with
+    `list_id`, packed for `views`.
+    """
+
+    list_id: bytes
+    views: str
+    packed: Sequence[bytes]
+
+
+class Position(NamedTuple):
+    """A prediction as the online state follows it. Instants in microseconds since 1970 UTC.
+
+    decision: see `served.stored_label`
+    counts: what it counts, packed; None if it was logged when nobody knew the views
+    """
+
+    seq: int
+    event_id: str
+    event_timestamp: int
+    accepted_at: int
+    score: float
+    decision: int | str
+    model_version: int
+    counts: bytes | None
+
+
+class ToldPosition(NamedTuple):
+    """An event that was told, as the online state follows it. Instants as in `Position`."""
+
+    seq: int
+    stream: str
+    event_id: str
+    event_timestamp: int
+    accepted_at: int
+    request: str
+
+
+class LoadEntry(NamedTuple):
+    """A load as the online state follows it; see `Load`."""
+
+    seq: int
+    view: str
+    definition: str
+    since: int
+    until: int
+    counts: bytes | None
+
+
+def identity_of(connection: sqlite3.Connection) -> bytes:
+    """What tells this log from any other."""
+    found: bytes = connection.execute("select id from log_identity").fetchone()[0]
+    return found
+
+
+def views_of(connection: sqlite3.Connection, list_id: bytes) -> str:
+    """The views of a list that `add_views` has stored."""
+    return str(connection.execute(
+        "select views from view_lists where list_id = ?", (list_id,)).fetchone()[0])
+
+
+def knows_view(connection: sqlite3.Connection, view: str, definition: str) -> bool:
+    """Whether a view that is defined so was ever loaded or fed."""
+    (known,) = connection.execute(
+        "select exists (select 1 from loads where seq = 0 or (view = ? and definition = ?))"
+        " or exists (select 1 from view_lists where instr(views, ?))",
+        (view, definition, f'["{view}", "{definition}", '),
+    ).fetchone()
+    return bool(known)
+
+
+def positions_of(
+    connection: sqlite3.Connection, system: str, after: int, until: int, most: int
+) -> list[Position]:
+    """The first predictions of a system whose positions lie in `(after, until]`, in order."""
+    return [Position(*row) for row in connection.execute(
+        "select seq, event_id, event_timestamp, accepted_at, score, decision, model_version,"
+        " counts from predictions where seq > ? and seq <= ? and system = ? order by seq limit ?",
+        (after, until, system, most),
+    )]
+
+
+def told_of(
+    connection: sqlite3.Connection, system: str, after: int, until: int, most: int
+) -> list[ToldPosition]:
+    """The first events told to a system whose positions lie in `(after, until]`, in order."""
+    return [ToldPosition(*row) for row in connection.execute(
+        "select seq, stream, event_id, event_timestamp, accepted_at, request from told"
+        " where seq > ? and seq <= ? and system = ? order by seq limit ?",
+        (after, until, system, most),
+    )]
+
+
+def request_at(connection: sqlite3.Connection, seq: int) -> str:
+    """What was asked in the prediction at this position."""
+    return str(connection.execute(
+        "select request from predictions where seq = ?", (seq,)).fetchone()[0])
+
+
+def counted_ids(
+    connection: sqlite3.Connection, ids: Sequence[str],
+    table: Literal["predictions", "told"] = "predictions",
+) -> set[str]:
+    """Those that are logged at a position: ids of predictions, or `told.told_id`."""
+    key = "prediction_id" if table == "predictions" else "told_id"
+    found: set[str] = set()
+    for start in range(0, len(ids), ASKED_AT_ONCE):
+        some = ids[start : start + ASKED_AT_ONCE]
+        found.update(each for (each,) in connection.execute(
+            f"select {key} from {table} where seq is not null"
+            f" and {key} in ({', '.join('?' * len(some))})", some))
+    return found
 
 
 def last_position(connection: sqlite3.Connection) -> int:
@@ -59,11 +179,31 @@ def last_position(connection: sqlite3.Connection) -> int:
 
 
 def note_load(
-    connection: sqlite3.Connection, view: str, definition: str, since: int, until: int
-) -> None:
-    """Give this load the next position, in the open transaction, which is to count its rows."""
-    connection.execute("insert into loads values (?, ?, ?, ?, ?)",
-                       (last_position(connection) + 1, view, definition, since, until))
+    connection: sqlite3.Connection, view: str, definition: str, since: int, until: int,
+    counts: bytes | None = None,
+) -> int:
+    """Give this load the next position, in the open transaction; returns it.
+
+    counts: its rows, packed; without them they are read from the lake
+    """
+    seq = last_position(connection) + 1
+    connection.execute("insert into loads values (?, ?, ?, ?, ?, ?)",
+                       (seq, view, definition, since, until, counts))
+    return seq
+
+
+def forget_counts(connection: sqlite3.Connection, view: str, upto: int) -> None:
+    """The view has counted its loads up to this position: their rows are in the lake anyway."""
+    connection.execute("update loads set counts = null"
+                       " where view = ? and seq <= ? and counts is not null", (view, upto))
+
+
+def first_load(connection: sqlite3.Connection, after: int, until: int) -> LoadEntry | None:
+    """The first load of any view at a position in `(after, until]`."""
+    row = connection.execute(
+        "select seq, view, definition, since, until, counts from loads"
+        " where seq > ? and seq <= ? order by seq limit 1", (after, until)).fetchone()
+    return None if row is None else LoadEntry(*row)
 
 
 def loads_of(connection: sqlite3.Connection, view: str, definition: str) -> list[Load]:

@@ -16,11 +16,12 @@ from ml_assets.core.target import Label
 
 COLUMNS = ("prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,"
            " features, feature_names, model_version, score, decision, degraded, role, propensity,"
-           " state_seq, seq, outputs")
+           " state_seq, seq, outputs, counts")
 """Of the table `predictions`, in the order of `row_of`."""
-READ = COLUMNS.replace("feature_names", "coalesce((select names from feature_lists"
-                       " where list_id = feature_names), feature_names)")
-"""The same, as `prediction_of` takes it."""
+READ = COLUMNS.removesuffix(", counts").replace(
+    "feature_names", "coalesce((select names from feature_lists where list_id = feature_names),"
+    " feature_names)")
+"""As `prediction_of` takes it."""
 
 _STORED = np.dtype("<f4")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,8 +38,8 @@ class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     key was known, that this version would answer.
     state_seq: the log's position that the features were read at, see `positions`; None if they
     are defaults, or of before there were positions
-    seq: the position at which its event counts in the state; None if it is not logged yet, or if
-    the state learns of the event from the lake
+    seq: the position at which its event counts in the online state; None if it is not logged yet,
+    or of before there were positions
     outputs: the model's W numbers; empty if there is only one, which is the score
     """
 
@@ -132,13 +133,13 @@ def prediction_id(system: str, event_id: str) -> str:
     return blake2b(f"{system}\0{event_id}".encode(), digest_size=12).hexdigest()
 
 
-def row_of(p: Prediction, seq: int | None) -> tuple[object, ...]:
+def row_of(p: Prediction, seq: int, counts: bytes | None) -> tuple[object, ...]:
     """The columns of the table `predictions`, in order. seq: the position that it is given"""
     return (
         p.prediction_id, p.system, p.event_id, to_us(p.event_timestamp), to_us(p.accepted_at),
         p.request, to_us(p.features_as_of), p.features.astype(_STORED, copy=False).tobytes(),
         list_of(p.feature_names)[0], p.model_version, p.score, stored_label(p.decision),
-        p.degraded, p.role, p.propensity, p.state_seq, seq, stored_outputs(p.outputs),
+        p.degraded, p.role, p.propensity, p.state_seq, seq, stored_outputs(p.outputs), counts,
     )
 
 

@@ -10,7 +10,7 @@ from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.log.served import prediction_id
 from ml_assets.registry.routing import sticky_key
-from ml_assets.serving.answer.features import FeatureLookup
+from ml_assets.serving.answer.features import GuardedState
 from ml_assets.serving.answer.intake.admission import Admitted
 from ml_assets.serving.models.loaded_rollout import Arm, LineUp
 from ml_assets.serving.models.pool import ModelPool
@@ -24,8 +24,8 @@ read; without one they are degraded."""
 class ScoresByVersion:
     """Scores one system's events, each by its own version. One call at a time."""
 
-    def __init__(self, system: System, features: FeatureLookup, models: ModelPool) -> None:
-        self._system, self._features, self._models = system, features, models
+    def __init__(self, system: System, state: GuardedState, models: ModelPool) -> None:
+        self._system, self._state, self._models = system, state, models
 
     def score(
         self, lineup: LineUp, admitted: list[Admitted], accepted_at: Sequence[datetime]
@@ -100,7 +100,7 @@ class ScoresByVersion:
     def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:
         """The vectors of these features for the whole batch: the store is asked once."""
         events = [one.event for one in admitted]
-        features, until, position = self._features.read(
+        features, until, position = self._state.read(
             events, [one.at for one in admitted], names[len(self._system.model.numbers) :]
         )
         return dense_vectors(self._system, events, features), until, position

@@ -1,4 +1,4 @@
-"""Features of an event from the online store, or declared defaults if it cannot answer."""
+"""The online state as predictions use it: features, or declared defaults if it cannot answer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.errors import MlAssetsError, NotReady, StateDamaged
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.system import System
+from ml_assets.features.online_store.following.counts import Counted
+from ml_assets.features.online_store.latest_scores import Score
+from ml_assets.ingest.log.event_log import Appended, PackedCounts
 
 Floats = npt.NDArray[np.float32]
 log = logging.getLogger(__name__)
@@ -28,15 +31,25 @@ REST = timedelta(seconds=1)
 wait for it."""
 
 
-class SystemFeatures(Protocol):
-    """The online store of one system, as `ml_assets.features.online.OnlineFeatures`.
+class SystemState(Protocol):
+    """The online state of one system, as `ml_assets.features.online.OnlineState`.
 
-    It lies in the file of the event log, and uses the log's connection.
+    It follows the event log, and uses the log's connection.
     """
 
     @property
     def names(self) -> tuple[str, ...]:
         """The features, in order."""
+        ...
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """Of event columns whose values are summed: how large a value may not be."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why the latest scores are not kept; None if they are, or the system has none."""
         ...
 
     def read(
@@ -49,25 +62,31 @@ class SystemFeatures(Protocol):
         """
         ...
 
-    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
-        """Count these events from now on, in the transaction that is open."""
+    def count(
+        self, events: Sequence[Mapping[str, object]]
+    ) -> tuple[PackedCounts, Sequence[Counted]]:
+        """What events count, for the log and for `follow`."""
         ...
 
-    def settle(self) -> None:
-        """Tidy up behind what was remembered; called after each batch, outside of transactions."""
+    def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
+        """Count what was just logged. What this leaves undone, the next read makes up for."""
+        ...
+
+    def latest(self, key: str) -> Score | None:
+        """The latest score of a value of the entity that the system keeps scores by."""
         ...
 
     def close(self) -> None:
-        """Nothing is remembered any more."""
+        """Let go of the store."""
         ...
 
 
-class FeatureLookup:
-    """Reads features, and answers with missing ones rather than not at all.
+class GuardedState:
+    """The online state, which answers with missing features rather than not at all.
 
-    Opens the store at the first call, and again if the log has another connection; after a
-    failure the next call tries again, or, if the failure took `budget` or longer, the first one
-    after a REST. One call at a time.
+    Opens the store at the first call, and again if the log has another connection or the store
+    was made anew; after a failure the next call tries again, or, if the failure took `budget` or
+    longer, the first one after a REST. One call at a time.
 
     connect: the connection of the event log
     budget: how long the reader is given; it breaks off by itself, and what comes late but
@@ -78,7 +97,7 @@ class FeatureLookup:
     def __init__(
         self,
         system: System,
-        open_reader: Callable[[sqlite3.Connection], SystemFeatures],
+        open_state: Callable[[sqlite3.Connection], SystemState],
         connect: Callable[[], sqlite3.Connection],
         *,
         budget: timedelta = FEATURE_BUDGET,
@@ -87,10 +106,10 @@ class FeatureLookup:
     ) -> None:
         self._lines = SparseLog() if lines is None else lines
         self._system = system
-        self._open, self._connect = open_reader, connect
+        self._open, self._connect = open_state, connect
         self._budget, self._seconds = budget, seconds
         self._rests_until = -inf
-        self._reader: SystemFeatures | None = None
+        self._state: SystemState | None = None
         self._connection: sqlite3.Connection | None = None
         self.limits: Mapping[str, float] = {}
         """Of event columns that the store sums: how large a value may not be. Once known, kept."""
@@ -100,7 +119,7 @@ class FeatureLookup:
     @property
     def names(self) -> tuple[str, ...] | None:
         """The features of the service, None while the store cannot be opened."""
-        return None if self._reader is None else self._reader.names
+        return None if self._state is None else self._state.names
 
     def read(
         self,
@@ -135,32 +154,44 @@ class FeatureLookup:
     ) -> tuple[Floats, list[datetime], None]:
         return np.full((len(at), len(wanted)), np.nan, np.float32), list(at), None
 
-    @property
-    def counts(self) -> bool:
-        """Whether `remember` reaches the store. If not, it learns of events from the lake, at the
-        end of the day.
-        """
-        return self._reader is not None and self._connection is self._connect()
-
-    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
-        """Count accepted events, in the transaction that logs them: both are kept, or neither.
+    def count(
+        self, events: Sequence[Mapping[str, object]]
+    ) -> tuple[PackedCounts, Sequence[Counted]] | None:
+        """What accepted events count, to be logged with them; None while nobody knows: then it is
+        found out from the log later.
 
         events: rows of `tables.events_schema`
         """
-        if self._reader is not None and self.counts:
-            self._reader.remember(events)
+        return None if self._state is None else self._state.count(events)
 
-    def settle(self) -> None:
-        """Let the store tidy up, once the answers are out."""
-        if self._reader is not None and self.counts:
-            self._reader.settle()
+    def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
+        """Count what was just logged. It counts anyway: a failure shows when features are read."""
+        if self._state is None or self._connection is not self._connect():
+            return
+        try:
+            self._state.follow(appended, counted)
+        except Exception as error:
+            self._note(error)
+
+    def latest(self, key: str) -> Score | None:
+        """The latest score of `key`; None if there is none. Raises NotReady and LogUnavailable."""
+        try:
+            return self._ready().latest(key)
+        except (NotReady, StateDamaged):
+            self.close()
+            raise
+
+    @property
+    def scores_problem(self) -> str | None:
+        """Why the latest scores are not kept; None if they are, or the system has none."""
+        return None if self._state is None else self._state.problem
 
     def close(self) -> None:
-        """Let the store tidy up for good; the next read opens it anew."""
-        if self._reader is not None:
-            with suppress(sqlite3.Error):
-                self._reader.close()
-        self._reader = None
+        """The next call opens the store anew."""
+        if self._state is not None:
+            with suppress(Exception):
+                self._state.close()
+        self._state = None
 
     def check(self, now: datetime) -> None:
         """Try a read of nobody's features and note the `problem`, if there is one."""
@@ -173,16 +204,19 @@ class FeatureLookup:
             self.problem = None
             self._rests_until = -inf
 
-    def _ready(self) -> SystemFeatures:
+    def _ready(self) -> SystemState:
         connection = self._connect()
-        if self._reader is None or self._connection is not connection:
-            self._reader, self._connection = None, connection
-            self._reader = self._open(connection)
-            # A reader that sums nothing has none.
-            self.limits = getattr(self._reader, "limits", self.limits)
-        return self._reader
+        if self._state is None or self._connection is not connection:
+            self.close()
+            self._connection = connection
+            self._state = self._open(connection)
+            self.limits = self._state.limits
+        return self._state
 
     def _note(self, error: Exception) -> None:
+        if isinstance(error, NotReady | StateDamaged):
+            # The views were applied or counted anew, or the file was: it is found when opened.
+            self.close()
         problem = f"the feature store cannot be read: {type(error).__name__}: {error}"
         if problem != self.problem:
             # The project's own errors say all in a line; of others the trace is needed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ml_assets.core.errors import LogBusy, LogUnavailable
@@ -14,13 +14,10 @@ class LogHandle:
     """Opens the log at the first use, so that a log that cannot be opened now may be later.
 
     open_log: opens it; raises LogUnavailable
-    on_close: what else must let go of the file when the log is closed
     """
 
-    def __init__(
-        self, open_log: Callable[[], EventLog], on_close: Sequence[Callable[[], object]] = ()
-    ) -> None:
-        self._open_log, self._on_close = open_log, on_close
+    def __init__(self, open_log: Callable[[], EventLog]) -> None:
+        self._open_log = open_log
         self.opened: EventLog | None = None
 
     def get(self) -> EventLog:
@@ -58,5 +55,3 @@ class LogHandle:
         if self.opened is not None:
             self.opened.close()
             self.opened = None
-        for close in self._on_close:
-            close()

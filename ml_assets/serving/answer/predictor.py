@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
@@ -15,7 +14,7 @@ from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import EventLog, Prediction
 from ml_assets.serving.answer.by_version import ScoresByVersion
 from ml_assets.serving.answer.counters import Counters
-from ml_assets.serving.answer.features import FeatureLookup
+from ml_assets.serving.answer.features import GuardedState
 from ml_assets.serving.answer.instants import Instants
 from ml_assets.serving.answer.intake.admission import (
     Admission,
@@ -23,7 +22,6 @@ from ml_assets.serving.answer.intake.admission import (
     EventRequest,
     require_same,
 )
-from ml_assets.serving.answer.latest_scores import OnlineScores
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.shadows import Shadows
 from ml_assets.serving.models.pool import ModelPool
@@ -35,21 +33,19 @@ class Predictor:
     """Predicts for one system. One call at a time, which the event log demands.
 
     instants: gives each batch an instant of its own
-    scores: what keeps the latest ones by an entity
     shadows: score once more, later, what was answered
     """
 
     def __init__(
-        self, system: System, *, log: LogHandle, instants: Instants, features: FeatureLookup,
-        models: ModelPool, scores: OnlineScores, shadows: Shadows, counters: Counters,
-        lines: SparseLog,
+        self, system: System, *, log: LogHandle, instants: Instants, state: GuardedState,
+        models: ModelPool, shadows: Shadows, counters: Counters, lines: SparseLog,
     ) -> None:
         self._system, self._lines = system, lines
         self._log, self._instants = log, instants
-        self._features, self._models, self._scores = features, models, scores
+        self._state, self._models = state, models
         self._shadows, self._counters = shadows, counters
         self._admission = Admission(system)
-        self._by_version = ScoresByVersion(system, features, models)
+        self._by_version = ScoresByVersion(system, state, models)
 
     def predict(
         self, requests: Sequence[EventRequest | Exception], *, waits: bool = True,
@@ -69,11 +65,6 @@ class Predictor:
         with self._log.session() as events:
             return isolate_in_batch(partial(self._predict_counted, events, waits, wave), requests,
                                     everyones=(LogUnavailable, NotReady))
-
-    def settle(self) -> None:
-        """Let the feature store tidy up behind the answers, if it is time for that."""
-        if self._log.opened is not None:
-            self._features.settle()
 
     def _predict_counted(
         self, events: EventLog, waits: bool, wave: bool,
@@ -109,7 +100,7 @@ class Predictor:
             if first is not None:
                 return self._repeated(first, request)
             return self._admission.admit(request, now, clock=self._instants.clock.reading,
-                                         limits=self._features.limits)
+                                         limits=self._state.limits)
 
         admitted = isolate(admit, requests)
         fresh = [each for each in admitted if isinstance(each, Admitted)]
@@ -130,13 +121,12 @@ class Predictor:
         accepted_at = self._instants.accepted_at(happened, now)
         predictions = self._by_version.score(lineup, admitted, accepted_at)
 
-        def count(connection: sqlite3.Connection, new: Sequence[int]) -> None:
-            """Let features and latest scores count the new ones, in the log's transaction."""
-            pairs = [(predictions[row], admitted[row].event) for row in new]
-            self._features.remember([remembered(*pair) for pair in pairs])
-            self._scores.refresh(connection, pairs)
-
-        logged = events.append(predictions, also=count, counted=self._features.counts)
+        counted = self._state.count([
+            event_row(*pair) for pair in zip(predictions, admitted, strict=True)])
+        appended = events.append_counted(predictions, counted and counted[0])
+        logged = appended.stored
+        if counted is not None:
+            self._state.follow(appended, counted[1])
         self._counters.committed(len(logged))
         return [
             self._answered(stored, one) if stored is mine
@@ -165,7 +155,7 @@ class Predictor:
                         refused)
 
 
-def remembered(p: Prediction, event: Mapping[str, object]) -> dict[str, object]:
+def event_row(p: Prediction, one: Admitted) -> dict[str, object]:
     """The event of a prediction as a row of `tables.events_schema`."""
-    return {**event, "event_id": p.event_id, "event_timestamp": p.event_timestamp,
+    return {**one.event, "event_id": p.event_id, "event_timestamp": p.event_timestamp,
             "accepted_at": p.accepted_at}

@@ -6,9 +6,8 @@ from time import monotonic
 
 from ml_assets.core.errors import LogBusy, LogUnavailable, StateDamaged
 from ml_assets.serving.answer.counters import Counters
-from ml_assets.serving.answer.features import FeatureLookup
+from ml_assets.serving.answer.features import GuardedState
 from ml_assets.serving.answer.instants import Instants
-from ml_assets.serving.answer.latest_scores import OnlineScores
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.models.pool import ModelPool
 
@@ -17,11 +16,11 @@ class Readiness:
     """Tries out what answers come from: log, feature store, model."""
 
     def __init__(
-        self, system: str, *, log: LogHandle, instants: Instants, features: FeatureLookup,
-        models: ModelPool, scores: OnlineScores, counters: Counters,
+        self, system: str, *, log: LogHandle, instants: Instants, state: GuardedState,
+        models: ModelPool, counters: Counters,
     ) -> None:
         self._system, self._log, self._instants = system, log, instants
-        self._features, self._models, self._scores = features, models, scores
+        self._state, self._models = state, models
         self._counters = counters
 
     def problems(self) -> list[str]:
@@ -39,11 +38,11 @@ class Readiness:
                 self._log.close()
             problems.append(str(error))
         try:
-            self._features.check(self._instants.now())
+            self._state.check(self._instants.now())
         except StateDamaged as error:  # the clock's file
             problems.append(str(error))
-        if self._features.problem is not None:
-            problems.append(f"{self._features.problem}; predictions are degraded")
+        if self._state.problem is not None:
+            problems.append(f"{self._state.problem}; predictions are degraded")
         if self._models.current is None:
             problems.append(self._models.why_none())
         elif self._models.problem is not None:
@@ -67,7 +66,7 @@ class Readiness:
                 f"version {refused.version} was refused as {refused.role}, "
                 f"{instead[refused.role]}: {refused.reason}" for refused in self._models.refusals
             ]
-        warnings += filter(None, (self._models.problem, self._scores.problem,
+        warnings += filter(None, (self._models.problem, self._state.scores_problem,
                                   self._instants.clock.warning()))
         warnings += self._counters.warnings(monotonic())
         return [f"{self._system}: {warning}" for warning in warnings]

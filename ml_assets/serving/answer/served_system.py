@@ -12,11 +12,11 @@ from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.serving.answer.counters import Counters
 from ml_assets.serving.answer.explanation import Heard, Provenance, prediction_in
-from ml_assets.serving.answer.features import FeatureLookup
+from ml_assets.serving.answer.features import GuardedState
 from ml_assets.serving.answer.feedback import FeedbackIntake
 from ml_assets.serving.answer.instants import Instants
 from ml_assets.serving.answer.intake.told import ToldIntake
-from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.latest_scores import LatestScores
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.predictor import Predictor
 from ml_assets.serving.answer.readiness import Readiness
@@ -39,9 +39,9 @@ class ServedSystem:
     system: System
     log: LogHandle
     instants: Instants
-    features: FeatureLookup
+    state: GuardedState
     models: ModelPool
-    scores: OnlineScores
+    scores: LatestScores
     shadows: Shadows
     predictor: Predictor
     told: ToldIntake
@@ -53,7 +53,7 @@ class ServedSystem:
 
     def open(self) -> None:
         """Open the stores, load the deployed model and follow the deployments from now on."""
-        self.features.check(self.instants.now())
+        self.state.check(self.instants.now())
         self.models.refresh()
         self.models.start()
 
@@ -63,7 +63,7 @@ class ServedSystem:
         ends = monotonic() + FAREWELL_SECONDS
         while self.shadows and monotonic() < ends:
             self.shadow()
-        self.features.close()
+        self.state.close()
         self.log.close()
 
     def shadow(self) -> None:

@@ -61,14 +61,11 @@ class Executor:
         future.add_done_callback(self._left)
         return future
 
-    def batch(
-        self, call: Callable[[bool], T], after: Callable[[], object]
-    ) -> T | asyncio.Future[T]:
+    def batch(self, call: Callable[[bool], T]) -> T | asyncio.Future[T]:
         """What `call` makes, here and now if batches are quick, otherwise on the worker.
 
         call: told whether to wait for other processes; if not, it may raise LogBusy, and is
         called again on the worker
-        after: called when the answers are out, unless others are at work: then after theirs
         """
         def timed(waits: bool) -> T:
             started = monotonic()
@@ -77,30 +74,21 @@ class Executor:
             finally:
                 self._budget.took(monotonic() - started)
 
-        loop = asyncio.get_running_loop()
         if self._at_once and self._budget.is_quick and not self._at_work:
             try:
                 made = timed(False)
             except LogBusy:
                 pass
             else:
-                loop.call_soon(self._tidy, after)
+                asyncio.get_running_loop().call_soon(self._tell_idle)
                 return made
-        running = self.on_worker(lambda: timed(True))
-        running.add_done_callback(lambda _: loop.call_soon(self._tidy, after))
-        return running
-
-    def _tidy(self, after: Callable[[], object]) -> None:
-        if self._at_work:
-            return
-        self.idle.set()
-        if self._at_once:
-            after()
-        else:
-            self.on_worker(after)
+        return self.on_worker(lambda: timed(True))
 
     def _left(self, _: asyncio.Future[Any]) -> None:
         self._at_work -= 1
+        # Soon, not now: first whoever asked goes on from here, and sends the answer.
+        asyncio.get_running_loop().call_soon(self._tell_idle)
+
+    def _tell_idle(self) -> None:
         if not self._at_work:
-            # Soon, not now: first whoever asked goes on from here, and sends the answer.
-            asyncio.get_running_loop().call_soon(self.idle.set)
+            self.idle.set()

@@ -98,9 +98,7 @@ class Predictions:
     def _run(
         self, system: ServedSystem, bodies: Sequence[bytes]
     ) -> Answers | asyncio.Future[Answers]:
-        return self._executor.batch(
-            lambda waits: self.answer(system, bodies, waits=waits), system.predictor.settle
-        )
+        return self._executor.batch(lambda waits: self.answer(system, bodies, waits=waits))
 
     def _answers(
         self, system: ServedSystem, predictions: Sequence[Prediction | Exception]

@@ -78,7 +78,7 @@ class ToldEvents:
             return [each if isinstance(each, Exception) else event_answer(each)
                     for each in system.told.take(stream, requests, waits=waits)]
 
-        return self._executor.batch(take, lambda: None)
+        return self._executor.batch(take)
 
     def _problem(
         self, system: ServedSystem, stream: Stream, error: Exception

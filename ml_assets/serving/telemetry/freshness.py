@@ -17,7 +17,7 @@ class Freshness:
     """By feature view over labels: seconds since the instant that the online store holds of it.
 
     By the system's clock, which its replay moves. Views over events are not in it: each
-    prediction feeds them in its own transaction. Kept for a few seconds; for one thread at a time.
+    prediction feeds them at once. Kept for a few seconds; for one thread at a time.
     """
 
     def __init__(self, settings: Settings, system: System) -> None:
@@ -39,7 +39,7 @@ class Freshness:
 
     def _read(self) -> dict[str, float]:
         from ml_assets.features.manifest import load_manifest
-        from ml_assets.features.online import EVENTS
+        from ml_assets.features.online_store.following.stretches import EVENTS
         from ml_assets.features.store import load_log, loads_path
 
         if not loads_path(self._settings).exists():

@@ -14,9 +14,10 @@ from feast import FeatureStore
 
 from ml_assets.core.errors import DeclarationError, InvalidRequest, NotReady, UnknownName
 from ml_assets.core.time import EventClock
+from ml_assets.features.feast_stores.clocks import clock_of
 from ml_assets.features.feast_stores.declared import view_of
 from ml_assets.features.feast_stores.loading import push
-from ml_assets.features.feast_stores.online import PackedOnlineStore, clock_of
+from ml_assets.features.feast_stores.online import PackedOnlineStore
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
 from ml_assets.features.online_store.versions import PlainView
 from tests.features.online_store.shop import (

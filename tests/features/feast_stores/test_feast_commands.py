@@ -64,8 +64,8 @@ for command in sys.argv[1:]:
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     shop = Shop(tmp_path, {
-        "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
-        "path": "online.sqlite",
+        "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
+        "path": "online.lmdb",
     })
     shop.write_orders(("ann", NOW - DAY, "a", 1.5, "x"), ("ann", NOW - 2 * DAY, "b", 2.0, "x"))
     shop.write_profiles()

@@ -22,8 +22,8 @@ from tests.features.online_store.shop import DAY, NOW, Shop, profile
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_feast_serve_answers_with_windows_and_rows(tmp_path: Path) -> None:
     shop = Shop(tmp_path, {
-        "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
-        "path": "online.sqlite",
+        "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
+        "path": "online.lmdb",
     })
     shop.write_orders(("ann", NOW - DAY, "a", 1.5, "x"), ("ann", NOW - 2 * DAY, "b", 2.0, "x"))
     shop.write_profiles(profile("ann", NOW - DAY, age=41))

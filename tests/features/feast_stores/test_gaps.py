@@ -28,8 +28,8 @@ pytestmark = [
 def shop(tmp_path: Path) -> Shop:
     """A window of 7 days and one of 30; orders of 20 days, 3 days and an hour ago."""
     shop = Shop(tmp_path, {
-        "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
-        "path": "var/online.sqlite",
+        "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
+        "path": "var/online.lmdb",
     })
     shop.write_orders(*(
         ("ann", NOW - ago, name, 1.0, "x")
@@ -84,8 +84,8 @@ def test_where_nothing_is_missing_nothing_is_said(
     store.materialize(NOW - 60 * DAY, NOW + 60 * DAY, ["memory"])
     assert warnings_of(store) == {}
     fresh = Shop(shop.folder / "fresh", {
-        "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
-        "path": "o.sqlite",
+        "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
+        "path": "o.lmdb",
     })
     fresh.write_orders(("ann", NOW - DAY, "a", 1.0, "x"), ("bob", NOW - 40 * DAY, "b", 1.0, "x"),
                        ("ann", NOW - 2 * DAY, "c", 1.0, "x"), (None, NOW - 9 * DAY, "d", 1.0, "x"))

@@ -36,7 +36,7 @@ from ml_assets.core.errors import ContractViolation
 from ml_assets.features.feast_stores.feast_values import payloads_of_values
 from ml_assets.features.feast_stores.provider import require_fit
 from ml_assets.features.online_store.counting import apply_rows, put_rows
-from ml_assets.features.online_store.sqlite.backend import SqliteBackend
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.values import fitted
 from ml_assets.features.online_store.versions import Column, PlainView
 from tests.features.online_store.kit import registered, windowed
@@ -105,8 +105,8 @@ class Odds:
 
     def __init__(self, folder: Path) -> None:
         shop = Shop(folder, {
-            "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
-            "path": "o.sqlite",
+            "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
+            "path": "o.lmdb",
         })
         cases = {**REFUSED, **KEPT}
         self._names = {case: f"v{place}" for place, case in enumerate(cases)}
@@ -258,13 +258,13 @@ def test_columns_without_a_type_are_nobodys_rows(tmp_path: Path) -> None:
     }
     view = windowed(("sum", "amount", 12, 3), created="written")
     for name, counted in (("customer", 0), ("known_at", 0), ("written", 2), ("amount", 2)):
-        backend = SqliteBackend(tmp_path / f"{name}.sqlite")
+        backend = LmdbBackend(tmp_path / f"{name}.lmdb")
         registered(backend, view)
         assert apply_rows(view, backend, pa.table({**columns, name: pa.nulls(2)})) == counted
         backend.close()
     plain = PlainView(name="ages", keys=("customer",), columns=(Column("amount", "Int64"),))
     for name, stored in (("customer", 0), ("known_at", 0), ("written", 2), ("amount", 2)):
-        backend = SqliteBackend(tmp_path / f"{name}.sqlite")
+        backend = LmdbBackend(tmp_path / f"{name}.lmdb")
         registered(backend, plain)
         assert put_rows(plain, backend, pa.table({**columns, name: pa.nulls(2)}),
                         timestamp="known_at", created="written") == stored

@@ -58,8 +58,8 @@ def payments(count: int) -> list[dict[str, Any]]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     folder = tmp_path_factory.mktemp("keyed")
     repository = Keyed(folder, {
-        "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
-        "path": "online.sqlite",
+        "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
+        "path": "online.lmdb",
     })
     repository.write(payments(400))
     store = repository.apply()

@@ -24,8 +24,8 @@ pytestmark = [
 ]
 
 ONLINE = {
-    "type": "ml_assets.features.feast_stores.online.PackedSqliteOnlineStore",
-    "path": "var/online.sqlite",
+    "type": "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore",
+    "path": "var/online.lmdb",
 }
 
 

@@ -1,4 +1,4 @@
-"""What every online store does, in SQLite, in LMDB and in Redis."""
+"""What every online store does, in LMDB and in Redis."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ from ml_assets.features.online_store.backend import (
     number_of,
 )
 from ml_assets.features.online_store.lmdb import expiring
-from ml_assets.features.online_store.sqlite import entities as sqlite_entities
-from ml_assets.features.online_store.sqlite import state as sqlite_state
 from ml_assets.features.online_store.versions import NO_CREATED, Column, PlainView, versions_of
 from tests.features.online_store.kit import (
     OpenBackend,
@@ -86,7 +84,6 @@ def test_folding_keeps_what_was_counted(
 ) -> None:
     """Also ids of events that are folded away are remembered."""
     monkeypatch.setattr(state, "FOLD_ROWS", 4)
-    monkeypatch.setattr(sqlite_state, "LOOK", 1)
     view_id = registered(backend, COUNTS)
     rows = rows_of(COUNTS, [happened(at) for at in range(12)])
     for row in rows:
@@ -128,7 +125,6 @@ def test_expiry_drops_the_idle_and_old_ids_and_raises_the_floor(backend: Backend
 def test_expiry_folds_old_tiles_away(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_entities, "SMALL", 0)
     monkeypatch.setattr(expiring, "SMALL", 0)
     view = windowed(("sum", "amount", 300, 3), lateness=6)
     view_id = registered(backend, view)
@@ -309,10 +305,8 @@ def test_without_the_client_of_redis_it_is_said_what_to_install() -> None:
     """And nothing else of the stores needs it."""
     code = (
         "import sys; sys.modules['redis'] = None\n"
-        "import ml_assets.features.online_store.sqlite.backend\n"
+        "import ml_assets.features.online_store.following.projection\n"
         "import ml_assets.features.online_store.reader\n"
-        "import ml_assets.features.online_store.counting\n"
-        "import ml_assets.features.online_store.lmdb.backend\n"
         "assert 'feast' not in sys.modules\n"
         "import ml_assets.features.online_store.redis.backend\n"
     )

@@ -16,7 +16,6 @@ from ml_assets.features.engine import state
 from ml_assets.features.engine.history import aggregate
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
-from ml_assets.features.online_store.sqlite.backend import SqliteBackend
 from tests.features.engine.reference import Record, events_of
 from tests.features.online_store.kit import happened, in_order, key, registered, rows_of, windowed
 
@@ -35,8 +34,6 @@ def what_happens(batch: int) -> list[Record]:
 
 
 def _open(kind: str, place: str) -> Backend:
-    if kind == "sqlite":
-        return SqliteBackend(Path(place))
     if kind == "lmdb":
         return LmdbBackend(Path(place))
     from ml_assets.features.online_store.redis.backend import RedisBackend
@@ -54,7 +51,7 @@ def append_batches(kind: str, place: str, batches: range, said: Connection) -> N
     backend.close()
 
 
-@pytest.fixture(params=["sqlite", "lmdb", "redis"])
+@pytest.fixture(params=["lmdb", "redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """Its kind and its place."""
     if request.param == "redis":

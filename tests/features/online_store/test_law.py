@@ -16,7 +16,6 @@ from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.counting import apply_events, apply_rows
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite import state as sqlite_state
 from tests.features.engine.reference import Record, events_of
 from tests.features.engine.strategies import histories, questions, views
 from tests.features.online_store.kit import OpenBackend, event, in_order, registered
@@ -33,7 +32,6 @@ ARROW = pa.schema([
 @pytest.fixture(autouse=True)
 def _fold_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "FOLD_ROWS", 3)
-    monkeypatch.setattr(sqlite_state, "LOOK", 1)
 
 
 @settings(

@@ -54,7 +54,7 @@ def store(tmp_path: Path) -> Iterator[LmdbBackend]:
 def catch_up(store: LmdbBackend, read: Read, *views: tuple[WindowedView, int]) -> int:
     before, now = -1, 0
     while now > before:
-        before, now = now, store.apply(LOG, views, read)
+        before, now = now, store.apply(LOG, views, read).upto
     return now
 
 
@@ -146,10 +146,10 @@ def test_what_the_log_counts_does_not_count_again_when_it_is_appended(tmp_path: 
     def counted(view: WindowedView, rows: list[Row] | object) -> set[tuple[bytes, int]]:
         return {(entity, uid) for entity, _, uid, _ in rows_of(view, logged)}
 
-    store = LmdbBackend(tmp_path / "online.lmdb", counted=counted)
+    store = LmdbBackend(tmp_path / "online.lmdb")
     view_id = registered(store, VIEW)
     store.apply(LOG, [(VIEW, view_id)], reading(logged, VIEW))
-    assert store.append(VIEW, view_id, rows_of(VIEW, events)) == 1
+    assert store.append(VIEW, view_id, rows_of(VIEW, events), counted) == 1
     assert counts(store, VIEW, view_id, 0) == [4]
     logged = events
     catch_up(store, reading(logged, VIEW), (VIEW, view_id))
@@ -244,7 +244,8 @@ def test_two_writers_killed_at_any_instant_leave_a_store_that_catches_up_with_th
             (head,) = log.execute("select coalesce(max(seq), 0) from log").fetchone()
             assert store.watermark(LOG, views) <= head
             behind += store.watermark(LOG, views) < head
-            while store.apply(LOG, [(VIEW, views[0]), (OTHER, views[1])], following(log)) < head:
+            both = (VIEW, views[0]), (OTHER, views[1])
+            while store.apply(LOG, both, following(log)).upto < head:
                 pass
         records: list[Record] = []
         while some := events_in(log, len(records)):

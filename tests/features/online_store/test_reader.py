@@ -15,7 +15,6 @@ from ml_assets.features.engine import state
 from ml_assets.features.online_store.backend import Backend, View
 from ml_assets.features.online_store.decoders import Status
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
-from ml_assets.features.online_store.sqlite import state as sqlite_state
 from ml_assets.features.online_store.versions import Column, PlainView, pack_payloads
 from tests.features.online_store.kit import happened, key, registered, rows_of, windowed
 
@@ -129,7 +128,6 @@ def test_a_damaged_entity_says_so_and_harms_no_other(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, copies: int, lost: int, is_folded: bool
 ) -> None:
     monkeypatch.setattr(state, "FOLD_ROWS", 1 if is_folded else 1000)
-    monkeypatch.setattr(sqlite_state, "LOOK", 1)
     text = replace(PROFILE, name="text", keys=("customer",))
     numbers = replace(text, name="numbers", columns=PROFILE.columns[1:])
     views: list[View] = [COUNTS, text, numbers]
@@ -180,7 +178,6 @@ def test_the_answer_is_as_of_the_earliest_instant_that_all_views_know(
 ) -> None:
     """Also of the view whose own state would go back further."""
     monkeypatch.setattr(state, "FOLD_ROWS", 1)
-    monkeypatch.setattr(sqlite_state, "LOOK", 1)
     other = replace(COUNTS, name="other", lateness=1000)
     for view in (COUNTS, other):
         backend.append(view, registered(backend, view), rows_of(view, [

@@ -17,7 +17,7 @@ from ml_assets.features.engine.columns import instants, key_column, slot_column
 from ml_assets.features.engine.events import Events, uids
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.manifest import View, load_manifest
-from ml_assets.features.streams import read_stream
+from ml_assets.features.online_store.following.lake_stream import read_stream
 from ml_assets.features.training_sets import sweep
 from ml_assets.features.training_sets.sweep import Readers, read_from_the_past
 from ml_assets.ingest.lake import Lake
@@ -52,7 +52,8 @@ def happen(settings: Settings, seed: int) -> pd.DataFrame:
 
 def alone(settings: Settings, view: View, readers: Readers) -> npt.NDArray[np.float64]:
     """Each reader's features from a state that holds only its past: slow, and plainly right."""
-    windowed, stream = view.windowed, read_stream(settings, view)
+    windowed = view.windowed
+    stream = read_stream(Lake(settings.lake), windowed, view.system, view.table)
     keys = key_column(stream, windowed.keys, windowed.name)
     happened, arrived = (instants(stream[name], name, view.name)
                          for name in (windowed.timestamp, windowed.created))

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,15 +87,10 @@ def test_an_event_keeps_its_first_answer_and_a_second_append_returns_it(log: Eve
 
 @pytest.mark.parametrize(("ack", "level"), [("process", 1), ("disk", 2)])
 def test_a_transaction_is_as_durable_as_was_asked_for(path: Path, ack: Ack, level: int) -> None:
-    """SQLite's levels: 1 is NORMAL, 2 is FULL. For all that is written in it, tiles as well."""
-    found: list[object] = []
-
-    def also(connection: sqlite3.Connection, new: Sequence[int]) -> None:
-        found.append(connection.execute("pragma synchronous").fetchone())
-        found.append(connection.execute("pragma journal_mode").fetchone())
-
-    EventLog(path, ack=ack).append([prediction("a")], also=also)
-    assert found == [(level,), ("wal",)]
+    """SQLite's levels: 1 is NORMAL, 2 is FULL."""
+    connection = EventLog(path, ack=ack).connection
+    assert connection.execute("pragma synchronous").fetchone() == (level,)
+    assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
 def test_the_same_event_twice_in_one_append_counts_once(log: EventLog) -> None:
@@ -123,11 +117,11 @@ def test_a_batch_with_events_that_are_there_stores_the_others_and_says_which(
 ) -> None:
     """Wherever in the batch they are, and where one comes twice in it."""
     log.append([prediction("b", score=0.9), prediction("e", score=0.9)])
-    told: list[Sequence[int]] = []
     batch = [prediction(name) for name in "abcedc"]
-    stored = log.append(batch, also=lambda _, new: told.append(new))
+    stored, new, first = log.append_counted(batch, None)
     assert [p.score for p in stored] == [0.25, 0.9, 0.25, 0.9, 0.25, 0.25]
-    assert told == [[0, 2, 4]]
+    assert (new, first) == ([0, 2, 4], 3)
+    assert [log.append([each])[0].seq for each in batch[:3]] == [3, 1, 5]
     assert log.count("toy") == (5, 0)
     assert log.append([]) == []
 

@@ -12,10 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_assets.core.errors import ContractViolation
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.log.positions import Load, last_position, note_load
+from ml_assets.ingest.log.positions import (
+    Load,
+    LoadEntry,
+    PackedCounts,
+    counted_ids,
+    first_load,
+    forget_counts,
+    identity_of,
+    knows_view,
+    last_position,
+    note_load,
+    positions_of,
+    request_at,
+    views_of,
+)
 from ml_assets.ingest.log.served import to_us
-from tests.ingest.log.test_event_log import NOON, OLD, prediction
+from tests.ingest.log.test_event_log import NOON, OLD, name_of, prediction
 
 
 @pytest.fixture
@@ -45,10 +60,44 @@ def test_predictions_and_loads_share_one_sequence(log: EventLog) -> None:
     assert last_position(log.connection) == 4
 
 
-def test_what_the_state_does_not_count_has_no_position(log: EventLog) -> None:
-    log.append([prediction("a")], counted=False)
-    log.append([prediction("b")])
-    assert positions(log) == [None, 1]
+def test_what_a_prediction_counts_is_kept_beside_it(log: EventLog) -> None:
+    counts = PackedCounts(b"12345678", "[[], []]", [b"12345678a", b"12345678b"])
+    log.append([prediction("a"), prediction("b")], counts)
+    log.append([prediction("c"), prediction("x", system="other")])
+    found = positions_of(log.connection, "toy", 0, 9, 100)
+    assert [(each.seq, each.event_id, each.counts) for each in found] == [
+        (1, "a", b"12345678a"), (2, "b", b"12345678b"), (3, "c", None)]
+    assert views_of(log.connection, b"12345678") == "[[], []]"
+    assert [each.seq for each in positions_of(log.connection, "toy", 1, 3, 1)] == [2]
+    assert request_at(log.connection, 3) == prediction("c").request
+    asked = [name_of("a"), name_of("b"), "nobody"]
+    assert counted_ids(log.connection, asked) == set(asked[:2])
+
+
+def test_the_rows_of_a_load_are_kept_until_its_view_has_counted_them(log: EventLog) -> None:
+    note_load(log.connection, "shop", "1", 10, 20, b"rows")
+    note_load(log.connection, "till", "1", 10, 20, b"rows")
+    found = first_load(log.connection, 0, 9)
+    assert found == LoadEntry(1, "shop", "1", 10, 20, b"rows")
+    forget_counts(log.connection, "shop", 2)
+    assert first_load(log.connection, 0, 9) == found._replace(counts=None)
+    assert first_load(log.connection, 1, 9) == LoadEntry(2, "till", "1", 10, 20, b"rows")
+    assert first_load(log.connection, 2, 9) is None
+
+
+def test_a_view_is_known_if_it_was_loaded_or_fed(log: EventLog) -> None:
+    assert not knows_view(log.connection, "shop", "1")
+    fed = PackedCounts(b"12345678", '[[["shop", "1", 0]], [8]]', [b"12345678"])
+    log.append([prediction("a")], fed)
+    note_load(log.connection, "till", "2", 10, 20)
+    known = [(name, digest) for name in ("shop", "till") for digest in "12"
+             if knows_view(log.connection, name, digest)]
+    assert known == [("shop", "1"), ("till", "2")]
+
+
+def test_every_log_has_an_identity_of_its_own(path: Path, log: EventLog, tmp_path: Path) -> None:
+    assert identity_of(log.connection) == identity_of(EventLog(path).connection)
+    assert identity_of(log.connection) != identity_of(EventLog(tmp_path / "other").connection)
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5), max_size=6))
@@ -85,11 +134,8 @@ def test_writers_that_race_never_get_the_same_position(path: Path) -> None:
 
 
 def test_what_an_undone_transaction_took_is_free_again(log: EventLog) -> None:
-    def fail(connection: sqlite3.Connection, new: object) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        log.append([prediction("a")], fail)
+    with pytest.raises(ContractViolation):
+        log.append([prediction("a"), prediction("b", score=float("nan"))])
     log.append([prediction("b")])
     assert positions(log) == [1]
 
@@ -106,5 +152,5 @@ def test_in_a_log_of_before_there_were_positions_all_was_counted_at_the_start(pa
     assert (load.seq, load.until) == (0, to_us(before.accepted_at) + 1)
     log.append([prediction("b")])
     after = log.answer_to("toy", "b")
-    assert after is not None and after.seq == 1
+    assert after is not None and after.seq == 2
     log.close()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
-from ml_assets.serving.answer.features import FEATURE_BUDGET, REST, FeatureLookup
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.serving.answer.features import FEATURE_BUDGET, REST, GuardedState
+from ml_assets.serving.composition import Backends
 from ml_assets.serving.contract.decoding import MAX_BATCH
-from tests.serving.kit import NOON, FakeFeatures, Toy, asked, serving
-from tests.serving.tiles import Tiles, counted
+from tests.ingest.log.test_event_log import prediction
+from tests.serving.kit import NOON, FakeFeatures, asked, serving
+from tests.serving.tiles import CountingToy, counted, tiles
 from tests.toy import TOY
 
 WANTED = ("returns_7d",)
@@ -40,40 +44,29 @@ class SlowFeatures(FakeFeatures):
 
 
 @dataclass(kw_only=True)
-class CountedInTiles(FakeFeatures):
-    """The real store in the place of the fake one."""
+class Budgeted(CountingToy):
+    """Its reads are broken off after `budget`."""
 
-    budget: timedelta
-    tiles: Tiles | None = None
+    budget: timedelta = timedelta(seconds=30)
 
-    def open(self, connection: sqlite3.Connection) -> None:
-        self.tiles = Tiles(connection)
-
-    def read(
-        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
-    ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
-        assert self.tiles is not None
-        self.tiles.budget = self.budget
-        return self.tiles.read(keys, at)
-
-    def remember(self, events: Sequence[Mapping[str, object]]) -> None:
-        assert self.tiles is not None
-        self.tiles.remember(events)
+    def backends(self) -> Backends:
+        return replace(super().backends(), state=lambda system, connection: tiles(
+            connection, self.settings, system, budget=self.budget))
 
 
-def lookup_of(store: SlowFeatures) -> FeatureLookup:
+def guarded(store: SlowFeatures) -> GuardedState:
     connection = sqlite3.connect(":memory:")
-    return FeatureLookup(
+    return GuardedState(
         TOY, lambda connection: store, lambda: connection, seconds=lambda: store.clock
     )
 
 
 def test_a_store_that_used_up_its_budget_rests_and_is_asked_again_later() -> None:
     store = SlowFeatures()
-    lookup = lookup_of(store)
+    state = guarded(store)
 
     def degraded() -> bool:
-        return lookup.read([EVENT], [NOON], WANTED)[2] is None
+        return state.read([EVENT], [NOON], WANTED)[2] is None
 
     assert not degraded()
     store.takes = 0.2
@@ -82,37 +75,38 @@ def test_a_store_that_used_up_its_budget_rests_and_is_asked_again_later() -> Non
     store.takes = 0.001
     assert degraded(), "it rests"
     assert store.reads == 2
-    assert lookup.problem is not None
-    assert "interrupted" in lookup.problem
+    assert state.problem is not None
+    assert "interrupted" in state.problem
     store.clock += REST.total_seconds()
     assert not degraded()
-    assert lookup.problem is None
+    assert state.problem is None
 
 
 def test_a_quick_failure_needs_no_rest() -> None:
     store = SlowFeatures(failure=OSError("gone"))
-    lookup = lookup_of(store)
-    assert lookup.read([EVENT], [NOON], WANTED)[2] is None
+    state = guarded(store)
+    assert state.read([EVENT], [NOON], WANTED)[2] is None
     store.failure = None
-    values, until, position = lookup.read([EVENT], [NOON], WANTED)
+    values, until, position = state.read([EVENT], [NOON], WANTED)
     assert position is not None
     assert values.tolist() == [[3.0]]
     assert until != [NOON]
 
 
 def test_a_read_of_the_real_store_is_broken_off_and_the_answers_say_so(settings: Settings) -> None:
-    toy = Toy(settings=settings)
+    toy = Budgeted(settings=settings, budget=timedelta(0))
     toy.deploy(1)
-    store = toy.features = CountedInTiles(budget=timedelta(seconds=30))
     batch = {"events": [asked(f"e{n}", shop=f"shop {n}") for n in range(MAX_BATCH)]}
     later = {"events": [asked(f"f{n}", shop=f"shop {n}") for n in range(MAX_BATCH)]}
     with serving(toy) as api:
-        store.budget = timedelta(0)
+        with closing(EventLog(settings.event_log)) as log:  # another process is ahead
+            log.append([prediction("x")])
         answers = api.post("/v1/toy/predict/batch", json=batch).json()["predictions"]
         assert all(answer["degraded"] for answer in answers)
-        store.budget = timedelta(seconds=30)
-        toy.clock.set(NOON + timedelta(minutes=1))
+    toy.budget = timedelta(seconds=30)
+    toy.clock.set(NOON + timedelta(minutes=1))
+    with serving(toy) as api:
         answers = api.post("/v1/toy/predict/batch", json=later).json()["predictions"]
         assert not any(answer["degraded"] for answer in answers)
-        # What was answered without features is counted all the same.
-        assert counted(settings, "shop 3", NOON + timedelta(minutes=2)) == 2
+    # What was answered without features is counted all the same.
+    assert counted(settings, "shop 3", NOON + timedelta(minutes=2)) == 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from ml_assets.core.errors import DeclarationError, NotReady, UnknownName
+from ml_assets.core.errors import ContractViolation, DeclarationError, NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY
 from ml_assets.features.scores import load_scores
@@ -22,13 +22,11 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog, Prediction
 from ml_assets.ingest.tables import events_schema
 from ml_assets.serving.access.tokens import TokenFile
-from ml_assets.serving.answer.latest_scores import OnlineScores
 from ml_assets.serving.batch.day import DayScorer
 from ml_assets.serving.batch.summary import ScoreSummary
 from tests.serving.kit import (
     LATER,
     NOON,
-    FakeFeatures,
     FakeHistory,
     FakeScorer,
     Toy,
@@ -36,6 +34,7 @@ from tests.serving.kit import (
     problem,
     serving,
 )
+from tests.serving.tiles import ScoredToy, tiles
 from tests.toy import TOY
 
 TODAY = NOON.date()
@@ -43,7 +42,7 @@ TODAY = NOON.date()
 
 @pytest.fixture
 def toy(settings: Settings) -> Toy:
-    toy = Toy(settings=settings)
+    toy = ScoredToy(settings=settings)
     toy.deploy(1)
     return toy
 
@@ -171,14 +170,14 @@ def test_an_unknown_key_is_404_and_says_what_would_fill_it(api: httpx.Client) ->
 
 
 def test_a_system_without_scores_says_what_to_declare(settings: Settings) -> None:
-    toy = Toy(settings=settings, system=replace(TOY, scores_by=None))
+    toy = ScoredToy(settings=settings, system=replace(TOY, scores_by=None))
     toy.deploy(1)
     with serving(toy) as api:
         predict(api, "e1")
         found = problem(api.get("/v1/toy/scores/corner"), 404, "not_found")
     assert "Declare scores_by, one of its entities (shop), and scores_view" in found["message"]
     backend = open_backend(settings)
-    assert not backend.views()
+    assert list(backend.views()) == ["toy_shop"]
     backend.close()
     with pytest.raises(DeclarationError, match=r"declares no scores_by.*shop"):
         load_scores(settings, toy.system, [TODAY])
@@ -208,44 +207,28 @@ def test_reads_of_scores_are_one_route_in_the_metrics(api: httpx.Client) -> None
     assert 'route="scores",status="404",system="toy"} 3.0' in api.get("/metrics").text
 
 
-def test_a_prediction_that_is_not_logged_leaves_no_score(toy: Toy) -> None:
-    """One transaction: kept together, or neither; also the first, which registers the view."""
-
-    class Fails(FakeFeatures):
-        broken = True
-
-        def remember(self, events: Sequence[Any]) -> None:
-            if self.broken:
-                raise sqlite3.OperationalError("disk is full")
-
-    toy.features = Fails()
-    with serving(toy) as api:
-        problem(api.post("/v1/toy/predict", json=asked("e1")), 503, "log_unavailable")
-        problem(api.get("/v1/toy/scores/corner"), 404, "not_found")
-        Fails.broken = False
-        predict(api, "e2")
-        assert score(api)["event_id"] == "e2"
+def test_a_score_that_was_logged_is_there_though_the_process_died_before_it_was_kept(
+    toy: Toy, api: httpx.Client
+) -> None:
+    """The score follows the log: whoever reads it catches up."""
+    predict(api, "e1")
+    with closing(EventLog(toy.settings.event_log)) as log:
+        log.append([made("e2", '{"shop": "corner", "amount": 1}')])
+    assert score(api)["event_id"] == "e2"
 
 
-def test_what_is_undone_after_the_score_was_put_undoes_it(settings: Settings) -> None:
-    scores = OnlineScores(settings, TOY)
-    log = EventLog(settings.event_log)
-
-    def then_fail(connection: sqlite3.Connection, new: Sequence[int]) -> None:
-        scores.refresh(connection, [(made("e1"), {"shop": "corner"})])
-        raise KeyError
-
-    with pytest.raises(KeyError):
-        log.append([made("e1")], also=then_fail)
-    with pytest.raises(UnknownName):
-        scores.read("corner")
-    for event_id in ("e2", "e3"):
-        mine = made(event_id), {"shop": "corner"}
-        log.append([mine[0]], also=lambda connection, new, mine=mine:  # type: ignore[misc]
-                   scores.refresh(connection, [mine]))
-    assert scores.read("corner").event_id == "e3"
-    scores.close()
-    log.close()
+def test_a_prediction_that_is_not_logged_leaves_no_score(settings: Settings) -> None:
+    state = tiles(EventLog(settings.event_log).connection, settings)
+    event = {"shop": "corner", "event_id": "e1", "event_timestamp": NOON}
+    counts, _ = state.count([event])
+    with closing(EventLog(settings.event_log)) as log:
+        with pytest.raises(ContractViolation):
+            log.append([made("e1", score=float("nan"))], counts)
+        assert state.latest("corner") is None
+        log.append([made("e1")], counts)
+        found = state.latest("corner")
+        assert found is not None and found.event_id == "e1"
+    state.close()
 
 
 def test_another_declaration_of_the_view_is_a_warning_and_keeps_no_answer_back(
@@ -279,10 +262,10 @@ def test_a_day_that_was_not_scored_or_before_scores_were_kept_is_named(toy: Toy)
         ), [TODAY])
 
 
-def made(event_id: str) -> Prediction:
+def made(event_id: str, request: str = "{}", score: float = 0.5) -> Prediction:
     return Prediction(
         prediction_id=f"p-{event_id}", system="toy", event_id=event_id, event_timestamp=NOON,
-        accepted_at=NOON, request="{}", features_as_of=NOON, features=np.zeros(1, np.float32),
-        feature_names=("amount",), model_version=1, score=0.5, decision=True, degraded=False,
+        accepted_at=NOON, request=request, features_as_of=NOON, features=np.zeros(1, np.float32),
+        feature_names=("amount",), model_version=1, score=score, decision=True, degraded=False,
         role="champion", propensity=1.0,
     )

@@ -14,7 +14,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.serving.composition import create_app
 from ml_assets.serving.contract import protocol
 from ml_assets.serving.contract.openapi import openapi
-from tests.serving.kit import NOON, Toy, asked, serving
+from tests.serving.kit import NOON, asked, serving
+from tests.serving.tiles import ScoredToy
 from tests.toy import TOY, with_stream
 
 
@@ -91,7 +92,7 @@ def test_a_source_that_describes_its_requests_is_shown(described: dict[str, Any]
 
 
 def test_real_answers_have_exactly_the_described_shape(settings: Settings) -> None:
-    toy = Toy(settings=settings)
+    toy = ScoredToy(settings=settings)
     toy.deploy(1)
 
     def strictly(struct: type[msgspec.Struct], content: bytes) -> None:

@@ -16,7 +16,7 @@ import ml_assets.cli  # noqa: F401  (with all rooms, so that all errors are know
 from ml_assets.core.errors import MlAssetsError, ModelRefused, Overloaded, TooOften
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.serving.answer.feedback import FeedbackIntake
-from ml_assets.serving.answer.latest_scores import OnlineScores
+from ml_assets.serving.answer.latest_scores import LatestScores
 from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract.decoding import RequestRefused
@@ -155,7 +155,7 @@ def test_a_handler_that_fails_tells_no_path(
     def fail(*_: Any) -> NoReturn:
         raise error(f"cannot read {settings.var}/lake")
 
-    for part, name in ((OnlineScores, "read"), (ServedSystem, "find"), (Metrics, "counts"),
+    for part, name in ((LatestScores, "read"), (ServedSystem, "find"), (Metrics, "counts"),
                        (FeedbackIntake, "add"), (Predictions, "answer"),
                        (Predictions, "answer_batch"), (Readiness, "problems"),
                        (Readiness, "warnings")):

@@ -6,30 +6,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from time import time_ns
-from typing import TYPE_CHECKING
 
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import OWN, Registered, Row, View, expiry, floor_of
 from ml_assets.features.online_store.lmdb import events, expiring, walk
 from ml_assets.features.online_store.lmdb.environment import (
-    MAP_SIZE,
     Environment,
     environment,
     leave,
 )
-from ml_assets.features.online_store.lmdb.events import Counted, Read, Viewed
+from ml_assets.features.online_store.lmdb.events import Applied, Counted, Read, Viewed
 from ml_assets.features.online_store.lmdb.keys import (
     NUMBER,
     mark_entry,
     mark_of,
     short,
-    state_start,
 )
+from ml_assets.features.online_store.lmdb.mapped_file import FIRST_SIZE
 from ml_assets.features.online_store.lmdb.views import ViewTable, sweep
-from ml_assets.features.online_store.versions import merged, version_of
-
-if TYPE_CHECKING:
-    from ml_assets.features.online_store.lmdb.environment import Transaction
 
 AT_ONCE = 1000
 """Rows that are written in one transaction: some milliseconds, in which nobody else can write."""
@@ -39,16 +33,14 @@ class LmdbBackend:
     """A `Backend` in the file `path`, for any thread and process of this machine.
 
     To make one is cheap: those of a process share what they have open.
-    counted: asked within `append`, so that no event counts twice that comes by `apply` too
     """
 
     def __init__(
-        self, path: Path, project: str = "ml_assets", *, counted: Counted | None = None,
-        map_size: int = MAP_SIZE,
+        self, path: Path, project: str = "ml_assets", *, first_size: int = FIRST_SIZE,
     ) -> None:
         """Open `path`, creating it if it is missing. Raises StateDamaged."""
         self.path = path
-        self._counted, self._map_size = counted, map_size
+        self._first_size = first_size
         self._views = ViewTable(project)
         self.changes = 0, self._views.change
         self._opened: Environment | None = None
@@ -97,22 +89,28 @@ class LmdbBackend:
         ]
         return self._env().read(lambda txn: [[*map(txn.get, some)] for some in keys])
 
-    def append(self, view: WindowedView, view_id: int, rows: Sequence[Row]) -> int:
+    def append(
+        self, view: WindowedView, view_id: int, rows: Sequence[Row],
+        counted: Counted | None = None,
+    ) -> int:
+        """See `Backend`. counted: asked in each transaction, so that no event counts twice that
+        comes by `apply` too
+        """
         return sum(
             self._env().write(partial(
-                events.append, view=view, view_id=view_id, counted=self._counted,
+                events.append, view=view, view_id=view_id, counted=counted,
                 rows=rows[start : start + AT_ONCE],
             ))
             for start in range(0, len(rows) or 1, AT_ONCE)
         )
 
-    def apply(self, source: bytes, views: Sequence[Viewed], read: Read) -> int:
+    def apply(self, source: bytes, views: Sequence[Viewed], read: Read) -> Applied:
         """Count what comes next in `source`, each event once, in one transaction.
 
         read: called in it, at most for what the views have not applied; it must not use this
             store, nor wait for anybody who waits for it. Called again if the file has to grow
         Marks are kept for each view: where they differ, only those that have applied the least
-        go on, up to the next. Returns how much of the source is applied to all of them then.
+        go on, up to the next.
         Rows that came by `append` before are left out, as are those too old for any window.
         Raises NotReady if a view is no longer registered.
         """
@@ -123,6 +121,10 @@ class LmdbBackend:
         asked = ((number, [key]) for number, key in (mark_entry(each, source) for each in view_ids))
         return min(mark_of(value) for [value] in self.get_many(list(asked)))
 
+    def sources(self, view_ids: Sequence[int]) -> set[bytes]:
+        """The sources that something of these views comes from."""
+        return self._env().read(partial(walk.sources, view_ids=view_ids))
+
     def put(self, view_id: int, rows: Iterable[Row], now: int | None = None) -> None:
         """In the order of the keys, in short transactions, so that others can write in between."""
         now = time_ns() // 1000 if now is None else now
@@ -130,7 +132,7 @@ class LmdbBackend:
         # Also for no row at all: it says whether the view is registered.
         for start in range(0, len(ordered) or 1, AT_ONCE):
             self._env().write(partial(
-                _put, view_id=view_id, rows=ordered[start : start + AT_ONCE], now=now
+                events.put, view_id=view_id, rows=ordered[start : start + AT_ONCE], now=now
             ))
 
     def expire(self, view: View, view_id: int, now: int) -> int:
@@ -156,7 +158,7 @@ class LmdbBackend:
         """What is open in this process, opened at its first use and after a fork."""
         found = self._opened
         if found is None or not found.is_open:
-            found = self._opened = environment(self.path, self, map_size=self._map_size)
+            found = self._opened = environment(self.path, self, first_size=self._first_size)
         return found
 
     def _sweep(self) -> None:
@@ -164,16 +166,3 @@ class LmdbBackend:
         while self._env().write(sweep):
             pass
 
-
-def _put(txn: Transaction, view_id: int, rows: Sequence[Row], now: int) -> None:
-    start = state_start(view_id)
-    floor_of(txn.get(start), str(view_id))
-    for entity, at, created, payload in rows:
-        key, version = start + short(entity), version_of(at, created, payload)
-        if txn.put(key, version, overwrite=False):
-            events.note_name(txn, view_id, entity)
-            continue
-        before = txn.get(key)
-        assert before is not None
-        if (after := merged(before, version, now)) != before:
-            txn.put(key, after)

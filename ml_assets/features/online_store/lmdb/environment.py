@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, TypeVar
@@ -20,8 +21,8 @@ import lmdb
 
 from ml_assets.core.errors import LogUnavailable, StateDamaged
 from ml_assets.core.storage.files import PRIVATE_FILE, SameFile, make_folder
-from ml_assets.core.storage.marker import note, require_new
 from ml_assets.features.online_store.lmdb.keys import OWN_NUMBER
+from ml_assets.features.online_store.lmdb.mapped_file import FIRST_SIZE, MappedFile
 from ml_assets.features.online_store.lmdb.unsynced import Unsynced
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ Result = TypeVar("Result")
 
 FORMAT = 1
 _FORMAT_KEY = OWN_NUMBER + b"format"
-MAP_SIZE = 1 << 38
-"""Bytes of addresses that are kept free for the file, which takes no more than it needs."""
 READERS = 1024
 """Read transactions that may be open at once, in all processes."""
 LOOK_FOR_DEAD_EVERY = 4096
@@ -46,38 +45,52 @@ DO = ("Stop all that uses it, delete it with the -lock and -unsynced files besid
 class Environment:
     """One file in this process. `read` and `write` may be called from any thread."""
 
-    def __init__(self, path: Path, map_size: int) -> None:
+    def __init__(self, path: Path, first_size: int) -> None:
         self.path, self.users = path, WeakSet[object]()
         self._file, self._unsynced = SameFile(path), Unsynced(path)
         self._reading, self._writing = Lock(), RLock()
         self._writes, self.is_open = 0, True
-        if path.exists() and self._unsynced.is_suspect():
-            raise StateDamaged(
-                f"{path} (the online store) may be damaged: it was being written when the machine "
-                f"stopped. {DO}"
-            )
-        self._env = _open_file(path, map_size)
+        make_folder(path.parent)
+        self._mapped = MappedFile(path)
+        try:
+            if self._mapped.size:
+                require_sound(path)
+            with self._explaining(), self._mapped.sizing(first_size) as size:
+                self._env = _open_file(path, size)
+        except BaseException:
+            self._mapped.close()
+            raise
         try:
             self._file.hold()
-            self._require_ours()
+            if self.read(lambda txn: txn.get(_FORMAT_KEY)) is None:
+                self.write(_format)
             self._env.reader_check()
         except BaseException:
             self._env.close()
+            self._mapped.close()
             raise
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is the file that lies at its path now."""
+        try:
+            self._file.check()
+        except StateDamaged:
+            return False
+        return True
 
     def read(self, work: Callable[[Transaction], Result]) -> Result:
         """What `work` finds in one snapshot."""
         while True:
-            try:
-                with self._reading, self._env.begin() as txn:
-                    return work(txn)
-            except lmdb.MapResizedError:  # another process has made it grow
-                self._resize(0)
-            except lmdb.ReadersFullError:
-                if not self._env.reader_check():
-                    raise
-            except lmdb.Error as error:
-                raise _explained(self.path, error) from error
+            with self._explaining():
+                try:
+                    with self._reading, self._env.begin() as txn:
+                        return work(txn)
+                except lmdb.MapResizedError:  # another process has made it grow
+                    self._resize()
+                except lmdb.ReadersFullError:
+                    if not self._env.reader_check():
+                        raise
 
     def write(self, work: Callable[[Transaction], Result]) -> Result:
         """What `work` returns, whose changes are then committed; undone if it raises.
@@ -91,15 +104,14 @@ class Environment:
             if self._writes % LOOK_FOR_DEAD_EVERY == 0:
                 self._env.reader_check()
             while True:
-                try:
-                    with self._env.begin(write=True) as txn:
-                        return work(txn)
-                except lmdb.MapResizedError:
-                    self._resize(0)
-                except lmdb.MapFullError:
-                    self._resize(2 * self._env.info()["map_size"])
-                except lmdb.Error as error:
-                    raise _explained(self.path, error) from error
+                with self._explaining():
+                    try:
+                        with self._env.begin(write=True) as txn:
+                            return work(txn)
+                    except lmdb.MapResizedError:
+                        self._resize()
+                    except lmdb.MapFullError:
+                        self._resize(2 * self._env.info()["map_size"])
 
     def size(self) -> int:
         """Bytes of the file that are in use."""
@@ -112,12 +124,14 @@ class Environment:
                 self._unsynced.leave(lambda: self._env.sync(True))
             finally:
                 self._env.close()
+                self._mapped.close()
 
     def abandon(self) -> None:
         """In a forked child: the parent's stays as it is."""
         self.is_open = False
         self._unsynced.forget()
         self._env.close()
+        self._mapped.close()
 
     def hold(self) -> None:
         """Let no transaction be open in this process until `let_go`."""
@@ -128,46 +142,33 @@ class Environment:
         self._reading.release()
         self._writing.release()
 
-    def _require_ours(self) -> None:
-        """Raise StateDamaged unless it is whole, ours, and of the format that we know."""
-        needed, there = self.size(), self.path.stat().st_size
-        if self._env.info()["last_txnid"] and there < needed:
-            # To read what should be behind its end would end the process.
-            raise StateDamaged(
-                f"{self.path} (the online store) is damaged: it has {there} bytes of {needed}. {DO}"
-            )
-        written = self.read(lambda txn: txn.get(_FORMAT_KEY))
-        if written is None:
-            written = self.write(_format)
-            note(self.path)
-        if written is None:
-            raise StateDamaged(f"{self.path} is foreign: an LMDB file, but no online store of "
-                               "ml-assets. Choose another path")
-        if written != b"%d" % FORMAT:
-            raise StateDamaged(
-                f"{self.path} (the online store) has format {written.decode(errors='replace')}; "
-                f"this version of ml-assets knows {FORMAT}: install the newer version that wrote "
-                f"it. Or go on without it. {DO}")
-
-    def _resize(self, size: int) -> None:
-        with self._writing, self._reading:
+    def _resize(self, at_least: int = 0) -> None:
+        with self._writing, self._reading, self._mapped.sizing(at_least) as size:
             self._env.set_mapsize(size)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except lmdb.Error as error:
+            raise _explained(self.path, error) from error
 
 
 _lock = RLock()
 _open: dict[Path, Environment] = {}
 
 
-def environment(path: Path, user: object, *, map_size: int = MAP_SIZE) -> Environment:
+def environment(path: Path, user: object, *, first_size: int = FIRST_SIZE) -> Environment:
     """The one of `path`, opened if this process has not, for `user` until it calls `leave`.
 
-    Raises StateDamaged if the file is none of ours, damaged, or was made once and is missing.
+    Raises StateDamaged if the file is none of ours or damaged.
     """
     path = path.absolute()
     with _lock:
         found = _open.get(path)
-        if found is None:
-            found = _open[path] = Environment(path, map_size)
+        if found is None or not found.is_current:
+            # Whoever still uses a file that was replaced keeps it, until it writes.
+            found = _open[path] = Environment(path, first_size)
         found.users.add(user)
         return found
 
@@ -176,8 +177,9 @@ def leave(found: Environment, user: object) -> None:
     """`user` is done with it: closed if nobody else uses it."""
     with _lock:
         found.users.discard(user)
-        if not found.users and _open.get(found.path) is found:
-            del _open[found.path]
+        if not found.users:
+            if _open.get(found.path) is found:
+                del _open[found.path]
             found.close()
 
 
@@ -215,30 +217,49 @@ os.register_at_fork(
 )
 
 
-def _open_file(path: Path, map_size: int) -> lmdb.Environment:
-    require_new(path)
-    make_folder(path.parent)
-    while True:
-        try:
-            return lmdb.open(
-                str(path), subdir=False, mode=PRIVATE_FILE, map_size=map_size,
-                max_readers=READERS, sync=False, metasync=False, lib_version=0,
-                # One that is kept for the next read would be the parent's in a forked child.
-                max_spare_txns=0,
-            )
-        except lmdb.MapResizedError:
-            continue  # another process has made it grow between two steps of this
-        except lmdb.Error as error:
-            raise _explained(path, error) from error
+def _open_file(path: Path, size: int, *, readonly: bool = False) -> lmdb.Environment:
+    return lmdb.open(
+        str(path), subdir=False, mode=PRIVATE_FILE, map_size=size, max_readers=READERS,
+        readonly=readonly, writemap=not readonly, sync=False, metasync=False, lib_version=0,
+        # One that is kept for the next read would be the parent's in a forked child.
+        max_spare_txns=0,
+    )
 
 
-def _format(txn: Transaction) -> bytes | None:
-    """What the file says of itself; said first if it is empty."""
-    written = txn.get(_FORMAT_KEY)
-    if written is None and not txn.stat()["entries"]:
-        written = b"%d" % FORMAT
-        txn.put(_FORMAT_KEY, written)
-    return written
+def require_sound(path: Path) -> None:
+    """Raise StateDamaged unless the file is whole, ours, and of the format that we know.
+
+    Looked at without changing it: opened as a map it would be made whole with nothing.
+    """
+    if Unsynced(path).is_suspect():
+        raise StateDamaged(
+            f"{path} (the online store) may be damaged: it was being written when the machine "
+            f"stopped. {DO}")
+    try:
+        env = _open_file(path, path.stat().st_size, readonly=True)
+    except lmdb.Error as error:
+        raise _explained(path, error) from error
+    with closing(env):
+        info, there = env.info(), path.stat().st_size
+        needed = (info["last_pgno"] + 1) * env.stat()["psize"]
+        if info["last_txnid"] and there < needed:
+            # To read what should be behind its end would end the process.
+            raise StateDamaged(
+                f"{path} (the online store) is damaged: it has {there} bytes of {needed}. {DO}")
+        with env.begin() as txn:
+            written, entries = txn.get(_FORMAT_KEY), txn.stat()["entries"]
+    if written is None and entries:
+        raise StateDamaged(f"{path} is foreign: an LMDB file, but no online store of "
+                           "ml-assets. Choose another path")
+    if written not in (None, b"%d" % FORMAT):
+        raise StateDamaged(
+            f"{path} (the online store) has format {written.decode(errors='replace')}; "
+            f"this version of ml-assets knows {FORMAT}: install the newer version that wrote "
+            f"it. Or go on without it. {DO}")
+
+
+def _format(txn: Transaction) -> None:
+    txn.put(_FORMAT_KEY, b"%d" % FORMAT)
 
 
 _DAMAGE = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError,

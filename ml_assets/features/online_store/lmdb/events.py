@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_assets.features.engine import state
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.online_store.backend import NO_FLOOR, Row, floor_of
+from ml_assets.features.online_store.backend import NO_FLOOR, Row, View, floor_of
 from ml_assets.features.online_store.lmdb.keys import (
     ID,
     INSTANT,
@@ -20,22 +20,33 @@ from ml_assets.features.online_store.lmdb.keys import (
     short,
     state_start,
 )
+from ml_assets.features.online_store.versions import PlainView, merged, version_of
 
 if TYPE_CHECKING:
     from ml_assets.features.online_store.lmdb.environment import Transaction
 
-Viewed = tuple[WindowedView, int]
+NEVER_AHEAD = 2**62
+"""As `now`: no version of what a prediction says is ahead of its time."""
+
+Viewed = tuple[View, int]
 """A view and the number of its data."""
 
 Counted = Callable[[WindowedView, Sequence[Row]], set[tuple[bytes, int]]]
 """Of some rows the (entity, uid) that the log counts for the view, applied already or not."""
 
 
+class Applied(NamedTuple):
+    """upto: how much of the source is applied to all of the views; new: events that counted"""
+
+    upto: int
+    new: int
+
+
 class Stretch(NamedTuple):
     """Events that follow each other in a source.
 
     upto: the position of the last one that was looked at
-    rows: for each of the views asked for its rows, in order
+    rows: for each of the views its rows, in order: events of a windowed one, versions of a plain
     noted: whether their ids are noted, since they may come again from elsewhere; if not, the
         source alone says that each comes once
     """
@@ -64,22 +75,43 @@ def append(
     return len(new)
 
 
-def apply(txn: Transaction, source: bytes, views: Sequence[Viewed], read: Read) -> int:
+def apply(txn: Transaction, source: bytes, views: Sequence[Viewed], read: Read) -> Applied:
     """Count what comes next in `source` for those of the views that have applied the least."""
     marks = [_mark(txn, view_id, source) for _, view_id in views]
     after = min(marks)
-    until = min((mark for mark in marks if mark > after), default=None)
-    upto, rows, noted = read(after, until)
+    upto, rows, noted = read(after, min((mark for mark in marks if mark > after), default=None))
+    new = 0
     if upto <= after:
-        return after
+        return Applied(after, new)
+    mark_value = INSTANT.pack(upto)
     for mark, (view, view_id), some in zip(marks, views, rows, strict=True):
         if mark > after:
             continue
-        some = _new_enough(txn, view, view_id, some)
-        _add(txn, view, view_id, (_note if noted else _not_noted)(txn, view_id, some))
+        if isinstance(view, PlainView):
+            put(txn, view_id, some, NEVER_AHEAD)
+        else:
+            some = _new_enough(txn, view, view_id, some)
+            some = (_note if noted else _not_noted)(txn, view_id, some)
+            _add(txn, view, view_id, some)
+            new += len(some)
         number, key = mark_entry(view_id, source)
-        txn.put(NUMBER.pack(number) + key, INSTANT.pack(upto))
-    return upto
+        txn.put(NUMBER.pack(number) + key, mark_value)
+    return Applied(upto, new)
+
+
+def put(txn: Transaction, view_id: int, rows: Sequence[Row], now: int) -> None:
+    """Rows of a plain view, see `Backend.put`."""
+    start = state_start(view_id)
+    floor_of(txn.get(start), str(view_id))
+    for entity, at, created, payload in rows:
+        key, version = start + short(entity), version_of(at, created, payload)
+        if txn.put(key, version, overwrite=False):
+            note_name(txn, view_id, entity)
+            continue
+        before = txn.get(key)
+        assert before is not None
+        if (after := merged(before, version, now)) != before:
+            txn.put(key, after)
 
 
 def _mark(txn: Transaction, view_id: int, source: bytes) -> int:

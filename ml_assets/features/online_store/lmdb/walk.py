@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ml_assets.features.online_store.lmdb.keys import is_short, names_start, short, state_start
+from ml_assets.features.online_store.lmdb.keys import (
+    NUMBER,
+    is_short,
+    mark_entry,
+    names_start,
+    short,
+    state_start,
+)
 
 if TYPE_CHECKING:
     from ml_assets.features.online_store.lmdb.environment import Transaction
@@ -54,3 +61,9 @@ def count(txn: Transaction, view_id: int) -> int:
                 break
             found += len(key) > len(start)
     return found
+
+
+def sources(txn: Transaction, view_ids: Sequence[int]) -> set[bytes]:
+    """What the views have marks of."""
+    starts = [NUMBER.pack(mark_entry(each, b"")[0]) for each in view_ids]
+    return {key[len(start):] for start in starts for key, _ in items(txn, start, b"")}

@@ -1,0 +1,51 @@
+"""Whether the online store is sound, and how far it has followed the event log."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.settings import Settings
+from ml_assets.doctor.findings import Finding
+from ml_assets.features.online_store.lmdb.backend import LmdbBackend
+from ml_assets.ingest.log.positions import identity_of, last_position
+
+NAME, HOLDS = "online.lmdb", "online features, made of event log and lake"
+REMEDY = ("the next API or load to start makes it anew; `ml-assets store rebuild SYSTEM` does it "
+          "now")
+
+
+def examine_online_store(settings: Settings) -> Finding | None:
+    """None if there is none. Nothing is lost with it, so that no damage needs a decision."""
+    path = settings.online_store
+    if not path.exists():
+        return None
+    try:
+        note = _progress(settings)
+    except LogUnavailable as error:
+        return Finding(what=NAME, holds=HOLDS, trouble=f"cannot be used: {error}", remedy=REMEDY)
+    except sqlite3.Error:  # which is told of the log itself
+        note = ""
+    return Finding(what=NAME, holds=HOLDS, note=note)
+
+
+def _progress(settings: Settings) -> str:
+    """How far the views are behind the log, in words; empty if they are at its end."""
+    with closing(LmdbBackend(settings.online_store)) as store:
+        numbers = [found.id for found in store.views().values()]
+        if not numbers:
+            return "sound; no feature view is applied"
+        if not settings.event_log.exists():
+            return ""
+        return _behind(settings, store, numbers)
+
+
+def _behind(settings: Settings, store: LmdbBackend, numbers: list[int]) -> str:
+    with closing(sqlite3.connect(f"{settings.event_log.as_uri()}?mode=ro", uri=True)) as log:
+        own = identity_of(log)
+        if store.sources(numbers) - {own}:
+            return "it has counted another event log; the next API or load counts this one"
+        reached = min(store.watermark(own, [number]) for number in numbers)
+        behind = last_position(log) - reached
+    return f"sound; {behind:,} positions behind the log, for the next reader" if behind else ""

@@ -1,0 +1,1 @@
+"""How the store follows the event log: what events count, loads, and the watermark."""

@@ -1,0 +1,234 @@
+"""What the event log has behind a position, as rows of the views that follow it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ml_assets.core.runtime.isolation import Fault, attempt
+from ml_assets.features.engine.events import entity_key, uid
+from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.online_store.backend import Row, View, digest_of
+from ml_assets.features.online_store.counting import event_row, event_rows
+from ml_assets.features.online_store.following.counts import LIST_ID, ViewList, unpack_rows
+from ml_assets.features.online_store.following.lake_stream import Origins
+from ml_assets.features.online_store.latest_scores import TABLE as SCORED
+from ml_assets.features.online_store.latest_scores import score_row
+from ml_assets.features.online_store.lmdb.events import Stretch
+from ml_assets.ingest.log.positions import (
+    LoadEntry,
+    Position,
+    ToldPosition,
+    counted_ids,
+    first_load,
+    last_position,
+    positions_of,
+    request_at,
+    told_of,
+    views_of,
+)
+from ml_assets.ingest.log.served import from_us, prediction_id, restored_label
+from ml_assets.ingest.log.told import told_id
+
+log = logging.getLogger(__name__)
+
+EVENTS = "events"
+"""The lake table of the stream that predictions feed."""
+LABELS = "labels"
+AT_ONCE = 500
+"""Events that are applied in one transaction."""
+
+
+class Followed(NamedTuple):
+    """A view that follows the log: the number of its data, and the lake table of its stream."""
+
+    view: View
+    id: int
+    table: str
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether predictions feed it; otherwise events that are told do, or only loads."""
+        return self.table in (EVENTS, SCORED)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether events of another stream feed it, whose table is called as the stream."""
+        return not self.is_fed and self.table != LABELS
+
+
+class LogRows:
+    """Reads the log for some views of a system. For one thread, as its connection.
+
+    bounds: for each view, before which instant (microseconds since 1970 UTC) nothing that was
+        filed is in a window any more
+    """
+
+    def __init__(
+        self, log: sqlite3.Connection, system: str, views: Sequence[Followed],
+        bounds: Sequence[int], origins: Origins,
+    ) -> None:
+        self._log, self._system, self._origins = log, system, origins
+        self.views, self._bounds = tuple(views), bounds
+        self._is_told = any(each.is_told for each in views)
+        self._lists: dict[bytes, tuple[ViewList, list[tuple[int, int] | None]]] = {}
+
+    def read(self, after: int, until: int | None) -> Stretch:
+        """What the log has behind a position: some predictions, or one load."""
+        upto, rows, noted = self._next(after, until)
+        before = first_load(self._log, -1, 0) if after == 0 else None
+        if before is None:
+            return Stretch(upto, rows, noted)
+        return Stretch(upto, [[*first, *more] for first, more in
+                              zip(self._loads(before), rows, strict=True)], noted=True)
+
+    def _next(self, after: int, until: int | None) -> Stretch:
+        head = last_position(self._log) if until is None else until
+        load = first_load(self._log, after, head)
+        if load is not None:
+            head = load.seq - 1
+        some = positions_of(self._log, self._system, after, head, AT_ONCE)
+        if len(some) == AT_ONCE:
+            head = some[-1].seq
+        told = told_of(self._log, self._system, after, head, AT_ONCE) if self._is_told else []
+        if len(told) == AT_ONCE:
+            head = told[-1].seq
+            some = [each for each in some if each.seq <= head]
+        if some or told:
+            rows = self._rows(some)
+            self._add_told(told, rows)
+            return Stretch(head, rows)
+        if load is None:
+            return Stretch(head, [[] for _ in self.views])
+        return Stretch(load.seq, self._loads(load), noted=True)
+
+    def _loads(self, load: LoadEntry) -> list[list[Row]]:
+        return [self._loaded(each, bound, load) for each, bound in
+                zip(self.views, self._bounds, strict=True)]
+
+    def _loaded(self, followed: Followed, bound: int, load: LoadEntry) -> list[Row]:
+        """The rows of a load, if it is of this view as it is defined."""
+        view = followed.view
+        if not isinstance(view, WindowedView) or load.until <= bound or (
+            load.seq and (load.view, load.definition) != (view.name, digest_of(view))
+        ):
+            return []
+        if load.counts is not None:
+            return unpack_rows(view, load.counts)
+        found = self._origins.loaded(view, self._system, followed.table, load.since, load.until)
+        if found is None:
+            return []
+        return self.unserved(followed, event_rows(view, found),
+                              found[view.event_id].to_pylist())
+
+    def unserved(
+        self, followed: Followed, rows: list[Row], event_ids: Sequence[object]
+    ) -> list[Row]:
+        """Those that the log does not count anyway."""
+        if followed.table == LABELS or not rows:
+            return rows
+        ids = [str(each) for each in event_ids]
+        if followed.is_told:
+            names = {told_id(self._system, followed.table, each): each for each in ids}
+            known = counted_ids(self._log, list(names), "told")
+        else:
+            names = {prediction_id(self._system, each): each for each in ids}
+            known = counted_ids(self._log, list(names))
+        served = {uid(names[each]) for each in known}
+        return [row for row in rows if row[2] not in served] if served else rows
+
+    def _rows(self, some: Sequence[Position]) -> list[list[Row]]:
+        """For each view what it counts of some predictions."""
+        rows: list[list[Row]] = [[] for _ in self.views]
+        for each in some:
+            packed, places = None, None
+            if each.counts is not None:
+                of, places = self._list(each.counts[:LIST_ID])
+                packed = of.unpack(each.counts)
+            event: Mapping[str, object] | Fault | None = None
+            for index, followed in enumerate(self.views):
+                if not followed.is_fed:
+                    continue
+                place = places[index] if places is not None else None
+                row: Row | None = None
+                if packed is not None and place is not None:
+                    if isinstance(followed.view, WindowedView):
+                        row = packed.row(*place)
+                    elif (entity := packed.entities[place[0]]) is not None:
+                        row = _scored(entity, each)
+                else:
+                    event = self._event(each) if event is None else event
+                    row = self._row(followed.view, event, each)
+                if row is not None:
+                    rows[index].append(row)
+        return rows
+
+    def _event(self, logged: Position) -> Mapping[str, object] | Fault:
+        """The event parsed again: it was logged when nobody knew the view."""
+        return self._parsed(logged, EVENTS, request_at(self._log, logged.seq))
+
+    def _parsed(
+        self, logged: Position | ToldPosition, table: str, request: str
+    ) -> Mapping[str, object] | Fault:
+        event = attempt(self._origins.parser(self._system, table), request)
+        if isinstance(event, Fault):
+            self._warn(logged, event)
+            return event
+        return {**event, "event_id": logged.event_id,
+                "event_timestamp": from_us(logged.event_timestamp),
+                "accepted_at": from_us(logged.accepted_at)}
+
+    def _add_told(self, told: Sequence[ToldPosition], rows: list[list[Row]]) -> None:
+        """What events of other streams count, parsed: nobody has packed it."""
+        for each in told:
+            mine = [index for index, view in enumerate(self.views)
+                    if view.is_told and view.table == each.stream]
+            event = self._parsed(each, each.stream, each.request) if mine else None
+            for index in mine:
+                if event is not None and (
+                    row := self._row(self.views[index].view, event, each)
+                ) is not None:
+                    rows[index].append(row)
+
+    def _row(
+        self, view: View, event: Mapping[str, object] | Fault, logged: Position | ToldPosition
+    ) -> Row | None:
+        if isinstance(event, Fault):
+            return None
+        row = attempt(_row_of, view, event, logged)
+        if isinstance(row, Fault):
+            self._warn(logged, row)
+            return None
+        return row
+
+    def _warn(self, logged: Position | ToldPosition, fault: Fault) -> None:
+        log.warning("%s: event %r was served and cannot be counted: %s", self._system,
+                    logged.event_id, fault.reason)
+
+    def _list(self, list_id: bytes) -> tuple[ViewList, list[tuple[int, int] | None]]:
+        """A list of views, and where ours are in it."""
+        found = self._lists.get(list_id)
+        if found is None:
+            said = ViewList.parse(views_of(self._log, list_id))
+            found = said, [said.index(each.view) for each in self.views]
+            self._lists[list_id] = found
+        return found
+
+
+def _row_of(
+    view: View, event: Mapping[str, object], logged: Position | ToldPosition
+) -> Row | None:
+    if isinstance(view, WindowedView):
+        return event_row(view, event)
+    assert isinstance(logged, Position)
+    entity = entity_key([event[name] for name in view.keys])
+    return None if entity is None else _scored(entity, logged)
+
+
+def _scored(entity: bytes, logged: Position) -> Row:
+    return score_row(
+        entity, logged.event_timestamp, logged.accepted_at, logged.score,
+        bool(restored_label(logged.decision)),
+        logged.model_version, logged.event_id)
