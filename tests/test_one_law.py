@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -26,11 +27,12 @@ from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EARLIEST, midnight
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import QUARANTINE, events_schema, outcomes_schema
+from ml_assets.ingest.tables import QUARANTINE, events_schema, outcomes_schema, stream_schema
 from ml_assets.monitoring.parity import ParityReports
 from tests.meter import METER
 from tests.serving.kit import serving
 from tests.strategies import almost_json
+from tests.toy import VISITS
 from tests.whole_loop import BAD, WHOLE, WholeLoop, whole_loop
 
 OUTCOMES = outcomes_schema(METER)
@@ -146,9 +148,30 @@ def words(draw: st.DrawFn) -> Posted:
     return Posted(call="feedback", body=json.dumps(said).encode(), moved=draw(clocks()))
 
 
+@st.composite
+def visits(draw: st.DrawFn) -> Posted:
+    """An event that only feeds features, of the toy's other stream."""
+    event = {
+        "shop": draw(mostly(KEYS, TEXTS)),
+        "page": draw(mostly(st.sampled_from(["shoes", "hats", None]), TEXTS)),
+        "seconds": draw(mostly(st.floats(0, 90), NUMBERS | WRONG)),
+        "seen": draw(mostly(st.lists(st.integers(0, 9), max_size=3), st.lists(NUMBERS | WRONG))),
+    }
+    body: dict[str, Any] = {"event": event}
+    if draw(st.booleans()):
+        body["event_id"] = draw(st.sampled_from(["h0-0", "one", "v1"]) | st.uuids().map(str))
+    if draw(st.booleans()):
+        body["event_timestamp"] = draw(mostly(st.just("@0@"), instants()))
+    return Posted(call="events/visits", moved=draw(clocks()),
+                  body=json.dumps(body).encode("utf-8", "surrogatepass"))
+
+
 def requests_of(system: System) -> st.SearchStrategy[list[Posted]]:
     predict = predictions(system)
-    return st.lists(predict | predict | words(), min_size=EVENTS, max_size=EVENTS)
+    some = predict | predict | words()
+    if system is WHOLE:
+        some |= visits()
+    return st.lists(some, min_size=EVENTS, max_size=EVENTS)
 
 
 def posted(call: str, **body: object) -> Posted:
@@ -159,7 +182,9 @@ def honest_requests(system: System) -> list[Posted]:
     """Else a day might have labels of one kind only, on which nothing can be judged."""
     [trusted, *_] = system.feedback.trusted
     source = trusted.sources[0] + ("ann" if trusted.sources[0].endswith(":") else "")
-    return [request for label in (True, False) for request in (
+    told = [posted("events/visits", event={"shop": "shop 1", "seconds": 5.0, "page": "shoes"})
+            for _ in range(3) if system is WHOLE]
+    return told + [request for label in (True, False) for request in (
         posted("predict", event=honest(system)),
         posted("feedback", prediction_id="%s", label=label, source=source),
     )]
@@ -198,24 +223,39 @@ def test_whatever_the_api_accepts_every_later_room_can_process(
         accepted = post_all(loop, requests, direct, asgi)
         assert direct.get("/readyz").json()["problems"] == []
     assert loop.close(day) == now + DAY
+    if system is WHOLE:
+        told = rows_of_day(loop, "visits", stream_schema(VISITS), day)
+        with closing(EventLog(loop.settings.event_log)) as log:
+            posted_visits = log.told.between(system.name, "visits", midnight(day),
+                                             midnight(day) + DAY)
+            assert sorted(told["event_id"]) == sorted(each.event_id for each in posted_visits)
+        assert len(told) > 0
 
     log = EventLog(loop.settings.event_log)
     logged = list(log.predictions(system.name, midnight(day), midnight(day) + DAY))
     known = {p.prediction_id for p in log.predictions(system.name, EARLIEST, midnight(day) + DAY)}
     log.close()
     assert accepted <= known and len(logged) > EVENTS / 10
+
     def rows(table: str, schema: pa.Schema) -> pd.DataFrame:
-        return Lake(loop.settings.lake).read(system.name, table, schema, start=day, end=day + DAY)
+        return rows_of_day(loop, table, schema, day)
 
     events = rows("events", events_schema(system))
     assert sorted(events["event_id"]) == sorted(p.event_id for p in logged)
-    assert rows("quarantine", QUARANTINE).empty and not rows("outcomes", OUTCOMES).empty
+    for stream in system.streams:
+        assert rows(stream.quarantine, QUARANTINE).empty
+    assert not rows("outcomes", OUTCOMES).empty
     parity = ParityReports(loop.settings, system).read(day)
     assert parity is not None and parity.holds, parity
     assert (parity.checked, parity.degraded) == (len(logged), 0)
 
     loop.runs.retraining({"ml_assets/reason": "labels"})
     loop.runs.batch(day)
+
+
+def rows_of_day(loop: WholeLoop, table: str, schema: pa.Schema, day: date) -> pd.DataFrame:
+    return Lake(loop.settings.lake).read(
+        loop.system.name, table, schema, start=day, end=day + DAY)
 
 
 def dated(body: bytes, now: datetime) -> bytes:

@@ -53,4 +53,4 @@ visits = windowed_view(
 )
 shops = table_view("toy", SHOPS, entities=[shop])
 scores = scores_view("toy", shop)
-toy_returns = FeatureService(name="toy_returns", features=[purchases, returns])
+toy_returns = FeatureService(name="toy_returns", features=[purchases, returns, visits, shops])

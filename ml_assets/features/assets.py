@@ -77,8 +77,8 @@ class SystemTranslator(DagsterFeastTranslator):
 
     def __init__(self, system: System) -> None:
         self.system = system
-        views = load_manifest(Settings.from_environment()).service(system).views
-        self.definitions = {view.name: view.definition for view in views}
+        parts = load_manifest(Settings.from_environment()).service(system).parts
+        self.definitions = {part.view.name: part.view.definition for part in parts}
 
     def get_asset_key(self, node: Node) -> dg.AssetKey:
         if "dagster/asset_key" in node.tags:
@@ -126,7 +126,9 @@ class SystemFeast(FeastResource):
 
 def _feature_views(system: System) -> dg.AssetsDefinition:
     manifest = load_manifest(Settings.from_environment())
-    views = {view.name: view for view in manifest.service(system).views}
+    service = manifest.service(system)
+    views = {view.name: view for view in service.views}
+    tables = {part.view.name: part.view for part in service.kept}
 
     @feast_assets(
         manifest=manifest.feast,
@@ -138,12 +140,14 @@ def _feature_views(system: System) -> dg.AssetsDefinition:
     def feature_views(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        from ml_assets.features.online_load import load_view
+        from ml_assets.features.online_load import load_table, load_view
         from ml_assets.features.store import note_loaded
 
         def load(store: Any, view: str, start: datetime | None, end: datetime) -> Loaded:
             assert start is not None
-            loaded = load_view(settings, views[view], _days(start, end))
+            wanted = _days(start, end)
+            loaded = (load_table(settings, tables[view], wanted) if view in tables else
+                      load_view(settings, views[view], wanted))
             note_loaded(settings, view, start, loaded.until)
             return Loaded(rows=loaded.rows, until=loaded.until)
 

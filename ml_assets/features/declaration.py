@@ -33,7 +33,7 @@ from feast.types import (
     UnixTimestamp,
 )
 
-from ml_assets.core.data.columns import Column, Dtype
+from ml_assets.core.data.columns import Dtype
 from ml_assets.core.data.tables import Table
 from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.features.declared_views import PlainFeatureView, WindowedFeatureView
@@ -185,15 +185,20 @@ def table_view(
     gives all columns; of these a model's numbers are numbers, integers and booleans.
 
     entities: those that the table's keys name; columns: all but the keys unless some are given
-    Raises DeclarationError for keys of other entities, UnknownName for a column that it lacks.
+    Raises DeclarationError for keys of other entities and for columns of lists, UnknownName for a
+    column that it lacks.
     """
     keys = [entity.join_key for entity in entities]
     if sorted(keys) != sorted(table.keys):
         raise DeclarationError(
             f"table_view of {system}/{table.name}: entities have the join keys {keys}; expected "
             f"the table's keys, {list(table.keys)}")
-    known = {column.name: column for column in table.columns if column.name not in table.keys}
+    known = {column.name: column for column in table.columns
+             if column.name not in table.keys and not column.many}
     for name in columns:
+        if name in {column.name for column in table.columns if column.many}:
+            raise DeclarationError(f"table_view of {system}/{table.name}: column {name!r} holds "
+                                   "lists, which a view of a table cannot give yet")
         if name not in known:
             raise unknown(f"column of {system}/{table.name}", name, known)
     return PlainFeatureView(
@@ -202,7 +207,7 @@ def table_view(
         ttl=table.ttl or timedelta(0),
         schema=[
             *map(_key_field, entities),
-            *(Field(name=name, dtype=_type_of(known[name]), description=known[name].description)
+            *(Field(name=name, dtype=KINDS[known[name].dtype], description=known[name].description)
               for name in columns or known),
         ],
         source=FileSource(
@@ -217,11 +222,6 @@ def table_view(
         description=description or table.description,
         tags={"system": system, "ml_assets/table": table.name, **(tags or {})},
     )
-
-
-def _type_of(column: Column) -> PrimitiveFeastType | Array:
-    kind = KINDS[column.dtype]
-    return Array(kind) if column.many else kind
 
 
 def check(declared: Sequence[object]) -> None:

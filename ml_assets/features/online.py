@@ -43,7 +43,7 @@ class OnlineState:
     connection: to the event log, which this follows: it catches up before each read
     names: the features, in the order of the columns that `read` returns.
     limits: of event columns that are read as numbers: a value must be smaller in size, so that
-    sums are exact
+    sums are exact; told_limits: the same of the columns of other streams, by their tables
     service: what is read; unless given, what the repository declares for the system
     Raises UnknownName where the repository does not declare the service, and NotReady where
     a view of it was never applied. What was lost is made anew first, which may take its time.
@@ -58,12 +58,15 @@ class OnlineState:
     ) -> None:
         service = service or load_manifest(settings).service(system)
         self.names: tuple[str, ...] = service.features
-        self.limits = _limits(service)
+        self.limits = _limits(service, EVENTS)
+        self.told_limits = {stream.table: _limits(service, stream.table)
+                            for stream in system.streams if not stream.asked}
         self.problem: str | None = None
         self._budget, self._name = budget, system.name
         self._store = open_backend(settings)
         recover(settings, system, service, connection, self._store)
         views: list[tuple[View, str]] = [(view.windowed, view.table) for view in service.views]
+        views += [(part.view.plain, part.view.table) for part in service.kept]
         self._scores = None if system.scores_by is None else scores_view(system)
         if self._scores is not None and self._keeps(self._scores):
             views.append((self._scores, TABLE))
@@ -167,10 +170,10 @@ def _score_of(entity: bytes, said: Prediction) -> Row:
         said.model_version, said.event_id)
 
 
-def _limits(service: Service) -> dict[str, float]:
+def _limits(service: Service, table: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for view in service.views:
-        for slot in view.windowed.slots if view.table == EVENTS else ():
+        for slot in view.windowed.slots if view.table == table else ():
             if slot.form == "number":
                 limit = limit_of(view.windowed, slot)
                 found[slot.column] = min(limit, found.get(slot.column, inf))

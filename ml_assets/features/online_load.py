@@ -10,7 +10,8 @@ from datetime import date, datetime, timedelta
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, midnight
-from ml_assets.features.manifest import View
+from ml_assets.features.manifest import TableView, View
+from ml_assets.features.online_store.following.kept import EVER, versions_in
 from ml_assets.features.online_store.following.lake_stream import read_stream
 from ml_assets.features.online_store.following.portions import portions
 from ml_assets.features.online_store.following.projection import Projection
@@ -19,7 +20,7 @@ from ml_assets.features.online_store.redefining import pending, settle
 from ml_assets.features.store import load_log, open_backend, origins_of
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.log.served import to_us
+from ml_assets.ingest.log.served import from_us, to_us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,28 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
         store.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
         log.finish(load_id, clock.now())
     return Loaded(rows=new, until=until)
+
+
+def load_table(settings: Settings, view: TableView, days: Sequence[date]) -> Loaded:
+    """Bring the view of a table to the end of the last of `days`, and not beyond the clock.
+
+    What became known since the load before it is loaded. Each portion gets a position of the event
+    log, so that each prediction tells whether it has seen it; a load may be repeated, and may die
+    half-way. Raises NotReady where a day's table is missing.
+    """
+    now = to_us(settings.clock_of(view.system).now())
+    with (closing(EventLog(settings.event_log)) as events,
+          closing(open_backend(settings)) as store):
+        followed = Followed(view.plain, store.register(view.name, view.definition), view.table)
+        projection = Projection(
+            events.connection, store, view.system, [followed], origins_of(settings))
+        projection.catch_up()
+        before = [load.until for load in events.loads(view.name, view.definition) if load.seq]
+        since, until = max(before, default=EVER), min(to_us(midnight(max(days)) + DAY), now)
+        new = 0 if since >= until else sum(
+            projection.load_versions(followed, each) for each in versions_in(
+                Lake(settings.lake), view.plain, view.system, view.table, since, until))
+    return Loaded(rows=new, until=from_us(max(since, until)))
 
 
 def _stretch(lake: Lake, view: View, days: Sequence[date], before: datetime | None) -> list[date]:

@@ -111,6 +111,7 @@ def projection_of(
 def tables_of(system: System, service: Service) -> list[tuple[View, str]]:
     """All views of a system that follow the log, each with the lake table of its stream."""
     views: list[tuple[View, str]] = [(view.windowed, view.table) for view in service.views]
+    views += [(part.view.plain, part.view.table) for part in service.kept]
     return views if system.scores_by is None else [*views, (scores_view(system), SCORED)]
 
 
@@ -170,7 +171,7 @@ def _renew(
     if isinstance(view, WindowedView):
         # What no window can reach any more is not even read.
         store.expire(view, number_of(store, view), now)
-    else:
+    elif table == SCORED:
         load_scores(settings, system, Lake(settings.lake).days(system.name, table))
 
 

@@ -169,7 +169,8 @@ def served_system(
         predictor=Predictor(
             system, log=log, instants=instants, state=state, models=models, shadows=shadows,
             counters=counters, lines=lines),
-        told=ToldIntake(system, log=log, instants=instants, counts=counters.kinds, lines=lines),
+        told=ToldIntake(system, log=log, instants=instants, state=state, counts=counters.kinds,
+                        lines=lines),
         feedback=FeedbackIntake(system, log=log, instants=instants, counts=counters.kinds),
         provenance=Provenance(settings, system),
         readiness=Readiness(

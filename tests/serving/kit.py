@@ -65,6 +65,7 @@ class FakeFeatures:
     working: bool = False
     remembered: list[Mapping[str, object]] = field(default_factory=list)
     limits: Mapping[str, float] = field(default_factory=dict)
+    told_limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     problem: str | None = None
 
     def read(

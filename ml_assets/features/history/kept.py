@@ -85,12 +85,14 @@ def _parts(
     if loaded is None:
         return [(np.arange(count), np.arange(len(rows.at)))]
     assert rows.created is not None
-    seqs = np.array([load.seq for load in loaded.loads], dtype=np.int64)
+    # What was loaded before there were positions was no table.
+    loads = [load for load in loaded.loads if load.seq]
+    seqs = np.array([load.seq for load in loads], dtype=np.int64)
     state = np.searchsorted(seqs, loaded.upto, side="right")
     parts = []
     for number in np.unique(state).tolist():
         seen = np.zeros(len(rows.at), dtype=bool)
-        for load in loaded.loads[:number]:
+        for load in loads[:number]:
             seen |= (rows.created >= load.since) & (rows.created < load.until)
         parts.append((np.flatnonzero(state == number), np.flatnonzero(seen)))
     return parts

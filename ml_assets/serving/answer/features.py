@@ -48,6 +48,11 @@ class SystemState(Protocol):
         ...
 
     @property
+    def told_limits(self) -> Mapping[str, Mapping[str, float]]:
+        """The same of other streams, by their tables."""
+        ...
+
+    @property
     def problem(self) -> str | None:
         """Why the latest scores are not kept; None if they are, or the system has none."""
         ...
@@ -112,6 +117,7 @@ class GuardedState:
         self._state: SystemState | None = None
         self._connection: sqlite3.Connection | None = None
         self.limits: Mapping[str, float] = {}
+        self.told_limits: Mapping[str, Mapping[str, float]] = {}
         """Of event columns that the store sums: how large a value may not be. Once known, kept."""
         self.problem: str | None = None
         """Why the latest call could not read the store; None if it could."""
@@ -210,7 +216,7 @@ class GuardedState:
             self.close()
             self._connection = connection
             self._state = self._open(connection)
-            self.limits = self._state.limits
+            self.limits, self.told_limits = self._state.limits, self._state.told_limits
         return self._state
 
     def _note(self, error: Exception) -> None:

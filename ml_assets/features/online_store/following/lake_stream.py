@@ -16,9 +16,9 @@ from ml_assets.core.errors import NotReady, unknown
 from ml_assets.core.system import System
 from ml_assets.features.engine.columns import instants
 from ml_assets.features.engine.windows import WindowedView
+from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.ingest.lake import Lake, naming
 from ml_assets.ingest.log.served import from_us
-from ml_assets.ingest.posted import read_json
 from ml_assets.ingest.tables import LOG_SEQ
 
 
@@ -37,11 +37,11 @@ class Origins:
 
         Raises UnknownName if there is no such system, or no stream with this table.
         """
-        streams = {stream.table: stream for stream in self.find(system).streams}
+        found = self.find(system)
+        streams = {stream.table: stream for stream in found.streams}
         if table not in streams:
             raise unknown(f"stream of {system!r}", table, streams)
-        parse = streams[table].source.parse
-        return lambda request: parse(read_json(request))
+        return lambda request: read_event(found, request, streams[table])
 
     def loaded(
         self, view: WindowedView, system: str, table: str, since: int, until: int

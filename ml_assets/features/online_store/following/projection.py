@@ -23,6 +23,7 @@ from ml_assets.features.online_store.counting import event_rows
 from ml_assets.features.online_store.following.counts import (
     pack_rows,
 )
+from ml_assets.features.online_store.following.kept import Versions, pack_versions
 from ml_assets.features.online_store.following.lake_stream import Origins
 from ml_assets.features.online_store.following.portions import Portion
 from ml_assets.features.online_store.following.stretches import Followed, LogRows
@@ -137,6 +138,18 @@ class Projection:
         forget_counts(self._log, followed.view.name,
                       self._store.watermark(self._source, [followed.id]))
         return new
+
+    def load_versions(self, followed: Followed, versions: Versions) -> int:
+        """Log some rows of a table, and apply them; returns how many there are."""
+        rows, since, until = versions
+        with writing(self._log):
+            note_load(self._log, followed.view.name, digest_of(followed.view), since, until,
+                      pack_versions(rows))
+        self._version = None
+        self.catch_up()
+        forget_counts(self._log, followed.view.name,
+                      self._store.watermark(self._source, [followed.id]))
+        return len(rows)
 
     def push(self, table: pa.Table) -> int:
         """Count the rows of `table` as events of the only view; returns how many were new.

@@ -13,10 +13,13 @@ from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import Row, View, digest_of
 from ml_assets.features.online_store.counting import event_row, event_rows
 from ml_assets.features.online_store.following.counts import LIST_ID, ViewList, unpack_rows
+from ml_assets.features.online_store.following.kept import unpack_versions, versions_in
 from ml_assets.features.online_store.following.lake_stream import Origins
 from ml_assets.features.online_store.latest_scores import TABLE as SCORED
 from ml_assets.features.online_store.latest_scores import score_row
 from ml_assets.features.online_store.lmdb.events import Stretch
+from ml_assets.features.online_store.versions import PlainView
+from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.positions import (
     LoadEntry,
     Position,
@@ -56,7 +59,7 @@ class Followed(NamedTuple):
     @property
     def is_told(self) -> bool:
         """Whether events of another stream feed it, whose table is called as the stream."""
-        return not self.is_fed and self.table != LABELS
+        return not self.is_fed and self.table != LABELS and isinstance(self.view, WindowedView)
 
 
 class LogRows:
@@ -111,7 +114,9 @@ class LogRows:
     def _loaded(self, followed: Followed, bound: int, load: LoadEntry) -> list[Row]:
         """The rows of a load, if it is of this view as it is defined."""
         view = followed.view
-        if not isinstance(view, WindowedView) or load.until <= bound or (
+        if isinstance(view, PlainView):
+            return self._kept(followed, view, load)
+        if load.until <= bound or (
             load.seq and (load.view, load.definition) != (view.name, digest_of(view))
         ):
             return []
@@ -122,6 +127,16 @@ class LogRows:
             return []
         return self.unserved(followed, event_rows(view, found),
                               found[view.event_id].to_pylist())
+
+    def _kept(self, followed: Followed, view: PlainView, load: LoadEntry) -> list[Row]:
+        """What a load of a table's rows brought."""
+        if followed.is_fed or (load.view, load.definition) != (view.name, digest_of(view)):
+            return []
+        if load.counts is not None:
+            return unpack_versions(load.counts)
+        return [row for rows, _, _ in versions_in(
+            Lake(self._origins.lake), view, self._system, followed.table, load.since, load.until,
+        ) for row in rows]
 
     def unserved(
         self, followed: Followed, rows: list[Row], event_ids: Sequence[object]

@@ -88,7 +88,7 @@ def apply(txn: Transaction, source: bytes, views: Sequence[Viewed], read: Read) 
         if mark > after:
             continue
         if isinstance(view, PlainView):
-            put(txn, view_id, some, NEVER_AHEAD)
+            put(txn, view_id, some, None if noted else NEVER_AHEAD)
         else:
             some = _new_enough(txn, view, view_id, some)
             some = (_note if noted else _not_noted)(txn, view_id, some)
@@ -99,8 +99,11 @@ def apply(txn: Transaction, source: bytes, views: Sequence[Viewed], read: Read) 
     return Applied(upto, new)
 
 
-def put(txn: Transaction, view_id: int, rows: Sequence[Row], now: int) -> None:
-    """Rows of a plain view, see `Backend.put`."""
+def put(txn: Transaction, view_id: int, rows: Sequence[Row], now: int | None) -> None:
+    """Rows of a plain view, see `Backend.put`.
+
+    now: None for the instant at which each was created
+    """
     start = state_start(view_id)
     floor_of(txn.get(start), str(view_id))
     for entity, at, created, payload in rows:
@@ -110,7 +113,8 @@ def put(txn: Transaction, view_id: int, rows: Sequence[Row], now: int) -> None:
             continue
         before = txn.get(key)
         assert before is not None
-        if (after := merged(before, version, now)) != before:
+        if (after := merged(
+            before, version, created if now is None else now)) != before:
             txn.put(key, after)
 
 

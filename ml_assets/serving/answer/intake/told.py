@@ -15,8 +15,10 @@ from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.told import ToldEvent
+from ml_assets.serving.answer.features import GuardedState
 from ml_assets.serving.answer.instants import Instants
 from ml_assets.serving.answer.intake.admission import (
+    NO_LIMITS,
     Admission,
     Admitted,
     EventRequest,
@@ -34,10 +36,10 @@ class ToldIntake:
     """
 
     def __init__(
-        self, system: System, *, log: LogHandle, instants: Instants, counts: Counter[str],
-        lines: SparseLog,
+        self, system: System, *, log: LogHandle, instants: Instants, state: GuardedState,
+        counts: Counter[str], lines: SparseLog,
     ) -> None:
-        self._system, self._log, self._instants = system, log, instants
+        self._system, self._log, self._instants, self._state = system, log, instants, state
         self._counts, self._lines = counts, lines
         self.streams = {stream.name: stream for stream in system.streams if not stream.asked}
         self._admissions = {name: Admission(system, stream)
@@ -82,13 +84,15 @@ class ToldIntake:
             if isinstance(request, EventRequest) and request.event_id is not None
         ])
         admission = self._admissions[stream.name]
+        limits = self._state.told_limits.get(stream.table, NO_LIMITS)
 
         def admit(request: EventRequest | Exception) -> ToldEvent | Admitted:
             if isinstance(request, Exception):
                 raise request
             first = earlier.get(request.event_id or "")
             if first is None:
-                return admission.admit(request, now, clock=self._instants.clock.reading)
+                return admission.admit(request, now, clock=self._instants.clock.reading,
+                                       limits=limits)
             return _repeated(first, request)
 
         admitted = isolate(admit, requests)
