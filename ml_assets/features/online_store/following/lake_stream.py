@@ -18,6 +18,7 @@ from ml_assets.features.engine.columns import instants
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.ingest.lake import Lake, naming
 from ml_assets.ingest.log.served import from_us
+from ml_assets.ingest.log.told import LABELS
 from ml_assets.ingest.posted import read_json
 from ml_assets.ingest.tables import LOG_SEQ
 
@@ -37,6 +38,8 @@ class Origins:
 
         Raises UnknownName if there is no such system, or no stream with this table.
         """
+        if table == LABELS:
+            return read_json
         streams = {stream.table: stream for stream in self.find(system).streams}
         if table not in streams:
             raise unknown(f"stream of {system!r}", table, streams)
