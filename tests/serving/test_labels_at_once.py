@@ -26,11 +26,11 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeLoop]:
         yield begun
 
 
-def reading(device: str = "new") -> dict[str, object]:
+def reading(device: int = 77) -> dict[str, object]:
     return {"site": "site 1", "device": device, "reading": 5.0, "celsius": 10.0}
 
 
-def predicted(loop: WholeLoop, api: httpx.Client, device: str = "new") -> dict[str, Any]:
+def predicted(loop: WholeLoop, api: httpx.Client, device: int = 77) -> dict[str, Any]:
     """The record of a new prediction, an hour later than what was done before."""
     loop.clock.set(loop.clock.now() + HOUR)
     answer = api.post("/v1/meter/predict", json={"event": reading(device)}).json()
@@ -64,7 +64,7 @@ def test_a_label_counts_from_the_next_prediction_on_and_parity_holds(loop: Whole
         say(api, first, True)
         say(api, first, True, source="passer-by")
         assert broken(predicted(loop, other)) == 1.0
-        elsewhere = predicted(loop, other, "another")
+        elsewhere = predicted(loop, other, 78)
         say(other, elsewhere, True)
         second = predicted(loop, api)
         assert broken(second) == 1.0
