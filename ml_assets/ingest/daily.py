@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import chain
 
 import pandas as pd
@@ -22,6 +23,7 @@ from ml_assets.ingest.filing import Filing
 from ml_assets.ingest.labels import ArchivedOutcomes, labels_known_in, may_speak_in, with_keys
 from ml_assets.ingest.lake import Lake, frame_of
 from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.told import LABELS
 from ml_assets.ingest.tables import (
     QUARANTINE,
     events_schema,
@@ -156,6 +158,12 @@ def store_labels(system: System, settings: Settings, days: Sequence[date]) -> La
                        early=early)
 
 
+def _counted(system: System, log: EventLog, label_ids: Sequence[str]) -> dict[str, int]:
+    """The positions of the labels that the log counts, by id."""
+    return {label_id: told.seq for label_id, told in
+            log.told.find(system.name, LABELS, label_ids).items() if told.seq is not None}
+
+
 def _store_labels_of(
     system: System, lake: Lake, log: EventLog, day: date, archived: ArchivedOutcomes
 ) -> pd.DataFrame:
@@ -176,6 +184,6 @@ def _store_labels_of(
     events = lake.read_days(name, "events", events_schema(system), sorted(arrived),
                             columns=["event_id", "accepted_at", *system.keys])
     keyed = with_keys(known, events[events["event_id"].isin(set(known["event_id"]))],
-                      system.keys, system.calendar.live_from)
+                      system.keys, system.calendar.live_from, partial(_counted, system, log))
     lake.write(name, "labels", day, keyed, labels_schema(system))
     return known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import repeat
@@ -19,7 +19,7 @@ from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import Feedback, Prediction
 from ml_assets.ingest.log.resolution import LabelChange, first_words, resolve
-from ml_assets.ingest.tables import KNOWN_COLUMNS, raw_schema
+from ml_assets.ingest.tables import KNOWN_COLUMNS, LOG_SEQ, raw_schema
 
 ARCHIVED = ["event_id", "event_timestamp", "outcome", "outcome_known_at"]
 """Columns of raw records that make labels of history."""
@@ -150,24 +150,31 @@ def labels_known_in(
     return known.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
 
 
+def label_id(event_id: str, known_at: datetime, label: Label) -> str:
+    """One for each label of an event: by it a label counts once, wherever it comes from."""
+    return f"{event_id} {known_at.isoformat()} {label}"
+
+
 def with_keys(
-    labels: pd.DataFrame, events: pd.DataFrame, keys: Sequence[str], live_from: datetime
+    labels: pd.DataFrame, events: pd.DataFrame, keys: Sequence[str], live_from: datetime,
+    counted: Callable[[Sequence[str]], Mapping[str, int]],
 ) -> pd.DataFrame:
     """The labels with ids and with their events' entity keys, as `tables.labels_schema`.
 
     labels: rows of `tables.known_schema`; events: event_id, accepted_at and `keys`, at least;
     keys are null if it lacks the event
     live_from: from when on events come from the API, `core.system.Calendar`
+    counted: the positions of the log at which labels with these ids were counted, if they were
     """
     known = events.assign(same=of_events(events, live_from)).drop_duplicates("same")
-    named = [
-        f"{event_id} {known_at.isoformat()} {label}"
-        for event_id, known_at, label in zip(
-            labels["event_id"], labels["known_at"], labels["label"], strict=True)
-    ]
+    named = list(map(label_id, labels["event_id"], labels["known_at"], labels["label"]))
     # As objects: a key that is an integer would become a float beside a missing one.
     known = known[["same", *keys]].astype(object)
-    return labels.assign(label_id=pd.Series(named, dtype=object), same=of_labels(labels)).merge(
+    at = counted([name for name, basis in zip(named, labels["basis"], strict=True)
+                  if basis == "feedback"])
+    said = {"label_id": pd.Series(named, dtype=object),
+            LOG_SEQ: pd.Series([at.get(name) for name in named], dtype="Int64")}
+    return labels.assign(**said, same=of_labels(labels)).merge(
         known, on="same", how="left").drop(columns="same")
 
 

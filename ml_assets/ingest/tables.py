@@ -131,10 +131,11 @@ def labels_schema(system: System) -> pa.Schema:
     """`known_schema` with an id of each label and the entity keys of its event.
 
     So a label counts once, for its event's entities. The keys are null if the event is not
-    among the usable ones.
+    among the usable ones. `log_seq`: see `raw_schema`; null of a label that nobody has said.
     """
     keys = key_fields(system.columns, system.keys)
-    return pa.schema([*known_schema(system), ("label_id", pa.string()), *keys])
+    return pa.schema([*known_schema(system), ("label_id", pa.string()), *keys,
+                      later(LOG_SEQ, pa.int64(), None)])
 
 
 def predictions_schema(system: System) -> pa.Schema:

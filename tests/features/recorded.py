@@ -42,7 +42,7 @@ def record(
                 row[key] = draw.choice(["", *(f"{key}-{n}" for n in range(5))])
             rows.append(row)
             labels.append((row["event_id"], at, at + 2 * DAY, draw.random() < 0.3, "archive",
-                           f"label of {row['event_id']}", *(row[key] for key in system.keys)))
+                           f"label of {row['event_id']}", *(row[key] for key in system.keys), None))
         schema = events_schema(system)
         lake.write(system.name, "events", day, pd.DataFrame(rows, columns=schema.names), schema)
     for day in days:

@@ -44,7 +44,8 @@ def lake(settings: Settings) -> Lake:
               "note": "", "amount": 1.0, "log_seq": None} for shop in ("corner", "other")]
         )
         lake.write("toy", "events", at.date(), rows, schema)
-        known = [(f"corner{n - 1}", at - DAY, at, n == 2, "feedback", f"l{n}", "corner")]
+        known = [(f"corner{n - 1}", at - DAY, at, n == 2, "feedback", f"l{n}", "corner",
+                  None)]
         lake.write("toy", "labels", at.date(), pd.DataFrame(
             known if n else [], columns=labels_schema(TOY).names), labels_schema(TOY))
     return lake

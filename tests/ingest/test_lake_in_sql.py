@@ -44,7 +44,7 @@ SCHEMA = labels_schema(TOY)
 
 def labels(day: date, *ids: str) -> pd.DataFrame:
     at = datetime(day.year, day.month, day.day, 23, 59, 59, 999999, tzinfo=UTC)
-    rows = [(one, at, at, True, "feedback", f"label {one}", "corner") for one in ids]
+    rows = [(one, at, at, True, "feedback", f"label {one}", "corner", None) for one in ids]
     return pd.DataFrame(rows, columns=SCHEMA.names)
 
 

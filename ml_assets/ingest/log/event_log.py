@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -33,13 +33,17 @@ from ml_assets.ingest.log.served import (
     stored_outputs,
     to_us,
 )
-from ml_assets.ingest.log.told import ToldLog
+from ml_assets.ingest.log.told import ToldEvent, ToldLog
 
 __all__ = ["Appended", "EventLog", "Feedback", "PackedCounts", "Prediction", "ShadowScore"]
 
 INSERT = (f"insert into predictions ({COLUMNS})"
           f" values ({', '.join('?' * len(COLUMNS.split(',')))}) on conflict do nothing")
 _ASKED_AT_ONCE = 256
+
+
+Settles = Callable[[int], ToldEvent | None]
+"""Given when the word was received (microseconds since 1970 UTC), the label that it settles."""
 
 
 class Appended(NamedTuple):
@@ -166,13 +170,18 @@ class EventLog:
             )
         return first
 
-    def add_feedback(self, feedback: Feedback, *, limit: FeedbackLimit | None = None) -> bool:
+    def add_feedback(
+        self, feedback: Feedback, *, limit: FeedbackLimit | None = None,
+        settles: Settles | None = None,
+    ) -> bool:
         """Store it; False where it is what this source said of this prediction last.
 
         A source may change its mind, and back; a repetition changes nothing. What it says
         later is known later, by a microsecond at least, whatever the clock does. No word about a
         prediction is known before those that came before it.
         limit: how much its source may say; a repetition is no new word
+        settles: asked once the word is stored, in the same transaction, what it makes known:
+            that is told with it, or neither is stored
 
         Raises UnknownName where the system has made no such prediction, TooOften beyond the
         limit. Of racing calls, in any number of processes, one comes first.
@@ -187,14 +196,12 @@ class EventLog:
                     f"{feedback.prediction_id!r}; use the `prediction_id` of an answer"
                 )
             last = self._db.execute(
-                "select label, received_at from feedback where prediction_id = ? and source = ?"
+                "select label from feedback where prediction_id = ? and source = ?"
                 " order by feedback_id desc limit 1", (feedback.prediction_id, feedback.source),
             ).fetchone()
-            received_us = max(to_us(feedback.received_at), self._latest_word(about[0]))
-            if last is not None:
-                if restored_label(last[0]) == feedback.label:
-                    return False
-                received_us = max(received_us, last[1] + 1)
+            received_us = max(to_us(feedback.received_at), self._latest_word(about[0]) + 1)
+            if last is not None and restored_label(last[0]) == feedback.label:
+                return False
             if limit is not None:
                 self._require_within(limit, feedback, received_us)
             self._db.execute(
@@ -202,6 +209,8 @@ class EventLog:
                 " values (?, ?, ?, ?, ?)",
                 (*about, stored_label(feedback.label), feedback.source, received_us),
             )
+            if settles is not None and (known := settles(received_us)) is not None:
+                self.told.add(known)
             return True
 
     def _latest_word(self, prediction_id: str) -> int:

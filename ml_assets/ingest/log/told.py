@@ -17,6 +17,8 @@ from ml_assets.ingest.log.served import from_us, to_us
 COLUMNS = ("told_id, system, stream, event_id, event_timestamp, accepted_at, request, seq")
 INSERT = f"insert into told ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
 _ASKED_AT_ONCE = 256
+LABELS = "labels"
+"""The stream of what feedback has settled: a label is told to features as it becomes known."""
 
 
 class ToldEvent(Struct, frozen=True, kw_only=True, gc=False):
@@ -55,6 +57,11 @@ class ToldLog:
             # Others may have written in between.
             return [self._append_one(*each)
                     for each in zip(events, self._rows(events), strict=True)]
+
+    def add(self, event: ToldEvent) -> None:
+        """Store one in the transaction that is open; what is there stays."""
+        [row] = self._rows([event])
+        self._db.execute(INSERT, row)
 
     def find(self, system: str, stream: str, event_ids: Sequence[str]) -> dict[str, ToldEvent]:
         """Those of these events that were told before, by event id."""

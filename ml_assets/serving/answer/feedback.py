@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.system import System
 from ml_assets.core.target import Label
-from ml_assets.ingest.labels import Known, known_of
-from ml_assets.ingest.log.event_log import Feedback, Prediction
+from ml_assets.ingest.labels import Known, known_of, label_id
+from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.log.resolution import Hearing
+from ml_assets.ingest.log.served import to_us
+from ml_assets.ingest.log.told import LABELS, ToldEvent
+from ml_assets.ingest.posted import read_json
 from ml_assets.serving.answer.explanation import prediction_in
 from ml_assets.serving.answer.feedback_cache import FeedbackCache
 from ml_assets.serving.answer.instants import Instants
@@ -58,10 +64,28 @@ class FeedbackIntake:
                 # No outcome is known before its event, whatever the client's clock said of that.
                 received_at=max(now, about.event_timestamp),
             )
-            new = log.add_feedback(feedback, limit=self._system.feedback.limit_of(source))
+            new = log.add_feedback(feedback, limit=self._system.feedback.limit_of(source),
+                                   settles=partial(self._settled, log, about))
             self._counts["feedback"] += new
             hearing = self._cache.of(log, prediction_id)
         return result_of(self._system, about, hearing, feedback, new=new)
+
+
+    def _settled(self, log: EventLog, about: Prediction, received_us: int) -> ToldEvent | None:
+        """The label that the latest word about a prediction has made known, for features."""
+        changes = self._cache.of(log, about.prediction_id).changes
+        if not changes or to_us(changes[-1].known_at) != received_us:
+            return None
+        known_at, label = changes[-1].known_at, changes[-1].label
+        event = attempt(lambda: self._system.source.parse(read_json(about.request)))
+        keys = {} if isinstance(event, Fault) else {
+            name: event[name] for name in self._system.keys}
+        name = label_id(about.event_id, known_at, label)
+        return ToldEvent(
+            system=self._system.name, stream=LABELS, event_id=name, event_timestamp=known_at,
+            accepted_at=known_at, request=json.dumps(
+                {**keys, "label_id": name, "known_at": received_us, "label": label}),
+        )
 
 
 def result_of(

@@ -19,6 +19,8 @@ from ml_assets.features.engine.windows import WindowedView
 from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.ingest.lake import Lake, naming
 from ml_assets.ingest.log.served import from_us
+from ml_assets.ingest.log.told import LABELS
+from ml_assets.ingest.posted import read_json
 from ml_assets.ingest.tables import LOG_SEQ
 
 
@@ -37,6 +39,8 @@ class Origins:
 
         Raises UnknownName if there is no such system, or no stream with this table.
         """
+        if table == LABELS:
+            return read_json
         found = self.find(system)
         streams = {stream.table: stream for stream in found.streams}
         if table not in streams:

@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 EVENTS = "events"
 """The lake table of the stream that predictions feed."""
-LABELS = "labels"
 AT_ONCE = 500
 """Events that are applied in one transaction."""
 
@@ -58,8 +57,10 @@ class Followed(NamedTuple):
 
     @property
     def is_told(self) -> bool:
-        """Whether events of another stream feed it, whose table is called as the stream."""
-        return not self.is_fed and self.table != LABELS and isinstance(self.view, WindowedView)
+        """Whether events of another stream feed it, whose table is called as the stream: or
+        labels, as feedback settles them.
+        """
+        return not self.is_fed and isinstance(self.view, WindowedView)
 
 
 class LogRows:
@@ -142,7 +143,7 @@ class LogRows:
         self, followed: Followed, rows: list[Row], event_ids: Sequence[object]
     ) -> list[Row]:
         """Those that the log does not count anyway."""
-        if followed.table == LABELS or not rows:
+        if not rows:
             return rows
         ids = [str(each) for each in event_ids]
         if followed.is_told:
