@@ -33,7 +33,7 @@ CALLS = [each for each in COMMANDS if each.words[0] == "curl"
 TEACHING = {"payments_1d", "amount_mean_30d", "fraud_rate_90d"}
 """Features of the examples about cards."""
 
-SUFFIXES = ("py", "md", "json", "yaml", "sqlite", "lock")
+SUFFIXES = ("py", "md", "json", "yaml", "sqlite", "lmdb", "lock")
 
 FEASTS_OWN = {"store.push"}
 """Names that look like ours: Feast's `FeatureStore.push`."""

@@ -27,6 +27,16 @@ checks.positive_data_acceptance.enabled = false
 include-name = "POST /v1/toy/predict/batch"
 # An event that is none is refused in its place, in an answer whose status is 200.
 checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-name = "POST /v1/toy/events/visits"
+# The same instants.
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-name = "POST /v1/toy/events/visits/batch"
+# The same answers.
+checks.negative_data_rejection.enabled = false
 """
 
 
