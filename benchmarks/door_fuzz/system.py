@@ -107,6 +107,7 @@ class Constant:
 
     names = ("returns_7d",)
     limits: Mapping[str, float] = {}
+    told_limits: Mapping[str, Mapping[str, float]] = {}
     problem: str | None = None
 
     def read(

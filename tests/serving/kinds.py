@@ -16,6 +16,7 @@ from ml_assets.core.target import Label, Scale, Target
 from ml_assets.core.truths import Choices, Complaints, Outcomes, Recorded, Truth
 from ml_assets.targets import Binary, Classes, Number
 from tests.serving.kit import FakeScorer, Toy
+from tests.serving.tiles import ScoredToy
 from tests.toy import TOY
 
 DAY = timedelta(days=1)
@@ -44,7 +45,7 @@ class Kind:
 
     def toy(self, settings: Settings) -> Toy:
         target = self.system.target
-        toy = Toy(settings=settings, system=self.system, models={
+        toy = ScoredToy(settings=settings, system=self.system, models={
             version: KindScorer(target=target, bias=bias) for version, bias in ((1, 0), (2, 2))})
         toy.deploy(1)
         return toy

@@ -241,7 +241,7 @@ def test_a_system_without_a_model_is_not_ready_alone(settings: Settings) -> None
         assert alone.status_code == 503 and alone.json()["systems"] == {"meter": False}
         problem(api.get("/readyz/metre"), 404, "not_found")
         assert api.post("/v1/toy/predict", json=asked("e1")).status_code == 200
-        reading = {"event": {"site": "s", "device": "d", "reading": 1.0, "celsius": 2.0}}
+        reading = {"event": {"site": "s", "device": 1, "reading": 1.0, "celsius": 2.0}}
         found = problem(api.post("/v1/meter/predict", json=reading), 503, "not_ready")
         assert "no model of 'meter' is deployed" in found["message"]
         metrics = api.get("/metrics").text
