@@ -69,6 +69,8 @@ def test_a_word_that_is_not_listed_is_refused_with_the_field(
     hint = vocabularies(type(declared))[field]
     assume(not (word is None and type(None) in typing.get_args(hint)))
     assume(not (field == "coats" and type(word) is int and word in (1, 2)))
+    # Hypothesis draws words that it finds in the code, listed ones too.
+    assume(not (isinstance(word, str) and repr(word) in repr(hint)))
     value = (word,) if field == "others" else word
     with pytest.raises(DeclarationError) as caught:
         replace(declared, **{field: value})
