@@ -64,12 +64,16 @@ class FeedbackIntake:
                 # No outcome is known before its event, whatever the client's clock said of that.
                 received_at=max(now, about.event_timestamp),
             )
-            new = log.add_feedback(feedback, limit=self._system.feedback.limit_of(source),
-                                   settles=partial(self._settled, log, about))
+            try:
+                new = log.add_feedback(feedback, limit=self._system.feedback.limit_of(source),
+                                       settles=partial(self._settled, log, about))
+            except BaseException:
+                # It may have been heard before it was undone, and its number goes to the next.
+                self._cache.forget(prediction_id)
+                raise
             self._counts["feedback"] += new
             hearing = self._cache.of(log, prediction_id)
         return result_of(self._system, about, hearing, feedback, new=new)
-
 
     def _settled(self, log: EventLog, about: Prediction, received_us: int) -> ToldEvent | None:
         """The label that the latest word about a prediction has made known, for features."""

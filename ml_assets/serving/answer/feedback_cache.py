@@ -46,7 +46,7 @@ class FeedbackCache:
             self._log = log
         kept = self._kept.get(prediction_id) or self._new()
         news = log.words_after(prediction_id, kept.seen)
-        self._forget(prediction_id)
+        self.forget(prediction_id)
         try:
             self._hear(log, kept, [said for _, said in news])
         except OutOfOrder:  # the clock of a process went back, before instants were kept in order
@@ -76,7 +76,8 @@ class FeedbackCache:
                     kept.first_heard[source] = first
             kept.hearing.hear(some)
 
-    def _forget(self, prediction_id: str) -> None:
+    def forget(self, prediction_id: str) -> None:
+        """Read the feedback on this prediction anew when it is asked for next."""
         kept = self._kept.pop(prediction_id, None)
         self._words -= 0 if kept is None else kept.words
 
@@ -84,6 +85,6 @@ class FeedbackCache:
         self._kept[prediction_id] = kept
         self._words += kept.words
         for oldest in list(self._kept)[:-1] if self._words > MOST_WORDS else ():
-            self._forget(oldest)
+            self.forget(oldest)
             if self._words <= MOST_WORDS:
                 break

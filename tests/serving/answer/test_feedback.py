@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +24,7 @@ from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.log.patience import Patience
+from ml_assets.ingest.log.told import ToldLog
 from ml_assets.serving.answer import feedback_cache
 from ml_assets.serving.answer.intake.admission import EventRequest
 from ml_assets.serving.answer.served_system import ServedSystem
@@ -66,6 +68,26 @@ def told(answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+@pytest.mark.parametrize(("fault", "status"), [
+    (sqlite3.OperationalError("database or disk is full"), 503),
+    (ZeroDivisionError("a bug"), 500),
+])
+def test_a_word_that_was_not_stored_is_not_remembered(
+    fault: Exception, status: int, toy: Toy, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It and the label that it settles are stored together: if that fails, neither was said."""
+    about, add = predicted(api), ToldLog.add
+
+    def full(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(ToldLog, "add", full)
+    assert say(api, about, True, "buyer").status_code == status
+    monkeypatch.setattr(ToldLog, "add", add)
+    assert told(say(api, about, False, "buyer"))["label"] is False
+    assert [said.label for said in EventLog(toy.settings.event_log).feedback_on(about)] == [False]
 
 
 def make_old(toy: Toy, api: httpx.Client, sources: list[str]) -> None:
