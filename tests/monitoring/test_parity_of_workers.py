@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from itertools import count, islice
+from time import monotonic
 
 import dagster as dg
 import httpx
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.slow
 
 TODAY = NOW.date()
 CLIENTS, EACH, SENDERS = 8, 40, 3
+PATIENCE = 120.0
 
 
 @contextmanager
@@ -58,13 +61,20 @@ def served(settings: Settings, workers: int) -> Iterator[str]:
 
 
 def ask(url: str, client: int) -> None:
-    """New connections, so that every worker gets some; few senders, so that all feed the same."""
-    for first in range(0, EACH, 10):
+    """New connections, so that every worker gets some; few senders, so that all feed the same.
+
+    On a busy machine a read may miss its time budget, and the store then rests for a second in
+    which hundreds are answered degraded: this goes on until EACH were answered from the store.
+    """
+    ids, proper, ends = count(), 0, monotonic() + PATIENCE
+    while proper < EACH:
+        assert monotonic() < ends, f"{proper} of {next(ids)} answers were not degraded"
         with httpx.Client(base_url=f"{url}/v1/spam", timeout=30) as api:
-            for n in range(first, first + 10):
+            for n in islice(ids, 10):
                 body = {"event_id": f"{client}-{n}", "event": mail(n % SENDERS)}
                 answer = api.post("/predict", json=body)
                 assert answer.status_code == 200, answer.text
+                proper += not answer.json()["degraded"]
             said = api.post("/feedback", json={
                 "prediction_id": answer.json()["prediction_id"], "label": True,
                 "source": "recipient"})
@@ -104,15 +114,14 @@ def test_every_vector_is_recomputed_though_workers_and_a_load_raced(
         assert sum(loading.result()) > 0
     with closing(EventLog(settings.event_log)) as log:
         predictions = list(log.predictions("spam", NOW, NOW + timedelta(days=1)))
-    assert len(predictions) == CLIENTS * EACH
+    assert len(predictions) >= CLIENTS * EACH
     positions = [each.seq for each in predictions]
     assert None not in positions and len(set(positions)) == len(positions)
     behind = sum((each.seq or 0) - (each.state_seq or 0) > 1 for each in predictions)
     assert workers == 1 or behind > 0, "none was overtaken: nothing was tried out"
     report = close_the_day(settings)
     assert report.checked == len(predictions) - sum(each.degraded for each in predictions)
-    # On a busy machine many reads miss their time budget; what is left must be worth a proof.
-    assert report.checked > len(predictions) / 5
+    assert report.checked >= CLIENTS * EACH
     assert (report.unexplained, report.without_position) == (0, 0), report.worst
     assert report.holds
     served_ = np.array([each.features for each in predictions if not each.degraded])
