@@ -94,11 +94,15 @@ class ChosenRows:
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """A feature service: the features that a model reads, those of windows before those of tables.
+
+    coded: those of `features` that are codes of texts or ids (`core/codes.py`): categories to a
+        model, whose order and distance mean nothing
     """
 
     name: str
     chosen: tuple[Chosen, ...]
     kept: tuple[ChosenRows, ...] = ()
+    coded: frozenset[str] = frozenset()
 
     @property
     def parts(self) -> tuple[Chosen | ChosenRows, ...]:

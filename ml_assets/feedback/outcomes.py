@@ -11,7 +11,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from ml_assets.core.settings import Settings
-from ml_assets.core.sql import name_of
+from ml_assets.core.storage.sql import name_of
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.ingest.identity import merge_exactly

@@ -16,7 +16,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from ml_assets.core.sql import files_in, literal, name_of
+from ml_assets.core.storage.sql import files_in, literal, name_of
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import BEFORE, DAYS, INSTANT, Lake, frame_of
 from ml_assets.ingest.tables import tables_of

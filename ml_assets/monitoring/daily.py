@@ -10,7 +10,7 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from ml_assets.core.settings import Settings
-from ml_assets.core.sql import name_of
+from ml_assets.core.storage.sql import name_of
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.offline import OfflineFeatures

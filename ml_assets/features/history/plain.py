@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from ml_assets.core.sql import name_of
+from ml_assets.core.storage.sql import name_of
 from ml_assets.features.history.lookup import ANSWERED, Asked, of_entities
 from ml_assets.features.history.plan import ViewPlan
 from ml_assets.features.history.relations.as_of import Rows, latest

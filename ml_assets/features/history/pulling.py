@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from ml_assets.core.sql import name_of
+from ml_assets.core.storage.sql import name_of
 from ml_assets.features.history.relations.duck import Connection, micros
 from ml_assets.features.history.relations.source import FILE, ROW, Relation, Source, relation_of
 

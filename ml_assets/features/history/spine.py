@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml_assets.core.errors import InvalidRequest
-from ml_assets.core.sql import file_of, name_of
+from ml_assets.core.storage.sql import file_of, name_of
 from ml_assets.features.history.plan import ViewPlan
 from ml_assets.features.history.relations.duck import (
     Connection,

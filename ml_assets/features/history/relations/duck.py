@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ml_assets.core.errors import DeclarationError
-from ml_assets.core.sql import literal, name_of
+from ml_assets.core.storage.sql import literal, name_of
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import duckdb
 
 from ml_assets.core.errors import ContractViolation, InvalidRequest
-from ml_assets.core.sql import literal
+from ml_assets.core.storage.sql import literal
 
 ROWS, REQUEST = "ml_assets, rows: ", "ml_assets, request: "
 """How a message begins: the rows of a source are at fault, or what was asked is."""

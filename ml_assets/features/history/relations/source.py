@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_assets.core.errors import DeclarationError, NotReady, unknown
-from ml_assets.core.sql import file_of, name_of
+from ml_assets.core.storage.sql import file_of, name_of
 from ml_assets.features.history.relations.duck import Connection, columns_of, micros_of, row_of
 from ml_assets.features.history.relations.keys import Key, key_of
 
