@@ -23,13 +23,16 @@ FILLING = 1 / 15
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One interval: when it ended, resident memory of the server's tree then, its latencies.
+    """One interval: when it ended, memory of the server's tree then, its latencies.
 
+    private_mb: what must stay flat; resident_mb has the pages of the mapped store too, which grow
+    with it until the kernel wants them back
     server_us, generator_us: CPU that each of them used per request. The generator does the same
     work for each: if its figure grows, the machine has become slower.
     """
 
     at_s: float
+    private_mb: float
     resident_mb: float
     p50_ms: float
     p99_ms: float
@@ -51,8 +54,8 @@ class Soak:
 
     @property
     def memory_growth(self) -> float:
-        """As a share: 0.01 is one per cent."""
-        return _growth([point.resident_mb for point in self.points])
+        """Of private memory, as a share: 0.01 is one per cent."""
+        return _growth([point.private_mb for point in self.points])
 
     @property
     def latency_growth(self) -> float:
@@ -115,6 +118,7 @@ class _Watch:
         self._before_s = now_s
         self.points.append(Point(
             at_s=(len(self.points) + 1) * self._every_s, rate=report.rate,
+            private_mb=process_tree.private_mb(self._processes[0]),
             resident_mb=process_tree.resident_mb(self._processes[0]),
             p50_ms=report.latencies.quantile_ms(0.5), p99_ms=report.latencies.quantile_ms(0.99),
             server_us=server_us, generator_us=generator_us,
@@ -131,8 +135,11 @@ def plot(found: Soak, path: Path) -> None:
     minutes = [point.at_s / 60 for point in found.points]
     figure = Figure(figsize=(8, 7), layout="constrained")
     memory, latency, cpu = figure.subplots(3, 1, sharex=True)
-    memory.plot(minutes, [point.resident_mb for point in found.points])
-    memory.set(ylabel="resident MB", ylim=(0, None),
+    memory.plot(minutes, [point.private_mb for point in found.points], label="private")
+    memory.plot(minutes, [point.resident_mb for point in found.points],
+                label="resident, with pages of the mapped store")
+    memory.legend()
+    memory.set(ylabel="MB", ylim=(0, None),
                title=f"{found.rate_asked:.0f} requests/s, half of saturation")
     latency.plot(minutes, [point.p50_ms for point in found.points], label="p50")
     latency.plot(minutes, [point.p99_ms for point in found.points], label="p99")
