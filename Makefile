@@ -31,8 +31,9 @@ ui: setup  ## Dagster, the API and MLflow, until Ctrl-C
 serve: setup  ## the prediction API alone
 	$(BIN)/ml-assets serve
 
-test: setup  ## all tests
-	$(BIN)/python -m pytest
+# Each file is one process's, so that what a file prepares is prepared once.
+test: setup  ## all tests, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: setup  ## ruff, strict mypy, the rule of imports
 	$(BIN)/ruff check .
