@@ -53,7 +53,8 @@ def look(place: Place, traffic: Traffic, replayed: Sequence[str]) -> Verdict:
     settings = place.settings
     log = EventLog(settings.event_log)
     predicted = Counter(each.event_id for each in log.predictions(SPAM.name, *EVER))
-    heard = Counter((each.prediction_id, each.source) for each in log.feedback(SPAM.name, *EVER))
+    heard = Counter((each.prediction_id, each.source)
+                    for each in log.feedback.between(SPAM.name, *EVER))
     log.close()
     found = Verdict(
         acknowledged=len(traffic.answered) + len(traffic.said) + len(replayed),

@@ -172,13 +172,13 @@ def _store_labels_of(
     name, accepted = system.name, may_speak_in(system.truth, start, end)
     predictions = {each.prediction_id: each for each in chain(
         log.predictions(name, *accepted), log.predictions_heard_of(name, start, end))}
-    words = [word for each in predictions for word in log.feedback_on(each)
+    words = [word for each in predictions for word in log.feedback.on(each)
              if word.received_at < end]
     known = labels_known_in(
         system.truth, system.feedback, start=start, end=end,
         archived=archived.known_before(end), predictions=predictions.values(), feedback=words,
         first_heard={source: first for source in {word.source for word in words}
-                     if (first := log.first_word(name, source)) is not None})
+                     if (first := log.feedback.first_word(name, source)) is not None})
     arrived = {each.accepted_at.date() for each in predictions.values()}
     arrived |= set(known["event_timestamp"].dt.date) if len(known) else set()
     events = lake.read_days(name, "events", events_schema(system), sorted(arrived),

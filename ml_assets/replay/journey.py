@@ -176,7 +176,7 @@ class Journey:
         """People who were served before `start` and have said nothing yet."""
         people, name = People(system=self.system), self.system.name
         log = EventLog(self.settings.event_log)
-        said = {f.prediction_id for f in log.feedback(name, *_ever(start))}
+        said = {f.prediction_id for f in log.feedback.between(name, *_ever(start))}
         for today in events.days(start.date()):
             served = log.answers_to(name, [event.event_id for event in today])
             for event in today:

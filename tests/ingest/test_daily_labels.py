@@ -47,8 +47,8 @@ def test_days_read_for_themselves_give_what_the_whole_log_gives(
     with closing(EventLog(settings.event_log)) as log:
         log.append(predictions)
         for word in words:
-            log.add_feedback(word)
-        heard = list(log.feedback("toy", LIVE, LIVE + 12 * DAY))
+            log.feedback.add(word)
+        heard = list(log.feedback.between("toy", LIVE, LIVE + 12 * DAY))
     store_labels(SYSTEM, settings, DAYS)
     stored = Lake(settings.lake).read("toy", "labels", known_schema(SYSTEM))
     whole = labels_known_in(

@@ -49,7 +49,7 @@ def logged(toy: Toy) -> list[Prediction]:
 def shadowed(toy: Toy) -> dict[str, float]:
     """Scores by prediction; one shadow."""
     log = EventLog(toy.settings.event_log)
-    found = list(log.shadow_scores("toy", NOON, NOON + timedelta(days=1)))
+    found = list(log.shadows.between("toy", NOON, NOON + timedelta(days=1)))
     log.close()
     return {each.prediction_id: each.score for each in found}
 

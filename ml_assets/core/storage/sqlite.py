@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 CHECKPOINT_PAGES = 4000
@@ -53,6 +53,18 @@ def is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def padded(count: int) -> int:
-    """The next power of two: few statements to prepare. Nulls, which equal nothing, fill it up."""
-    return 1 << (count - 1).bit_length()
+ASKED_AT_ONCE = 256
+
+
+def rows_of(
+    connection: sqlite3.Connection, query: str, ids: Sequence[str]
+) -> Iterator[tuple[object, ...]]:
+    """The rows of `query`, whose last word is a column, where it is one of `ids`: some at a time.
+
+    Few statements are prepared: nulls, which equal nothing, fill each up to a power of two.
+    """
+    for start in range(0, len(ids), ASKED_AT_ONCE):
+        some = ids[start : start + ASKED_AT_ONCE]
+        size = 1 << (len(some) - 1).bit_length()
+        yield from connection.execute(f"{query} in ({', '.join('?' * size)})",
+                                      [*some, *[None] * (size - len(some))])

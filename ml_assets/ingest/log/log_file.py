@@ -7,7 +7,7 @@ the last commits (`synchronous=NORMAL`), unless each is on disk before it counts
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ml_assets.core.errors import LogBusy, LogUnavailable
 from ml_assets.core.settings import Ack
 from ml_assets.core.storage.files import identity, make_private
 from ml_assets.core.storage.marker import note, require_new
-from ml_assets.core.storage.sqlite import is_busy, use_wal, writing
+from ml_assets.core.storage.sqlite import is_busy, rows_of, use_wal, writing
 from ml_assets.ingest.log import positions
 from ml_assets.ingest.log.patience import Patience
 
@@ -148,6 +148,13 @@ class LogFile:
     def read(self, query: str, *arguments: object) -> Iterator[tuple[object, ...]]:
         try:
             yield from self.connection.execute(query, arguments)
+        except sqlite3.Error as error:
+            raise LogUnavailable(f"cannot read the event log {self.path}: {error}") from error
+
+    def read_each(self, query: str, ids: Sequence[str]) -> Iterator[tuple[object, ...]]:
+        """The rows of `query`, whose last word is a column, where it is one of `ids`."""
+        try:
+            yield from rows_of(self.connection, query, ids)
         except sqlite3.Error as error:
             raise LogUnavailable(f"cannot read the event log {self.path}: {error}") from error
 

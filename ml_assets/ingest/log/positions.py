@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from ml_assets.core.storage.sqlite import rows_of
+
 SCHEMA = """
 create table if not exists loads (
     seq        integer primary key,  -- its position
@@ -43,7 +45,6 @@ select max(coalesce((select max(seq) from predictions where seq is not null), 0)
            coalesce((select max(seq) from told), 0),
            coalesce((select max(seq) from loads), 0))
 """
-ASKED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,13 +165,8 @@ def counted_ids(
 ) -> set[str]:
     """Those that are logged at a position: ids of predictions, or `told.told_id`."""
     key = "prediction_id" if table == "predictions" else "told_id"
-    found: set[str] = set()
-    for start in range(0, len(ids), ASKED_AT_ONCE):
-        some = ids[start : start + ASKED_AT_ONCE]
-        found.update(each for (each,) in connection.execute(
-            f"select {key} from {table} where seq is not null"
-            f" and {key} in ({', '.join('?' * len(some))})", some))
-    return found
+    query = f"select {key} from {table} where seq is not null and {key}"
+    return {str(each) for (each,) in rows_of(connection, query, ids)}
 
 
 def last_position(connection: sqlite3.Connection) -> int:

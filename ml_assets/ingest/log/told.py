@@ -9,14 +9,12 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from ml_assets.core.storage.sqlite import padded
 from ml_assets.ingest.log.log_file import LogFile
 from ml_assets.ingest.log.positions import last_position
 from ml_assets.ingest.log.served import from_us, to_us
 
 COLUMNS = ("told_id, system, stream, event_id, event_timestamp, accepted_at, request, seq")
 INSERT = f"insert into told ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
-_ASKED_AT_ONCE = 256
 LABELS = "labels"
 """The stream of what feedback has settled: a label is told to features as it becomes known."""
 
@@ -65,26 +63,19 @@ class ToldLog:
 
     def find(self, system: str, stream: str, event_ids: Sequence[str]) -> dict[str, ToldEvent]:
         """Those of these events that were told before, by event id."""
-        found = {}
-        for start in range(0, len(event_ids), _ASKED_AT_ONCE):
-            some = event_ids[start : start + _ASKED_AT_ONCE]
-            size = padded(len(some))
-            for each in self._told(
-                f"told_id in ({', '.join('?' * size)})",
-                *[told_id(system, stream, event_id) for event_id in some],
-                *[None] * (size - len(some)),
-            ):
-                found[each.event_id] = each
-        return found
+        ids = [told_id(system, stream, event_id) for event_id in event_ids]
+        rows = self._file.read_each(f"select {COLUMNS} from told where told_id", ids)
+        return {each.event_id: each for each in map(_told_of, rows)}
 
     def between(
         self, system: str, stream: str, start: datetime, end: datetime
     ) -> Iterator[ToldEvent]:
         """Those of a stream accepted in `[start, end)`, in that order."""
-        return self._told(
-            "system = ? and stream = ? and accepted_at >= ? and accepted_at < ?"
-            " order by accepted_at, event_id", system, stream, to_us(start), to_us(end),
-        )
+        return map(_told_of, self._file.read(
+            f"select {COLUMNS} from told where system = ? and stream = ? and accepted_at >= ?"
+            " and accepted_at < ? order by accepted_at, event_id",
+            system, stream, to_us(start), to_us(end),
+        ))
 
     def count(self, system: str) -> dict[str, int]:
         """How many events each stream of a system has been told."""
@@ -110,10 +101,6 @@ class ToldLog:
         if self._db.execute(INSERT, row).rowcount:
             return event
         return self.find(event.system, event.stream, [event.event_id])[event.event_id]
-
-    def _told(self, where: str, *arguments: object) -> Iterator[ToldEvent]:
-        return map(_told_of, self._file.read(
-            f"select {COLUMNS} from told where {where}", *arguments))
 
 
 @lru_cache(maxsize=1024)  # asked for when an event is looked for and when it is stored

@@ -33,8 +33,8 @@ class Heard:
     @classmethod
     def of(cls, system: System, log: EventLog, prediction: Prediction, now: datetime) -> Heard:
         """Read from the log. Raises LogUnavailable."""
-        words = log.feedback_on(prediction.prediction_id)
-        first_heard = log.first_heard(prediction.prediction_id) if words else {}
+        words = log.feedback.on(prediction.prediction_id)
+        first_heard = log.feedback.first_heard(prediction.prediction_id) if words else {}
         resolution = resolve(words, system.feedback, first_heard)
         # Feedback may be dated a moment ahead of the clock; it is known all the same.
         until = max([now, *(word.received_at for word in words)])

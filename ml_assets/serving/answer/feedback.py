@@ -65,7 +65,7 @@ class FeedbackIntake:
                 received_at=max(now, about.event_timestamp),
             )
             try:
-                new = log.add_feedback(feedback, limit=self._system.feedback.limit_of(source),
+                new = log.feedback.add(feedback, limit=self._system.feedback.limit_of(source),
                                        settles=partial(self._settled, log, about))
             except BaseException:
                 # It may have been heard before it was undone, and its number goes to the next.

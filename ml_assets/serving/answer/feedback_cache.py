@@ -45,12 +45,12 @@ class FeedbackCache:
             self._forget_all()
             self._log = log
         kept = self._kept.get(prediction_id) or self._new()
-        news = log.words_after(prediction_id, kept.seen)
+        news = log.feedback.after(prediction_id, kept.seen)
         self.forget(prediction_id)
         try:
             self._hear(log, kept, [said for _, said in news])
         except OutOfOrder:  # the clock of a process went back, before instants were kept in order
-            kept, news = self._new(), log.words_after(prediction_id, 0)
+            kept, news = self._new(), log.feedback.after(prediction_id, 0)
             self._hear(log, kept, sorted((said for _, said in news),
                                          key=lambda said: said.received_at))
         if news:
@@ -71,7 +71,7 @@ class FeedbackCache:
         for _, at_once in groupby(words, key=lambda said: said.received_at):
             some = list(at_once)
             for source in {said.source for said in some} - kept.first_heard.keys():
-                first = log.first_word(self.system.name, source)
+                first = log.feedback.first_word(self.system.name, source)
                 if first is not None:
                     kept.first_heard[source] = first
             kept.hearing.hear(some)

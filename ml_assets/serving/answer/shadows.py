@@ -66,7 +66,7 @@ class Shadows:
             size = _next_size(taken, spent=now - started)
         try:
             if scores:
-                open_log().add_shadow_scores(scores)
+                open_log().shadows.add(scores)
         except LogUnavailable:
             self._counts["shadow_dropped"] += taken
             raise

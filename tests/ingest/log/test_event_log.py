@@ -158,8 +158,8 @@ def test_days_are_half_open_and_ordered(log: EventLog) -> None:
 
 def test_repeated_feedback_changes_nothing(log: EventLog) -> None:
     log.append([prediction("a")])
-    assert log.add_feedback(said(name_of("a"), True))
-    assert not log.add_feedback(said(name_of("a"), True, minutes=5))
+    assert log.feedback.add(said(name_of("a"), True))
+    assert not log.feedback.add(said(name_of("a"), True, minutes=5))
     assert log.count("toy") == (1, 1)
 
 
@@ -167,25 +167,25 @@ def test_a_source_may_change_its_mind_and_back_and_all_is_kept(log: EventLog) ->
     log.append([prediction("a")])
     words = [(True, "buyer"), (False, "buyer"), (False, "clerk"), (True, "buyer")]
     for minute, (label, source) in enumerate(words):
-        assert log.add_feedback(said(name_of("a"), label, source, minute))
-    heard = log.feedback_on(name_of("a"))
+        assert log.feedback.add(said(name_of("a"), label, source, minute))
+    heard = log.feedback.on(name_of("a"))
     assert [(f.label, f.source) for f in heard] == words
-    assert list(log.feedback("toy", NOON, NOON + timedelta(minutes=3))) == heard[:3]
+    assert list(log.feedback.between("toy", NOON, NOON + timedelta(minutes=3))) == heard[:3]
 
 
 def test_what_a_source_says_later_is_known_later_whatever_the_clock_does(log: EventLog) -> None:
     """The clock of a replay stands still, and any clock may be set back."""
     log.append([prediction("a")])
     for label, minute in ((True, 5), (False, 5), (True, 0)):
-        assert log.add_feedback(said(name_of("a"), label, minutes=minute))
-    at = [word.received_at - NOON - timedelta(minutes=5) for word in log.feedback_on(name_of("a"))]
+        assert log.feedback.add(said(name_of("a"), label, minutes=minute))
+    at = [word.received_at - NOON - timedelta(minutes=5) for word in log.feedback.on(name_of("a"))]
     assert at == [timedelta(microseconds=n) for n in range(3)]
 
 
 def test_feedback_cannot_be_changed_or_removed(log: EventLog) -> None:
     """Whatever program asks."""
     log.append([prediction("a")])
-    log.add_feedback(said(name_of("a"), True))
+    log.feedback.add(said(name_of("a"), True))
     for statement in ("update feedback set label = 0", "delete from feedback"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             log._db.execute(statement)
@@ -199,18 +199,18 @@ def test_a_source_may_say_so_much_in_a_window_and_nothing_beyond_is_stored(log: 
     """The window slides: as its oldest word leaves it, one more may be said."""
     log.append([prediction(f"e{n}") for n in range(9)])
     for n, minute in enumerate((0, 20, 40)):
-        assert log.add_feedback(said(name_of(f"e{n}"), True, minutes=minute), limit=HOURLY)
+        assert log.feedback.add(said(name_of(f"e{n}"), True, minutes=minute), limit=HOURLY)
     with pytest.raises(TooOften, match="'buyer' has said 3 new things about 'toy'") as refused:
-        log.add_feedback(said(name_of("e3"), True, minutes=45), limit=HOURLY)
+        log.feedback.add(said(name_of("e3"), True, minutes=45), limit=HOURLY)
     assert refused.value.retry_after == timedelta(minutes=15)
-    assert not log.add_feedback(said(name_of("e2"), True, minutes=45), limit=HOURLY)
-    assert log.add_feedback(said(name_of("e3"), True, "clerk", minutes=45), limit=HOURLY)
+    assert not log.feedback.add(said(name_of("e2"), True, minutes=45), limit=HOURLY)
+    assert log.feedback.add(said(name_of("e3"), True, "clerk", minutes=45), limit=HOURLY)
     assert log.count("toy") == (9, 4)
     with pytest.raises(TooOften):
-        log.add_feedback(said(name_of("e3"), True, minutes=59), limit=HOURLY)
-    assert log.add_feedback(said(name_of("e3"), True, minutes=60), limit=HOURLY)
+        log.feedback.add(said(name_of("e3"), True, minutes=59), limit=HOURLY)
+    assert log.feedback.add(said(name_of("e3"), True, minutes=60), limit=HOURLY)
     with pytest.raises(TooOften) as refused:
-        log.add_feedback(said(name_of("e4"), True, minutes=60), limit=HOURLY)
+        log.feedback.add(said(name_of("e4"), True, minutes=60), limit=HOURLY)
     assert refused.value.retry_after == timedelta(minutes=20)
 
 
@@ -218,11 +218,11 @@ def test_a_limit_is_each_system_s_own(log: EventLog) -> None:
     log.append([prediction("a"), prediction("b"),
                 prediction("a", system="other")])
     once = FeedbackLimit(words=1, window=timedelta(days=1))
-    assert log.add_feedback(said(name_of("a"), True), limit=once)
+    assert log.feedback.add(said(name_of("a"), True), limit=once)
     others = replace(said(prediction_id("other", "a"), True), system="other")
-    assert log.add_feedback(others, limit=once)
+    assert log.feedback.add(others, limit=once)
     with pytest.raises(TooOften):
-        log.add_feedback(said(name_of("b"), True), limit=once)
+        log.feedback.add(said(name_of("b"), True), limit=once)
 
 
 def test_when_a_source_first_spoke_is_known_over_all_predictions_of_the_system(
@@ -230,22 +230,22 @@ def test_when_a_source_first_spoke_is_known_over_all_predictions_of_the_system(
 ) -> None:
     log.append([prediction("a"), prediction("b"),
                 prediction("a", system="other")])
-    log.add_feedback(replace(said(prediction_id("other", "a"), True), system="other"))
-    log.add_feedback(said(name_of("b"), True, minutes=1))
-    log.add_feedback(said(name_of("a"), True, minutes=2))
-    log.add_feedback(said(name_of("a"), True, "clerk", minutes=3))
-    log.add_feedback(said(name_of("b"), True, "stranger", minutes=4))
-    assert log.first_heard(name_of("a")) == {
+    log.feedback.add(replace(said(prediction_id("other", "a"), True), system="other"))
+    log.feedback.add(said(name_of("b"), True, minutes=1))
+    log.feedback.add(said(name_of("a"), True, minutes=2))
+    log.feedback.add(said(name_of("a"), True, "clerk", minutes=3))
+    log.feedback.add(said(name_of("b"), True, "stranger", minutes=4))
+    assert log.feedback.first_heard(name_of("a")) == {
         "buyer": NOON + timedelta(minutes=1), "clerk": NOON + timedelta(minutes=3),
     }
-    assert log.first_heard("nowhere") == {}
+    assert log.feedback.first_heard("nowhere") == {}
 
 
 def test_feedback_on_an_unknown_prediction_or_another_system_is_refused(log: EventLog) -> None:
     log.append([prediction("a")])
     for feedback in (said("nowhere", True), replace(said(name_of("a"), True), system="other")):
         with pytest.raises(UnknownName, match="has made no prediction"):
-            log.add_feedback(feedback)
+            log.feedback.add(feedback)
     assert log.count("toy") == (1, 0)
 
 
@@ -264,21 +264,21 @@ def shadowed(event_id: str, version: int, score: float = 0.5) -> ShadowScore:
 
 def test_a_shadow_s_score_is_kept_once_for_each_prediction_and_version(log: EventLog) -> None:
     log.append([prediction("a"), prediction("b", accepted_at=NOON + timedelta(hours=1))])
-    log.add_shadow_scores([shadowed("b", 5), shadowed("a", 5, 0.1 + 0.2), shadowed("a", 4)])
-    log.add_shadow_scores([shadowed("a", 5, 0.9), shadowed("b", 4)])
-    assert log.shadow_scores_on(name_of("a")) == [shadowed("a", 4), shadowed("a", 5, 0.1 + 0.2)]
-    assert list(log.shadow_scores("toy", NOON, NOON + timedelta(hours=2))) == [
+    log.shadows.add([shadowed("b", 5), shadowed("a", 5, 0.1 + 0.2), shadowed("a", 4)])
+    log.shadows.add([shadowed("a", 5, 0.9), shadowed("b", 4)])
+    assert log.shadows.on(name_of("a")) == [shadowed("a", 4), shadowed("a", 5, 0.1 + 0.2)]
+    assert list(log.shadows.between("toy", NOON, NOON + timedelta(hours=2))) == [
         shadowed("a", 4), shadowed("a", 5, 0.1 + 0.2), shadowed("b", 4), shadowed("b", 5),
     ]
-    assert list(log.shadow_scores("toy", NOON, NOON)) == []
-    assert list(log.shadow_scores("other", NOON, NOON + timedelta(hours=2))) == []
+    assert list(log.shadows.between("toy", NOON, NOON)) == []
+    assert list(log.shadows.between("other", NOON, NOON + timedelta(hours=2))) == []
 
 
 def test_a_shadow_s_score_of_nothing_that_was_answered_is_refused(log: EventLog) -> None:
     log.append([prediction("a")])
     with pytest.raises(LogUnavailable, match="FOREIGN KEY"):
-        log.add_shadow_scores([shadowed("a", 5), shadowed("nowhere", 5)])
-    assert log.shadow_scores_on(name_of("a")) == []
+        log.shadows.add([shadowed("a", 5), shadowed("nowhere", 5)])
+    assert log.shadows.on(name_of("a")) == []
 
 
 # --- a log of the first release -----------------------------------------------------------
@@ -459,7 +459,7 @@ limit = FeedbackLimit(words=30, window=timedelta(hours=1))
 new = refused = 0
 for n in range(50):
     try:
-        new += log.add_feedback(Feedback(
+        new += log.feedback.add(Feedback(
             prediction_id=prediction_id("toy", f"e{n}"), system="toy", label=True, source="buyer",
             received_at=datetime(2024, 1, 9, 12, tzinfo=UTC)), limit=limit)
     except TooOften:

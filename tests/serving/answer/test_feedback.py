@@ -23,6 +23,7 @@ from ml_assets.core.feedback import Crowd, FeedbackLimit, FeedbackPolicy, TrustC
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
+from ml_assets.ingest.log.feedback_log import FeedbackLog
 from ml_assets.ingest.log.patience import Patience
 from ml_assets.ingest.log.told import ToldLog
 from ml_assets.serving.answer import feedback_cache
@@ -87,14 +88,14 @@ def test_a_word_that_was_not_stored_is_not_remembered(
     assert say(api, about, True, "buyer").status_code == status
     monkeypatch.setattr(ToldLog, "add", add)
     assert told(say(api, about, False, "buyer"))["label"] is False
-    assert [said.label for said in EventLog(toy.settings.event_log).feedback_on(about)] == [False]
+    assert [said.label for said in EventLog(toy.settings.event_log).feedback.on(about)] == [False]
 
 
 def make_old(toy: Toy, api: httpx.Client, sources: list[str]) -> None:
     """Let these sources have spoken once, long ago, of some other prediction."""
     about, log = predicted(api, "long ago"), EventLog(toy.settings.event_log)
     for source in sources:
-        log.add_feedback(Feedback(prediction_id=about, system="toy", label=True, source=source,
+        log.feedback.add(Feedback(prediction_id=about, system="toy", label=True, source=source,
                                   received_at=LONG_AGO))
     log.close()
 
@@ -272,7 +273,7 @@ def test_a_source_may_have_any_name_of_one_line_and_is_kept_as_it_is(
     about = predicted(api)
     assert told(say(api, about, True, source))["new"] is True
     assert told(say(api, about, True, source))["new"] is False
-    [word] = EventLog(toy.settings.event_log).feedback_on(about)
+    [word] = EventLog(toy.settings.event_log).feedback.on(about)
     assert word.source == source
 
 
@@ -285,16 +286,16 @@ def test_a_word_costs_the_same_however_many_there_were(
 ) -> None:
     """It is read from the log and heard once, alone: nothing is done again for those before."""
     read: list[int] = []
-    words_after = EventLog.words_after
+    words_after = FeedbackLog.after
 
     def counted(
-        self: EventLog, prediction_id: str, feedback_id: int
+        self: FeedbackLog, prediction_id: str, feedback_id: int
     ) -> list[tuple[int, Feedback]]:
         found = words_after(self, prediction_id, feedback_id)
         read.append(len(found))
         return found
 
-    monkeypatch.setattr(EventLog, "words_after", counted)
+    monkeypatch.setattr(FeedbackLog, "after", counted)
     limit = FeedbackLimit(words=10**6, window=timedelta(hours=1))
     toy = Toy(settings=settings, system=replace(TOY, feedback=replace(POLICY, limit=limit)))
     toy.deploy(1)

@@ -39,7 +39,7 @@ def logged(toy: Toy) -> tuple[list[Prediction], list[Feedback]]:
     ids = [str(row[0]) for row in log.connection.execute(
         "select prediction_id from predictions order by rowid")]
     predictions = [found for each in ids if (found := log.prediction(each)) is not None]
-    words = [word for each in ids for word in log.feedback_on(each)]
+    words = [word for each in ids for word in log.feedback.on(each)]
     log.close()
     return predictions, words
 

@@ -73,7 +73,7 @@ def answered(log: EventLog, number: int) -> Prediction:
 
 
 def scores(log: EventLog) -> dict[tuple[str, int], float]:
-    found = log.shadow_scores("toy", NOON, NOON + timedelta(days=1))
+    found = log.shadows.between("toy", NOON, NOON + timedelta(days=1))
     return {(each.prediction_id, each.model_version): each.score for each in found}
 
 

@@ -340,7 +340,7 @@ def test_feedback_is_never_known_before_its_event(toy: Toy, api: httpx.Client) -
     given = api.post("/v1/toy/predict", json=asked("e1", ahead)).json()
     api.post("/v1/toy/feedback",
              json={"prediction_id": given["prediction_id"], "label": True, "source": "buyer"})
-    [said] = log_of(toy).feedback_on(given["prediction_id"])
+    [said] = log_of(toy).feedback.on(given["prediction_id"])
     assert said.received_at == ahead
 
 
