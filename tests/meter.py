@@ -15,9 +15,10 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
+from ml_assets.core.model import FullBatch, Model, Numbers
 from ml_assets.core.policies import Gate, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Entity, ModelConfig, System
+from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.core.truths import Recorded
 from ml_assets.targets import Binary
@@ -89,7 +90,7 @@ METER = System(
     truth=Recorded(source="tech:ann", within=timedelta(seconds=5)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="technician", sources=("tech:",)),),
                             crowd=None),
-    model=ModelConfig(fields=(), numbers=("reading", "celsius"), iterations=3),
+    model=Model(inputs=(Numbers("reading", "celsius"),), fit=FullBatch(iterations=3)),
     gates=(Gate(metric="log_loss", at_most=100.0),),
     retraining=RetrainingPolicy(
         after_labels=50, max_age=timedelta(days=14), cooldown=timedelta(days=1)

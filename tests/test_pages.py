@@ -61,7 +61,7 @@ def test_every_class_path_can_be_imported(page: str) -> None:
 
 @page_by_page
 def test_every_attribute_in_the_text_exists(page: str) -> None:
-    """`ModelConfig.holdout`, `declaration.check`: a class or a module of ours, and its part."""
+    """`Model.holdout`, `declaration.check`: a class or a module of ours, and its part."""
     text = "\n".join(code(page))
     for owner, name in re.findall(r"^(\w+)\.(\w+)(?:\(.*\))?$", text, re.MULTILINE):
         if f"{owner}.{name}" in FEASTS_OWN or name in SUFFIXES:

@@ -13,9 +13,10 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
+from ml_assets.core.model import HashedText, Model, Numbers, Text
 from ml_assets.core.policies import Gate, RetrainingPolicy, Slice
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.core.truths import Complaints
 from ml_assets.targets import Classes
@@ -90,8 +91,8 @@ TICKETS = System(
     target=Classes(name="queue", classes=QUEUES),
     truth=Complaints(source="desk", within=timedelta(hours=4), maturity=timedelta(hours=6)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="agent", sources=("desk",)),), crowd=None),
-    model=ModelConfig(fields=(TextField(column="text", unit="words"),), numbers=("waited",),
-                      buckets=2**10, holdout=timedelta(days=1)),
+    model=Model(inputs=(Text("text", unit="words"), Numbers("waited")),
+                network=HashedText(buckets=2**10), holdout=timedelta(days=1)),
     gates=(
         Gate(metric="accuracy", at_least=0.4),
         Gate(metric="log_loss", better_than_champion_by=0.0),

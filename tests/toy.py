@@ -15,6 +15,7 @@ from ml_assets.core.data.streams import Stream
 from ml_assets.core.data.tables import Table
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
+from ml_assets.core.model import FullBatch, HashedText, Model, Numbers, Text
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
@@ -22,7 +23,7 @@ from ml_assets.core.policies import (
     Slice,
 )
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.truths import Outcomes
 from ml_assets.targets import Binary
 
@@ -143,8 +144,9 @@ TOY = System(
     truth=Outcomes(source="buyer", after=timedelta(days=2), silence=False,
                    grace=timedelta(days=1)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("buyer",)),)),
-    model=ModelConfig(
-        fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12, iterations=20
+    model=Model(
+        inputs=(Text("note"), Numbers("amount")),
+        network=HashedText(buckets=2**12), fit=FullBatch(iterations=20),
     ),
     gates=(
         Gate(metric="roc_auc", at_least=0.6),

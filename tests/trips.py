@@ -17,9 +17,10 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
+from ml_assets.core.model import Model, Numbers
 from ml_assets.core.policies import Gate, RetrainingPolicy, Slice
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Entity, ModelConfig, System
+from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.core.truths import Recorded
 from ml_assets.targets import Number
@@ -92,7 +93,7 @@ TRIPS = System(
     truth=Recorded(source="taximeter", within=timedelta(hours=10)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="meter", sources=("taximeter",)),),
                             crowd=None),
-    model=ModelConfig(fields=(), numbers=NUMBERS, holdout=timedelta(days=1)),
+    model=Model(inputs=(Numbers(*NUMBERS),), holdout=timedelta(days=1)),
     gates=(
         Gate(metric="r2", at_least=0.5),
         Gate(metric="squared_error", better_than_champion_by=0.0),

@@ -16,6 +16,7 @@ import pytest
 
 from ml_assets.automation.jobs import batch_job, daily_job, history_job, retraining_job
 from ml_assets.core.assets import flatten
+from ml_assets.core.model import FullBatch, HashedText
 from ml_assets.core.policies import Gate
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.source import ArchivedEvent
@@ -67,7 +68,7 @@ WHOLE = replace(
     truth=Outcomes(source="buyer", after=timedelta(minutes=30), silence=False,
                    grace=timedelta(minutes=30)),
     gates=(Gate(metric="log_loss", at_most=100.0),),
-    model=replace(TOY.model, iterations=3, buckets=2**8),
+    model=replace(TOY.model, network=HashedText(buckets=2**8), fit=FullBatch(iterations=3)),
 )
 """Labels mature within the day, so that a day's events are trained on when it is closed."""
 

@@ -19,9 +19,10 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
+from ml_assets.core.model import FullBatch, HashedText, Model, Numbers, Text
 from ml_assets.core.policies import Gate, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.target import Target
 from ml_assets.core.truths import Outcomes
 from ml_assets.features.online_store.following.counts import Counted
@@ -78,8 +79,8 @@ RETURNS = System(
     truth=Outcomes(source="buyer", after=timedelta(days=2), silence=False,
                    grace=timedelta(days=1)),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="customer", sources=("buyer",)),)),
-    model=ModelConfig(fields=(TextField(column="note"),), numbers=("amount",), buckets=2**12,
-                      iterations=5),
+    model=Model(inputs=(Text("note"), Numbers("amount")),
+                network=HashedText(buckets=2**12), fit=FullBatch(iterations=5)),
     gates=(Gate(metric="roc_auc", at_least=0.6),),
     retraining=RetrainingPolicy(after_labels=1000, max_age=timedelta(days=30),
                                 cooldown=timedelta(days=1)),

@@ -14,9 +14,10 @@ from pathlib import Path
 from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
+from ml_assets.core.model import FullBatch, HashedText, Model, Numbers, Text
 from ml_assets.core.policies import Gate, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.truths import Outcomes
 from ml_assets.targets import Binary
 
@@ -73,9 +74,9 @@ PAYMENTS = System(
     target=Binary(name="disputed"),
     truth=Outcomes(source="bank", after=timedelta(days=29), silence=False,
                    grace=timedelta(days=1)),
-    model=ModelConfig(
-        fields=(TextField(column="note", unit="words"),), numbers=NUMBERS, buckets=2**14,
-        iterations=15, pieces=0, l2_dense=2.0,
+    model=Model(
+        inputs=(Text("note", unit="words"), Numbers(*NUMBERS)),
+        network=HashedText(buckets=2**14, pieces=0, l2_dense=2.0), fit=FullBatch(iterations=15),
     ),
     gates=(Gate(metric="roc_auc", at_least=0.6),),
     retraining=RetrainingPolicy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import types
 import typing
@@ -14,7 +15,8 @@ from ml_assets.core.errors import DeclarationError
 Declared = TypeVar("Declared")
 
 
-@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
+@typing.dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 def declaration(kind: type[Declared]) -> type[Declared]:
     """A frozen, keyword-only dataclass that accepts only the words its annotations list.
 
@@ -41,7 +43,8 @@ def declaration(kind: type[Declared]) -> type[Declared]:
 def vocabularies(kind: type[object]) -> dict[str, Any]:
     """The fields of a declaration class that accept listed words only, with their annotations."""
     hints = typing.get_type_hints(kind)
-    return {name: hint for name, hint in hints.items() if "Literal[" in repr(hint)}
+    return {name: hint for name, hint in hints.items()
+            if "Literal[" in repr(hint) and typing.get_origin(hint) is not typing.ClassVar}
 
 
 def closest(value: object, known: Iterable[object]) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from datetime import date, datetime, timedelta
-from typing import Literal
+from datetime import date, datetime
 
 from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
@@ -12,6 +11,7 @@ from ml_assets.core.data.tables import Table
 from ml_assets.core.declaration import closest, declaration
 from ml_assets.core.errors import DeclarationError, InvalidRequest
 from ml_assets.core.feedback import FeedbackPolicy, trusting
+from ml_assets.core.model import Model
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
@@ -66,67 +66,6 @@ class Calendar:
 
 
 @declaration
-class TextField:
-    """One view of a text column: its byte 4-grams or its lower-case words."""
-
-    column: str
-    unit: Literal["bytes", "words"] = "bytes"
-
-
-@declaration
-class ModelConfig:
-    """A network over hashed texts, event numbers, categories and store features.
-
-    fields: what is read of the event's texts
-    numbers: columns of numbers, integers or booleans, which may be missing; the feature service
-        adds its features
-    categories: columns of categories or of texts of which few are different; a value that is
-        rare in training counts as unknown
-    holdout: of the matured events, those of the latest time so long are not trained on: a
-        candidate is judged on them
-    history: events that happened longer ago are not looked at; None for all there ever were
-    buckets: hash values of each text field, a power of two
-    pieces: into how many each number's range is cut, so that the model finds thresholds and
-        peaks; 0 leaves numbers smooth
-    hidden: units of the hidden layer; without, the model is linear
-    iterations: steps of the optimiser, at most
-    l2_text, l2_dense: the penalties on half the squared weights, added to the loss summed over
-        rows
-    """
-
-    fields: tuple[TextField, ...] = ()
-    numbers: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    holdout: timedelta = timedelta(days=3)
-    history: timedelta | None = None
-    buckets: int = 2**18
-    pieces: int = 8
-    hidden: int = 16
-    iterations: int = 100
-    l2_text: float = 0.05
-    l2_dense: float = 10.0
-    seed: int = 7
-
-    def __post_init__(self) -> None:
-        require(bool(self.fields or self.numbers or self.categories), self, "fields", self.fields,
-                "at least one text field, number or category")
-        require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
-        require(self.history is None or self.history > self.holdout, self, "history", self.history,
-                f"none, or longer than holdout, {self.holdout}")
-        require(self.buckets & (self.buckets - 1) == 0, self, "buckets", self.buckets,
-                "a power of two")
-        for name, least in (("buckets", 1), ("iterations", 1), ("hidden", 0), ("pieces", 0)):
-            require(getattr(self, name) >= least, self, name, getattr(self, name),
-                    f"at least {least}")
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The text and category columns that are read, each once."""
-        return tuple(dict.fromkeys(
-            (*(field.column for field in self.fields), *self.categories)))
-
-
-@declaration
 class System:
     """One use case: what differs from every other one, and nothing else.
 
@@ -156,7 +95,7 @@ class System:
     target: Target
     truth: Truth
     feedback: FeedbackPolicy = field(default_factory=FeedbackPolicy)
-    model: ModelConfig
+    model: Model
     gates: tuple[Gate, ...] = ()
     slices: tuple[Slice, ...] = ()
     retraining: RetrainingPolicy
@@ -175,9 +114,6 @@ class System:
         asked = [stream.name for stream in self.streams if stream.asked]
         require(len(asked) == 1, owner, "streams", asked, "exactly one with asked=True")
         plain = [column for column in self.columns if not column.many]
-        texts = {column.name for column in plain if column.dtype == "text"}
-        numbers = {column.name for column in plain
-                   if column.dtype in ("number", "integer", "boolean")}
         keys = {column.name for column in plain
                 if column.dtype in ("text", "category", "integer")}
         self._require_known("entities", [entity.name for entity in self.entities], keys,
@@ -185,12 +121,7 @@ class System:
         for name in ("sticky_by", "scores_by"):
             entity: str | None = getattr(self, name)
             self._require_known(name, [] if entity is None else [entity], set(self.keys), "entity")
-        categories = {column.name for column in plain if column.dtype in ("text", "category")}
-        self._require_known("model.fields", [field.column for field in self.model.fields], texts,
-                            "text")
-        self._require_known("model.categories", self.model.categories, categories,
-                            "category or text")
-        self._require_known("model.numbers", self.model.numbers, numbers, "number")
+        self._require_inputs()
         slices = {part.name for part in self.slices}
         self._require_known("gates", [gate.slice for gate in self.gates if gate.slice], slices,
                             "slice")
@@ -204,6 +135,12 @@ class System:
         require(self.scores_by is None or self.target.lake_type == "bool", owner, "scores_by",
                 self.scores_by, "none: the online store keeps decisions that are true or false, "
                 f"and those of {self.target.name} are not")
+
+    def _require_inputs(self) -> None:
+        try:
+            self.model.require_columns(self.columns)
+        except DeclarationError as error:
+            raise DeclarationError(f"System {self.name!r}: model.inputs: {error}") from None
 
     def _require_truth(self) -> None:
         """Its labels are the target's, and what its source says counts."""

@@ -43,14 +43,16 @@ def _imports(plan: Plan) -> str:
     readers = sorted({"EventRows", plan.rows.partition("(")[0]}
                      | ({"Renamed"} if _renamed(plan) else set())
                      | ({plan.outcomes.partition("(")[0]} if plan.outcomes else set()))
-    fields = ", TextField" if plan.texts else ""
+    inputs = [kind for kind, columns in (("Categories", plan.categories), ("Numbers", plan.numbers),
+                                         ("Text", plan.texts)) if columns]
     return "\n".join([
         "from datetime import date, timedelta",
         "",
         "from ml_assets.core.data.columns import Column",
         "from ml_assets.core.data.streams import Stream",
+        f"from ml_assets.core.model import {', '.join(sorted([*inputs, 'Model']))}",
         "from ml_assets.core.policies import Gate, RetrainingPolicy",
-        f"from ml_assets.core.system import Calendar, Entity, ModelConfig, System{fields}",
+        "from ml_assets.core.system import Calendar, Entity, System",
         "from ml_assets.core.truths import Outcomes",
         f"from ml_assets.ingest.sources import {', '.join(readers)}",
         f"from ml_assets.targets import {plan.outcome.kind.capitalize()}",
@@ -145,8 +147,8 @@ def _system(plan: Plan) -> str:
 {scores}    feature_service="{name}_features",
 {_target(plan.outcome)}
 {_truth(plan)}
-    model=ModelConfig(
-{_fields(plan)}
+    model=Model(
+{_inputs(plan)}
 {comment(f"A candidate is judged on the latest {words(days.holdout)} whose outcomes are known, "
          "which it has not seen.", indent=8)}
         holdout={code(days.holdout)},
@@ -197,18 +199,14 @@ def _truth(plan: Plan) -> str:
                       call("Outcomes", said, indent=4, before="truth=", after=",")])
 
 
-def _fields(plan: Plan) -> str:
-    lines = []
-    if plan.texts:
-        inner = "\n".join(f"            TextField(column={text(each.name)}, unit=\"words\"),"
-                          for each in plan.texts)
-        lines.append(f"        fields=(\n{inner}\n        ),")
+def _inputs(plan: Plan) -> str:
+    lines = [f"            Text({text(each.name)}, unit=\"words\")," for each in plan.texts]
     if plan.categories:
-        lines.append(comment("A value that is rare in training counts as unknown.", indent=8))
-        lines.append(f"        categories={names([each.name for each in plan.categories])},")
-    if plan.numbers:
-        lines.append(f"        numbers={names([each.name for each in plan.numbers])},")
-    return "\n".join(lines)
+        lines.append(comment("A value that is rare in training counts as unknown.", indent=12))
+    lines += [call(kind, [text(each.name) for each in columns], indent=12, after=",")
+              for kind, columns in (("Categories", plan.categories), ("Numbers", plan.numbers))
+              if columns]
+    return "\n".join(["        inputs=(", *lines, "        ),"] if lines else [])
 
 
 def _retraining(plan: Plan) -> str:

@@ -18,14 +18,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ml_assets.core.errors import DeclarationError, ModelRefused
+from ml_assets.core.model import Text
 from ml_assets.core.storage.checksums import NAME, verify, write_checksums
 from ml_assets.core.storage.files import make_folder, replacing, write_atomically
-from ml_assets.core.system import TextField
 from ml_assets.core.target import Scale
 from ml_assets.targets.stored import as_json, of_json
 from ml_assets.training.encoders import Floats, NaiveBayesWeights
 from ml_assets.training.scorer import HashedTextScorer
-from ml_assets.training.tabular import Categories, Pieces, Standardiser
+from ml_assets.training.tabular import Pieces, Standardiser, Vocabularies
 from ml_assets.training.weights import WORDS, Weights, require
 
 Stored = npt.NDArray[np.float32]
@@ -47,7 +47,7 @@ class StoredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     format: int
     target: dict[str, Any]
     scale: Scale
-    fields: tuple[TextField, ...]
+    fields: tuple[Text, ...]
     feature_names: tuple[str, ...]
     buckets: int
     hidden: int
@@ -198,7 +198,7 @@ def _build(stored: StoredModel, weights: Mapping[str, Stored]) -> HashedTextScor
     edges = require(weights, "edges", (len(stored.feature_names), stored.pieces + 1))
     if (np.diff(edges, axis=1) < 0).any():
         raise ModelRefused("tensor 'edges' holds numbers that do not ascend")
-    categories = Categories(known=stored.categories)
+    categories = Vocabularies(known=stored.categories)
     vocabulary, numbers = len(stored.fields) * stored.buckets, len(stored.feature_names)
     return HashedTextScorer(
         target=target, scale=stored.scale, fields=stored.fields,

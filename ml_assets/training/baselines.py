@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.core.system import ModelConfig
+from ml_assets.core.model import Model
 from ml_assets.core.target import Floats as Codes
 from ml_assets.training.encoders import Floats
 from ml_assets.training.fit import fit_linear
@@ -46,7 +46,7 @@ class HeldOut:
 
 
 def compared(
-    config: ModelConfig, scorer: HashedTextScorer, trained_on: Rows, held_out: Rows
+    model: Model, scorer: HashedTextScorer, trained_on: Rows, held_out: Rows
 ) -> HeldOut:
     """Fit the simplest models to the rows that `scorer` was trained on, and compare."""
     target = scorer.target
@@ -58,8 +58,8 @@ def compared(
         unseen_codes, np.tile(target.constant(codes), (len(unseen_codes), 1)))
 
     linear = None
-    if config.categories or dense.shape[1]:
-        plain = fit_linear(config, target, texts, dense, codes, feature_names=scorer.feature_names)
+    if model.categories or dense.shape[1]:
+        plain = fit_linear(model, target, texts, dense, codes, feature_names=scorer.feature_names)
         outputs = plain.outputs(unseen_texts, unseen_dense)
         linear = float(target.losses(unseen_codes, outputs).mean())
     error = float((constant_N - own_N).std() / np.sqrt(len(own_N)))

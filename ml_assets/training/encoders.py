@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.core.system import TextField
+from ml_assets.core.model import Text
 from ml_assets.training.ngrams import HASHES
 
 Floats = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ class Bags:
 
 
 def encode_texts(
-    fields: Sequence[TextField], texts: Mapping[str, Sequence[str]], buckets: int, *, rows: int
+    fields: Sequence[Text], texts: Mapping[str, Sequence[str]], buckets: int, *, rows: int
 ) -> Bags:
     """Hash each field of each of `rows` rows into a bag of its distinct n-grams.
 
@@ -65,7 +65,7 @@ class Block(NamedTuple):
 
 
 def encoded_blocks(
-    fields: Sequence[TextField], texts: Mapping[str, Sequence[str]], buckets: int, *, rows: int
+    fields: Sequence[Text], texts: Mapping[str, Sequence[str]], buckets: int, *, rows: int
 ) -> Iterator[tuple[slice, Block]]:
     """The bags of some rows after the other, so that not all have to be held at once.
 
@@ -97,7 +97,7 @@ def _blocks(columns: Sequence[Sequence[str]], rows: int, most: int) -> Iterator[
 
 
 def _encoded(
-    fields: Sequence[TextField], columns: Sequence[Sequence[str]], buckets: int
+    fields: Sequence[Text], columns: Sequence[Sequence[str]], buckets: int
 ) -> Block:
     bits, bags = buckets.bit_length() - 1, len(columns[0]) * len(fields)
     parts = []

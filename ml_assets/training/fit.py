@@ -10,13 +10,13 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from ml_assets.core.system import ModelConfig
+from ml_assets.core.model import Categories, HashedText, Model, Numbers, Text
 from ml_assets.core.target import Scale, Target
 from ml_assets.training.convergence import Convergence
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, encode_texts
 from ml_assets.training.model import WIDTH, HashedTextNetwork, sparse_rows, transposed
 from ml_assets.training.scorer import HashedTextScorer
-from ml_assets.training.tabular import Categories, Pieces, Standardiser
+from ml_assets.training.tabular import Pieces, Standardiser, Vocabularies
 from ml_assets.training.weights import Weights
 
 Progress = Callable[[int, float], None]
@@ -41,7 +41,7 @@ class Fitted:
 
 
 def fit(
-    config: ModelConfig,
+    model: Model,
     target: Target,
     texts: Mapping[str, Sequence[str]],
     dense: Floats,
@@ -57,32 +57,34 @@ def fit(
     the bit, on the same machine. Raises NotReady if nothing can be learnt from such labels.
     """
     target.require_learnable(codes)
+    declared, fields = model.network, model.of(Text)
+    assert isinstance(declared, HashedText)
     scale = target.scale(codes)
-    vocabulary = len(config.fields) * config.buckets
-    bags = encode_texts(config.fields, texts, config.buckets, rows=len(codes))
+    vocabulary = len(fields) * declared.buckets
+    bags = encode_texts(fields, texts, declared.buckets, rows=len(codes))
     weighting = NaiveBayesWeights.fit(bags, target.contrast(codes), vocabulary)
-    standardiser, pieces = Standardiser.fit(dense), Pieces.fit(dense, config.pieces)
-    categories = Categories.fit(config.categories, texts)
+    standardiser, pieces = Standardiser.fit(dense), Pieces.fit(dense, declared.pieces)
+    categories = Vocabularies.fit(model.categories, texts)
     numbers = 2 * dense.shape[1] + pieces.count
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(model.seed)
         network = HashedTextNetwork(
             vocabulary=vocabulary, numbers=numbers, categories=categories.sizes,
-            hidden=config.hidden, logits=target.logits,
+            hidden=declared.hidden, logits=target.logits,
         )
     scorer = HashedTextScorer(
-        target=target, scale=scale, fields=config.fields, feature_names=tuple(feature_names),
-        buckets=config.buckets, weighting=weighting, standardiser=standardiser, pieces=pieces,
+        target=target, scale=scale, fields=fields, feature_names=tuple(feature_names),
+        buckets=declared.buckets, weighting=weighting, standardiser=standardiser, pieces=pieces,
         categories=categories, weights=_weights(network, vocabulary, numbers, categories),
     )
-    text_BV = sparse_rows(weighting(bags), fields=len(config.fields), vocabulary=vocabulary)
+    text_BV = sparse_rows(weighting(bags), fields=len(fields), vocabulary=vocabulary)
     arguments = (
         text_BV, transposed(text_BV), torch.from_numpy(scorer.inputs(dense)),
         torch.from_numpy(categories(texts, rows=len(dense))),
     )
     convergence = _minimise(
-        network, arguments, _wanted(target, codes, scale), config, loss=target.loss,
-        progress=progress,
+        network, arguments, _wanted(target, codes, scale), declared, loss=target.loss,
+        most_steps=model.fit.iterations, progress=progress,
     )
     learnt = _weights(network, vocabulary, numbers, categories)
     return Fitted(scorer=replace(scorer, weights=learnt), network=network.eval(),
@@ -90,7 +92,7 @@ def fit(
 
 
 def fit_linear(
-    config: ModelConfig,
+    model: Model,
     target: Target,
     texts: Mapping[str, Sequence[str]],
     dense: Floats,
@@ -101,7 +103,10 @@ def fit_linear(
     """Logistic or ridge regression on the same rows' numbers and categories, texts left out: what
     a model must beat to be worth its trouble.
     """
-    plain = replace(config, fields=(), numbers=tuple(feature_names), hidden=0, pieces=0)
+    declared = model.network if isinstance(model.network, HashedText) else HashedText()
+    plain = replace(
+        model, network=replace(declared, hidden=0, pieces=0),
+        inputs=tuple(each for each in model.inputs if isinstance(each, Numbers | Categories)))
     return fit(plain, target, texts, dense, codes, feature_names=feature_names).scorer
 
 
@@ -109,14 +114,15 @@ def _minimise(
     network: HashedTextNetwork,
     arguments: tuple[torch.Tensor, ...],
     wanted_B: torch.Tensor,
-    config: ModelConfig,
+    declared: HashedText,
     *,
     loss: str,
+    most_steps: int,
     progress: Progress,
 ) -> Convergence:
     row_loss, rows, losses = getattr(functional, loss), len(wanted_B), list[float]()
     optimiser = torch.optim.LBFGS(
-        network.parameters(), max_iter=config.iterations, history_size=8,
+        network.parameters(), max_iter=most_steps, history_size=8,
         tolerance_change=TOLERANCE, line_search_fn="strong_wolfe",
     )
 
@@ -125,7 +131,7 @@ def _minimise(
         logits_BK = network(*arguments)
         if logits_BK.shape[1] == 1:
             logits_BK = logits_BK.squeeze(1)
-        penalty = network.penalty(text=config.l2_text, dense=config.l2_dense)
+        penalty = network.penalty(text=declared.l2_text, dense=declared.l2_dense)
         mean: torch.Tensor = row_loss(logits_BK, wanted_B) + penalty / rows
         mean.backward()  # type: ignore[no-untyped-call]
         losses.append(mean.item())
@@ -136,12 +142,12 @@ def _minimise(
     steps = int(optimiser.state[optimiser.param_groups[0]["params"][0]]["n_iter"])
     gradient = max(float(each.grad.abs().max()) for each in network.parameters()
                    if each.grad is not None and each.numel())
-    return Convergence(losses=tuple(losses), steps=steps, most_steps=config.iterations,
+    return Convergence(losses=tuple(losses), steps=steps, most_steps=most_steps,
                        gradient=gradient)
 
 
 def _weights(
-    network: HashedTextNetwork, vocabulary: int, numbers: int, categories: Categories
+    network: HashedTextNetwork, vocabulary: int, numbers: int, categories: Vocabularies
 ) -> Weights:
     return Weights.of(
         {name: value.numpy().copy() for name, value in network.state_dict().items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -90,7 +90,7 @@ def train(
         version = registry.register(
             system.name,
             folder,
-            params={**asdict(system.model), "target": as_json(system.target),
+            params={**system.model.described, "target": as_json(system.target),
                     "rows": len(rows)},
             metrics={"train_loss": trained.convergence.losses[-1],
                      "train_seconds": trained.seconds,

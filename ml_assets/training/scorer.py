@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.core.system import TextField
+from ml_assets.core.model import Text
 from ml_assets.core.target import Scale, Target
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, encoded_blocks
-from ml_assets.training.tabular import Categories, Pieces, Standardiser
+from ml_assets.training.tabular import Pieces, Standardiser, Vocabularies
 from ml_assets.training.weights import Weights
 
 
@@ -26,13 +26,13 @@ class HashedTextScorer:
 
     target: Target
     scale: Scale
-    fields: tuple[TextField, ...]
+    fields: tuple[Text, ...]
     feature_names: tuple[str, ...]
     buckets: int
     weighting: NaiveBayesWeights
     standardiser: Standardiser
     pieces: Pieces
-    categories: Categories
+    categories: Vocabularies
     weights: Weights
 
     @cached_property

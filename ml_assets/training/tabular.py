@@ -114,7 +114,7 @@ class Pieces:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Categories:
+class Vocabularies:
     """The values of category columns as the rows of tables, one table for each column.
 
     known: the values of each column, in order: they have the rows from 1 on, and whatever else
@@ -124,7 +124,7 @@ class Categories:
     known: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def fit(cls, names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> Categories:
+    def fit(cls, names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> Vocabularies:
         """Learn which values occur often enough to be learnt from; empty means missing."""
         known = {}
         for name in names:

@@ -18,8 +18,8 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.declaration import closest, declaration, listed, vocabularies
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.feedback import FeedbackPolicy
+from ml_assets.core.model import Text
 from ml_assets.core.policies import Gate
-from ml_assets.core.system import TextField
 from tests.toy import TOY
 
 Colour = Literal["red", "green"]
@@ -38,7 +38,7 @@ class Paint:
 
 
 DECLARED: list[Any] = [
-    *TOY.columns, *TOY.model.fields, *TOY.gates, TOY.feedback,
+    *TOY.columns, *TOY.model.of(Text), *TOY.gates, TOY.feedback,
     Paint(colour="red", trim="red", others=("green",)),
 ]
 WORDS = [(each, name) for each in DECLARED for name in vocabularies(type(each))]
@@ -57,7 +57,7 @@ def test_every_declaration_of_the_core_with_listed_words_checks_them() -> None:
                 if post_init is None or not post_init.__qualname__.startswith("declaration."):
                     unchecked.append(kind)
     assert unchecked == []
-    assert seen >= {Column, TextField, FeedbackPolicy}
+    assert seen >= {Column, Text, FeedbackPolicy}
     assert seen <= {type(each) for each in DECLARED}, "give the tests below an example of it"
 
 
@@ -87,8 +87,8 @@ def test_a_listed_word_is_accepted(declared: Any, field: str) -> None:
     [
         (lambda: Column(name="x", dtype="txt", description=""),  # type: ignore[arg-type]
          "Column.dtype is 'txt'; expected 'text', .* Closest: 'text'"),
-        (lambda: TextField(column="x", unit="word"),  # type: ignore[arg-type]
-         "TextField.unit is 'word'; .* Closest: 'words'"),
+        (lambda: Text("x", unit="word"),  # type: ignore[arg-type]
+         "Text.unit is 'word'; .* Closest: 'words'"),
         (lambda: FeedbackPolicy(conflict="majority"),  # type: ignore[arg-type]
          "FeedbackPolicy.conflict is 'majority'; .* Closest: 'majority_vote'"),
     ],

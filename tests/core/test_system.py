@@ -11,8 +11,9 @@ import pytest
 
 from ml_assets.core import errors
 from ml_assets.core.data.columns import Column
+from ml_assets.core.model import Categories, HashedText, Numbers
 from ml_assets.core.policies import DriftPolicy, Gate, RetrainingPolicy
-from ml_assets.core.system import Calendar, Entity, ModelConfig, System
+from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.truths import Recorded
 from ml_assets.systems import SYSTEMS, find
 from ml_assets.targets import Binary, Classes, Number
@@ -36,9 +37,9 @@ DAY = timedelta(days=1)
         (Column, {"name": "price", "dtype": "float", "description": ""}, "Column.dtype"),
         (Entity, {"name": "a b", "description": ""}, "Entity.name"),
         (Calendar, {"first_day": date(2024, 1, 2), "go_live": date(2024, 1, 1)}, "go_live"),
-        (ModelConfig, {"fields": (), "numbers": ()}, "ModelConfig.fields"),
+        (Numbers, {}, "Numbers.columns"),
         (Binary, {"name": "is_spam", "threshold": 50}, "Binary.threshold"),
-        (ModelConfig, {"fields": (), "numbers": ("x",), "buckets": 1000}, "buckets"),
+        (HashedText, {"buckets": 1000}, "buckets"),
     ],
 )
 def test_a_wrong_value_is_named(kind: Any, arguments: dict[str, Any], field: str) -> None:
@@ -56,8 +57,10 @@ def test_a_wrong_value_is_named(kind: Any, arguments: dict[str, Any], field: str
         ({"entities": (Entity(name="shopp", description=""),)}, "'shopp'.*declared text"),
         ({"sticky_by": "note"}, "sticky_by names 'note', which is not a declared entity.*shop"),
         ({"scores_by": "shopp"}, "scores_by names 'shopp', which is not a declared entity.*shop"),
-        ({"model": replace(TOY.model, numbers=("amuont",))}, "'amuont'.*declared: amount"),
-        ({"model": replace(TOY.model, categories=("amount",))}, "declared category or text"),
+        ({"model": replace(TOY.model, inputs=(Numbers("amuont"),))},
+         "Numbers names 'amuont'; .*: amount. Closest: 'amount'"),
+        ({"model": replace(TOY.model, inputs=(Categories("amount"),))},
+         "'amount', which is number; expected a column of 'category' or 'text'"),
         ({"gates": (*TOY.gates, TOY.gates[0])}, "each gate once"),
         ({"gates": (Gate(metric="auc", at_least=0.9),)},
          "gates names 'auc', which is not a declared metric of returned.*Closest: 'roc_auc'"),

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from ml_assets.core.model import HashedText
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import EventClock, midnight
@@ -32,7 +33,8 @@ from tests.serving.kit import Toy, problem, serving
 
 pytestmark = pytest.mark.slow
 
-SMALL = replace(SPAM, model=replace(SPAM.model, buckets=2**12))
+SMALL = replace(SPAM, model=replace(
+    SPAM.model, network=HashedText(buckets=2**12, pieces=0, l2_dense=2.0)))
 DAYS = first_days(SMALL, 6)
 NOW = midnight(DAYS[-1]) + timedelta(days=1, hours=9)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ml_assets.core.system import ModelConfig, TextField
+from ml_assets.core.model import HashedText, Model, Numbers, Text
 from ml_assets.targets import Binary
 from ml_assets.training.baselines import Rows, compared
 from ml_assets.training.fit import fit
 
 TARGET = Binary(name="broken")
-CONFIG = ModelConfig(numbers=("reading",), hidden=4)
+CONFIG = Model(inputs=(Numbers("reading"),), network=HashedText(hidden=4))
 
 
 def rows(count: int, seed: int, *, signal: bool) -> Rows:
@@ -37,7 +37,7 @@ def test_a_model_that_found_something_is_worth_it_and_one_of_noise_is_not(signal
 def test_without_numbers_and_categories_there_is_no_linear_model() -> None:
     notes = ["good", "bad"] * 20
     given: Rows = ({"note": notes}, np.empty((40, 0), np.float32), np.arange(40.0) % 2)
-    config = ModelConfig(fields=(TextField(column="note", unit="words"),), buckets=2**6)
+    config = Model(inputs=(Text("note", unit="words"),), network=HashedText(buckets=2**6))
     scorer = fit(config, TARGET, *given, feature_names=[]).scorer
     found = compared(config, scorer, given, given)
     assert found.linear is None and found.worth_it

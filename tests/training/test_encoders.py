@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.core.system import TextField
+from ml_assets.core.model import Text
 from ml_assets.training import encoders
 from ml_assets.training.encoders import (
     Bags,
@@ -17,7 +17,7 @@ from ml_assets.training.encoders import (
     sums,
 )
 
-FIELDS = (TextField(column="note"), TextField(column="note", unit="words"))
+FIELDS = (Text("note"), Text("note", unit="words"))
 BUCKETS = 2**10
 
 
@@ -70,7 +70,7 @@ def test_blocks_are_no_longer_than_32_bits_can_number() -> None:
 
 def test_a_gram_that_occurs_k_times_weighs_one_plus_the_logarithm_of_k() -> None:
     """Once is 1, thrice is 1 + log 3."""
-    words = (TextField(column="note", unit="words"),)
+    words = (Text("note", unit="words"),)
     bags = encode_texts(words, {"note": ["no", "no no no"]}, BUCKETS, rows=2)
     pair = float(1 + np.log(2))
     assert bags.weights[0] == 1
@@ -79,7 +79,7 @@ def test_a_gram_that_occurs_k_times_weighs_one_plus_the_logarithm_of_k() -> None
 
 def test_what_a_gram_weighs_is_the_same_looked_up_and_computed() -> None:
     """To the bit: a short text is looked up, one of more n-grams than the table is computed."""
-    words = (TextField(column="note", unit="words"),)
+    words = (Text("note", unit="words"),)
     for times in (1, 2, 3, 7, 100, 1000):
         text = "no " * times
         looked_up = encode_texts(words, {"note": [text]}, BUCKETS, rows=1)
@@ -116,7 +116,7 @@ def test_weighted_bags_have_length_one_or_are_empty() -> None:
 
 def test_an_ngram_that_occurs_in_one_class_only_weighs_more_than_a_shared_one() -> None:
     """The weight is the distance between the classes, whichever has more of it."""
-    words = (TextField(column="note", unit="words"),)
+    words = (Text("note", unit="words"),)
     bags = encode_texts(words, {"note": ["pills now"] * 4 + ["lunch now"] * 4}, BUCKETS, rows=8)
     groups = np.array([1] * 4 + [0] * 4)
     importance = NaiveBayesWeights.fit(bags, groups, BUCKETS).importance

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from ml_assets.core.errors import ModelRefused, NotReady
+from ml_assets.core.model import Categories, FullBatch, HashedText, Model, Numbers, Text
 from ml_assets.core.storage.checksums import NAME, write_checksums
-from ml_assets.core.system import ModelConfig, TextField
 from ml_assets.core.target import Target
 from ml_assets.targets import Binary
 from ml_assets.training import artifact
@@ -27,11 +27,12 @@ from ml_assets.training.fit import Fitted, fit, fit_linear
 from ml_assets.training.scorer import HashedTextScorer
 from tests.targets.test_laws import TARGETS
 
-CONFIG = ModelConfig(
-    fields=(TextField(column="note"), TextField(column="note", unit="words")), numbers=("amount",),
-    buckets=2**12, iterations=15, pieces=0, l2_dense=2.0,
+CONFIG = Model(
+    inputs=(Text("note"), Text("note", unit="words"), Numbers("amount")),
+    network=HashedText(buckets=2**12, pieces=0, l2_dense=2.0), fit=FullBatch(iterations=15),
 )
-TABULAR = replace(CONFIG, pieces=4, categories=("shop",))
+TABULAR = replace(CONFIG, inputs=(*CONFIG.inputs, Categories("shop")),
+                  network=HashedText(buckets=2**12, pieces=4, l2_dense=2.0))
 
 TARGET = Binary(name="is_spam")
 
@@ -113,7 +114,8 @@ def test_every_kind_of_target_learns_what_a_category_and_a_peak_say(target: Targ
                           zip((number > 4) & (number < 6), shop == 1, strict=True)])
     texts = {"shop": [f"shop {each}" for each in shop]}
     dense = number.astype(np.float32)[:, None]
-    config = ModelConfig(numbers=("number",), categories=("shop",), l2_dense=0.1)
+    config = Model(inputs=(Numbers("number"), Categories("shop")),
+                   network=HashedText(l2_dense=0.1))
     fitted = fit(config, target, texts, dense, codes, feature_names=["number"])
     assert largest_difference(fitted, texts, dense) <= 1e-5
     model = target.losses(codes, fitted.scorer.outputs(texts, dense)).mean()
@@ -128,7 +130,7 @@ def test_many_rows_are_fitted_as_long_as_few() -> None:
     draw = np.random.default_rng(2)
     dense = draw.normal(size=(40_000, 2)).astype(np.float32)
     labels = (draw.random(40_000) < 1 / (1 + np.exp(-dense.sum(axis=1)))).astype(float)
-    config = ModelConfig(numbers=("a", "b"), hidden=2, pieces=2)
+    config = Model(inputs=(Numbers("a", "b"),), network=HashedText(hidden=2, pieces=2))
     fitted = fit(config, TARGET, {}, dense, labels, feature_names=["a", "b"])
     assert fitted.convergence.settled, fitted.convergence.said
     assert len(fitted.convergence.losses) > 10
@@ -136,7 +138,7 @@ def test_many_rows_are_fitted_as_long_as_few() -> None:
 
 def test_a_fit_that_was_cut_short_has_not_settled(rows: Rows) -> None:
     texts, dense, labels = rows
-    short = fit(replace(CONFIG, iterations=1), TARGET, texts, dense, labels,
+    short = fit(replace(CONFIG, fit=FullBatch(iterations=1)), TARGET, texts, dense, labels,
                 feature_names=["amount"]).convergence
     assert not short.settled
     assert short.said.startswith("all steps were taken after 1 steps and ")
@@ -145,7 +147,7 @@ def test_a_fit_that_was_cut_short_has_not_settled(rows: Rows) -> None:
 def test_a_model_without_texts_learns_from_its_numbers(rows: Rows) -> None:
     """A system of payments declares no text field."""
     _, dense, labels = rows
-    fitted = fit(ModelConfig(fields=(), numbers=("amount",)), TARGET, {}, dense, labels,
+    fitted = fit(Model(inputs=(Numbers("amount"),)), TARGET, {}, dense, labels,
                  feature_names=["amount"])
     assert largest_difference(fitted, {}, dense) <= 1e-5
     scores = TARGET.score(fitted.scorer.outputs({}, dense))
@@ -212,9 +214,9 @@ def test_models_of_any_size_score_a_row_the_same_in_every_batch(
     dense = draw.lognormal(2, 3, (90, numbers)).astype(np.float32)
     dense[draw.random(dense.shape) < 0.2] = np.nan
     notes = ["".join(draw.choice([*"abcde  "], draw.integers(0, 3000))) for _ in dense]
-    config = ModelConfig(
-        fields=tuple(TextField(column="note", unit=unit) for unit in units),
-        numbers=("amount",), buckets=2**10, hidden=hidden, iterations=3,
+    config = Model(
+        inputs=(*(Text("note", unit=unit) for unit in units), Numbers("amount")),
+        network=HashedText(buckets=2**10, hidden=hidden), fit=FullBatch(iterations=3),
     )
     fitted = fit(config, TARGET, {"note": notes}, dense, np.arange(90.0) % 2,
                  feature_names=[f"n{n}" for n in range(numbers)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ml_assets.core.system import ModelConfig, TextField
+from ml_assets.core.model import FullBatch, HashedText, Model, Numbers, Text
 from ml_assets.targets import Binary
 from ml_assets.training import artifact
 from ml_assets.training.fit import fit
@@ -15,8 +15,8 @@ from ml_assets.training.pyfunc import _load_pyfunc
 
 
 def test_a_data_frame_in_any_order_of_columns_scores_as_the_model_does(tmp_path: Path) -> None:
-    config = ModelConfig(fields=(TextField(column="note"),), numbers=("amount",), buckets=2**8,
-                         iterations=3)
+    config = Model(inputs=(Text("note"), Numbers("amount")),
+                   network=HashedText(buckets=2**8), fit=FullBatch(iterations=3))
     notes = ["it is broken", "it is lovely"] * 10
     dense = np.array([[1, np.nan], [2, 3]] * 10, dtype=np.float32)
     scorer = fit(config, Binary(name="broken"), {"note": notes}, dense, np.array([1.0, 0.0] * 10),

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ml_assets.core.system import TextField
+from ml_assets.core.model import Text
 from ml_assets.core.target import Scale, Target
 from ml_assets.training.encoders import NaiveBayesWeights
 from ml_assets.training.ngrams import HASHES
 from ml_assets.training.scorer import HashedTextScorer
-from ml_assets.training.tabular import Categories, Pieces, Standardiser
+from ml_assets.training.tabular import Pieces, Standardiser, Vocabularies
 from ml_assets.training.weights import Weights
 from tests.targets.test_laws import TARGETS
 
@@ -25,9 +25,9 @@ Floats = npt.NDArray[np.float32]
 
 BITS, NUMBERS, HIDDEN, PIECES, WIDTH = 10, 5, 4, 3, 2
 INPUTS = (2 + PIECES) * NUMBERS + WIDTH
-WORDS = TextField(column="note", unit="words")
-BYTES = TextField(column="note")
-TITLE = TextField(column="title", unit="words")
+WORDS = Text("note", unit="words")
+BYTES = Text("note")
+TITLE = Text("title", unit="words")
 
 texts = (
     st.text(max_size=40)
@@ -37,7 +37,7 @@ texts = (
 numbers = st.floats(width=32) | st.sampled_from([0.0, -0.0, 3.4e38, -3.4e38, 1e-45])
 
 
-def scorer_of(fields: tuple[TextField, ...], target: Target) -> HashedTextScorer:
+def scorer_of(fields: tuple[Text, ...], target: Target) -> HashedTextScorer:
     """Untrained: any weights do."""
     rng = np.random.default_rng(len(fields))
 
@@ -53,7 +53,7 @@ def scorer_of(fields: tuple[TextField, ...], target: Target) -> HashedTextScorer
         weighting=NaiveBayesWeights(importance=importance),
         standardiser=Standardiser(mean=some(NUMBERS), deviation=np.abs(some(NUMBERS))),
         pieces=Pieces(edges=np.sort(some(NUMBERS, PIECES + 1), axis=1)),
-        categories=Categories(known={"title": ("no", "")}),
+        categories=Vocabularies(known={"title": ("no", "")}),
         weights=Weights(
             tables=(some(3, WIDTH),), words_KV=some(target.logits, vocabulary),
             hidden_HI=some(HIDDEN, INPUTS),
@@ -116,7 +116,7 @@ def of_texts(scorer: HashedTextScorer, row: dict[str, str], words_V: Floats) -> 
 @pytest.mark.parametrize("target", [target for target, _ in TARGETS], ids=lambda each: each.name)
 @given(data=st.data())
 def test_a_row_gets_what_is_written_down_alone_and_among_others(
-    fields: tuple[TextField, ...], target: Target, data: st.DataObject
+    fields: tuple[Text, ...], target: Target, data: st.DataObject
 ) -> None:
     """To the bit: nothing that makes scoring quick may change an output."""
     scorer = scorer_of(fields, target)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ml_assets.training.tabular import FEWEST, Categories, Pieces, Standardiser
+from ml_assets.training.tabular import FEWEST, Pieces, Standardiser, Vocabularies
 
 Floats = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
@@ -59,9 +59,9 @@ def test_pieces_are_equally_filled() -> None:
 def test_a_category_that_is_rare_new_or_missing_has_the_first_row() -> None:
     """Rare ones teach what an unknown one means."""
     seen = ["a"] * FEWEST + ["b"] * (FEWEST + 1) + ["rare"] + [""] * FEWEST
-    categories = Categories.fit(["city"], {"city": seen})
+    categories = Vocabularies.fit(["city"], {"city": seen})
     assert categories.known == {"city": ("b", "", "a")}
     assert categories.sizes == (4,)
     codes = categories({"city": ["a", "rare", "new", "", "b"]}, rows=5)
     assert codes.tolist() == [[3], [0], [0], [2], [1]]
-    assert Categories.fit([], {})({}, rows=2).shape == (2, 0)
+    assert Vocabularies.fit([], {})({}, rows=2).shape == (2, 0)

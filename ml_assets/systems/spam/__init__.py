@@ -9,13 +9,14 @@ from datetime import date, timedelta
 from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.feedback import FeedbackLimit, FeedbackPolicy, TrustClass
+from ml_assets.core.model import FullBatch, HashedText, Model, Numbers, Text
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
     RetrainingPolicy,
     Slice,
 )
-from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.truths import Complaints
 from ml_assets.systems.spam.source import MailArchive
 from ml_assets.targets import Binary
@@ -88,17 +89,17 @@ SPAM = System(
     ),
     # `is_reply` is left out on purpose: no spam of 2002 is a reply but half the ham is, and any
     # spammer could forge that. The slice `not_a_reply` shows the filter without such help.
-    model=ModelConfig(
-        fields=(
-            TextField(column="header_text"),
-            TextField(column="body_raw"),
-            TextField(column="body_text"),
-            TextField(column="body_text", unit="words"),
+    model=Model(
+        inputs=(
+            Text("header_text"),
+            Text("body_raw"),
+            Text("body_text"),
+            Text("body_text", unit="words"),
+            Numbers("links", "distinct_link_domains", "images", "is_html", "attachments",
+                    "body_chars", "subject_upper_share", "exclamations", "mime_defects"),
         ),
-        numbers=("links", "distinct_link_domains", "images", "is_html", "attachments",
-                 "body_chars", "subject_upper_share", "exclamations", "mime_defects"),
         # Texts say nearly all: the few numbers stay smooth, and thirty steps are enough.
-        pieces=0, iterations=30, l2_dense=2.0,
+        network=HashedText(pieces=0, l2_dense=2.0), fit=FullBatch(iterations=30),
     ),
     slices=(
         Slice(name="not_a_reply", where="is_reply = 0", description="not part of a conversation"),

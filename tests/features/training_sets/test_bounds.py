@@ -39,7 +39,7 @@ def test_events_before_the_declared_history_are_left_out_and_the_others_unchange
 
 
 def test_a_history_that_holds_nothing_to_train_on_is_refused() -> None:
-    with pytest.raises(DeclarationError, match=r"ModelConfig\.history is .*days=1"):
+    with pytest.raises(DeclarationError, match=r"Model\.history is .*days=1"):
         looking_back(DAY)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import Quarantined
+from ml_assets.core.model import HashedText, Model, Numbers, Text
 from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
@@ -24,7 +25,7 @@ from ml_assets.core.policies import (
     Slice,
 )
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.system import Calendar, Entity, ModelConfig, System, TextField
+from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.time import midnight
 from ml_assets.core.truths import Outcomes
 from ml_assets.targets import Binary
@@ -126,10 +127,9 @@ CARDS = System(
     target=Binary(name="disputed"),
     truth=Outcomes(source="bank", after=timedelta(days=6), silence=False,
                    grace=timedelta(days=1)),
-    model=ModelConfig(
-        fields=(TextField(column="channel", unit="words"),
-                TextField(column="country", unit="words")),
-        numbers=NUMBERS, history=timedelta(days=90), holdout=timedelta(days=14), buckets=2**10,
+    model=Model(
+        inputs=(Text("channel", unit="words"), Text("country", unit="words"), Numbers(*NUMBERS)),
+        network=HashedText(buckets=2**10), history=timedelta(days=90), holdout=timedelta(days=14),
     ),
     gates=(Gate(metric="log_loss", at_most=1.0),),
     slices=(Slice(name="web", where="channel = 'web'", description="paid on the web"),),
