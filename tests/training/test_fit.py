@@ -215,18 +215,23 @@ def test_models_of_any_size_score_a_row_the_same_in_every_batch(
     dense[draw.random(dense.shape) < 0.2] = np.nan
     notes = ["".join(draw.choice([*"abcde  "], draw.integers(0, 3000))) for _ in dense]
     config = Model(
-        inputs=(*(Text("note", unit=unit) for unit in units), Numbers("amount")),
+        inputs=(*(Text(f"note {place}", unit=unit) for place, unit in enumerate(units)),
+                Numbers("amount")),
         network=HashedText(buckets=2**10, hidden=hidden), fit=FullBatch(iterations=3),
     )
-    fitted = fit(config, TARGET, {"note": notes}, dense, np.arange(90.0) % 2,
+    given = {f"note {place}": notes for place in range(len(units))}
+    fitted = fit(config, TARGET, given, dense, np.arange(90.0) % 2,
                  feature_names=[f"n{n}" for n in range(numbers)])
-    assert largest_difference(fitted, {"note": notes}, dense) <= 1e-5
-    together = fitted.scorer.outputs({"note": notes}, dense)
-    fortran = fitted.scorer.outputs({"note": notes}, np.asfortranarray(dense))
+    assert largest_difference(fitted, given, dense) <= 1e-5
+    together = fitted.scorer.outputs(given, dense)
+    fortran = fitted.scorer.outputs(given, np.asfortranarray(dense))
     assert fortran.tolist() == together.tolist()
     for size in (1, 2, 3, 7, 32, 64):
-        parts = [fitted.scorer.outputs({"note": notes[at : at + size]}, dense[at : at + size])
-                 for at in range(0, 90, size)]
+        parts = [
+            fitted.scorer.outputs({name: each[at : at + size] for name, each in given.items()},
+                                  dense[at : at + size])
+            for at in range(0, 90, size)
+        ]
         assert np.concatenate(parts).tolist() == together.tolist()
 
 
