@@ -22,8 +22,8 @@ from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
-from ml_assets.core.target import Label
 from ml_assets.core.time import WallClock
+from ml_assets.replay.people import Report
 from ml_assets.serving.access.tokens import TokenFile
 
 KILLED = 128
@@ -140,10 +140,18 @@ class Client:
              "event": dict(each.request)} for each in events
         ]})
 
-    def report(self, prediction_id: str, label: Label) -> None:
-        """Say what was true, in the name of the truth's source."""
-        body = {"prediction_id": prediction_id, "label": label, "source": self.source}
-        self._call("POST", "feedback", body)
+    def report(self, reports: Sequence[Report]) -> None:
+        """Say what was true, in the name of the truth's source, each at its time.
+
+        reports: at most as many as the API takes at once
+        """
+        told = self._call("POST", "feedback/batch", {"feedback": [
+            {"prediction_id": each.prediction_id, "label": each.label, "source": self.source,
+             "said_at": each.due.isoformat()} for each in reports]})
+        for report, answer in zip(reports, told["feedback"], strict=True):
+            if "error" in answer:
+                raise NotReady(f"the API refuses the feedback on {report.prediction_id!r}: "
+                               f"{answer['error']}")
 
     def version(self) -> int | None:
         """The model version with which this server answers now."""

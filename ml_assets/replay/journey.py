@@ -10,7 +10,7 @@ from ml_assets.automation.sensors import next_closed_day
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, EventClock, midnight
+from ml_assets.core.time import DAY, EARLIEST, EventClock, midnight
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry
@@ -21,6 +21,9 @@ from ml_assets.replay.people import People
 from ml_assets.replay.runs import Runs, StoppedByCheck
 from ml_assets.replay.told import OtherStreams
 from ml_assets.replay.waves import Waves
+
+AT_ONCE = 256
+"""Words in one request, at most; as many as the API takes at once."""
 
 Say = Callable[[datetime, str], None]
 """Reports progress to whoever watches the loop, on the event clock."""
@@ -116,8 +119,8 @@ class Journey:
             self.latencies_ms.append(answer["latency_ms"])
             people.receive(
                 event, prediction_id=answer["prediction_id"], decision=answer["decision"])
-            self.answered += 1
-            self.step(event.event_timestamp, self.answered)
+        self.answered += len(wave)
+        self.step(wave[-1].event_timestamp, self.answered)
 
     def _tell(self, api: Client, told: OtherStreams, until: datetime) -> None:
         """What happened in the other streams before `until`."""
@@ -134,9 +137,12 @@ class Journey:
             self.clock.set(at)
 
     def _report(self, api: Client, people: People, until: datetime) -> None:
-        for report in people.due(until):
-            self._advance(report.due)
-            api.report(report.prediction_id, report.label)
+        """What is said before `until`, many words in a request: nothing happens between them."""
+        due = people.due(until)
+        while some := due[:AT_ONCE]:
+            self._advance(some[-1].due)
+            api.report(some)
+            due = due[AT_ONCE:]
 
     def _close(self, api: Client, day: date) -> None:
         """A day is over: ingest it, then evaluate the sensors."""
@@ -173,11 +179,15 @@ class Journey:
         return decide(report, self.deployments.history(self.system.name)).reason
 
     def _people_after(self, events: LiveDays, start: datetime) -> People:
-        """People who were served before `start` and have said nothing yet."""
+        """People who were served before `start` and have said nothing yet.
+
+        Nobody speaks after the maturity of an event: earlier ones are not looked at.
+        """
         people, name = People(system=self.system), self.system.name
+        since = max(EARLIEST, start - self.system.truth.maturity - DAY)
         log = EventLog(self.settings.event_log)
-        said = {f.prediction_id for f in log.feedback.between(name, *_ever(start))}
-        for today in events.days(start.date()):
+        said = {f.prediction_id for f in log.feedback.between(name, since, start)}
+        for today in events.days(start.date(), since=since.date()):
             served = log.answers_to(name, [event.event_id for event in today])
             for event in today:
                 answer = served.get(event.event_id)
@@ -193,7 +203,3 @@ def told(deployment: Deployment | None) -> str:
     if deployment is None:
         return "no model passed its gates: nothing is deployed"
     return f"version {deployment.version} is the champion: {deployment.reason}"
-
-
-def _ever(until: datetime) -> tuple[datetime, datetime]:
-    return datetime.min.replace(tzinfo=until.tzinfo), until

@@ -56,10 +56,10 @@ class LiveDays:
         with self._path(day).open() as file:
             return sorted(map(_read, file), key=lambda event: event.event_timestamp)
 
-    def days(self, until: date) -> Iterator[list[ArchivedEvent]]:
-        """The events of each day before `until` that has some, in order."""
+    def days(self, until: date, *, since: date = date.min) -> Iterator[list[ArchivedEvent]]:
+        """The events of each day in `[since, until)` that has some, in order."""
         for day in sorted(self._counts):
-            if day < until:
+            if since <= day < until:
                 yield self.day(day)
 
     def _path(self, day: date) -> Path:

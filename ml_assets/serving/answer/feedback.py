@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
-from ml_assets.core.runtime.isolation import Fault, attempt
+from ml_assets.core.runtime.isolation import Fault, attempt, isolate
 from ml_assets.core.system import System
 from ml_assets.core.target import Label
 from ml_assets.ingest.labels import Known, known_of, label_id
@@ -20,6 +22,16 @@ from ml_assets.serving.answer.explanation import prediction_in
 from ml_assets.serving.answer.feedback_cache import FeedbackCache
 from ml_assets.serving.answer.instants import Instants
 from ml_assets.serving.answer.log_handle import LogHandle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a source says about a prediction; at: when, if it was not just now."""
+
+    prediction_id: str
+    label: Label
+    source: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,40 +62,57 @@ class FeedbackIntake:
         self._system, self._log, self._instants, self._counts = system, log, instants, counts
         self._cache = FeedbackCache(system=system)
 
-    def add(self, prediction_id: str, *, label: Label, source: str) -> FeedbackResult:
-        """Log the feedback and say what the label is now.
+    def add(self, said: Said) -> FeedbackResult:
+        """Log the feedback and say what the label is now. Raises what `add_all` gives."""
+        [result] = self.add_all([said])
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-        Raises UnknownName if this system made no such prediction, TooOften if the source has
-        used up its share, LogUnavailable.
+    def add_all(self, words: Sequence[Said]) -> list[FeedbackResult | Exception]:
+        """Log each piece of feedback, in order, and say what its label is now; or the error of this
+        one: UnknownName if this system made no such prediction, TooOften if the source has used up
+        its share, LogUnavailable.
         """
         with self._log.session() as log:
-            about = prediction_in(log, self._system, prediction_id)
             now = self._instants.assign(log)
-            feedback = Feedback(
-                prediction_id=prediction_id, system=self._system.name, label=label, source=source,
-                # No outcome is known before its event, whatever the client's clock said of that.
-                received_at=max(now, about.event_timestamp),
-            )
-            try:
-                new = log.feedback.add(feedback, limit=self._system.feedback.limit_of(source),
-                                       settles=partial(self._settled, log, about))
-            except BaseException:
-                # It may have been heard before it was undone, and its number goes to the next.
-                self._cache.forget(prediction_id)
-                raise
-            self._counts["feedback"] += new
-            hearing = self._cache.of(log, prediction_id)
+            received = self._instants.accepted_at([each.at or now for each in words], now)
+            return isolate(lambda pair: self._add(log, *pair), zip(words, received, strict=True))
+
+    def _add(self, log: EventLog, said: Said, received: datetime) -> FeedbackResult:
+        about = prediction_in(log, self._system, said.prediction_id)
+        keys = self._keys_of(about)  # before the log is locked: parsing may take long
+        feedback = Feedback(
+            prediction_id=said.prediction_id, system=self._system.name, label=said.label,
+            source=said.source,
+            # No outcome is known before its event, whatever the client's clock said of that.
+            received_at=max(received, about.event_timestamp),
+        )
+        try:
+            new = log.feedback.add(feedback, limit=self._system.feedback.limit_of(said.source),
+                                   settles=partial(self._settled, log, about, keys))
+        except BaseException:
+            # It may have been heard before it was undone, and its number goes to the next.
+            self._cache.forget(said.prediction_id)
+            raise
+        self._counts["feedback"] += new
+        hearing = self._cache.of(log, said.prediction_id)
         return result_of(self._system, about, hearing, feedback, new=new)
 
-    def _settled(self, log: EventLog, about: Prediction, received_us: int) -> ToldEvent | None:
+    def _keys_of(self, about: Prediction) -> dict[str, object]:
+        """The entity keys of a prediction's event; none if it no longer parses."""
+        event = attempt(lambda: self._system.source.parse(read_json(about.request)))
+        return {} if isinstance(event, Fault) else {
+            name: event[name] for name in self._system.keys}
+
+    def _settled(
+        self, log: EventLog, about: Prediction, keys: Mapping[str, object], received_us: int
+    ) -> ToldEvent | None:
         """The label that the latest word about a prediction has made known, for features."""
         changes = self._cache.of(log, about.prediction_id).changes
         if not changes or to_us(changes[-1].known_at) != received_us:
             return None
         known_at, label = changes[-1].known_at, changes[-1].label
-        event = attempt(lambda: self._system.source.parse(read_json(about.request)))
-        keys = {} if isinstance(event, Fault) else {
-            name: event[name] for name in self._system.keys}
         name = label_id(about.event_id, known_at, label)
         return ToldEvent(
             system=self._system.name, stream=LABELS, event_id=name, event_timestamp=known_at,

@@ -91,13 +91,16 @@ def decode_batch(
 ) -> list[T | Exception]:
     """The requests of a batch, as `decode_each`. Raises RequestRefused if it is no batch."""
     events: Sequence[msgspec.Raw] = decode(many, body).events
-    if len(events) > MAX_BATCH:
-        raise RequestRefused(
-            413, "batch_too_large",
-            f"the batch has {len(events)} events; at most {MAX_BATCH} are answered at once",
-            "events",
-        )
+    require_few(len(events), "events")
     return decode_each(one, events)
+
+
+def require_few(count: int, field: str) -> None:
+    """Raise RequestRefused if a batch has too many of what `field` holds."""
+    if count > MAX_BATCH:
+        raise RequestRefused(
+            413, "batch_too_large", f"the batch has {count} {field}; at most {MAX_BATCH} are "
+            "answered at once", field)
 
 
 def decode_each(

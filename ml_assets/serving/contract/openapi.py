@@ -79,6 +79,13 @@ SYSTEM_CALLS = (
         "trusted sources outrank all others. Repetitions change nothing.",
     ),
     Call(
+        path="feedback/batch", method="post", name="feedback_batch",
+        summary=f"Say what was true up to {MAX_BATCH} times",
+        request=protocol.FeedbackBatchRequest, answer=protocol.FeedbackBatchAnswer,
+        problems=(413, 415, 422, 500, 503),
+        description="Each piece is taken in, or refused with its own problem, in its place.",
+    ),
+    Call(
         path="scores/{key}", method="get", name="score", summary="The latest score of an entity",
         answer=protocol.ScoreAnswer, problems=(404, 500, 503),
         description="Of an entity such as a customer, without an event at hand: kept by batches, "
@@ -153,11 +160,15 @@ def openapi(systems: Sequence[System]) -> dict[str, Any]:
     ordered = sorted(structs, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
     for batch, field, one in (("PredictBatchAnswer", "predictions", "PredictAnswer"),
+                              ("FeedbackBatchAnswer", "feedback", "FeedbackAnswer"),
                               ("EventBatchAnswer", "events", "EventAnswer")):
         if batch in components:
             components[batch]["properties"][field]["items"] = {
                 "anyOf": [_reference(one), _reference("ProblemAnswer")]
             }
+    if "FeedbackBatchRequest" in components:
+        components["FeedbackBatchRequest"]["properties"]["feedback"] |= {
+            "items": _reference("FeedbackRequest"), "maxItems": MAX_BATCH}
     shared, owned = dict(components), set(OWN)
     paths: dict[str, dict[str, Any]] = {}
     for system in systems:

@@ -92,6 +92,15 @@ class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         min_length=1, max_length=SOURCE_LENGTH, pattern=NAME,
         description="Who says so, a text of one line. Each source may correct itself; "
         "repetitions change nothing.")]
+    said_at: Annotated[datetime, Meta(
+        tz=True, description="When it was said, ISO 8601 with a time zone. It counts in a replay "
+        "only, while the system's clock stands still; otherwise it was said now.")] | None = None
+
+
+class FeedbackBatchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several pieces of feedback, in order; each is taken in or refused on its own."""
+
+    feedback: Annotated[list[msgspec.Raw], Meta(description="Requests as for one prediction.")]
 
 
 class PredictAnswer(Struct, frozen=True, kw_only=True):
@@ -161,6 +170,12 @@ class FeedbackAnswer(Struct, frozen=True, kw_only=True):
     basis: Annotated[Literal["feedback", "silence"] | None, Meta(
         description="What made it known: words, or that nobody's word settled it in time.")]
     says: Annotated[str, Meta(description="What all words so far come to, and why.")]
+
+
+class FeedbackBatchAnswer(Struct, frozen=True, kw_only=True):
+    """An answer or a problem for each piece of feedback, in the order of the request."""
+
+    feedback: Annotated[list[Any], Meta(description="Answers and problems, in order.")]
 
 
 class FeedbackEntry(Struct, frozen=True, kw_only=True):

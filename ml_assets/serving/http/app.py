@@ -68,6 +68,7 @@ def routes_of(handlers: Handlers, pages: Pages) -> list[Route]:
         Route("/v1/{system}/events/{stream}", handlers.event, methods=["POST"]),
         Route("/v1/{system}/events/{stream}/batch", handlers.event_batch, methods=["POST"]),
         Route("/v1/{system}/feedback", handlers.feedback, methods=["POST"]),
+        Route("/v1/{system}/feedback/batch", handlers.feedback_batch, methods=["POST"]),
         Route("/v1/{system}/scores/{key:path}", handlers.score),
         Route("/v1/{system}/predictions/{prediction_id}", handlers.record),
         Route("/v1/{system}/predictions/{prediction_id}/rows", handlers.rows),

@@ -8,24 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ml_assets.core.errors import InvalidRequest, NotReady, unknown
+from ml_assets.core.errors import NotReady, unknown
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.settings import Ack
-from ml_assets.core.target import Label
 from ml_assets.ingest.log.event_log import Prediction
-from ml_assets.serving.access.tokens import Token
 from ml_assets.serving.answer.explanation import Heard
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.batching.executor import Executor
-from ml_assets.serving.contract.decoding import RequestRefused, decode
 from ml_assets.serving.contract.protocol import (
     ContributingRows,
-    FeedbackAnswer,
-    FeedbackRequest,
     LiveAnswer,
     PredictionRecord,
     ReadyAnswer,
@@ -33,12 +27,12 @@ from ml_assets.serving.contract.protocol import (
 from ml_assets.serving.contract.redaction import redacted
 from ml_assets.serving.http.answers import (
     contributing_rows,
-    feedback_answer,
     prediction_record,
     score_answer,
     version_answer,
 )
 from ml_assets.serving.http.body import read_body
+from ml_assets.serving.http.feedback import add_feedback, add_feedback_batch
 from ml_assets.serving.http.middleware import BEARER
 from ml_assets.serving.http.predictions import Predictions
 from ml_assets.serving.http.responses import answer_of
@@ -46,9 +40,6 @@ from ml_assets.serving.http.told_events import ToldEvents
 from ml_assets.serving.telemetry.metrics import CONTENT_TYPE, Metrics
 
 T = TypeVar("T")
-
-FEEDBACK = msgspec.json.Decoder(FeedbackRequest)
-
 
 class Handlers:
     """One method for each call. What reads a store or scores runs in `executor`.
@@ -91,6 +82,12 @@ class Handlers:
         system, body = self._system(request), await read_body(request.scope, request.receive)
         bearer = request.scope.get(BEARER)
         return answer_of(await self._executor.in_line(lambda: add_feedback(system, body, bearer)))
+
+    async def feedback_batch(self, request: Request) -> Response:
+        system, body = self._system(request), await read_body(request.scope, request.receive)
+        bearer, lines = request.scope.get(BEARER), self._told.lines
+        return answer_of(await self._executor.in_line(
+            lambda: add_feedback_batch(system, body, bearer, lines)))
 
     async def score(self, request: Request) -> Response:
         """The latest score of an entity."""
@@ -174,32 +171,3 @@ def _said(
             told = [f"{name}: its state cannot be read: {type(told).__name__}: {told}"]
         said[name] = list(map(redacted, told))
     return said
-
-
-def add_feedback(system: ServedSystem, body: bytes, bearer: Token | None = None) -> FeedbackAnswer:
-    """Raises RequestRefused, UnknownName, TooOften or LogUnavailable.
-
-    bearer: who says so; only a token that was made for a trusted source speaks as it
-    """
-    said = decode(FEEDBACK, body)
-    if bearer is not None:
-        _require_own(system, bearer, said.source)
-    return feedback_answer(system.feedback.add(
-        said.prediction_id, label=_label(system, said.label), source=said.source))
-
-
-def _label(system: ServedSystem, value: object) -> Label:
-    try:
-        return system.system.target.label(value)
-    except InvalidRequest as error:
-        raise RequestRefused(422, "invalid_request", f"label: {error}", "label") from None
-
-
-def _require_own(system: ServedSystem, bearer: Token, source: str) -> None:
-    trust = system.system.feedback.class_of(source)
-    if trust is not None and not bearer.may_speak_as(source):
-        raise RequestRefused(
-            403, "source_not_yours", f"{source!r} is a trusted source ({trust.name}) and token "
-            f"{bearer.name!r} was not made for it: `ml-assets token create NAME --scope "
-            f"feedback --source {source}`", "source",
-        )

@@ -43,7 +43,7 @@ class ToldEvents:
     def __init__(
         self, systems: Mapping[str, ServedSystem], executor: Executor, lines: SparseLog
     ) -> None:
-        self._executor, self._lines = executor, lines
+        self._executor, self.lines = executor, lines
         self.queues: dict[tuple[str, str], MicroBatches[bytes, EventAnswer]] = {
             (name, stream.name): MicroBatches(partial(self._run, system, stream))
             for name, system in systems.items() for stream in system.told.streams.values()
@@ -83,7 +83,7 @@ class ToldEvents:
     def _problem(
         self, system: ServedSystem, stream: Stream, error: Exception
     ) -> ProblemAnswer:
-        note_error(self._lines, error,
+        note_error(self.lines, error,
                    f"an event of a batch for {system.system.name}/{stream.name}")
         return ProblemAnswer(error=refusal_of(error).problem)
 

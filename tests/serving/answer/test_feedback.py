@@ -27,6 +27,7 @@ from ml_assets.ingest.log.feedback_log import FeedbackLog
 from ml_assets.ingest.log.patience import Patience
 from ml_assets.ingest.log.told import ToldLog
 from ml_assets.serving.answer import feedback_cache
+from ml_assets.serving.answer.feedback import Said
 from ml_assets.serving.answer.intake.admission import EventRequest
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.composition import served_system
@@ -342,9 +343,10 @@ def test_each_answer_is_what_all_words_come_to_whichever_server_heard_them(
         assert isinstance(prediction, Prediction)
         about = prediction.prediction_id
         for who, label, source in said:
-            given = (one, other, one)[who].feedback.add(about, label=label, source=source)
+            given = (one, other, one)[who].feedback.add(
+                Said(prediction_id=about, label=label, source=source))
             fresh = opened()
-            again = fresh.feedback.add(about, label=label, source=source)
+            again = fresh.feedback.add(Said(prediction_id=about, label=label, source=source))
             assert again == replace(given, new=False)
             _, heard = fresh.find(about)
             assert heard.resolution.says == given.says
