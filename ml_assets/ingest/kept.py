@@ -24,6 +24,7 @@ from ml_assets.ingest.contracts.values import taken
 from ml_assets.ingest.daily import PART, SHOWN, StoredEvents
 from ml_assets.ingest.lake import Lake, frame_of
 from ml_assets.ingest.sources.cells import SourceClock, clock, posted
+from ml_assets.ingest.sources.in_order import rows_between
 from ml_assets.ingest.sources.ordering import OrderedRow, Ordering
 from ml_assets.ingest.sources.origins import ORIGIN
 from ml_assets.ingest.tables import QUARANTINE, table_schema
@@ -50,7 +51,8 @@ def store_table(
     days: consecutive, in order
 
     All rows are read, some at a time, and sorted; what does not fit into memory goes to a
-    temporary folder. Raises FetchError, or DeclarationError for instants without a zone.
+    temporary folder. Files that have not changed since then are not read again. Raises FetchError,
+    or DeclarationError for instants without a zone.
     """
     lake, schema = Lake(settings.lake), table_schema(table)
     reasons, first, usable = Counter[str](), schema.empty_table(), 0
@@ -88,8 +90,11 @@ def filed_rows(
         carried=tuple(column.name for column in table.columns),
         clock=clock(table.zone, table.layout),
     )
-    since = midnight(system.calendar.first_day)
-    rows = ordering.rows(table.rows.batches(table.rows.fetch(settings.cache)))
+    since, until = midnight(system.calendar.first_day), midnight(end)
+    rows = rows_between(
+        table, ordering, table.rows.fetch(settings.cache),
+        settings.cache / "in_order" / f"{system.name}-{table.name}",
+        midnight(first) if first > system.calendar.first_day else None, until)
     read_by = clock(table.zone, table.layout)
 
     def dated() -> Iterator[tuple[datetime, OrderedRow]]:
@@ -99,7 +104,6 @@ def filed_rows(
             known_at = row.at if row.at is not None else known_at
             yield known_at, row
 
-    until = midnight(end)
     for known_at, row in takewhile(lambda each: each[0] < until, dated()):
         if _day(system, known_at) >= first:
             yield Filed(known_at=known_at, row=row,

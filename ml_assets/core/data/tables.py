@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import require_free
@@ -25,6 +25,15 @@ class KeptRows(Protocol):
 
     def batches(self, fetched: Path) -> Iterator[pa.RecordBatch]:
         """All rows, some at a time, in the order in which they are kept."""
+        ...
+
+
+@runtime_checkable
+class StampedRows(Protocol):
+    """Rows that can tell, without being read, whether they have changed."""
+
+    def stamp(self, fetched: Path) -> str | None:
+        """What tells their content from any other; None if that is not known now."""
         ...
 
 

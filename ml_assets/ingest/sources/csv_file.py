@@ -16,7 +16,7 @@ from ml_assets.core.errors import FetchError
 from ml_assets.core.policies import require
 from ml_assets.core.texts import shown
 from ml_assets.ingest.sources.origins import ORIGIN, PROBLEM, texts_of
-from ml_assets.ingest.sources.places import File, fetched, matching
+from ml_assets.ingest.sources.places import File, fetched, matching, stamp_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +62,9 @@ class CsvFile:
 
     def fetch(self, cache: Path) -> Path:
         return fetched(self.file, cache, pattern=self.pattern)
+
+    def stamp(self, fetched: Path) -> str | None:
+        return stamp_of(matching(fetched, pattern=self.pattern))
 
     def batches(self, fetched: Path) -> Iterator[pa.RecordBatch]:
         """Raises FetchError for a file without columns, or in another encoding."""

@@ -6,6 +6,7 @@ What does not fit into its share of memory goes to a temporary folder.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -57,6 +58,14 @@ class Ordering:
         self, events: Iterable[pa.RecordBatch], outcomes: Iterable[pa.RecordBatch] | None = None
     ) -> Iterator[OrderedRow]:
         """Raises FetchError for a missing column, DeclarationError for instants without zone."""
+        with self.ordered(events, outcomes) as batches:
+            yield from self.read(batches)
+
+    @contextmanager
+    def ordered(
+        self, events: Iterable[pa.RecordBatch], outcomes: Iterable[pa.RecordBatch] | None = None
+    ) -> Iterator[pa.RecordBatchReader]:
+        """The rows in order, some at a time, as `read` takes them."""
         import duckdb
 
         apart = outcomes is not None
@@ -75,7 +84,7 @@ class Ordering:
                 connection.register("outcomes", self._reader(
                     outcomes, told | {"key": str(self.key)}, self._known))
             ordered = connection.sql(_query(apart, self.known_at is not None))
-            yield from self._read(ordered.to_arrow_reader(BATCH))
+            yield ordered.to_arrow_reader(BATCH)
 
     @property
     def _known(self) -> dict[str, str]:
@@ -148,7 +157,8 @@ class Ordering:
             problems[index] = f"{name} is {shown(cell)}; expected an instant"
             return None
 
-    def _read(self, batches: Iterable[pa.RecordBatch]) -> Iterator[OrderedRow]:
+    def read(self, batches: Iterable[pa.RecordBatch]) -> Iterator[OrderedRow]:
+        """The rows of what `ordered` gives."""
         for batch in batches:
             named = {name: _instants(batch[name]) if name in ("at", "known")
                      else batch[name].to_pylist() for name in batch.schema.names}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import FetchError
 from ml_assets.ingest.sources.origins import BATCH, numbered
-from ml_assets.ingest.sources.places import File, fetched, matching
+from ml_assets.ingest.sources.places import File, fetched, matching, stamp_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +28,9 @@ class ParquetFiles:
 
     def fetch(self, cache: Path) -> Path:
         return fetched(self.file, cache, pattern=self.pattern)
+
+    def stamp(self, fetched: Path) -> str | None:
+        return stamp_of(matching(fetched, pattern=self.pattern))
 
     def batches(self, fetched: Path) -> Iterator[pa.RecordBatch]:
         """Raises FetchError for a file that is no Parquet, or has other columns than the first."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from ml_assets.core.declaration import closest
 from ml_assets.core.errors import FetchError
 from ml_assets.core.project import project
 from ml_assets.core.storage.files import replacing
+from ml_assets.core.time import WallClock
 from ml_assets.ingest.sources.packages import Package
 
 
@@ -39,6 +42,9 @@ class PackagedFile:
         return unpacked
 
 
+RECENT_S = 3.0
+"""No file system that is in use notes times more coarsely than by two seconds."""
+
 File = str | PackagedFile
 """A path, relative to the project, or a file inside a package."""
 
@@ -59,6 +65,19 @@ def matching(path: Path, *, pattern: bool) -> list[Path]:
         return [path] if path.is_file() else []
     root = Path(path.anchor)
     return sorted(each for each in root.glob(str(path.relative_to(root))) if each.is_file())
+
+
+def stamp_of(files: Sequence[Path]) -> str | None:
+    """What tells the content of files from any other, without a look into them.
+
+    None if one of them was changed just now: it may change again in what its file system takes
+    for the same instant.
+    """
+    found = [(str(path), path.stat()) for path in files]
+    if WallClock().now().timestamp() - max(each.st_mtime for _, each in found) < RECENT_S:
+        return None
+    said = json.dumps([(name, each.st_size, each.st_mtime_ns, each.st_ino) for name, each in found])
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 @contextmanager

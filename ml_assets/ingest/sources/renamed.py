@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_assets.core.data.tables import KeptRows
+from ml_assets.core.data.tables import KeptRows, StampedRows
 from ml_assets.core.declaration import closest, declaration
 from ml_assets.core.errors import FetchError
 
@@ -26,6 +26,9 @@ class Renamed:
 
     def fetch(self, cache: Path) -> Path:
         return self.rows.fetch(cache)
+
+    def stamp(self, fetched: Path) -> str | None:
+        return self.rows.stamp(fetched) if isinstance(self.rows, StampedRows) else None
 
     def batches(self, fetched: Path) -> Iterator[pa.RecordBatch]:
         """Raises FetchError if a column is missing."""
