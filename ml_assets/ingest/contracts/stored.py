@@ -1,0 +1,83 @@
+"""Whether stored rows keep a contract, found column by column: what differs is looked at once.
+
+A contract says something of each value by itself, and of numbers and instants that they lie
+between bounds. So it is enough to ask about a column's distinct values, or its least and greatest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml_assets.core.data.columns import Column
+from ml_assets.core.runtime.isolation import Fault, attempt
+from ml_assets.core.texts import text_fault
+from ml_assets.core.time import declared_instant
+from ml_assets.ingest.contracts.rows import INSTANTS, Contract
+from ml_assets.ingest.contracts.values import LONGEST_LIST, breach_of
+from ml_assets.ingest.tables import LOG_SEQ
+
+BETWEEN_BOUNDS = ("number", "integer", "instant")
+
+
+def keeps(contract: Contract, parts: Iterable[pa.Table]) -> bool:
+    """Whether no row of these parts breaks the contract; see `Contract.breaches`, which says the
+    same of rows one by one, and which one does.
+    """
+    expected = {"event_id", *INSTANTS, *(column.name for column in contract.columns)}
+    seen: set[str] = set()
+    return all(_part_keeps(contract, part, expected, seen) for part in parts)
+
+
+def _part_keeps(contract: Contract, part: pa.Table, expected: set[str], seen: set[str]) -> bool:
+    if set(part.column_names) - {LOG_SEQ} != expected:
+        return False
+    before, ids = len(seen), part["event_id"].to_pylist()
+    seen.update(ids)
+    if len(seen) - before != len(ids) or None in seen or "" in seen:
+        return False
+    if any(text_fault(each) is not None for each in ids):
+        return False
+    return all(map(_are_instants, (part[name] for name in INSTANTS))) and all(
+        column_keeps(column, part[column.name], is_key=column.name in contract.keys)
+        for column in contract.columns
+    )
+
+
+def column_keeps(column: Column, values: pa.ChunkedArray, *, is_key: bool) -> bool:
+    """Whether `values.taken` takes each of these values, which have the column's type."""
+    missing = _missing(values)
+    if not column.optional and pc.any(missing).as_py():
+        return False
+    values = values.filter(pc.invert(missing))
+    if column.many:
+        longest = pc.max(pc.list_value_length(values)).as_py()
+        if longest is not None and longest > LONGEST_LIST:
+            return False
+        values = pc.list_flatten(values)
+        if pc.any(_missing(values)).as_py():
+            return False
+    return all(breach_of(column, [each] if column.many else each, is_key=is_key) is None
+               for each in _telling(column, values))
+
+
+def _telling(column: Column, values: pa.ChunkedArray) -> list[object]:
+    """Those of the values by which all of them are judged; none is missing."""
+    if column.dtype in BETWEEN_BOUNDS:
+        found: dict[str, object] = pc.min_max(values).as_py()
+        return [each for each in found.values() if each is not None]
+    return list(pc.unique(values).to_pylist())
+
+
+def _are_instants(values: pa.ChunkedArray) -> bool:
+    bounds = pc.min_max(values).as_py()
+    return values.null_count == 0 and all(
+        not isinstance(attempt(declared_instant, each), Fault)
+        for each in bounds.values() if each is not None)
+
+
+def _missing(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    floating = pa.types.is_floating(values.type)
+    return pc.is_null(values, nan_is_null=floating)
