@@ -37,6 +37,12 @@ run_storage:
   config:
     base_dir:
       env: DAGSTER_HOME
+compute_logs:
+  module: ml_assets.automation.dagster_storage
+  class: KeptComputeLogs
+  config:
+    base_dir:
+      env: DAGSTER_HOME
 # Of runs that a code server executes; `automation/dead_runs.py` sees to all the others.
 run_monitoring:
   enabled: true

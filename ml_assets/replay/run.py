@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -35,12 +40,12 @@ def run_loop(
     KeyboardInterrupt at the next step after an interrupt that a library has swallowed.
     """
     started = perf_counter()
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=100)
     settings = replace(settings, in_replay=True)
     claim(settings)
-    with alone(settings, system.name):
+    with alone(settings, system.name), _terminal() as file:
+        console = Console(file=file, highlight=False)
+        if not console.is_terminal:
+            console = Console(file=file, highlight=False, width=100)
         _quiet()
         if fresh or half_forgotten(settings, system.name):
             with console.status(f"forgetting earlier runs of {system.name} ..."):
@@ -112,6 +117,18 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.description:>10}"), BarColumn(bar_width=None), MofNCompleteColumn(),
         TextColumn("events,"), TimeRemainingColumn(), TextColumn("left"), console=console,
     )
+
+
+@contextmanager
+def _terminal() -> Iterator[IO[str]]:
+    """Where this process prints, for good: during a run Dagster directs stdout to a file."""
+    try:
+        number = os.dup(sys.stdout.fileno())
+    except (OSError, ValueError):  # a test's, which is no file
+        yield sys.stdout
+        return
+    with os.fdopen(number, "w", encoding=sys.stdout.encoding) as file:
+        yield file
 
 
 def _quiet() -> None:

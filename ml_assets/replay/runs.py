@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property
+from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.execute_in_process import core_execute_in_process, merge_run_tags
 from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SENSOR_NAME_TAG, USER_TAG
 from dagster._core.utils import make_new_run_id  # to know it if the run is interrupted
 
@@ -40,6 +44,7 @@ class Runs:
     instance: dg.DagsterInstance
     interrupted: Callable[[], bool] = lambda: False
     cursors: dict[str, str | None] = field(default_factory=dict)
+    _in_process: dict[str, dg.JobDefinition] = field(default_factory=dict)
 
     def history(self, until: date) -> None:
         """Ingest all days before `until`, in one run."""
@@ -68,9 +73,13 @@ class Runs:
             tags = {**tags, tag: asked_by}
         self._execute(RETRAINING, tags=tags)
 
+    @cached_property
+    def _automation(self) -> list[Any]:
+        return build_automation(self.system)
+
     def ticks(self) -> Iterator[tuple[str, dg.RunRequest]]:
         """Evaluate each sensor and the age schedule once; yield (name, request) if it fires."""
-        for automaton in build_automation(self.system):
+        for automaton in self._automation:
             if isinstance(automaton, dg.SensorDefinition):
                 yield from self._sensor_tick(automaton)
             elif automaton.name.endswith("_age_schedule"):
@@ -97,10 +106,9 @@ class Runs:
         name = job.format(self.system.name)
         run_id = make_new_run_id()
         try:
-            result = self.definitions.resolve_job_def(name).execute_in_process(
-                run_config=QUIET, instance=self.instance, partition_key=partition_key,
+            result = self._run(
+                name, run_id, partition_key=partition_key,
                 tags=_launched_by(tags or {}) | {PROCESS_TAG: this_process()},
-                raise_on_error=False, run_id=run_id,
             )
         except BaseException:
             if self.interrupted():
@@ -126,6 +134,20 @@ class Runs:
         raise NotReady(
             f"{where} failed: {'; '.join(causes[:3])}. Its page in the Dagster UI "
             "(`ml-assets ui`) shows the step and the traceback."
+        )
+
+    def _run(
+        self, name: str, run_id: str, *, partition_key: str | None, tags: Mapping[str, str]
+    ) -> dg.ExecuteInProcessResult:
+        """As `execute_in_process`, which makes the job's schema and snapshot anew for each run."""
+        job = self._in_process.get(name)
+        if job is None:
+            job = self.definitions.resolve_job_def(name).as_ephemeral_job({}, {})
+            self._in_process[name] = job
+        return core_execute_in_process(
+            job=InMemoryJob(job), run_config=QUIET, instance=self.instance, run_id=run_id,
+            run_tags=merge_run_tags(job, partition_key, tags, (), self.instance, QUIET),
+            output_capturing_enabled=True, raise_on_error=False, asset_selection=frozenset(),
         )
 
 

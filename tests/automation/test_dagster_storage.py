@@ -1,0 +1,97 @@
+"""Dagster's storages as ours keep them open: the same rows, whatever happens to the files."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from ml_assets.automation.dagster_storage import KeptComputeLogs, KeptEventLogStorage
+from ml_assets.automation.instance import instance, prepare_home
+from ml_assets.core.settings import Settings
+
+DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-05")
+KEY = dg.AssetKey("counted")
+
+
+@dg.asset(key=KEY, partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+def counted(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    sys.stdout.write(f"said by {context.asset_key.to_user_string()}\n")
+    sys.stderr.write("complained\n")
+    return dg.MaterializeResult(metadata={"days": len(context.partition_keys)})
+
+
+def materialised(opened: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    return dg.materialize([counted], instance=opened, tags={
+        "dagster/asset_partition_range_start": "2024-01-01",
+        "dagster/asset_partition_range_end": "2024-01-04"})
+
+
+@pytest.fixture
+def ours(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    for name in ("DAGSTER_HOME", "ML_ASSETS_VAR", "DAGSTER_EVENT_BATCH_SIZE"):
+        monkeypatch.setenv(name, "")  # restored afterwards
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    with instance(settings) as opened:
+        yield opened
+
+
+def test_a_batch_of_events_leaves_what_dagster_leaves(ours: dg.DagsterInstance) -> None:
+    """The events, and in the asset's own row the latest of them."""
+    with dg.DagsterInstance.ephemeral() as plain:
+        found = []
+        for opened in (ours, plain):
+            run_id = materialised(opened).run_id
+            [record] = opened.get_asset_records([KEY])
+            logged = record.asset_entry.last_materialization
+            assert logged is not None and logged.asset_materialization is not None
+            assert record.asset_entry.last_run_id == run_id
+            latest = logged.asset_materialization
+            events = opened.fetch_materializations(KEY, limit=10).records
+            assert record.asset_entry.last_materialization_storage_id == events[0].storage_id
+            found.append((latest.partition, [each.partition_key for each in events]))
+    assert found[0] == found[1]
+    assert found[0][0] == "2024-01-04"
+
+
+def test_files_that_are_made_anew_are_read_and_written(
+    ours: dg.DagsterInstance, settings: Settings, tmp_path: Path
+) -> None:
+    """A connection is kept, but not beyond its file."""
+    storage = ours.event_log_storage
+    assert isinstance(storage, KeptEventLogStorage)
+    with storage._connect() as first:
+        kept = first.connection.dbapi_connection
+    with storage._connect() as second:
+        assert second.connection.dbapi_connection is kept
+    materialised(ours)
+    home = settings.dagster_home
+    shutil.copytree(home, tmp_path / "copy")
+    materialised(ours)
+    assert len(ours.get_run_records()) == 2
+    shutil.rmtree(home)
+    shutil.copytree(tmp_path / "copy", home)
+    prepare_home(settings)
+    assert len(ours.get_run_records()) == 1
+    materialised(ours)
+    assert len(ours.get_run_records()) == 2
+    with storage._connect() as connection:
+        [(whole,)] = connection.execute(text("pragma integrity_check"))
+    assert whole == "ok"
+
+
+def test_what_a_run_prints_is_in_its_files_alone(
+    ours: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = materialised(ours)
+    logs = ours.compute_log_manager
+    assert isinstance(logs, KeptComputeLogs)
+    [captured] = [each.event_specific_data for each in result.all_events
+                  if each.event_type == dg.DagsterEventType.LOGS_CAPTURED]
+    data = logs.get_log_data([result.run_id, "compute_logs", captured.file_key])
+    assert data.stdout == b"said by counted\n" and b"complained" in (data.stderr or b"")
+    printed, _ = capfd.readouterr()
+    assert "said by" not in printed
