@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+
+import pyarrow as pa
 
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
@@ -21,6 +23,9 @@ from ml_assets.features.store import load_log, open_backend, origins_of
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import from_us, to_us
+
+TOGETHER = 5_000
+"""Rows that are read together, at least, if there are so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +59,28 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
         load_id = log.begin(view, until, clock.now())
         projection.catch_up()
         new = 0
-        for day in stretch:
-            rows = read_stream(lake, view.windowed, view.system, view.table, [day], served=False)
+        for rows in _together(
+            read_stream(lake, view.windowed, view.system, view.table, [day], served=False)
+            for day in stretch
+        ):
             new += sum(projection.load(followed, each)
                        for each in portions(view.windowed, rows))
         settle(store, view.windowed)
         store.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
         log.finish(load_id, clock.now())
     return Loaded(rows=new, until=until)
+
+
+def _together(days: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows, of many quiet days at once: each portion costs two transactions."""
+    waiting: list[pa.Table] = []
+    for rows in days:
+        waiting.append(rows)
+        if sum(map(len, waiting)) >= TOGETHER:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def load_table(settings: Settings, view: TableView, days: Sequence[date]) -> Loaded:

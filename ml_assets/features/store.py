@@ -130,10 +130,27 @@ def drop_views(settings: Settings, names: Collection[str]) -> None:
 
 @contextmanager
 def _calm() -> Iterator[None]:
-    """Feast calls stream feature views alpha; what we use of them is their declaration."""
+    """Feast calls stream feature views alpha; what we use of them is their declaration.
+
+    If it is first imported in the block, it does not check the types of its arguments: for that it
+    parses and compiles its classes again, which is most of what its import costs. The process that
+    reads the declarations does check them.
+    """
+    import typeguard
+
+    checked: Any = typeguard.typechecked
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Stream feature views", category=RuntimeWarning)
-        yield
+        vars(typeguard)["typechecked"] = _as_it_is
+        try:
+            yield
+        finally:
+            vars(typeguard)["typechecked"] = checked
+
+
+def _as_it_is(target: Any = None, **_: object) -> Any:
+    """In place of `typeguard.typechecked`, which decorates a class or takes options first."""
+    return _as_it_is if target is None else target
 
 
 @contextmanager

@@ -8,7 +8,7 @@ and every new model would seem to fail.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -152,9 +152,14 @@ def judge_day(
     live, target = [], system.target
     for days in WINDOWS:
         rows = mature(outcomes, midnight(day) + DAY, maturity=system.truth.maturity, days=days)
-        live.append(quality(target, rows, days=days, model_version=None))
-        for version, part in rows.groupby("model_version"):
-            live.append(quality(target, part, days=days, model_version=int(str(version))))
+        whole = quality(target, rows, days=days, model_version=None)
+        versions = [(int(str(version)), part) for version, part in rows.groupby("model_version")]
+        live += [whole, *(
+            # The same rows have the same quality; intervals are what a day's report costs.
+            replace(whole, model_version=version) if len(part) == len(rows)
+            else quality(target, part, days=days, model_version=version)
+            for version, part in versions
+        )]
     own = next((each for each in live
                 if each.days == WINDOWS[-1] and each.model_version == champion), None)
     if champion is None:

@@ -128,6 +128,7 @@ class LogFile:
                 f"begin immediate; {SCHEMA} {positions.SCHEMA} commit;"
             )
             self._add_columns()
+            self.connection.execute(positions.UNCOUNTED)
             note(path)
             self._opened = identity(path)
         except LogUnavailable:

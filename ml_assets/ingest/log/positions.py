@@ -33,6 +33,9 @@ insert into log_identity select randomblob(8) where not exists (select 1 from lo
 """
 INDEX = ("create unique index if not exists predictions_by_seq on predictions (seq)"
          " where seq is not null")
+UNCOUNTED = ("create index if not exists loads_uncounted on loads (view, seq)"
+             " where counts is not null")
+"""There are few at a time, of however many loads."""
 BEFORE = """
 insert or ignore into loads (seq, view, definition, since, until)
 select 0, '', '', -9223372036854775808, max(accepted_at) + 1 from predictions having count(*) > 0
@@ -157,6 +160,14 @@ def request_at(connection: sqlite3.Connection, seq: int) -> str:
     """What was asked in the prediction at this position."""
     return str(connection.execute(
         "select request from predictions where seq = ?", (seq,)).fetchone()[0])
+
+
+def counts_any(connection: sqlite3.Connection, system: str, stream: str | None = None) -> bool:
+    """Whether the log has a prediction of the system, or an event told to a stream of it."""
+    where, arguments = ("predictions where system = ?", [system]) if stream is None else (
+        "told where system = ? and stream = ?", [system, stream])
+    return bool(connection.execute(
+        f"select exists (select 1 from {where})", arguments).fetchone()[0])
 
 
 def counted_ids(

@@ -25,6 +25,7 @@ from ml_assets.ingest.log.positions import (
     Position,
     ToldPosition,
     counted_ids,
+    counts_any,
     first_load,
     last_position,
     positions_of,
@@ -143,7 +144,9 @@ class LogRows:
         self, followed: Followed, rows: list[Row], event_ids: Sequence[object]
     ) -> list[Row]:
         """Those that the log does not count anyway."""
-        if not rows:
+        stream = followed.table if followed.is_told else None
+        # Nothing was served yet if history is loaded: then no id has to be looked up.
+        if not rows or not counts_any(self._log, self._system, stream):
             return rows
         ids = [str(each) for each in event_ids]
         if followed.is_told:
