@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -89,8 +90,8 @@ def test_what_a_run_prints_is_in_its_files_alone(
     result = materialised(ours)
     logs = ours.compute_log_manager
     assert isinstance(logs, KeptComputeLogs)
-    [captured] = [each.event_specific_data for each in result.all_events
-                  if each.event_type == dg.DagsterEventType.LOGS_CAPTURED]
+    captured: Any = next(each.event_specific_data for each in result.all_events
+                         if each.event_type == dg.DagsterEventType.LOGS_CAPTURED)
     data = logs.get_log_data([result.run_id, "compute_logs", captured.file_key])
     assert data.stdout == b"said by counted\n" and b"complained" in (data.stderr or b"")
     printed, _ = capfd.readouterr()

@@ -82,8 +82,8 @@ SYSTEM_CALLS = (
         path="feedback/batch", method="post", name="feedback_batch",
         summary=f"Say what was true up to {MAX_BATCH} times",
         request=protocol.FeedbackBatchRequest, answer=protocol.FeedbackBatchAnswer,
-        problems=(413, 415, 422, 500, 503),
         description="Each piece is taken in, or refused with its own problem, in its place.",
+        problems=(413, 415, 422, 500, 503),
     ),
     Call(
         path="scores/{key}", method="get", name="score", summary="The latest score of an entity",
@@ -159,16 +159,14 @@ def openapi(systems: Sequence[System]) -> dict[str, Any]:
     structs |= {call.request for call in calls if call.request is not None}
     ordered = sorted(structs, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
-    for batch, field, one in (("PredictBatchAnswer", "predictions", "PredictAnswer"),
-                              ("FeedbackBatchAnswer", "feedback", "FeedbackAnswer"),
-                              ("EventBatchAnswer", "events", "EventAnswer")):
+    for batch, field, *kinds in (
+        ("PredictBatchAnswer", "predictions", "PredictAnswer", "ProblemAnswer"),
+        ("FeedbackBatchRequest", "feedback", "FeedbackRequest"),
+        ("FeedbackBatchAnswer", "feedback", "FeedbackAnswer", "ProblemAnswer"),
+        ("EventBatchAnswer", "events", "EventAnswer", "ProblemAnswer"),
+    ):
         if batch in components:
-            components[batch]["properties"][field]["items"] = {
-                "anyOf": [_reference(one), _reference("ProblemAnswer")]
-            }
-    if "FeedbackBatchRequest" in components:
-        components["FeedbackBatchRequest"]["properties"]["feedback"] |= {
-            "items": _reference("FeedbackRequest"), "maxItems": MAX_BATCH}
+            components[batch]["properties"][field]["items"] = {"anyOf": [*map(_reference, kinds)]}
     shared, owned = dict(components), set(OWN)
     paths: dict[str, dict[str, Any]] = {}
     for system in systems:
