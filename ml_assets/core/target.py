@@ -34,18 +34,20 @@ class Metric:
 
     higher: whether more is better
     lowest, highest: between these every value lies
-    signed: whether 0 is best, and the size alone says how bad a value is
+    best: the value that is best, if neither more nor less than it is: then the distance from it
+        alone says how bad a value is
     """
 
     higher: bool
     lowest: float = 0.0
     highest: float = np.inf
-    signed: bool = False
+    best: float | None = None
 
     def goodness(self, values: Floats) -> Floats:
         """The values turned so that more is better: differences of these are leads."""
-        sizes = np.abs(values) if self.signed else values
-        return sizes if self.higher else -sizes
+        if self.best is not None:
+            return -np.abs(values - self.best)
+        return values if self.higher else -values
 
 
 class Measured(Protocol):
@@ -70,10 +72,15 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How codes become what a network is fitted to: `(code - mean) / deviation`."""
+    """How codes become what a network is fitted to, `(code - mean) / deviation`, and back.
+
+    below, above: how far an interval reaches from an expected code, see `Target.calibrated`
+    """
 
     mean: float = 0.0
     deviation: float = 1.0
+    below: float = 0.0
+    above: float = 0.0
 
 
 class Target(ABC):
@@ -90,10 +97,16 @@ class Target(ABC):
     """Of labels and decisions in the lake, as `pyarrow.type_for_alias` spells it."""
     loss: ClassVar[str]
     """The function of `torch.nn.functional` that training minimises."""
-    metrics: ClassVar[Mapping[str, Metric]]
-    """By name; the first is the mean of `losses`."""
-    shown: ClassVar[tuple[str, ...]]
-    """The metrics that a summary has room for, the most telling first."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> Mapping[str, Metric]:
+        """By name; the first is the mean of `losses`."""
+
+    @property
+    @abstractmethod
+    def shown(self) -> tuple[str, ...]:
+        """The metrics that a summary has room for, the most telling first."""
 
     # Labels
 
@@ -143,6 +156,21 @@ class Target(ABC):
     @abstractmethod
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
         """The outputs (N, W) that N rows of logits stand for."""
+
+    def kept_back(self, rows: int) -> int:
+        """How many of a training set's rows, its latest, no network sees: `calibrated` needs
+        them."""
+        return 0
+
+    def calibrated(self, scale: Scale, codes_N: Floats, outputs_NW: Floats) -> Scale:
+        """`scale` with what is learnt of the rows that were kept back: what came true, and what
+        the model said of them."""
+        return scale
+
+    def answers_like(self, other: Target) -> bool:
+        """Whether the outputs of a model trained for `other` mean the same."""
+        return (self.outputs, self.schema, self.answer_schema) == (
+            other.outputs, other.schema, other.answer_schema)
 
     @abstractmethod
     def check(self, outputs_NW: Floats) -> Bools:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,10 +59,11 @@ def evaluate_candidate(
     """Judge the latest registered version on the held-out rows, and store the verdict with it.
 
     It is compared with the version in force; once it is in force itself, with the one that it
-    replaced, so that the report stays the same when it is made again.
+    replaced, so that the report stays the same when it is made again. One whose answers meant
+    something else, such as other classes, is no opponent: it is not served either.
 
     Raises NotReady if there is no candidate, no held-out row, or if the candidate was
-    trained on another training set: then it may have seen these rows.
+    trained for another target, or on another training set: then it may have seen these rows.
     """
     rows = training_set.rows[training_set.rows["split"] == "holdout"].reset_index(drop=True)
     candidate = _candidate(system, training_set, registry)
@@ -72,11 +72,16 @@ def evaluate_candidate(
             f"training set {training_set.version} of {system.name!r} holds nothing out: its "
             f"{training_set.labels} labels are too few for model.holdout={system.model.holdout}"
         )
-    scored, _ = _score(registry.folder(system.name, candidate.version), candidate.version, rows)
+    scored, _ = _score(system, registry, candidate.version, rows)
+    if scored is None:
+        raise NotReady(
+            f"version {candidate.version} of {system.name!r} was trained to predict another "
+            f"target than is declared now: materialise {system.name}/model again"
+        )
     champion, absent = None, tuple[str, ...]()
     opponent = opponent_of(candidate.version, deployments.history(system.name))
     if opponent is not None:
-        champion, absent = _score(registry.folder(system.name, opponent), opponent, rows)
+        champion, absent = _score(system, registry, opponent, rows)
     report = evaluate(system, rows, scored, champion, data_version=training_set.version)
     figures = _figures(system, rows, scored, champion)
     registry.log_evaluation(
@@ -118,9 +123,15 @@ def _candidate(
     return candidate
 
 
-def _score(folder: Path, version: int, rows: pd.DataFrame) -> tuple[Scored, tuple[str, ...]]:
-    """(scores, columns that the model reads and the rows lack)"""
-    scorer = artifact.load(folder)
+def _score(
+    system: System, registry: ModelRegistry, version: int, rows: pd.DataFrame
+) -> tuple[Scored | None, tuple[str, ...]]:
+    """(scores, columns that the model reads and the rows lack); None if its outputs are no
+    answers of the system as it is declared now.
+    """
+    scorer = artifact.load(registry.folder(system.name, version))
+    if not system.target.answers_like(scorer.target):
+        return None, ()
     absent = tuple(
         name for name in (*scorer.texts, *scorer.feature_names) if name not in rows.columns
     )

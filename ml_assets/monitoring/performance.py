@@ -124,7 +124,7 @@ def quality(
 ) -> LiveQuality:
     """Measure the decisions and outputs of `rows`, mature rows of `tables.outcomes_schema`."""
     labels, decisions = (target.codes(rows[name].tolist()) for name in ("label", "decision"))
-    lists = rows["outputs"].tolist() if "outputs" in rows.columns else []
+    lists = rows["outputs"].tolist() if "outputs" in rows.columns else [None] * len(rows)
     outputs = kept_outputs(target, rows["score"].tolist(), lists)
     measured = compare(target, labels, outputs, None, resamples=RESAMPLES).candidate
     wrong = int(np.count_nonzero(~target.right(labels, decisions)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -22,12 +23,23 @@ from ml_assets.core.target import (
     Whole,
     refused,
 )
+from ml_assets.targets.conformal import reach
 from ml_assets.targets.number_metrics import MeasuredNumber
 
 LARGEST = 1e15
 """In size; beyond it, squared losses of many rows lose their meaning."""
 SMALLEST_SLICE = 10
 """Fewer rows say nothing about a model."""
+MOST_KEPT_BACK = 2_000
+"""Rows that an interval is learnt from: its coverage is then sure to less than 1%."""
+METRICS = {
+    "squared_error": Metric(higher=False),
+    "rmse": Metric(higher=False),
+    "mae": Metric(higher=False),
+    "r2": Metric(higher=True, lowest=-np.inf, highest=1),
+    "bias": Metric(higher=False, lowest=-np.inf, best=0.0),
+    "within_tolerance": Metric(higher=True, highest=1),
+}
 
 
 @declaration
@@ -37,6 +49,9 @@ class Number(Target):
     unit: of labels, answers and of the root mean squared error: "min", "EUR"
     minimum, maximum: what a label can be, inclusive; answers are clipped to it
     tolerance: a decision is right if it is no further than this from the label, in `unit`
+    interval: the share of labels that shall lie between two more numbers of the answer, `lower`
+        and `upper`; they reach as far as the model's errors on rows that it was not fitted to.
+        None for no interval
     """
 
     name: str
@@ -44,19 +59,11 @@ class Number(Target):
     minimum: float = -LARGEST
     maximum: float = LARGEST
     tolerance: float
+    interval: float | None = None
 
     kind: ClassVar[str] = "number"
     lake_type: ClassVar = "double"
     loss: ClassVar[str] = "mse_loss"
-    metrics: ClassVar = {
-        "squared_error": Metric(higher=False),
-        "rmse": Metric(higher=False),
-        "mae": Metric(higher=False),
-        "r2": Metric(higher=True, lowest=-np.inf, highest=1),
-        "bias": Metric(higher=False, lowest=-np.inf, signed=True),
-        "within_tolerance": Metric(higher=True, highest=1),
-    }
-    shown: ClassVar = ("rmse", "mae", "r2", "within_tolerance")
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")
@@ -65,6 +72,20 @@ class Number(Target):
                 f"more than minimum, {self.minimum:g}; both within {LARGEST:g} of 0")
         require(isfinite(self.tolerance) and self.tolerance > 0, self, "tolerance",
                 self.tolerance, f"a positive number of {self.unit}")
+        require(self.interval is None or 0 < self.interval < 1, self, "interval", self.interval,
+                "none, or a share in (0, 1)")
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        if self.interval is None:
+            return METRICS
+        return {**METRICS, "coverage": Metric(higher=True, highest=1, best=self.interval),
+                "width": Metric(higher=False)}
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        shown = ("rmse", "mae", "r2", "within_tolerance")
+        return shown if self.interval is None else (*shown, "coverage")
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -86,7 +107,11 @@ class Number(Target):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        return ("value",)
+        return ("value",) if self.interval is None else ("value", "lower", "upper")
+
+    @property
+    def logits(self) -> int:
+        return 1
 
     def require_learnable(self, codes_N: Floats) -> None:
         if len(np.unique(codes_N)) < 2:
@@ -99,11 +124,28 @@ class Number(Target):
         return Scale(mean=float(codes_N.mean()), deviation=deviation if deviation > 0 else 1.0)
 
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
-        return np.clip(logits_NK * scale.deviation + scale.mean, self.minimum, self.maximum)
+        values_N1: Floats = np.clip(
+            logits_NK * scale.deviation + scale.mean, self.minimum, self.maximum)
+        if self.interval is None:
+            return values_N1
+        ends_N3: Floats = values_N1 + np.array([0.0, -scale.below, scale.above])
+        return np.clip(ends_N3, self.minimum, self.maximum)
+
+    def kept_back(self, rows: int) -> int:
+        return 0 if self.interval is None else min(rows // 5, MOST_KEPT_BACK)
+
+    def calibrated(self, scale: Scale, codes_N: Floats, outputs_NW: Floats) -> Scale:
+        if self.interval is None:
+            return scale
+        below, above = reach(codes_N - outputs_NW[:, 0], self.interval)
+        widest = self.maximum - self.minimum
+        return replace(scale, below=min(below, widest), above=min(above, widest))
 
     def check(self, outputs_NW: Floats) -> Bools:
         within_NW = (outputs_NW >= self.minimum) & (outputs_NW <= self.maximum)
-        sound_N: Bools = np.all(within_NW, axis=1)
+        ordered_NW = (outputs_NW[:, 1:2] <= outputs_NW[:, :1]) & (
+            outputs_NW[:, :1] <= outputs_NW[:, 2:])
+        sound_N: Bools = np.all(within_NW, axis=1) & np.all(ordered_NW, axis=1)
         return sound_N
 
     def decide(self, outputs_NW: Floats) -> Floats:
@@ -117,7 +159,20 @@ class Number(Target):
         return self.schema
 
     def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
-        return {}
+        if self.interval is None:
+            return {}
+        _, lower, upper = outputs_W if len(outputs_W) == 3 else (*outputs_W, None, None)
+        return {"lower": lower, "upper": upper}
+
+    @property
+    def answer_schema(self) -> dict[str, Any]:
+        if self.interval is None:
+            return {}
+        bound = {"type": ["number", "null"], "minimum": self.minimum, "maximum": self.maximum}
+        says = (f"of the interval that holds {self.interval:.10g} of all labels, in {self.unit}; "
+                "null if it was answered before there was one")
+        return {"lower": {**bound, "description": f"The lower end {says}."},
+                "upper": {**bound, "description": f"The upper end {says}."}}
 
     @property
     def gates(self) -> tuple[Gate, ...]:
@@ -135,15 +190,15 @@ class Number(Target):
 
     def measured(self, codes_N: Floats, outputs_NW: Floats) -> Measured:
         within_N = self.right(codes_N, self.decide(outputs_NW))
-        return MeasuredNumber(codes_N, outputs_NW[:, 0], within_N)
+        return MeasuredNumber(codes_N, outputs_NW[:, 0], within_N, outputs_NW[:, 1:])
 
     def figures(
         self, codes_N: Floats, models: Mapping[str, Floats], title: str
     ) -> dict[str, bytes]:
         from ml_assets.targets import drawing, number_plots
 
-        predicted = {name: outputs_NW[:, 0] for name, outputs_NW in models.items()}
-        panels = number_plots.panels(codes_N, predicted, unit=self.unit, tolerance=self.tolerance)
+        panels = number_plots.panels(
+            codes_N, models, unit=self.unit, tolerance=self.tolerance, interval=self.interval)
         return drawing.pictures(panels, title)
 
     def described(self, codes_N: Floats) -> str:
@@ -155,7 +210,12 @@ class Number(Target):
         return len(codes_N) >= SMALLEST_SLICE and len(np.unique(codes_N)) > 1
 
     def constant(self, codes_N: Floats) -> Floats:
-        return np.array([codes_N.mean()])
+        mean = float(codes_N.mean())
+        if self.interval is None:
+            return np.array([mean])
+        tail = (1 - self.interval) / 2
+        low, high = np.quantile(codes_N, [tail, 1 - tail])
+        return np.array([mean, min(low, mean), max(high, mean)])
 
     def strata(self, codes_N: Floats) -> Whole:
         return np.zeros(len(codes_N), dtype=np.int64)

@@ -8,16 +8,27 @@ from ml_assets.core.target import Bools, Floats
 
 NAMES = ("squared_error", "rmse", "mae", "r2", "bias", "within_tolerance")
 
-
 class MeasuredNumber:
     """N true values and one model's predictions, see `core.target.Measured`.
 
     within_N: which predictions are close enough
+    ends: (N, 2), the lower and upper ends of the intervals, NaN for a row without; (N, 0) if the
+        model gives none
     """
 
-    def __init__(self, true_N: Floats, predicted_N: Floats, within_N: Bools) -> None:
+    def __init__(
+        self, true_N: Floats, predicted_N: Floats, within_N: Bools, ends: Floats
+    ) -> None:
         self.rows = len(true_N)
         self.shares = {"within_tolerance": (int(within_N.sum()), self.rows)}
+        self._intervals: Floats | None = None
+        if ends.shape[1]:
+            lower_N, upper_N = ends.T
+            known_N = ~np.isnan(lower_N)
+            holds_N = (lower_N <= true_N) & (true_N <= upper_N)
+            width_N = np.where(known_N, upper_N - lower_N, 0)
+            self._intervals = np.stack([known_N, holds_N, width_N], axis=1).astype(np.float64)
+            self.shares["coverage"] = (int(holds_N.sum()), int(known_N.sum()))
         excess_N = predicted_N - true_N
         # Around their mean, so that the squares lose no digits.
         centred_N = true_N - (true_N.mean() if self.rows else 0)
@@ -30,7 +41,20 @@ class MeasuredNumber:
 
         bias: the mean of prediction minus truth.
         r2: 1 - squared error / variance of the truth; undefined if that is 0.
+        coverage, width: the share of intervals that hold the truth, and their mean width; of the
+            rows that have an interval.
         """
+        return {**self._of_values(weights_RN), **self._of_intervals(weights_RN)}
+
+    def _of_intervals(self, weights_RN: Floats) -> dict[str, Floats]:
+        if self._intervals is None:
+            return {}
+        known_R, holds_R, width_R = (weights_RN @ self._intervals).T
+        none = np.full_like(known_R, np.nan)
+        return {name: np.divide(sum_R, known_R, out=none.copy(), where=known_R > 0)
+                for name, sum_R in (("coverage", holds_R), ("width", width_R))}
+
+    def _of_values(self, weights_RN: Floats) -> dict[str, Floats]:
         if not self.rows:
             return dict.fromkeys(NAMES, np.full(len(weights_RN), np.nan))
         means_RC = weights_RN @ self._by_row / self.rows

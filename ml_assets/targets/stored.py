@@ -41,8 +41,14 @@ def of_json(description: Mapping[str, Any]) -> Target:
 def kept_outputs(
     target: Target, scores: Sequence[float], outputs: Sequence[Sequence[float] | None]
 ) -> Floats:
-    """The outputs (N, W) of N rows of log or lake; with one output, it is the score."""
-    if len(target.outputs) == 1:
-        return np.asarray(scores, dtype=np.float64).reshape(-1, 1)
+    """The outputs (N, W) of N rows of log or lake; with one output, it is the score.
+
+    A row of a model that had one, when there are more now, has NaN for the others.
+    """
     width = len(target.outputs)
-    return np.array([list(each or ()) for each in outputs], dtype=np.float64).reshape(-1, width)
+    if width == 1:
+        return np.asarray(scores, dtype=np.float64).reshape(-1, 1)
+    unknown = [np.nan] * (width - 1)
+    rows = [list(each) if each is not None and len(each) else [score, *unknown]
+            for score, each in zip(scores, outputs, strict=True)]
+    return np.array(rows, dtype=np.float64).reshape(-1, width)

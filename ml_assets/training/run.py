@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml_assets.core.system import System
+from ml_assets.core.target import Floats as Codes
+from ml_assets.core.target import Target
 from ml_assets.core.texts import key_text
 from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.registry.models import ModelRegistry, ModelVersion
@@ -21,7 +23,7 @@ from ml_assets.training.agreement import largest_difference
 from ml_assets.training.baselines import HeldOut, compared
 from ml_assets.training.convergence import Convergence
 from ml_assets.training.encoders import Floats
-from ml_assets.training.fit import Progress, fit
+from ml_assets.training.fit import Fitted, Progress, fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,11 +63,16 @@ def train(
     torch does what is held out (if nothing is, what was trained on).
     """
     started = perf_counter()
-    rows = training_set.rows[training_set.rows["split"] == "train"]
+    rows, kept_back = _parted(
+        system.target, training_set.rows[training_set.rows["split"] == "train"])
     texts, dense = _inputs(system, training_set, rows)
     codes = system.target.codes(rows["label"].tolist())
-    fitted = fit(system.model, system.target, texts, dense, codes,
-                 feature_names=training_set.feature_names, progress=progress)
+    fitted = _calibrated(
+        fit(system.model, system.target, texts, dense, codes,
+            feature_names=training_set.feature_names, progress=progress),
+        *_inputs(system, training_set, kept_back),
+        system.target.codes(kept_back["label"].tolist()),
+    )
     seconds = perf_counter() - started
     held_out = training_set.rows[training_set.rows["split"] == "holdout"]
     unseen = _inputs(system, training_set, held_out)
@@ -116,6 +123,26 @@ def train(
             outputs=system.target.outputs,
         )
     return version, trained
+
+
+def _parted(target: Target, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What a network is fitted to, and the latest rows, that its outputs are calibrated on."""
+    count = target.kept_back(len(rows))
+    if not count:
+        return rows, rows.iloc[:0]
+    latest = rows["event_timestamp"].rank(method="first", ascending=False) <= count
+    return rows[~latest], rows[latest]
+
+
+def _calibrated(
+    fitted: Fitted, texts: Mapping[str, Sequence[str]], dense: Floats, codes: Codes
+) -> Fitted:
+    """With what the target learns of rows that the network was not fitted to."""
+    if not len(codes):
+        return fitted
+    scorer = fitted.scorer
+    scale = scorer.target.calibrated(scorer.scale, codes, scorer.outputs(texts, dense))
+    return replace(fitted, scorer=replace(scorer, scale=scale))
 
 
 def figures(

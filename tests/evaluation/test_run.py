@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +16,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.policies import Gate
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.truths import Recorded
 from ml_assets.evaluation import assets as evaluation
 from ml_assets.evaluation.report import EvaluationReport
 from ml_assets.evaluation.run import evaluate_candidate, opponent_of
@@ -23,6 +24,7 @@ from ml_assets.features.training_sets.training_set import TrainingSet, TrainingS
 from ml_assets.registry import assets as registry_assets
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry, ModelVersion
+from ml_assets.targets import Classes
 from ml_assets.training.run import train
 from tests.toy import TOY
 
@@ -143,6 +145,23 @@ def test_a_champion_is_scored_without_the_columns_that_are_gone(settings: Settin
     )
     assert evaluated.absent == ("shop_returns",)
     assert evaluated.report.champion == 1
+
+
+def test_a_version_whose_answers_meant_something_else_is_no_opponent(settings: Settings) -> None:
+    """It is not served either: else nothing could follow it once the target is changed."""
+    before, data = named("renamed"), training_set()
+    trained(before, data, settings)
+    deploy(before, 1, settings)
+    now = replace(before, target=Classes(name="fate", classes=("kept", "returned")), gates=(),
+                  scores_by=None, truth=Recorded(source="buyer", within=timedelta(days=1)))
+    told = replace(data, version="v2", rows=data.rows.assign(
+        label=np.where(data.rows["label"], "returned", "kept")))
+    trained(before, replace(data, version="v2"), settings)
+    with pytest.raises(NotReady, match=r"version 2 .* was trained to predict another target"):
+        judged(now, told, settings)
+    trained(now, told, settings)
+    report = judged(now, told, settings)
+    assert (report.candidate, report.champion, report.passed) == (3, None, True)
 
 
 def test_the_opponent_is_what_is_in_force_or_what_the_candidate_replaced() -> None:

@@ -31,7 +31,7 @@ class KindScorer(FakeScorer):
     ) -> npt.NDArray[np.float64]:
         numbers = np.nan_to_num(dense.astype(np.float64)).sum(axis=1)
         logits_NK = np.outer(numbers / 10, np.cos(np.arange(self.target.logits) + self.bias))
-        return self.target.link(logits_NK, Scale(mean=10, deviation=30))
+        return self.target.link(logits_NK, Scale(mean=10, deviation=30, below=2, above=3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,10 @@ KINDS = {
         Recorded(source="buyer", within=DAY), (37.5, 0.0),
         text=("37.5", "expected a number from -60 to 600 min"), far=(601, "delay is 601"),
         yes=(True, "delay is True")),
+    "interval": _kind(
+        Number(name="delay", unit="min", minimum=-60, maximum=600, tolerance=5, interval=0.8),
+        Recorded(source="buyer", within=DAY), (37.5, 0.0),
+        text=("37.5", "expected a number from -60 to 600 min")),
     "chosen": _kind(
         Binary(name="clicked", threshold=0.1),
         Choices(source="buyer", within=timedelta(hours=1), rest=False), (True, False),

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import InvalidRequest, NotReady
@@ -21,6 +21,8 @@ TARGETS: tuple[tuple[Target, list[Label]], ...] = (
     (Classes(name="queue", classes=("billing", "01", "1", "returns")),
      ["billing", "01", "1", "returns"]),
     (Number(name="delay", unit="min", tolerance=5, minimum=-60, maximum=600),
+     [0.0, -60.0, 37.5, 600.0, 3.0]),
+    (Number(name="wait", unit="min", tolerance=5, minimum=-60, maximum=600, interval=0.9),
      [0.0, -60.0, 37.5, 600.0, 3.0]),
 )
 """Each with some of its labels."""
@@ -63,6 +65,7 @@ def test_whatever_is_no_label_is_refused_with_the_name_of_the_label(
 
 @each_target
 @given(seed=st.integers(0, 2**32), rows=st.integers(1, 20))
+@settings(deadline=None)
 def test_what_a_network_gives_becomes_outputs_that_can_be_judged(
     target: Target, labels: list[Label], seed: int, rows: int
 ) -> None:
@@ -121,6 +124,38 @@ def test_labels_that_are_all_the_same_are_refused_in_words(
         says = f"has {len(same)} labels of {target.name}.* must occur"
         with pytest.raises(NotReady, match=says):
             target.require_learnable(target.codes(same))
+
+
+@each_target
+@given(seed=st.integers(0, 2**32), rows=st.integers(1, 40))
+@settings(deadline=None)
+def test_calibration_leaves_outputs_that_can_be_judged(
+    target: Target, labels: list[Label], seed: int, rows: int
+) -> None:
+    """And moves no decision and no loss: it says how sure an answer is."""
+    draw = np.random.default_rng(seed)
+    codes_N = target.codes([labels[place] for place in draw.integers(len(labels), size=rows)])
+    logits_NK, scale = draw.normal(0, 3, (rows, target.logits)), target.scale(codes_N)
+    before_NW = target.link(logits_NK, scale)
+    after_NW = target.link(logits_NK, target.calibrated(scale, codes_N, before_NW))
+    assert target.check(after_NW).all()
+    assert (target.decide(after_NW) == target.decide(before_NW)).all()
+    assert (target.losses(codes_N, after_NW) == target.losses(codes_N, before_NW)).all()
+
+
+@each_target
+def test_most_rows_are_left_for_the_fit(target: Target, labels: list[Label]) -> None:
+    for rows in (0, 1, 4, 100, 10**6):
+        assert 0 <= target.kept_back(rows) <= rows / 5
+
+
+@each_target
+def test_answers_mean_the_same_if_the_declaration_says_so(
+    target: Target, labels: list[Label]
+) -> None:
+    """Else one of them is no model of the other's system."""
+    assert [each.name for each, _ in TARGETS if target.answers_like(each)] in (
+        [target.name], ["returned", "is_fraud"])
 
 
 @each_target

@@ -92,11 +92,10 @@ def require_names(system: System, scorer: Scorer, store: Sequence[str] | None) -
         raise ModelRefused(
             f"the model reads the texts {missing}, which {system.name!r} does not declare"
         )
-    learnt, declared = scorer.target, system.target
-    if (learnt.outputs, learnt.schema) != (declared.outputs, declared.schema):
+    if not system.target.answers_like(scorer.target):
         raise ModelRefused(
-            f"the model was trained to predict {learnt}; {system.name!r} declares {declared}: "
-            "train it again"
+            f"the model was trained to predict {scorer.target}; {system.name!r} declares "
+            f"{system.target}: train it again"
         )
 
 
