@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.core.errors import InvalidRequest
-from ml_assets.core.policies import Gate
+from ml_assets.core.errors import InvalidRequest, NotReady
+from ml_assets.core.policies import Gate, require
 
 Label = bool | str | float
 """What came true of one event."""
@@ -97,6 +97,11 @@ class Target(ABC):
     """Of labels and decisions in the lake, as `pyarrow.type_for_alias` spells it."""
     loss: ClassVar[str]
     """The function of `torch.nn.functional` that training minimises."""
+    variety: ClassVar[str]
+    """What must occur among labels to learn from, in words."""
+
+    def __post_init__(self) -> None:
+        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
 
     @property
     @abstractmethod
@@ -121,9 +126,9 @@ class Target(ABC):
         True, and nothing is guessed.
         """
 
-    @abstractmethod
     def code(self, label: Label) -> float:
         """A label's number."""
+        return float(label)
 
     @abstractmethod
     def label_of(self, code: float) -> Label:
@@ -145,13 +150,16 @@ class Target(ABC):
         """How many numbers a network gives for a row."""
         return len(self.outputs)
 
-    @abstractmethod
     def require_learnable(self, codes_N: Floats) -> None:
         """Raise NotReady, in words, if nothing can be learnt from these labels."""
+        if len(np.unique(codes_N)) < 2:
+            found = f", all {self.label_of(codes_N[0])!r}" if len(codes_N) else ""
+            raise NotReady(f"the training set has {len(codes_N)} labels of {self.name}{found}; "
+                           f"{self.variety} must occur: ingest more days first")
 
-    @abstractmethod
     def scale(self, codes_N: Floats) -> Scale:
         """How the codes of a training set are scaled for the network."""
+        return Scale()
 
     @abstractmethod
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
@@ -180,13 +188,13 @@ class Target(ABC):
     def decide(self, outputs_NW: Floats) -> Floats:
         """The code that each row is answered with, (N,)."""
 
-    @abstractmethod
     def score(self, outputs_NW: Floats) -> Floats:
         """The one number (N,) that stands for a row's outputs in lists, drift and plots."""
+        return outputs_NW[:, 0]
 
-    @abstractmethod
     def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
         """What a client is told beside score and decision, as JSON values; usually nothing."""
+        return {}
 
     @property
     def score_schema(self) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _served_of(
         days=[event.event_timestamp.date() for event in known],
         codes=target.codes([target.label(event.outcome) for event in known]),
         looped=kept_outputs(target, [answer.score for answer in found],
-                            [getattr(answer, "outputs", ()) for answer in found]),
+                            [answer.outputs for answer in found]),
         frozen=frozen,
         decisions=target.codes([answer.decision for answer in found]),
     )

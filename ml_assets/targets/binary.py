@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ml_assets.core.declaration import declaration
-from ml_assets.core.errors import NotReady
 from ml_assets.core.policies import Gate, require
 from ml_assets.core.target import (
     Bools,
@@ -17,11 +16,10 @@ from ml_assets.core.target import (
     Measured,
     Metric,
     Scale,
-    Target,
-    Whole,
     refused,
 )
 from ml_assets.targets.binary_metrics import MeasuredBinary
+from ml_assets.targets.discrete import Discrete
 from ml_assets.targets.logistic import SMALLEST, sigmoid
 
 SMALLEST_CLASS = 5
@@ -29,7 +27,7 @@ SMALLEST_CLASS = 5
 
 
 @declaration
-class Binary(Target):
+class Binary(Discrete):
     """Labels are True or False; a model answers with the probability of True.
 
     threshold: the score from which the decision is True, in (0, 1)
@@ -41,6 +39,7 @@ class Binary(Target):
     kind: ClassVar[str] = "binary"
     lake_type: ClassVar = "bool"
     loss: ClassVar[str] = "binary_cross_entropy_with_logits"
+    variety: ClassVar[str] = "both True and False"
     metrics: ClassVar = {
         "log_loss": Metric(higher=False),
         "brier": Metric(higher=False, highest=1),
@@ -55,7 +54,7 @@ class Binary(Target):
     shown: ClassVar = ("log_loss", "roc_auc", "recall_at_fpr_0.5%", "recall_at_fpr_1%")
 
     def __post_init__(self) -> None:
-        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+        super().__post_init__()
         require(0 < self.threshold < 1, self, "threshold", self.threshold, "a share in (0, 1)")
 
     @property
@@ -67,24 +66,12 @@ class Binary(Target):
             return bool(value)
         raise refused(self, value, "true or false")
 
-    def code(self, label: Label) -> float:
-        return float(label)
-
     def label_of(self, code: float) -> Label:
         return bool(code)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         return ("probability",)
-
-    def require_learnable(self, codes_N: Floats) -> None:
-        if len(np.unique(codes_N)) < 2:
-            found = f", all {self.label_of(codes_N[0])}" if len(codes_N) else ""
-            raise NotReady(f"the training set has {len(codes_N)} labels of {self.name}{found}; "
-                           "both True and False must occur: ingest more days first")
-
-    def scale(self, codes_N: Floats) -> Scale:
-        return Scale()
 
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
         return sigmoid(logits_NK)
@@ -96,16 +83,10 @@ class Binary(Target):
     def decide(self, outputs_NW: Floats) -> Floats:
         return (outputs_NW[:, 0] >= self.threshold).astype(np.float64)
 
-    def score(self, outputs_NW: Floats) -> Floats:
-        return outputs_NW[:, 0]
-
     @property
     def score_schema(self) -> dict[str, Any]:
         return {"type": "number", "minimum": 0, "maximum": 1,
                 "description": "The probability of True."}
-
-    def answer(self, outputs_W: Sequence[float]) -> dict[str, object]:
-        return {}
 
     @property
     def boundary(self) -> float | None:
@@ -119,10 +100,6 @@ class Binary(Target):
         """Log loss in nats."""
         inner_N = np.clip(outputs_NW[:, 0], SMALLEST, 1 - SMALLEST)
         return -np.log(np.where(codes_N > 0, inner_N, 1 - inner_N))
-
-    def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
-        right_N: Bools = codes_N == decisions_N
-        return right_N
 
     def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
         true_N, decided_N = codes_N > 0, decisions_N > 0
@@ -151,9 +128,3 @@ class Binary(Target):
 
     def constant(self, codes_N: Floats) -> Floats:
         return np.array([codes_N.mean()])
-
-    def strata(self, codes_N: Floats) -> Whole:
-        return codes_N.astype(np.int64)
-
-    def contrast(self, codes_N: Floats) -> Whole:
-        return self.strata(codes_N)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ml_assets.core.declaration import closest, declaration, listed
-from ml_assets.core.errors import NotReady
 from ml_assets.core.policies import require
 from ml_assets.core.target import (
     Bools,
@@ -17,12 +16,11 @@ from ml_assets.core.target import (
     Measured,
     Metric,
     Scale,
-    Target,
-    Whole,
     refused,
 )
 from ml_assets.core.texts import name_fault
 from ml_assets.targets.classes_metrics import MeasuredClasses
+from ml_assets.targets.discrete import Discrete
 from ml_assets.targets.logistic import SMALLEST, softmax
 
 LONGEST = 100
@@ -34,7 +32,7 @@ SMALLEST_CLASS = 5
 
 
 @declaration
-class Classes(Target):
+class Classes(Discrete):
     """Labels are one of `classes`; a model answers with the probability of each.
 
     classes: at least two names; their order breaks ties and orders plots
@@ -46,6 +44,7 @@ class Classes(Target):
     kind: ClassVar[str] = "classes"
     lake_type: ClassVar = "string"
     loss: ClassVar[str] = "cross_entropy"
+    variety: ClassVar[str] = "at least two classes"
     metrics: ClassVar = {
         "log_loss": Metric(higher=False),
         "brier": Metric(higher=False, highest=2),
@@ -57,7 +56,7 @@ class Classes(Target):
     shown: ClassVar = ("log_loss", "accuracy", "macro_recall", "calibration_error")
 
     def __post_init__(self) -> None:
-        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+        super().__post_init__()
         require(len(self.classes) >= 2, self, "classes", self.classes, "at least two names")
         require(len(set(self.classes)) == len(self.classes), self, "classes", self.classes,
                 "each name once")
@@ -83,15 +82,6 @@ class Classes(Target):
     @property
     def outputs(self) -> tuple[str, ...]:
         return tuple(f"probability_{place}" for place in range(len(self.classes)))
-
-    def require_learnable(self, codes_N: Floats) -> None:
-        if len(np.unique(codes_N)) < 2:
-            found = f", all {self.label_of(codes_N[0])!r}" if len(codes_N) else ""
-            raise NotReady(f"the training set has {len(codes_N)} labels of {self.name}{found}; "
-                           "at least two classes must occur: ingest more days first")
-
-    def scale(self, codes_N: Floats) -> Scale:
-        return Scale()
 
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
         return softmax(logits_NK)
@@ -129,10 +119,6 @@ class Classes(Target):
         true_N: Floats = outputs_NW[np.arange(len(codes_N)), codes_N.astype(np.int64)]
         return np.asarray(-np.log(np.clip(true_N, SMALLEST, 1)))
 
-    def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
-        right_N: Bools = codes_N == decisions_N
-        return right_N
-
     def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
         """The recall of each class, for as many as a table has room for."""
         return {
@@ -167,9 +153,3 @@ class Classes(Target):
     def constant(self, codes_N: Floats) -> Floats:
         counts_K = np.bincount(codes_N.astype(np.int64), minlength=len(self.classes))
         return np.asarray(counts_K / counts_K.sum())
-
-    def strata(self, codes_N: Floats) -> Whole:
-        return codes_N.astype(np.int64)
-
-    def contrast(self, codes_N: Floats) -> Whole:
-        return self.strata(codes_N)

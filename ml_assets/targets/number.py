@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ml_assets.core.declaration import declaration
-from ml_assets.core.errors import NotReady
 from ml_assets.core.policies import Gate, require
 from ml_assets.core.target import (
     Bools,
@@ -64,9 +63,10 @@ class Number(Target):
     kind: ClassVar[str] = "number"
     lake_type: ClassVar = "double"
     loss: ClassVar[str] = "mse_loss"
+    variety: ClassVar[str] = "at least two different ones"
 
     def __post_init__(self) -> None:
-        require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+        super().__post_init__()
         require(bool(self.unit), self, "unit", self.unit, "what it is counted in: 'EUR', 'min'")
         require(-LARGEST <= self.minimum < self.maximum <= LARGEST, self, "maximum", self.maximum,
                 f"more than minimum, {self.minimum:g}; both within {LARGEST:g} of 0")
@@ -99,9 +99,6 @@ class Number(Target):
         raise refused(self, value,
                       f"a number from {self.minimum:g} to {self.maximum:g} {self.unit}")
 
-    def code(self, label: Label) -> float:
-        return float(label)
-
     def label_of(self, code: float) -> Label:
         return float(code)
 
@@ -112,12 +109,6 @@ class Number(Target):
     @property
     def logits(self) -> int:
         return 1
-
-    def require_learnable(self, codes_N: Floats) -> None:
-        if len(np.unique(codes_N)) < 2:
-            found = f", all {codes_N[0]:g} {self.unit}" if len(codes_N) else ""
-            raise NotReady(f"the training set has {len(codes_N)} labels of {self.name}{found}; "
-                           "at least two different ones must occur: ingest more days first")
 
     def scale(self, codes_N: Floats) -> Scale:
         deviation = float(codes_N.std())
@@ -149,9 +140,6 @@ class Number(Target):
         return sound_N
 
     def decide(self, outputs_NW: Floats) -> Floats:
-        return outputs_NW[:, 0]
-
-    def score(self, outputs_NW: Floats) -> Floats:
         return outputs_NW[:, 0]
 
     @property
