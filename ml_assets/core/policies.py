@@ -90,10 +90,11 @@ class RetrainingPolicy:
 class DriftPolicy:
     """When a change in inputs or scores counts as drift.
 
-    A feature drifts on a day when its distribution over the last `window` differs from the
-    champion's training set by at least `effect` (population stability index) *and*
-    significantly at `false_discovery_rate` (Kolmogorov-Smirnov p-values, Benjamini-Hochberg
-    over all features). Drift is confirmed when a feature drifts on `persistence` days in a row.
+    A feature, or a category of the events, drifts on a day when its distribution over the last
+    `window` differs from the champion's training set by at least `effect` (population stability
+    index) *and* significantly at `false_discovery_rate` (p-values of Kolmogorov-Smirnov for
+    numbers and of chi-square for categories, Benjamini-Hochberg over all columns). Drift is
+    confirmed when a column drifts on `persistence` days in a row.
     """
 
     window: timedelta = timedelta(days=7)

@@ -35,8 +35,10 @@ def _drift(system: System) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key(system, "drift"),
-        deps=keys(system, "predictions", "deployment"),
-        description="One report for each day: every model input and the model's score, over the "
+        deps=keys(system, "predictions", "deployment",
+                  *([system.asked.table] if system.model.categories else [])),
+        description="One report for each day: every number and category that the model reads, and "
+        "its score, over the "
         f"predictions of the last {policy.window.days} days, beside the champion's training set. "
         f"A column drifts if its stability index reaches {policy.effect:g} and the change is "
         f"significant (false-discovery rate {policy.false_discovery_rate:g}). Counters over long "

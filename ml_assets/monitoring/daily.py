@@ -19,11 +19,11 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import select
 from ml_assets.ingest.tables import predictions_schema, raw_schema
 from ml_assets.monitoring import drift_report, performance
-from ml_assets.monitoring.drift import ColumnSamples
+from ml_assets.monitoring.drift import Samples
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
-from ml_assets.monitoring.samples import References, champion_at, samples
+from ml_assets.monitoring.samples import EVENT_FOUND, References, champion_at, samples
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 
@@ -36,7 +36,7 @@ class DriftOfDays:
     """reports: one for each day, in order; samples: what the last of them compared, by column."""
 
     reports: tuple[DriftReport, ...]
-    samples: Mapping[str, ColumnSamples]
+    samples: Mapping[str, Samples]
 
 
 def report_drift(
@@ -48,7 +48,7 @@ def report_drift(
     """
     reports, references = DriftReports(settings, system), References(settings, system)
     history = Deployments(settings.deployments).history(system.name)
-    kept, columns = [], dict[str, ColumnSamples]()
+    kept, columns = [], dict[str, Samples]()
     for day in days:
         champion = champion_at(history, midnight(day) + DAY)
         if champion is None:
@@ -70,10 +70,19 @@ def report_drift(
 def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) -> pd.DataFrame:
     """The columns for `samples` of what was accepted in the drift window before `end`."""
     start = end - system.drift.window
+    name, events = name_of(system.name), name_of(system.asked.table)
+    categories = [name_of(each) for each in system.model.categories]
+    # An archived event may have the id of one that was posted, but was not accepted when it was.
+    of_events = f"""
+        left join (select event_id, accepted_at, {', '.join(categories)}, true as {EVENT_FOUND}
+                   from {name}.{events} where day >= $1 and day < $2)
+        using (event_id, accepted_at)
+    """ if categories else ""
+    found = [EVENT_FOUND, *categories] if categories else []
     return select(
         lake,
-        "select features, feature_names, model_version, score "
-        f"from {name_of(system.name)}.predictions where day >= ? and day < ? and accepted_at >= ?",
+        f"select {', '.join(['features, feature_names, model_version, score', *found])} "
+        f"from {name}.predictions {of_events} where day >= $1 and day < $2 and accepted_at >= $3",
         [start.date(), end.date(), start],
     )
 

@@ -1,8 +1,9 @@
 """How far a sample is from its reference, column by column.
 
 A column drifts if the change is large (population stability index) *and* cannot be chance
-(Kolmogorov-Smirnov, false-discovery rate controlled over the columns by Benjamini-Hochberg).
-Effect alone alarms on small samples, significance alone on large ones.
+(Kolmogorov-Smirnov for numbers, chi-square for categories, false-discovery rate controlled over the
+columns by Benjamini-Hochberg). Effect alone alarms on small samples, significance alone on large
+ones.
 
 Missing values (NaN) are a value of their own, below all others, so a feature that goes
 missing drifts. Nothing here depends on the order of rows.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +28,39 @@ BINS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """How far two samples of a column are apart, see `ColumnDrift`; `distance` is its `ks`."""
+
+    psi: float
+    distance: float
+    p_value: float
+    reference_missing: float
+    missing: float
+
+
+class Samples(Protocol):
+    """One column, in the reference and now."""
+
+    def change(self) -> Change:
+        """How far the two are apart, and with what chance if nothing changed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
 class ColumnSamples:
-    """One column: `reference` (n,) and `current` (m,), n and m at least 1; NaN is missing."""
+    """Numbers: `reference` (n,) and `current` (m,), n and m at least 1; NaN is missing."""
 
     reference: Vector
     current: Vector
+
+    def change(self) -> Change:
+        distance = ks_statistic(self.reference, self.current)
+        return Change(
+            psi=stability_index(self.reference, self.current), distance=distance,
+            p_value=ks_p_value(distance, len(self.reference), len(self.current)),
+            reference_missing=float(np.isnan(self.reference).mean()),
+            missing=float(np.isnan(self.current).mean()),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +68,10 @@ class ColumnDrift:
     """One column against its reference on a day.
 
     psi: population stability index, 0 if equal; 0.1 is called small, 0.25 large.
-    ks: the largest difference of the two distribution functions, in [0, 1].
-    p_value: of `ks`, if both were drawn from one distribution; conservative under ties.
-    reference_missing, missing: shares of NaN, in the reference and now.
+    ks: the largest difference of the two distribution functions, or of the shares of a category's
+        values, in [0, 1].
+    p_value: of the difference, if both were drawn from one distribution; conservative under ties.
+    reference_missing, missing: shares of missing values, in the reference and now.
     drifted: large and significant, by the system's policy.
     days: on how many days in a row it has drifted, this one included.
     confirmed_on: the day on which these became enough; None if they are not.
@@ -57,23 +88,18 @@ class ColumnDrift:
     confirmed_on: date | None = None
 
 
-def compare(columns: Mapping[str, ColumnSamples], policy: DriftPolicy) -> tuple[ColumnDrift, ...]:
+def compare(columns: Mapping[str, Samples], policy: DriftPolicy) -> tuple[ColumnDrift, ...]:
     """Judge every column by `policy`, in their order; `days` is left at 0."""
-    psi = np.array([stability_index(c.reference, c.current) for c in columns.values()])
-    ks = np.array([ks_statistic(c.reference, c.current) for c in columns.values()])
-    p_values = np.array([
-        ks_p_value(statistic, len(c.reference), len(c.current))
-        for statistic, c in zip(ks, columns.values(), strict=True)
-    ])
-    drifted = (psi >= policy.effect) & discoveries(p_values, policy.false_discovery_rate)
+    changes = {name: samples.change() for name, samples in columns.items()}
+    p_values = np.array([change.p_value for change in changes.values()])
+    significant = discoveries(p_values, policy.false_discovery_rate)
     return tuple(
         ColumnDrift(
-            name=name, psi=float(psi[index]), ks=float(ks[index]),
-            p_value=float(p_values[index]), drifted=bool(drifted[index]),
-            reference_missing=float(np.isnan(column.reference).mean()),
-            missing=float(np.isnan(column.current).mean()),
+            name=name, psi=change.psi, ks=change.distance, p_value=change.p_value,
+            drifted=change.psi >= policy.effect and bool(significant[index]),
+            reference_missing=change.reference_missing, missing=change.missing,
         )
-        for index, (name, column) in enumerate(columns.items())
+        for index, (name, change) in enumerate(changes.items())
     )
 
 
@@ -100,16 +126,21 @@ def bin_counts(values: Vector, edges: npt.NDArray[np.float64]) -> npt.NDArray[np
 
 
 def stability_index(reference: Vector, current: Vector) -> float:
-    """The population stability index: the sum of (q - p) ln(q / p) over the bins.
+    """The population stability index over the quantile bins of the reference."""
+    edges = bin_edges(reference)
+    return index_of_counts(bin_counts(reference, edges), bin_counts(current, edges))
+
+
+def index_of_counts(reference_K: npt.ArrayLike, current_K: npt.ArrayLike) -> float:
+    """The population stability index: the sum of (q - p) ln(q / p) over K bins.
 
     Half an observation is added to every bin, so an empty one stays finite. If nothing
-    has changed, its mean is about bins * (1/n + 1/m): read it beside the p-value.
+    has changed, its mean is about K * (1/n + 1/m): read it beside the p-value.
     Source: Siddiqi, Credit Risk Scorecards (2006); Yurdakul (2018) for its distribution.
     """
-    edges = bin_edges(reference)
     p, q = (
         (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
-        for counts in (bin_counts(reference, edges), bin_counts(current, edges))
+        for counts in (np.asarray(reference_K), np.asarray(current_K))
     )
     return float(np.sum((q - p) * np.log(q / p)))
 

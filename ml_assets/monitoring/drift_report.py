@@ -10,7 +10,7 @@ from ml_assets.core.policies import DriftPolicy
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
-from ml_assets.monitoring.drift import ColumnDrift, ColumnSamples, compare
+from ml_assets.monitoring.drift import ColumnDrift, Samples, compare
 from ml_assets.monitoring.reports import DailyReports
 from ml_assets.monitoring.samples import SCORE
 
@@ -71,7 +71,7 @@ class DriftReports(DailyReports[DriftReport]):
 
 def judge_day(
     day: date,
-    columns: Mapping[str, ColumnSamples],
+    columns: Mapping[str, Samples],
     previous: DriftReport | None,
     policy: DriftPolicy,
     *,

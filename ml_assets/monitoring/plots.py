@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml_assets.monitoring.drift import ColumnSamples
+from ml_assets.core.texts import as_name
+from ml_assets.monitoring.categories import OTHERS, CategorySamples
+from ml_assets.monitoring.drift import ColumnSamples, Samples
 from ml_assets.monitoring.drift_report import DriftReport
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport
 
@@ -23,7 +25,7 @@ SHOWN = 12
 CALM, WARNING, ALARM, BEFORE = "#4c78a8", "#f2a3a2", "#d62f2e", "#9d9d9d"
 
 
-def drift(report: DriftReport, columns: Mapping[str, ColumnSamples], effect: float) -> bytes:
+def drift(report: DriftReport, columns: Mapping[str, Samples], effect: float) -> bytes:
     """Stability index by column, and the furthest column then and now.
 
     columns: the samples that the report judged, at least one.
@@ -40,7 +42,12 @@ def drift(report: DriftReport, columns: Mapping[str, ColumnSamples], effect: flo
                     fontsize=8)
     bars.set_title(f"{report.day}: {report.rows} events beside {report.reference_rows} "
                    "of the training set", fontsize=9)
-    _overlay(overlay, worst[0].name, columns[worst[0].name])
+    furthest = columns[worst[0].name]
+    if isinstance(furthest, CategorySamples):
+        _shares(overlay, furthest)
+    elif isinstance(furthest, ColumnSamples):
+        _overlay(overlay, furthest)
+    overlay.set_title(f"furthest: {worst[0].name}", fontsize=9)
     return _png(figure)
 
 
@@ -79,8 +86,28 @@ def performance(reports: Sequence[PerformanceReport], loss: str) -> bytes:
     return _png(figure)
 
 
-def _overlay(axes: Axes, name: str, samples: ColumnSamples) -> None:
-    """Both distributions of a column, as shares of its rows."""
+def _shares(axes: Axes, samples: CategorySamples) -> None:
+    """Of a category's values, the most frequent ones first: shares of the rows, then and now."""
+    pairs = samples.counted()
+    rest = pairs.pop(OTHERS, None)
+    shown = dict(list(pairs.items())[:SHOWN])
+    others = np.array([*list(pairs.values())[SHOWN:], *([rest] if rest else [])])
+    if len(others):
+        shown[OTHERS] = (int(others[:, 0].sum()), int(others[:, 1].sum()))
+    rows = sum(samples.reference.values()), sum(samples.current.values())
+    for side, (label, color) in enumerate((("training set", BEFORE), ("window", ALARM))):
+        places = np.arange(len(shown)) + 0.4 * side - 0.2
+        axes.barh(places, [pair[side] / rows[side] for pair in shown.values()], height=0.38,
+                  color=color, alpha=0.8, label=label)
+    axes.set_yticks(range(len(shown)), [as_name(value, 24) or "missing" for value in shown],
+                    fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("share of rows", fontsize=8)
+    axes.legend(fontsize=7)
+
+
+def _overlay(axes: Axes, samples: ColumnSamples) -> None:
+    """Both distributions of a number, as shares of its rows."""
     then, now = samples.reference, samples.current
     both = np.concatenate([then[~np.isnan(then)], now[~np.isnan(now)]])
     if len(both):
@@ -93,7 +120,6 @@ def _overlay(axes: Axes, name: str, samples: ColumnSamples) -> None:
                       histtype="stepfilled", color=color, alpha=0.6,
                       label=f"{label}, {np.isnan(values).mean():.0%} missing")
         axes.legend(fontsize=7)
-    axes.set_title(f"furthest: {name}", fontsize=9)
     axes.set_ylabel("share of rows", fontsize=8)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -18,7 +20,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import replacing
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
-from ml_assets.monitoring.drift import ColumnSamples
+from ml_assets.monitoring.categories import CategorySamples, counts_of
+from ml_assets.monitoring.drift import ColumnSamples, Samples
 from ml_assets.registry.deployments import Deployment
 from ml_assets.serving.models.scoring import Scorer
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 SCORE = "model score"
 """The column that stands for prediction drift; no feature can have this name."""
+EVENT_FOUND = "_event_found"
+"""Of a prediction's row: null unless the columns of its event are beside it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,8 @@ class Reference:
 
     training_set: its version; names: the D columns of `dense`.
     dense: (n, D) float32, all rows of the training set, held-out ones included.
+    coded: those of `names` whose numbers are codes of categories.
+    categories: of the same rows, how often each value of an event's category columns occurs.
     scores: (h,) float64, the model's scores of the held-out rows: on rows that it was fitted
         to, it is surer of itself than on any it will meet.
     """
@@ -45,10 +52,18 @@ class Reference:
     names: tuple[str, ...]
     dense: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float64]
+    coded: frozenset[str] = frozenset()
+    categories: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def reference_of(training_set: TrainingSet, scorer: Scorer) -> Reference:
-    """The reference of a model and the training set that it was trained on."""
+def reference_of(
+    training_set: TrainingSet, scorer: Scorer, *, categories: Sequence[str] = (),
+    coded: Collection[str] = (),
+) -> Reference:
+    """The reference of a model and the training set that it was trained on.
+
+    categories: columns of events that it reads; coded: features whose numbers are codes
+    """
     rows = training_set.rows
     names = training_set.feature_names
     dense = rows[list(names)].to_numpy(np.float32)
@@ -57,8 +72,16 @@ def reference_of(training_set: TrainingSet, scorer: Scorer) -> Reference:
              for text in scorer.texts}
     scores = scorer.target.score(scorer.outputs(texts, dense[held_out])) if held_out.any() \
         else np.empty(0)
-    return Reference(training_set=training_set.version, names=tuple(names), dense=dense,
-                     scores=scores)
+    return Reference(
+        training_set=training_set.version, names=tuple(names), dense=dense, scores=scores,
+        coded=frozenset(coded) & set(names),
+        categories={name: counted(rows[name]) for name in categories if name in rows.columns},
+    )
+
+
+def counted(values: pd.Series) -> dict[str, int]:
+    """How often each value of a category column occurs; "" stands for a missing one."""
+    return dict(Counter(map(key_text, values.astype(object).where(values.notna(), None))))
 
 
 class References:
@@ -80,11 +103,18 @@ class References:
             self.keep(model_version, self._make(model_version))
         try:
             with np.load(path, allow_pickle=False) as stored:
+                if "categories" not in stored.files:  # of before there were categories
+                    path.unlink()
+                    return self.read(model_version)
                 return Reference(
                     training_set=str(stored["training_set"]), names=tuple(stored["names"].tolist()),
                     dense=stored["dense"], scores=stored["scores"],
+                    coded=frozenset(stored["coded"].tolist()),
+                    categories=msgspec.json.decode(
+                        str(stored["categories"]), type=dict[str, dict[str, int]]),
                 )
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile,
+                msgspec.MsgspecError) as error:
             raise StateDamaged(f"{path} is damaged: {error}. Delete it; it is made anew") from error
 
     def keep(self, model_version: int, reference: Reference) -> None:
@@ -92,7 +122,9 @@ class References:
         with replacing(self._path(model_version)) as temporary, temporary.open("wb") as file:
             np.savez(file, training_set=np.array(reference.training_set),
                      names=np.array(reference.names, dtype=np.str_), dense=reference.dense,
-                     scores=reference.scores)
+                     scores=reference.scores,
+                     coded=np.array(sorted(reference.coded), dtype=np.str_),
+                     categories=np.array(msgspec.json.encode(reference.categories).decode()))
 
     def _make(self, model_version: int) -> Reference:
         from ml_assets.features.training_sets.training_set import TrainingSets
@@ -107,7 +139,10 @@ class References:
                 "`data_version`, so what it was trained on is not known. Train it again."
             )
         training_set = TrainingSets(self.settings, self.system).load(tags["data_version"])
-        return reference_of(training_set, load(registry.folder(self.system.name, model_version)))
+        return reference_of(
+            training_set, load(registry.folder(self.system.name, model_version)),
+            categories=self.system.model.categories,
+        )
 
     def _path(self, model_version: int) -> Path:
         folder = self.settings.lake / self.system.name / "drift_reference"
@@ -116,10 +151,11 @@ class References:
 
 def samples(
     reference: Reference, predictions: pd.DataFrame, model_version: int, policy: DriftPolicy
-) -> tuple[dict[str, ColumnSamples], int]:
+) -> tuple[dict[str, Samples], int]:
     """The columns to compare, and how many predictions stand behind them.
 
-    predictions: rows of `tables.predictions_schema`; those whose features have other names than the
+    predictions: rows of `tables.predictions_schema`, beside `EVENT_FOUND` and the category columns
+        of their events, if the reference has any; those whose features have other names than the
         champion's are left out. Scores are compared if the champion itself gave enough.
     """
     alike = [tuple(names) == reference.names for names in predictions["feature_names"]]
@@ -127,10 +163,15 @@ def samples(
     if rows.empty:
         return {}, 0
     current = np.stack(rows["features"].to_list()).astype(np.float32)
-    columns = {
-        name: ColumnSamples(reference=reference.dense[:, index], current=current[:, index])
-        for index, name in enumerate(reference.names)
-    }
+    columns: dict[str, Samples] = {}
+    for index, name in enumerate(reference.names):
+        then, now = reference.dense[:, index], current[:, index]
+        columns[name] = CategorySamples(
+            reference=counts_of(then), current=counts_of(now)
+        ) if name in reference.coded else ColumnSamples(reference=then, current=now)
+    if reference.categories and (found := rows[rows[EVENT_FOUND].notna()]).size:
+        for name, counts in reference.categories.items():
+            columns[name] = CategorySamples(reference=counts, current=counted(found[name]))
     scores = rows.loc[rows["model_version"] == model_version, "score"].to_numpy(np.float64)
     if len(scores) >= policy.min_events and len(reference.scores):
         columns[SCORE] = ColumnSamples(reference=reference.scores, current=scores)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from ml_assets.core.assets import key, keys
+from ml_assets.core.model import Categories
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import System
@@ -113,8 +114,9 @@ def test_every_asset_says_what_a_row_is_and_where_it_comes_from(system: System) 
         assert node.group_name == f"{system.name}_monitoring"
         assert node.code_version
         parents[name] = {each.path[-1] for each in node.parent_keys}
+    events = {"events"} if system.model.categories else set()
     assert parents == {
-        "drift": {"predictions", "deployment"},
+        "drift": {"predictions", "deployment", *events},
         "performance": {"outcomes", "deployment"},
         "parity": {"predictions", "raw", "events", "labels", system.feature_service},
     }
@@ -143,6 +145,36 @@ def test_a_planted_shift_warns_on_the_day_that_confirms_it(settings: Settings) -
     assert latest is not None
     assert latest.confirmed == ("amount",)
     assert [column.name for column in latest.columns] == [*NAMES, SCORE]
+
+
+def test_a_category_of_events_that_changes_is_confirmed_and_drawn(settings: Settings) -> None:
+    """The events are found by id and instant: recorded history may have the same ids."""
+    system = replace(TOY, model=replace(
+        TOY.model, inputs=(*TOY.model.inputs, Categories("shop"))))
+    random = np.random.default_rng(0)
+    References(settings, system).keep(1, Reference(
+        training_set="set1", names=NAMES, scores=np.empty(0),
+        dense=np.column_stack([random.normal(size=800), random.poisson(2, size=800)]
+                              ).astype(np.float32),
+        categories={"shop": {"corner": 500, "mall": 290, "": 10}}))
+    deploy(settings, 1, TOY.calendar.live_from)
+    lake, schema = Lake(settings.lake), events_schema(system)
+    for number, shops in enumerate([("corner", "mall")] * 3 + [("station",) * 2] * 3):
+        day = LIVE + timedelta(days=number)
+        serve(settings, day, shift=0)
+        served = lake.read("toy", "predictions", PREDICTIONS, start=day, end=day + DAY)
+        rows = served[["event_id", "event_timestamp", "accepted_at"]].assign(
+            shop=[shops[n % 3 == 0] for n in range(len(served))], note="", amount=1.0, log_seq=None)
+        lake.write("toy", "events", day, rows, schema)
+        archived = midnight(TOY.calendar.first_day) + timedelta(hours=number)
+        lake.write("toy", "events", archived.date(), rows.assign(
+            shop="archived", accepted_at=archived), schema)
+    result = materialise(settings, "drift", LIVE, LIVE + timedelta(days=5), system)
+    assert result.success and not checks(result)["no_confirmed_drift"]
+    reports = list(DriftReports(settings, system).between(LIVE, LIVE + timedelta(days=6)))
+    assert [report.drifted for report in reports] == [()] * 3 + [("shop",)] * 3
+    assert reports[-1].confirmed == ("shop",)
+    assert metadata(result, "drift")["plot"].startswith("[![drift on ")
 
 
 def test_one_run_over_many_days_gives_the_reports_of_single_days(settings: Settings) -> None:

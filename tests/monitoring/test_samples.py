@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pytest
 
+from ml_assets.core.errors import UnknownName
 from ml_assets.core.policies import DriftPolicy
+from ml_assets.core.settings import Settings
 from ml_assets.features.training_sets.training_set import TrainingSet
+from ml_assets.monitoring.categories import CategorySamples
+from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.monitoring.samples import (
+    EVENT_FOUND,
     SCORE,
     Reference,
+    References,
     champion_at,
     reference_of,
     samples,
@@ -78,8 +86,9 @@ def test_every_prediction_counts_for_inputs_and_the_champions_own_for_scores() -
     columns, rows = samples(reference, predictions([1, 2, 2]), 2, POLICY)
     assert rows == 3
     assert list(columns) == ["amount", "shop_events", SCORE]
-    assert list(columns["shop_events"].current) == [0, 10, 20]
-    assert list(columns[SCORE].current) == [0.1, 0.2]
+    events, scores = columns["shop_events"], columns[SCORE]
+    assert isinstance(events, ColumnSamples) and list(events.current) == [0, 10, 20]
+    assert isinstance(scores, ColumnSamples) and list(scores.current) == [0.1, 0.2]
 
 
 def test_scores_wait_until_the_champion_has_given_enough() -> None:
@@ -95,6 +104,39 @@ def test_predictions_with_other_features_are_left_out() -> None:
     assert samples(reference, mixed, 1, POLICY)[1] == 1
     assert samples(reference, predictions([1], ("amount",)), 1, POLICY) == ({}, 0)
     assert samples(reference, predictions([]), 1, POLICY) == ({}, 0)
+
+
+def test_categories_are_compared_by_how_often_each_value_occurs() -> None:
+    """Of events that were found; a missing value is a value."""
+    data = training_set()
+    channels = pd.Series(["web", "web", None, "shop"], dtype=object)
+    data = replace(data, rows=data.rows.assign(channel=channels))
+    reference = reference_of(data, HalfTheAmount(), categories=("channel",), coded={"shop_events"})
+    rows = predictions([1, 1, 1]).assign(channel=channels[1:].reset_index(drop=True))
+    rows[EVENT_FOUND] = pd.Series([True, True, None], dtype=object)
+    columns, _ = samples(reference, rows, 1, POLICY)
+    assert columns["channel"] == CategorySamples(
+        reference={"web": 2, "": 1, "shop": 1}, current={"web": 1, "": 1})
+    assert columns["shop_events"] == CategorySamples(
+        reference={"1": 1, "2": 1, "3": 1, "": 1}, current={"0": 1, "10": 1, "20": 1})
+    rows[EVENT_FOUND] = None
+    assert "channel" not in samples(reference, rows, 1, POLICY)[0]
+
+
+def test_a_reference_comes_back_as_it_was_stored(settings: Settings) -> None:
+    """One of before categories is made anew."""
+    kept = replace(reference_of(training_set(), HalfTheAmount(), coded={"amount"}),
+                   categories={"note": {"x": 2, "\u00fc": 1, "": 1}})
+    references = References(settings, TOY)
+    references.keep(1, kept)
+    read = references.read(1)
+    assert (read.names, read.coded, read.categories) == (kept.names, kept.coded, kept.categories)
+    path = settings.lake / "toy" / "drift_reference" / "2.npz"
+    np.savez(path, training_set=np.array("set1"), names=np.array(["amount"]),
+             dense=kept.dense[:, :1], scores=kept.scores)
+    with pytest.raises(UnknownName, match="2"):
+        references.read(2)
+    assert not path.exists()
 
 
 def test_the_champion_of_a_day_is_what_was_in_force_before_its_end(tmp_path: Path) -> None:
