@@ -24,6 +24,7 @@ from feast import Entity, ValueType
 from ml_assets.automation.dead_runs import PROCESS_TAG
 from ml_assets.automation.forgetting import require_idle
 from ml_assets.automation.jobs import RETRAINING
+from ml_assets.core.assets import plot
 from ml_assets.core.errors import NotReady
 from ml_assets.core.installation import claim
 from ml_assets.core.project import PACKAGED_REPO, ROOT
@@ -251,6 +252,8 @@ def test_one_is_forgotten_whole_and_the_other_keeps_every_row(
     toys, meters = loops
     settings, name = toys.settings, toys.system.name
     monkeypatch.setattr(log_rows, "AT_ONCE", 20)
+    for loop in loops:
+        plot(settings, loop.system, b"\x89PNG", "a plot")
     before, position = life_of(meters), _position(toys)
     assert all(life_of(toys).values()) and set(life_of(toys)["log"]) >= {"feedback", "told"}
     for step in STEPS:
@@ -265,6 +268,7 @@ def test_one_is_forgotten_whole_and_the_other_keeps_every_row(
     assert life_of(toys) == _nothing(toys)
     assert life_of(meters) == before
     assert _position(toys) >= position, "a position is given once"
+    assert not (settings.plots / name).exists() and (settings.plots / "meter").exists()
     forget(settings, toys.system)
 
     # Neither has the other noticed anything, nor does the first meet a trace of its earlier life.

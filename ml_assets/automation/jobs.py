@@ -19,7 +19,8 @@ def names_of(system: str) -> tuple[str, ...]:
 
 
 TRAINING_TAG = "ml_assets/training"
-"""Runs with the same value of this tag queue up: a system never trains twice at once."""
+"""Runs with the same value of this tag queue up: a system never trains twice at once, while two
+systems may train side by side."""
 
 
 def daily_job(system: System) -> UnresolvedAssetJobDefinition:

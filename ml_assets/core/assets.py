@@ -155,13 +155,13 @@ def table(records: Sequence[Mapping[str, str]]) -> dg.MetadataValue:
     return dg.MetadataValue.table([dg.TableRecord(dict(record)) for record in records])
 
 
-def plot(settings: Settings, png: bytes, title: str) -> dg.MetadataValue:
+def plot(settings: Settings, system: System, png: bytes, title: str) -> dg.MetadataValue:
     """A plot that the asset's page shows at once, under `ml-assets ui`.
 
-    The image is stored in the installation under the hash of its content; `ml-assets ui` serves
-    it.
+    The image is stored in the installation, in the system's folder, under the hash of its content;
+    `ml-assets ui` serves it.
     """
-    name = f"{hashlib.blake2b(png, digest_size=16).hexdigest()}.png"
+    name = f"{system.name}/{hashlib.blake2b(png, digest_size=16).hexdigest()}.png"
     path = settings.plots / name
     if not path.exists():
         write_atomically(path, png)

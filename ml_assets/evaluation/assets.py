@@ -73,7 +73,7 @@ def _metadata(system: System, settings: Settings, evaluated: "Evaluated") -> dic
 
     report = evaluated.report
     return {
-        "curves": plot(settings, evaluated.figures["overview"],
+        "curves": plot(settings, system, evaluated.figures["overview"],
                        f"how well {system.target.name} is answered"),
         **{name.replace("%", "pc").replace(".", "_"): value
            for name, value in values(report).items()},

@@ -67,8 +67,9 @@ def _drift(system: System) -> dg.AssetsDefinition:
         for each in drifts.reports:
             context.log.info(f"{each.day}: {each.note}")
         last = drifts.reports[-1]
-        pictures = {"plot": plot(settings, plots.drift(last, drifts.samples, policy.effect),
-                                 f"drift on {last.day}")} if last.judged else {}
+        pictures = {"plot": plot(
+            settings, system, plots.drift(last, drifts.samples, policy.effect),
+            f"drift on {last.day}")} if last.judged else {}
         return dg.MaterializeResult(
             metadata=rows(last.rows, **pictures, **figures(last),
                           columns=records(last.by_size(), 50)),
@@ -121,7 +122,7 @@ def _performance(system: System) -> dg.AssetsDefinition:
             metadata=rows(
                 last.judged,
                 **figures(last, system.target),
-                plot=plot(settings, plots.performance(shown, system.target.currency),
+                plot=plot(settings, system, plots.performance(shown, system.target.currency),
                           f"live quality up to {last.day}"),
                 quality=preview(table(last, system.target), 20),
             ),

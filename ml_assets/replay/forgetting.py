@@ -33,7 +33,7 @@ def forget(settings: Settings, system: System) -> None:
     """Delete all that the loop made for a system: its next run starts over.
 
     Each store forgets it in steps that can be repeated, so after a `kill -9` the next run finishes
-    the work. Downloaded data sets, tokens and plots stay. For whoever holds the system's replay
+    the work. Downloaded data sets and tokens stay. For whoever holds the system's replay
     lock. Raises InstallationRefused if the folder is not an installation, NotReady if an API serves
     the system or a run of it is in progress.
     """
@@ -56,6 +56,7 @@ def forget(settings: Settings, system: System) -> None:
         ModelRegistry(settings).forget(name)
         delete_tree(settings.lake / name, keeping=settings.cache)
         automation.forget(opened, name)
+        delete_tree(settings.plots / name, keeping=settings.cache)
         (settings.var / "logs" / f"{name}_api.log").unlink(missing_ok=True)
         settings.clock_file(name).unlink(missing_ok=True)
         change_notes(settings.var, drop=(clock_of(name).name, *_emptied(settings)))

@@ -110,7 +110,9 @@ def create_app(
                               lines)
     told = ToldEvents(served, executor, lines)
     requests = Requests(list(served))
-    metrics = Metrics(served, requests, lambda: len(executor) + len(predictions) + len(told),
+    metrics = Metrics(served, requests,
+                      lambda name: predictions.waiting(name) + told.waiting(name),
+                      executor.__len__,
                       {name: Freshness(settings, each.system) for name, each in served.items()},
                       workers)
     fast_path = FastPath(

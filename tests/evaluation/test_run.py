@@ -235,6 +235,6 @@ def test_the_page_of_an_evaluation_stays_small(
     assert {"dagster/row_count", "roc_auc", "log_loss", "recall_at_fpr_0_5pc",
             "candidate"} <= numeric
     assert len(str(metadata["curves"].value)) < 1000
-    assert all(path.stat().st_size < 50_000 for path in settings.plots.iterdir())
+    assert all(path.stat().st_size < 50_000 for path in settings.plots.rglob("*.png"))
     assert result.asset_materializations_for_node("page__evaluation")[0].asset_key == key(
         system, "evaluation")

@@ -140,7 +140,7 @@ def test_a_planted_shift_warns_on_the_day_that_confirms_it(settings: Settings) -
     assert said["largest_index"] > TOY.drift.effect
     assert 0 <= said["score_index"] < TOY.drift.effect
     assert said["plot"].startswith("[![drift on ") and len(said["plot"]) < 1000
-    assert all(path.stat().st_size < 50_000 for path in settings.plots.iterdir())
+    assert all(path.stat().st_size < 50_000 for path in settings.plots.rglob("*.png"))
     latest = DriftReports(settings, TOY).latest()
     assert latest is not None
     assert latest.confirmed == ("amount",)

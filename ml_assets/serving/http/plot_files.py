@@ -8,7 +8,8 @@ from pathlib import Path
 from starlette.responses import FileResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_NAME = re.compile(r"[0-9a-f]{32}\.png")
+_NAME = re.compile(r"([a-z0-9_]+/)?[0-9a-f]{32}\.png")
+"""In the folder of its system; those of before are in none."""
 
 
 class WithPlots:

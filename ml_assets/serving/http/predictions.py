@@ -67,6 +67,10 @@ class Predictions:
         """How many requests wait."""
         return sum(map(len, self.queues.values()))
 
+    def waiting(self, system: str) -> int:
+        """How many of them are requests of this system."""
+        return len(self.queues[system])
+
     async def one(self, system: ServedSystem, body: bytes) -> PredictAnswer:
         """Raises Overloaded, or the error of this request."""
         return await self.queues[system.system.name].ask(body)

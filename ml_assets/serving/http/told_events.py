@@ -53,6 +53,10 @@ class ToldEvents:
         """How many requests wait."""
         return sum(map(len, self.queues.values()))
 
+    def waiting(self, system: str) -> int:
+        """How many of them are requests of this system."""
+        return sum(len(queue) for (name, _), queue in self.queues.items() if name == system)
+
     async def one(self, system: ServedSystem, stream: str, body: bytes) -> EventAnswer:
         """Raises UnknownName, Overloaded, or the error of this request."""
         return await self.queues[system.system.name, system.told.stream(stream).name].ask(body)

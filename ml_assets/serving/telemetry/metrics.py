@@ -80,16 +80,19 @@ class Metrics(Collector):
     The library's own counters are not used: they take ten times as long, and Feast, if it is
     imported first, makes them write to files that outlive the process.
 
-    queued: how many calls wait for the worker or are on it
+    queued: how many requests of each system wait for a batch
+    at_work: how many calls, of whichever system, wait for the worker or are on it
     freshness: of the features, by system
     workers: where the other workers' samples are; None if this process is the only one
     """
 
     def __init__(
-        self, systems: Mapping[str, ServedSystem], requests: Requests, queued: Callable[[], int],
+        self, systems: Mapping[str, ServedSystem], requests: Requests,
+        queued: Callable[[str], int], at_work: Callable[[], int],
         freshness: Mapping[str, Freshness], workers: WorkerMetrics | None = None,
     ) -> None:
-        self._systems, self._requests, self._queued = systems, requests, queued
+        self._systems, self._requests = systems, requests
+        self._queued, self._at_work = queued, at_work
         self._freshness, self._workers = freshness, workers
         self._ages: Ages = {}
 
@@ -153,7 +156,7 @@ class Metrics(Collector):
         counts: dict[Key, int] = {}
         buckets: dict[Key, Buckets] = {("request_seconds", *key): Buckets.of(histogram)
                                        for key, histogram in list(self._requests.seen.items())}
-        levels: dict[Key, int] = {("queue_depth",): self._queued()}
+        levels: dict[Key, int] = {("worker_depth",): self._at_work()}
         latest: dict[Key, float] = {}
         for name, system in self._systems.items():
             counters = system.counters
@@ -167,6 +170,7 @@ class Metrics(Collector):
             for direction in get_args(Direction):
                 counts["clock_jumps", name, direction] = system.instants.clock.jumps[direction]
             buckets["batch_size", name] = Buckets.of(counters.batches)
+            levels["queue_depth", name] = self._queued(name)
             levels["shadow_waiting", name] = len(system.shadows)
             if counters.committed_at is not None:
                 latest["log_commit_age_seconds", name] = counters.committed_at
@@ -194,7 +198,8 @@ HISTOGRAMS: dict[str, tuple[str, Labels, Sequence[float]]] = {
     "batch_size": ("Events logged in one transaction", ("system",), SIZES),
 }
 GAUGES: dict[str, tuple[str, Labels]] = {
-    "queue_depth": ("Calls that wait for the worker or are on it", ()),
+    "queue_depth": ("Requests that wait for a batch", ("system",)),
+    "worker_depth": ("Calls of all systems that wait for the worker or are on it", ()),
     "shadow_waiting": ("Answers that wait for a shadow", ("system",)),
     "log_commit_age_seconds": ("Since the latest prediction was committed to the log",
                                ("system",)),

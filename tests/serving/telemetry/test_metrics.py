@@ -74,7 +74,7 @@ def test_everything_that_happened_is_counted_where_it_belongs(
     assert found[count, "toy", "predict", "422", ""] == 1
     assert found[count, "toy", "predict/batch", "200", ""] == 1
     assert 0 <= found["ml_assets_log_commit_age_seconds", "toy"] < 10
-    assert found[("ml_assets_queue_depth",)] == 0
+    assert found["ml_assets_queue_depth", "toy"] == found[("ml_assets_worker_depth",)] == 0
 
 
 def test_each_version_is_counted_in_its_role(toy: Toy) -> None:

@@ -13,7 +13,7 @@ from ml_assets.serving.telemetry.worker_metrics import WorkerMetrics
 from tests.serving.kit import wait_until
 
 ASKED = ("predictions", "toy", "1", "champion")
-WAITING = ("queue_depth",)
+WAITING = ("queue_depth", "toy")
 
 
 def counted(count: int, waiting: int = 0) -> WorkerSamples:
