@@ -88,6 +88,7 @@ TRIPS = System(
     entities=(Entity(name="driver", description="who drives"),
               Entity(name="zone", description="where trips begin")),
     sticky_by="driver",
+    scores_by="zone",
     feature_service="trip_state",
     target=Number(name="duration", unit="min", minimum=0, maximum=600, tolerance=3,
                   interval=0.9),

@@ -7,7 +7,7 @@ from datetime import timedelta
 from feast import Entity, FeatureService, ValueType
 from feast.aggregation import Aggregation
 
-from ml_assets.features.declaration import event_stream, windowed_view
+from ml_assets.features.declaration import event_stream, scores_view, windowed_view
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -28,4 +28,5 @@ in_zone = windowed_view(
     aggregations=[Aggregation(function="count", time_window=DAY / 24, slide_interval=HOUR / 12,
                               name="zone_trips_1h")],
 )
+latest = scores_view("trips", zone, decisions="double")
 trip_state = FeatureService(name="trip_state", features=[by_driver, in_zone])

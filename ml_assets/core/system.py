@@ -132,9 +132,6 @@ class System:
         gates = [gate.name for gate in self.gates]
         require(len(set(gates)) == len(gates), owner, "gates", gates, "each gate once")
         self._require_truth()
-        require(self.scores_by is None or self.target.lake_type == "bool", owner, "scores_by",
-                self.scores_by, "none: the online store keeps decisions that are true or false, "
-                f"and those of {self.target.name} are not")
 
     def _require_inputs(self) -> None:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Literal
 
 from feast import (
     Entity,
@@ -35,15 +36,17 @@ from feast.types import (
 
 from ml_assets.core.data.columns import Dtype
 from ml_assets.core.data.tables import Table
+from ml_assets.core.declaration import closest, listed
 from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.features.declared_views import PlainFeatureView, WindowedFeatureView
 from ml_assets.features.engine.windows import Aggregate, parse_view
 from ml_assets.features.feast_stores.declared import windowed_view_of
 from ml_assets.features.online_store.latest_scores import (
-    COLUMNS,
     CREATED,
+    DECISIONS,
     TABLE,
     TIMESTAMP,
+    columns_of,
     name_of,
 )
 
@@ -147,19 +150,28 @@ def windowed_view(
         )
 
 
-def scores_view(system: str, entity: Entity) -> FeatureView:
+def scores_view(
+    system: str, entity: Entity, *, decisions: Literal["bool", "string", "double"] = "bool"
+) -> FeatureView:
     """The view `<system>_scores`: the latest score of each value of `entity`.
 
     For a system whose `scores_by` is the entity's join key. Its batches load the view, and each
     prediction refreshes it. A score holds until there is another one.
+
+    decisions: what the system decides: true or false, one of some classes, a number
+    Raises DeclarationError for another word.
     """
+    if decisions not in DECISIONS:
+        raise DeclarationError(f"scores_view({system!r}): decisions is {decisions!r}; expected "
+                               f"{listed(DECISIONS)}.{closest(decisions, DECISIONS)}")
     return PlainFeatureView(
         name=name_of(system),
         entities=[entity],
         ttl=timedelta(0),
         schema=[
             _key_field(entity),
-            *(Field(name=each.name, dtype=TYPES[each.type]) for each in COLUMNS),
+            *(Field(name=each.name, dtype=TYPES[each.type])
+              for each in columns_of(DECISIONS[decisions])),
         ],
         source=FileSource(
             name=f"{system}_{TABLE}",

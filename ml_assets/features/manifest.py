@@ -18,7 +18,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.engine.windows import WindowedView, parse_view
 from ml_assets.features.online_store.backend import digest_of
-from ml_assets.features.online_store.latest_scores import name_of
+from ml_assets.features.online_store.latest_scores import DECISIONS, name_of
 from ml_assets.features.online_store.versions import Column, PlainView
 
 REPO = project().feature_repo
@@ -169,14 +169,21 @@ class Manifest:
     def require_scores(self, system: System) -> None:
         """Raise DeclarationError unless the view that `system.scores_by` asks for is declared."""
         name, key = name_of(system.name), system.scores_by
-        found = self.feast.views.get(name)
-        if key is None or (found is not None and found.join_keys == (key,)):
+        if key is None:
             return
-        there = "no such view" if found is None else f"one by {', '.join(found.join_keys)}"
+        found, decisions = self.feast.views.get(name), DECISIONS[system.target.lake_type]
+        there = "no such view"
+        if found is not None:
+            kept = {each.name: each.dtype for each in found.features}.get("decision")
+            if (found.join_keys, kept) == ((key,), decisions):
+                return
+            there = f"one by {', '.join(found.join_keys)} of decisions that are {kept}"
+        said = "" if decisions == "Bool" else f", decisions={system.target.lake_type!r}"
         raise DeclarationError(
             f"System {system.name!r}: scores_by is {key!r}, which asks for the feature view "
-            f"{name!r} by {key}; the repository has {there}. Declare it in systems/"
-            f"{system.name}/features.py: scores = scores_view({system.name!r}, {key})"
+            f"{name!r} by {key} of decisions that are {decisions}; the repository has {there}. "
+            f"Declare it in systems/{system.name}/features.py: "
+            f"scores = scores_view({system.name!r}, {key}{said})"
         )
 
 

@@ -166,7 +166,7 @@ class OnlineState:
 def _score_of(entity: bytes, said: Prediction) -> Row:
     return score_row(
         entity, to_us(said.event_timestamp), to_us(said.accepted_at), said.score,
-        bool(said.decision),
+        said.decision,
         said.model_version, said.event_id)
 
 

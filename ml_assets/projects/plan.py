@@ -54,12 +54,6 @@ class Plan:
     events: int
 
     @property
-    def keeps_scores(self) -> bool:
-        """Whether the latest score of an entity can be kept: the online store knows decisions
-        that are true or false."""
-        return self.outcome.kind == "binary"
-
-    @property
     def numbers(self) -> tuple[KeptColumn, ...]:
         """Columns that the model reads as numbers."""
         return tuple(each for each in self.columns if each.dtype in ("number", "boolean"))

@@ -119,10 +119,6 @@ def _system(plan: Plan) -> str:
         call("Entity", [f"name={text(each)}", f"description={text(each)}"])
         for each in plan.entities)
     first = next(iter(plan.entities))
-    scores = f"""\
-    # Its latest score can be asked for without an event.
-    scores_by={text(first)},
-""" if plan.keeps_scores else ""
     return f"""\
 {name.upper()} = System(
     name={text(name)},
@@ -144,7 +140,9 @@ def _system(plan: Plan) -> str:
     ),
     # All events of one of these are answered by the same model version.
     sticky_by={text(first)},
-{scores}    feature_service="{name}_features",
+    # Its latest score can be asked for without an event.
+    scores_by={text(first)},
+    feature_service="{name}_features",
 {_target(plan.outcome)}
 {_truth(plan)}
     model=Model(

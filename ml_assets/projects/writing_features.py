@@ -9,6 +9,8 @@ from ml_assets.projects.plan import Plan
 from ml_assets.projects.spelling import call, comment, text
 from ml_assets.projects.timing import code, short, words
 
+DECISIONS = {"classes": "string", "number": "double"}
+"""How `scores_view` calls decisions that are not true or false."""
 MEANS = 3
 """Columns whose mean is a feature of each entity."""
 HEAD = '''\
@@ -32,7 +34,7 @@ def features(plan: Plan) -> str:
     """`systems/<name>/features.py`."""
     remembers = plan.outcome.kind != "classes"
     helpers = ["event_stream", *(["label_stream"] if remembers else []),
-               *(["scores_view"] if plan.keeps_scores else []), "windowed_view"]
+               "scores_view", "windowed_view"]
     parts = [HEAD.format(name=plan.name, helpers=", ".join(helpers), system=text(plan.name),
                          labels=f"outcomes = label_stream({text(plan.name)})\n"
                          if remembers else "")]
@@ -44,9 +46,10 @@ def features(plan: Plan) -> str:
         if remembers:
             parts.append(_outcomes(plan, entity, windows[-1]))
             views.append(f"{entity}_outcomes")
-    if plan.keeps_scores:
-        first = next(iter(plan.entities))
-        parts.append(f"scores = scores_view({text(plan.name)}, {first})\n")
+    held = [text(plan.name), next(iter(plan.entities))]
+    if (decisions := DECISIONS.get(plan.outcome.kind)) is not None:
+        held.append(f"decisions={text(decisions)}")
+    parts.append(call("scores_view", held, before="scores = ") + "\n")
     parts.append(call("FeatureService", [
         f"name={text(f'{plan.name}_features')}", f"features=[{', '.join(views)}]",
         f"description={text('What is known of an event when it happens.')}",

@@ -82,9 +82,7 @@ def test_without_gates_of_its_own_a_system_has_those_of_its_target() -> None:
         "roc_auc_floor", "log_loss_better"]
     number = Number(name="delay", unit="min", tolerance=1)
     truth = Recorded(source="buyer", within=DAY)
-    late = replace(TOY, target=number, truth=truth, gates=(), scores_by=None)
-    with pytest.raises(errors.DeclarationError, match="keeps decisions that are true or false"):
-        replace(late, scores_by="shop")
+    late = replace(TOY, target=number, truth=truth, gates=())
     assert late.gates[-1].name == "squared_error_better"
 
 

@@ -21,6 +21,8 @@ from ml_assets.core.errors import DeclarationError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import EventClock, midnight
+from ml_assets.core.truths import Recorded
+from ml_assets.features import declaration
 from ml_assets.features.assets import build
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.online_store.backend import Backend, digest_of
@@ -30,21 +32,25 @@ from ml_assets.features.online_store.latest_scores import (
     TIMESTAMP,
     Basis,
     Score,
+    columns_of,
     latest_of,
     name_of,
     row_of,
     scores_view,
 )
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
+from ml_assets.features.online_store.versions import PlainView
 from ml_assets.features.scores import load_scores
 from ml_assets.features.store import open_backend, open_store
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import batch_schema
 from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
+from ml_assets.targets import Number
 from tests.features.recorded import first_days
 from tests.serving.kit import NOON
 from tests.toy import TOY
+from tests.trips_features import zone as ZONE
 
 VIEW = scores_view(TOY)
 DAY = first_days(SPAM, 1)[0]
@@ -58,13 +64,24 @@ def state(tmp_path: Path) -> Iterator[LmdbBackend]:
     backend.close()
 
 
+DECIDED: dict[str, st.SearchStrategy[Any]] = {
+    "Bool": st.booleans(), "Float64": st.floats(-1e15, 1e15),
+    "String": st.text(st.characters(codec="utf-8"), min_size=1, max_size=8),
+}
+"""By Feast's type of decisions."""
+
+
+def view_of(decision: str) -> PlainView:
+    return replace(VIEW, columns=columns_of(decision))
+
+
 @st.composite
-def _scores(draw: st.DrawFn) -> Score:
+def _scores(draw: st.DrawFn, decision: str = "Bool") -> Score:
     event, when = draw(st.integers(0, 3)), draw(st.integers(0, 5))
     basis: Basis = draw(st.sampled_from(["batch", "prediction"]))
     return Score(
         key=draw(st.sampled_from(["", "corner", "mall"])), score=draw(st.floats(0, 1)),
-        decision=draw(st.booleans()), model_version=draw(st.integers(1, 2**40)),
+        decision=draw(DECIDED[decision]), model_version=draw(st.integers(1, 2**40)),
         event_id=f"é{event}", event_timestamp=NOON + timedelta(seconds=event),
         scored_at=NOON + timedelta(hours=when), basis=basis,
     )
@@ -116,21 +133,40 @@ def test_in_any_order_the_latest_event_s_latest_score_stays(
 @hypothesis_settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(_scores().filter(lambda score: score.key != ""))
-def test_a_prediction_is_packed_as_a_batch_packs_it(state: LmdbBackend, score: Score) -> None:
-    """Bit by bit, whichever way a score takes."""
-    blobs = []
+@pytest.mark.parametrize("decision", DECIDED)
+@given(st.data())
+def test_a_prediction_is_packed_as_a_batch_packs_it(
+    state: LmdbBackend, decision: str, data: st.DataObject
+) -> None:
+    """Bit by bit, whichever way a score takes, and read back as it was, whatever is decided."""
+    score = data.draw(_scores(decision).filter(lambda score: score.key != ""))
+    blobs, view = list[bytes | None](), view_of(decision)
     for way in ("batch", "prediction"):
-        number = state.register(VIEW.name, digest_of(VIEW))
+        number = state.register(view.name, digest_of(view))
         if way == "batch":
-            put_rows(VIEW, state, table_of([score]), timestamp=TIMESTAMP, created=CREATED)
+            put_rows(view, state, table_of([score]), timestamp=TIMESTAMP, created=CREATED)
         else:
             row = row_of(score)
             assert row is not None
             state.put(number, [row])
         blobs += state.get(number, [score.key.encode()])
         state.drop(number)
-    assert blobs[0] == blobs[1]
+    assert blobs[0] is not None and blobs[0] == blobs[1]
+    assert latest_of(view, score.key, blobs[0]) == score
+
+
+def test_a_view_whose_decisions_are_of_another_type_is_named_with_what_to_write() -> None:
+    manifest = load_manifest(Settings())
+    graded = replace(SPAM, target=Number(name="harm", unit="EUR", tolerance=1), gates=(),
+                     truth=Recorded(source="recipient", within=timedelta(days=1)))
+    with pytest.raises(DeclarationError, match=r"has one by sender of decisions that are Bool\. .*"
+                       r"scores_view\('spam', sender, decisions='double'\)"):
+        manifest.require_scores(graded)
+    with pytest.raises(DeclarationError, match="decisions is 'number'; expected 'bool', 'string'"):
+        declaration.scores_view("trips", ZONE, decisions="number")  # type: ignore[arg-type]
+    ours = declaration.scores_view("trips", ZONE, decisions="double")
+    assert [(each.name, str(each.dtype)) for each in ours.features] == [
+        (each.name, each.type) for each in columns_of("Float64")]
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)

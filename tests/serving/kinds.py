@@ -54,8 +54,7 @@ class Kind:
 def _kind(target: Target, truth: Truth, labels: tuple[Label, ...], **wrong: tuple[object, str]
           ) -> Kind:
     return Kind(
-        system=replace(TOY, target=target, truth=truth, feedback=FeedbackPolicy(), gates=(),
-                       scores_by="shop" if target.lake_type == "bool" else None),
+        system=replace(TOY, target=target, truth=truth, feedback=FeedbackPolicy(), gates=()),
         labels=labels, wrong=wrong)
 
 

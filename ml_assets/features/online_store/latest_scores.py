@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.system import System
+from ml_assets.core.target import Label
 from ml_assets.features.engine.events import entity_key
 from ml_assets.features.online_store.backend import Row
 from ml_assets.features.online_store.versions import (
@@ -23,12 +24,10 @@ from ml_assets.ingest.log.served import from_us, to_us
 TABLE = "batch_predictions"
 TIMESTAMP, CREATED = "event_timestamp", "scored_at"
 """The columns of the table that say which event is the later one, and which score of it."""
-COLUMNS = (
-    Column("score", "Float64"), Column("decision", "Bool"), Column("model_version", "Int64"),
-    Column("event_id", "String"), Column("basis", "String"),
-)
-_NUMBERS = Struct("<Bd?q")
-"""No nulls, and the numbers among `COLUMNS`."""
+DECISIONS = {"bool": "Bool", "string": "String", "double": "Float64"}
+"""Feast's type of decisions, by `Target.lake_type`."""
+_NUMBERS = {bool: Struct("<Bd?q"), str: Struct("<Bdq"), float: Struct("<Bddq")}
+"""No nulls, and the numbers among `columns_of` a type of decisions."""
 
 Basis = Literal["batch", "prediction"]
 
@@ -42,7 +41,7 @@ class Score:
 
     key: str
     score: float
-    decision: bool
+    decision: Label
     model_version: int
     event_id: str
     event_timestamp: datetime
@@ -54,6 +53,13 @@ def name_of(system: str) -> str:
     return f"{system}_scores"
 
 
+def columns_of(decision: str) -> tuple[Column, ...]:
+    """What is kept of an entity. decision: Feast's type, one of `DECISIONS`"""
+    return (Column("score", "Float64"), Column("decision", decision),
+            Column("model_version", "Int64"), Column("event_id", "String"),
+            Column("basis", "String"))
+
+
 def scores_view(system: System) -> PlainView:
     """Raises DeclarationError where the system keeps no scores."""
     if system.scores_by is None:
@@ -61,7 +67,8 @@ def scores_view(system: System) -> PlainView:
             f"System {system.name!r} declares no scores_by, so it keeps no scores; expected one "
             f"of its entities: {', '.join(system.keys) or 'it has none'}"
         )
-    return PlainView(name=name_of(system.name), keys=(system.scores_by,), columns=COLUMNS)
+    return PlainView(name=name_of(system.name), keys=(system.scores_by,),
+                     columns=columns_of(DECISIONS[system.target.lake_type]))
 
 
 def row_of(score: Score) -> Row | None:
@@ -75,13 +82,17 @@ def row_of(score: Score) -> Row | None:
 
 
 def score_row(
-    entity: bytes, event_us: int, scored_us: int, score: float, decision: bool,
+    entity: bytes, event_us: int, scored_us: int, score: float, decision: Label,
     model_version: int, event_id: str, basis: Basis = "prediction",
 ) -> Row:
     """The same of its parts, with instants in microseconds since 1970 UTC."""
     # As `versions.pack_payloads` packs columns, at a fifth of the time for a row.
-    payload = _NUMBERS.pack(0, score, decision, model_version)
-    for text in (event_id.encode(), basis.encode()):
+    numbers, texts = _NUMBERS[type(decision)], [event_id, basis]
+    if isinstance(decision, str):
+        payload, texts = numbers.pack(0, score, model_version), [decision, *texts]
+    else:
+        payload = numbers.pack(0, score, decision, model_version)
+    for text in map(str.encode, texts):
         payload += SIZE.pack(len(text)) + text
     return entity, event_us, scored_us, payload
 

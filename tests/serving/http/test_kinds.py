@@ -64,8 +64,11 @@ def test_answers_have_exactly_the_shape_that_is_described_for_their_target(
     assert batch["predictions"][0] == answer
     for each in batch["predictions"]:
         exactly(described, "ToyPredictAnswer", each)
-    if kind.system.scores_by is not None:
-        exactly(described, "ToyScoreAnswer", api.get("/v1/toy/scores/corner").json())
+    latest = api.get("/v1/toy/scores/corner").json()
+    exactly(described, "ToyScoreAnswer", latest)
+    said = batch["predictions"][1]
+    assert (latest["event_id"], latest["score"], latest["decision"]) == (
+        "e2", said["score"], said["decision"])
     said = {"prediction_id": answer["prediction_id"], "label": kind.labels[0], "source": "buyer"}
     exactly(described, "ToyFeedbackRequest", said)
     exactly(described, "ToyFeedbackAnswer", api.post("/v1/toy/feedback", json=said).json())

@@ -249,5 +249,5 @@ def _row_of(
 def _scored(entity: bytes, logged: Position) -> Row:
     return score_row(
         entity, logged.event_timestamp, logged.accepted_at, logged.score,
-        bool(restored_label(logged.decision)),
+        restored_label(logged.decision),
         logged.model_version, logged.event_id)
