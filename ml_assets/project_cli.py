@@ -67,6 +67,7 @@ def init(folder: Path) -> None:
               "found out]")
 @click.option("--target", type=click.Choice(["binary", "classes", "number"]),
               help="What kind of label it is.  [default: found out]")
+@click.option("--unit", help="What a label that is a number is counted in: EUR, min.")
 @click.option("--after", type=Span(), help="How long after its event an outcome becomes known: "
               "7d, 36h.  [default: what known-at shows; without it an eighth of the time, at most "
               "7d]")

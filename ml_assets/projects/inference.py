@@ -15,7 +15,9 @@ from ml_assets.projects.leakage import suspicion
 from ml_assets.projects.survey import ColumnFacts, Survey
 
 FREE_TEXT = 3.0
-"""From so many words on average a text is prose."""
+"""From so many words on average a text is prose ..."""
+FEW, OFTEN = 20, 20
+"""... unless there are at most so many different ones, each there so often on average."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,8 @@ def identifier(name: str) -> str:
 def _entity(facts: ColumnFacts) -> KeptColumn:
     often = facts.there / max(1, facts.distinct)
     return KeptColumn(
-        name=identifier(facts.name), kept=facts.name, dtype="text", optional=facts.missing > 0,
+        name=identifier(facts.name), kept=facts.name, optional=facts.missing > 0,
+        dtype="integer" if facts.plain == 1 else "text",
         why=f"{facts.distinct:,} entities, {often:.1f} events each")
 
 
@@ -191,7 +194,8 @@ def _column(facts: ColumnFacts) -> KeptColumn:
     if facts.word == 1 and facts.distinct == 2:
         return KeptColumn(name=name, kept=facts.name, dtype="boolean", optional=optional,
                       why=f"{' or '.join(facts.common)}{gone}")
-    if facts.words >= FREE_TEXT:
+    few = facts.distinct <= FEW and facts.there >= OFTEN * facts.distinct
+    if facts.words >= FREE_TEXT and not few:
         return KeptColumn(name=name, kept=facts.name, dtype="text", optional=optional, prose=True,
                       why=f"prose, {facts.words:.0f} words on average{gone}")
     some = ", ".join(facts.common[:4]) + (" ..." if facts.distinct > 4 else "")

@@ -56,6 +56,7 @@ class Request:
     zone: str | None = None
     layout: str | None = None
     target: Kind | None = None
+    unit: str | None = None
     after: timedelta | None = None
 
 
@@ -92,8 +93,8 @@ def plan(request: Request) -> Plan:
         label = request.label if told is None else _joined(survey, words, question)
         facts = words.facts(request.label)
         outcome = outcome_of(
-            facts, identifier(request.label), request.target, listed=told is not None,
-            unlisted=_unlisted(survey, label))
+            facts, identifier(request.label), request.target, unit=request.unit,
+            listed=told is not None, unlisted=_unlisted(survey, label))
         columns, left = choose(survey, question, at, label=label,
                                quantity=outcome.kind == "number")
         days = _timing(request, survey, words, question, at)

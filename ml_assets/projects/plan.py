@@ -21,6 +21,7 @@ MOST_CLASSES = 20
 class Outcome:
     """The label. name: an identifier; kept: what the file calls it; classes: of `classes`;
     silence: what holds of an event without outcome, None if nothing does; says: why so
+    unit, tolerance: of `number`
     """
 
     name: str
@@ -29,6 +30,7 @@ class Outcome:
     why: str
     classes: tuple[str, ...] = ()
     silence: bool | None = None
+    unit: str = ""
     tolerance: float = 1.0
 
 
@@ -70,13 +72,15 @@ class Plan:
 
 
 def outcome_of(
-    facts: ColumnFacts, name: str, asked: Kind | None, *, listed: bool, unlisted: int
+    facts: ColumnFacts, name: str, asked: Kind | None, *, unit: str | None, listed: bool,
+    unlisted: int,
 ) -> Outcome:
     """What kind of label a column holds.
 
-    asked: a declared kind; listed: whether outcomes are in a file of their own; unlisted: how many
-    events it does not list
-    Raises DeclarationError for a column that decides nothing, or that is no label.
+    asked: a declared kind; unit: what a number is counted in; listed: whether outcomes are in a
+    file of their own; unlisted: how many events it does not list
+    Raises DeclarationError for a column that decides nothing, or that is no label, for a number
+    without unit, and for a unit of anything else.
     """
     shown = ", ".join(facts.common[:5]) + (" ..." if facts.distinct > 5 else "")
     if not facts.there:
@@ -86,6 +90,12 @@ def outcome_of(
             f"--label names {facts.name!r}, which is {facts.common[0]!r} in every row that has "
             "one: there is nothing to tell apart")
     kind = asked or _kind(facts)
+    if (unit is not None) != (kind == "number"):
+        raise DeclarationError(
+            f"{facts.name} holds {shown}: a quantity. Say what it is counted in: --unit EUR, "
+            "--unit min; or say --target classes" if kind == "number" else
+            f"--unit says {unit!r}, but {facts.name} holds {shown}, which is no quantity. Leave it "
+            "out, or say --target number")
     if kind == "binary":
         if facts.word < 1 or facts.distinct > 2:
             raise DeclarationError(f"{facts.name} holds {shown}; a binary target needs yes and no, "
@@ -98,7 +108,8 @@ def outcome_of(
             raise DeclarationError(f"{facts.name} holds {shown}; a number target needs numbers. "
                                    "Say --target classes")
         return Outcome(name=name, kept=facts.name, kind=kind,
-                       why=f"{facts.name} is {facts.least:g} to {facts.most:g}",
+                       why=f"{facts.name} is {facts.least:g} to {facts.most:g} {unit}",
+                       unit=str(unit),
                        tolerance=float(f"{(facts.most - facts.least) / 20:.1g}"))
     if facts.distinct > MOST_CLASSES:
         raise DeclarationError(f"{facts.name} holds {facts.distinct:,} values ({shown}); classes "

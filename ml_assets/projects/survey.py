@@ -26,6 +26,7 @@ class ColumnFacts:
     """Counts of one column. Shares are of the values that are there.
 
     numeric, whole, word: the shares that are numbers, whole numbers, spellings of yes and no
+    plain: the share that are whole numbers of 64 bits written as usual: 7, but not 007 or 7.0
     least, most: of the numbers; longest, words: characters at most, words on average
     common: the most frequent values, at most COMMON
     """
@@ -36,6 +37,7 @@ class ColumnFacts:
     distinct: int
     numeric: float
     whole: float
+    plain: float
     word: float
     least: float | None
     most: float | None
@@ -65,6 +67,7 @@ class Survey:
             select count(*) - count({name}), count(distinct {name}),
                 avg((try_cast({name} as double) is not null)::int),
                 avg((try_cast({name} as double) % 1 = 0)::int),
+                avg((try_cast({name} as bigint)::varchar is not distinct from {name})::int),
                 avg((lower(trim({name})) in ({spellings}))::int),
                 min(try_cast({name} as double)), max(try_cast({name} as double)),
                 coalesce(max(length({name})), 0),
@@ -78,8 +81,9 @@ class Survey:
         """)
         return ColumnFacts(
             name=column, rows=self.rows, missing=missing, distinct=numbers[1],
-            numeric=numbers[2] or 0.0, whole=numbers[3] or 0.0, word=numbers[4] or 0.0,
-            least=numbers[5], most=numbers[6], longest=numbers[7], words=numbers[8],
+            numeric=numbers[2] or 0.0, whole=numbers[3] or 0.0, plain=numbers[4] or 0.0,
+            word=numbers[5] or 0.0, least=numbers[6], most=numbers[7], longest=numbers[8],
+            words=numbers[9],
             common=tuple(value for value, in common),
         )
 

@@ -170,11 +170,12 @@ def _target(outcome: Outcome) -> str:
     if outcome.kind == "classes":
         said.append(f"classes={names(outcome.classes)}")
     if outcome.kind == "number":
-        said += ['unit="units"', f"tolerance={outcome.tolerance:g}"]
+        said += [f"unit={text(outcome.unit)}", f"tolerance={outcome.tolerance:g}"]
     notes = [comment(f"{outcome.why}.", indent=4)]
     if outcome.kind == "number":
-        notes.append(comment("Name the unit. An answer counts as right within the tolerance, a "
-                             "twentieth of the range.", indent=4))
+        notes.append(comment(
+            "An answer counts as right within the tolerance, a twentieth of the range. With "
+            "interval=0.9 it also says between which numbers 90% of such labels lie.", indent=4))
     return "\n".join([*notes, call(outcome.kind.capitalize(), said, indent=4, before="target=",
                                    after=",")])
 

@@ -59,9 +59,10 @@ def features(plan: Plan) -> str:
 
 
 def _entity(plan: Plan, entity: str) -> str:
+    whole = any(each.name == entity and each.dtype == "integer" for each in plan.columns)
     return call("Entity", [
         f"name={text(f'{plan.name}_{entity}')}", f"join_keys=[{text(entity)}]",
-        "value_type=ValueType.STRING", f"description={text(entity)}",
+        f"value_type=ValueType.{'INT64' if whole else 'STRING'}", f"description={text(entity)}",
     ], before=f"{entity} = ")
 
 

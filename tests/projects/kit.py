@@ -33,7 +33,9 @@ def orders(count: int = 600, days: int = 90) -> list[Row]:
             "customer": f"c{draw.randrange(60)}", "product": f"p{draw.randrange(20)}",
             "category": draw.choice(["shoes", "shirts", "books"]),
             "price": f"{draw.lognormvariate(3.5, 0.6):.2f}" if draw.random() > 0.05 else "",
-            "note": draw.choice(["", "please ring the bell", "a gift for my mother"]),
+            "note": draw.choice(["", f"please ring the bell of house {number}",
+                                 f"a gift for my mother in room {number}"]),
+            "payment": draw.choice(["on account", "cash on delivery", "by card"]),
             "returned": "yes" if back else "no",
             "decided_at": f"{at + timedelta(days=draw.uniform(2, 9)):%Y-%m-%d %H:%M:%S}",
         })

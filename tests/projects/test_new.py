@@ -35,10 +35,33 @@ def test_types_are_found_out(here: Shop) -> None:
     assert found == {
         "customer": ("text", False), "product": ("category", False),
         "category": ("category", False),
-        "price": ("number", True), "note": ("text", True)}
+        "price": ("number", True), "note": ("text", True), "payment": ("category", False)}
     assert [column.name for column in made.columns if column.prose] == ["note"]
     assert (made.key, made.at.zone, made.at.assumed) == ("order_id", "UTC", True)
     assert {each.kept for each in made.left} == {"decided_at"}
+
+
+@pytest.mark.parametrize(("spelled", "dtype"), [
+    ("{}", "integer"), ("-{}", "integer"), ("0{}", "text"), ("{}.0", "text"), ("{}e3", "text"),
+    ("9223372036854775{:03}", "text"), ("c{}", "text"),
+])
+def test_keys_that_are_whole_numbers_are_integers(spelled: str, dtype: str, here: Shop) -> None:
+    """Of 64 bits, and as a number is written: 007 is not 7."""
+    rows = changed(orders(), lambda number, row: {"customer": spelled.format(800 + number % 9)})
+    made, _ = new(here.request(rows), here.home)
+    assert {column.name: column.dtype for column in made.columns}["customer"] == dtype
+    features = (here.folder / "systems/returns/features.py").read_text()
+    assert ("ValueType.INT64" in features) == (dtype == "integer")
+
+
+def test_a_number_has_a_unit(here: Shop) -> None:
+    """`new` cannot find it out, and nothing but a number has one."""
+    rows = changed(orders(), lambda number, row: {"returned": f"{number % 40}.5"})
+    with pytest.raises(DeclarationError, match=r"returned holds .*: a quantity.*--unit EUR"):
+        plan(here.request(rows))
+    made, _ = new(here.request(rows, unit="EUR"), here.home)
+    assert made.outcome.why == "returned is 0.5 to 39.5 EUR"
+    assert 'unit="EUR"' in (here.folder / "systems/returns/__init__.py").read_text()
 
 
 def test_the_delay_of_outcomes_is_what_the_file_shows(here: Shop) -> None:
@@ -62,7 +85,7 @@ def test_without_it_a_delay_is_assumed_or_declared(here: Shop) -> None:
 ])
 def test_the_kind_of_target_is_found_out(values: list[str], kind: str, here: Shop) -> None:
     rows = changed(orders(), lambda number, row: {"returned": values[number % len(values)]})
-    made = plan(here.request(rows))
+    made = plan(here.request(rows, unit="min" if kind == "number" else None))
     assert made.outcome.kind == kind
     if kind == "classes":
         assert made.outcome.classes == tuple(sorted(values))
@@ -114,7 +137,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"key": "customer"}, r"--key names 'customer', which is missing in 0 rows and occurs again"),
     ({"timestamp": "category"}, r"orders.csv:2: category is '\w+', which is no instant "
      r"\(600 of 600 values are none\)"),
-    ({"target": "number"}, r"returned holds .*; a number target needs numbers"),
+    ({"unit": "EUR"}, "--unit says 'EUR', but returned holds no, yes, which is no quantity"),
+    ({"target": "number", "unit": "EUR"}, r"returned holds .*; a number target needs numbers"),
     ({"label": "category", "target": "binary"}, "a binary target needs yes and no"),
     ({"label": "order_id"}, "order_id holds 600 values .* Is it the label"),
     ({"after": timedelta(days=80)}, "the rows span 90 days.* no history would have labels"),
@@ -166,6 +190,7 @@ def test_what_is_written_passes_ruff_and_mypy(here: Shop) -> None:
         rows = changed(orders(), lambda number, row, values=values: {  # type: ignore[misc]
             "returned": values[number % len(values)], "lambda": str(number % 30)})
         new(here.request(rows, name=name, known_at="decided_at",
+                         unit="min" if name == "number" else None,
                          entities=("customer", "product")), here.home)
     for tool in (["ruff", "check", "."], ["mypy"]):
         # mypy does not find what is installed as editable; from a wheel it would.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 POSTGRES = ("postgresql://", "postgres://")
+POSTGRES_OPTIONS = "-c timezone=UTC -c default_transaction_read_only=on"
 SQLITE = "sqlite:"
 NAME = "query"
 
@@ -30,7 +32,7 @@ class SqlQuery:
 
     database: "" for DuckDB itself, whose queries may read files: `select * from 'orders.csv'`;
         the path of a DuckDB file; `sqlite:<path>`; `postgresql://...`, which needs the package
-        psycopg. Paths are relative to the project; files are opened for reading only.
+        psycopg. Paths are relative to the project. Whatever it is, it is only read.
 
     Rows come as the query orders them; without `order by` their order may change between runs.
     From SQLite and PostgreSQL every value comes as a text, as from a CSV file; the declared
@@ -90,7 +92,7 @@ class SqlQuery:
                              "'psycopg[binary]'`") from None
         try:
             # The cursor is the server's: with the client's own, all rows would come at once.
-            with (psycopg.connect(self.database, options="-c timezone=UTC") as connection,
+            with (psycopg.connect(self.database, options=POSTGRES_OPTIONS) as connection,
                   connection.cursor(name="ml_assets") as cursor):
                 cursor.itersize = BATCH
                 yield from _texts(cursor.execute(self.sql))
@@ -120,4 +122,6 @@ def _text(value: object) -> str | None:
         return value
     if isinstance(value, datetime | date | time):
         return value.isoformat()
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=str)
     return str(value)
