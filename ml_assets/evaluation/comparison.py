@@ -5,6 +5,11 @@ target, the same draws for both models, so their difference is judged pair by pa
 Tibshirani, "An Introduction to the Bootstrap", 1993). Quantiles of the draws are shifted so that
 their median is the value itself: calibration errors, for one, come out larger in any resample. A
 share of rows has Wilson's interval instead, which is not empty at 0 and 1.
+
+A resample of rows that are told apart perfectly is told apart perfectly too, so a bootstrap would
+call this certain. A metric that is at its bound in the sample and in every resample is taken for a
+share of as many trials as the smallest stratum has rows: of one row of each stratum at a time, so
+many disjoint groups can be made, and all of them came out that way.
 """
 
 from __future__ import annotations
@@ -70,9 +75,11 @@ def compare(
     codes_N, both = codes_N[order], [outputs_NW[order] for outputs_NW in both]
     samples = [target.measured(codes_N, outputs_NW) for outputs_NW in both]
     resamples = min(resamples, max(FEWEST, WEIGHED // max(1, len(codes_N))))
+    strata_N = target.strata(codes_N)
+    trials = int(np.unique(strata_N, return_counts=True)[1].min(initial=len(codes_N)))
     measured_by_draw = [
         [sample.measure(weights_RN) for sample in samples]
-        for weights_RN in _weights(target.strata(codes_N), resamples, seed)
+        for weights_RN in _weights(strata_N, resamples, seed)
     ]
     values = [
         {name: np.concatenate([part[name] for part in parts]) for name in target.metrics}
@@ -80,7 +87,8 @@ def compare(
     ]
     measured = [
         {name: share(*sample.shares[name]) if name in sample.shares
-         else _interval(values_R[name], metric) for name, metric in target.metrics.items()}
+         else _interval(values_R[name], metric, trials=trials)
+         for name, metric in target.metrics.items()}
         for sample, values_R in zip(samples, values, strict=True)
     ]
     if champion_NW is None:
@@ -117,14 +125,29 @@ def _weights(strata_N: Whole, resamples: int, seed: int) -> Iterator[Floats]:
         yield weights_RN
 
 
-def _interval(values_R: Floats, metric: Metric) -> Estimate:
-    """From the value of the sample, then those of its resamples."""
+def _interval(values_R: Floats, metric: Metric, *, trials: int = 0) -> Estimate:
+    """From the value of the sample, then those of its resamples.
+
+    trials: independent ones behind the value, if it is at its bound; 0 leaves such a value alone
+    """
     value = float(values_R[0])
     if math.isnan(value):
         return Estimate(value=None, low=None, high=None)
     drawn_R = values_R[1:][~np.isnan(values_R[1:])]
     if not len(drawn_R):
         return Estimate(value=value, low=value, high=value)
+    if trials and value in (metric.lowest, metric.highest) and (drawn_R == value).all():
+        return _at_bound(value, metric, trials)
     low, middle, high = np.quantile(drawn_R, [0.025, 0.5, 0.975])
     return Estimate(value=value, low=float(max(metric.lowest, value + low - middle)),
                     high=float(min(metric.highest, value + high - middle)))
+
+
+def _at_bound(value: float, metric: Metric, trials: int) -> Estimate:
+    """Of a value at either end of a finite range."""
+    span = metric.highest - metric.lowest
+    if not math.isfinite(span):
+        return Estimate(value=value, low=value, high=value)
+    hits = trials if value == metric.highest else 0
+    low, high = (metric.lowest + span * float(edge) for edge in wilson(hits, trials))
+    return Estimate(value=value, low=low, high=high)

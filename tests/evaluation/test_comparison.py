@@ -11,6 +11,7 @@ from ml_assets.core.target import Bools, Floats
 from ml_assets.evaluation.comparison import Comparison
 from ml_assets.evaluation.comparison import compare as compare_outputs
 from ml_assets.targets import Binary
+from ml_assets.targets.calibration import wilson
 
 TARGET = Binary(name="is_spam")
 METRICS = TARGET.metrics
@@ -121,6 +122,35 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     # Recall at a rate of three alarms is a coarse step function; the others keep to 95%.
     assert min(covered[name] for name in covered if "fpr" not in name) >= 87, covered
     assert min(covered.values()) >= 75, covered
+
+
+def test_a_perfect_order_of_few_rows_is_not_taken_for_certain() -> None:
+    """Of 60 rows: as sure as 20 pairs, which is how many the rarer label allows."""
+    labels = np.arange(60) < 20
+    found = compare(labels, np.linspace(0.9, 0.1, 60), None).candidate
+    low, _ = wilson(20, 20)
+    for name in ("roc_auc", "average_precision", "recall_at_fpr_1%"):
+        assert found[name].value == found[name].high == 1
+        assert found[name].low == pytest.approx(float(low)) and float(low) < 0.9
+    worst = compare(labels, np.linspace(0.1, 0.9, 60), None).candidate["roc_auc"]
+    assert worst.value == worst.low == 0 and worst.high == pytest.approx(1 - float(low))
+    sure = compare(labels, np.where(labels, 1.0, 0.0), None).candidate["brier"]
+    assert sure.value == sure.low == 0 and sure.high == pytest.approx(1 - float(low))
+
+
+def test_intervals_of_a_model_that_is_nearly_perfect_cover_the_truth() -> None:
+    """Most samples of 40 rows show no mistake of its order."""
+    everyone, scores = sample(8, rows=100_000, skill=5.0)
+    truth = compare(everyone, scores, None, resamples=0).candidate["roc_auc"].value
+    assert truth is not None and 0.99 < truth < 1
+    generator, covered, perfect = np.random.default_rng(9), 0, 0
+    for _ in range(200):
+        drawn = generator.integers(len(everyone), size=40)
+        found = compare(everyone[drawn], scores[drawn], None, resamples=100).candidate["roc_auc"]
+        assert found.value is not None and found.low is not None and found.high is not None
+        perfect += found.value == 1
+        covered += found.low <= truth <= found.high
+    assert perfect > 80 and covered >= 180
 
 
 @pytest.mark.parametrize("value", [True, False])
