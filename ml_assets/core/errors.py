@@ -91,6 +91,10 @@ class ModelRefused(MlAssetsError, RuntimeError):
     """A stored model failed to load, or does not reproduce its stored example."""
 
 
+class TrainingFailed(MlAssetsError, ArithmeticError):
+    """A training came to no weights worth keeping. The message says what to declare otherwise."""
+
+
 class RolloutRefused(MlAssetsError, ValueError):
     """A rollout change that contradicts the current state, which the message names."""
 

@@ -211,7 +211,7 @@ def _completed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return rows.select([name for name in schema.names if name in rows.column_names])
 
 
-def write_parquet(rows: pa.Table, path: Path) -> None:
-    """Write `rows` to `path` atomically."""
+def write_parquet(rows: pa.Table, path: Path, *, group: int | None = None) -> None:
+    """Write `rows` to `path` atomically, in row groups of `group` rows (a million by default)."""
     with replacing(path) as temporary:
-        pq.write_table(rows, temporary, compression="zstd")
+        pq.write_table(rows, temporary, compression="zstd", row_group_size=group)

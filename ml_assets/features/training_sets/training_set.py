@@ -30,6 +30,8 @@ from ml_assets.ingest.tables import events_schema
 CONCLUDED = "concluded_as_of"
 MEANING = ("feature_names", "texts", "feature_service", "definitions")
 """What is said of a training set that gives its values their meaning."""
+GROUP = 2**15
+"""Rows of a row group: a training streams some groups at a time, in random order."""
 AT_ONCE = 20_000
 """Rows of a stored one that are looked through together."""
 
@@ -81,7 +83,8 @@ class TrainingSets:
         if not self._path(version).exists():
             features = load_manifest(self.settings).service(self.system).features
             write_parquet(pa.Table.from_pandas(rows, self._schema(features),
-                                               preserve_index=False), self._path(version))
+                                               preserve_index=False), self._path(version),
+                          group=GROUP)
         if not self._about(version).exists():
             write_atomically(self._about(version), json.dumps(about, indent=1).encode())
         before = self.concluded_as_of()

@@ -1,0 +1,58 @@
+"""Trains in a process that is to be killed: `python -m tests.training.loop.killed FOLDER PAUSE`.
+
+Says on its output which step it takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ml_assets.core.model.minibatch import Minibatch
+from ml_assets.training.loop.blocks import InMemory, RowBlock, batches
+from ml_assets.training.loop.train import train
+from tests.training.loop.made_up import YES_OR_NO, a_network, returned, weights
+
+FIT = Minibatch(batch=50, epochs=6, rate=0.02, checkpoint_s=1e-9)
+"""Every step is stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slow:
+    """Rows that come one batch at a time, with a word and a pause for whoever kills."""
+
+    source: InMemory
+    pause_s: float
+
+    @property
+    def rows(self) -> int:
+        return self.source.rows
+
+    def __call__(self, epoch: int, seed: int) -> Iterator[RowBlock]:
+        for number, batch in enumerate(batches(self.source(epoch, seed), FIT.batch)):
+            sys.stdout.write(f"step {epoch} {number}\n")
+            sys.stdout.flush()
+            time.sleep(self.pause_s)
+            yield batch
+
+
+def digest(folder: Path | None, pause_s: float = 0.0) -> tuple[str, int]:
+    """Of the trained weights, and how many steps were taken before."""
+    torch.set_num_threads(1)
+    network = a_network()
+    history = train(
+        network, FIT, Slow(source=InMemory(block=returned(500)), pause_s=pause_s),
+        InMemory(block=returned(100, seed=2), shuffle=False), loss=YES_OR_NO, seed=5,
+        folder=folder)
+    bits = hashlib.sha256(repr(sorted(weights(network).items())).encode()).hexdigest()
+    return f"{bits} {history.epochs}", history.resumed
+
+
+if __name__ == "__main__":
+    digest(Path(sys.argv[1]), float(sys.argv[2]))
