@@ -19,6 +19,7 @@ from ml_assets.core.policies import (
     Slice,
     require,
 )
+from ml_assets.core.slates import OF_ROWS
 from ml_assets.core.source import Source
 from ml_assets.core.target import Target
 from ml_assets.core.time import midnight
@@ -122,6 +123,11 @@ class System:
             entity: str | None = getattr(self, name)
             self._require_known(name, [] if entity is None else [entity], set(self.keys), "entity")
         self._require_inputs()
+        self._require_known("target", self.target.entities, set(self.keys), "entity")
+        if self.target.slates is not None:
+            for column in self.columns:
+                require(column.name not in OF_ROWS, owner, "columns", column.name,
+                        f"none of {OF_ROWS}: the rows of a training set have these already")
         slices = {part.name for part in self.slices}
         self._require_known("gates", [gate.slice for gate in self.gates if gate.slice], slices,
                             "slice")

@@ -17,8 +17,10 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.errors import InvalidRequest, NotReady
 from ml_assets.core.policies import Gate, require
+from ml_assets.core.slates import SlatePolicy
 
 Label = bool | str | float
 """What came true of one event."""
@@ -64,8 +66,9 @@ class Measured(Protocol):
     def measure(self, weights_RN: Floats) -> dict[str, Floats]:
         """Each metric under each of R weightings, (R,).
 
-        Weights say how often each row counts; each weighting keeps the sum of every stratum, as
-        the whole sample and stratified resamples do.
+        Weights say how often each row counts. If the target has units, the rows of a unit weigh
+        the same; otherwise each weighting keeps the sum of every stratum, as the whole sample and
+        stratified resamples do.
         """
         ...
 
@@ -112,6 +115,16 @@ class Target(ABC):
     @abstractmethod
     def shown(self) -> tuple[str, ...]:
         """The metrics that a summary has room for, the most telling first."""
+
+    @property
+    def slates(self) -> SlatePolicy | None:
+        """How requests are answered with slates; None if each event has an answer of its own."""
+        return None
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """The event columns that it speaks of; a system must declare them as entities."""
+        return ()
 
     # Labels
 
@@ -236,12 +249,12 @@ class Target(ABC):
         """(hits, trials) of what else is told of decisions (codes), by name: shares of rows."""
 
     @abstractmethod
-    def measured(self, codes_N: Floats, outputs_NW: Floats) -> Measured:
+    def measured(self, codes_N: Floats, outputs_NW: Floats, subjects: Subjects) -> Measured:
         """The rows, ready to be measured by all of `metrics`."""
 
     @abstractmethod
     def figures(
-        self, codes_N: Floats, models: Mapping[str, Floats], title: str
+        self, codes_N: Floats, models: Mapping[str, Floats], title: str, subjects: Subjects
     ) -> dict[str, bytes]:
         """PNGs by name, `overview` first, of how well models answered the same N rows.
 
@@ -263,6 +276,12 @@ class Target(ABC):
     @abstractmethod
     def strata(self, codes_N: Floats) -> Whole:
         """The stratum (N,) of each row, within which a bootstrap resamples."""
+
+    def units(self, subjects: Subjects) -> Whole | None:
+        """The unit (N,) of each row, from 0 on, if a bootstrap resamples whole units: rows of one
+        are too much alike to stand for themselves. None if rows are resampled, within strata.
+        """
+        return None
 
     @abstractmethod
     def contrast(self, codes_N: Floats) -> Whole:

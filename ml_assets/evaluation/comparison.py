@@ -2,34 +2,37 @@
 
 Intervals come from a bootstrap that draws rows with replacement within each stratum of the
 target, the same draws for both models, so their difference is judged pair by pair (Efron and
-Tibshirani, "An Introduction to the Bootstrap", 1993). Quantiles of the draws are shifted so that
-their median is the value itself: calibration errors, for one, come out larger in any resample. A
-share of rows has Wilson's interval instead, which is not empty at 0 and 1.
+Tibshirani, "An Introduction to the Bootstrap", 1993). If the target has units, such as users, it
+draws these, with all their rows: rows of one are alike, and as many as they are, they say less
+than rows of different ones (Field and Welsh, "Bootstrapping clustered data", 2007).
+
+Quantiles of the draws are shifted so that their median is the value itself: calibration errors, for
+one, come out larger in any resample. A share of rows has Wilson's interval instead, which is not
+empty at 0 and 1.
 
 A resample of rows that are told apart perfectly is told apart perfectly too, so a bootstrap would
 call this certain. A metric that is at its bound in the sample and in every resample is taken for a
-share of as many trials as the smallest stratum has rows: of one row of each stratum at a time, so
-many disjoint groups can be made, and all of them came out that way.
+share of as many trials as the smallest stratum has rows, or as there are units: of one row of each
+stratum at a time, so many disjoint groups can be made, and all of them came out that way.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.core.target import Floats, Metric, Target, Whole
-from ml_assets.targets.calibration import wilson
+from ml_assets.core.data.subjects import Subjects, groups
+from ml_assets.core.target import Floats, Metric, Target
+from ml_assets.evaluation.resampling import Resampling
+from ml_assets.targets.metrics.calibration import wilson
 
 RESAMPLES, FEWEST = 1000, 200
 WEIGHED = 100_000_000
 """Rows in all resamples together, as long as there are `FEWEST`: many rows need few of them."""
 SEED = 20_020_822
 LEAD = Metric(higher=True, lowest=-np.inf)
-CHUNK = 200_000
-"""Weights held at once, so that they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,22 +67,29 @@ def compare(
     candidate_NW: Floats,
     champion_NW: Floats | None,
     *,
+    subjects: Subjects | None = None,
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Comparison:
-    """Measure both models' outputs on N rows; the order of the rows does not matter."""
+    """Measure both models' outputs on N rows; the order of the rows does not matter.
+
+    subjects: of the rows; None if nothing is known of them
+    """
+    subjects = Subjects.unknown(len(codes_N)) if subjects is None else subjects
     both = [candidate_NW] if champion_NW is None else [candidate_NW, champion_NW]
     # Draws go by position, so the rows are brought into an order of their own first.
-    order = np.lexsort([*(column for outputs_NW in reversed(both) for column in outputs_NW.T[::-1]),
-                        codes_N])
+    ids = [] if target.units(subjects) is None else [groups(subjects.event_ids)]
+    order = np.lexsort([
+        *ids, *(column for outputs_NW in reversed(both) for column in outputs_NW.T[::-1]), codes_N])
     codes_N, both = codes_N[order], [outputs_NW[order] for outputs_NW in both]
-    samples = [target.measured(codes_N, outputs_NW) for outputs_NW in both]
+    subjects = subjects.of_rows(order)
+    samples = [target.measured(codes_N, outputs_NW, subjects) for outputs_NW in both]
     resamples = min(resamples, max(FEWEST, WEIGHED // max(1, len(codes_N))))
-    strata_N = target.strata(codes_N)
-    trials = int(np.unique(strata_N, return_counts=True)[1].min(initial=len(codes_N)))
+    resampling = Resampling.of(target, codes_N, subjects)
+    trials = resampling.trials
     measured_by_draw = [
         [sample.measure(weights_RN) for sample in samples]
-        for weights_RN in _weights(strata_N, resamples, seed)
+        for weights_RN in resampling.weightings(resamples, seed)
     ]
     values = [
         {name: np.concatenate([part[name] for part in parts]) for name in target.metrics}
@@ -106,23 +116,6 @@ def share(hits: int, trials: int) -> Estimate:
         return Estimate(value=None, low=None, high=None)
     low, high = wilson(hits, trials)
     return Estimate(value=hits / trials, low=float(low), high=float(high))
-
-
-def _weights(strata_N: Whole, resamples: int, seed: int) -> Iterator[Floats]:
-    """First the sample itself, then its stratified resamples, some at a time: (R, N) each."""
-    yield np.ones((1, len(strata_N)))
-    generator = np.random.default_rng(seed)
-    strata = [np.flatnonzero(strata_N == value) for value in np.unique(strata_N)]
-    at_once = max(1, CHUNK // max(1, len(strata_N)))
-    for start in range(0, resamples, at_once):
-        count = min(at_once, resamples - start)
-        weights_RN = np.zeros((count, len(strata_N)))
-        for rows in strata:
-            drawn = generator.integers(len(rows), size=(count, len(rows)))
-            drawn += np.arange(count)[:, None] * len(rows)
-            times = np.bincount(drawn.ravel(), minlength=count * len(rows))
-            weights_RN[:, rows] = times.reshape(count, len(rows))
-        yield weights_RN
 
 
 def _interval(values_R: Floats, metric: Metric, *, trials: int = 0) -> Estimate:

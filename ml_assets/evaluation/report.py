@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.errors import ContractViolation
 from ml_assets.core.system import System
 from ml_assets.core.target import Bools, Floats, Target
 from ml_assets.evaluation.comparison import compare
 from ml_assets.evaluation.gates import Part, Verdict, judge
 from ml_assets.evaluation.slices import rows_of
+from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.targets.stored import as_json
 
 if TYPE_CHECKING:
@@ -30,6 +32,16 @@ class Scored:
 
     version: int
     outputs: Floats
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JudgedRows:
+    """The codes (N,) of N rows, what they are about, and the outputs (N, W) of both models."""
+
+    codes: Floats
+    subjects: Subjects
+    candidate: Floats
+    champion: Floats | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +95,8 @@ def evaluate(
 ) -> EvaluationReport:
     """Judge a candidate beside the champion on the same N rows, by the system's gates.
 
-    rows: `label` and all columns that the slices' conditions read, in the order of the outputs.
+    rows: `label`, all columns that the slices' conditions read, and what `subjects_of` reads, in
+        the order of the outputs.
 
     The order of the rows does not matter. Raises ContractViolation if outputs are not what the
     target allows, or not as many as the rows; DeclarationError if a slice's condition fails.
@@ -91,12 +104,13 @@ def evaluate(
     for scored in (candidate, champion):
         if scored is not None:
             _require_outputs(system.target, scored, len(rows))
-    codes = system.target.codes(rows["label"].tolist())
-    whole = _part(system, codes, candidate, champion, np.ones(len(rows), dtype=bool))
-    slices = {
-        part.name: _slice(system, codes, candidate, champion, rows_of(part, rows))
-        for part in system.slices
-    }
+    judged = JudgedRows(
+        codes=system.target.codes(rows["label"].tolist()),
+        subjects=subjects_of(system.target, rows), candidate=candidate.outputs,
+        champion=None if champion is None else champion.outputs)
+    whole = _part(system.target, judged, np.ones(len(rows), dtype=bool))
+    slices = {part.name: _slice(system.target, judged, rows_of(part, rows))
+              for part in system.slices}
     version = None if champion is None else champion.version
     return EvaluationReport(
         format=FORMAT, system=system.name, candidate=candidate.version, champion=version,
@@ -109,23 +123,21 @@ def evaluate(
     )
 
 
-def _slice(
-    system: System, codes: Floats, candidate: Scored, champion: Scored | None, chosen: Bools
-) -> Part:
-    if system.target.enough(codes[chosen]):
-        return _part(system, codes, candidate, champion, chosen)
-    return Part(rows=int(chosen.sum()), labels=system.target.described(codes[chosen]),
+def _slice(target: Target, judged: JudgedRows, chosen: Bools) -> Part:
+    if target.enough(judged.codes[chosen]):
+        return _part(target, judged, chosen)
+    return Part(rows=int(chosen.sum()), labels=target.described(judged.codes[chosen]),
                 candidate=None, champion=None, better_by=None)
 
 
-def _part(
-    system: System, codes: Floats, candidate: Scored, champion: Scored | None, chosen: Bools
-) -> Part:
+def _part(target: Target, judged: JudgedRows, chosen: Bools) -> Part:
+    codes = judged.codes[chosen]
     compared = compare(
-        system.target, codes[chosen], candidate.outputs[chosen],
-        None if champion is None else champion.outputs[chosen],
+        target, codes, judged.candidate[chosen],
+        None if judged.champion is None else judged.champion[chosen],
+        subjects=judged.subjects.of_rows(chosen),
     )
-    return Part(rows=int(chosen.sum()), labels=system.target.described(codes[chosen]),
+    return Part(rows=int(chosen.sum()), labels=target.described(codes),
                 candidate=compared.candidate, champion=compared.champion,
                 better_by=compared.better_by)
 

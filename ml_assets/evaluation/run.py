@@ -12,6 +12,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
+from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.features.training_sets.training_set import TrainingSet, TrainingSets
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry, ModelVersion
@@ -156,4 +157,5 @@ def _figures(
     return system.target.figures(
         system.target.codes(rows["label"].tolist()), models,
         f"{title} on {len(rows)} held-out events, {first:%Y-%m-%d} to {last:%Y-%m-%d}",
+        subjects_of(system.target, rows),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import pandas as pd
+import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from ml_assets.core.settings import Settings
@@ -19,6 +20,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import (
     OUTCOME_COLUMNS,
     PREDICTION_COLUMNS,
+    key_fields,
     known_schema,
     outcomes_schema,
     predictions_schema,
@@ -30,21 +32,25 @@ AT_ONCE = 100_000
 BASES = ("feedback", "silence", "archive")
 
 
-def join_outcomes(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+def join_outcomes(
+    predictions: pd.DataFrame, labels: pd.DataFrame, entities: Sequence[str] = ()
+) -> pd.DataFrame:
     """One row per label of a predicted event, in the columns of `outcomes_schema`.
 
     predictions: rows of `predictions_schema` (at least the columns that are shared),
                  one per event
     labels:      rows of `tables.known_schema`; several for one event are corrections
+    entities:    columns of keys that `labels` has too, those of `outcomes_schema`
     Returned in order of `known_at`. Labels of recorded history, whose events were never predicted,
     are left out, even if a prediction is about another event with the same id. The event's instant
     is the prediction's.
     """
     shared = [name for name in OUTCOME_COLUMNS if name in predictions.columns]
-    served = labels.loc[labels["basis"] != "archive", ["event_id", "known_at", "label", "basis"]]
+    served = labels.loc[labels["basis"] != "archive",
+                        ["event_id", "known_at", "label", "basis", *entities]]
     outcomes = merge_exactly(served, predictions[shared], on=["event_id"], one=True)
     ordered = outcomes.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
-    return ordered[list(OUTCOME_COLUMNS)]
+    return ordered[[*OUTCOME_COLUMNS, *entities]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +69,12 @@ def store_outcomes(system: System, settings: Settings, days: Sequence[date]) -> 
     days: consecutive, in order
     """
     lake, name = Lake(settings.lake), system.name
-    known, rows = known_schema(system), outcomes_schema(system)
+    entities, rows = system.target.entities, outcomes_schema(system)
+    known = pa.schema([*known_schema(system), *key_fields(system.columns, entities)])
     without = 0
     for day in days:
         labels = lake.read(name, "labels", known, start=day, end=day + DAY)
-        outcomes = join_outcomes(_served(lake, system, labels, day), labels)
+        outcomes = join_outcomes(_served(lake, system, labels, day), labels, entities)
         lake.write(name, "outcomes", day, outcomes, rows)
         without += int((labels["basis"] != "archive").sum()) - len(outcomes)
     stored = lake.read(name, "outcomes", rows, start=days[0], end=days[-1] + DAY)

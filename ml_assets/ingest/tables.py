@@ -155,13 +155,17 @@ def predictions_schema(system: System) -> pa.Schema:
 
 
 def outcomes_schema(system: System) -> pa.Schema:
-    """Predictions joined with the labels that became known on a day (day of `known_at`)."""
+    """Predictions joined with the labels that became known on a day (day of `known_at`).
+
+    With the keys of the entities that the target speaks of.
+    """
+    keys = key_fields(system.columns, system.target.entities)
     return pa.schema([
         ("prediction_id", pa.string()), ("event_id", pa.string()), ("event_timestamp", INSTANT),
         ("known_at", INSTANT), ("label", label_type(system)), ("basis", pa.string()),
         ("model_version", pa.int64()), ("score", pa.float64()), ("decision", label_type(system)),
         later("role", pa.string(), "champion"), later("propensity", pa.float64(), 1.0),
-        later("outputs", OUTPUTS, None),
+        later("outputs", OUTPUTS, None), *(later(name, kind, None) for name, kind in keys),
     ])
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.errors import ContractViolation
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
@@ -22,6 +23,7 @@ from ml_assets.core.target import Target
 from ml_assets.core.time import DAY, midnight
 from ml_assets.evaluation.comparison import Estimate, compare, share
 from ml_assets.evaluation.report import EvaluationReport
+from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.monitoring.reports import DailyReports
 from ml_assets.targets.stored import kept_outputs
@@ -120,13 +122,19 @@ def mature(
 
 
 def quality(
-    target: Target, rows: pd.DataFrame, *, days: int, model_version: int | None
+    target: Target, rows: pd.DataFrame, *, days: int, model_version: int | None,
+    subjects: Subjects | None = None,
 ) -> LiveQuality:
-    """Measure the decisions and outputs of `rows`, mature rows of `tables.outcomes_schema`."""
+    """Measure the decisions and outputs of `rows`, mature rows of `tables.outcomes_schema`.
+
+    subjects: of the rows, if these are a part of others
+    """
+    subjects = subjects_of(target, rows) if subjects is None else subjects
     labels, decisions = (target.codes(rows[name].tolist()) for name in ("label", "decision"))
     lists = rows["outputs"].tolist() if "outputs" in rows.columns else [None] * len(rows)
     outputs = kept_outputs(target, rows["score"].tolist(), lists)
-    measured = compare(target, labels, outputs, None, resamples=RESAMPLES).candidate
+    measured = compare(target, labels, outputs, None, subjects=subjects,
+                       resamples=RESAMPLES).candidate
     wrong = int(np.count_nonzero(~target.right(labels, decisions)))
     rates = target.rates(labels, decisions)
     return LiveQuality(
@@ -152,13 +160,15 @@ def judge_day(
     live, target = [], system.target
     for days in WINDOWS:
         rows = mature(outcomes, midnight(day) + DAY, maturity=system.truth.maturity, days=days)
-        whole = quality(target, rows, days=days, model_version=None)
-        versions = [(int(str(version)), part) for version, part in rows.groupby("model_version")]
+        subjects = subjects_of(target, rows)
+        whole = quality(target, rows, days=days, model_version=None, subjects=subjects)
+        answered_by = rows["model_version"].to_numpy()
         live += [whole, *(
             # The same rows have the same quality; intervals are what a day's report costs.
-            replace(whole, model_version=version) if len(part) == len(rows)
-            else quality(target, part, days=days, model_version=version)
-            for version, part in versions
+            replace(whole, model_version=int(version)) if its.all()
+            else quality(target, rows[its], days=days, model_version=int(version),
+                         subjects=subjects.of_rows(its))
+            for version in np.unique(answered_by) for its in [answered_by == version]
         )]
     own = next((each for each in live
                 if each.days == WINDOWS[-1] and each.model_version == champion), None)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.declaration import closest, declaration, listed
 from ml_assets.core.policies import require
 from ml_assets.core.target import (
@@ -19,9 +20,9 @@ from ml_assets.core.target import (
     refused,
 )
 from ml_assets.core.texts import name_fault
-from ml_assets.targets.classes_metrics import MeasuredClasses
 from ml_assets.targets.discrete import Discrete
 from ml_assets.targets.logistic import SMALLEST, softmax
+from ml_assets.targets.metrics.classes import MeasuredClasses
 
 LONGEST = 100
 """Characters of a class's name."""
@@ -127,16 +128,17 @@ class Classes(Discrete):
             for code, name in enumerate(self.classes[:MOST_RATES])
         }
 
-    def measured(self, codes_N: Floats, outputs_NW: Floats) -> Measured:
+    def measured(self, codes_N: Floats, outputs_NW: Floats, subjects: Subjects) -> Measured:
         return MeasuredClasses(codes_N.astype(np.int64), outputs_NW,
                                self.losses(codes_N, outputs_NW))
 
     def figures(
-        self, codes_N: Floats, models: Mapping[str, Floats], title: str
+        self, codes_N: Floats, models: Mapping[str, Floats], title: str, subjects: Subjects
     ) -> dict[str, bytes]:
-        from ml_assets.targets import classes_plots, drawing
+        from ml_assets.targets.plots import classes as plots
+        from ml_assets.targets.plots import drawing
 
-        panels = classes_plots.panels(self.classes, codes_N.astype(np.int64), models)
+        panels = plots.panels(self.classes, codes_N.astype(np.int64), models)
         return drawing.pictures(panels, title)
 
     def described(self, codes_N: Floats) -> str:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import Gate, require
 from ml_assets.core.target import (
@@ -23,7 +24,7 @@ from ml_assets.core.target import (
     refused,
 )
 from ml_assets.targets.conformal import reach
-from ml_assets.targets.number_metrics import MeasuredNumber
+from ml_assets.targets.metrics.number import MeasuredNumber
 
 LARGEST = 1e15
 """In size; beyond it, squared losses of many rows lose their meaning."""
@@ -176,16 +177,17 @@ class Number(Target):
     def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
         return {"too_high": (int((decisions_N > codes_N).sum()), len(codes_N))}
 
-    def measured(self, codes_N: Floats, outputs_NW: Floats) -> Measured:
+    def measured(self, codes_N: Floats, outputs_NW: Floats, subjects: Subjects) -> Measured:
         within_N = self.right(codes_N, self.decide(outputs_NW))
         return MeasuredNumber(codes_N, outputs_NW[:, 0], within_N, outputs_NW[:, 1:])
 
     def figures(
-        self, codes_N: Floats, models: Mapping[str, Floats], title: str
+        self, codes_N: Floats, models: Mapping[str, Floats], title: str, subjects: Subjects
     ) -> dict[str, bytes]:
-        from ml_assets.targets import drawing, number_plots
+        from ml_assets.targets.plots import drawing
+        from ml_assets.targets.plots import number as plots
 
-        panels = number_plots.panels(
+        panels = plots.panels(
             codes_N, models, unit=self.unit, tolerance=self.tolerance, interval=self.interval)
         return drawing.pictures(panels, title)
 

@@ -15,8 +15,10 @@ from ml_assets.core.target import Floats, Target
 from ml_assets.targets.binary import Binary
 from ml_assets.targets.classes import Classes
 from ml_assets.targets.number import Number
+from ml_assets.targets.ranking import Ranking
 
-KINDS: dict[str, type[Target]] = {kind.kind: kind for kind in (Binary, Classes, Number)}
+KINDS: dict[str, type[Target]] = {
+    kind.kind: kind for kind in (Binary, Classes, Number, Ranking)}
 
 
 def as_json(target: Target) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,13 +13,13 @@ from ml_assets.core.target import Bools, Floats
 from ml_assets.evaluation.comparison import Comparison
 from ml_assets.evaluation.comparison import compare as compare_outputs
 from ml_assets.targets import Binary
-from ml_assets.targets.calibration import wilson
+from ml_assets.targets.metrics.calibration import wilson
 
 TARGET = Binary(name="is_spam")
 METRICS = TARGET.metrics
 
 
-def compare(labels: Bools, one: Floats, other: Floats | None, **how: int) -> Comparison:
+def compare(labels: Bools, one: Floats, other: Floats | None, **how: Any) -> Comparison:
     return compare_outputs(TARGET, labels.astype(float), one[:, None],
                            None if other is None else other[:, None], **how)
 

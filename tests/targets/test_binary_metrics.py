@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as peer
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.target import Bools, Floats, Measured
 from ml_assets.targets import Binary
 
@@ -16,7 +17,7 @@ Rows = tuple[Bools, Floats]
 
 def sample_of(labels: Bools, scores: Floats, threshold: float = 0.5) -> Measured:
     target = Binary(name="is_spam", threshold=threshold)
-    return target.measured(labels.astype(float), scores[:, None])
+    return target.measured(labels.astype(float), scores[:, None], Subjects.unknown(len(labels)))
 
 
 def measured(labels: Bools, scores: Floats, threshold: float = 0.5) -> dict[str, float]:

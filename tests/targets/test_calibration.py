@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from ml_assets.targets.calibration import bins, reliability, wilson
+from ml_assets.targets.metrics.calibration import bins, reliability, wilson
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=100))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.target import Floats
 from ml_assets.targets import Number
@@ -66,7 +67,7 @@ def test_new_rows_are_covered_as_declared_on_either_side() -> None:
     assert scale.above > 1.5 * scale.below > 0
     codes_N, logits_N1 = learnt(20_000, 2)
     outputs_N3 = DELAY.link(logits_N1, scale)
-    measured = DELAY.measured(codes_N, outputs_N3)
+    measured = DELAY.measured(codes_N, outputs_N3, Subjects.unknown(20_000))
     hits, trials = measured.shares["coverage"]
     assert trials == 20_000 and hits / trials == pytest.approx(0.9, abs=0.02)
     assert (codes_N > outputs_N3[:, 2]).mean() == pytest.approx(0.05, abs=0.015)
@@ -78,7 +79,7 @@ def test_rows_of_before_have_no_interval_and_are_not_counted() -> None:
     """They are in log and lake from the day on which the interval is declared."""
     outputs_N3 = kept_outputs(DELAY, [10.0, 20.0], [(), [20.0, 15.0, 40.0]])
     assert np.isnan(outputs_N3[0, 1:]).all() and outputs_N3[:, 0].tolist() == [10.0, 20.0]
-    measured = DELAY.measured(np.array([10.0, 30.0]), outputs_N3)
+    measured = DELAY.measured(np.array([10.0, 30.0]), outputs_N3, Subjects.unknown(2))
     assert measured.shares["coverage"] == (1, 1)
     values = measured.measure(np.ones((1, 2)))
     assert (values["coverage"][0], values["width"][0], values["mae"][0]) == (1, 25, 5)

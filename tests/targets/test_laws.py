@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.errors import InvalidRequest, NotReady
+from ml_assets.core.slates import row_id
 from ml_assets.core.target import Floats, Label, Target
 from ml_assets.ingest.log.served import restored_label, stored_label
-from ml_assets.targets import Binary, Classes, Number
+from ml_assets.targets import Binary, Classes, Number, Ranking
 from ml_assets.targets.stored import as_json, of_json
 
 TARGETS: tuple[tuple[Target, list[Label]], ...] = (
@@ -24,17 +26,30 @@ TARGETS: tuple[tuple[Target, list[Label]], ...] = (
      [0.0, -60.0, 37.5, 600.0, 3.0]),
     (Number(name="wait", unit="min", tolerance=5, minimum=-60, maximum=600, interval=0.9),
      [0.0, -60.0, 37.5, 600.0, 3.0]),
+    (Ranking(name="taken", item="film", user="viewer", page=3, explore=0.1), [True, False]),
 )
 """Each with some of its labels."""
 
 NO_LABELS: dict[str, list[object]] = {
     "binary": [37.5, 1, 0, "true", None, [], float("nan")],
     "classes": ["biling", "", 1, None, True, ["billing"]],
+    "ranking": [37.5, 1, 0, "true", None, [], float("nan")],
     "number": [True, "3", None, float("nan"), float("inf"), 601, -61, 10**400],
 }
 
 each_target = pytest.mark.parametrize(
     ("target", "labels"), TARGETS, ids=[target.name for target, _ in TARGETS])
+
+
+def about(rows: int, seed: int) -> Subjects:
+    """Rows of slates of three, each of one of four users; what of is known in part."""
+    draw = np.random.default_rng(seed)
+    return Subjects.of(
+        [row_id(f"r{row // 3}", row % 3 + 1) for row in range(rows)],
+        {"viewer": [f"v{row // 3 % 4}" for row in range(rows)],
+         "film": draw.integers(5, size=rows).tolist()},
+        np.where(draw.random(rows) < 0.7, draw.uniform(0.005, 1, rows), np.nan),
+    )
 
 
 def drawn(target: Target, rows: int, seed: int) -> Floats:
@@ -155,7 +170,7 @@ def test_answers_mean_the_same_if_the_declaration_says_so(
 ) -> None:
     """Else one of them is no model of the other's system."""
     assert [each.name for each, _ in TARGETS if target.answers_like(each)] in (
-        [target.name], ["returned", "is_fraud"])
+        [target.name], ["returned", "is_fraud", "taken"])
 
 
 @each_target

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn import metrics as peer
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.target import Floats, Label, Target
 from ml_assets.evaluation.comparison import compare
+from ml_assets.evaluation.resampling import Resampling
 from ml_assets.targets import Classes, Number
-from tests.targets.test_laws import TARGETS, drawn, each_target
+from tests.targets.test_laws import TARGETS, about, drawn, each_target
 
 
 def some(target: Target, labels: list[Label], rows: int, seed: int) -> tuple[Floats, Floats]:
@@ -24,9 +29,21 @@ def some(target: Target, labels: list[Label], rows: int, seed: int) -> tuple[Flo
     return codes, outputs[draw.integers(rows, size=rows)]
 
 
-def measured(target: Target, codes: Floats, outputs: Floats) -> dict[str, float]:
-    values = target.measured(codes, outputs).measure(np.ones((1, len(codes))))
+def measured(
+    target: Target, codes: Floats, outputs: Floats, subjects: Subjects | None = None
+) -> dict[str, float]:
+    subjects = Subjects.unknown(len(codes)) if subjects is None else subjects
+    values = target.measured(codes, outputs, subjects).measure(np.ones((1, len(codes))))
     return {name: float(value[0]) for name, value in values.items()}
+
+
+def copies(subjects: Subjects, times: NDArray[np.int64]) -> Subjects:
+    """Of rows that are repeated: each copy is of a slate of its own."""
+    taken = np.repeat(np.arange(len(times)), times)
+    copy = np.concatenate([np.arange(each) for each in times])
+    of = subjects.of_rows(taken)
+    ids = [f"{number}-{event_id}" for number, event_id in zip(copy, of.event_ids, strict=True)]
+    return replace(of, event_ids=np.array(ids, dtype=object))
 
 
 @each_target
@@ -37,12 +54,14 @@ def test_every_metric_is_measured_and_within_its_bounds(
 ) -> None:
     """The first is the mean of the losses."""
     codes, outputs = some(target, labels, rows, seed)
-    values = measured(target, codes, outputs)
+    subjects = about(rows, seed)
+    values = measured(target, codes, outputs, subjects)
     assert set(values) == set(target.metrics) >= set(target.shown)
     for name, metric in target.metrics.items():
-        assert metric.lowest - 1e-9 <= values[name] <= metric.highest + 1e-9, name
+        if not np.isnan(values[name]):
+            assert metric.lowest - 1e-9 <= values[name] <= metric.highest + 1e-9, name
     assert values[target.currency] == pytest.approx(target.losses(codes, outputs).mean())
-    for name, (hits, trials) in target.measured(codes, outputs).shares.items():
+    for name, (hits, trials) in target.measured(codes, outputs, subjects).shares.items():
         assert values[name] == pytest.approx(hits / trials)
 
 
@@ -53,9 +72,9 @@ def test_the_order_of_rows_does_not_matter(
     target: Target, labels: list[Label], seed: int, rows: int
 ) -> None:
     codes, outputs = some(target, labels, rows, seed)
-    order = np.random.default_rng(seed).permutation(rows)
-    assert measured(target, codes[order], outputs[order]) == pytest.approx(
-        measured(target, codes, outputs))
+    order, subjects = np.random.default_rng(seed).permutation(rows), about(rows, seed)
+    assert measured(target, codes[order], outputs[order], subjects.of_rows(order)) == pytest.approx(
+        measured(target, codes, outputs, subjects), nan_ok=True)
 
 
 @each_target
@@ -66,13 +85,13 @@ def test_a_weighting_measures_what_repeated_rows_measure(
 ) -> None:
     """A resample is measured as if it were the sample; bins stay those of the sample."""
     codes, outputs = some(target, labels, rows, seed)
-    draw, strata = np.random.default_rng(seed), target.strata(codes)
-    taken = np.concatenate([
-        draw.choice(np.flatnonzero(strata == each), int((strata == each).sum()))
-        for each in np.unique(strata)])
-    weights = np.bincount(taken, minlength=rows).astype(float)[None]
-    weighted = target.measured(codes, outputs).measure(weights)
-    repeated = measured(target, codes[taken], outputs[taken])
+    subjects = about(rows, seed)
+    _, resampled = Resampling.of(target, codes, subjects).weightings(1, seed)
+    times = resampled[0].astype(int)
+    assert times.sum() == rows or target.units(subjects) is not None
+    taken = np.repeat(np.arange(rows), times)
+    weighted = target.measured(codes, outputs, subjects).measure(resampled)
+    repeated = measured(target, codes[taken], outputs[taken], copies(subjects, times))
     for name in target.metrics:
         if name != "calibration_error":
             assert weighted[name][0] == pytest.approx(repeated[name], nan_ok=True), name
@@ -84,12 +103,13 @@ def test_equal_models_have_no_lead_and_a_better_one_has(
 ) -> None:
     """Their intervals say so."""
     codes, outputs = some(target, labels, 300, 3)
-    equal = compare(target, codes, outputs, outputs.copy())
+    subjects = about(300, 3)
+    equal = compare(target, codes, outputs, outputs.copy(), subjects=subjects)
     assert equal.better_by is not None
     for lead in equal.better_by.values():
         assert (lead.value, lead.low, lead.high) == (0, 0, 0)
     constant = np.tile(target.constant(codes), (300, 1))
-    better = compare(target, codes, constant, outputs).better_by
+    better = compare(target, codes, constant, outputs, subjects=subjects).better_by
     assert better is not None
     lead = better[target.currency]
     assert lead.low is not None and lead.low > 0

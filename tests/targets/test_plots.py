@@ -10,12 +10,13 @@ from PIL import Image
 
 from ml_assets.core.target import Label, Target
 from ml_assets.targets import Classes
-from tests.targets.test_laws import drawn, each_target
+from tests.targets.test_laws import about, drawn, each_target
 
 PANELS = {  # by name or kind
     "wait": ["predicted", "residuals", "errors", "coverage"],
     "binary": ["roc", "precision_recall", "calibration", "scores"],
     "classes": ["confusion", "recall", "calibration", "confidence"],
+    "ranking": ["ranks", "recall", "calibration", "items"],
     "number": ["predicted", "residuals", "errors", "within"],
 }
 
@@ -28,7 +29,7 @@ def test_there_is_an_overview_and_its_four_panels(
 ) -> None:
     codes = target.codes([labels[place % len(labels)] for place in range(500)])
     models = {name: drawn(target, 500, seed) for seed, name in enumerate(names)}
-    made = target.figures(codes, models, "toy")
+    made = target.figures(codes, models, "toy", about(500, 1))
     assert list(made) == ["overview", *PANELS.get(target.name, PANELS[target.kind])]
     sizes = {name: Image.open(io.BytesIO(png)).size for name, png in made.items()}
     assert sizes["overview"] == (900, 700)
@@ -43,10 +44,11 @@ def test_labels_that_are_all_the_same_are_drawn_too(
 ) -> None:
     for label in labels[:2]:
         codes = target.codes([label] * rows)
-        assert target.figures(codes, {"version 1": drawn(target, rows, 1)}, "toy")
+        assert target.figures(
+            codes, {"version 1": drawn(target, rows, 1)}, "toy", about(rows, 1))
 
 
 def test_more_classes_than_a_panel_has_room_for_are_drawn_as_others() -> None:
     target = Classes(name="city", classes=tuple(f"a city with the number {n}" for n in range(30)))
     codes = np.arange(300.0) % 30
-    assert target.figures(codes, {"version 1": drawn(target, 300, 1)}, "toy")
+    assert target.figures(codes, {"version 1": drawn(target, 300, 1)}, "toy", about(300, 1))

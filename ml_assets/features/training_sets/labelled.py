@@ -10,8 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_assets.core.slates import OF_ROWS
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EARLIEST
+from ml_assets.features.training_sets.shown import shown
 from ml_assets.ingest.identity import of_events, of_labels
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of
@@ -47,10 +49,12 @@ def labelled_events(
     first_held_out = rows["event_timestamp"].max() - system.model.holdout
     split = (rows["event_timestamp"] > first_held_out).map({False: "train", True: "holdout"})
     columns = [column.name for column in system.columns]
+    rows = rows.assign(split=split.astype(object))
+    if system.target.slates is not None:
+        rows, columns = shown(lake, system, rows), [*columns, *OF_ROWS]
     return (
-        rows.assign(split=split.astype(object))[
-            ["event_id", "event_timestamp", "accepted_at", "label", "known_at", "split",
-             *columns]],
+        rows[["event_id", "event_timestamp", "accepted_at", "label", "known_at", "split",
+              *columns]],
         lacking,
     )
 

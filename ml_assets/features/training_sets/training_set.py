@@ -24,6 +24,7 @@ from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.training_sets import LOOKED_AT
 from ml_assets.features.training_sets.labelled import drawn, labelled_events
+from ml_assets.features.training_sets.shown import shown_fields
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
 from ml_assets.ingest.tables import events_schema
 
@@ -238,7 +239,8 @@ class TrainingSets:
         label = pa.type_for_alias(self.system.target.lake_type)
         return pa.schema([
             event_id, happened, accepted, ("label", label), ("known_at", INSTANT),
-            ("split", pa.string()), *columns, *((name, pa.float32()) for name in features),
+            ("split", pa.string()), *columns, *shown_fields(self.system),
+            *((name, pa.float32()) for name in features),
         ])
 
     def _path(self, version: str) -> Path:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml_assets.core.target import Bools, Floats
-from ml_assets.targets.calibration import reliability
-from ml_assets.targets.drawing import COLORS, Panels, name, on_top
+from ml_assets.targets.metrics.calibration import reliability
+from ml_assets.targets.plots.drawing import COLORS, Panels, name, on_top
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def panels(labels_N: Bools, models: Models) -> Panels:
     calibration: share of True by mean score, in equally filled bins with 95% intervals.
     scores: how many rows of each class got which score.
     """
-    drawn = {"roc": _roc, "precision_recall": _precision_recall, "calibration": _calibration,
+    drawn = {"roc": _roc, "precision_recall": _precision_recall, "calibration": calibration,
              "scores": _scores}
     return {each: partial(draw, labels_N=labels_N, models=models) for each, draw in drawn.items()}
 
@@ -70,7 +70,8 @@ def _precision_recall(axes: Axes, labels_N: Bools, models: Models) -> None:
     axes.legend(fontsize=7, frameon=False, loc="lower left")
 
 
-def _calibration(axes: Axes, labels_N: Bools, models: Models) -> None:
+def calibration(axes: Axes, labels_N: Bools, models: Models) -> None:
+    """See `panels`."""
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     for model, scores_N, color, height in _each(models):
         bins = reliability(labels_N, scores_N)

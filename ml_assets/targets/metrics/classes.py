@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ml_assets.core.target import Floats, Whole
-from ml_assets.targets.calibration import bins
+from ml_assets.targets.metrics.calibration import bins
 
 
 class MeasuredClasses:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ml_assets.core.target import Bools, Floats
-from ml_assets.targets.calibration import bins
+from ml_assets.targets.metrics.calibration import bins
 
 BY_RANK = ("roc_auc", "average_precision", "recall_at_fpr_0.5%", "recall_at_fpr_1%")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml_assets.core.target import Floats, Whole
-from ml_assets.targets.calibration import reliability, wilson
-from ml_assets.targets.drawing import COLORS, Panels, name, on_top
+from ml_assets.targets.metrics.calibration import reliability, wilson
+from ml_assets.targets.plots.drawing import COLORS, Panels, name, on_top
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,36 @@
+"""How a system answers with slates."""
+
+from __future__ import annotations
+
+from ml_assets.core.declaration import declaration
+from ml_assets.core.policies import require
+from ml_assets.core.slates.ids import LARGEST_SLATE
+
+OF_ROWS = ("position", "propensity")
+"""What is known of each row of a slate, beside its columns: where it stood, from 1 on, and how
+probable that was; null if nobody has logged it."""
+
+
+@declaration
+class SlatePolicy:
+    """Each request is answered with some of the items, in an order.
+
+    item: the column of the rows that says which item was shown, an entity
+    user: the column that says whom a slate is for, an entity; None if nothing is known of him
+    page: how many items a slate has unless its request says
+    explore: the share of slates in which an item is shown that the order would not show there
+    """
+
+    item: str
+    user: str | None = None
+    page: int = 10
+    explore: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.item.isidentifier(), self, "item", self.item, "an identifier")
+        require(self.user is None or self.user.isidentifier(), self, "user", self.user,
+                "none, or an identifier")
+        require(self.user != self.item, self, "user", self.user, "another column than `item`")
+        require(1 <= self.page <= LARGEST_SLATE, self, "page", self.page,
+                f"1 to {LARGEST_SLATE} items")
+        require(0 <= self.explore < 1, self, "explore", self.explore, "a share in [0, 1)")

@@ -1,0 +1,1 @@
+"""What answers of each kind are worth, for many weightings of the rows at once."""

@@ -1,0 +1,1 @@
+"""The pictures of how well answers of each kind fit."""
