@@ -133,6 +133,13 @@ class Client:
                 raise NotReady(f"the API refuses the event {event.event_id!r}: {answer['error']}")
         return answers
 
+    def rank(self, event_id: str, at: datetime, event: object) -> dict[str, Any]:
+        """The slate for one request; `latency_ms` is measured here, on the client's side."""
+        started = time.perf_counter()
+        body = {"event_id": event_id, "event_timestamp": at.isoformat(), "event": event}
+        answer = self._call("POST", "rank", body)
+        return {**answer, "latency_ms": (time.perf_counter() - started) * 1000}
+
     def tell(self, stream: str, events: Sequence[ArchivedEvent]) -> None:
         """Events that only feed features. What is no event of the stream is refused alone."""
         self._call("POST", f"events/{stream}/batch", {"events": [

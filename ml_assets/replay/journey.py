@@ -19,6 +19,7 @@ from ml_assets.replay.api import Client, running_api
 from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.people import People
 from ml_assets.replay.runs import Runs, StoppedByCheck
+from ml_assets.replay.slates import answered, ask
 from ml_assets.replay.told import OtherStreams
 from ml_assets.replay.waves import Waves
 
@@ -115,10 +116,9 @@ class Journey:
 
     def _predict(self, api: Client, people: People, wave: Sequence[ArchivedEvent]) -> None:
         self._advance(wave[-1].event_timestamp)
-        for event, answer in zip(wave, api.predict_together(wave), strict=True):
-            self.latencies_ms.append(answer["latency_ms"])
-            people.receive(
-                event, prediction_id=answer["prediction_id"], decision=answer["decision"])
+        for each in ask(api, self.system, wave):
+            self.latencies_ms += each.latencies_ms
+            people.receive(each.event, prediction_id=each.prediction_id, decision=each.decision)
         self.answered += len(wave)
         self.step(wave[-1].event_timestamp, self.answered)
 
@@ -188,12 +188,11 @@ class Journey:
         log = EventLog(self.settings.event_log)
         said = {f.prediction_id for f in log.feedback.between(name, since, start)}
         for today in events.days(start.date(), since=since.date()):
-            served = log.answers_to(name, [event.event_id for event in today])
-            for event in today:
-                answer = served.get(event.event_id)
-                if answer is not None and answer.prediction_id not in said:
-                    people.receive(
-                        event, prediction_id=answer.prediction_id, decision=answer.decision)
+            for _, rows in answered(self.system, log, today):
+                for event, answer in rows:
+                    if answer.prediction_id not in said:
+                        people.receive(
+                            event, prediction_id=answer.prediction_id, decision=answer.decision)
         log.close()
         return people
 

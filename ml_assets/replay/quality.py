@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
@@ -19,6 +20,7 @@ from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
+from ml_assets.replay.slates import answered
 from ml_assets.serving.models.scoring import Scorer, outputs_of
 from ml_assets.targets.stored import kept_outputs
 from ml_assets.training import artifact
@@ -32,10 +34,11 @@ class Served:
 
     codes: of what came true, (N,); decisions: codes of what was decided, (N,)
     looped: the served outputs (N, W); frozen: those of the first version, for the same events
-    with the same features. Only the weights differ between the two.
+    with the same features. Only the weights differ between the two. Of a slate each row counts.
     """
 
     target: Target
+    subjects: Subjects
     days: list[date]
     codes: Floats
     looped: Floats
@@ -47,7 +50,8 @@ class Served:
         chosen = np.array([start <= day < end for day in self.days], dtype=bool)
         return Served(
             days=[day for day, kept in zip(self.days, chosen, strict=True) if kept],
-            target=self.target, codes=self.codes[chosen], looped=self.looped[chosen],
+            target=self.target, subjects=self.subjects.of_rows(chosen),
+            codes=self.codes[chosen], looped=self.looped[chosen],
             frozen=self.frozen[chosen], decisions=self.decisions[chosen],
         )
 
@@ -60,7 +64,8 @@ class Served:
 
     def compared(self) -> Comparison:
         """Looped as the candidate against frozen as the champion, with 95% intervals."""
-        return compare(self.target, self.codes, self.looped, self.frozen)
+        return compare(
+            self.target, self.codes, self.looped, self.frozen, subjects=self.subjects)
 
     @property
     def errors(self) -> tuple[int, int]:
@@ -88,7 +93,8 @@ def served(
         parts = [_served_of(system, log, first, events) for events in days]
     parts = parts or [_served_of(system, log, first, [])]
     return Served(
-        target=system.target, days=[day for part in parts for day in part.days],
+        target=system.target, subjects=Subjects.joined([part.subjects for part in parts]),
+        days=[day for part in parts for day in part.days],
         codes=np.concatenate([part.codes for part in parts]),
         looped=np.concatenate([part.looped for part in parts]),
         frozen=np.concatenate([part.frozen for part in parts]),
@@ -99,16 +105,16 @@ def served(
 def _served_of(
     system: System, log: EventLog, first: Scorer, events: list[ArchivedEvent]
 ) -> Served:
-    known = [event for event in events if event.outcome is not None]
-    answers = log.answers_to(system.name, [event.event_id for event in known])
-    lacking = [event.event_id for event in known if event.event_id not in answers]
+    answers = answered(system, log, [event for event in events if event.outcome is not None])
+    lacking = [event.event_id for event, rows in answers if not rows]
     if lacking:
         raise NotReady(f"{len(lacking)} replayed events were not served, first {lacking[0]!r}: "
                        f"run `ml-assets run {system.name}` again")
-    found = [answers[event.event_id] for event in known]
+    known = [event for _, rows in answers for event, _ in rows]
+    found = [answer for _, rows in answers for _, answer in rows]
+    read = [read_event(system, answer.request) for answer in found]
     frozen = outputs_of(
-        first,
-        [read_event(system, answer.request) for answer in found],
+        first, read,
         np.array([answer.features for answer in found], dtype=np.float32).reshape(
             len(found), len(first.feature_names)
         ),
@@ -116,6 +122,10 @@ def _served_of(
     target = system.target
     return Served(
         target=target,
+        subjects=Subjects.of(
+            [answer.event_id for answer in found],
+            {name: [event[name] for event in read] for name in target.entities},
+            [answer.propensity for answer in found]),
         days=[event.event_timestamp.date() for event in known],
         codes=target.codes([target.label(event.outcome) for event in known]),
         looped=kept_outputs(target, [answer.score for answer in found],

@@ -28,6 +28,7 @@ from ml_assets.core.system import System
 from ml_assets.ingest.archive import usable
 from ml_assets.replay.forgetting import forget, half_forgotten
 from ml_assets.replay.live_days import LiveDays
+from ml_assets.replay.slates import as_sent
 
 
 def run_loop(
@@ -53,7 +54,7 @@ def run_loop(
         with TemporaryDirectory(prefix="ml_assets-") as scratch:
             with console.status("fetching the recorded events ..."):
                 history = usable(system, system.source.archive(system.source.fetch(settings.cache)))
-                live = LiveDays(history, system.calendar.live_from, Path(scratch))
+                live = LiveDays(as_sent(system, history), system.calendar.live_from, Path(scratch))
             until = _until(system, live, days)
             console.print(
                 f"[bold]{system.name}[/]: {live.recorded:,} recorded events, {live.count():,} of "

@@ -13,6 +13,7 @@ from ml_assets.core.system import System
 from ml_assets.features.engine.events import entity_key
 from ml_assets.features.manifest import load_manifest
 from ml_assets.ingest.contracts.rows import read_event
+from ml_assets.replay.slates import asks_for_slate
 
 LARGEST = 256
 """As many as the API answers at once."""
@@ -58,8 +59,8 @@ class Waves:
 
     def _entities(self, event: ArchivedEvent) -> set[Entity] | None:
         """Who the event is about; None if it is sent alone."""
-        if () in self._keys:
-            return None  # what one counts, all others see
+        if () in self._keys or asks_for_slate(self._system, event):
+            return None  # what one counts, all others see; which items, nobody knows yet
         try:
             row = read_event(self._system, json.dumps(dict(event.request)))
             found = {keys: entity_key([row.get(name) for name in keys]) for keys in self._keys}

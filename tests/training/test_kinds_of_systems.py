@@ -12,12 +12,13 @@ from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.training import artifact
 from tests.tickets import TICKETS
+from tests.tracks import TRACKS
 from tests.trips import TRIPS
 from tests.whole_loop import whole_loop
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", [TICKETS, TRIPS], ids=lambda system: system.name)
+@pytest.mark.parametrize("system", [TICKETS, TRACKS, TRIPS], ids=lambda system: system.name)
 def test_a_system_of_another_kind_trains_judges_and_ships_its_first_model(
     system: System, tmp_path: Path
 ) -> None:
