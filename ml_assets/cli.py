@@ -172,7 +172,7 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 
 @main.command()
 @click.argument("area", type=click.Choice(
-    ["start", "features", "serving", "fuzz", "faults", "loop"]))
+    ["start", "features", "serving", "ranking", "fuzz", "faults", "loop"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
@@ -194,6 +194,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       start     CPU seconds and modules that loading the Dagster definitions costs
       features  the feature stores beside Feast's own (full run: a quarter of an hour)
       serving   CPU and latency of a prediction beside other servers; kills, swaps, restarts
+      ranking   CPU and latency of a slate, and of another system beside
       fuzz      hostile requests down both paths into the API: do answers differ, who is harmed?
       faults    kill -9 of every process of the main job (full run: half an hour)
       loop      a made-up system's whole loop, from archive to model and 30 replayed days

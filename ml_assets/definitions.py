@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.automation import jobs, sensors
+from ml_assets.automation import sensors
+from ml_assets.automation.jobs import jobs_of
 from ml_assets.core.assets import flatten
 from ml_assets.core.installation import check, share_old_clock
 from ml_assets.core.runtime.isolation import Fault, attempt
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 
 FLOW = (ingest, features, training, evaluation, registry, serving, feedback, monitoring)
 """The rooms in the order in which data passes through them."""
-
-JOBS = (jobs.history_job, jobs.daily_job, jobs.batch_job, jobs.retraining_job)
 
 
 def definitions(settings: Settings, systems: Sequence[System] | None = None) -> dg.Definitions:
@@ -57,11 +56,7 @@ def definitions(settings: Settings, systems: Sequence[System] | None = None) -> 
     return dg.Definitions(
         assets=[part for part in assets if not isinstance(part, AssetChecksDefinition)],
         asset_checks=[part for part in assets if isinstance(part, AssetChecksDefinition)],
-        jobs=[
-            job(system)
-            for system in sound
-            for job in JOBS
-        ],
+        jobs=flatten(map(jobs_of, sound)),
         sensors=[part for part in automation if isinstance(part, dg.SensorDefinition)],
         schedules=[part for part in automation if isinstance(part, dg.ScheduleDefinition)],
         resources={"settings": settings, "duckdb": lake_resource(settings, sound)},

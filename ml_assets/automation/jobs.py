@@ -10,12 +10,13 @@ from ml_assets.core.system import System
 from ml_assets.features.assets import feature_view_selection
 
 HISTORY, DAILY, BATCH, RETRAINING = "{}_history", "{}_daily", "{}_batch", "{}_retraining"
+CANDIDATES = "{}_candidates"
 """The jobs' names, for a system's name."""
 
 
 def names_of(system: str) -> tuple[str, ...]:
     """The names of a system's jobs."""
-    return tuple(job.format(system) for job in (HISTORY, DAILY, BATCH, RETRAINING))
+    return tuple(job.format(system) for job in (HISTORY, DAILY, BATCH, RETRAINING, CANDIDATES))
 
 
 TRAINING_TAG = "ml_assets/training"
@@ -29,7 +30,8 @@ def daily_job(system: System) -> UnresolvedAssetJobDefinition:
         DAILY.format(system.name),
         selection=dg.AssetSelection.assets(
             *_streams(system, archives=False),
-            *keys(system, "labels", "predictions", "outcomes", "drift", "performance", "parity")
+            *keys(system, "labels", "predictions", "outcomes", "drift", "performance", "parity",
+                  *_candidates(system)),
         ) | feature_view_selection(system),
         description=daily_job.__doc__,
     )
@@ -56,6 +58,22 @@ def batch_job(system: System) -> UnresolvedAssetJobDefinition:
     )
 
 
+def candidates_job(system: System) -> UnresolvedAssetJobDefinition:
+    """The lists that slates are made of, as of the end of a day: the first ones, before a day was
+    closed with a model in force."""
+    return dg.define_asset_job(
+        CANDIDATES.format(system.name),
+        selection=dg.AssetSelection.assets(*keys(system, *_candidates(system))),
+        description=candidates_job.__doc__,
+    )
+
+
+def jobs_of(system: System) -> list[UnresolvedAssetJobDefinition]:
+    """All jobs of a system."""
+    jobs = [history_job, daily_job, batch_job, retraining_job]
+    return [job(system) for job in [*jobs, *([candidates_job] if _candidates(system) else [])]]
+
+
 def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
     """A training set, a model, its evaluation, and its deployment if it is better."""
     return dg.define_asset_job(
@@ -66,6 +84,11 @@ def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
         tags={TRAINING_TAG: system.name},
         description=retraining_job.__doc__,
     )
+
+
+def _candidates(system: System) -> list[str]:
+    """The asset of what slates are made of, if the system answers with some."""
+    return [] if system.target.slates is None else ["candidates"]
 
 
 def _streams(system: System, *, archives: bool) -> list[dg.AssetKey]:

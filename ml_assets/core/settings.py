@@ -136,8 +136,12 @@ class Settings:
         return self.var / "mlflow" / "artifacts"
 
     def folder_of(self, system: str) -> Path:
-        """What is a system's own alone: its clock and its locks."""
+        """What is a system's own alone: its clock, its locks, its candidates."""
         return self.var / SYSTEMS / system
+
+    def candidates(self, system: str) -> Path:
+        """The lists that an API ranks from, made of the lake's table of the same name."""
+        return self.folder_of(system) / "candidates.sqlite"
 
     def clock_file(self, system: str) -> Path:
         # Cached, because it is read for every batch of predictions.

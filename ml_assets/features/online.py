@@ -109,7 +109,9 @@ class OnlineState:
                 "the online store holds bytes that are not the state of an entity: run "
                 f"`ml-assets store rebuild {self._name}`"
             )
-        return values, [from_us(instant) for instant in as_of.tolist()], position
+        instants = as_of.tolist()  # most often one for all
+        known = {instant: from_us(instant) for instant in set(instants)}
+        return values, [known[instant] for instant in instants], position
 
     def count(self, events: Sequence[Mapping[str, object]]) -> tuple[PackedCounts, list[Counted]]:
         """What these events count, for the log and for `follow`.

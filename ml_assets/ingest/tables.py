@@ -185,6 +185,21 @@ def batch_schema(system: System) -> pa.Schema:
     ])
 
 
+def candidates_schema(system: System) -> pa.Schema:
+    """The lists that slates are made of on the day after, each in the order of positions.
+
+    user: a key, empty for the list of those who have none; item: in the type of its column; score:
+    by the version that made the list, null if no model was deployed; basis: `nightly`, or
+    `newcomers` for the list of everybody else
+    """
+    policy = system.target.slates
+    items = [] if policy is None else key_fields(system.columns, [policy.item])
+    return pa.schema([
+        ("user", pa.string()), ("position", pa.int64()), *(("item", kind) for _, kind in items),
+        ("score", pa.float64()), ("model_version", pa.int64()), ("basis", pa.string()),
+    ])
+
+
 def tables_of(system: System) -> dict[str, pa.Schema]:
     """The tables of the lake that the system's assets write, each with its columns."""
     streams = {
@@ -202,4 +217,5 @@ def tables_of(system: System) -> dict[str, pa.Schema]:
         "predictions": predictions_schema(system),
         "batch_predictions": batch_schema(system),
         "outcomes": outcomes_schema(system),
+        **({} if system.target.slates is None else {"candidates": candidates_schema(system)}),
     }

@@ -57,6 +57,7 @@ def forget(settings: Settings, system: System) -> None:
         delete_tree(settings.lake / name, keeping=settings.cache)
         automation.forget(opened, name)
         delete_tree(settings.plots / name, keeping=settings.cache)
+        settings.candidates(name).unlink(missing_ok=True)
         (settings.var / "logs" / f"{name}_api.log").unlink(missing_ok=True)
         settings.clock_file(name).unlink(missing_ok=True)
         change_notes(settings.var, drop=(clock_of(name).name, *_emptied(settings)))

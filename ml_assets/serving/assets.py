@@ -15,8 +15,10 @@ from ml_assets.core.assets import (
     plot,
     preview,
     rows,
+    table,
 )
 from ml_assets.core.settings import Settings
+from ml_assets.core.slates import SlatePolicy
 from ml_assets.core.system import System
 
 SCORED = [
@@ -45,8 +47,20 @@ SERVED = [
 ]
 
 
+CANDIDATES = [
+    ("user", "string", "whom the list is for; empty for all who have none of their own"),
+    ("position", "int", "the place in the list, from 1"),
+    ("item", "key", "the item, in the type of its column"),
+    ("score", "double", "by the version that made the list; null if no model was deployed"),
+    ("model_version", "int", "that version"),
+    ("basis", "string", "`nightly`, or `newcomers`"),
+]
+
+
 def build(system: System) -> list[Any]:
-    return [_predictions(system), _batch_predictions(system)]
+    policy = system.target.slates
+    candidates = [] if policy is None else [_candidates(system, policy)]
+    return [_predictions(system), _batch_predictions(system), *candidates]
 
 
 def _predictions(system: System) -> dg.AssetsDefinition:
@@ -132,3 +146,50 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
         )
 
     return batch_predictions
+
+
+def _candidates(system: System, policy: SlatePolicy) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=key(system, "candidates"),
+        deps=keys(system, "deployment", "events", "labels", system.feature_service),
+        description="What slates are made of on the day after: one row for each item of each list. "
+        "For every user who was active lately the best of the popular items by the model in force, "
+        "as of the end of the day; and the popular ones for everybody else. Source: `events`, "
+        "`labels` and the streams that the features are computed from. The API reads the latest "
+        "day's lists from a file, which this replaces.",
+        code_version="1",
+        metadata={"dagster/column_schema": column_schema(CANDIDATES)},
+        check_specs=[
+            dg.AssetCheckSpec(
+                "there_is_a_list", asset=key(system, "candidates"),
+                description="Newcomers have a list: something was taken lately (warning).",
+            )
+        ],
+        **attributes(system, "serving", "parquet", "sqlite"),
+    )
+    def candidates(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> Materialized:
+        from ml_assets.serving.batch.candidates.plots import coverage_plot
+        from ml_assets.serving.batch.candidates.storing import store_candidates
+        from ml_assets.serving.composition import Backends
+
+        made = store_candidates(system, policy, settings, days(context),
+                                load=Backends.of(settings).model)
+        return dg.MaterializeResult(
+            metadata=rows(
+                made.rows, lists=made.lists, items=len(made.items),
+                model_version=made.version or "none", coverage=made.coverage,
+                lists_offer=plot(settings, system, coverage_plot(made, policy.page), "coverage"),
+                sample=table([
+                    {"user": each.user or "(newcomers)",
+                     "items": ", ".join(map(str, each.items[:policy.page]))}
+                    for each in made.sample
+                ]),
+            ),
+            check_results=[check_result(made.rows > 0, "there_is_a_list",
+                                        {"rows": made.rows, "lists": made.lists},
+                                        severity=dg.AssetCheckSeverity.WARN)],
+        )
+
+    return candidates

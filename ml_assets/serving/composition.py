@@ -31,17 +31,20 @@ from ml_assets.serving.answer.predictor import Predictor
 from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.answer.shadows import Shadows
+from ml_assets.serving.answer.slates.candidates import Candidates
+from ml_assets.serving.answer.slates.ranker import Ranker
 from ml_assets.serving.batching.executor import Executor
 from ml_assets.serving.batching.micro_batches import MicroBatches
 from ml_assets.serving.contract.redaction import hide
 from ml_assets.serving.http.app import GuardedApp
+from ml_assets.serving.http.bodies.predictions import Predictions
+from ml_assets.serving.http.bodies.rankings import Rankings
+from ml_assets.serving.http.bodies.told_events import ToldEvents
 from ml_assets.serving.http.connection.connections import Connections
 from ml_assets.serving.http.connection.fast_path import FastPath
 from ml_assets.serving.http.handlers import Handlers
 from ml_assets.serving.http.lifespan import Lifespan
 from ml_assets.serving.http.pages import Pages
-from ml_assets.serving.http.predictions import Predictions
-from ml_assets.serving.http.told_events import ToldEvents
 from ml_assets.serving.models.pool import DeploymentRecord, ModelPool
 from ml_assets.serving.models.scoring import Scorer, require_names
 from ml_assets.serving.telemetry.freshness import Freshness
@@ -109,10 +112,13 @@ def create_app(
     predictions = Predictions(served, executor, traces.micro_batches if traces else MicroBatches,
                               lines)
     told = ToldEvents(served, executor, lines)
+    rankings = Rankings(served, executor)
     requests = Requests(list(served))
-    metrics = Metrics(served, requests,
-                      lambda name: predictions.waiting(name) + told.waiting(name),
-                      executor.__len__,
+
+    def waiting(name: str) -> int:
+        return sum(each.waiting(name) for each in (predictions, told, rankings))
+
+    metrics = Metrics(served, requests, waiting, executor.__len__,
                       {name: Freshness(settings, each.system) for name, each in served.items()},
                       workers)
     fast_path = FastPath(
@@ -122,14 +128,16 @@ def create_app(
         queues={} if traces else {
             **{f"/v1/{name}/predict".encode(): queue
                for name, queue in predictions.queues.items()},
+            **{f"/v1/{name}/rank".encode(): queue for name, queue in rankings.queues.items()},
             **{f"/v1/{name}/events/{stream}".encode(): queue
                for (name, stream), queue in told.queues.items()},
         },
     )
     explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
-    handlers = Handlers(served, executor, predictions, told, explainer, metrics, settings.ack,
-                        broken or {})
-    lifespan = Lifespan(list(served.values()), executor, lambda: len(predictions) + len(told),
+    handlers = Handlers(served, executor, predictions, told, rankings, explainer, metrics,
+                        settings.ack, broken or {})
+    lifespan = Lifespan(list(served.values()), executor,
+                        lambda: len(predictions) + len(told) + len(rankings),
                         explainer, metrics, traces, lines)
     return GuardedApp(handlers, Pages(systems), lifespan, fast_path, traces)
 
@@ -165,17 +173,22 @@ def served_system(
     models = ModelPool(system.name, SameFile(settings.deployments).watched(backends.deployments),
                        load, now)
     shadows = Shadows(models, now=instants.now, counts=counters.kinds)
+    policy = system.target.slates
+    candidates = Candidates(settings.candidates(system.name), system.name)
     return ServedSystem(
         system=system, log=log, instants=instants, state=state, models=models,
         scores=LatestScores(system, state), shadows=shadows, counters=counters, lines=lines,
         predictor=Predictor(
             system, log=log, instants=instants, state=state, models=models, shadows=shadows,
             counters=counters, lines=lines),
+        ranker=None if policy is None else Ranker(
+            system, policy, log=log, instants=instants, state=state, models=models,
+            shadows=shadows, counters=counters, lines=lines, candidates=candidates),
         told=ToldIntake(system, log=log, instants=instants, state=state, counts=counters.kinds,
                         lines=lines),
         feedback=FeedbackIntake(system, log=log, instants=instants, counts=counters.kinds),
         provenance=Provenance(settings, system),
         readiness=Readiness(
             system.name, log=log, instants=instants, state=state, models=models,
-            counters=counters),
+            counters=counters, candidates=candidates),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ml_assets.core.data.subjects import Subjects, groups
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import Gate
-from ml_assets.core.slates import SlatePolicy
+from ml_assets.core.slates import Nightly, Popular, SlatePolicy
 from ml_assets.core.target import Floats, Measured, Metric, Whole
 from ml_assets.targets.booleans import Booleans
 from ml_assets.targets.metrics.order import slates_of
@@ -22,7 +23,7 @@ class Ranking(Booleans):
     """Each item of a slate is a row, whose label says whether it was taken; a model answers with
     the probability of that, and the rows of a slate stand in its order.
 
-    item, user, page, explore: see `SlatePolicy`
+    item, user, page, explore, candidates, newcomers: see `SlatePolicy`
     """
 
     name: str
@@ -30,6 +31,8 @@ class Ranking(Booleans):
     user: str | None = None
     page: int = 10
     explore: float = 0.0
+    candidates: Nightly | None = None
+    newcomers: Popular = Popular()
 
     kind: ClassVar[str] = "ranking"
     metrics: ClassVar = {
@@ -48,7 +51,7 @@ class Ranking(Booleans):
         super().__post_init__()
         self._policy()
 
-    @property
+    @cached_property
     def slates(self) -> SlatePolicy:
         return self._policy()
 
@@ -94,4 +97,5 @@ class Ranking(Booleans):
 
     def _policy(self) -> SlatePolicy:
         return SlatePolicy(
-            item=self.item, user=self.user, page=self.page, explore=self.explore)
+            item=self.item, user=self.user, page=self.page, explore=self.explore,
+            candidates=self.candidates, newcomers=self.newcomers)

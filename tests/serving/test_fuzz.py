@@ -15,9 +15,9 @@ from ml_assets.serving.answer.latest_scores import LatestScores
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract import decoding
 from ml_assets.serving.contract.protocol import PredictAnswer
-from ml_assets.serving.http import predictions
+from ml_assets.serving.http.bodies import predictions
+from ml_assets.serving.http.bodies.predictions import Predictions
 from ml_assets.serving.http.connection import fast_path as direct
-from ml_assets.serving.http.predictions import Predictions
 from ml_assets.serving.http.responses import answer_of
 
 

@@ -19,7 +19,7 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.answer.latest_scores import LatestScores
 from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.contract.decoding import RequestRefused, decode_each
-from ml_assets.serving.http.predictions import ONE
+from ml_assets.serving.http.bodies.predictions import ONE
 from tests.meter import METER
 from tests.serving.batching.test_micro_batches import Allergic, held
 from tests.serving.kit import NOON, Toy, asked, problem, serving

@@ -51,14 +51,16 @@ class Server:
 def server(
     settings: Settings, *, pause: float = 0, workers: int = 1,
     listener: socket.socket | None = None, plain_asgi: bool = False,
+    module: str = "tests.serving.toy_server",
 ) -> Iterator[Server]:
     """A toy server in a process of its own; killed at the end where it still runs.
 
     listener: a listening socket that it shares, as those of one supervisor do
+    module: what serves, called as `toy_server` is
     """
     where, shared = ("0", ()) if listener is None else (f"fd:{listener.fileno()}", (listener,))
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.serving.toy_server", str(settings.var), where, str(pause),
+        [sys.executable, "-m", module, str(settings.var), where, str(pause),
          str(workers), *["plain-asgi"] * plain_asgi],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
         pass_fds=[each.fileno() for each in shared],

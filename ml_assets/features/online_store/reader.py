@@ -243,18 +243,21 @@ class _Planned:
 
 
 def _each_once(
-    reads: Decoder, blobs: Sequence[bytes | None], instants: Sequence[int]
+    reads: Decoder, blobs: Sequence[bytes | None], instants: list[int]
 ) -> tuple[Floats, Statuses]:
     """`reads.many`; what several requests ask about one entity is worked out once.
 
     An entity that all requests share has by far the longest blob.
     """
-    if len(set(map(id, blobs))) == len(blobs):
+    same = instants.count(instants[0]) == len(instants)
+    asked: list[object] = list(map(id, blobs)) if same else list(
+        zip(map(id, blobs), instants, strict=True))
+    last = dict(zip(asked, range(len(asked)), strict=True))
+    if len(last) == len(asked):
         return reads.many(blobs, instants)
-    pairs = list(zip(map(id, blobs), instants, strict=True))
-    last = {pair: index for index, pair in enumerate(pairs)}
-    values, status = reads.many([blobs[index] for index in last.values()],
-                                [instants[index] for index in last.values()])
-    row_of = {pair: row for row, pair in enumerate(last)}
-    rows = [row_of[pair] for pair in pairs]
+    chosen = last.values()
+    values, status = reads.many([blobs[index] for index in chosen],
+                                [instants[index] for index in chosen])
+    row_of = dict(zip(last, range(len(last)), strict=True))
+    rows = [row_of[each] for each in asked]
     return values[rows], status[rows]

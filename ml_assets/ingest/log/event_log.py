@@ -110,10 +110,30 @@ class EventLog:
         """
         with self._file.writing():
             first, stored = self._append(predictions, counts)
-        self._lists.update(each.feature_names for each in predictions)
-        self._views.update([counts.list_id] if counts is not None else [])
+        self._note(predictions, counts)
         new = [row for row, each in enumerate(predictions) if stored[row] is each]
         return Appended(stored, new, first)
+
+    def append_new(
+        self, predictions: Sequence[Prediction], counts: PackedCounts | None
+    ) -> Appended | None:
+        """Store all of them in one transaction, as `append_counted`; none of them, and return None,
+        if the log has one of them already.
+
+        So rows that are one answer are there as a whole, whoever else answers at that moment.
+        """
+        with self._file.writing():
+            first, stored = self._append(predictions, counts)
+            if any(there is not mine for there, mine in zip(stored, predictions, strict=True)):
+                self._file.restart()
+                return None
+        self._note(predictions, counts)
+        return Appended(stored, list(range(len(predictions))), first)
+
+    def _note(self, predictions: Sequence[Prediction], counts: PackedCounts | None) -> None:
+        """What these refer to is surely in the file."""
+        self._lists.update(each.feature_names for each in predictions)
+        self._views.update([counts.list_id] if counts is not None else [])
 
     def _append(
         self, predictions: Sequence[Prediction], counts: PackedCounts | None

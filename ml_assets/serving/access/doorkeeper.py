@@ -22,7 +22,7 @@ READY_OF = "/readyz/"
 """Before the name of a system."""
 """Addresses that tell nothing about anyone: they need no token."""
 NEEDED: tuple[tuple[re.Pattern[str], frozenset[Scope]], ...] = (
-    (re.compile(r"/v1/[^/]+/predict(/batch)?"), frozenset({"predict"})),
+    (re.compile(r"/v1/[^/]+/(predict(/batch)?|rank)"), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/events/[^/]+(/batch)?"), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/scores/.*", re.DOTALL), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/feedback(/batch)?"), frozenset({"feedback"})),

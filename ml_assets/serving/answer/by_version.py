@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ml_assets.core.errors import ModelRefused
@@ -70,7 +70,8 @@ class ScoresByVersion:
         """
         model, names = arm.model, tuple(arm.model.scorer.feature_names)
         if names not in seen:
-            seen[names] = self._see(names, admitted)
+            seen[names] = see(self._system, self._state, names, [one.event for one in admitted],
+                              [one.at for one in admitted])
         dense, until, position = seen[names]
         mine = admitted
         if len(rows) < len(admitted):
@@ -97,11 +98,11 @@ class ScoresByVersion:
                 rows, mine, dense, until, scores, decisions, listed(outputs), strict=True)
         ]
 
-    def _see(self, names: tuple[str, ...], admitted: list[Admitted]) -> Seen:
-        """The vectors of these features for the whole batch: the store is asked once."""
-        events = [one.event for one in admitted]
-        features, until, position = self._state.read(
-            events, [one.at for one in admitted], names[len(self._system.model.numbers) :]
-        )
-        return dense_vectors(self._system, events, features), until, position
 
+def see(
+    system: System, state: GuardedState, names: tuple[str, ...],
+    events: Sequence[Mapping[str, object]], at: Sequence[datetime],
+) -> Seen:
+    """The vectors of these features for the whole batch: the store is asked once."""
+    features, until, position = state.read(events, at, names[len(system.model.numbers) :])
+    return dense_vectors(system, events, features), until, position

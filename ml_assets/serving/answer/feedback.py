@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -22,16 +22,19 @@ from ml_assets.serving.answer.explanation import prediction_in
 from ml_assets.serving.answer.feedback_cache import FeedbackCache
 from ml_assets.serving.answer.instants import Instants
 from ml_assets.serving.answer.log_handle import LogHandle
+from ml_assets.serving.answer.slates.slate import row_about
 
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What a source says about a prediction; at: when, if it was not just now."""
+    """What a source says about a prediction; at: when, if it was not just now; item: which one, if
+    the id is that of a whole slate."""
 
     prediction_id: str
     label: Label
     source: str
     at: datetime | None = None
+    item: object = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +74,8 @@ class FeedbackIntake:
 
     def add_all(self, words: Sequence[Said]) -> list[FeedbackResult | Exception]:
         """Log each piece of feedback, in order, and say what its label is now; or the error of this
-        one: UnknownName if this system made no such prediction, TooOften if the source has used up
-        its share, LogUnavailable.
+        one: UnknownName if this system made no such prediction, EventRefused if the slate did not
+        show the item, TooOften if the source has used up its share, LogUnavailable.
         """
         with self._log.session() as log:
             now = self._instants.assign(log)
@@ -80,6 +83,9 @@ class FeedbackIntake:
             return isolate(lambda pair: self._add(log, *pair), zip(words, received, strict=True))
 
     def _add(self, log: EventLog, said: Said, received: datetime) -> FeedbackResult:
+        if said.item is not None:
+            said = replace(said, item=None, prediction_id=row_about(
+                log, self._system, said.prediction_id, said.item))
         about = prediction_in(log, self._system, said.prediction_id)
         keys = self._keys_of(about)  # before the log is locked: parsing may take long
         feedback = Feedback(

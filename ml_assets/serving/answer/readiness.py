@@ -9,6 +9,7 @@ from ml_assets.serving.answer.counters import Counters
 from ml_assets.serving.answer.features import GuardedState
 from ml_assets.serving.answer.instants import Instants
 from ml_assets.serving.answer.log_handle import LogHandle
+from ml_assets.serving.answer.slates.candidates import Candidates
 from ml_assets.serving.models.pool import ModelPool
 
 
@@ -17,8 +18,10 @@ class Readiness:
 
     def __init__(
         self, system: str, *, log: LogHandle, instants: Instants, state: GuardedState,
-        models: ModelPool, counters: Counters,
+        models: ModelPool, counters: Counters, candidates: Candidates | None = None,
     ) -> None:
+        """candidates: what slates are made of, if the system answers with some"""
+        self._candidates = candidates
         self._system, self._log, self._instants = system, log, instants
         self._state, self._models = state, models
         self._counters = counters
@@ -68,5 +71,7 @@ class Readiness:
             ]
         warnings += filter(None, (self._models.problem, self._state.scores_problem,
                                   self._instants.clock.warning()))
+        if self._candidates is not None and self._candidates.problem is not None:
+            warnings.append(self._candidates.problem)
         warnings += self._counters.warnings(monotonic())
         return [f"{self._system}: {warning}" for warning in warnings]

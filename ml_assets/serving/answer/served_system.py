@@ -9,7 +9,7 @@ from time import monotonic
 from ml_assets.core.errors import LogUnavailable
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.system import System
-from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.event_log import EventLog, Prediction
 from ml_assets.serving.answer.counters import Counters
 from ml_assets.serving.answer.explanation import Heard, Provenance, prediction_in
 from ml_assets.serving.answer.features import GuardedState
@@ -21,6 +21,8 @@ from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.predictor import Predictor
 from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.answer.shadows import Shadows
+from ml_assets.serving.answer.slates.ranker import Ranker
+from ml_assets.serving.answer.slates.slate import Slate, logged_slate
 from ml_assets.serving.models.pool import ModelPool
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class ServedSystem:
     scores: LatestScores
     shadows: Shadows
     predictor: Predictor
+    ranker: Ranker | None
     told: ToldIntake
     feedback: FeedbackIntake
     provenance: Provenance
@@ -64,6 +67,8 @@ class ServedSystem:
         while self.shadows and monotonic() < ends:
             self.shadow()
         self.state.close()
+        if self.ranker is not None:
+            self.ranker.candidates.close()
         self.log.close()
 
     def shadow(self) -> None:
@@ -81,5 +86,13 @@ class ServedSystem:
     def find(self, prediction_id: str) -> tuple[Prediction, Heard]:
         """What the log knows of a prediction. Raises UnknownName or LogUnavailable."""
         with self.log.session() as events:
-            prediction = prediction_in(events, self.system, prediction_id)
-            return prediction, Heard.of(self.system, events, prediction, self.instants.now())
+            return self._heard(events, prediction_in(events, self.system, prediction_id))
+
+    def find_slate(self, slate_id: str) -> tuple[Slate, list[Heard]]:
+        """The same of a slate, with what was heard of each row."""
+        with self.log.session() as events:
+            slate = logged_slate(events, self.system, slate_id)
+            return slate, [self._heard(events, row)[1] for row in slate.rows]
+
+    def _heard(self, events: EventLog, prediction: Prediction) -> tuple[Prediction, Heard]:
+        return prediction, Heard.of(self.system, events, prediction, self.instants.now())

@@ -42,8 +42,9 @@ class MicroBatches(Generic[Request, Answer]):
                       | Awaitable[Sequence[Answer | Exception]]],
         *,
         longest_queue: int = LONGEST_QUEUE,
+        largest_batch: int = LARGEST_BATCH,
     ) -> None:
-        self._run, self._longest = run, longest_queue
+        self._run, self._longest, self._largest = run, longest_queue, largest_batch
         self._waiting: deque[tuple[Request, Callable[[Answer | Exception], object]]] = deque()
         self._busy = False
         self._context = Context()
@@ -84,7 +85,7 @@ class MicroBatches(Generic[Request, Answer]):
 
     def _turn(self) -> None:
         waiting = self._waiting
-        batch = [waiting.popleft() for _ in range(min(len(waiting), LARGEST_BATCH))]
+        batch = [waiting.popleft() for _ in range(min(len(waiting), self._largest))]
         try:
             answers = self._run([request for request, _ in batch])
         except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache
 from typing import Any, cast
@@ -11,7 +11,7 @@ import msgspec
 
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
-from ml_assets.serving.contract.protocol import PredictAnswer
+from ml_assets.serving.contract.protocol import FeedbackRequest, PredictAnswer
 
 REFERENCE = "#/components/schemas/{name}"
 NULL = {"type": "null"}
@@ -42,6 +42,7 @@ def own_schemas(system: System, shared: Mapping[str, Any]) -> dict[str, Any]:
     values = {
         "label": system.target.schema, "decision": system.target.schema,
         "score": system.target.score_schema, "answer": _object(system.target.answer_schema),
+        **({} if system.target.slates is None else {"item": item_schema(system)}),
     }
     names = {name for name, schema in shared.items() if values.keys() & _properties(schema)}
     while more := {name for name, schema in shared.items() if names & set(_references(schema))
@@ -54,10 +55,32 @@ def own_schemas(system: System, shared: Mapping[str, Any]) -> dict[str, Any]:
         properties |= {each: _typed(properties[each], value) for each, value in values.items()
                        if each in properties}
         owned[name] = {**schema, "title": own_name(system.name, name)}
+    if system.target.slates is None:
+        owned[FeedbackRequest.__name__]["properties"].pop("item")
     answer = owned[PredictAnswer.__name__]
     answer["properties"] |= system.target.answer_schema
     answer["required"] = [*answer["required"], *system.target.answer_schema]
     return owned
+
+
+def item_schema(system: System) -> dict[str, Any]:
+    """The JSON schema of an item that a slate shows."""
+    policy = system.target.slates
+    assert policy is not None
+    [column] = [each for each in system.columns if each.name == policy.item]
+    return {"type": "integer" if column.dtype == "integer" else "string"}
+
+
+def reachable(names: Iterable[str], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `schemas` with these names, and all that they refer to."""
+    found: dict[str, Any] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = schemas[name]
+            waiting += _references(schemas[name])
+    return found
 
 
 def _typed(before: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,160 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from ml_assets import __version__
 from ml_assets.core.data.streams import Stream
+from ml_assets.core.slates import LARGEST_LIST
 from ml_assets.core.system import System
 from ml_assets.serving.contract import protocol
-from ml_assets.serving.contract.by_target import REFERENCE, own_name, own_schemas
-from ml_assets.serving.contract.decoding import MAX_BATCH, MAX_BODY_BYTES
+from ml_assets.serving.contract.by_target import (
+    NULL,
+    REFERENCE,
+    item_schema,
+    own_name,
+    own_schemas,
+    reachable,
+)
+from ml_assets.serving.contract.calls import (
+    COMMON_CALLS,
+    PARAMETERS,
+    PROBLEMS,
+    Call,
+    calls_of,
+)
+from ml_assets.serving.contract.decoding import MAX_BATCH
 
 ANY_EVENT: Mapping[str, object] = {"type": "object", "description": "The system's own fields."}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """One address: what goes in, what comes out, what can go wrong.
-
-    stream: whose events go in, if they are not those that predictions are made for
-    """
-
-    path: str
-    method: str
-    name: str
-    summary: str
-    answer: type[msgspec.Struct]
-    request: type[msgspec.Struct] | None = None
-    problems: tuple[int, ...] = ()
-    description: str = ""
-    stream: Stream | None = None
-
-
-PROBLEMS = {
-    401: "Tokens are in use, and the request has none that is in force.",
-    403: "The token lacks the scope, or was not made for this trusted source of feedback.",
-    404: "There is no such system or prediction, or no score of that entity.",
-    409: "The id belongs to an event with another body or instant, which was answered before.",
-    413: f"More than {MAX_BODY_BYTES // 2**20} MiB, or a batch of more than {MAX_BATCH} events.",
-    415: "The body is compressed or not in UTF-8.",
-    422: "The request is not JSON, lacks something, or is no event of this system.",
-    429: "The source may say no more for now; nothing was stored. `Retry-After` says how long.",
-    500: "A fault of the server. Nothing was logged; asking again is safe.",
-    503: "No model, the log cannot be written, or too many wait: nothing was answered; ask again "
-         "later.",
-}
-
-PARAMETERS = {
-    "prediction_id": "The `prediction_id` of an answer.",
-    "system": "The system's name.",
-    "key": "The entity's key, as it stands in events. `/` may stand as it is.",
-}
-"""What may stand in a path."""
-
-SYSTEM_CALLS = (
-    Call(
-        path="predict", method="post", name="predict", summary="Predict one event",
-        request=protocol.PredictRequest, answer=protocol.PredictAnswer,
-        problems=(409, 413, 415, 422, 500, 503),
-        description="The prediction is durably logged, with its features, before it is answered. "
-        "Repeating a request with the same `event_id` gives the same answer.",
-    ),
-    Call(
-        path="predict/batch", method="post", name="predict_batch",
-        summary=f"Predict up to {MAX_BATCH} events", request=protocol.PredictBatchRequest,
-        answer=protocol.PredictBatchAnswer, problems=(413, 415, 422, 500, 503),
-        description="Each event is answered, or refused with its own problem, in its place.",
-    ),
-    Call(
-        path="feedback", method="post", name="feedback", summary="Say what was true",
-        request=protocol.FeedbackRequest, answer=protocol.FeedbackAnswer,
-        problems=(404, 413, 415, 422, 429, 500, 503),
-        description="Kept for good. The answer tells whether it counts and what the label is now: "
-        "trusted sources outrank all others. Repetitions change nothing.",
-    ),
-    Call(
-        path="feedback/batch", method="post", name="feedback_batch",
-        summary=f"Say what was true up to {MAX_BATCH} times",
-        request=protocol.FeedbackBatchRequest, answer=protocol.FeedbackBatchAnswer,
-        description="Each piece is taken in, or refused with its own problem, in its place.",
-        problems=(413, 415, 422, 500, 503),
-    ),
-    Call(
-        path="scores/{key}", method="get", name="score", summary="The latest score of an entity",
-        answer=protocol.ScoreAnswer, problems=(404, 500, 503),
-        description="Of an entity such as a customer, without an event at hand: kept by batches, "
-        "refreshed by every prediction. The latest event's score; of one event the latest score.",
-    ),
-    Call(
-        path="predictions/{prediction_id}", method="get", name="prediction",
-        summary="Explain a prediction", answer=protocol.PredictionRecord,
-        problems=(404, 500, 503),
-        description="What was asked, which features the model saw, what the model was made from, "
-        "who put it in traffic and why, the feedback so far, and what was known when.",
-    ),
-    Call(
-        path="predictions/{prediction_id}/rows", method="get", name="prediction_rows",
-        summary="The rows behind its features", answer=protocol.ContributingRows,
-        problems=(404, 500, 503),
-        description="The events and labels of the lake that the feature views had counted. "
-        "Reads the lake: takes its time, and does not hold up predictions.",
-    ),
-    Call(
-        path="version", method="get", name="version", summary="Which model answers, and why",
-        answer=protocol.VersionAnswer,
-    ),
-)
-
-def calls_of(system: System) -> list[Call]:
-    """The calls of one system."""
-    told = [call for stream in system.streams if not stream.asked for call in _told_calls(stream)]
-    return [*SYSTEM_CALLS, *told]
-
-
-def _told_calls(stream: Stream) -> tuple[Call, Call]:
-    return (
-        Call(
-            path=f"events/{stream.name}", method="post", name=f"tell_{stream.name}",
-            summary=f"Tell one event of `{stream.name}`", request=protocol.PostedEvent,
-            answer=protocol.EventAnswer, problems=(409, 413, 415, 422, 500, 503), stream=stream,
-            description=f"{stream.description}. The event is durably logged before it is "
-            "acknowledged; features count it from then on, once. Nothing is predicted.",
-        ),
-        Call(
-            path=f"events/{stream.name}/batch", method="post", name=f"tell_{stream.name}_batch",
-            summary=f"Tell up to {MAX_BATCH} events of `{stream.name}`",
-            request=protocol.PostedBatchRequest, answer=protocol.EventBatchAnswer,
-            problems=(413, 415, 422, 500, 503), stream=stream,
-            description="Each event is taken in, or refused with its own problem, in its place.",
-        ),
-    )
-
-
-OWN = {"PredictRequest": "PredictBatchRequest", "PredictBatchRequest": "",
+OWN = {"PredictRequest": "PredictBatchRequest", "PredictBatchRequest": "", "PostedRanking": "",
        "PostedEvent": "PostedBatchRequest", "PostedBatchRequest": ""}
 """Structs of requests with events, of which each stream has its own, with their batches."""
-
-COMMON_CALLS = (
-    Call(path="/healthz", method="get", name="healthz", summary="Does the process run?",
-         answer=protocol.LiveAnswer),
-    Call(path="/readyz", method="get", name="readyz", summary="Can it give full answers now?",
-         answer=protocol.ReadyAnswer, description="Tries the log, the feature store, the model of "
-         "every system. Ready if one system is, so that what another lacks does not stop it."),
-    Call(path="/readyz/{system}", method="get", name="system_readyz",
-         summary="Can it give full answers for this system now?", answer=protocol.ReadyAnswer,
-         problems=(404,), description="Tries the log, the feature store, the model."),
-)
 
 
 def openapi(systems: Sequence[System]) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     calls = [call for system in systems for call in calls_of(system)]
-    structs = {call.answer for call in (*calls, *COMMON_CALLS)} | {protocol.ProblemAnswer}
-    structs |= {call.request for call in calls if call.request is not None}
+    structs = {struct for call in (*calls, *COMMON_CALLS) for struct in call.structs}
+    structs |= {protocol.ProblemAnswer}
     ordered = sorted(structs, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
     for batch, field, *kinds in (
@@ -170,7 +55,8 @@ def openapi(systems: Sequence[System]) -> dict[str, Any]:
     shared, owned = dict(components), set(OWN)
     paths: dict[str, dict[str, Any]] = {}
     for system in systems:
-        own = own_schemas(system, shared)
+        own = own_schemas(system, reachable(
+            {struct.__name__ for call in calls_of(system) for struct in call.structs}, shared))
         owned |= own.keys()
         components |= {own_name(system.name, name): schema for name, schema in own.items()}
         for call in calls_of(system):
@@ -235,6 +121,8 @@ def _event_schemas(system: System, call: Call, shared: Mapping[str, Any]) -> dic
     `examples`.
     """
     one = "" if call.request is None else call.request.__name__
+    if call.request is protocol.PostedRanking:
+        return _ranking_schemas(system, shared)
     many = OWN.get(one, "")
     if not many:
         return {}
@@ -248,6 +136,30 @@ def _event_schemas(system: System, call: Call, shared: Mapping[str, Any]) -> dic
             "type": "array", "items": _reference(request), "maxItems": MAX_BATCH,
         }}},
     }
+
+
+def _ranking_schemas(system: System, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The event of a request to rank, which lacks the item, and the request."""
+    policy = system.target.slates
+    assert policy is not None
+    about = dict(getattr(system.source, "request_schema", ANY_EVENT))
+    about.pop("examples", None)  # they have an item
+    if "properties" in about:
+        about["properties"] = {name: each for name, each in about["properties"].items()
+                               if name != policy.item}
+    if "required" in about:
+        about["required"] = [name for name in about["required"] if name != policy.item]
+    event, request = (own_name(system.name, name) for name in ("RankEvent", "PostedRanking"))
+    said = shared["PostedRanking"]
+    return {event: about, request: {
+        **said, "title": request,
+        "properties": {
+            **said["properties"], "event": _reference(event),
+            "candidates": {**said["properties"]["candidates"], "anyOf": [
+                {"type": "array", "items": item_schema(system), "minItems": 1,
+                 "maxItems": LARGEST_LIST}, NULL]},
+        },
+    }}
 
 
 def _own(system: System, name: str, stream: Stream | None) -> str:
@@ -264,7 +176,8 @@ def _operation(call: Call, system: System | None, own: Mapping[str, Any]) -> dic
         "operationId": f"{prefix}{call.name}",
         "tags": ["server" if system is None else system.name],
         "summary": call.summary,
-        "responses": {"200": _content("As asked.", named(call.answer.__name__))},
+        "responses": {"200": _content("As asked.", *(
+            named(each.__name__) for each in call.answers))},
     }
     if call.description:
         operation["description"] = call.description
@@ -288,12 +201,14 @@ def _operation(call: Call, system: System | None, own: Mapping[str, Any]) -> dic
     return operation
 
 
-def _content(description: str, name: str) -> dict[str, Any]:
-    return {"description": description, **_body(name)}
+def _content(description: str, *names: str) -> dict[str, Any]:
+    return {"description": description, **_body(*names)}
 
 
-def _body(name: str) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": _reference(name)}}}
+def _body(*names: str) -> dict[str, Any]:
+    schemas = [_reference(name) for name in names]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _reference(name: str) -> dict[str, str]:

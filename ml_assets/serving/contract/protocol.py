@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ml_assets.core.settings import Ack
+from ml_assets.core.slates import LARGEST_LIST, LARGEST_PAGE, REQUEST_LENGTH
 from ml_assets.core.target import Label
 from ml_assets.core.texts import ID_LENGTH, NAME, SOURCE_LENGTH
 from ml_assets.core.time import EARLIEST, FUTURE
@@ -47,6 +48,26 @@ class PredictBatchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Several events to predict; each is answered or refused on its own."""
 
     events: Annotated[list[msgspec.Raw], Meta(description="Requests as for one prediction.")]
+
+
+class PostedRanking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who asks for a slate, and in which context."""
+
+    event: Annotated[msgspec.Raw, Meta(
+        description="The event itself: the system's own fields, but for the item.")]
+    event_id: Annotated[str, Meta(
+        min_length=1, max_length=REQUEST_LENGTH, pattern=NAME,
+        description="Your id of the request, a text of one line without `#`. Repeating it is safe: "
+        "it gets the same slate. A random one if you give none.",
+    )] | None = None
+    event_timestamp: HappenedAt | None = None
+    candidates: Annotated[list[Any], Meta(
+        min_length=1, max_length=LARGEST_LIST,
+        description="The items to choose from. Without them, those of the latest night's list.",
+    )] | None = None
+    n: Annotated[int, Meta(
+        ge=1, le=LARGEST_PAGE, description="How many items to show; a page if absent.",
+    )] | None = None
 
 
 class PostedEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,12 +116,43 @@ class FeedbackRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     said_at: Annotated[datetime, Meta(
         tz=True, description="When it was said, ISO 8601 with a time zone. It counts in a replay "
         "only, while the system's clock stands still; otherwise it was said now.")] | None = None
+    item: Annotated[Any, Meta(
+        description="Which item of the slate that `prediction_id` names. Not given if that is the "
+        "id of the item's own prediction.")] = None
 
 
 class FeedbackBatchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Several pieces of feedback, in order; each is taken in or refused on its own."""
 
     feedback: Annotated[list[msgspec.Raw], Meta(description="Requests as for one prediction.")]
+
+
+class RankedItem(Struct, frozen=True, kw_only=True):
+    """One item of a slate. It is a prediction of its own too."""
+
+    item: Annotated[Any, Meta(description="Its key, as events hold it.")]
+    score: float
+    position: Annotated[int, Meta(ge=1, description="1 is the first.")]
+    propensity: Annotated[float, Meta(
+        gt=0, le=1, description="How probable it was that this item would stand here.")]
+    prediction_id: Annotated[str, Meta(
+        description="Of this item: its explanation is there, and feedback may name it.")]
+
+
+class RankAnswer(Struct, frozen=True, kw_only=True):
+    """One slate. Each of its items was durably logged before this answer was sent."""
+
+    prediction_id: Annotated[str, Meta(
+        description="Of the slate. Name it, and the item, when you send feedback.")]
+    event_id: str
+    label_name: Annotated[str, Meta(description="What `score` is the probability of.")]
+    items: Annotated[list[RankedItem], Meta(description="In the order of positions.")]
+    model_version: int
+    features_as_of: Annotated[datetime, Meta(
+        tz=True, description="The instant whose state of the feature store was read.")]
+    degraded: Annotated[bool, Meta(
+        description="The feature store or the model could not answer; the order is that of the "
+        "latest night's list.")]
 
 
 class PredictAnswer(Struct, frozen=True, kw_only=True):
@@ -255,6 +307,25 @@ class PredictionRecord(Struct, frozen=True, kw_only=True):
     outcomes: Annotated[list[OutcomeEntry], Meta(
         description="What was known of it over time: the last one counts; empty while nothing "
         "is known.")]
+
+
+class SlateItem(Struct, frozen=True, kw_only=True):
+    """One item of a slate, and everything that is known about its prediction."""
+
+    item: Any
+    position: int
+    record: PredictionRecord
+
+
+class SlateRecord(Struct, frozen=True, kw_only=True):
+    """Everything that is known about one slate."""
+
+    prediction_id: str
+    system: str
+    event_id: str
+    event_timestamp: Instant
+    accepted_at: Instant
+    items: Annotated[list[SlateItem], Meta(description="In the order of positions.")]
 
 
 class ContributingRow(Struct, frozen=True, kw_only=True):

@@ -15,8 +15,10 @@ from ml_assets.core.system import System
 from ml_assets.core.target import Target
 from ml_assets.features.online_store.latest_scores import Score
 from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.slates import slate_id
 from ml_assets.serving.answer.explanation import Explanation, UnknownOrigin
 from ml_assets.serving.answer.feedback import FeedbackResult
+from ml_assets.serving.answer.slates.slate import Slate
 from ml_assets.serving.contract.by_target import answer_struct
 from ml_assets.serving.contract.protocol import (
     ChallengerEntry,
@@ -31,9 +33,13 @@ from ml_assets.serving.contract.protocol import (
     OutcomeEntry,
     PredictAnswer,
     PredictionRecord,
+    RankAnswer,
+    RankedItem,
     RefusedModel,
     ScoreAnswer,
     ServingModel,
+    SlateItem,
+    SlateRecord,
     VersionAnswer,
 )
 from ml_assets.serving.contract.redaction import redacted
@@ -64,6 +70,36 @@ def answers_for(target: Target) -> Callable[[Prediction], PredictAnswer]:
         )
 
     return answer if struct is PredictAnswer else longer
+
+
+def rank_answer(system: System, slate: Slate) -> RankAnswer:
+    first = slate.rows[0]
+    return RankAnswer(
+        prediction_id=slate_id(system.name, slate.request_id), event_id=slate.request_id,
+        label_name=system.target.name, model_version=first.model_version,
+        features_as_of=first.features_as_of, degraded=first.degraded,
+        items=[
+            RankedItem(item=item, score=row.score, position=position, propensity=row.propensity,
+                       prediction_id=row.prediction_id)
+            for position, (row, item) in enumerate(zip(slate.rows, slate.items, strict=True), 1)
+        ],
+    )
+
+
+def slate_record(
+    system: System, slate: Slate, explained: Sequence[Explanation]
+) -> SlateRecord:
+    """explained: the rows, in the order of positions"""
+    first = slate.rows[0]
+    return SlateRecord(
+        prediction_id=slate_id(system.name, slate.request_id), system=system.name,
+        event_id=slate.request_id, event_timestamp=first.event_timestamp,
+        accepted_at=first.accepted_at,
+        items=[
+            SlateItem(item=item, position=position, record=prediction_record(system, each))
+            for position, (item, each) in enumerate(zip(slate.items, explained, strict=True), 1)
+        ],
+    )
 
 
 def _answered(target: Target, p: Prediction) -> dict[str, Any]:

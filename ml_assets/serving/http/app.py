@@ -65,6 +65,7 @@ def routes_of(handlers: Handlers, pages: Pages) -> list[Route]:
         Route("/metrics", handlers.metrics),
         Route("/v1/{system}/predict", handlers.predict, methods=["POST"]),
         Route("/v1/{system}/predict/batch", handlers.predict_batch, methods=["POST"]),
+        *([Route("/v1/{system}/rank", handlers.rank, methods=["POST"])] if handlers.ranks else []),
         Route("/v1/{system}/events/{stream}", handlers.event, methods=["POST"]),
         Route("/v1/{system}/events/{stream}/batch", handlers.event_batch, methods=["POST"]),
         Route("/v1/{system}/feedback", handlers.feedback, methods=["POST"]),

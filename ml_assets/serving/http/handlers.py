@@ -15,6 +15,7 @@ from ml_assets.core.errors import NotReady, unknown
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.settings import Ack
 from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.slates import is_slate_id
 from ml_assets.serving.answer.explanation import Heard
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.batching.executor import Executor
@@ -23,23 +24,27 @@ from ml_assets.serving.contract.protocol import (
     LiveAnswer,
     PredictionRecord,
     ReadyAnswer,
+    SlateRecord,
 )
 from ml_assets.serving.contract.redaction import redacted
 from ml_assets.serving.http.answers import (
     contributing_rows,
     prediction_record,
     score_answer,
+    slate_record,
     version_answer,
 )
+from ml_assets.serving.http.bodies.feedback import add_feedback, add_feedback_batch
+from ml_assets.serving.http.bodies.predictions import Predictions
+from ml_assets.serving.http.bodies.rankings import Rankings
+from ml_assets.serving.http.bodies.told_events import ToldEvents
 from ml_assets.serving.http.body import read_body
-from ml_assets.serving.http.feedback import add_feedback, add_feedback_batch
 from ml_assets.serving.http.middleware import BEARER
-from ml_assets.serving.http.predictions import Predictions
 from ml_assets.serving.http.responses import answer_of
-from ml_assets.serving.http.told_events import ToldEvents
 from ml_assets.serving.telemetry.metrics import CONTENT_TYPE, Metrics
 
 T = TypeVar("T")
+
 
 class Handlers:
     """One method for each call. What reads a store or scores runs in `executor`.
@@ -50,15 +55,17 @@ class Handlers:
 
     def __init__(
         self, systems: Mapping[str, ServedSystem], executor: Executor, predictions: Predictions,
-        told: ToldEvents, explainer: ThreadPoolExecutor, metrics: Metrics, ack: Ack,
-        broken: Mapping[str, str],
+        told: ToldEvents, rankings: Rankings, explainer: ThreadPoolExecutor, metrics: Metrics,
+        ack: Ack, broken: Mapping[str, str],
     ) -> None:
         self._systems, self._executor, self._predictions = systems, executor, predictions
-        self._told = told
+        self._told, self._rankings = told, rankings
         self._explainer, self._metrics, self._ack = explainer, metrics, ack
         self._broken = {name: f"the declaration of {name!r} is broken: {reason}"
                         for name, reason in broken.items()}
         self._measuring = asyncio.Lock()
+        self.ranks = bool(rankings.queues)
+        """Whether any of the systems answers with slates."""
 
     async def predict(self, request: Request) -> Response:
         """Called only if the connection does not answer by itself: see `fast_path`."""
@@ -68,6 +75,11 @@ class Handlers:
     async def predict_batch(self, request: Request) -> Response:
         system, body = self._system(request), await read_body(request.scope, request.receive)
         return answer_of(await self._predictions.batch(system, body))
+
+    async def rank(self, request: Request) -> Response:
+        """Likewise."""
+        system, body = self._system(request), await read_body(request.scope, request.receive)
+        return answer_of(await self._rankings.one(system, body))
 
     async def event(self, request: Request) -> Response:
         """An event of a stream that only feeds features; see `fast_path` too."""
@@ -96,10 +108,23 @@ class Handlers:
             await self._executor.in_line(lambda: system.scores.read(key))))
 
     async def record(self, request: Request) -> Response:
+        if is_slate_id(request.path_params["prediction_id"]):
+            return await self._slate_record(request)
         system, prediction, heard = await self._logged(request)
 
         def explain() -> PredictionRecord:
             return prediction_record(system.system, system.provenance.explain(prediction, heard))
+
+        return answer_of(await self._aside(explain))
+
+    async def _slate_record(self, request: Request) -> Response:
+        system, name = self._system(request), request.path_params["prediction_id"]
+        slate, heard = await self._executor.in_line(lambda: system.find_slate(name))
+
+        def explain() -> SlateRecord:
+            return slate_record(system.system, slate, [
+                system.provenance.explain(row, each)
+                for row, each in zip(slate.rows, heard, strict=True)])
 
         return answer_of(await self._aside(explain))
 

@@ -22,7 +22,7 @@ from ml_assets.core.errors import (
 )
 from ml_assets.serving.answer.intake.admission import EventRefused
 from ml_assets.serving.contract.decoding import RequestRefused
-from ml_assets.serving.contract.protocol import PredictAnswer, Problem, ProblemAnswer
+from ml_assets.serving.contract.protocol import PredictAnswer, Problem, ProblemAnswer, RankAnswer
 from ml_assets.serving.contract.redaction import redacted
 
 MODEL_VERSION = b"x-model-version"
@@ -43,7 +43,7 @@ class JsonAnswer(Response):
 
 def answer_of(value: msgspec.Struct, status: int = 200) -> Response:
     """`value` as a client reads it."""
-    if isinstance(value, PredictAnswer):
+    if isinstance(value, PredictAnswer | RankAnswer):
         version = (MODEL_VERSION, b"%d" % value.model_version)
         return JsonAnswer(_ENCODER.encode(value), status, version)
     return JsonAnswer(_ENCODER.encode(value), status)

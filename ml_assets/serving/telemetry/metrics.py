@@ -27,7 +27,7 @@ from ml_assets.serving.telemetry.worker_metrics import WorkerMetrics
 
 T = TypeVar("T")
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-CALLS = frozenset({"predict", "predict/batch", "feedback", "version"})
+CALLS = frozenset({"predict", "predict/batch", "rank", "feedback", "version"})
 PAGES = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
 Ages = Mapping[str, Mapping[str, float]]
 """Seconds by system, then by feature view."""

@@ -21,7 +21,7 @@ from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract.decoding import RequestRefused
 from ml_assets.serving.contract.redaction import hide, redacted
-from ml_assets.serving.http.predictions import Predictions
+from ml_assets.serving.http.bodies.predictions import Predictions
 from ml_assets.serving.http.responses import answer_to
 from ml_assets.serving.telemetry.metrics import Metrics
 from tests.serving.kit import Toy, asked, serving

@@ -69,7 +69,8 @@ def test_answers_have_exactly_the_shape_that_is_described_for_their_target(
     said = batch["predictions"][1]
     assert (latest["event_id"], latest["score"], latest["decision"]) == (
         "e2", said["score"], said["decision"])
-    said = {"prediction_id": answer["prediction_id"], "label": kind.labels[0], "source": "buyer"}
+    said = {"prediction_id": answer["prediction_id"], "label": kind.labels[0], "source": "buyer",
+            "said_at": NOON.isoformat()}
     exactly(described, "ToyFeedbackRequest", said)
     exactly(described, "ToyFeedbackAnswer", api.post("/v1/toy/feedback", json=said).json())
     record = api.get(f"/v1/toy/predictions/{answer['prediction_id']}").json()

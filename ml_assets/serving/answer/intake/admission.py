@@ -13,6 +13,7 @@ from msgspec import Struct
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.runtime.isolation import LONGEST_REASON
+from ml_assets.core.slates import request_fault
 from ml_assets.core.source import Event
 from ml_assets.core.system import System
 from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, storable
@@ -87,6 +88,8 @@ class Admission:
         self._names = [(name, int(min(longest, KEY_LENGTH))) for name, longest in texts
                        if name in keys]
         self._others = len(columns) - len(self._numbers) - len(texts)
+        # Else an event could have the id that a row of a slate will have.
+        self._id_fault = None if system.target.slates is None or stream else request_fault
 
     def admit(
         self, request: EventRequest, now: datetime, *, clock: datetime | None = None,
@@ -107,6 +110,9 @@ class Admission:
                 f"system's clock, {clock.isoformat()}",
                 "event_timestamp",
             )
+        if self._id_fault is not None and request.event_id is not None and (
+                fault := self._id_fault(request.event_id)) is not None:
+            raise EventRefused("invalid_request", f"event_id: {fault}", "event_id")
         try:
             posted = str(request.event, "utf-8")
             event = self.read(posted)
@@ -124,12 +130,7 @@ class Admission:
         What this accepts, ingestion accepts too: the same parser on the same text, and the same
         data contract. Raises Quarantined with the reason if it cannot become an event.
         """
-        try:
-            request = read_json(posted)
-        except (ValueError, RecursionError) as error:
-            raise Quarantined(f"the event cannot be read as JSON: {error}") from error
-        if not isinstance(request, dict):
-            raise Quarantined(f"the event is {shown(posted)}; expected a JSON object")
+        request = read_object(posted)
         # As deep as it has brackets, at most: nearly all events need no closer look.
         if posted.count("{") + posted.count("[") > MAX_DEPTH and _depth(request) > MAX_DEPTH:
             raise Quarantined(f"the event is nested more than {MAX_DEPTH} deep")
@@ -162,6 +163,17 @@ class Admission:
             if type(value) is not str or name_fault(value, longest) is not None:
                 return False
         return True
+
+
+def read_object(posted: str) -> dict[str, object]:
+    """The JSON object in `posted`. Raises Quarantined if it holds none."""
+    try:
+        request = read_json(posted)
+    except (ValueError, RecursionError) as error:
+        raise Quarantined(f"the event cannot be read as JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise Quarantined(f"the event is {shown(posted)}; expected a JSON object")
+    return request
 
 
 def require_below(limit: float, name: str, value: object) -> None:

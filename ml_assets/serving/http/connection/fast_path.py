@@ -1,4 +1,4 @@
-"""Predictions, and events that are told, which the connection itself answers, past ASGI."""
+"""Predictions, slates, and events that are told, which the connection itself answers, past ASGI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ml_assets.serving.access.hosts import Hosts
 from ml_assets.serving.batching.micro_batches import MicroBatches
 from ml_assets.serving.contract.decoding import MAX_BODY_BYTES, RequestRefused
 from ml_assets.serving.contract.encoding import CONTENT_CODING
-from ml_assets.serving.contract.protocol import EventAnswer, PredictAnswer
+from ml_assets.serving.contract.protocol import EventAnswer, PredictAnswer, RankAnswer
 from ml_assets.serving.http.connection.connections import Connections
 from ml_assets.serving.http.connection.draining import DrainingProtocol
 from ml_assets.serving.http.connection.uvicorn_seam import STATUS_LINE, HttpToolsProtocol
@@ -28,7 +28,9 @@ from ml_assets.serving.http.responses import answer_of, answer_to
 from ml_assets.serving.telemetry.logs import REQUEST_ID
 from ml_assets.serving.telemetry.metrics import Requests
 
-Queue = MicroBatches[bytes, PredictAnswer] | MicroBatches[bytes, EventAnswer]
+Answer = PredictAnswer | EventAnswer | RankAnswer
+Queue = (MicroBatches[bytes, PredictAnswer] | MicroBatches[bytes, EventAnswer]
+         | MicroBatches[bytes, RankAnswer])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,7 @@ class Exchange:
     def response_started(self) -> bool:
         return self.response_complete
 
-    def done(self, answer: PredictAnswer | EventAnswer | Exception) -> None:
+    def done(self, answer: Answer | Exception) -> None:
         """Send it, to whoever is still there; count it, and log what failed."""
         context = REQUEST_ID.set(self._id.decode())
         try:
@@ -179,7 +181,7 @@ class Exchange:
                 note_error(fast_path.lines, answer, f"POST {path}")
             else:
                 response = answer_of(answer)
-                if isinstance(answer, PredictAnswer):
+                if not isinstance(answer, EventAnswer):
                     version = str(answer.model_version)
             self._send(response)
             note(fast_path.requests, fast_path.lines, "POST", path, response.status_code,

@@ -8,13 +8,13 @@ from ml_assets.core.errors import InvalidRequest, LogUnavailable
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.target import Label
+from ml_assets.ingest.log.slates import is_slate_id
 from ml_assets.serving.access.tokens import Token
 from ml_assets.serving.answer.feedback import Said
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract.decoding import (
     RequestRefused,
     decode,
-    decode_each,
     require_few,
 )
 from ml_assets.serving.contract.protocol import (
@@ -50,8 +50,7 @@ def add_feedback_batch(
     """
     bodies = decode(MANY, body).feedback
     require_few(len(bodies), "feedback")
-    decoded = decode_each(ONE, bodies)
-    words = isolate(lambda each: _said(system, _sound(each), bearer), decoded)
+    words = isolate(lambda each: _said(system, decode(ONE, each), bearer), bodies)
     results = iter(system.feedback.add_all(
         [each for each in words if not isinstance(each, Exception)]))
     told = [each if isinstance(each, Exception) else next(results) for each in words]
@@ -66,17 +65,21 @@ def add_feedback_batch(
         problem(each) if isinstance(each, Exception) else feedback_answer(each) for each in told])
 
 
-def _sound(decoded: FeedbackRequest | Exception) -> FeedbackRequest:
-    if isinstance(decoded, Exception):
-        raise decoded
-    return decoded
-
-
 def _said(system: ServedSystem, request: FeedbackRequest, bearer: Token | None) -> Said:
     if bearer is not None:
         _require_own(system, bearer, request.source)
     return Said(prediction_id=request.prediction_id, label=_label(system, request.label),
-                source=request.source, at=request.said_at)
+                source=request.source, at=request.said_at, item=_item(request))
+
+
+def _item(said: FeedbackRequest) -> object:
+    """The item of a slate that feedback is about; None if it names the item's own prediction."""
+    if is_slate_id(said.prediction_id) == (said.item is not None):
+        return said.item
+    expected = ("a slate; say which `item` of it the label is of" if said.item is None else
+                "no slate, of which one could name an `item`")
+    raise RequestRefused(
+        422, "invalid_request", f"{said.prediction_id!r} is {expected}", "item")
 
 
 def _label(system: ServedSystem, value: object) -> Label:

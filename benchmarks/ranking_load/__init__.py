@@ -1,0 +1,1 @@
+"""The served system of `bench ranking`, and what asks it."""

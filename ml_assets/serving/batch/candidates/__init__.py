@@ -1,0 +1,1 @@
+"""Every night: which items pages are chosen from the next day."""

@@ -1,0 +1,1 @@
+"""Bodies in, answers out: one module for each kind of call."""
