@@ -241,7 +241,7 @@ class Killed(BaseException):
     """As `kill -9` would end it."""
 
 
-STEPS = ("log_rows.forget", "load_log", "drop_views", "Deployments", "ModelRegistry", "delete_tree",
+STEPS = ("log_rows.forget", "drop_views", "Deployments", "ModelRegistry", "delete_tree",
          "automation.forget", "change_notes")
 
 
@@ -308,7 +308,7 @@ def life_of(loop: WholeLoop) -> dict[str, Any]:
         "models": versions,
         "files": tree(settings.mlflow_artifacts / name),
         "lake": tree(Lake(settings.lake).root / name),
-        "loads": [row for row in _table(settings.var / "feast" / "loads.sqlite", "loads")
+        "loads": [row for row in _table(settings.event_log, "loads")
                   if str(row[1]).startswith(f"{name}_")],
         "feast": {view.name: view.materialization_intervals for view in views
                   if view.tags.get("system") == name and view.materialization_intervals},

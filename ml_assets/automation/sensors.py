@@ -122,13 +122,12 @@ def next_closed_day(system: System, settings: Settings, now: datetime) -> date |
     A live day is once its outcomes exist, and any day once all feature views have been loaded up to
     its end: both come late in the day's run, so a day that failed half-way is ingested again.
     """
+    from ml_assets.features.loads import watermark
     from ml_assets.features.manifest import load_manifest
-    from ml_assets.features.store import load_log
     from ml_assets.ingest.lake import Lake
 
-    lake, log = Lake(settings.lake), load_log(settings)
-    loaded = log.watermark(load_manifest(settings).service(system).views)
-    log.close()
+    lake = Lake(settings.lake)
+    loaded = watermark(settings, load_manifest(settings).service(system).views)
     ingested = {
         day for day in lake.days(system.name, "labels")
         if loaded is not None and midnight(day) + DAY <= loaded

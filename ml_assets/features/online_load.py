@@ -12,14 +12,15 @@ import pyarrow as pa
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, midnight
+from ml_assets.features.loads import covered
 from ml_assets.features.manifest import TableView, View
 from ml_assets.features.online_store.following.kept import EVER, versions_in
 from ml_assets.features.online_store.following.lake_stream import read_stream
-from ml_assets.features.online_store.following.portions import portions
+from ml_assets.features.online_store.following.portions import covering, portions
 from ml_assets.features.online_store.following.projection import Projection
 from ml_assets.features.online_store.following.stretches import Followed
 from ml_assets.features.online_store.redefining import pending, settle
-from ml_assets.features.store import load_log, open_backend, origins_of
+from ml_assets.features.store import open_backend, origins_of
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import from_us, to_us
@@ -46,7 +47,7 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
     a day's table is missing.
     """
     clock, lake = settings.clock_of(view.system), Lake(settings.lake)
-    with (closing(EventLog(settings.event_log)) as events, closing(load_log(settings)) as log,
+    with (closing(EventLog(settings.event_log)) as events,
           closing(open_backend(settings)) as store):
         view_id = store.register(view.name, view.definition)
         followed = Followed(view.windowed, view_id, view.table)
@@ -54,20 +55,18 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
             events.connection, store, view.system, [followed], origins_of(settings))
         # The log remembers loads that a teardown or another definition has undone since.
         is_loaded = pending(store, view.windowed) is None and store.count(view_id) > 0
-        stretch = _stretch(lake, view, days, log.until(view) if is_loaded else None)
+        before = covered(events.connection, view) if is_loaded else None
+        stretch = _stretch(lake, view, days, before)
         until = midnight(stretch[-1]) + DAY
-        load_id = log.begin(view, until, clock.now())
         projection.catch_up()
-        new = 0
-        for rows in _together(
+        tables = _together(
             read_stream(lake, view.windowed, view.system, view.table, [day], served=False)
-            for day in stretch
-        ):
-            new += sum(projection.load(followed, each)
-                       for each in portions(view.windowed, rows))
+            for day in stretch)
+        some = (each for table in tables for each in portions(view.windowed, table))
+        new = sum(projection.load(followed, each) for each in covering(
+            some, to_us(midnight(stretch[0])), to_us(until)))
         settle(store, view.windowed)
         store.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
-        log.finish(load_id, clock.now())
     return Loaded(rows=new, until=until)
 
 
@@ -105,12 +104,14 @@ def load_table(settings: Settings, view: TableView, days: Sequence[date]) -> Loa
     return Loaded(rows=new, until=from_us(max(since, until)))
 
 
-def _stretch(lake: Lake, view: View, days: Sequence[date], before: datetime | None) -> list[date]:
-    """The days to load, in order and without a gap."""
+def _stretch(
+    lake: Lake, view: View, days: Sequence[date], before: tuple[datetime, datetime] | None
+) -> list[date]:
+    """The days to load, in order and without a gap to what was loaded before."""
     there = lake.days(view.system, view.table)
     first, last = min(days), max(days)
-    if before is not None:
-        first = min(first, before.date())
+    if before is not None and there and before[0] <= midnight(there[0]):
+        first = min(first, before[1].date())
     elif there:
         first = min(first, there[0])
     stretch = [first + timedelta(days=n) for n in range((last - first).days + 1)]

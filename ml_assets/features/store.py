@@ -18,7 +18,6 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_folder, write_atomically
 from ml_assets.core.storage.layout import LMDB_SIDES, SET_ASIDE
 from ml_assets.core.storage.marker import note as note_made
-from ml_assets.features.loads import LoadLog
 from ml_assets.features.manifest import REPO, definitions_of, load_manifest, unpublished_in
 from ml_assets.features.online_store.following.lake_stream import Origins, systems_in
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
@@ -80,16 +79,6 @@ def _set_aside(settings: Settings, path: Path) -> None:
 def origins_of(settings: Settings) -> Origins:
     """Where the online state gets what the log does not have packed."""
     return Origins(settings.lake, systems_in(SYSTEMS))
-
-
-def load_log(settings: Settings) -> LoadLog:
-    """The log of loads into the online store. Close it when done."""
-    return LoadLog(loads_path(settings))
-
-
-def loads_path(settings: Settings) -> Path:
-    """Where it lies, if anything was ever loaded."""
-    return settings.var / "feast" / "loads.sqlite"
 
 
 def apply_if_changed(settings: Settings, repo: Path = REPO) -> bool:

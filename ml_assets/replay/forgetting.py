@@ -14,7 +14,7 @@ from ml_assets.core.storage.layout import clock_of
 from ml_assets.core.storage.marker import change_notes
 from ml_assets.core.system import System
 from ml_assets.features.manifest import load_manifest
-from ml_assets.features.store import drop_views, load_log, loads_path
+from ml_assets.features.store import drop_views
 from ml_assets.ingest.log import forgetting as log_rows
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
@@ -47,9 +47,6 @@ def forget(settings: Settings, system: System) -> None:
         if settings.event_log.exists():
             with closing(EventLog(settings.event_log, patience_s=60)) as log:
                 log_rows.forget(log, name, views)
-        if loads_path(settings).exists():
-            with closing(load_log(settings)) as loads:
-                loads.forget(views)
         drop_views(settings, views)
         if settings.deployments.exists():
             Deployments(settings.deployments).forget(name)

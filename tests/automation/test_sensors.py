@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -17,9 +18,11 @@ from ml_assets.core.runtime.locks import alone
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.manifest import load_manifest
-from ml_assets.features.store import load_log
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.positions import note_load
+from ml_assets.ingest.log.served import to_us
 from ml_assets.ingest.tables import known_schema, outcomes_schema
 from ml_assets.systems.spam import SPAM
 from tests.toy import TOY
@@ -164,10 +167,10 @@ def taken_in(settings: Settings, day: date, views: int | None = None) -> None:
     """Labels are in the lake and all feature views, or so many, loaded up to the day's end."""
     labels = pd.DataFrame(columns=LABELS.names)
     Lake(settings.lake).write("spam", "labels", day, labels, LABELS)
-    log, until = load_log(settings), midnight(day) + DAY
-    for view in load_manifest(settings).service(SPAM).views[:views]:
-        log.finish(log.begin(view, until, until), until)
-    log.close()
+    with closing(EventLog(settings.event_log)) as log:
+        for view in load_manifest(settings).service(SPAM).views[:views]:
+            note_load(log.connection, view.name, view.definition, to_us(midnight(day)),
+                      to_us(midnight(day) + DAY))
 
 
 @pytest.mark.parametrize("cursor", [

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ml_assets.core.installation import claim
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.files import make_folder
 from ml_assets.core.storage.layout import FILES
 from ml_assets.core.storage.marker import change_notes
 from ml_assets.core.time import EventClock
-from ml_assets.features.store import load_log
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.serving.access.tokens import TokenFile
@@ -27,7 +27,7 @@ def made(settings: Settings) -> None:
     TokenFile(settings.tokens).create("ann", ["admin"], [], NOON)
     EventLog(settings.event_log).close()
     Deployments(settings.deployments)
-    load_log(settings).close()
+    make_folder(settings.var / "feast")
     (settings.var / "feast" / "applied.json").write_text('{"manifest": "x"}')
     for about in FILES:
         path = settings.var / about.name

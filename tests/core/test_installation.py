@@ -19,7 +19,6 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import delete_tree
 from ml_assets.core.storage.marker import MARKER, read_marker
 from ml_assets.core.time import EventClock
-from ml_assets.features.store import load_log
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.serving.access.tokens import TokenFile
@@ -200,13 +199,12 @@ def test_what_is_made_is_open_to_its_owner_alone_whatever_the_umask(
     try:
         EventClock(settings.clock_file("toy")).set(NOON)
         TokenFile(settings.tokens).create("ann", ["admin"], [], NOON)
-        log, loads = EventLog(settings.event_log), load_log(settings)
+        log = EventLog(settings.event_log)
         Deployments(settings.deployments).promote("spam", 1, reason="x", by="x", at=NOON)
         log.check()
         _require_private(settings.var)
         assert (settings.var / "event_log.sqlite-wal").exists()
         log.close()
-        loads.close()
     finally:
         os.umask(before)
 

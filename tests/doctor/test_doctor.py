@@ -23,7 +23,6 @@ from ml_assets.core.storage.layout import FILES, SET_ASIDE
 from ml_assets.core.storage.marker import MARKER, change_notes, read_marker
 from ml_assets.core.time import EventClock
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.models import ModelRegistry
 from tests.core.kit import NOON, made, tree
 from tests.core.storage.test_condition import DAMAGES, NAMES
@@ -129,14 +128,6 @@ def test_the_one_clock_of_an_earlier_version_becomes_one_for_each_system(
     marker = read_marker(installation.var)
     assert marker is not None and "clock.json" not in marker.files
     assert "systems/meter/clock.json" in marker.files
-
-
-def test_a_log_that_was_given_up_takes_the_note_of_its_loads_along(installation: Settings) -> None:
-    """Else an empty store would be taken for one that was loaded, and answer zeros."""
-    installation.event_log.unlink()
-    doctor(installation, "--give-up", "event_log.sqlite")
-    assert not (installation.var / "feast" / "loads.sqlite").exists()
-    EventLog(installation.event_log).close()
 
 
 def test_what_is_sound_is_not_given_up(installation: Settings) -> None:

@@ -13,8 +13,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.assets import build
+from ml_assets.features.loads import watermark
 from ml_assets.features.manifest import load_manifest
-from ml_assets.features.store import load_log
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import labels_schema
@@ -91,9 +91,7 @@ def test_a_backfill_then_days_one_by_one_then_a_training_set(settings: Settings)
     assert said["hours_behind"] == 0
     assert said["dagster/row_count"] > 0
     views = load_manifest(settings).service(SPAM).views
-    log = load_log(settings)
-    assert log.watermark(views) == midnight(DAYS[-1]) + DAY
-    log.close()
+    assert watermark(settings, views) == midnight(DAYS[-1]) + DAY
     assert metadata(materialise(settings, VIEWS, DAYS[2]), "sender_mail")["dagster/row_count"] == 0
 
     result = materialise(settings, ["training_set"])

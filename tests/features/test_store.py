@@ -20,12 +20,13 @@ import pytest
 from ml_assets.core.errors import NotReady, NotReproducible, UnknownName
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.time import DAY, EventClock, midnight
+from ml_assets.features.loads import loaded_until
 from ml_assets.features.manifest import Service, load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online import OnlineState
 from ml_assets.features.online_load import load_view
 from ml_assets.features.online_store.following import portions, projection
-from ml_assets.features.store import apply_if_changed, load_log, open_store
+from ml_assets.features.store import apply_if_changed, open_store
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog, Prediction
@@ -184,9 +185,7 @@ def test_a_day_without_its_stream_is_not_loaded_over(
         (folder / name).symlink_to(past.lake / "spam" / "events" / name)
     with pytest.raises(NotReady, match=f"spam/events of {DAYS[2]} is not in the lake"):
         load_view(settings, service.views[0], [DAYS[3]])
-    log = load_log(settings)
-    assert log.until(service.views[0]) is None
-    log.close()
+    assert loaded_until(settings, service.views) == {}
 
 
 def test_a_stream_that_lacks_a_column_is_refused_by_name(

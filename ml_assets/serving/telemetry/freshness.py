@@ -26,7 +26,7 @@ class Freshness:
         self._ages: dict[str, float] = {}
 
     def ages(self) -> dict[str, float]:
-        """Empty if nothing was loaded, or if the log of loads cannot be read."""
+        """Empty if nothing was loaded, or if the event log cannot be read."""
         if monotonic() - self._read_at >= KEPT_SECONDS:
             try:
                 self._ages = self._read()
@@ -38,18 +38,14 @@ class Freshness:
         return self._ages
 
     def _read(self) -> dict[str, float]:
+        from ml_assets.features.loads import is_loaded, loaded_until
         from ml_assets.features.manifest import load_manifest
         from ml_assets.features.online_store.following.stretches import EVENTS
-        from ml_assets.features.store import load_log, loads_path
 
-        if not loads_path(self._settings).exists():
+        if not is_loaded(self._settings):
             return {}
         service = load_manifest(self._settings).service(self._system)
         now = self._settings.clock_of(self._system.name).now()
-        loads = load_log(self._settings)
-        try:
-            held = {view.name: loads.until(view) for view in service.views if view.table != EVENTS}
-        finally:
-            loads.close()
-        return {name: (now - until).total_seconds()
-                for name, until in held.items() if until is not None}
+        held = loaded_until(self._settings, [
+            view for view in service.views if view.table != EVENTS])
+        return {name: (now - until).total_seconds() for name, until in held.items()}

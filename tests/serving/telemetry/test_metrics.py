@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ml_assets.core.settings import ROOT, Settings
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.positions import note_load
+from ml_assets.ingest.log.served import to_us
 from ml_assets.registry.rollout import Canary
 from ml_assets.serving.telemetry.metrics import Requests
 from tests.serving.kit import NOON, Toy, asked, serving
@@ -124,7 +128,6 @@ def test_features_are_as_old_as_the_labels_they_count(
 ) -> None:
     from ml_assets.core.time import EventClock
     from ml_assets.features.manifest import load_manifest
-    from ml_assets.features.store import load_log
     from ml_assets.serving.telemetry.freshness import Freshness
     from ml_assets.systems import find
 
@@ -132,10 +135,10 @@ def test_features_are_as_old_as_the_labels_they_count(
     EventClock(settings.clock_file("spam")).set(NOON)
     assert Freshness(settings, spam).ages() == {}
     views = load_manifest(settings).service(spam).views
-    loads = load_log(settings)
-    for view in views:
-        loads.finish(loads.begin(view, NOON - timedelta(hours=3), NOON), NOON)
-    loads.close()
+    with closing(EventLog(settings.event_log)) as log:
+        for view in views:
+            note_load(log.connection, view.name, view.definition, 0,
+                      to_us(NOON - timedelta(hours=3)))
     ages = Freshness(settings, spam).ages()
     assert set(ages) == {view.name for view in views if view.table == "labels"}
     assert set(ages.values()) == {3 * 3600}

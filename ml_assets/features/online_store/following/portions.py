@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -44,3 +44,18 @@ def portions(view: WindowedView, table: pa.Table) -> Iterator[Portion]:
         yield Portion(event_rows(view, some), some[view.event_id].to_pylist(), int(at[start]),
                       int(at[end - 1]) + 1)
         start = end
+
+
+def covering(some: Iterable[Portion], since: int, until: int) -> Iterator[Portion]:
+    """The portions of all that was filed in `[since, until)`, without a gap between them.
+
+    One without rows if there are none: then it is known that there are none.
+    """
+    last = None
+    for each in some:
+        if last is not None:
+            yield last
+        last = each._replace(since=min(since, each.since))
+        since = each.until
+    last = last or Portion([], [], since, until)
+    yield last._replace(until=max(until, last.until))
