@@ -121,6 +121,11 @@ class Constant:
     ) -> tuple[PackedCounts, Sequence[Counted]]:
         return PackedCounts(b"constant", "[[], []]", [b"constant"] * len(events)), []
 
+    def count_told(
+        self, table: str, events: Sequence[Mapping[str, object]]
+    ) -> PackedCounts | None:
+        return None
+
     def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
         """It counts nothing."""
 

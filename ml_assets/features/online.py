@@ -81,6 +81,9 @@ class OnlineState:
             ])
         self._fed = [index for index, each in enumerate(self._projection.views) if each.is_fed]
         self._stream = Stream([self._projection.views[index].view for index in self._fed])
+        told = [each for each in self._projection.views if each.is_told]
+        self._told = {table: Stream([each.view for each in told if each.table == table])
+                      for table in {each.table for each in told}}
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
@@ -121,6 +124,15 @@ class OnlineState:
         counted = [self._stream.counted(event) for event in events]
         said = self._stream.list
         return PackedCounts(said.id, said.text, [said.pack(each) for each in counted]), counted
+
+    def count_told(
+        self, table: str, events: Sequence[Mapping[str, object]]
+    ) -> PackedCounts | None:
+        """The same of events of another stream, by its table; None if they feed no view."""
+        stream = self._told.get(table)
+        return None if stream is None else PackedCounts(
+            stream.list.id, stream.list.text,
+            [stream.list.pack(stream.counted(event)) for event in events])
 
     def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
         """Count what was just logged; whatever stops it, the next read makes up for it."""

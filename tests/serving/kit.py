@@ -87,6 +87,11 @@ class FakeFeatures:
     def count(self, events: Sequence[Mapping[str, object]]) -> tuple[PackedCounts, Any]:
         return PackedCounts(b"fakelist", "[[], []]", [b"fakelist"] * len(events)), events
 
+    def count_told(
+        self, table: str, events: Sequence[Mapping[str, object]]
+    ) -> PackedCounts | None:
+        return None
+
     def follow(self, appended: Appended, counted: Any) -> None:
         self.remembered.extend(counted[row] for row in appended.new)
 

@@ -88,6 +88,7 @@ ADDED = {
     ("predictions", "outputs"): "blob",  # float64, little endian; null if the score is all
     ("shadow_scores", "outputs"): "blob",
     ("loads", "counts"): "blob",
+    ("told", "counts"): "blob",  # as of predictions
 }
 """Columns that came later. Of earlier predictions the defaults are true: the champion answered
 everything, nobody knows the positions, what they count is in the request, and the score was all

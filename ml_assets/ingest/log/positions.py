@@ -64,8 +64,8 @@ class Load:
 
 
 class PackedCounts(NamedTuple):
-    """What the online state counts of some predictions: a blob for each, which begins with
-    `list_id`, packed for `views`.
+    """What the online state counts of some events: a blob for each, which begins with `list_id`,
+    packed for `views`.
     """
 
     list_id: bytes
@@ -91,7 +91,7 @@ class Position(NamedTuple):
 
 
 class ToldPosition(NamedTuple):
-    """An event that was told, as the online state follows it. Instants as in `Position`."""
+    """An event that was told, as the online state follows it. Fields as of `Position`."""
 
     seq: int
     stream: str
@@ -99,6 +99,7 @@ class ToldPosition(NamedTuple):
     event_timestamp: int
     accepted_at: int
     request: str
+    counts: bytes | None
 
 
 class LoadEntry(NamedTuple):
@@ -150,7 +151,7 @@ def told_of(
 ) -> list[ToldPosition]:
     """The first events told to a system whose positions lie in `(after, until]`, in order."""
     return [ToldPosition(*row) for row in connection.execute(
-        "select seq, stream, event_id, event_timestamp, accepted_at, request from told"
+        "select seq, stream, event_id, event_timestamp, accepted_at, request, counts from told"
         " where seq > ? and seq <= ? and system = ? order by seq limit ?",
         (after, until, system, most),
     )]

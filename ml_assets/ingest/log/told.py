@@ -10,11 +10,12 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from ml_assets.ingest.log.log_file import LogFile
-from ml_assets.ingest.log.positions import last_position
+from ml_assets.ingest.log.positions import PackedCounts, last_position
 from ml_assets.ingest.log.served import from_us, to_us
 
-COLUMNS = ("told_id, system, stream, event_id, event_timestamp, accepted_at, request, seq")
-INSERT = f"insert into told ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing"
+COLUMNS = "told_id, system, stream, event_id, event_timestamp, accepted_at, request, seq"
+INSERT = (f"insert into told ({COLUMNS}, counts) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+          " on conflict do nothing")
 LABELS = "labels"
 """The stream of what feedback has settled: a label is told to features as it becomes known."""
 
@@ -41,24 +42,27 @@ class ToldLog:
     def __init__(self, file: LogFile) -> None:
         self._file, self._db = file, file.connection
 
-    def append(self, events: Sequence[ToldEvent]) -> list[ToldEvent]:
+    def append(
+        self, events: Sequence[ToldEvent], counts: PackedCounts | None = None
+    ) -> list[ToldEvent]:
         """Store all of them in one transaction, or none, each at a position of its own.
 
         Returns what is stored for each: an event that is already there stays as it was first
         told, and that is returned for it.
+        counts: as for `EventLog.append_counted`
         """
         with self._file.writing():
-            rows = self._rows(events)
+            rows = self._rows(events, counts)
             if self._db.executemany(INSERT, rows).rowcount == len(rows):
                 return list(events)
             self._file.restart()
             # Others may have written in between.
             return [self._append_one(*each)
-                    for each in zip(events, self._rows(events), strict=True)]
+                    for each in zip(events, self._rows(events, counts), strict=True)]
 
     def add(self, event: ToldEvent) -> None:
         """Store one in the transaction that is open; what is there stays."""
-        [row] = self._rows([event])
+        [row] = self._rows([event], None)
         self._db.execute(INSERT, row)
 
     def find(self, system: str, stream: str, event_ids: Sequence[str]) -> dict[str, ToldEvent]:
@@ -91,11 +95,17 @@ class ToldLog:
             found.append(str(row[0]))
         return found
 
-    def _rows(self, events: Sequence[ToldEvent]) -> list[tuple[object, ...]]:
+    def _rows(
+        self, events: Sequence[ToldEvent], counts: PackedCounts | None
+    ) -> list[tuple[object, ...]]:
+        if counts is not None:
+            self._db.execute("insert or ignore into view_lists values (?, ?)", counts[:2])
+        packed = [None] * len(events) if counts is None else counts.packed
         first = last_position(self._db) + 1
         return [(told_id(each.system, each.stream, each.event_id), each.system, each.stream,
                  each.event_id, to_us(each.event_timestamp), to_us(each.accepted_at),
-                 each.request, first + place) for place, each in enumerate(events)]
+                 each.request, first + place, mine)
+                for place, (each, mine) in enumerate(zip(events, packed, strict=True))]
 
     def _append_one(self, event: ToldEvent, row: tuple[object, ...]) -> ToldEvent:
         if self._db.execute(INSERT, row).rowcount:

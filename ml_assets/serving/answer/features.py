@@ -73,6 +73,12 @@ class SystemState(Protocol):
         """What events count, for the log and for `follow`."""
         ...
 
+    def count_told(
+        self, table: str, events: Sequence[Mapping[str, object]]
+    ) -> PackedCounts | None:
+        """What events of another stream count, for the log; None if they feed no view."""
+        ...
+
     def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
         """Count what was just logged. What this leaves undone, the next read makes up for."""
         ...
@@ -169,6 +175,12 @@ class GuardedState:
         events: rows of `tables.events_schema`
         """
         return None if self._state is None else self._state.count(events)
+
+    def count_told(
+        self, table: str, events: Sequence[Mapping[str, object]]
+    ) -> PackedCounts | None:
+        """The same of accepted events of another stream, by its table."""
+        return None if self._state is None else self._state.count_told(table, events)
 
     def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
         """Count what was just logged. It counts anyway: a failure shows when features are read."""

@@ -271,8 +271,18 @@ def test_catching_up_is_broken_off_when_its_time_is_over_and_goes_on_later(
         assert counts(process)["shop", "a"] == 7
 
 
-def test_events_of_another_stream_count_as_soon_as_they_are_told(tmp_path: Path) -> None:
-    """In the order of the log, each once, and only for the views of their stream."""
+@pytest.mark.parametrize("knows", [True, False])
+def test_events_of_another_stream_count_as_soon_as_they_are_told(
+    tmp_path: Path, knows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the log, each once, and only for the views of their stream; nothing is
+    parsed again of what was packed.
+    """
+    def parser(origins: Archive, system: str, table: str) -> Callable[[str], Mapping[str, object]]:
+        assert not knows or table == "views"
+        return json.loads
+
+    monkeypatch.setattr(Archive, "parser", parser)
     clicks = replace(VIEWS[1], name="clicks")
     with processes(tmp_path) as ([process, _], _archive):
         number = process.store.register(clicks.name, digest_of(clicks))
@@ -285,9 +295,17 @@ def test_events_of_another_stream_count_as_soon_as_they_are_told(tmp_path: Path)
             system="toy", stream=stream, event_id=event_id, event_timestamp=NOON,
             accepted_at=NOON, request=json.dumps({"shop": "a"}),
         ) for stream, event_id in (("clicks", "1"), ("clicks", "2"), ("views", "3"))]
-        process.log.told.append(told[:2])
+        stream = Stream([clicks])
+        packed = {each.event_id: stream.list.pack(stream.counted({
+            "event_id": each.event_id, "shop": "a", "event_timestamp": NOON})) for each in told}
+
+        def counts_of(some: Sequence[ToldEvent]) -> PackedCounts | None:
+            return PackedCounts(stream.list.id, stream.list.text,
+                                [packed[each.event_id] for each in some]) if knows else None
+
+        process.log.told.append(told[:2], counts_of(told[:2]))
         following.catch_up()
-        process.log.told.append(told[1:])
+        process.log.told.append(told[1:], counts_of(told[1:]))
         following.catch_up()
         [mark], = process.store.get_many(following.marks[1:])
         assert mark_of(mark) == last_position(process.log.connection)

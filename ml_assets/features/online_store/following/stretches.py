@@ -12,7 +12,12 @@ from ml_assets.features.engine.events import entity_key, uid
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import Row, View, digest_of
 from ml_assets.features.online_store.counting import event_row, event_rows
-from ml_assets.features.online_store.following.counts import LIST_ID, ViewList, unpack_rows
+from ml_assets.features.online_store.following.counts import (
+    LIST_ID,
+    Counted,
+    ViewList,
+    unpack_rows,
+)
 from ml_assets.features.online_store.following.kept import unpack_versions, versions_in
 from ml_assets.features.online_store.following.lake_stream import Origins
 from ml_assets.features.online_store.latest_scores import TABLE as SCORED
@@ -162,15 +167,12 @@ class LogRows:
         """For each view what it counts of some predictions."""
         rows: list[list[Row]] = [[] for _ in self.views]
         for each in some:
-            packed, places = None, None
-            if each.counts is not None:
-                of, places = self._list(each.counts[:LIST_ID])
-                packed = of.unpack(each.counts)
+            packed, places = self._packed(each)
             event: Mapping[str, object] | Fault | None = None
             for index, followed in enumerate(self.views):
                 if not followed.is_fed:
                     continue
-                place = places[index] if places is not None else None
+                place = places[index]
                 row: Row | None = None
                 if packed is not None and place is not None:
                     if isinstance(followed.view, WindowedView):
@@ -200,16 +202,31 @@ class LogRows:
                 "accepted_at": from_us(logged.accepted_at)}
 
     def _add_told(self, told: Sequence[ToldPosition], rows: list[list[Row]]) -> None:
-        """What events of other streams count, parsed: nobody has packed it."""
+        """What events of other streams count, parsed again where nobody has packed it."""
         for each in told:
-            mine = [index for index, view in enumerate(self.views)
-                    if view.is_told and view.table == each.stream]
-            event = self._parsed(each, each.stream, each.request) if mine else None
-            for index in mine:
-                if event is not None and (
-                    row := self._row(self.views[index].view, event, each)
-                ) is not None:
+            packed, places = self._packed(each)
+            event: Mapping[str, object] | Fault | None = None
+            for index, followed in enumerate(self.views):
+                if not followed.is_told or followed.table != each.stream:
+                    continue
+                place = places[index]
+                if packed is not None and place is not None:
+                    row = packed.row(*place)
+                else:
+                    if event is None:
+                        event = self._parsed(each, each.stream, each.request)
+                    row = self._row(followed.view, event, each)
+                if row is not None:
                     rows[index].append(row)
+
+    def _packed(
+        self, logged: Position | ToldPosition
+    ) -> tuple[Counted | None, Sequence[tuple[int, int] | None]]:
+        """What an event counts, and where in it each of our views is; None if it is not packed."""
+        if logged.counts is None:
+            return None, [None] * len(self.views)
+        of, places = self._list(logged.counts[:LIST_ID])
+        return of.unpack(logged.counts), places
 
     def _row(
         self, view: View, event: Mapping[str, object] | Fault, logged: Position | ToldPosition

@@ -98,7 +98,9 @@ class ToldIntake:
         admitted = isolate(admit, requests)
         fresh = [each for each in admitted if isinstance(each, Admitted)]
         told = [_told(self._system, stream, each, now) for each in fresh]
-        stored = events.told.append(told) if told else []
+        counts = self._state.count_told(stream.table, [
+            _row(*pair) for pair in zip(told, fresh, strict=True)]) if told else None
+        stored = events.told.append(told, counts) if told else []
         new = sum(one is mine for one, mine in zip(stored, told, strict=True))
         logged = iter([
             one if one is mine
@@ -123,6 +125,12 @@ def _told(system: System, stream: Stream, admitted: Admitted, now: datetime) -> 
         system=system.name, stream=stream.name, event_id=admitted.event_id,
         event_timestamp=admitted.at, accepted_at=now, request=admitted.posted,
     )
+
+
+def _row(told: ToldEvent, admitted: Admitted) -> dict[str, object]:
+    """The event as a row of `tables.stream_schema`."""
+    return {**admitted.event, "event_id": told.event_id,
+            "event_timestamp": told.event_timestamp, "accepted_at": told.accepted_at}
 
 
 def _repeated(first: ToldEvent, request: EventRequest) -> ToldEvent:
