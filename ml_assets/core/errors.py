@@ -51,6 +51,10 @@ class LogBusy(LogUnavailable):
     """Another process has been writing the event log for longer than the caller would wait."""
 
 
+class StoreHeld(LogUnavailable, TimeoutError):
+    """Another process has been writing the online store for longer than the caller would wait."""
+
+
 class StateDamaged(LogUnavailable):
     """A file of the installation is damaged, missing, foreign or in a newer format.
 

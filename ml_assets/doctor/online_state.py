@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from time import monotonic
 
-from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.errors import LogUnavailable, StoreHeld
 from ml_assets.core.settings import Settings
 from ml_assets.doctor.findings import Finding
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
+from ml_assets.features.online_store.lmdb.writer_lock import WriterLock
 from ml_assets.ingest.log.positions import identity_of, last_position
 
+PATIENCE_S = 2.0
+"""A transaction takes some milliseconds: who writes for longer than this may hang."""
 NAME, HOLDS = "online.lmdb", "online features, made of event log and lake"
 REMEDY = ("the next API or load to start makes it anew; `ml-assets store rebuild SYSTEM` does it "
           "now")
@@ -22,7 +26,12 @@ def examine_online_store(settings: Settings) -> Finding | None:
     if not path.exists():
         return None
     try:
+        with closing(WriterLock(path)) as writer, writer.held(monotonic() + PATIENCE_S):
+            pass
         note = _progress(settings)
+    except StoreHeld as error:
+        return Finding(what=NAME, holds=HOLDS, trouble=str(error), remedy="loads wait for it, and "
+                       "answers of the API are degraded, until it lets go or ends")
     except LogUnavailable as error:
         return Finding(what=NAME, holds=HOLDS, trouble=f"cannot be used: {error}", remedy=REMEDY)
     except sqlite3.Error:  # which is told of the log itself

@@ -135,7 +135,8 @@ class OnlineState:
             [stream.list.pack(stream.counted(event)) for event in events])
 
     def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
-        """Count what was just logged; whatever stops it, the next read makes up for it."""
+        """Count what was just logged, within the budget; what stops it, the next read makes up for.
+        """
         new = appended.new
         if not new:
             return
@@ -148,7 +149,8 @@ class OnlineState:
             else:
                 rows[index] = [_score_of(entity, appended.stored[each]) for each in new
                                if (entity := counted[each].entities[place])]
-        self._projection.follow(appended.first, appended.first + new[-1], rows)
+        self._projection.follow(appended.first, appended.first + new[-1], rows,
+                                ends=monotonic() + self._budget.total_seconds())
 
     def latest(self, key: str) -> Score | None:
         """The latest score of `key`; None if there is none.

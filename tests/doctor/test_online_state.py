@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
+from math import inf
 from typing import Any
+
+import pytest
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage import layout
+from ml_assets.doctor import online_state
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.lmdb.unsynced import Unsynced
+from ml_assets.features.online_store.lmdb.writer_lock import WriterLock
 from ml_assets.features.store import open_backend
 from ml_assets.ingest.log.event_log import EventLog
 from tests.core.kit import made
@@ -50,3 +56,16 @@ def test_a_damaged_store_is_told_and_needs_no_decision(settings: Settings) -> No
     assert found(settings)["trouble"] is None
     Unsynced(path).path.write_text("another boot of the machine")
     assert "when the machine stopped" in found(settings)["trouble"]
+
+
+def test_a_writer_that_hangs_is_told_with_its_number(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online_state, "PATIENCE_S", 0.1)
+    made(settings)
+    with closing(open_backend(settings)):
+        with closing(WriterLock(settings.online_store)) as writer, writer.held(inf):
+            told = found(settings)
+            assert f"process {os.getpid()} has been writing the online store" in told["trouble"]
+            assert "answers of the API are degraded" in told["remedy"]
+        assert found(settings)["trouble"] is None

@@ -111,7 +111,7 @@ STATEFUL = ("clock.json", SYSTEMS, "event_log.sqlite", "online.lmdb", "deploymen
             "mlflow", "dagster", "lake", "logs", "plots")
 """What runs make, along with the side files of databases. Nothing else is ours."""
 SQLITE_SIDES = ("-wal", "-shm", "-journal")
-LMDB_SIDES = ("-lock", "-unsynced")
+LMDB_SIDES = ("-lock", "-unsynced", "-writer")
 HARMLESS = ("lost+found", ".gitkeep", ".gitignore", ".DS_Store", "Thumbs.db")
 """Names that a folder may contain and still count as empty."""
 

@@ -155,11 +155,14 @@ class GuardedState:
         except Exception as error:
             # Whatever the store's engine raises: no failure of it may keep an answer back.
             self._note(error)
-            if self._seconds() - asked_at >= self._budget.total_seconds():
-                self._rests_until = self._seconds() + REST.total_seconds()
+            self._rest_after(asked_at)
             return self._missing(at, wanted)
         self.problem = None
         return np.asarray(values, np.float32), until, position
+
+    def _rest_after(self, asked_at: float) -> None:
+        if self._seconds() - asked_at >= self._budget.total_seconds():
+            self._rests_until = self._seconds() + REST.total_seconds()
 
     def _missing(
         self, at: Sequence[datetime], wanted: tuple[str, ...]
@@ -184,12 +187,15 @@ class GuardedState:
 
     def follow(self, appended: Appended, counted: Sequence[Counted]) -> None:
         """Count what was just logged. It counts anyway: a failure shows when features are read."""
-        if self._state is None or self._connection is not self._connect():
+        asked_at = self._seconds()
+        if (self._state is None or self._connection is not self._connect()
+                or asked_at < self._rests_until):
             return
         try:
             self._state.follow(appended, counted)
         except Exception as error:
             self._note(error)
+            self._rest_after(asked_at)
 
     def latest(self, key: str) -> Score | None:
         """The latest score of `key`; None if there is none. Raises NotReady and LogUnavailable."""

@@ -72,7 +72,7 @@ def test_the_file_is_open_to_its_owner_alone(tmp_path: Path) -> None:
         os.umask(before)
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.rglob("*")}
     assert modes == {"new": 0o700, "online.lmdb": 0o600, "online.lmdb-lock": 0o600,
-                     "online.lmdb-unsynced": 0o600}
+                     "online.lmdb-unsynced": 0o600, "online.lmdb-writer": 0o600}
 
 
 def test_a_process_goes_on_after_a_fork_and_so_does_its_child(path: Path) -> None:

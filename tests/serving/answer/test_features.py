@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
-from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.event_log import Appended, EventLog
 from ml_assets.serving.answer.features import FEATURE_BUDGET, REST, GuardedState
 from ml_assets.serving.composition import Backends
 from ml_assets.serving.contract.decoding import MAX_BATCH
@@ -32,6 +33,13 @@ class SlowFeatures(FakeFeatures):
     takes: float = 0.001
     clock: float = 100.0
     reads: int = 0
+    follows: int = 0
+
+    def follow(self, appended: Appended, counted: Any) -> None:
+        self.follows += 1
+        self.clock += self.takes
+        if self.takes > FEATURE_BUDGET.total_seconds():
+            raise TimeoutError("another process has been writing")
 
     def read(
         self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
@@ -41,6 +49,21 @@ class SlowFeatures(FakeFeatures):
         if self.takes > FEATURE_BUDGET.total_seconds():
             raise TimeoutError("interrupted")
         return super().read(keys, at)
+
+
+def test_a_store_that_another_process_holds_is_not_tried_with_every_batch() -> None:
+    """What was logged counts anyway."""
+    store = SlowFeatures()
+    state = guarded(store)
+    state.check(NOON)
+    store.takes = 0.2
+    for _ in range(3):
+        state.follow(Appended([], [0], 1), [])
+    assert store.follows == 1
+    assert state.problem is not None and "another process has been writing" in state.problem
+    store.clock += REST.total_seconds()
+    state.follow(Appended([], [0], 1), [])
+    assert store.follows == 2
 
 
 @dataclass(kw_only=True)

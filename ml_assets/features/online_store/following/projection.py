@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from math import inf
 from time import monotonic
 
 import pyarrow as pa
@@ -71,11 +70,12 @@ class Projection:
         return mark_of(marks[0]) if marks else 0
 
     def catch_up(
-        self, *, ends: float = inf, step: Callable[[int], object] = lambda reached: None
+        self, *, ends: float | None = None, step: Callable[[int], object] = lambda reached: None
     ) -> int:
         """Apply all that is in the log; returns how many events of loads were new.
 
-        ends: raise TimeoutError if it takes longer, on `time.monotonic`; to go on later is fine
+        ends: raise TimeoutError if it takes longer, on `time.monotonic`; to go on later is fine.
+            Unless it is given, only other writers are not waited for without end
         step: called with each position that was reached
         Raises StateDamaged if the views have counted what this log does not have.
         """
@@ -90,10 +90,11 @@ class Projection:
                 f"the online store {self._store.path} has counted up to position {reached} of the "
                 f"event log, which ends at {head}: it belongs to a later state of the log")
         while reached < head:
-            if monotonic() > ends:
+            if ends is not None and monotonic() > ends:
                 raise TimeoutError(
                     f"the online store is at position {reached} of {head} of the event log")
-            reached, some = self._store.apply(self._source, self._applied, self._rows.read)
+            reached, some = self._store.apply(
+                self._source, self._applied, self._rows.read, ends=ends)
             new += some
             step(reached)
         self._applied_to = changes
@@ -106,10 +107,12 @@ class Projection:
         reached = self._store.watermark(self._source, self._numbers)
         return last_position(self._log) - reached
 
-    def follow(self, first: int, upto: int, rows: Sequence[Sequence[Row]]) -> None:
+    def follow(
+        self, first: int, upto: int, rows: Sequence[Sequence[Row]], *, ends: float | None = None
+    ) -> None:
         """Apply what was just logged at positions from `first` to `upto`.
 
-        rows: for each of the views those of the events
+        rows: for each of the views those of the events; ends: as of `catch_up`
         """
         def read(after: int, until: int | None) -> Stretch:
             if after == first - 1 and until is None:
@@ -119,7 +122,7 @@ class Projection:
         if not self.views:
             return
         before, self._applied_to = self._applied_to, None
-        while self._store.apply(self._source, self._applied, read).upto < upto:
+        while self._store.apply(self._source, self._applied, read, ends=ends).upto < upto:
             pass
         if before is not None:
             # All that this connection has logged comes before the end of what was applied.

@@ -104,7 +104,9 @@ class LmdbBackend:
             for start in range(0, len(rows) or 1, AT_ONCE)
         )
 
-    def apply(self, source: bytes, views: Sequence[Viewed], read: Read) -> Applied:
+    def apply(
+        self, source: bytes, views: Sequence[Viewed], read: Read, *, ends: float | None = None
+    ) -> Applied:
         """Count what comes next in `source`, each event once, in one transaction.
 
         read: called in it, at most for what the views have not applied; it must not use this
@@ -112,9 +114,10 @@ class LmdbBackend:
         Marks are kept for each view: where they differ, only those that have applied the least
         go on, up to the next.
         Rows that came by `append` before are left out, as are those too old for any window.
-        Raises NotReady if a view is no longer registered.
+        ends: as of `Environment.write`
+        Raises NotReady if a view is no longer registered, StoreHeld if others write for too long.
         """
-        return self._env().write(lambda txn: events.apply(txn, source, views, read))
+        return self._env().write(lambda txn: events.apply(txn, source, views, read), ends=ends)
 
     def watermark(self, source: bytes, view_ids: Sequence[int]) -> int:
         """The position in `source` up to which all of the views have counted; 0 at first."""

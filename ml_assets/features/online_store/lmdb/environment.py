@@ -14,16 +14,18 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock, RLock
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
 import lmdb
 
-from ml_assets.core.errors import LogUnavailable, StateDamaged
+from ml_assets.core.errors import LogUnavailable, StateDamaged, StoreHeld
 from ml_assets.core.storage.files import PRIVATE_FILE, SameFile, make_folder
 from ml_assets.features.online_store.lmdb.keys import OWN_NUMBER
 from ml_assets.features.online_store.lmdb.mapped_file import FIRST_SIZE, MappedFile
 from ml_assets.features.online_store.lmdb.unsynced import Unsynced
+from ml_assets.features.online_store.lmdb.writer_lock import WriterLock
 
 if TYPE_CHECKING:
     Transaction = lmdb.Transaction[bytes]
@@ -38,8 +40,11 @@ LOOK_FOR_DEAD_EVERY = 4096
 """Write transactions between two looks for readers that were killed: no page that they might
 have read is used again."""
 
-DO = ("Stop all that uses it, delete it with the -lock and -unsynced files beside it, and load it "
-      "again: `feast apply`, then `feast materialize`")
+PATIENCE_S = 30.0
+"""How long a writer waits for others, whose transactions take some milliseconds each."""
+
+DO = ("Stop all that uses it, delete it with the -lock, -unsynced and -writer files beside it, and "
+      "load it again: `feast apply`, then `feast materialize`")
 
 
 class Environment:
@@ -51,14 +56,14 @@ class Environment:
         self._reading, self._writing = Lock(), RLock()
         self._writes, self.is_open = 0, True
         make_folder(path.parent)
-        self._mapped = MappedFile(path)
+        self._mapped, self._writer = MappedFile(path), WriterLock(path)
         try:
             if self._mapped.size:
                 require_sound(path)
             with self._explaining(), self._mapped.sizing(first_size) as size:
                 self._env = _open_file(path, size)
         except BaseException:
-            self._mapped.close()
+            self._close_files()
             raise
         try:
             self._file.hold()
@@ -67,7 +72,7 @@ class Environment:
             self._env.reader_check()
         except BaseException:
             self._env.close()
-            self._mapped.close()
+            self._close_files()
             raise
 
     @property
@@ -92,12 +97,17 @@ class Environment:
                     if not self._env.reader_check():
                         raise
 
-    def write(self, work: Callable[[Transaction], Result]) -> Result:
+    def write(
+        self, work: Callable[[Transaction], Result], *, ends: float | None = None
+    ) -> Result:
         """What `work` returns, whose changes are then committed; undone if it raises.
 
-        Waits for all other writers, those of other processes too. `work` may be called again.
+        Waits for all other writers, those of other processes too, until `ends`, on
+        `time.monotonic`; unless that is given, for PATIENCE_S. Then it raises StoreHeld. `work` may
+        be called again.
         """
-        with self._writing:
+        until = monotonic() + PATIENCE_S if ends is None else ends
+        with self._turn(until), self._writer.held(until):
             self._file.check()
             self._unsynced.note()
             self._writes += 1
@@ -113,6 +123,17 @@ class Environment:
                     except lmdb.MapFullError:
                         self._resize(2 * self._env.info()["map_size"])
 
+    @contextmanager
+    def _turn(self, ends: float) -> Iterator[None]:
+        """Among the threads of this process."""
+        if not self._writing.acquire(timeout=max(0.0, ends - monotonic())):
+            raise StoreHeld(f"another thread of this process is writing the online store "
+                            f"{self.path}, for longer than anyone waits here")
+        try:
+            yield
+        finally:
+            self._writing.release()
+
     def size(self) -> int:
         """Bytes of the file that are in use."""
         return int((self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"])
@@ -124,14 +145,14 @@ class Environment:
                 self._unsynced.leave(lambda: self._env.sync(True))
             finally:
                 self._env.close()
-                self._mapped.close()
+                self._close_files()
 
     def abandon(self) -> None:
         """In a forked child: the parent's stays as it is."""
         self.is_open = False
         self._unsynced.forget()
         self._env.close()
-        self._mapped.close()
+        self._close_files()
 
     def hold(self) -> None:
         """Let no transaction be open in this process until `let_go`."""
@@ -141,6 +162,10 @@ class Environment:
     def let_go(self) -> None:
         self._reading.release()
         self._writing.release()
+
+    def _close_files(self) -> None:
+        self._mapped.close()
+        self._writer.close()
 
     def _resize(self, at_least: int = 0) -> None:
         with self._writing, self._reading, self._mapped.sizing(at_least) as size:
