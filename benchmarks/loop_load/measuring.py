@@ -20,11 +20,11 @@ from benchmarks.loop_load.project.systems.cards import (
     REPLAYED,
     on_day,
 )
-from benchmarks.serving_load.process_tree import resident_mb
+from benchmarks.serving_load.process_tree import proportional_mb
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import ROOT, Settings
 
-GLANCE_S = 0.25
+GLANCE_S = 0.5
 PROJECT = Path(__file__).parent / "project"
 
 
@@ -37,7 +37,7 @@ class Looped:
     """A loop over a year of `events`.
 
     cpu_s: user and system time, of the API and all other children too
-    peak_mb: resident, of all processes together; what they share counts for each
+    peak_mb: resident, of all processes together; what they share counts once
     sound: each replayed event was served once, and every vector was found again in history
     """
 
@@ -91,7 +91,7 @@ class _Peak:
 
     def _watch(self) -> None:
         while not self._ended.wait(GLANCE_S):
-            self.mb = max(self.mb, resident_mb(self._root))
+            self.mb = max(self.mb, proportional_mb(self._root))
 
 
 def _is_sound(settings: Settings, events: int) -> bool:

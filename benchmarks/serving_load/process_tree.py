@@ -60,6 +60,17 @@ def private_mb(root: int) -> float:
     return kib * 1024 / 1e6
 
 
+def proportional_mb(root: int) -> float:
+    """The same, but a page that n processes have mapped counts 1/n for each; costs milliseconds."""
+    kb = 0
+    for pid in members(root):
+        with suppress(OSError):  # a process that has ended has no such file, or nothing in it
+            said = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            kb += sum(int(line.split()[1]) for line in said.splitlines()
+                      if line.startswith("Pss:"))
+    return kb * 1024 / 1e6
+
+
 def end(root: int, *, patience_s: float) -> None:
     """Ask the tree to stop, wait that long, kill what is left."""
     tree = members(root)

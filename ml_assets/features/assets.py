@@ -148,7 +148,7 @@ def _feature_views(system: System) -> dg.AssetsDefinition:
             wanted = _days(start, end)
             loaded = (load_table(settings, tables[view], wanted) if view in tables else
                       load_view(settings, views[view], wanted))
-            note_loaded(settings, view, start, loaded.until)
+            note_loaded(store, view, start, loaded.until)
             return Loaded(rows=loaded.rows, until=loaded.until)
 
         feast = SystemFeast(repo_path=str(REPO), var=str(settings.var), system=system.name)
@@ -175,7 +175,7 @@ def _scores(system: System) -> dg.AssetsDefinition:
         def load(store: Any, view: str, start: datetime | None, end: datetime) -> Loaded:
             assert start is not None
             count = load_scores(settings, system, _days(start, end))
-            note_loaded(settings, view, start, end)
+            note_loaded(store, view, start, end)
             return Loaded(rows=count)
 
         feast = SystemFeast(repo_path=str(REPO), var=str(settings.var), system=system.name)

@@ -41,9 +41,11 @@ def open_store(settings: Settings, repo: Path = REPO) -> FeatureStore:
         return _store(settings.var, repo)
 
 
-def note_loaded(settings: Settings, view: str, start: datetime, until: datetime) -> None:
-    """Tell Feast's registry, so that `feast materialize-incremental` goes on from `until`."""
-    store = open_store(settings)
+def note_loaded(store: FeatureStore, view: str, start: datetime, until: datetime) -> None:
+    """Tell Feast's registry, so that `feast materialize-incremental` goes on from `until`.
+
+    store: as `open_store` gives it
+    """
     with _calm():
         registered: Any = store.registry.get_any_feature_view(view, store.project)
         store.registry.apply_materialization(registered, store.project, start, until)

@@ -104,15 +104,13 @@ def _performance(system: System) -> dg.AssetsDefinition:
         **attributes(system, "monitoring", "numpy", "json"),
     )
     def performance(
-        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings],
-        duckdb: DuckDBResource,
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
         from ml_assets.monitoring import plots
         from ml_assets.monitoring.daily import report_performance
         from ml_assets.monitoring.performance import PerformanceReports, figures, table
 
-        with duckdb.get_connection() as lake:
-            reports = report_performance(system, settings, lake, days(context))
+        reports = report_performance(system, settings, days(context))
         for each in reports:
             context.log.info(f"{each.day}: {each.note}")
         last = reports[-1]

@@ -17,7 +17,7 @@ from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.parity import compare
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import select
-from ml_assets.ingest.tables import predictions_schema, raw_schema
+from ml_assets.ingest.tables import outcomes_schema, predictions_schema, raw_schema
 from ml_assets.monitoring import drift_report, performance
 from ml_assets.monitoring.drift import Samples
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
@@ -88,25 +88,19 @@ def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) ->
 
 
 def report_performance(
-    system: System, settings: Settings, lake: DuckDBPyConnection, days: Sequence[date]
+    system: System, settings: Settings, days: Sequence[date]
 ) -> list[PerformanceReport]:
-    """Judge what was served by the outcomes known at the end of each day; keep the reports.
-
-    lake: a connection that has the system's tables, see `ingest.lake_in_sql`
-    """
+    """Judge what was served by the outcomes known at the end of each day; keep the reports."""
     reports, registry = PerformanceReports(settings, system), ModelRegistry(settings)
     history = Deployments(settings.deployments).history(system.name)
-    reach = system.truth.maturity + timedelta(days=max(WINDOWS))
+    lake, reach = Lake(settings.lake), system.truth.maturity + timedelta(days=max(WINDOWS))
     kept = []
     for day in days:
         end = midnight(day) + DAY
         champion = champion_at(history, end)
         version = None if champion is None else champion.version
-        outcomes = select(
-            lake,
-            f"select * from {name_of(system.name)}.outcomes where day >= ? and day <= ?",
-            [(end - reach).date(), day],
-        )
+        outcomes = lake.read(system.name, "outcomes", outcomes_schema(system),
+                             start=(end - reach).date(), end=day + DAY)
         report = performance.judge_day(
             day, outcomes, reports.read(day - DAY), system, champion=version,
             held_out_loss=None if version is None else performance.held_out(

@@ -41,13 +41,13 @@ def drift(report: DriftReport, columns: Mapping[str, Samples], effect: float) ->
     bars.set_xlabel(f"population stability index; limit {effect:g}; pink: drifts, red: confirmed",
                     fontsize=8)
     bars.set_title(f"{report.day}: {report.rows} events beside {report.reference_rows} "
-                   "of the training set", fontsize=9)
+                   "of the training set", fontsize=9, y=1.0)
     furthest = columns[worst[0].name]
     if isinstance(furthest, CategorySamples):
         _shares(overlay, furthest)
     elif isinstance(furthest, ColumnSamples):
         _overlay(overlay, furthest)
-    overlay.set_title(f"furthest: {worst[0].name}", fontsize=9)
+    overlay.set_title(f"furthest: {worst[0].name}", fontsize=9, y=1.0)
     return _png(figure)
 
 
@@ -74,7 +74,7 @@ def performance(reports: Sequence[PerformanceReport], loss: str) -> bytes:
                               xycoords=("data", "axes fraction"), xytext=(2, -8),
                               textcoords="offset points")
         axes.set_ylim(bottom=0)
-        axes.set_title(f"live {title}, with 95% intervals", fontsize=9)
+        axes.set_title(f"live {title}, with 95% intervals", fontsize=9, y=1.0)
     judged = [(report.day.toordinal(), report.held_out_loss.value) for report in reports
               if report.held_out_loss is not None and report.held_out_loss.value is not None]
     if judged:

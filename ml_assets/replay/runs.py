@@ -86,6 +86,8 @@ class Runs:
                 with dg.build_schedule_context(
                     instance=self.instance, resources={"settings": self.settings}
                 ) as context:
+                    # Dagster would open it once more.
+                    context._instance = self.instance  # type: ignore[assignment]
                     ticked = automaton.evaluate_tick(context)
                 for request in ticked.run_requests or []:
                     yield automaton.name, request
