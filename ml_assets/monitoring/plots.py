@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Columns in the bar chart: the furthest from their reference."""
+LONGEST = 14
+"""Characters of a category's value, for which there is room."""
 
 CALM, WARNING, ALARM, BEFORE = "#4c78a8", "#f2a3a2", "#d62f2e", "#9d9d9d"
 
@@ -99,7 +101,7 @@ def _shares(axes: Axes, samples: CategorySamples) -> None:
         places = np.arange(len(shown)) + 0.4 * side - 0.2
         axes.barh(places, [pair[side] / rows[side] for pair in shown.values()], height=0.38,
                   color=color, alpha=0.8, label=label)
-    axes.set_yticks(range(len(shown)), [as_name(value, 24) or "missing" for value in shown],
+    axes.set_yticks(range(len(shown)), [as_name(value, LONGEST) or "missing" for value in shown],
                     fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel("share of rows", fontsize=8)
