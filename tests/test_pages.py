@@ -22,6 +22,7 @@ from ml_assets.features.manifest import load_manifest
 from ml_assets.serving.contract.openapi import openapi
 from ml_assets.systems import SYSTEMS
 from tests.pages import PAGES, Shown, code, relative, require_valid, shown
+from tests.tracks import TRACKS
 
 SOURCE = "\n".join(path.read_text() for folder in ("ml_assets", "feature_repo", "benchmarks")
                    for path in sorted((ROOT / folder).rglob("*.py")))
@@ -201,7 +202,7 @@ def modules() -> Iterator[Any]:
 
 @cache
 def description() -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(openapi(SYSTEMS))
+    found: dict[str, Any] = msgspec.to_builtins(openapi((*SYSTEMS, TRACKS)))
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ml_assets.automation.jobs import batch_job, daily_job, history_job, retraining_job
+from ml_assets.automation.jobs import jobs_of
 from ml_assets.core.assets import flatten
 from ml_assets.core.model import FullBatch, HashedText
 from ml_assets.core.policies import Gate
@@ -87,12 +87,11 @@ class WholeLoop(Toy):
         """Runs of the real jobs, in this process; each raises NotReady if it is stopped."""
         parts = flatten(room.build(self.system) for room in FLOW)
         checks = [part for part in parts if isinstance(part, dg.AssetChecksDefinition)]
-        jobs = (history_job, daily_job, batch_job, retraining_job)
         return Runs(
             system=self.system, settings=self.settings, instance=self._instance,
             definitions=dg.Definitions(
                 assets=[part for part in parts if part not in checks], asset_checks=checks,
-                jobs=[job(self.system) for job in jobs], executor=dg.in_process_executor,
+                jobs=jobs_of(self.system), executor=dg.in_process_executor,
                 resources={"settings": self.settings,
                            "duckdb": lake_resource(self.settings, [self.system])},
             ),

@@ -89,6 +89,10 @@ class Journey:
             self.say(live_from, "training the first model")
             self.runs.retraining({"ml_assets/reason": "first"})
             self.say(live_from, told(self.deployments.current(self.system.name)))
+        if (self.system.target.slates is not None
+                and not self.settings.candidates(self.system.name).exists()):
+            # From the first live day on, each closed day makes the next one's.
+            self.runs.candidates(self.system.calendar.go_live - DAY)
 
     def _travel(
         self, api: Client, events: LiveDays, first: date, until: date

@@ -15,7 +15,7 @@ from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SENSOR_NAME_TAG, USER_
 from dagster._core.utils import make_new_run_id  # to know it if the run is interrupted
 
 from ml_assets.automation.dead_runs import PROCESS_TAG, report_stopped
-from ml_assets.automation.jobs import BATCH, DAILY, HISTORY, RETRAINING
+from ml_assets.automation.jobs import BATCH, CANDIDATES, DAILY, HISTORY, RETRAINING
 from ml_assets.automation.sensors import build as build_automation
 from ml_assets.core.errors import NotReady
 from ml_assets.core.runtime.processes import this_process
@@ -65,6 +65,10 @@ class Runs:
     def batch(self, day: date) -> None:
         """Score one day's events in a batch."""
         self._execute(BATCH, partition_key=day.isoformat())
+
+    def candidates(self, day: date) -> None:
+        """Make the lists that slates are made of, as of the end of a day."""
+        self._execute(CANDIDATES, partition_key=day.isoformat())
 
     def retraining(self, tags: dict[str, str], *, asked_by: str | None = None) -> None:
         """Retrain; `asked_by` names the sensor or schedule that requested it."""

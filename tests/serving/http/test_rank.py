@@ -91,7 +91,8 @@ def test_a_retry_gets_the_same_slate_whatever_has_happened_since(
 def test_the_id_of_a_request_that_asked_something_else_is_refused(api: httpx.Client) -> None:
     api.post(PATH, json=look("r1"))
     changed = problem(api.post(PATH, json=look("r1", user="bob")), 409, "event_changed")
-    assert "another body" in changed["message"]
+    assert "event 'r1' was answered before with another body" in changed["message"]
+    assert "/v1/shelf/predictions/slate-" in changed["message"]
     later = look("r1", event_timestamp=NOON.isoformat().replace("12:", "11:"))
     problem(api.post(PATH, json=later), 409, "event_changed")
 

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ml_assets.core.errors import DeclarationError, Quarantined
 from ml_assets.core.runtime.hybrid_clock import HybridClock
 from ml_assets.core.runtime.isolation import LONGEST_REASON
-from ml_assets.core.slates import SlatePolicy
+from ml_assets.core.slates import SlatePolicy, split
 from ml_assets.core.source import Event
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text, storable
 from ml_assets.ingest.contracts.values import taken
 from ml_assets.ingest.log.event_log import Prediction
+from ml_assets.ingest.log.slates import slate_id
 from ml_assets.serving.answer.features import GuardedState
 from ml_assets.serving.answer.intake.admission import (
     Admission,
@@ -113,7 +114,10 @@ class PageAdmission:
         item = self._policy.item
         said = read_object(first.request)
         posted = self._about(self._posted(request.event), said[item])
-        require_same(first, EventRequest(event=posted.encode(), event_id=request.event_id,
+        asked, _ = split(first.event_id) or ("", 0)
+        whole = structs.replace(first, event_id=asked,
+                                prediction_id=slate_id(self._system.name, asked))
+        require_same(whole, EventRequest(event=posted.encode(), event_id=request.event_id,
                                          event_timestamp=request.event_timestamp))
 
     def _posted(self, event: bytes) -> str:
