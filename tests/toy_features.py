@@ -19,8 +19,10 @@ from tests.toy import SHOPS
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
-def of(function: str, column: str, window: timedelta, name: str) -> Aggregation:
-    return Aggregation(function=function, column=column, time_window=window, slide_interval=HOUR,
+def of(
+    function: str, column: str, window: timedelta, name: str, slide: timedelta = HOUR
+) -> Aggregation:
+    return Aggregation(function=function, column=column, time_window=window, slide_interval=slide,
                        name=name)
 
 
@@ -40,8 +42,9 @@ purchases = windowed_view(
 returns = windowed_view(
     "shop_returns", system="toy", entities=[shop], source=label_stream("toy"),
     aggregations=[
-        of("count", "", 30 * DAY, "labelled_30d"),
-        of("smoothed_mean(0.3, 2)", "label", 30 * DAY, "return_rate_30d"),
+        # Labels of silence are loaded once a day.
+        of("count", "", 30 * DAY, "labelled_30d", slide=DAY),
+        of("smoothed_mean(0.3, 2)", "label", 30 * DAY, "return_rate_30d", slide=DAY),
     ],
 )
 visits = windowed_view(
@@ -53,4 +56,5 @@ visits = windowed_view(
 )
 shops = table_view("toy", SHOPS, entities=[shop])
 scores = scores_view("toy", shop)
-toy_returns = FeatureService(name="toy_returns", features=[purchases, returns, visits, shops])
+toy_returns = FeatureService(name="toy_returns", features=[
+    purchases, returns, visits, shops[["size", "staff"]]])

@@ -12,8 +12,10 @@ from ml_assets.features.declaration import event_stream, label_stream, windowed_
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-def of(function: str, window: timedelta, name: str, column: str = "") -> Aggregation:
-    return Aggregation(function=function, column=column, time_window=window, slide_interval=HOUR,
+def of(
+    function: str, window: timedelta, name: str, column: str = "", slide: timedelta = HOUR
+) -> Aggregation:
+    return Aggregation(function=function, column=column, time_window=window, slide_interval=slide,
                        name=name)
 
 
@@ -42,7 +44,8 @@ together = windowed_view(
 )
 chosen = windowed_view(
     "chosen", system="tracks", entities=[track], source=label_stream("tracks"),
-    aggregations=[of("mean", 5 * DAY, "played_rate_5d", "label")],
+    # Labels of silence are loaded once a day.
+    aggregations=[of("mean", 5 * DAY, "played_rate_5d", "label", DAY)],
 )
 track_order = FeatureService(
     name="track_order", features=[by_listener, by_track, suggested, together, chosen])

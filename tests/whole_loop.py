@@ -116,11 +116,15 @@ class WholeLoop(Toy):
 
 @contextmanager
 def repository_of(folder: Path, *systems: System) -> Iterator[None]:
-    """In the block the feature repository is one that declares `tests.<system>_features` of all."""
-    folder.mkdir()
-    shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder)
-    (folder / "definitions.py").write_text(
-        "".join(f"from tests.{system.name}_features import *\n" for system in systems))
+    """In the block the feature repository is one that declares `tests.<system>_features` of all.
+
+    One that is there already stays as it is.
+    """
+    folder.mkdir(exist_ok=True)
+    if not (folder / "definitions.py").exists():
+        shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder)
+        (folder / "definitions.py").write_text(
+            "".join(f"from tests.{system.name}_features import *\n" for system in systems))
     with pytest.MonkeyPatch.context() as patch:
         for reads in (load_manifest, open_store, apply_if_changed):
             patch.setattr(reads, "__defaults__", (folder,))

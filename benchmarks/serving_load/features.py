@@ -22,11 +22,11 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
-from ml_assets.features.manifest import Chosen, Service, View
 from ml_assets.features.online import OnlineState
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.counting import apply_rows
 from ml_assets.features.online_store.following.stretches import EVENTS
+from ml_assets.features.service import Chosen, Service, View
 from ml_assets.features.store import open_backend
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.answer.features import SystemState

@@ -24,6 +24,7 @@ from feast import (
 )
 from feast.aggregation import Aggregation
 from feast.data_format import ParquetFormat
+from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.types import (
     Array,
     Bool,
@@ -31,7 +32,6 @@ from feast.types import (
     Int64,
     PrimitiveFeastType,
     String,
-    UnixTimestamp,
 )
 
 from ml_assets.core.data.columns import Dtype
@@ -39,6 +39,8 @@ from ml_assets.core.data.tables import Table
 from ml_assets.core.declaration import closest, listed
 from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.features.declared_views import PlainFeatureView, WindowedFeatureView
+from ml_assets.features.derived.declared import Function
+from ml_assets.features.derived.feast_view import KINDS, on_demand_view
 from ml_assets.features.engine.windows import Aggregate, parse_view
 from ml_assets.features.feast_stores.declared import windowed_view_of
 from ml_assets.features.online_store.latest_scores import (
@@ -50,11 +52,6 @@ from ml_assets.features.online_store.latest_scores import (
     name_of,
 )
 
-KINDS: Mapping[Dtype, PrimitiveFeastType] = {
-    "text": String, "number": Float64, "integer": Int64, "category": String, "boolean": Bool,
-    "instant": UnixTimestamp,
-}
-"""What a column of a table is in Feast."""
 TYPES = {"Bool": Bool, "Float64": Float64, "Int64": Int64, "String": String}
 
 
@@ -194,7 +191,8 @@ def table_view(
     """The view `<system>_<table>_latest`: for each key of `table` its latest row.
 
     A row counts from its instant on, for the table's `ttl`, and not before it was known. Feast
-    gives all columns; of these a model's numbers are numbers, integers and booleans.
+    gives values as they are; in a model's vector texts and categories are codes
+    (`core/codes.py`) and instants their age at the event, in seconds.
 
     entities: those that the table's keys name; columns: all but the keys unless some are given
     Raises DeclarationError for keys of other entities and for columns of lists, UnknownName for a
@@ -205,14 +203,15 @@ def table_view(
         raise DeclarationError(
             f"table_view of {system}/{table.name}: entities have the join keys {keys}; expected "
             f"the table's keys, {list(table.keys)}")
-    known = {column.name: column for column in table.columns
-             if column.name not in table.keys and not column.many}
-    for name in columns:
-        if name in {column.name for column in table.columns if column.many}:
-            raise DeclarationError(f"table_view of {system}/{table.name}: column {name!r} holds "
-                                   "lists, which a view of a table cannot give yet")
+    known = {column.name: column for column in table.columns if column.name not in table.keys}
+    plain = [name for name, column in known.items() if not column.many]
+    for name in columns or known:
         if name not in known:
             raise unknown(f"column of {system}/{table.name}", name, known)
+        if known[name].many:
+            raise DeclarationError(
+                f"table_view of {system}/{table.name}: column {name!r} holds lists, which a view "
+                f"of a table cannot give; name the columns that it shall have: columns={plain}")
     return PlainFeatureView(
         name=f"{system}_{table.name}_latest",
         entities=list(entities),
@@ -234,6 +233,27 @@ def table_view(
         description=description or table.description,
         tags={"system": system, "ml_assets/table": table.name, **(tags or {})},
     )
+
+
+def derived_view(
+    name: str, *, system: str, function: Function, gives: Sequence[str],
+    features: Sequence[FeatureView] = (), columns: Mapping[str, Dtype] | None = None,
+    description: str = "",
+) -> OnDemandFeatureView:
+    """The view `<system>_<name>`: what `function` makes of an event and its other features.
+
+    function: gets arrays of n rows by name and returns an array of n numbers for each of `gives`.
+        Features, numbers, integers and booleans are float64 (NaN if missing), texts and categories
+        str (None if missing), instants datetime64[us] in UTC. It is defined at the top of a module
+        that imports no Feast: every process that serves imports it.
+    features: views, or parts of them (`view[["spent_1d"]]`), that are in the service too; their
+        names are those in a vector. Lists and instants cannot be read.
+    columns: the event's columns, each with its type; `event_timestamp` is an instant
+
+    A row's features may depend on the row alone; a training set is refused if they do not.
+    Raises DeclarationError, naming the view and what is wrong.
+    """
+    return on_demand_view(name, system, function, features, columns or {}, gives, description)
 
 
 def check(declared: Sequence[object]) -> None:

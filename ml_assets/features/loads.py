@@ -9,7 +9,7 @@ from datetime import datetime
 
 from ml_assets.core.errors import LogUnavailable
 from ml_assets.core.settings import Settings
-from ml_assets.features.manifest import View
+from ml_assets.features.service import View
 from ml_assets.ingest.log.positions import loads_of
 from ml_assets.ingest.log.served import from_us
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import util
@@ -16,117 +16,22 @@ from ml_assets.core.project import ROOT, project
 from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.features.engine.windows import WindowedView, parse_view
+from ml_assets.features.derived.declared import Derived
+from ml_assets.features.engine.windows import parse_view
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.latest_scores import DECISIONS, name_of
 from ml_assets.features.online_store.versions import Column, PlainView
+from ml_assets.features.service import (
+    Chosen,
+    ChosenRows,
+    Service,
+    TableView,
+    View,
+    of_system,
+)
 
 REPO = project().feature_repo
 KNOWN_AT = "known_at"
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """A windowed feature view over a stream that the platform keeps.
-
-    table: the lake table `<system>/<table>` that holds the stream; definition: a hash of all
-    that its values depend on.
-    """
-
-    name: str
-    system: str
-    table: str
-    windowed: WindowedView
-    definition: str
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Its numbers in a row, in order."""
-        return self.windowed.columns
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The event columns that it joins on."""
-        return self.windowed.keys
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """The part of a view that a service reads: `columns` are numbers, in order."""
-
-    view: View
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableView:
-    """A plain feature view over a table that the platform keeps; see `View`."""
-
-    name: str
-    system: str
-    table: str
-    plain: PlainView
-    definition: str
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Those that are numbers; Feast alone gives the others."""
-        return tuple(each.name for each in self.plain.numbers if each.type != "UnixTimestamp")
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The event columns that it joins on."""
-        return self.plain.keys
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChosenRows:
-    """The part of a view of a table that a service reads: `columns` are numbers, in order.
-
-    others: what else it reads, which no vector of numbers can hold
-    """
-
-    view: TableView
-    columns: tuple[str, ...]
-    others: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """A feature service: the features that a model reads, those of windows before those of tables.
-
-    coded: those of `features` that are codes of texts or ids (`core/codes.py`): categories to a
-        model, whose order and distance mean nothing
-    """
-
-    name: str
-    chosen: tuple[Chosen, ...]
-    kept: tuple[ChosenRows, ...] = ()
-    coded: frozenset[str] = frozenset()
-
-    @property
-    def parts(self) -> tuple[Chosen | ChosenRows, ...]:
-        return (*self.chosen, *self.kept)
-
-    @property
-    def views(self) -> tuple[View, ...]:
-        """Those with windows."""
-        return tuple(part.view for part in self.chosen)
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """One name for each number: n for `last_n(n)`, else one for each feature."""
-        return tuple(name for part in self.parts for name in part.columns)
-
-    @property
-    def others(self) -> tuple[str, ...]:
-        """The features that are no numbers: Feast gives them, and a model cannot read them."""
-        return tuple(name for part in self.kept for name in part.others)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The event columns that a reader must supply."""
-        return tuple(dict.fromkeys(key for part in self.parts for key in part.view.keys))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +50,11 @@ class Manifest:
         """The feature service that `system` names.
 
         Raises UnknownName, offering the closest, and DeclarationError if the repository leaves the
-        system out or the service cannot be computed.
+        system out or the service cannot be computed for it, see `service.of_system`.
         """
         name = system.feature_service
         if name in self.services:
-            return self.services[name]
+            return of_system(self.services[name], system)
         if name in self.refused:
             raise DeclarationError(self.refused[name])
         broken = unpublished_in(definitions_of(self.repo)).get(system.name)
@@ -212,7 +117,8 @@ def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
     feast = dagster_feast.load_manifest(
         repo, cache=settings.cache / "feast",
         depends_on=[
-            here / "declaration.py", here / "engine", here / "online_store" / "latest_scores.py",
+            here / "declaration.py", here / "derived", here / "engine",
+            here / "online_store" / "latest_scores.py",
             # All that a features.py may import of its system's, not itself alone.
             reference, *([own] if own.is_dir() else []),
         ],
@@ -226,26 +132,36 @@ def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
 
 
 def _service(said: FeatureService) -> Service:
-    chosen, kept = [], []
+    chosen, kept, derived = [], [], []
     for part in said.projections:
         if part.alias or part.join_key_map:
             raise DeclarationError(
                 f"feature service {said.name!r} renames {part.view.name!r}; the platform reads "
                 "views under their own names and keys"
             )
+        if part.view.kind == "on_demand":
+            derived.append(Derived.read(
+                part.view.name, part.view.tags, part.features, part.view.udf))
+            continue
         if (rows := _table_view(part.view)) is not None:
-            numbers = [name for name in part.features if name in rows.features]
-            kept.append(ChosenRows(
-                view=rows, columns=tuple(numbers),
-                others=tuple(name for name in part.features if name not in numbers),
-            ))
+            kept.append(_chosen_rows(rows, part.features))
             continue
         view = _view(part.view)
         columns = {each.name: each.columns for each in view.windowed.aggregates}
         chosen.append(Chosen(
             view=view, columns=tuple(name for feature in part.features for name in columns[feature])
         ))
-    return Service(name=said.name, chosen=tuple(chosen), kept=tuple(kept))
+    return Service(name=said.name, chosen=tuple(chosen), kept=tuple(kept), derived=tuple(derived))
+
+
+def _chosen_rows(view: TableView, features: Sequence[str]) -> ChosenRows:
+    for each in view.plain.columns:
+        if each.name in features and each.name not in view.features:
+            raise DeclarationError(
+                f"feature view {view.name!r}: feature {each.name!r} is {each.type}, which no "
+                f"vector can hold; leave it out of the service: {view.name}[[...]]"
+            )
+    return ChosenRows(view=view, columns=tuple(features))
 
 
 def _table_view(said: FeatureView) -> TableView | None:

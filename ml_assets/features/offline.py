@@ -12,10 +12,12 @@ import pandas as pd
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EARLIEST
+from ml_assets.features.derived.computing import Deriving
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.history.prefix import LoadedRows, Prefix
-from ml_assets.features.manifest import Chosen, ChosenRows, load_manifest
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.service import Chosen, ChosenRows
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import from_us, to_us
@@ -27,6 +29,7 @@ class OfflineFeatures:
     """Reads the feature service of `system` as of past instants.
 
     names: the features, in the order of the columns that `read` returns.
+    columns: those of events that it needs: entity keys, and what derived features read
     Raises UnknownName where the repository does not declare the service.
     """
 
@@ -35,6 +38,8 @@ class OfflineFeatures:
         self.names: tuple[str, ...] = service.features
         self._settings, self._service = settings, service
         self._chosen, self._kept = service.chosen, service.kept
+        self._deriving = Deriving(service.derived, service.read)
+        self.columns = (*service.keys, *self._deriving.columns)
         self._lake = Lake(settings.lake)
 
     def read(
@@ -43,7 +48,7 @@ class OfflineFeatures:
     ) -> Vectors:
         """The features (n, F) as of each instant, in the order of the spine.
 
-        keys: (n rows) a column for each entity key; other columns are ignored
+        keys: (n rows) at least `columns`; others are ignored
         at:   (n) aware instants: what happened strictly before counts
         accepted_at: (n) when the row itself arrived: only what had arrived strictly before is
             seen. Without it, all that is known now.
@@ -52,10 +57,19 @@ class OfflineFeatures:
         not in the lake.
         """
         known_by = None if accepted_at is None else micros(accepted_at) - 1
-        return self._join([
+        vectors = self._join([
             *(self._values(part, keys, micros(at), known_by=known_by) for part in self._chosen),
             *(self._rows(part, keys, micros(at)) for part in self._kept),
         ], len(keys))
+        return self._derived(vectors, keys)
+
+    def require_alone(self, keys: pd.DataFrame, vectors: Vectors) -> None:
+        """Raise DeclarationError unless what is derived in `vectors` depends on each row alone.
+
+        keys, vectors: as `read` takes and gives them
+        """
+        columns = {name: keys[name] for name in self._deriving.columns}
+        self._deriving.require_alone(vectors[:, : len(self._service.read)], columns)
 
     def read_at(
         self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], positions: Ints
@@ -70,12 +84,20 @@ class OfflineFeatures:
                      for part in self._service.parts}
         finally:
             log.close()
-        return self._join([
+        vectors = self._join([
             *(self._values(part, keys, micros(at), prefix=Prefix(
                 upto=positions, loads=loads[part.view.name])) for part in self._chosen),
             *(self._rows(part, keys, micros(at), LoadedRows(
                 upto=positions, loads=loads[part.view.name])) for part in self._kept),
         ], len(keys))
+        return self._derived(vectors, keys)
+
+    def _derived(self, vectors: Vectors, keys: pd.DataFrame) -> Vectors:
+        """What is derived is missing if a column is: of pairs that are scored before any event."""
+        if set(self._deriving.columns) <= set(keys):
+            return self._deriving(vectors, {name: keys[name] for name in self._deriving.columns})
+        nothing = np.full((len(keys), len(self.names) - vectors.shape[1]), np.nan, np.float32)
+        return np.hstack([vectors, nothing])
 
     def _values(
         self, part: Chosen, keys: pd.DataFrame, at: Ints, *, known_by: Ints | None = None,

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from ml_assets.core.errors import NotReady, StateDamaged
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.features.derived.computing import Deriving
+from ml_assets.features.derived.declared import HAPPENED
 from ml_assets.features.engine.limits import limit_of
-from ml_assets.features.manifest import Service, load_manifest
+from ml_assets.features.manifest import load_manifest
 from ml_assets.features.online_store.backend import Row, View, digest_of, number_of
 from ml_assets.features.online_store.decoders import Status
 from ml_assets.features.online_store.following.counts import Counted, Stream
@@ -31,6 +33,7 @@ from ml_assets.features.online_store.latest_scores import (
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
 from ml_assets.features.online_store.versions import PlainView
 from ml_assets.features.rebuild import projection_of, recover
+from ml_assets.features.service import Service
 from ml_assets.features.store import open_backend
 from ml_assets.ingest.log.event_log import Appended, Prediction
 from ml_assets.ingest.log.positions import PackedCounts
@@ -74,6 +77,7 @@ class OnlineState:
             settings, system, connection, self._store, views,
             Origins(settings.lake, lambda name: system),
         )
+        self._deriving = Deriving(service.derived, service.read)
         self._reader = FeatureReader(
             self._store, [
                 *(Wanted(part.view.windowed, part.columns) for part in service.chosen),
@@ -91,7 +95,8 @@ class OnlineState:
         """The features (B, F) of B events, for each the instant as of which they are, and the
         position of the log up to which everything is counted in them.
 
-        keys: for each event its entity keys, by event column; more columns do no harm
+        keys: for each event its columns: entity keys, and what derived features read; more do no
+            harm
         at:   the events' instants
 
         That instant is the event's own, or the earliest that the store still answers exactly
@@ -112,9 +117,28 @@ class OnlineState:
                 "the online store holds bytes that are not the state of an entity: run "
                 f"`ml-assets store rebuild {self._name}`"
             )
+        if self._deriving:
+            values = self._derived(values, keys, at)
         instants = as_of.tolist()  # most often one for all
         known = {instant: from_us(instant) for instant in set(instants)}
         return values, [known[instant] for instant in instants], position
+
+    def _derived(
+        self, values: npt.NDArray[np.float32], events: Sequence[Mapping[str, object]],
+        at: Sequence[datetime],
+    ) -> npt.NDArray[np.float32]:
+        """What is derived is missing of an event that lacks a column."""
+        columns = set(self._deriving.columns) - {HAPPENED}
+        whole = [row for row, event in enumerate(events) if columns <= event.keys()]
+        derived = self._deriving(values[whole], {
+            name: [at[row] if name == HAPPENED else events[row][name] for row in whole]
+            for name in self._deriving.columns
+        })
+        if len(whole) == len(events):
+            return derived
+        found = np.full((len(events), derived.shape[1]), np.nan, np.float32)
+        found[:, : values.shape[1]], found[whole] = values, derived
+        return found
 
     def count(self, events: Sequence[Mapping[str, object]]) -> tuple[PackedCounts, list[Counted]]:
         """What these events count, for the log and for `follow`.

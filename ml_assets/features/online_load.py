@@ -13,13 +13,13 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.loads import covered
-from ml_assets.features.manifest import TableView, View
 from ml_assets.features.online_store.following.kept import EVER, versions_in
 from ml_assets.features.online_store.following.lake_stream import read_stream
 from ml_assets.features.online_store.following.portions import covering, portions
 from ml_assets.features.online_store.following.projection import Projection
 from ml_assets.features.online_store.following.stretches import Followed
 from ml_assets.features.online_store.redefining import pending, settle
+from ml_assets.features.service import TableView, View
 from ml_assets.features.store import open_backend, origins_of
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog

@@ -21,7 +21,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.manifest import Service, load_manifest
+from ml_assets.features.manifest import load_manifest
 from ml_assets.features.online_store.backend import View, digest_of, expiry, number_of
 from ml_assets.features.online_store.following.lake_stream import Origins
 from ml_assets.features.online_store.following.projection import Projection
@@ -31,6 +31,7 @@ from ml_assets.features.online_store.latest_scores import scores_view
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.redefining import define, forget
 from ml_assets.features.scores import load_scores
+from ml_assets.features.service import Service
 from ml_assets.features.store import locked, open_backend, origins_of
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog

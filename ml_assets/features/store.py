@@ -184,7 +184,10 @@ def _apply(settings: Settings, repo: Path) -> None:
     gone = [each for each in registered if (_kind(each), each.name) not in names]
     if unpublished:  # what a broken system has declared stays, with its online tables
         gone = []
-    store.apply(declared, objects_to_delete=gone, partial=False)
+    with warnings.catch_warnings():
+        # Feast warns of slow on-demand views, which we compute ourselves.
+        warnings.filterwarnings("ignore", "On demand feature view is an experimental feature")
+        store.apply(declared, objects_to_delete=gone, partial=False)
 
 
 def _kind(each: Any) -> type:

@@ -19,6 +19,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.features.derived.declared import HAPPENED
 from ml_assets.features.parity import ParityReport, Vectors
 from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.monitoring.reports import DailyReports
@@ -78,10 +79,10 @@ def recompute(
         else:
             events.append(event)
             indices.append(index)
-    keys = pd.DataFrame(
-        [[event[name] for name in system.keys] for event in events],
-        columns=list(system.keys), dtype=object,
-    )
+    columns = [column.name for column in system.columns]
+    keys = pd.DataFrame([[event[name] for name in columns] for event in events],
+                        columns=columns, dtype=object)
+    keys[HAPPENED] = predictions[HAPPENED].iloc[indices].to_numpy()
     at = predictions["features_as_of"].iloc[indices].reset_index(drop=True)
     positions = predictions["state_seq"].iloc[indices].to_numpy(dtype=np.int64)
     vectors[indices] = dense_vectors(system, events, offline.read_at(keys, at, positions))

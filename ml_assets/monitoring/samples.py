@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -57,12 +57,11 @@ class Reference:
 
 
 def reference_of(
-    training_set: TrainingSet, scorer: Scorer, *, categories: Sequence[str] = (),
-    coded: Collection[str] = (),
+    training_set: TrainingSet, scorer: Scorer, *, categories: Sequence[str] = ()
 ) -> Reference:
     """The reference of a model and the training set that it was trained on.
 
-    categories: columns of events that it reads; coded: features whose numbers are codes
+    categories: columns of events that it reads
     """
     rows = training_set.rows
     names = training_set.feature_names
@@ -74,7 +73,7 @@ def reference_of(
         else np.empty(0)
     return Reference(
         training_set=training_set.version, names=tuple(names), dense=dense, scores=scores,
-        coded=frozenset(coded) & set(names),
+        coded=training_set.coded,
         categories={name: counted(rows[name]) for name in categories if name in rows.columns},
     )
 

@@ -81,19 +81,22 @@ def _outcomes(plan: Plan, entity: str, window: timedelta) -> str:
     # What is known of an entity's past outcomes comes late, so look further back.
     longest = max(window, 4 * plan.timing.after)
     window = timedelta(days=-(-longest // DAY))
-    found = [_aggregation("count", "", window, f"{entity}_labelled_{short(window)}")]
+    found = [_aggregation("count", "", window, f"{entity}_labelled_{short(window)}", slide=DAY)]
     if plan.outcome.kind == "binary":
         found.append(_aggregation("smoothed_mean(0.5, 2)", "label", window,
-                                  f"{entity}_{plan.outcome.name}_rate_{short(window)}"))
+                                  f"{entity}_{plan.outcome.name}_rate_{short(window)}", slide=DAY))
     else:
         found.append(_aggregation("mean", "label", window,
-                                  f"{entity}_{plan.outcome.name}_mean_{short(window)}"))
-    why = comment(f"How events of a {entity} came out whose outcomes are known by now.")
+                                  f"{entity}_{plan.outcome.name}_mean_{short(window)}", slide=DAY))
+    why = comment(f"How events of a {entity} came out whose outcomes are known by now. Outcomes "
+                  "are loaded once a day, so windows move by days.")
     return f"{why}\n{_view(plan, entity, 'outcomes', 'outcomes', found)}"
 
 
-def _aggregation(function: str, column: str, window: timedelta, name: str) -> str:
-    slide = DAY if window >= 7 * DAY else timedelta(hours=1)
+def _aggregation(
+    function: str, column: str, window: timedelta, name: str, slide: timedelta | None = None
+) -> str:
+    slide = slide or (DAY if window >= 7 * DAY else timedelta(hours=1))
     said = [f"function={text(function)}", *([f"column={text(column)}"] if column else []),
             f"time_window={code(window)}", f"slide_interval={code(slide)}", f"name={text(name)}"]
     return call("Aggregation", said, indent=8, after=",")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from ml_assets.training.convergence import Convergence
 from ml_assets.training.encoders import Floats, NaiveBayesWeights, encode_texts
 from ml_assets.training.model import WIDTH, HashedTextNetwork, sparse_rows, transposed
 from ml_assets.training.scorer import HashedTextScorer
-from ml_assets.training.tabular import Pieces, Standardiser, Vocabularies
+from ml_assets.training.tabular import FURTHEST, Pieces, Standardiser, Vocabularies
 from ml_assets.training.weights import Weights
 
 Progress = Callable[[int, float], None]
@@ -48,11 +48,13 @@ def fit(
     codes: npt.NDArray[np.float64],
     *,
     feature_names: Sequence[str],
+    coded: Collection[str] = (),
     progress: Progress = lambda evaluation, loss: None,
 ) -> Fitted:
     """Train on B rows: texts and categories by column, dense (B, D) and the labels' codes (B,).
 
-    `feature_names` name the D columns. L-BFGS (Liu and Nocedal, 1989) on the target's mean loss
+    `feature_names` name the D columns; of those that are `coded`, codes of texts, the network sees
+    whether they are missing and no more. L-BFGS (Liu and Nocedal, 1989) on the target's mean loss
     with penalties; the seed draws the first weights. The same arguments give the same weights, to
     the bit, on the same machine. Raises NotReady if nothing can be learnt from such labels.
     """
@@ -63,7 +65,9 @@ def fit(
     vocabulary = len(fields) * declared.buckets
     bags = encode_texts(fields, texts, declared.buckets, rows=len(codes))
     weighting = NaiveBayesWeights.fit(bags, target.contrast(codes), vocabulary)
-    standardiser, pieces = Standardiser.fit(dense), Pieces.fit(dense, declared.pieces)
+    standardiser, pieces = _blind(
+        Standardiser.fit(dense), Pieces.fit(dense, declared.pieces),
+        [name in coded for name in feature_names])
     categories = Vocabularies.fit(model.categories, texts)
     numbers = 2 * dense.shape[1] + pieces.count
     with torch.random.fork_rng(devices=[]):
@@ -89,6 +93,15 @@ def fit(
     learnt = _weights(network, vocabulary, numbers, categories)
     return Fitted(scorer=replace(scorer, weights=learnt), network=network.eval(),
                   convergence=convergence)
+
+
+def _blind(
+    standardiser: Standardiser, pieces: Pieces, columns: Sequence[bool]
+) -> tuple[Standardiser, Pieces]:
+    """The same, but whatever is in some of the columns makes no difference."""
+    deviation, edges = standardiser.deviation.copy(), pieces.edges.copy()
+    deviation[list(columns)], edges[list(columns)] = FURTHEST, 0
+    return replace(standardiser, deviation=deviation), replace(pieces, edges=edges)
 
 
 def fit_linear(

@@ -69,7 +69,8 @@ def train(
     codes = system.target.codes(rows["label"].tolist())
     fitted = _calibrated(
         fit(system.model, system.target, texts, dense, codes,
-            feature_names=training_set.feature_names, progress=progress),
+            feature_names=training_set.feature_names, coded=training_set.coded,
+            progress=progress),
         *_inputs(system, training_set, kept_back),
         system.target.codes(kept_back["label"].tolist()),
     )

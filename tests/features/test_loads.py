@@ -16,8 +16,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
 from ml_assets.features.loads import is_loaded, loaded_until, watermark
-from ml_assets.features.manifest import View
 from ml_assets.features.online_store.following.portions import Portion, covering
+from ml_assets.features.service import View
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.positions import note_load
 from ml_assets.ingest.log.served import to_us

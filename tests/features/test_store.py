@@ -21,11 +21,12 @@ from ml_assets.core.errors import NotReady, NotReproducible, UnknownName
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.loads import loaded_until
-from ml_assets.features.manifest import Service, load_manifest
+from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online import OnlineState
 from ml_assets.features.online_load import load_view
 from ml_assets.features.online_store.following import portions, projection
+from ml_assets.features.service import Service
 from ml_assets.features.store import apply_if_changed, open_store
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import count, islice
 from time import monotonic
 
@@ -19,6 +19,7 @@ import pytest
 
 from ml_assets.core.assets import keys
 from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.system import System
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.online_load import load_view
 from ml_assets.ingest import assets as ingest_assets
@@ -39,9 +40,10 @@ PATIENCE = 120.0
 
 
 @contextmanager
-def served(settings: Settings, workers: int) -> Iterator[str]:
+def served(settings: Settings, workers: int, *repository: str) -> Iterator[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.monitoring.live_server", str(settings.var), str(workers)],
+        [sys.executable, "-m", "tests.monitoring.live_server", str(settings.var), str(workers),
+         *repository],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
     )
     try:
@@ -81,17 +83,20 @@ def ask(url: str, client: int) -> None:
             assert said.status_code == 200, said.text
 
 
-def close_the_day(settings: Settings) -> ParityDay:
-    """Today through the real assets."""
-    for build, names in ((ingest_assets.build, ["raw", "events", "labels"]),
+def close_the_day(
+    settings: Settings, system: System = LIVE, day: date = TODAY, told: Sequence[str] = ()
+) -> ParityDay:
+    """Today through the real assets; told: the tables of streams that only feed features."""
+    streams = [name for each in told for name in (f"raw_{each}", each)]
+    for build, names in ((ingest_assets.build, ["raw", "events", "labels", *streams]),
                          (serving_assets.build, ["predictions"]),
                          (monitoring_assets.build, ["parity"])):
         dg.materialize(
-            build(LIVE), selection=dg.AssetSelection.assets(*keys(LIVE, *names)),
-            resources={"settings": settings, "duckdb": lake_resource(settings, [LIVE])},
-            partition_key=TODAY.isoformat(),
+            build(system), selection=dg.AssetSelection.assets(*keys(system, *names)),
+            resources={"settings": settings, "duckdb": lake_resource(settings, [system])},
+            partition_key=day.isoformat(),
         )
-    found = ParityReports(settings, LIVE).read(TODAY)
+    found = ParityReports(settings, system).read(day)
     assert found is not None
     return found
 

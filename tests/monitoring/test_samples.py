@@ -110,8 +110,8 @@ def test_categories_are_compared_by_how_often_each_value_occurs() -> None:
     """Of events that were found; a missing value is a value."""
     data = training_set()
     channels = pd.Series(["web", "web", None, "shop"], dtype=object)
-    data = replace(data, rows=data.rows.assign(channel=channels))
-    reference = reference_of(data, HalfTheAmount(), categories=("channel",), coded={"shop_events"})
+    data = replace(data, rows=data.rows.assign(channel=channels), coded=frozenset({"shop_events"}))
+    reference = reference_of(data, HalfTheAmount(), categories=("channel",))
     rows = predictions([1, 1, 1]).assign(channel=channels[1:].reset_index(drop=True))
     rows[EVENT_FOUND] = pd.Series([True, True, None], dtype=object)
     columns, _ = samples(reference, rows, 1, POLICY)
@@ -125,7 +125,8 @@ def test_categories_are_compared_by_how_often_each_value_occurs() -> None:
 
 def test_a_reference_comes_back_as_it_was_stored(settings: Settings) -> None:
     """One of before categories is made anew."""
-    kept = replace(reference_of(training_set(), HalfTheAmount(), coded={"amount"}),
+    data = replace(training_set(), coded=frozenset({"amount"}))
+    kept = replace(reference_of(data, HalfTheAmount()),
                    categories={"note": {"x": 2, "\u00fc": 1, "": 1}})
     references = References(settings, TOY)
     references.keep(1, kept)

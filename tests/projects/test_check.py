@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from ml_assets.core.data.columns import Column
+from ml_assets.core.data.tables import Table
+from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.projects.check import Noted, examine
 from ml_assets.projects.check.examine import about_history
-from tests.toy import TOY, ToySource, with_stream
+from tests.toy import SHOPS, TOY, RowsInMemory, ToySource, with_stream
 
 Change = Callable[[int, dict[str, Any]], dict[str, Any]]
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -36,7 +38,8 @@ def history(change: Change = lambda number, fields: {}, count: int = 600) -> lis
 
 def of(events: Sequence[ArchivedEvent], system: System = TOY, **changes: Any) -> list[str]:
     found = about_history(
-        replace(with_stream(system, source=ToySource(history=tuple(events))), **changes), Path())
+        replace(with_stream(system, source=ToySource(history=tuple(events))),
+                **{"tables": (), **changes}), Settings())
     return [str(each) for each in found]
 
 
@@ -145,8 +148,66 @@ def test_an_instant_later_than_its_event_is_named() -> None:
     due = Column(name="due", dtype="instant", description="when it came back")
     system = with_stream(TOY, source=Planned(history=tuple(events)),
                          columns=(*TOY.columns, due))
-    lines = [str(each) for each in about_history(system, Path())]
+    lines = [str(each) for each in about_history(system, Settings())]
     assert any("due knows the future: 300 of 600 values are later" in line for line in lines)
+
+
+def shops(*rows: dict[str, Any], known_at: str | None = "told") -> Table:
+    return replace(SHOPS, known_at=known_at, rows=RowsInMemory(rows=rows), columns=(
+        *SHOPS.columns, Column(name="closed", dtype="instant", optional=True,
+                               description="when it ended")))
+
+
+def shop(number: int, since: datetime, **changes: Any) -> dict[str, Any]:
+    return {"shop": f"shop {number}", "since": since.isoformat(), "told": since.isoformat(),
+            "size": 10.0 + number, "kind": "street", "staff": number, "closed": None} | changes
+
+
+def test_a_sound_table_has_nothing_against_it() -> None:
+    rows = [shop(number, START + day * timedelta(days=5)) for number in range(7)
+            for day in range(3)]
+    lines = of(history(), tables=(shops(*rows),))
+    assert named(lines, "shops") == [
+        "ok    shops      21 rows of 7 keys", "ok    shops      100% of the events find a row"]
+
+
+def test_a_table_of_today_that_is_dated_back_is_suspected() -> None:
+    rows = [shop(number, START - timedelta(days=30)) for number in range(7)]
+    [line] = named(of(history(), tables=(shops(*rows, known_at=None),)), "shops", "warn")
+    assert "each key has one row, of 2023-12-02 at the latest, before the first event" in line
+    assert named(of(history(), tables=(shops(*rows),)), "shops", "warn", "fail") == []
+
+
+def test_an_instant_that_is_later_than_its_row_was_known_is_named() -> None:
+    rows = [shop(number, START, closed=(START + timedelta(days=number)).isoformat())
+            for number in range(7)]
+    [line] = named(of(history(), tables=(shops(*rows),)), "shops", "fail")
+    assert "closed knows the future: 6 of 7 values are later than their row was known" in line
+
+
+def test_a_column_of_a_table_that_knows_the_outcome_is_named() -> None:
+    """Each purchase's own row, written down before the event, as it turned out."""
+    rows = [shop(number % 7, START + timedelta(hours=number, minutes=-1),
+                 size=80.0 if number * 7919 % 3 == 0 else 20.0) for number in range(600)]
+    [line] = named(of(history(), tables=(shops(*rows),)), "shops", "fail")
+    assert "size seems to know the outcome: its value alone tells 100% of the label" in line
+
+
+def test_events_that_find_no_row_are_counted() -> None:
+    late = [shop(number, START + timedelta(days=20)) for number in range(7)]
+    [line] = named(of(history(), tables=(shops(*late),)), "shops", "warn")
+    assert "20% of the events find a row" in line
+    [line] = named(of(history(), tables=(shops(shop(77, START)),)), "shops", "fail")
+    assert "0% of the events find a row" in line
+
+
+def test_rows_of_a_table_that_cannot_be_used_are_counted() -> None:
+    rows = [shop(number, START) for number in range(7)]
+    [line] = named(of(history(), tables=(shops(*rows, shop(8, START, size=-5.0)),)),
+                   "shops", "fail")
+    assert "1 of 8 rows cannot be used, for example" in line and "size is -5" in line
+    [line] = named(of(history(), tables=(shops(shop(8, START, size=-5.0)),)), "shops", "fail")[1:]
+    assert "it has no row that can be used" in line
 
 
 def test_a_source_that_cannot_be_read_is_one_line() -> None:
@@ -157,7 +218,7 @@ def test_a_source_that_cannot_be_read_is_one_line() -> None:
             raise FetchError("orders.csv is not utf-8")
 
     system = with_stream(TOY, source=Gone())
-    assert [str(each) for each in about_history(system, Path())] == [
+    assert [str(each) for each in about_history(system, Settings())] == [
         "fail  source     orders.csv is not utf-8"]
 
 

@@ -106,6 +106,7 @@ class FakeFeatures:
 class FakeHistory:
     """One feature by shop; remembers how many events it was asked about at once."""
 
+    columns = ("shop",)
     sizes: list[int] = field(default_factory=list)
 
     def read(

@@ -28,9 +28,9 @@ from ml_assets.core.target import Target
 from ml_assets.core.truths import Choices
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
-from ml_assets.features.manifest import Chosen, Service, View
 from ml_assets.features.online import OnlineState
 from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.service import Chosen, Service, View
 from ml_assets.features.store import open_backend
 from ml_assets.ingest.log.event_log import EventLog, Prediction
 from ml_assets.serving.answer.slates.list_file import writing_lists

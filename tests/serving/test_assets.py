@@ -92,7 +92,7 @@ def test_what_was_served_lies_in_the_lake_by_the_day_of_the_answer(toy: Toy) -> 
 class FakeOffline:
     """The store's history: the same feature for each shop at all times."""
 
-    names = ("returns_7d",)
+    names, columns = ("returns_7d",), ("shop",)
 
     def __init__(self, settings: Settings, system: System) -> None: ...
 

@@ -14,9 +14,9 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
-from ml_assets.features.manifest import Chosen, Service, View
 from ml_assets.features.online import OnlineState
 from ml_assets.features.online_store.backend import digest_of
+from ml_assets.features.service import Chosen, Service, View
 from ml_assets.features.store import open_backend
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.composition import Backends

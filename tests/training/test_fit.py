@@ -62,6 +62,21 @@ def scorer(fitted: Fitted) -> HashedTextScorer:
     return fitted.scorer
 
 
+def test_of_a_code_the_network_sees_only_whether_it_is_missing() -> None:
+    """Its order and its distance from others mean nothing."""
+    dense = np.random.default_rng(2).lognormal(0, 1, (60, 2)).astype(np.float32)
+    dense[::4, 1] = np.nan
+    model = Model(inputs=(Numbers("size"),), fit=FullBatch(iterations=20))
+    scorer = fit(model, Binary(name="bought"), {}, dense, np.arange(60.0) % 2,
+                 feature_names=("size", "kind"), coded=("kind",)).scorer
+    other = np.where(np.isnan(dense), dense, np.array([1, 900], np.float32) * dense)
+    other[:, 0] = dense[:, 0]
+    np.testing.assert_allclose(scorer.outputs({}, other), scorer.outputs({}, dense), atol=1e-9)
+    missing = dense.copy()
+    missing[:, 1] = np.nan
+    assert not np.allclose(scorer.outputs({}, missing), scorer.outputs({}, dense), atol=1e-9)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, scorer: HashedTextScorer, rows: Rows) -> Path:
     texts, dense, _ = rows

@@ -44,6 +44,11 @@ class Truth(ABC):
         """The labels that the declaration names; the target must accept each."""
         return ()
 
+    @property
+    @abstractmethod
+    def silence_speaks(self) -> bool:
+        """Whether silence says something at all, see `of_silence`."""
+
     @abstractmethod
     def of_silence(self, decision: Label) -> Label | None:
         """What is true if nobody has said anything by `maturity`; None if that says nothing.

@@ -43,6 +43,10 @@ class Choices(Truth):
     def declared(self) -> tuple[Label, ...]:
         return (self.rest,)
 
+    @property
+    def silence_speaks(self) -> bool:
+        return True
+
     def of_silence(self, decision: Label) -> Label | None:
         return self.rest
 

@@ -46,6 +46,10 @@ class Complaints(Truth):
         return (f"a wrong decision is reported within {self.within}; one that nobody complained "
                 f"about stands after {self.maturity}")
 
+    @property
+    def silence_speaks(self) -> bool:
+        return True
+
     def of_silence(self, decision: Label) -> Label | None:
         return decision
 

@@ -53,6 +53,10 @@ class Outcomes(Truth):
     def declared(self) -> tuple[Label, ...]:
         return () if self.silence is None else (self.silence,)
 
+    @property
+    def silence_speaks(self) -> bool:
+        return self.silence is not None
+
     def of_silence(self, decision: Label) -> Label | None:
         return self.silence
 

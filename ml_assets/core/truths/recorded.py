@@ -35,6 +35,10 @@ class Recorded(Truth):
     def says(self) -> str:
         return f"each outcome becomes known when the archive says so, within {self.within}"
 
+    @property
+    def silence_speaks(self) -> bool:
+        return False
+
     def of_silence(self, decision: Label) -> Label | None:
         return None
 

@@ -1,7 +1,8 @@
 """A table's columns, or one event's, as what the engine reads: keys, instants, ids, slots.
 
 A null, a NaN and an infinity are missing values. Whole numbers become float64 and must be exact
-as such; a hash is that of the value's text: a string as it is, a number in decimal, `true`.
+as such, texts become their codes where a function takes them; a hash is that of the value's text:
+a string as it is, a number in decimal, `true`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_assets.core.codes import code_of, codes_of
 from ml_assets.core.errors import ContractViolation, DeclarationError, unknown
 from ml_assets.features.engine.events import EVERYBODY, Events, entity_key, uid, uids
 from ml_assets.features.engine.exact import Floats, Ints
-from ml_assets.features.engine.limits import require_summable
+from ml_assets.features.engine.limits import readers_of, require_summable, takes_codes
 from ml_assets.features.engine.series import Hashes
 from ml_assets.features.engine.state.layout import layout_of
 from ml_assets.features.engine.windows import Slot, WindowedView
@@ -155,6 +157,8 @@ def _event_value(view: WindowedView, slot: Slot, limit: float, value: object) ->
             return math.nan
         if isinstance(value, int) and abs(value) > EXACT:
             raise _inexact(_place(view, slot), value)
+        if isinstance(value, str) and takes_codes(view, slot):
+            return float(code_of(value))
         if not isinstance(value, float | int):
             raise ContractViolation(
                 f"{_place(view, slot)} has the value {value!r:.80}; expected a number"
@@ -219,6 +223,8 @@ def _numbers(
     view: WindowedView, slot: Slot, place: str, column: pa.ChunkedArray
 ) -> Floats:
     kind = column.type
+    if _is_text(kind) and takes_codes(view, slot):
+        return codes_of(column.to_pylist())
     if pa.types.is_integer(kind):
         there = column.drop_null()
         for value in (pc.min(there).as_py(), pc.max(there).as_py()) if len(there) else ():
@@ -226,7 +232,7 @@ def _numbers(
                 raise _inexact(place, value)
     elif not (pa.types.is_floating(kind) or pa.types.is_boolean(kind)
               or pa.types.is_decimal(kind) or pa.types.is_null(kind)):
-        raise DeclarationError(f"{place} is {kind}; an aggregate of its values needs numbers")
+        raise DeclarationError(f"{place} is {kind}; {readers_of(view, slot)} needs numbers")
     if pa.types.is_boolean(kind):
         column = pc.cast(column, pa.int8())
     values = _floats(column)

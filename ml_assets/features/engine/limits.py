@@ -1,4 +1,4 @@
-"""How large a value may be for its sum to stay exact."""
+"""What values a function can take: how large one may be to be summed exactly, and texts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,21 @@ def limit_of(view: WindowedView, slot: Slot) -> float:
         need.limit for each in view.aggregates if each.slot == slot
         for need in each.function.needs
     )
+
+
+def takes_codes(view: WindowedView, slot: Slot) -> bool:
+    """Whether a text may be read as its code: whether all that read `slot` as numbers allow it."""
+    return slot.form == "number" and all(
+        each.function.takes_codes for each in view.aggregates if each.slot == slot
+    )
+
+
+def readers_of(view: WindowedView, slot: Slot) -> str:
+    """The functions that read `slot`'s column as a number and not as a code, for an error."""
+    return " or ".join(dict.fromkeys(
+        each.function.name for each in view.aggregates
+        if each.slot == slot and not each.function.takes_codes
+    )) or "an aggregate of its values"
 
 
 def require_summable(view: WindowedView, slot: Slot, values: Floats) -> None:

@@ -29,6 +29,7 @@ class Series:
     before: (n + 1) how many of them there are before each event; None if all k = n are
     at:     instants, microseconds since 1970 UTC
     uid:    `events.uid` of their ids; None if nothing is to be merged with them
+    weight: (k) for how many events each of the others stands; None: for itself
     """
 
     row: Ints
@@ -36,6 +37,7 @@ class Series:
     before: Ints | None
     at: Ints
     uid: Hashes | None
+    weight: Ints | None = None
 
     @staticmethod
     def of(form: Form, values: Array | None, row: Ints, at: Ints, uid: Hashes | None) -> Series:

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_assets.core.codes import codes_of
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.history.lookup import Asked, of_entities
 from ml_assets.features.history.prefix import LoadedRows
@@ -35,7 +36,9 @@ def kept_at(
     folder: Path, keys: Sequence[str], columns: Sequence[str], ttl: int, asked: pd.DataFrame,
     at: Ints, *, loaded: LoadedRows | None = None, limits: Limits | None = None,
 ) -> Floats:
-    """The numbers `columns` (n, len(columns)) of the rows that held `at`, from those in `folder`.
+    """The features `columns` (n, len(columns)) of the rows that held `at`, from those in `folder`.
+
+    Texts are there as their codes, instants as how many seconds before `at` they were.
 
     asked: (n rows) a column for each of `keys`; others are ignored
     at: (n) microseconds since 1970 UTC. A row counts from `event_timestamp` on for `ttl` (0 for
@@ -65,6 +68,7 @@ def kept_at(
     values = np.stack([
         _floats(found[f"v{n}"]) for n in range(len(columns))
     ], axis=1) if columns else np.empty((len(found), 0))
+    ages = [n for n in range(len(columns)) if pa.types.is_timestamp(found[f"v{n}"].type)]
     answers = np.full((len(asked), len(columns)), np.nan)
     rows = Rows(entity=array_of(found, "code"), at=array_of(found, "at"),
                 created=array_of(found, "known"), place=array_of(found, "place"))
@@ -75,6 +79,7 @@ def kept_at(
                        known=loaded is None)
         there = which >= 0
         answers[some[there]] = values[seen[which[there]]]
+    answers[:, ages] = (at[:, None] - answers[:, ages] * 1e6) / 1e6
     return answers
 
 
@@ -99,7 +104,13 @@ def _parts(
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:
-    if pa.types.is_boolean(column.type):
+    """What a vector has of a column; of an instant, as Feast, its seconds since 1970."""
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return codes_of(column.to_pylist())
+    if pa.types.is_timestamp(kind):
+        column = pc.cast(pc.cast(column, pa.timestamp("s", kind.tz), safe=False), pa.int64())
+    if pa.types.is_boolean(kind):
         column = pc.cast(column, pa.int8())
     values: Floats = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(np.float64)
     return values

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ml_assets.core.codes import CODES
 from ml_assets.core.errors import DeclarationError
+from ml_assets.features.engine.limits import readers_of, takes_codes
 from ml_assets.features.engine.windows import Slot, WindowedView
 from ml_assets.features.history.relations.refusing import ROWS, refused
 from ml_assets.features.history.relations.source import Relation
@@ -14,10 +16,11 @@ _EXACT = 2**53
 """Whole numbers up to this size are exact as float64."""
 
 
-def slot_column(relation: Relation, slot: Slot, owner: str) -> str:
+def slot_column(relation: Relation, view: WindowedView, slot: Slot, owner: str) -> str:
     """SQL for one value an event: float64 where NaN is missing, or uint64 where 0 is.
 
-    A null, a NaN and an infinity are missing. A whole number beyond 2**53 fails the query.
+    A null, a NaN and an infinity are missing. A whole number beyond 2**53 fails the query. Texts
+    are numbers by their codes if all functions that read them take codes.
     Raises DeclarationError where a column of this type has no such form, UnknownName where
     the source lacks the column.
     """
@@ -34,9 +37,12 @@ def slot_column(relation: Relation, slot: Slot, owner: str) -> str:
             f"case when {column} between -{_EXACT} and {_EXACT} then {column}::double "
             f"when {column} is null then 'nan'::double else {beyond}::double end"
         )
+    if (kind == "VARCHAR" or kind.startswith("ENUM")) and takes_codes(view, slot):
+        return (f"case when {column} is null then 'nan'::double "
+                f"else (md5_number_lower({column}::varchar) % {CODES} + 1)::double end")
     if kind not in _FLOATS | _SMALL and not kind.startswith("DECIMAL"):
         raise DeclarationError(
-            f"{owner}: column {slot.column!r} is {kind}; an aggregate of its values needs numbers"
+            f"{owner}: column {slot.column!r} is {kind}; {readers_of(view, slot)} needs numbers"
         )
     return f"case when {finite} then {column}::double else 'nan'::double end"
 

@@ -80,7 +80,7 @@ def events_sql(
         f"{uid_column(relation, view, owner)} as uid", f"{PLACE} as place", *extra,
     ]
     select += [
-        f"{slot_column(relation, slot, owner)} as slot_{place}"
+        f"{slot_column(relation, view, slot, owner)} as slot_{place}"
         for place, slot in enumerate(view.slots)
     ]
     where = [f"{relation.column(view.timestamp)} is not null"]

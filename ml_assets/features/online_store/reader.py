@@ -24,8 +24,15 @@ from ml_assets.features.online_store.backend import (
     floor_of,
     number_of,
 )
-from ml_assets.features.online_store.decoders import Decoder, Status, Statuses, TooEarly, decoder
+from ml_assets.features.online_store.decoders import (
+    Decoder,
+    Status,
+    Statuses,
+    TooEarly,
+    WindowDecoder,
+)
 from ml_assets.features.online_store.notes import note_of
+from ml_assets.features.online_store.row_decoders import MixedDecoder, NumberDecoder
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
@@ -70,7 +77,7 @@ class FeatureReader:
     Views that are alike but for names are worked on together.
 
     Raises NotReady if a view is not in the store as the plan knows it, UnknownName for a
-    column that a view lacks and DeclarationError for one that is not a number.
+    column that a view lacks and DeclarationError for one that a vector cannot hold.
     """
 
     def __init__(self, backend: Backend, plan: Sequence[Wanted]) -> None:
@@ -83,7 +90,7 @@ class FeatureReader:
         for number, wanted in enumerate(plan):
             end = first + len(wanted.columns)
             planned = _Planned(
-                decoder(wanted.view, wanted.columns), number_of(backend, wanted.view),
+                decoder_of(wanted.view, wanted.columns), number_of(backend, wanted.view),
                 self._keys.index(wanted.keys or wanted.view.keys), slice(first, end),
             )
             self._views.append(planned)
@@ -230,6 +237,17 @@ class FeatureReader:
             ):
                 raise NotReady(note.advice(view.name, note.new or frozenset(["it"])))
         self._floor = max(self._floors, default=state.NEVER)
+
+
+def decoder_of(view: View, names: tuple[str, ...]) -> Decoder:
+    """For the columns `names` of a view.
+
+    Raises UnknownName if a windowed view lacks one, DeclarationError for one that no vector holds.
+    """
+    if isinstance(view, WindowedView):
+        return WindowDecoder(view, names)
+    numbers = {each.name for each in view.numbers if each.type != "UnixTimestamp"}
+    return NumberDecoder(view, names) if numbers.issuperset(names) else MixedDecoder(view, names)
 
 
 @dataclass(frozen=True)

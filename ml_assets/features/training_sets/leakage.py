@@ -12,10 +12,14 @@ import pyarrow as pa
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.engine.columns import key_column
+from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.manifest import load_manifest
+from ml_assets.features.online_store.versions import PlainView
+from ml_assets.features.service import Chosen, ChosenRows
 from ml_assets.features.training_sets import LARGEST_SAMPLE
 from ml_assets.features.training_sets.labelled import lot
 from ml_assets.features.training_sets.sweep import Readers, read_from_the_past
+from ml_assets.features.training_sets.table_sweep import rows_from_the_past
 
 Bools = npt.NDArray[np.bool_]
 
@@ -53,7 +57,8 @@ def find_leaks(
     service
 
     Neither Feast nor the offline engine is asked: the online engine gets only the events that
-    had happened and had been accepted before the row's own, and must give the same bits.
+    had happened and had been accepted before the row's own, and the rows of tables that were known
+    by then, and must give the same bits.
     """
     examined = sample(rows["event_id"].tolist(), at_most)
     leaking = np.zeros(len(rows), dtype=bool)
@@ -77,15 +82,28 @@ def _leaking(settings: Settings, system: System, rows: pd.DataFrame) -> Bools:
         rows[name].dt.as_unit("us").astype("int64").to_numpy()
         for name in ("event_timestamp", "accepted_at")
     )
-    for part in load_manifest(settings).service(system).chosen:
+    service = load_manifest(settings).service(system)
+    for part in service.chosen:
         view = part.view.windowed
-        keys = pa.Table.from_pandas(rows[[*view.keys, "event_timestamp"]], preserve_index=False)
         truth = read_from_the_past(settings, part.view, Readers(
-            keys=key_column(keys, view.keys, view.name), as_of=view.as_of(at),
-            known_by=accepted_at,
+            keys=_keys(rows, view), as_of=view.as_of(at), known_by=accepted_at,
         )).astype(np.float32)
-        truth = truth[:, [view.columns.index(name) for name in part.columns]]
-        found = rows[list(part.columns)].to_numpy(dtype=np.float32)
-        same = (found == truth) | (np.isnan(found) & np.isnan(truth))
-        wrong |= ~same.all(axis=1)
+        wrong |= _differ(rows, part, truth[:, [view.columns.index(name) for name in part.columns]])
+    for kept in service.kept:
+        truth = rows_from_the_past(settings, kept, _keys(rows, kept.view.plain), at)
+        wrong |= _differ(rows, kept, truth)
     return wrong
+
+
+def _keys(rows: pd.DataFrame, view: WindowedView | PlainView) -> list[bytes | None]:
+    table = pa.Table.from_pandas(rows[[*view.keys, "event_timestamp"]], preserve_index=False)
+    return key_column(table, view.keys, view.name)
+
+
+def _differ(
+    rows: pd.DataFrame, part: Chosen | ChosenRows, truth: npt.NDArray[np.float32]
+) -> Bools:
+    found = rows[list(part.columns)].to_numpy(dtype=np.float32)
+    same = (found == truth) | (np.isnan(found) & np.isnan(truth))
+    differ: Bools = ~np.all(same, axis=1)
+    return differ

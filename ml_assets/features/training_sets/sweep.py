@@ -16,9 +16,9 @@ from ml_assets.features.engine.columns import instants, key_column, nulls_of, sl
 from ml_assets.features.engine.events import Events, uids
 from ml_assets.features.engine.exact import Ints
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.manifest import View
 from ml_assets.features.offline import first_day
 from ml_assets.features.online_store.following.lake_stream import read_stream
+from ml_assets.features.service import View
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.served import from_us
 

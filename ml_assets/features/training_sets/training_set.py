@@ -29,7 +29,7 @@ from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
 from ml_assets.ingest.tables import events_schema
 
 CONCLUDED = "concluded_as_of"
-MEANING = ("feature_names", "texts", "feature_service", "definitions")
+MEANING = ("feature_names", "coded", "texts", "feature_service", "definitions")
 """What is said of a training set that gives its values their meaning."""
 GROUP = 2**15
 """Rows of a row group: a training streams some groups at a time, in random order."""
@@ -48,6 +48,7 @@ class TrainingSet:
               system declares, the store's features (NaN where unknown); ordered by
               event_timestamp; `holdout` are the latest events
     feature_names: the model's dense inputs: event numbers, then store features
+    coded:    those of them that are codes of texts or ids, see `Service.coded`
     texts:    the model's texts
     partitions: the first and last day that an event in it happened
     events_lacking: labels left out because their event is not (a quarantined record, say)
@@ -64,6 +65,7 @@ class TrainingSet:
     labels: int
     events_lacking: int
     path: Path
+    coded: frozenset[str] = frozenset()
 
 
 class TrainingSets:
@@ -156,7 +158,7 @@ class TrainingSets:
             rows, about = self._assemble(datetime.fromisoformat(recorded["as_of"]), share=share)
         except NotReady as error:
             return str(error)
-        changed = [name for name in MEANING if about[name] != recorded[name]]
+        changed = [name for name in MEANING if about.get(name) != recorded.get(name)]
         names = [name for name in rows.columns if name != "split"]  # that depends on all rows
         stored = self._read_drawn(version, share)
         if not changed and _digest(stored[names]) == _digest(self._as_stored(rows)[names]):
@@ -177,14 +179,17 @@ class TrainingSets:
                            f"materialise {system.name}/events and {system.name}/labels first")
         features = OfflineFeatures(self.settings, system)
         values = features.read(rows, rows["event_timestamp"], accepted_at=rows["accepted_at"])
+        features.require_alone(rows, values)
         remembered = pd.DataFrame(values, columns=list(features.names), index=rows.index)
         rows = pd.concat([rows, remembered], axis=1)
         about: dict[str, Any] = {
             "feature_names": [*system.model.numbers, *service.features],
             "texts": list(system.model.texts),
             "feature_service": service.name,
-            "definitions": {view.name: view.definition for view in service.views},
+            "definitions": service.definitions,
         }
+        if service.coded:
+            about["coded"] = sorted(service.coded)
         version = _address(rows, about)
         days = rows["event_timestamp"].dt.date
         about |= {
@@ -273,6 +278,7 @@ class TrainingSets:
             labels=about["labels"],
             events_lacking=about["events_lacking"],
             path=self._path(about["version"]),
+            coded=frozenset(about.get("coded", ())),
         )
 
 

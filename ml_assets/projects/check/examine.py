@@ -16,6 +16,7 @@ from ml_assets.projects.check.finding import Noted, fail
 from ml_assets.projects.check.history import RecordedHistory
 from ml_assets.projects.check.labels import about_labels
 from ml_assets.projects.check.rows import about_days, about_features, about_rows
+from ml_assets.projects.check.tables import about_tables
 from ml_assets.projects.survey import surveyed
 
 
@@ -23,19 +24,20 @@ def examine(system: System, settings: Settings | None = None) -> Iterator[Noted]
     """What was found, while it is found. Reads the recorded history once; runs nothing."""
     settings = settings or Settings.from_environment()
     yield about_features(system, settings)
-    yield from about_history(system, settings.cache)
+    yield from about_history(system, settings)
 
 
-def about_history(system: System, cache: Path) -> Iterator[Noted]:
-    """What was found in its recorded events."""
+def about_history(system: System, settings: Settings) -> Iterator[Noted]:
+    """What was found in its recorded events, and in its tables beside them."""
     history = RecordedHistory(system=system)
     try:
-        fetched = system.source.fetch(cache)
+        fetched = system.source.fetch(settings.cache)
         with surveyed(EventTexts(history=history), fetched) as survey:
             yield from about_rows(history)
             yield from about_days(history)
             yield from about_labels(history)
             yield from about_columns(system, survey)
+            yield from about_tables(system, settings, survey)
     except FetchError as error:
         if history.unusable:
             yield from about_rows(history)

@@ -32,6 +32,11 @@ history of all of them anew, so small ones would cost more than the scores."""
 class History(Protocol):
     """The store's past, as `ml_assets.features.offline.OfflineFeatures`."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What it needs to know of an event."""
+        ...
+
     def read(
         self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], *,
         accepted_at: pd.Series[pd.Timestamp],
@@ -79,7 +84,8 @@ class DayScorer:
         """The day's events, some at a time, with their features."""
         name, schema = self.system.name, events_schema(self.system)
         whole = self.lake.portions(name, "events", schema, day, size=self.scored)
-        columns = ["event_timestamp", "accepted_at", *self.system.keys]
+        columns = list(dict.fromkeys(
+            ["event_timestamp", "accepted_at", *self.system.keys, *self.history.columns]))
         for part in self.lake.portions(name, "events", schema, day, size=self.asked,
                                        columns=columns):
             keys = frame_of(part)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ml_assets.core.codes import code_of
 from ml_assets.features.engine.events import Events, uid, uids
 from ml_assets.features.engine.windows import Aggregate, Slot, WindowedView
 
@@ -99,6 +100,8 @@ def _as_slot(slot: Slot, record: Record) -> float | int:
         return 0 if _missing(value) else _hash(value)
     if slot.form == "rows":
         return math.nan if _missing(value) else 1.0
+    if isinstance(value, str):
+        return code_of(value)
     # Infinite values are left as they are: the engine itself takes them for missing.
     return math.nan if value is None else float(value)
 
@@ -196,6 +199,11 @@ def _last_n(window: Window) -> list[float]:
     return (window.numbers[::-1] + [math.nan] * n)[:n]
 
 
+def _most_frequent(window: Window) -> float:
+    numbers = window.numbers
+    return min(numbers, key=lambda number: (-numbers.count(number), number), default=math.nan)
+
+
 def _approx_count_distinct(window: Window) -> float:
     smallest = sorted({_hash(value) for value in window.values})[:256]
     if len(smallest) < 256:
@@ -222,6 +230,7 @@ MEANINGS: dict[str, Meaning] = {
     "last_n": _last_n,
     "approx_count_distinct": _approx_count_distinct,
     "smoothed_mean": _smoothed_mean,
+    "most_frequent": _most_frequent,
 }
 """Each function of the engine; one that is registered and not here fails the laws."""
 
@@ -244,9 +253,8 @@ def _hash(value: Value) -> int:
 
 
 def _number(value: Value) -> float:
-    assert not isinstance(value, str)
     assert value is not None
-    return float(value)
+    return float(code_of(value) if isinstance(value, str) else value)
 
 
 def _missing(value: Value) -> bool:

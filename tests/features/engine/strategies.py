@@ -21,7 +21,8 @@ REALISTIC = (
     (HOUR, 5 * MINUTE), (DAY, HOUR), (7 * DAY, DAY), (30 * DAY, DAY), (10 * MINUTE, 10 * MINUTE),
 )
 
-NUMBERS, TEXTS = ("amount", "pages", "paid"), ("shop",)
+NUMBERS, TEXTS, CODED = ("amount", "pages", "paid"), ("shop",), ("city",)
+"""`CODED` holds texts that are read as their codes."""
 
 ORIGINS = (0, -1_000_000, 1_700_000_000_000_000)
 
@@ -47,7 +48,8 @@ def aggregates(
 ) -> Aggregate:
     function = draw(functions(names))
     columns = {
-        "number": NUMBERS, "hash": (*TEXTS, "pages", "paid"), "rows": ("", *NUMBERS, *TEXTS),
+        "number": (*NUMBERS, *CODED) if function.takes_codes else NUMBERS,
+        "hash": (*TEXTS, "pages", "paid"), "rows": ("", *NUMBERS, *TEXTS),
     }
     window, slide = draw(st.sampled_from(spans))
     return Aggregate(
@@ -95,6 +97,7 @@ def values() -> st.SearchStrategy[dict[str, Value]]:
         "amount": amounts,
         "pages": st.one_of(st.none(), st.integers(-3, 12)),
         "paid": st.one_of(st.none(), st.booleans()),
+        "city": st.one_of(st.none(), st.sampled_from(("Aachen", "Bonn", "", "Köln"))),
         "shop": st.one_of(st.none(), st.sampled_from(("a", "b", "Zürich", "12", "true", " "))),
     })
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_assets.core.codes import code_of
 from ml_assets.core.errors import ContractViolation, DeclarationError, UnknownName
 from ml_assets.features.engine.columns import event_values, events_of, instant, key_column
 from ml_assets.features.engine.events import entity_key, entity_keys, uid
@@ -89,7 +90,7 @@ def test_a_number_that_cannot_be_summed_exactly_is_refused(
 
 
 @pytest.mark.parametrize(("view", "values", "message"), [
-    (SUM, pa.array(["1"]), "column 'amount' is string; an aggregate of its values needs numbers"),
+    (SUM, pa.array(["1"]), "column 'amount' is string; sum needs numbers"),
     (SHOPS, pa.array([1.5]), "column 'shop' is double; counting distinct values needs texts"),
 ])
 def test_a_column_of_the_wrong_type_is_refused(
@@ -187,7 +188,7 @@ def test_an_event_alone_is_read_as_in_a_table(data: st.DataObject) -> None:
     rows = pa.Table.from_pylist([event(record) for record in records], pa.schema([
         ("customer", pa.string()), ("known_at", UTC_US), ("event_id", pa.string()),
         ("amount", pa.float64()), ("pages", pa.int64()), ("paid", pa.bool_()),
-        ("shop", pa.string()),
+        ("shop", pa.string()), ("city", pa.string()),
     ]))
     events, _ = events_of(view, rows)
     alone = [event_values(view, event(record)) for record in records]
@@ -210,6 +211,25 @@ def test_a_value_of_an_event_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(ContractViolation, match=message):
         event_values(view, {"amount": value})
+
+
+@pytest.mark.parametrize("function", ["last_n(2)", "most_frequent", "first", "last"])
+def test_texts_are_their_codes_to_functions_that_only_give_values_back(function: str) -> None:
+    view = windowed((function, "shop", 12, 3))
+    texts = ["x", None, "", "x", "Zürich"]
+    codes = [code_of("x"), math.nan, code_of(""), code_of("x"), code_of("Zürich")]
+    np.testing.assert_array_equal(column(view, pa.array(texts)), codes)
+    np.testing.assert_array_equal(column(view, pa.array(texts).dictionary_encode()), codes)
+    np.testing.assert_array_equal(
+        [event_values(view, {"shop": text})[0] for text in texts], codes)
+
+
+def test_a_column_of_texts_that_a_sum_reads_too_is_refused_by_the_name_of_the_sum() -> None:
+    view = windowed(("last_n(2)", "shop", 12, 3), ("sum", "shop", 12, 3), ("std", "shop", 12, 3))
+    with pytest.raises(DeclarationError, match="'shop' is string; sum or std needs numbers"):
+        column(view, pa.array(["x"]))
+    with pytest.raises(ContractViolation, match="has the value 'x'; expected a number"):
+        event_values(view, {"shop": "x"})
 
 
 def test_floats_of_an_event_have_no_hash() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_assets.core.codes import code_of
 from ml_assets.features.engine import state
 from ml_assets.features.engine.events import uid
 from ml_assets.features.engine.functions import FUNCTIONS
@@ -89,6 +90,24 @@ def test_many_distinct_values_are_estimated_alike_whether_folded_or_not() -> Non
         np.testing.assert_array_equal(estimate, state.read(view, [raw], as_of))
 
 
+def test_the_counts_of_a_long_past_are_kept_by_the_slides_of_long_windows() -> None:
+    """The tiles of a window that no longer reaches back are put together, and nothing is lost."""
+    view = windowed(("most_frequent", "pages", 4000, 500), ("most_frequent", "pages", 40, 10))
+    records = [happened(at, pages=at * 7919 % 5) for at in range(4000)]
+    raw = blob_of(view, records)
+    folded = state.fold(view, blob_of(view, records[:2000]))
+    for start in range(2000, 4000, 300):
+        folded = state.fold(view, folded + b"".join(rows_of(view, records[start : start + 300])))
+    [tallies] = layout_of(view).sketches_of(folded, header_of(folded))
+    assert tallies["count"].sum() == 3990
+    tiles = set(tallies["tile"].tolist())
+    assert tiles == {*range(0, 4000, 500), *range(3950, 3990, 10)}
+    for t in (3999, 4000, 4001, 4321, 7000):
+        as_of = np.array([t])
+        np.testing.assert_array_equal(
+            state.read(view, [folded], as_of), state.read(view, [raw], as_of))
+
+
 @pytest.mark.parametrize("copies", [1, 100])
 def test_an_entity_never_seen_has_the_values_of_an_empty_window(copies: int) -> None:
     blob = blob_of(EVERYTHING, [happened(3)])
@@ -122,7 +141,7 @@ def test_views_that_are_alike_but_for_names_read_the_same_from_one_blob() -> Non
 def test_a_row_has_one_fixed_width_and_can_be_packed_alone() -> None:
     assert state.row_dtype(EVERYTHING).itemsize == 16 + 8 * len(EVERYTHING.slots)
     (row,) = rows_of(EVERYTHING, [happened(3)])
-    values = {"amount": 1.0, "pages": 2.0, "shop": uid("a")}
+    values = {"amount": 1.0, "pages": 2.0, "shop": uid("a"), "city": code_of("Bonn")}
     alone = [1.0 if slot.form == "rows" else values[slot.column] for slot in EVERYTHING.slots]
     assert state.pack_row(EVERYTHING, 3, uid("3"), alone) == row
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from feast import FeatureStore
+from feast import FeatureService, FeatureStore
 
+from ml_assets.core.codes import code_of
 from ml_assets.core.errors import DeclarationError, InvalidRequest, NotReady, UnknownName
 from ml_assets.core.time import EventClock
 from ml_assets.features.feast_stores.clocks import clock_of
@@ -74,6 +75,31 @@ def test_materialized_events_are_aggregated_as_of_now(shop: Shop) -> None:
     ]
     shop.clock.set(NOW + 5 * DAY)
     assert windows(shop.open(), "ann")[:3] == [[1], [4.25], [[4.25]]]
+
+
+def test_texts_come_back_as_codes_online_and_from_history(shop: Shop) -> None:
+    """Feast shows the numbers that a model's vector has."""
+    shop.memory = shop.memory_of(
+        aggregation("last_shops", "last_n(2)", "shop"),
+        aggregation("usual", "most_frequent", "shop"),
+        aggregation("usual_amount", "most_frequent", "amount"),
+    )
+    shop.service = FeatureService(name="shopping", features=[shop.memory])
+    shop.write_orders(
+        ("ann", NOW - 20 * DAY, "a", 1.0, "old"), ("ann", NOW - 4 * DAY, "b", 2.5, "x"),
+        ("ann", NOW - 3 * DAY, "c", 2.5, "y"), ("ann", NOW - 2 * DAY, "d", 9.0, "x"),
+    )
+    store = shop.apply()
+    store.materialize(NOW - 60 * DAY, NOW, ["memory"])
+    names = ["memory:last_shops", "memory:usual", "memory:usual_amount"]
+    online = read(store, names, "ann", "bob")
+    x, y = float(code_of("x")), float(code_of("y"))
+    assert [online[name] for name in ("last_shops", "usual", "usual_amount")] == [
+        [[x, y], []], [x, None], [2.5, None]]
+    history = store.get_historical_features(features=names, entity_df=pd.DataFrame({
+        "customer": ["ann", "bob"], "event_timestamp": pd.to_datetime([NOW, NOW])})).to_arrow()
+    for name in ("last_shops", "usual", "usual_amount"):
+        assert history[name].to_pylist() == online[name]
 
 
 def test_materializing_again_and_incrementally_counts_nothing_twice(shop: Shop) -> None:

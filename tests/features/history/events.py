@@ -20,7 +20,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EVENTS = pa.schema([
     ("customer", pa.string()), ("known_at", INSTANT), ("arrived_at", INSTANT),
     ("event_id", pa.string()), ("amount", pa.float64()), ("pages", pa.int64()),
-    ("paid", pa.bool_()), ("shop", pa.string()),
+    ("paid", pa.bool_()), ("shop", pa.string()), ("city", pa.string()),
 ])
 
 
@@ -55,5 +55,5 @@ def happened(number: int, who: int, at: float, amount: float | None, **values: A
     return Record(
         entity=who, at=(START + timedelta(hours=at) - EPOCH) // timedelta(microseconds=1),
         id=f"e{number}", arrived=number,
-        values={"amount": amount, "pages": None, "paid": None, "shop": None} | values,
+        values={"amount": amount, "pages": None, "paid": None, "shop": None, "city": None} | values,
     )

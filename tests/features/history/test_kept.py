@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ml_assets.core.codes import code_of
 from ml_assets.core.errors import NotReady
 from ml_assets.features.history.kept import kept_at
 from ml_assets.features.history.prefix import LoadedRows
@@ -42,7 +43,14 @@ def write(folder: Path, rows: list[Row]) -> None:
         "known_at": pa.array([ZERO + row[2] * HOUR for row in rows]).cast(instant),
         "size": pa.array([row[3] for row in rows], pa.float64()),
         "open": pa.array([row[1] % 2 == 0 for row in rows], pa.bool_()),
+        "kind": pa.array([None if row[1] % 3 == 0 else f"k{row[1]}" for row in rows], pa.string()),
+        "built": pa.array([None if row[1] % 5 == 0 else built(row[1]) for row in rows]
+                          ).cast(instant),
     }), folder / "2024-01-01.parquet")
+
+
+def built(hour: int) -> int:
+    return ZERO - hour * 1_234_567_890
 
 
 def expected(rows: list[Row], key: int, at: int, ttl: int, seen: list[bool]) -> list[float]:
@@ -51,12 +59,18 @@ def expected(rows: list[Row], key: int, at: int, ttl: int, seen: list[bool]) -> 
         if seen[place] and row[0] == key and row[1] <= at
     ]
     if not held:
-        return [np.nan, np.nan]
+        return [np.nan] * 4
     happened, _, place = max(held)
     if ttl and at - happened > ttl:
-        return [np.nan, np.nan]
+        return [np.nan] * 4
     size = rows[place][3]
-    return [np.nan if size is None else size, float(happened % 2 == 0)]
+    return [
+        np.nan if size is None else size, float(happened % 2 == 0),
+        np.nan if happened % 3 == 0 else float(code_of(f"k{happened}")),
+        # Feast keeps whole seconds.
+        np.nan if happened % 5 == 0 else
+        (ZERO + at * HOUR - built(happened) // 1_000_000 * 1_000_000) / 1e6,
+    ]
 
 
 @settings(max_examples=40, deadline=None,
@@ -72,7 +86,7 @@ def test_the_latest_row_that_held_and_was_known_answers(
              for seq, first, end in ((2, -5, 6), (4, 6, 12), (5, 12, 25))]
     upto = np.array([each[2] for each in asked], dtype=np.int64)
     found = kept_at(
-        tmp_path, ["shop"], ["size", "open"], ttl * HOUR,
+        tmp_path, ["shop"], ["size", "open", "kind", "built"], ttl * HOUR,
         pd.DataFrame({"shop": [each[0] for each in asked]}),
         np.array([ZERO + each[1] * HOUR for each in asked]),
         loaded=LoadedRows(upto=upto, loads=loads) if by_loads else None,

@@ -166,7 +166,7 @@ def test_plain_and_windowed_views_stand_beside_each_other(store: FeatureStore) -
 @pytest.mark.parametrize(("view", "feature", "message"), [
     ("whole", "it", "field 'it' is declared as int64, but Float value 1.25"),
     ("listed", "it", "field 'it' is declared as Array.Int64.; count gives one of"),
-    ("texts", "it", "'texts': column 'shop' is VARCHAR; an aggregate of its values needs numbers"),
+    ("texts", "it", "'texts': column 'shop' is VARCHAR; sum needs numbers"),
     ("fractions", "it", "'fractions': column 'amount' is DOUBLE; counting distinct values needs"),
     ("unheard", "it", "there is no aggregate function 'median'"),
 ])

@@ -34,6 +34,7 @@ EVERYTHING = windowed(
     *((f"{name}{ARGUMENTS[name][0] if function.parameters else ''}".replace(",)", ")"),
        _COLUMNS[function.reads], 12, 3) for name, function in FUNCTIONS.items()),
     ("sum", "amount", 4, 1), ("count", "amount", 6, 6), ("last_n(2)", "pages", 2, 2),
+    ("most_frequent", "city", 12, 3), ("last_n(2)", "city", 4, 1),
     lateness=5,
 )
 """Every function there is, windows of several lengths."""
@@ -49,12 +50,12 @@ def event(record: Record) -> dict[str, Any]:
 
 def happened(
     at: int, *, entity: int = 0, id: str | None = None, amount: float | None = 1.0,
-    pages: int | None = 2, shop: str | None = "a",
+    pages: int | None = 2, shop: str | None = "a", city: str | None = "Bonn",
 ) -> Record:
     """An event called after its instant."""
     return Record(
         entity=entity, at=at, id=str(at) if id is None else id, arrived=0,
-        values={"amount": amount, "pages": pages, "shop": shop, "paid": True},
+        values={"amount": amount, "pages": pages, "shop": shop, "paid": True, "city": city},
     )
 
 

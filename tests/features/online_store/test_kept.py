@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_assets.core.codes import code_of
 from ml_assets.core.settings import Settings
 from ml_assets.core.time import midnight
 from ml_assets.features.history.kept import kept_at
 from ml_assets.features.history.prefix import LoadedRows
-from ml_assets.features.manifest import TableView
 from ml_assets.features.online_load import load_table
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.following.kept import pack_versions, unpack_versions
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
 from ml_assets.features.online_store.versions import Column, PlainView
+from ml_assets.features.service import TableView
 from ml_assets.features.store import open_backend
 from ml_assets.ingest.kept import store_table
 from ml_assets.ingest.lake import Lake
@@ -51,9 +52,9 @@ def stored(settings: Settings) -> Settings:
 
 
 def read(settings: Settings, day: date) -> tuple[list[list[float]], int]:
-    """(size, staff) of each shop at the end of a day, and the position of the log."""
+    """(size, staff, kind) of each shop at the end of a day, and the position of the log."""
     with closing(open_backend(settings)) as store:
-        reader = FeatureReader(store, [Wanted(PLAIN, ("size", "staff"))])
+        reader = FeatureReader(store, [Wanted(PLAIN, ("size", "staff", "kind"))])
         found = reader.read([{"shop": "corner"}, {"shop": "mall"}, {"shop": ""}],
                             [midnight(day) + timedelta(days=1)] * 3)
     with closing(EventLog(settings.event_log)) as log:
@@ -71,7 +72,7 @@ def test_each_load_brings_what_became_known_since_the_one_before(stored: Setting
         loads = log.loads(VIEW.name, VIEW.definition)
     for day, values, position in told:
         again = kept_at(
-            Lake(stored.lake).table("toy", "shops"), ["shop"], ["size", "staff"], 0,
+            Lake(stored.lake).table("toy", "shops"), ["shop"], ["size", "staff", "kind"], 0,
             pd.DataFrame({"shop": ["corner", "mall", ""]}),
             np.full(3, to_us(midnight(day) + timedelta(days=1))),
             loaded=LoadedRows(upto=np.full(3, position), loads=loads))
@@ -83,7 +84,9 @@ def test_a_load_may_be_repeated_and_skip_days(stored: Settings) -> None:
     assert load_table(stored, VIEW, [DAYS[6]]).rows == 0
     assert load_table(stored, VIEW, [DAYS[2]]).rows == 0
     values, _ = read(stored, DAYS[6])
-    assert values[0] == [45.0, 3.0] and np.isnan(values[1]).all() and np.isnan(values[2]).all()
+    assert values[0] == [45.0, 3.0, code_of("street")]
+    np.testing.assert_array_equal(values[1:], [
+        [np.nan, np.nan, code_of("centre")], [np.nan] * 3])
 
 
 def test_a_lost_store_is_made_anew_from_the_log_and_the_lake(stored: Settings) -> None:

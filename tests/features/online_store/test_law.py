@@ -25,7 +25,7 @@ _projects = count()
 ARROW = pa.schema([
     ("customer", pa.string()), ("known_at", pa.timestamp("us", tz="UTC")),
     ("event_id", pa.string()), ("amount", pa.float64()), ("pages", pa.int64()),
-    ("paid", pa.bool_()), ("shop", pa.string()),
+    ("paid", pa.bool_()), ("shop", pa.string()), ("city", pa.string()),
 ])
 
 

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from ml_assets.core.codes import code_of
 from ml_assets.core.errors import DeclarationError, NotReady, UnknownName
 from ml_assets.features.engine import state
 from ml_assets.features.online_store.backend import Backend, View
@@ -252,18 +253,34 @@ def test_a_view_without_entities_has_one_row(backend: Backend) -> None:
 
 
 def test_every_type_of_number_is_read(backend: Backend, copies: int) -> None:
+    """Numbers as they are; an instant as how many seconds ago it was, a text as its code."""
     types = {"Float32": 1.5, "Float64": 2.5, "Int32": -3, "Int64": 4, "Bool": True,
              "UnixTimestamp": 5}
-    view = PlainView(
-        name="all", keys=("customer",), columns=tuple(Column(each, each) for each in types)
+    numbers = PlainView(
+        name="numbers", keys=("customer",), columns=tuple(Column(each, each) for each in types)
     )
-    (payload,) = pack_payloads(
-        view, [np.array([value]) for value in types.values()], np.zeros((1, 6), dtype=bool)
-    )
+    whole = replace(numbers, name="all", columns=(*numbers.columns, Column("word", "String")))
+    values = [np.array([value]) for value in types.values()]
+    for view, texts in ((numbers, []), (whole, [[b"Z\xc3\xbcrich"]])):
+        nulls = np.zeros((1, len(view.columns)), dtype=bool)
+        (payload,) = pack_payloads(view, values, nulls, texts)
+        backend.put(registered(backend, view), [(b"a", 1, 0, payload)])
+    reader = FeatureReader(backend, [
+        Wanted(numbers, tuple(types)[:5]), Wanted(whole, ("word", *types)),
+        Wanted(numbers, ("UnixTimestamp",))])
+    found, *_ = reader.read([{"customer": "a"}] * copies, np.full(copies, 9_500_000))
+    said = [1.5, 2.5, -3, 4, 1]
+    assert found.tolist() == [[*said, code_of("Zürich"), *said, 4.5, 4.5]] * copies
+
+
+def test_a_text_that_is_null_has_no_code(backend: Backend, copies: int) -> None:
+    view = PlainView(name="all", keys=("customer",), columns=(
+        Column("at", "UnixTimestamp"), Column("word", "String")))
+    (payload,) = pack_payloads(view, [np.array([0])], np.ones((1, 2), dtype=bool), [[b""]])
     backend.put(registered(backend, view), [(b"a", 1, 0, payload)])
-    reader = FeatureReader(backend, [Wanted(view, tuple(types))])
-    values, *_ = reader.read([{"customer": "a"}] * copies, np.full(copies, 2))
-    assert values.tolist() == [[1.5, 2.5, -3, 4, 1, 5]] * copies
+    reader = FeatureReader(backend, [Wanted(view, ("at", "word"))])
+    found, *_ = reader.read([{"customer": "a"}, {"customer": "b"}] * copies, np.full(2 * copies, 9))
+    assert np.isnan(found).all()
 
 
 def test_a_reader_refuses_what_it_cannot_read(backend: Backend) -> None:
@@ -271,8 +288,8 @@ def test_a_reader_refuses_what_it_cannot_read(backend: Backend) -> None:
         profile_reader(backend)
     registered(backend, PROFILE)
     registered(backend, COUNTS)
-    with pytest.raises(DeclarationError, match="'name' of view 'profile' is String"):
-        FeatureReader(backend, [Wanted(PROFILE, ("name",))])
+    with pytest.raises(DeclarationError, match="'nothing' of view 'profile' is missing; a vector"):
+        FeatureReader(backend, [Wanted(PROFILE, ("nothing",))])
     with pytest.raises(UnknownName, match="no column 'f3'"):
         FeatureReader(backend, [Wanted(COUNTS, ("f3",))])
 

@@ -16,8 +16,9 @@ from ml_assets.features.engine import state
 from ml_assets.features.engine.columns import instants, key_column, slot_column
 from ml_assets.features.engine.events import Events, uids
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.manifest import View, load_manifest
+from ml_assets.features.manifest import load_manifest
 from ml_assets.features.online_store.following.lake_stream import read_stream
+from ml_assets.features.service import View
 from ml_assets.features.training_sets import sweep
 from ml_assets.features.training_sets.sweep import Readers, read_from_the_past
 from ml_assets.ingest.lake import Lake

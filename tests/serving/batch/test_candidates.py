@@ -38,6 +38,7 @@ POLICY = SlatePolicy(item="film", user="user", page=2,
 class OwnClicks:
     """The features: ann has seen film 02. Remembers how many rows were asked for at once."""
 
+    columns = ("user", "film")
     sizes: list[int] = field(default_factory=list)
 
     def read(

@@ -10,11 +10,12 @@ import math
 import re
 
 from ml_assets.core.errors import DeclarationError, unknown
-from ml_assets.features.engine.functions import distinct, extremes, points, sums
+from ml_assets.features.engine.functions import distinct, extremes, frequent, points, sums
 from ml_assets.features.engine.functions.base import FUNCTIONS, Function, register
 
 __all__ = [
-    "FUNCTIONS", "Function", "distinct", "extremes", "parse_function", "points", "register", "sums",
+    "FUNCTIONS", "Function", "distinct", "extremes", "frequent", "parse_function", "points",
+    "register", "sums",
 ]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -48,7 +48,9 @@ class EventList(Protocol):
         """Of the folded points the latest that lie in a window from `start` on."""
         ...
 
-    def past_hashes(self, start: int) -> Iterable[int]: ...
+    def past_items(self, start: int) -> Array:
+        """Of what a `SketchStatistic` keeps the items of tiles from `start` on."""
+        ...
 
 
 class Statistic(ABC):
@@ -108,14 +110,24 @@ class PointsStatistic(Statistic):
 
 
 class SketchStatistic(Statistic):
-    """One that keeps `PAIR`s of a hash and the tile in which it came last.
+    """One that keeps items: a value, the tile in which it came and perhaps how often.
 
-    All of one slot share the pairs that the first of them keeps.
+    All of one slot share the items that the first of them keeps.
+
+    item: words of 8 bytes: the value or its hash, `tile`, and `count` if they have one
     """
 
+    item: ClassVar[np.dtype[Any]] = PAIR
+
     @abstractmethod
-    def fold(self, past: Array, series: Series, reach: int, tile: int) -> Array:
-        """The pairs that some window can need of `past` and all of `series`."""
+    def fold(
+        self, past: Array, series: Series, reach: int, tile_of: Callable[[Ints], Ints]
+    ) -> Array:
+        """The items that some window can need of `past` and all of `series`.
+
+        reach: no window looks back further
+        tile_of: the tiles of instants: no window that is still to come starts within one
+        """
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,6 +140,8 @@ class Function(ABC):
     empty:      its value if no event is in the window; None if it then has none
     width:      how many numbers it gives; is_list: as a list, newest first
     whole:      whether they are whole numbers
+    takes_codes: whether a text's code may stand for it, because all that is done with values is
+        to tell them apart and to give them back
     ordered:    whether the order of events at the same instant makes a difference
     """
 
@@ -139,6 +153,7 @@ class Function(ABC):
     aliases: ClassVar[tuple[str, ...]] = ()
     parameters: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[bool] = False
+    takes_codes: ClassVar[bool] = False
     is_list: ClassVar[bool] = False
     ordered: ClassVar[bool] = False
 

@@ -6,7 +6,7 @@ Source: Z. Bar-Yossef et al., "Counting distinct elements in a data stream", 200
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -143,17 +143,19 @@ class SmallestHashes(SketchStatistic):
         self, events: EventList, begin: int, start: int, record: Record | None, item: int
     ) -> set[int]:
         hashes = set(events.values[begin:])
-        hashes.update(events.past_hashes(start))
+        hashes.update(events.past_items(start)["hash"].tolist())
         return hashes
 
-    def fold(self, past: Array, series: Series, reach: int, tile: int) -> Array:
+    def fold(
+        self, past: Array, series: Series, reach: int, tile_of: Callable[[Ints], Ints]
+    ) -> Array:
         """Each hash once, with its latest tile.
 
         A window sees the hashes whose latest tile is at or after its tail, and takes the
         smallest `SKETCH` of them. So a pair is needless once `SKETCH` smaller hashes came as late.
         """
         hashes = np.concatenate((past["hash"], series.there))
-        tiles = np.concatenate((past["tile"], series.at[series.row] // tile * tile))
+        tiles = np.concatenate((past["tile"], tile_of(series.at[series.row])))
         order = np.lexsort((-tiles, hashes))
         hashes, tiles = hashes[order], tiles[order]
         needed = tiles >= reach

@@ -129,7 +129,7 @@ FIRST, LAST = First(), Latest(1)
 class FirstValue(Function):
     name, meaning = "first", "the earliest value"
     needs = (FIRST,)
-    ordered = True
+    ordered = takes_codes = True
 
     def finish(self, as_of: Ints, first: Points) -> Floats:
         return first.value
@@ -142,7 +142,7 @@ class FirstValue(Function):
 class LastValue(Function):
     name, meaning = "last", "the latest value"
     needs = (LAST,)
-    ordered = True
+    ordered = takes_codes = True
 
     def finish(self, as_of: Ints, last: Points) -> Floats:
         return last.value[:, 0]
@@ -180,7 +180,7 @@ class TimeSinceLast(Function):
 @register
 class LastValues(Function):
     name, meaning, parameters = "last_n", "the n latest values, newest first", ("n",)
-    is_list = ordered = True
+    is_list = ordered = takes_codes = True
 
     @property
     def needs(self) -> tuple[Latest]:

@@ -6,6 +6,8 @@ Nothing here depends on the order in which events arrived or on how often was fo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate
 from math import gcd
 
 import numpy as np
@@ -44,8 +46,8 @@ def fold(layout: Layout, blob: bytes, newest: int | None = None) -> bytes:
         for each, mine in zip(layout.kept, series, strict=True) if each.points
     ]
     sketches = [
-        each.sketch.fold(pairs, series[each.number], reach, view.tile)
-        for each, pairs in zip(layout.sketched, layout.sketches_of(blob, header), strict=True)
+        each.sketch.fold(items, series[each.number], reach, partial(_tile_of, view, cut))
+        for each, items in zip(layout.sketched, layout.sketches_of(blob, header), strict=True)
         if each.sketch
     ]
     sizes = np.array([len(each) for each in sketches], dtype="<i8")
@@ -84,6 +86,21 @@ def _with_rows(layout: Layout, records: Array, at: Ints, series: Sequence[Series
         for statistic, field in kept.fields.items():
             merged = statistic.merge(statistic.over(mine)(*stretch), found[field])
             found[field] = statistic.pack(merged)
+    return found
+
+
+def _tile_of(view: WindowedView, cut: int, instants: Ints) -> Ints:
+    """Where the stretch starts that each of `instants` lies in, which windows see whole or not.
+
+    That is every window which ends at or after `cut`. Of the distant past only long ones see
+    anything, whose slides are long: there stretches are longer than a tile.
+    """
+    spans = sorted(view.spans)
+    # For each number of spans, from the longest on, the slide that all of their tails lie on.
+    grids = np.array([view.tile, *accumulate((slide for _, slide in reversed(spans)), gcd)])
+    seen_by = len(spans) - np.searchsorted([window for window, _ in spans], cut - instants)
+    grid = grids[seen_by]
+    found: Ints = instants // grid * grid
     return found
 
 

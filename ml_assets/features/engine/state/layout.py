@@ -10,8 +10,8 @@ records:  for each tile with events the statistics of all events from its start 
           order of time. A window takes just one record, the first at or after its tail.
 points:   for slots with a `PointsStatistic` the latest (at, uid, value) before `cut`, newest
           first, padded with NaN
-sketches: for slots with a `SketchStatistic` pairs of a hash and the tile in which it came
-          last; how many pairs each slot has comes first
+sketches: for slots with a `SketchStatistic` its items, each a value and a tile; how many
+          items each slot has comes first
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.features.engine.functions.base import (
-    PAIR,
     POINT,
     Function,
     PointsStatistic,
@@ -65,7 +64,7 @@ class Kept:
     needs: what the functions of all its aggregates are finished from
     record: those of them that records hold, each with its first item in one; fields: and with
         its field in `Layout.record`
-    points: how many latest points are kept, by which statistic; sketch: the same of pairs
+    points: how many latest points are kept, by which statistic; sketch: the same of items
     limit: a value must be smaller than this in size
     """
 
@@ -217,17 +216,18 @@ class Layout:
         return np.frombuffer(blob, POINT, self.points, start)
 
     def sketches_of(self, blob: bytes, header: Header) -> list[npt.NDArray[Any]]:
-        """For each of `sketched` its pairs."""
+        """For each of `sketched` its items."""
         if not header.folded or not self.sketched:
-            return [np.empty(0, PAIR) for _ in self.sketched]
+            return [np.empty(0, each.sketch.item) for each in self.sketched if each.sketch]
         start = (HEADER.size + header.records * self.record.itemsize
                  + self.points * POINT.itemsize)
         sizes = np.frombuffer(blob, "<i8", len(self.sketched), start).tolist()
         start += 8 * len(sizes)
         found = []
-        for size in sizes:
-            found.append(np.frombuffer(blob, PAIR, size, start))
-            start += size * PAIR.itemsize
+        for each, size in zip(self.sketched, sizes, strict=True):
+            assert each.sketch is not None
+            found.append(np.frombuffer(blob, each.sketch.item, size, start))
+            start += size * each.sketch.item.itemsize
         return found
 
 

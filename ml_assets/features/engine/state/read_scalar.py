@@ -10,7 +10,10 @@ from collections.abc import Iterator, Sequence
 from struct import unpack_from
 from typing import Any
 
+import numpy as np
+
 from ml_assets.features.engine.functions.base import POINT, Point, Record, Statistic
+from ml_assets.features.engine.series import Array
 from ml_assets.features.engine.state.layout import HEADER, Kept, Layout, header_of
 
 Row = tuple[Any, ...]
@@ -110,11 +113,12 @@ class _Events:
         )
         return [point for point in points if point[0] >= start]
 
-    def past_hashes(self, start: int) -> list[int]:
+    def past_items(self, start: int) -> Array:
         """Those that are folded of a window from `start` on."""
+        assert self.kept.sketch is not None
         if self.past is None:
-            return []
+            return np.empty(0, self.kept.sketch.item)
         sketches = self.layout.sketches_of(self.blob, header_of(self.blob))
-        pairs = sketches[self.layout.sketched.index(self.kept)]
-        hashes: list[int] = pairs["hash"][pairs["tile"] >= start].tolist()
-        return hashes
+        items = sketches[self.layout.sketched.index(self.kept)]
+        found: Array = items[items["tile"] >= start]
+        return found

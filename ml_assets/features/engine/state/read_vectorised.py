@@ -132,9 +132,11 @@ def _join(
     values = np.concatenate((series.values_at(np.arange(len(series.row))), folded.values))
     at = unpacked.words[row]
     order = _order(owner, at, unpacked.uids[row] if folded.has_uid else None)
-    row, at = row[order], at[order]
+    row, at, weight = row[order], at[order], None
+    if folded.weight is not None:
+        weight = np.concatenate((np.ones(len(series.row), np.int64), folded.weight))[order]
     return (
-        Series(row, values[order], None, unpacked.words, unpacked.uids),
+        Series(row, values[order], None, unpacked.words, unpacked.uids, weight),
         _Line(row, owner[order], at, unpacked.m),
     )
 

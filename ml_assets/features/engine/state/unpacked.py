@@ -12,26 +12,27 @@ from typing import NamedTuple
 import numpy as np
 
 from ml_assets.features.engine.exact import Ints
-from ml_assets.features.engine.functions.base import PAIR, POINT
+from ml_assets.features.engine.functions.base import POINT
 from ml_assets.features.engine.series import Array, Hashes
 from ml_assets.features.engine.state.layout import HEADER, Kept, Layout
 
 WORD = 8
 _HEADER = HEADER.size // WORD
 _POINT = POINT.itemsize // WORD
-_PAIR = PAIR.itemsize // WORD
 
 
 class Folded(NamedTuple):
     """row: where their instants lie among the words; owner: whose they are
 
     has_uid: whether their uids lie behind these
+    weight: for how many events each stands; None: for one
     """
 
     row: Ints
     values: Array
     owner: Ints
     has_uid: bool
+    weight: Ints | None = None
 
 
 class Unpacked:
@@ -90,14 +91,17 @@ class Unpacked:
         return Folded(places[there], values[there], self.folded[owner[there]], True)
 
     def sketches(self, kept: Kept) -> Folded:
-        """The folded pairs of a slot: hashes, and the tiles where they came last as instants."""
+        """The folded items of a slot: values, and the tiles where they came as instants."""
         sizes = self._after_records() + self._layout.points * _POINT
         number, count = self._layout.sketched.index(kept), len(self._layout.sketched)
         lengths = self.words[sizes[:, None] + np.arange(count)]
-        first = sizes + count + lengths[:, :number].sum(axis=1) * _PAIR
-        places, owner = spread(first, lengths[:, number], _PAIR)
-        hashes = self.words[places].view(np.uint64)
-        return Folded(places + 1, hashes, self.folded[owner], False)
+        items = [each.sketch.item for each in self._layout.sketched if each.sketch]
+        words = np.array([each.itemsize // WORD for each in items])
+        first = sizes + count + lengths[:, :number] @ words[:number]
+        places, owner = spread(first, lengths[:, number], int(words[number]))
+        values = self.words[places].view(items[number][0])
+        weight = self.words[places + 2] if words[number] > 2 else None
+        return Folded(places + 1, values, self.folded[owner], False, weight)
 
     def _after_records(self) -> Ints:
         """Of the `folded` ones: what lies behind their records."""

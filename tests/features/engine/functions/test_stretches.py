@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from ml_assets.features.engine.exact import Floats, Ints, split, to_float
 from ml_assets.features.engine.functions import distinct, extremes
 from ml_assets.features.engine.functions.distinct import SKETCH, RangeDistinct
 from ml_assets.features.engine.functions.extremes import RangeExtreme, powers, two_runs
+from ml_assets.features.engine.functions.frequent import Commonest
 from ml_assets.features.engine.functions.sums import Totals
 
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
@@ -53,6 +56,44 @@ def test_the_sum_of_a_stretch_is_that_of_its_values_alone(
     for value, start, stop in zip(found, first, end, strict=True):
         alone = Totals(values[start:stop], split)
         assert value == to_float(alone.between(np.array([0]), np.array([stop - start])))[0]
+
+
+@given(seeds, st.sampled_from((1, 2, 5, 400)), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_the_most_frequent_value_of_a_stretch(
+    chance: np.random.Generator, distinct: int, weighted: bool
+) -> None:
+    """Of equally frequent ones the smallest, in whatever order stretches are asked about."""
+    values = chance.integers(-distinct, distinct, 700) / 4
+    weight = chance.integers(1, 4, len(values)) if weighted else None
+    first, end = stretches(chance, len(values))
+    found = Commonest(values, weight).between(first, end)
+    for value, start, stop in zip(found, first, end, strict=True):
+        counts = Counter(dict.fromkeys(values[start:stop].tolist(), 0))
+        for place in range(start, stop):
+            counts[float(values[place])] += 1 if weight is None else int(weight[place])
+        most = max(counts.values(), default=0)
+        np.testing.assert_equal(
+            value, min((each for each in counts if counts[each] == most), default=np.nan))
+
+
+def test_the_place_of_a_mode_is_found_in_steps_that_do_not_grow_with_the_window() -> None:
+    """Else a long window over many events would take hours."""
+    chance = np.random.default_rng(3)
+    values = chance.integers(0, 3000, 30_000).astype(np.float64)
+    end = np.arange(1, len(values) + 1)
+    counted = Counting(values, None)
+    counted.between(np.maximum(end - 20_000, 0), end)
+    assert counted.steps <= 2 * len(values)
+
+
+class Counting(Commonest):
+    steps = 0
+
+    def _count(self, first: int, end: int, sign: int) -> list[float]:
+        counted = super()._count(first, end, sign)
+        self.steps += len(counted)
+        return counted
 
 
 def test_running_totals_may_wrap_around() -> None:

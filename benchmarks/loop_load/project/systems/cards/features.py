@@ -12,8 +12,10 @@ from ml_assets.features.declaration import event_stream, label_stream, windowed_
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
-def of(function: str, column: str, window: timedelta, name: str) -> Aggregation:
-    return Aggregation(function=function, column=column, time_window=window, slide_interval=HOUR,
+def of(
+    function: str, column: str, window: timedelta, name: str, slide: timedelta = HOUR
+) -> Aggregation:
+    return Aggregation(function=function, column=column, time_window=window, slide_interval=slide,
                        name=name)
 
 
@@ -40,8 +42,9 @@ takings = windowed_view(
 disputes = windowed_view(
     "disputes", system="cards", entities=[terminal], source=label_stream("cards"),
     aggregations=[
-        of("count", "label", 30 * DAY, "terminal_labelled_30d"),
-        of("mean", "label", 30 * DAY, "terminal_disputed_30d"),
+        # Labels of silence are loaded once a day.
+        of("count", "label", 30 * DAY, "terminal_labelled_30d", slide=DAY),
+        of("mean", "label", 30 * DAY, "terminal_disputed_30d", slide=DAY),
     ],
 )
 cards_memory = FeatureService(name="cards_memory", features=[spending, takings, disputes])

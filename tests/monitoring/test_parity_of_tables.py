@@ -1,0 +1,143 @@
+"""Parity is exact for texts, ids, told events, tables and what is derived of them: alone, in the
+whole loop, and with several processes that race.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+
+import dagster as dg
+import httpx
+import numpy as np
+import pytest
+
+from ml_assets.core.codes import code_of
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
+from ml_assets.features.manifest import load_manifest
+from ml_assets.features.online_load import load_table
+from ml_assets.ingest.kept import store_table
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.monitoring.parity import ParityReports
+from ml_assets.registry.models import ModelRegistry
+from ml_assets.training import artifact
+from ml_assets.training.fit import fit
+from tests.features.recorded import first_days
+from tests.market import MARKET, STALLS, basket, look, recorded, without_codes
+from tests.monitoring.test_parity_of_workers import PATIENCE, close_the_day, served
+from tests.serving.kit import serving
+from tests.whole_loop import WholeLoop, repository_of
+
+pytestmark = pytest.mark.slow
+
+DAYS = first_days(MARKET, 7)
+TODAY = DAYS[-1] + DAY
+NOW = midnight(TODAY) + timedelta(hours=9)
+CLIENTS, EACH = 4, 30
+RECORDED = recorded()
+
+
+@dataclass(kw_only=True)
+class Market(WholeLoop):
+    system: System = RECORDED
+
+
+def register_a_model(settings: Settings) -> int:
+    """One that reads codes, whatever it makes of them."""
+    names = (*MARKET.model.numbers, *load_manifest(settings).service(MARKET).features)
+    dense = np.random.default_rng(3).lognormal(0, 1, (20, len(names))).astype(np.float32)
+    scorer = fit(MARKET.model, MARKET.target, {}, dense, np.arange(20.0) % 2,
+                 feature_names=names).scorer
+    artifact.save(scorer, settings.var / "made", dense=dense[:4], texts={})
+    return ModelRegistry(settings).register(
+        MARKET.name, settings.var / "made", params={}, metrics={}, tags={"data_version": "made up"}
+    ).version
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Iterator[tuple[Market, str]]:
+    """With its history in the lake and in the store, and a model; and its feature repository."""
+    repository = tmp_path / "repository"
+    with repository_of(repository, MARKET), dg.DagsterInstance.ephemeral() as instance:
+        loop = Market(settings=Settings(var=tmp_path / "var"))
+        loop._instance = instance
+        loop.runs.history(MARKET.calendar.go_live)
+        loop.deploy(register_a_model(loop.settings))
+        loop.clock.set(NOW)
+        loop.clock.start()  # else all would happen at one instant, and see nothing of each other
+        yield loop, str(repository)
+
+
+def ask(url: str, client: int) -> None:
+    """Buys and looks, until EACH answers came from the store."""
+    proper, n, ends = 0, client, monotonic() + PATIENCE
+    while proper < EACH:
+        assert monotonic() < ends, f"{proper} of {n} answers were not degraded"
+        with httpx.Client(base_url=f"{url}/v1/market", timeout=30) as api:
+            for _ in range(10):
+                n += CLIENTS
+                told = api.post("/events/looks", json={"event_id": f"look {n}", "event": look(n)})
+                assert told.status_code == 200, told.text
+                answer = api.post("/predict", json={"event_id": f"b{n}", "event": basket(n)})
+                assert answer.status_code == 200, answer.text
+                proper += not answer.json()["degraded"]
+
+
+def test_every_vector_of_codes_and_rows_is_recomputed_though_workers_and_loads_raced(
+    market: tuple[Market, str]
+) -> None:
+    loop, repository = market
+    settings = loop.settings
+    service = load_manifest(settings).service(MARKET)
+    [stalls] = service.kept
+    store_table(MARKET, settings, STALLS, [TODAY])
+    with served(settings, 4, repository) as url, ThreadPoolExecutor(CLIENTS + 1) as pool:
+        asking = [pool.submit(ask, url, client) for client in range(CLIENTS)]
+        loading = pool.submit(lambda: load_table(settings, stalls.view, [TODAY]).rows)
+        for each in asking:
+            each.result()
+        assert loading.result() == 1, "a row became known this morning"
+    report = close_the_day(settings, loop.system, TODAY, told=["looks"])
+    assert report.checked >= CLIENTS * EACH
+    assert (report.unexplained, report.without_position) == (0, 0), report.worst
+    with closing(EventLog(settings.event_log)) as log:
+        vectors = np.array([each.features for each in log.predictions("market", NOW, NOW + DAY)
+                            if not each.degraded])
+    seen = {name: {value for value in vectors[:, 1 + place].tolist() if value == value}
+            for place, name in enumerate(service.features)}
+    codes = {name: code_of(name) for name in ("glad", "cross", "card", "süß?")}
+    assert codes["card"] in seen["pays_2d"] and codes["süß?"] in seen["said_1"]
+    assert {codes["glad"], codes["cross"]} & seen["mood_12h"]
+    assert seen["bought_1"] <= {0.0, 1.0, 2.0, 3.0, 4.0} and len(seen["bought_1"]) > 1
+    assert {"street", "built", "roof", "dearer", "cash_late"} <= set(seen)
+    assert len(seen["built"]) == 3 and len(seen["dearer"]) > 3
+
+
+def test_a_system_with_tables_and_derived_features_goes_through_the_whole_loop(
+    tmp_path: Path,
+) -> None:
+    """Trained without leaks, served, its day closed with parity 0."""
+    system = replace(without_codes(recorded()), name="market")
+    with repository_of(tmp_path / "repository", system), dg.DagsterInstance.ephemeral() as instance:
+        loop = Market(settings=Settings(var=tmp_path / "var"), system=system)
+        loop.begin(instance)
+        loop.clock.set(NOW)
+        with serving(loop) as api:
+            body = {"events": [{"event_id": f"b{n}", "event": basket(n)} for n in range(20)]}
+            told = api.post("/v1/market/events/looks", json={"event_id": "l", "event": look(3)})
+            assert told.status_code == 200, told.text
+            answers = api.post("/v1/market/predict/batch", json=body).json()["predictions"]
+            assert not any(each["degraded"] for each in answers)
+            one = api.post("/v1/market/predict", json={"event_id": "o", "event": basket(7)}).json()
+            explained = api.get(f"/v1/market/predictions/{one['prediction_id']}").json()
+            assert set(explained["features"]) >= {"dearer", "cash_late", "built", "roof"}
+        loop.close(TODAY)
+        report = ParityReports(loop.settings, system).read(TODAY)
+        assert report is not None and (report.checked, report.unexplained) == (21, 0)
