@@ -126,7 +126,6 @@ class References:
                      categories=np.array(msgspec.json.encode(reference.categories).decode()))
 
     def _make(self, model_version: int) -> Reference:
-        from ml_assets.features.manifest import load_manifest
         from ml_assets.features.training_sets.training_set import TrainingSets
         from ml_assets.registry.models import ModelRegistry
         from ml_assets.training.artifact import load
@@ -142,7 +141,6 @@ class References:
         return reference_of(
             training_set, load(registry.folder(self.system.name, model_version)),
             categories=self.system.model.categories,
-            coded=load_manifest(self.settings).service(self.system).coded,
         )
 
     def _path(self, model_version: int) -> Path:
