@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,9 +18,12 @@ from ml_assets import definitions
 from ml_assets.cli import main
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.condition import MAGIC
+from ml_assets.core.storage.condition import require_sound
 from ml_assets.core.storage.layout import FILES
 from tests.core.kit import made, tree
+
+
+MAGIC = b"SQLite format 3\0"
 
 
 def _empty(path: Path) -> None:
@@ -125,3 +130,25 @@ def test_a_file_that_was_never_made_is_no_loss(
     assert CliRunner().invoke(main, ["token", "list"]).exit_code == 0
     assert not (settings.var / name).exists()
     definitions._sound()
+
+
+def test_looking_at_a_database_drops_no_lock_of_whoever_has_it_open(tmp_path: Path) -> None:
+    """POSIX drops all locks of a process on a file that it closes: the next process to leave would
+    take itself for the last and delete the write-ahead log of the one that stays.
+    """
+    about = next(each for each in FILES if each.name == "dagster/event_log.db")
+    path = tmp_path / "event_log.db"
+    leave = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); " \
+            "db.execute('select * from event_logs').fetchall(); db.close()"
+    with closing(sqlite3.connect(path)) as kept:
+        kept.execute("pragma journal_mode=wal")
+        kept.execute("create table event_logs (id integer)")
+        kept.execute("insert into event_logs values (1)")
+        kept.commit()
+        require_sound(path, about, made=True)
+        subprocess.run([sys.executable, "-c", leave, path], check=True)
+        assert path.with_name("event_log.db-wal").exists()
+        kept.execute("insert into event_logs values (2)")
+        kept.commit()
+    with closing(sqlite3.connect(path)) as read:
+        assert read.execute("select count(*) from event_logs").fetchall() == [(2,)]
