@@ -43,8 +43,8 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
     Days not loaded yet come along, so that a view is loaded without gaps. An event that counts
     already, because it was served or loaded earlier, changes nothing: a load may be repeated, and
     may die half-way. Each portion gets a position of the event log, so that each prediction tells
-    whether it has seen it. What no reader can ask about any more is let go. Raises NotReady where
-    a day's table is missing.
+    whether it has seen it. What no reader can ask about any more is let go, now and then. Raises
+    NotReady where a day's table is missing.
     """
     clock, lake = settings.clock_of(view.system), Lake(settings.lake)
     with (closing(EventLog(settings.event_log)) as events,
@@ -66,7 +66,9 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
         new = sum(projection.load(followed, each) for each in covering(
             some, to_us(midnight(stretch[0])), to_us(until)))
         settle(store, view.windowed)
-        store.expire(view.windowed, view_id, min(to_us(until), to_us(clock.now())))
+        now = min(to_us(until), to_us(clock.now()))
+        if store.holds_much(view.windowed, view_id, now):
+            store.expire(view.windowed, view_id, now)
     return Loaded(rows=new, until=until)
 
 

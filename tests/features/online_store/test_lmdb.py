@@ -64,6 +64,19 @@ def test_long_entities_stay_apart_whatever_they_have_in_common(path: Path) -> No
     assert all(each.startswith(keys.OWN_NUMBER) for each in left)
 
 
+def test_a_store_is_walked_through_once_its_windows_have_moved_by_an_eighth_of_their_reach(
+    path: Path,
+) -> None:
+    """At first and then; in between nothing is looked for."""
+    backend = LmdbBackend(path)
+    view_id, reach = registered(backend, COUNTS), COUNTS.horizon
+    assert backend.holds_much(COUNTS, view_id, 1000 * reach)
+    backend.expire(COUNTS, view_id, 1000 * reach)
+    assert not backend.holds_much(COUNTS, view_id, 1000 * reach + reach // 8 - COUNTS.tile)
+    assert backend.holds_much(COUNTS, view_id, 1000 * reach + reach // 8 + COUNTS.tile)
+    backend.close()
+
+
 def test_the_file_is_open_to_its_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

@@ -8,7 +8,15 @@ from pathlib import Path
 from time import time_ns
 
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.online_store.backend import OWN, Registered, Row, View, expiry, floor_of
+from ml_assets.features.online_store.backend import (
+    NO_FLOOR,
+    OWN,
+    Registered,
+    Row,
+    View,
+    expiry,
+    floor_of,
+)
 from ml_assets.features.online_store.lmdb import events, expiring, walk
 from ml_assets.features.online_store.lmdb.environment import (
     Environment,
@@ -137,6 +145,13 @@ class LmdbBackend:
             self._env().write(partial(
                 events.put, view_id=view_id, rows=ordered[start : start + AT_ONCE], now=now
             ))
+
+    def holds_much(self, view: WindowedView, view_id: int, now: int) -> bool:
+        """Whether it is time for `expire`, which walks through all entities: not until windows have
+        moved on by an eighth of their reach. So much more than needed is kept at most.
+        """
+        floor = floor_of(self.get(view_id, [OWN])[0], view.name)
+        return floor == NO_FLOOR or expiry(view, now)[0] - floor >= view.horizon // 8
 
     def expire(self, view: View, view_id: int, now: int) -> int:
         """In many short transactions, so that others can write in between."""
