@@ -22,7 +22,6 @@ from ml_assets.core.storage.condition import require_sound
 from ml_assets.core.storage.layout import FILES
 from tests.core.kit import made, tree
 
-
 MAGIC = b"SQLite format 3\0"
 
 
