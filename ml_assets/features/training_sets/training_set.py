@@ -22,7 +22,7 @@ from ml_assets.core.storage.files import write_atomically
 from ml_assets.core.system import System
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
-from ml_assets.features.training_sets import LOOKED_AT
+from ml_assets.features.training_sets import GROUP, LOOKED_AT
 from ml_assets.features.training_sets.labelled import drawn, labelled_events
 from ml_assets.features.training_sets.shown import shown_fields
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
@@ -31,8 +31,6 @@ from ml_assets.ingest.tables import events_schema
 CONCLUDED = "concluded_as_of"
 MEANING = ("feature_names", "coded", "texts", "feature_service", "definitions")
 """What is said of a training set that gives its values their meaning."""
-GROUP = 2**15
-"""Rows of a row group: a training streams some groups at a time, in random order."""
 AT_ONCE = 20_000
 """Rows of a stored one that are looked through together."""
 

@@ -77,6 +77,12 @@ def repeatable() -> Iterator[None]:
             filling.fill_uninitialized_memory = before[2]
 
 
-def draw_afresh(seed: int, step: int, part: int) -> None:
+def draw_afresh(seed: int, step: int, part: int, device: torch.device) -> None:
     """What torch draws from here on (dropout, say) depends on these numbers alone."""
-    torch.manual_seed(((seed * 1_000_003 + step) * 1_009 + part) & (2**63 - 1))
+    number = ((seed * 1_000_003 + step) * 1_009 + part) & (2**63 - 1)
+    # Not `torch.manual_seed`: without a GPU it takes a trace of the stack each time.
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(number)
+    elif device.type == "mps":
+        torch.mps.manual_seed(number)

@@ -112,7 +112,7 @@ class OnDevice:
 
     def _step(self, batch: RowBlock) -> None:
         step = self.reached.epoch * self.steps + self.reached.step
-        draw_afresh(self.seed, step, self.share.number)
+        draw_afresh(self.seed, step, self.share.number, self.device)
         self.optimiser.param_groups[0]["lr"] = rate_at(
             self.fit, step, steps=self.steps, epochs=self.fit.epochs)
         self.optimiser.zero_grad()

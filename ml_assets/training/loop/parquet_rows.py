@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_assets.core.errors import NotReady
-from ml_assets.training.loop.blocks import RowBlock, order_of, shuffled
+from ml_assets.training.loop.blocks import InMemory, RowBlock, order_of, shuffled
 
 Encode = Callable[[pa.Table], RowBlock]
 """From some rows of the file to what the network takes of them. Each row alone decides."""
@@ -35,7 +35,7 @@ class ParquetRows:
     buffer: rows that are in memory, and shuffled, at a time. An epoch takes the row groups in
         random order, fills the buffer with as many as fit, and shuffles the rows in it: so the
         more groups fit, the better rows of different times mix. A group that does not fit is
-        taken in portions
+        taken in portions. If all rows fit, they are read once and stay
     shuffle: whether to do so; without, the rows come in the order of the file
     """
 
@@ -52,6 +52,9 @@ class ParquetRows:
         return self.stop - self.start
 
     def __call__(self, epoch: int, seed: int) -> Iterator[RowBlock]:
+        if self.rows <= self.buffer:
+            yield from InMemory(block=self._all, shuffle=self.shuffle)(epoch, seed)
+            return
         if not self.shuffle:
             yield from map(self.encode, self.tables())
             return
@@ -74,6 +77,10 @@ class ParquetRows:
             parts.append(table.take(pa.array(range(-at % every, len(table), every), pa.int64())))
             at += len(table)
         return pa.concat_tables(parts)
+
+    @cached_property
+    def _all(self) -> RowBlock:
+        return self.encode(pa.concat_tables(self.tables()))
 
     @cached_property
     def _pieces(self) -> list[Piece]:

@@ -96,8 +96,8 @@ class Numbered:
 
     def __call__(self, table: pa.Table) -> RowBlock:
         number = table["number"].to_numpy()
-        return RowBlock(inputs={"number": number.astype(np.float32)[:, None]},
-                        wanted=number.astype(np.float32))
+        return RowBlock(inputs={"number": number.astype(np.float32)[:, None] / 3000},
+                        wanted=number.astype(np.float32) / 3000)
 
 
 def write_numbered(path: Path, rows: int, *, group: int) -> Path:

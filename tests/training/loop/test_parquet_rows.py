@@ -32,7 +32,7 @@ def source(
 
 
 def numbers(rows: ParquetRows, epoch: int = 0, seed: int = 1) -> list[int]:
-    return [int(row) for block in rows(epoch, seed) for row in block.wanted]
+    return [round(row * 3000) for block in rows(epoch, seed) for row in block.wanted.tolist()]
 
 
 @given(group=st.sampled_from([7, 100, 1000]), start=st.integers(0, 400),
