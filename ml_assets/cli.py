@@ -17,6 +17,7 @@ from ml_assets.rollout_cli import rollout
 from ml_assets.run_cli import INTERRUPTED, run
 from ml_assets.store_cli import store
 from ml_assets.token_cli import token
+from ml_assets.tune_cli import tune
 
 STATE_LIBRARIES = ("sqlite3", "sqlalchemy", "duckdb", "pyarrow", "alembic")
 """They read the files of an installation, so an error of theirs is about a file, not a bug."""
@@ -57,6 +58,7 @@ def main() -> None:
       ml-assets ui           look at the result: Dagster, the API and MLflow
       ml-assets status       where each system stands
       ml-assets rollout -h   which model versions answer, and how to change that
+      ml-assets tune -h      search for better values of a model's declaration
       ml-assets token -h     who may call the API
       ml-assets doctor       what is damaged under var/, and how to repair it
       ml-assets store -h     count the features of the online store again
@@ -172,7 +174,7 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 
 @main.command()
 @click.argument("area", type=click.Choice(
-    ["start", "features", "serving", "ranking", "fuzz", "faults", "loop"]))
+    ["start", "features", "serving", "ranking", "training", "fuzz", "faults", "loop"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
@@ -195,6 +197,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       features  the feature stores beside Feast's own (full run: a quarter of an hour)
       serving   CPU and latency of a prediction beside other servers; kills, swaps, restarts
       ranking   CPU and latency of a slate, and of another system beside
+      training  the training loop beside a bare PyTorch one, and 10 million rows in memory
       fuzz      hostile requests down both paths into the API: do answers differ, who is harmed?
       faults    kill -9 of every process of the main job (full run: half an hour)
       loop      a made-up system's whole loop, from archive to model and 30 replayed days
@@ -220,6 +223,7 @@ main.add_command(init)
 main.add_command(new)
 main.add_command(check)
 main.add_command(run)
+main.add_command(tune)
 main.add_command(rollout)
 main.add_command(token)
 main.add_command(doctor)

@@ -10,13 +10,14 @@ from ml_assets.core.system import System
 from ml_assets.features.assets import feature_view_selection
 
 HISTORY, DAILY, BATCH, RETRAINING = "{}_history", "{}_daily", "{}_batch", "{}_retraining"
-CANDIDATES = "{}_candidates"
+CANDIDATES, TUNE = "{}_candidates", "{}_tune"
 """The jobs' names, for a system's name."""
 
 
 def names_of(system: str) -> tuple[str, ...]:
     """The names of a system's jobs."""
-    return tuple(job.format(system) for job in (HISTORY, DAILY, BATCH, RETRAINING, CANDIDATES))
+    return tuple(job.format(system) for job in (
+        HISTORY, DAILY, BATCH, RETRAINING, CANDIDATES, TUNE))
 
 
 TRAINING_TAG = "ml_assets/training"
@@ -71,7 +72,9 @@ def candidates_job(system: System) -> UnresolvedAssetJobDefinition:
 def jobs_of(system: System) -> list[UnresolvedAssetJobDefinition]:
     """All jobs of a system."""
     jobs = [history_job, daily_job, batch_job, retraining_job]
-    return [job(system) for job in [*jobs, *([candidates_job] if _candidates(system) else [])]]
+    jobs += [candidates_job] if _candidates(system) else []
+    jobs += [tune_job] if system.model.search else []
+    return [job(system) for job in jobs]
 
 
 def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
@@ -83,6 +86,14 @@ def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
         ),
         tags={TRAINING_TAG: system.name},
         description=retraining_job.__doc__,
+    )
+
+
+def tune_job(system: System) -> UnresolvedAssetJobDefinition:
+    """A search for better values of the model's declaration, on the latest training set."""
+    return dg.define_asset_job(
+        TUNE.format(system.name), selection=dg.AssetSelection.assets(*keys(system, "tuning")),
+        tags={TRAINING_TAG: system.name}, description=tune_job.__doc__,
     )
 
 

@@ -8,13 +8,14 @@ from ml_assets.core.assets import Materialized, attributes, check_result, key, k
 from ml_assets.core.project import project
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.training.tuning import assets as tuning
 
 if TYPE_CHECKING:
     from ml_assets.training.run import Trained
 
 
 def build(system: System) -> list[Any]:
-    return [_model(system)]
+    return [_model(system), *tuning.build(system)]
 
 
 def _model(system: System) -> dg.AssetsDefinition:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -14,8 +14,11 @@ from ml_assets.core.model.full_batch import FullBatch
 from ml_assets.core.model.hashed_text import HashedText
 from ml_assets.core.model.inputs import Categories, Input, Numbers, Text
 from ml_assets.core.model.network import Network
+from ml_assets.core.model.search import Among, Between, value_of, with_values
 from ml_assets.core.policies import require
 
+SEARCHED = ("network.", "fit.")
+"""What a search may change: not which rows there are."""
 Kind = TypeVar("Kind", Text, Numbers, Categories)
 
 
@@ -30,6 +33,7 @@ class Model:
         candidate is judged on them
     history: events that happened longer ago are not looked at; None for all there ever were
     seed: draws the first weights
+    search: which values `ml-assets tune` may try; the declared ones are what is trained with
     """
 
     inputs: tuple[Input, ...] = ()
@@ -38,12 +42,14 @@ class Model:
     holdout: timedelta = timedelta(days=3)
     history: timedelta | None = None
     seed: int = 7
+    search: tuple[Between | Among, ...] = ()
 
     def __post_init__(self) -> None:
         self._require_inputs()
         require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
         require(self.history is None or self.history > self.holdout, self, "history", self.history,
                 f"none, or longer than holdout, {self.holdout}")
+        self._require_search()
 
     def _require_inputs(self) -> None:
         taken = {kind.__name__: kind for kind in self.network.takes}
@@ -54,6 +60,18 @@ class Model:
                             ("Categories", self.categories)):
             twice = [each for each in dict.fromkeys(found) if found.count(each) > 1]
             require(not twice, self, "inputs", twice, f"each of {name} once")
+
+    def _require_search(self) -> None:
+        """Every value that may be tried can be declared, and the declared one may be tried."""
+        names = [each.name for each in self.search]
+        require(len(set(names)) == len(names), self, "search", names, "each name once")
+        for each in self.search:
+            require(each.name.startswith(SEARCHED), self, "search", each.name,
+                    f"a value of {listed(SEARCHED)}")
+            for value in each.ends:
+                with_values(replace(self, search=()), {each.name: value})
+            require(each.holds(value_of(self, each.name)), self, "search", each,
+                    f"one that has the declared value too, {value_of(self, each.name)!r}")
 
     def of(self, kind: type[Kind]) -> tuple[Kind, ...]:
         """The inputs of one kind, in order."""

@@ -1,0 +1,87 @@
+"""A search on the latest training set of a system."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ml_assets.core.errors import NotReady
+from ml_assets.core.model.minibatch import Minibatch
+from ml_assets.core.model.model import Model
+from ml_assets.core.model.search import value_of, with_values
+from ml_assets.core.system import System
+from ml_assets.core.texts import key_text
+from ml_assets.features.training_sets.training_set import TrainingSet
+from ml_assets.training.fit import fit
+from ml_assets.training.loop.checkpoints import Checkpoints
+from ml_assets.training.tuning.study import Lost, Trial, Values, search
+
+SHARE = 0.2
+"""Of the training rows, the latest, that trials are judged on, unless the fit declares one."""
+FILE = "trials.journal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is searched, on what.
+
+    folder: keeps the trials, so that a search that was killed goes on
+    """
+
+    system: System
+    training_set: TrainingSet
+    folder: Path
+
+    def go(self, trials: int, tried: Callable[[Trial], None]) -> tuple[Trial, ...]:
+        """All trials so far, at least so many of them finished; the first is what is declared.
+
+        Nothing of the holdout is seen. Raises NotReady if the model declares no search, Optuna is
+        not installed, or another process searches.
+        """
+        model = self.system.model
+        if not model.search:
+            raise NotReady(f"the model of {self.system.name!r} declares nothing to search: add "
+                           "`search=(Between(name=\"network.hidden\", low=8, high=64), ...)` to it")
+        declared = {each.name: value_of(model, each.name) for each in model.search}
+        with Checkpoints(folder=self.folder, training=self.name).alone():
+            return search(model.search, self._lost(), declared=declared, seed=model.seed,
+                          file=self.folder / FILE, name=self.name, trials=trials, tried=tried)
+
+    @property
+    def name(self) -> str:
+        """Trials of the same name can be compared: same rows, same declaration."""
+        meaning = json.dumps([self.training_set.version, repr(self.system.model)])
+        return hashlib.sha256(meaning.encode()).hexdigest()[:16]
+
+    def _lost(self) -> Lost:
+        """The mean loss of the latest training rows, of a model fitted to the rows before them."""
+        system, names = self.system, self.training_set.feature_names
+        model, target = system.model, system.target
+        rows = self.training_set.rows[self.training_set.rows["split"] == "train"]
+        texts = {column: [key_text(text) for text in rows[column]] for column in model.texts}
+        dense = rows[list(names)].to_numpy(np.float32)
+        codes = target.codes(rows["label"].tolist())
+        first = int(len(rows) * (1 - share_of(model)))
+        early, late = slice(first), slice(first, None)
+
+        def lost(values: Values) -> float:
+            fitted = fit(
+                with_values(replace(model, search=()), dict(values)), target,
+                {column: some[early] for column, some in texts.items()}, dense[early],
+                codes[early], feature_names=names)
+            outputs = fitted.scorer.outputs(
+                {column: some[late] for column, some in texts.items()}, dense[late])
+            return float(target.losses(codes[late], outputs).mean())
+
+        return lost
+
+
+def share_of(model: Model) -> float:
+    """The share of the training rows that trials are judged on."""
+    fit = model.fit
+    return fit.validation or SHARE if isinstance(fit, Minibatch) else SHARE
