@@ -18,6 +18,7 @@ from ml_assets.core.errors import Quarantined
 from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.model import Model, Numbers
 from ml_assets.core.policies import Gate, RetrainingPolicy, Slice
+from ml_assets.core.slates import Nightly, Popular
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.time import DAY, midnight
@@ -132,7 +133,8 @@ TRACKS = System(
               Entity(name="track", description="a track")),
     sticky_by="listener",
     feature_service="track_order",
-    target=Ranking(name="played", item="track", user="listener", page=PAGE, explore=0.2),
+    target=Ranking(name="played", item="track", user="listener", page=PAGE, explore=0.2,
+                   candidates=Nightly(top=12, pool=TRACKS_KNOWN), newcomers=Popular(top=12)),
     truth=Choices(source="player", within=timedelta(minutes=10), rest=False),
     feedback=FeedbackPolicy(trusted=(TrustClass(name="player", sources=("player",)),), crowd=None),
     model=Model(inputs=(Numbers("hour"),), holdout=timedelta(days=1)),
