@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 
 import httpx
@@ -94,7 +96,7 @@ def _beside(
     for turn in range(2 * rounds):
         with _slates_asked(server, turn) if turn % 2 else _nothing():
             found = _paced(server, f"/v1/{PAYMENTS.name}/predict", PAYMENTS_A_SECOND, seconds,
-                           lambda n: bodies[n % len(bodies)])
+                           partial(_payment, bodies, turn))
         (together if turn % 2 else alone).extend(found)
     mine, control = median(together), median(alone)
     return Measurement(
@@ -143,6 +145,11 @@ def _paced(
             assert answer.status_code == 200, answer.text
             time.sleep(draw.expovariate(rate))
     return took
+
+
+def _payment(bodies: Sequence[str], turn: int, number: int) -> str:
+    body = bodies[number % len(bodies)].replace("<id>", f"p{turn}-{number}")
+    return re.sub("<[a-z]+>", f"{number:08d}", body)
 
 
 def _request(name: str, draw: random.Random) -> bytes:

@@ -109,16 +109,13 @@ def entity_keys(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> l
 def _parts(values: Sequence[object]) -> list[bytes]:
     """Each value as `entity_key` has it beside others, empty where it is missing.
 
-    Rows that are asked for together often share all keys but one: what is there twice is made once.
+    Rows that are asked for together often share all keys but one, which is made once.
     """
-    made: dict[str, bytes] = {}
-    parts = []
-    for value in values:
-        part = made.get(value) if type(value) is str else None
-        if part is None:
-            text = value.encode() if type(value) is str else _text(value)
-            part = len(text).to_bytes(4, "little") + text if text else b""
-            if type(value) is str:
-                made[value] = part
-        parts.append(part)
-    return parts
+    first = values[0]
+    if type(first) is str and values.count(first) == len(values):
+        return [_part(first.encode())] * len(values)
+    return [_part(value.encode() if type(value) is str else _text(value)) for value in values]
+
+
+def _part(text: bytes) -> bytes:
+    return len(text).to_bytes(4, "little") + text if text else b""

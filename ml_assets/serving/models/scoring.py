@@ -48,9 +48,10 @@ def dense_vectors(
     system: System, events: Sequence[Mapping[str, object]], features: Floats
 ) -> Floats:
     """(B, D) float32: each event's declared numbers, then its store features (B, F)."""
+    names = system.model.numbers
     numbers = np.array(
-        [[event[name] for name in system.model.numbers] for event in events], dtype=np.float32
-    ).reshape(len(events), len(system.model.numbers))
+        [[event[name] for name in names] for event in events], dtype=np.float32
+    ).reshape(len(events), len(names))
     return np.concatenate([numbers, features], axis=1)
 
 
