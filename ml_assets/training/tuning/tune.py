@@ -73,7 +73,7 @@ class Search:
             fitted = fit(
                 with_values(replace(model, search=()), dict(values)), target,
                 {column: some[early] for column, some in texts.items()}, dense[early],
-                codes[early], feature_names=names)
+                codes[early], feature_names=names, coded=self.training_set.coded)
             outputs = fitted.scorer.outputs(
                 {column: some[late] for column, some in texts.items()}, dense[late])
             return float(target.losses(codes[late], outputs).mean())
