@@ -174,7 +174,7 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 
 @main.command()
 @click.argument("area", type=click.Choice(
-    ["start", "features", "serving", "ranking", "training", "fuzz", "faults", "loop"]))
+    ["start", "features", "serving", "scoring", "ranking", "training", "fuzz", "faults", "loop"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "

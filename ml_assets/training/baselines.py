@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ml_assets.core.model import Model
 from ml_assets.core.target import Floats as Codes
-from ml_assets.training.encoders import Floats
 from ml_assets.training.fit import fit_linear
-from ml_assets.training.scorer import HashedTextScorer
+from ml_assets.training.hashed_text.bags import Floats
+from ml_assets.training.scored import TrainedScorer
 
 Rows = tuple[Mapping[str, Sequence[str]], Floats, Codes]
 """Texts and categories by column, dense (N, D) and the labels' codes (N,)."""
@@ -46,7 +46,8 @@ class HeldOut:
 
 
 def compared(
-    model: Model, scorer: HashedTextScorer, trained_on: Rows, held_out: Rows
+    model: Model, scorer: TrainedScorer, trained_on: Rows, held_out: Rows, *,
+    coded: Collection[str] = (),
 ) -> HeldOut:
     """Fit the simplest models to the rows that `scorer` was trained on, and compare."""
     target = scorer.target
@@ -59,7 +60,8 @@ def compared(
 
     linear = None
     if model.categories or dense.shape[1]:
-        plain = fit_linear(model, target, texts, dense, codes, feature_names=scorer.feature_names)
+        plain = fit_linear(model, target, texts, dense, codes, feature_names=scorer.feature_names,
+                           coded=coded)
         outputs = plain.outputs(unseen_texts, unseen_dense)
         linear = float(target.losses(unseen_codes, outputs).mean())
     error = float((constant_N - own_N).std() / np.sqrt(len(own_N)))

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 from ml_assets.training import artifact
-from ml_assets.training.scorer import HashedTextScorer
+from ml_assets.training.scored import TrainedScorer
 
 
 @dataclass(frozen=True, kw_only=True)
 class PandasScorer:
     """Predicts from a DataFrame that has the model's text and dense columns."""
 
-    scorer: HashedTextScorer
+    scorer: TrainedScorer
 
     def predict(
         self, rows: pd.DataFrame, params: dict[str, object] | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ml_assets.core.model import Minibatch
 from ml_assets.core.system import System
 from ml_assets.core.target import Floats as Codes
 from ml_assets.core.target import Target
@@ -22,8 +23,10 @@ from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference
 from ml_assets.training.baselines import HeldOut, compared
 from ml_assets.training.convergence import Convergence
-from ml_assets.training.encoders import Floats
-from ml_assets.training.fit import Fitted, Progress, fit
+from ml_assets.training.fit import fit
+from ml_assets.training.full_batch import Progress
+from ml_assets.training.loop.history import FitHistory
+from ml_assets.training.scored import Ended, Fitted, Floats, TrainedScorer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +44,7 @@ class Trained:
     """
 
     rows: int
-    convergence: Convergence
+    convergence: Ended
     parameters: int
     seconds: float
     difference: float
@@ -70,7 +73,8 @@ def train(
     fitted = _calibrated(
         fit(system.model, system.target, texts, dense, codes,
             feature_names=training_set.feature_names, coded=training_set.coded,
-            progress=progress),
+            weights=_weights(system, rows), data=training_set.version,
+            folder=registry.settings.folder_of(system.name) / "training", progress=progress),
         *_inputs(system, training_set, kept_back),
         system.target.codes(kept_back["label"].tolist()),
     )
@@ -80,19 +84,20 @@ def train(
     trained = Trained(
         rows=len(rows),
         convergence=fitted.convergence,
-        parameters=fitted.scorer.weights.count,
+        parameters=fitted.scorer.parameters,
         seconds=seconds,
         difference=largest_difference(
             fitted, *((texts, dense) if held_out.empty else unseen)),
         held_out=None if held_out.empty else compared(
             system.model, fitted.scorer, (texts, dense, codes),
             (*unseen, system.target.codes(held_out["label"].tolist())),
+            coded=training_set.coded,
         ),
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         artifact.save(
-            fitted.scorer, folder, dense=dense[:EXAMPLE_ROWS],
+            fitted.scorer, folder, dense=dense[:EXAMPLE_ROWS], state=fitted.state,
             texts={column: values[:EXAMPLE_ROWS] for column, values in texts.items()},
         )
         version = registry.register(
@@ -103,7 +108,7 @@ def train(
             metrics={"train_loss": trained.convergence.losses[-1],
                      "train_seconds": trained.seconds,
                      "train_evaluations": len(trained.convergence.losses),
-                     "train_gradient": trained.convergence.gradient,
+                     **_figures(trained.convergence),
                      "train_settled": trained.convergence.settled,
                      "serving_difference": trained.difference,
                      **({} if trained.held_out is None else trained.held_out.named())},
@@ -136,14 +141,14 @@ def _parted(target: Target, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFr
 
 
 def _calibrated(
-    fitted: Fitted, texts: Mapping[str, Sequence[str]], dense: Floats, codes: Codes
-) -> Fitted:
+    fitted: Fitted[TrainedScorer], texts: Mapping[str, Sequence[str]], dense: Floats, codes: Codes
+) -> Fitted[TrainedScorer]:
     """With what the target learns of rows that the network was not fitted to."""
     if not len(codes):
         return fitted
     scorer = fitted.scorer
     scale = scorer.target.calibrated(scorer.scale, codes, scorer.outputs(texts, dense))
-    return replace(fitted, scorer=replace(scorer, scale=scale))
+    return replace(fitted, scorer=scorer.rescaled(scale))
 
 
 def figures(
@@ -162,6 +167,20 @@ def figures(
         "mlflow_run": version.run_id,
         "uri": version.uri,
     }
+
+
+def _figures(ended: Ended) -> dict[str, float]:
+    if isinstance(ended, FitHistory):
+        return {"train_steps": ended.steps, "train_best_epoch": ended.best}
+    return {"train_gradient": ended.gradient} if isinstance(ended, Convergence) else {}
+
+
+def _weights(system: System, rows: pd.DataFrame) -> Floats | None:
+    """(n,) how much each row counts, if a column says so."""
+    fit = system.model.fit
+    if not isinstance(fit, Minibatch) or fit.sample_weights is None:
+        return None
+    return rows[fit.sample_weights].to_numpy(np.float32)
 
 
 def _inputs(

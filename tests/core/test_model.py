@@ -68,5 +68,5 @@ def test_a_model_is_a_frozen_value_that_can_be_copied_and_pickled() -> None:
     assert pickle.loads(pickle.dumps(model)) == model == replace(model)
     assert len({model, replace(model)}) == 1
     assert model.described["network.hidden"] == 2
-    assert model.described["inputs"] == ["Text(column='note', unit='bytes')",
-                                         "Numbers(columns=('a', 'b'))"]
+    assert model.described["inputs"] == [
+        "Text(column='note', unit='bytes', length=64, ids=16384)", "Numbers(columns=('a', 'b'))"]

@@ -22,9 +22,11 @@ from ml_assets.core.storage.checksums import NAME, write_checksums
 from ml_assets.core.target import Target
 from ml_assets.targets import Binary
 from ml_assets.training import artifact
-from ml_assets.training.agreement import largest_difference, torch_outputs
-from ml_assets.training.fit import Fitted, fit, fit_linear
-from ml_assets.training.scorer import HashedTextScorer
+from ml_assets.training.agreement import largest_difference
+from ml_assets.training.fit import fit, fit_linear
+from ml_assets.training.hashed_text.fit import fit_hashed_text
+from ml_assets.training.hashed_text.scorer import HashedTextScorer
+from ml_assets.training.scored import Fitted
 from tests.targets.test_laws import TARGETS
 
 CONFIG = Model(
@@ -52,29 +54,36 @@ def rows() -> Rows:
 
 
 @pytest.fixture(scope="module")
-def fitted(rows: Rows) -> Fitted:
+def fitted(rows: Rows) -> Fitted[HashedTextScorer]:
     texts, dense, labels = rows
-    return fit(CONFIG, TARGET, texts, dense, labels, feature_names=["amount"])
+    return fit_hashed_text(CONFIG, TARGET, texts, dense, labels, feature_names=["amount"])
 
 
 @pytest.fixture(scope="module")
-def scorer(fitted: Fitted) -> HashedTextScorer:
+def scorer(fitted: Fitted[HashedTextScorer]) -> HashedTextScorer:
     return fitted.scorer
 
 
-def test_of_a_code_the_network_sees_only_whether_it_is_missing() -> None:
-    """Its order and its distance from others mean nothing."""
+def test_a_feature_that_is_a_code_is_a_category_and_no_number(tmp_path: Path) -> None:
+    """Its order and its distance from others mean nothing; one that is new counts as missing."""
+    labels = np.arange(60.0) % 2
     dense = np.random.default_rng(2).lognormal(0, 1, (60, 2)).astype(np.float32)
-    dense[::4, 1] = np.nan
-    model = Model(inputs=(Numbers("size"),), fit=FullBatch(iterations=20))
-    scorer = fit(model, Binary(name="bought"), {}, dense, np.arange(60.0) % 2,
-                 feature_names=("size", "kind"), coded=("kind",)).scorer
-    other = np.where(np.isnan(dense), dense, np.array([1, 900], np.float32) * dense)
-    other[:, 0] = dense[:, 0]
-    np.testing.assert_allclose(scorer.outputs({}, other), scorer.outputs({}, dense), atol=1e-9)
-    missing = dense.copy()
-    missing[:, 1] = np.nan
-    assert not np.allclose(scorer.outputs({}, missing), scorer.outputs({}, dense), atol=1e-9)
+    dense[:, 1] = np.where(labels == 1, 70_000, 70_001)
+    dense[::5, 1] = np.nan
+    model = Model(inputs=(Numbers("size"),), network=HashedText(l2_dense=0.1),
+                  fit=FullBatch(iterations=20))
+    fitted = fit(model, Binary(name="bought"), {}, dense, labels,
+                 feature_names=("size", "kind"), coded=("kind",))
+    assert largest_difference(fitted, {}, dense) <= 1e-5
+    shares = fitted.scorer.outputs({}, dense)[:, 0]
+    known = np.isfinite(dense[:, 1])
+    assert ((shares > 0.5) == labels)[known].all()
+    new, missing = dense.copy(), dense.copy()
+    new[:, 1], missing[:, 1] = 70_002, np.nan
+    answers = fitted.scorer.outputs({}, missing).tolist()
+    assert fitted.scorer.outputs({}, new).tolist() == answers
+    artifact.save(fitted.scorer, tmp_path, texts={}, dense=dense[:3])
+    assert artifact.load(tmp_path).outputs({}, dense)[:, 0].tolist() == shares.tolist()
 
 
 @pytest.fixture
@@ -258,7 +267,7 @@ def test_no_rows_have_no_scores(scorer: HashedTextScorer) -> None:
 @given(st.lists(st.tuples(TEXTS, NUMBERS), min_size=1, max_size=40))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_scorer_and_torch_agree_within_a_hundred_thousandth(
-    fitted: Fitted, batch: list[tuple[str, float]]
+    fitted: Fitted[HashedTextScorer], batch: list[tuple[str, float]]
 ) -> None:
     """What is served, and judged, is what torch trained."""
     dense = np.array([number for _, number in batch], np.float32).reshape(-1, 1)
@@ -266,12 +275,12 @@ def test_the_scorer_and_torch_agree_within_a_hundred_thousandth(
     difference = largest_difference(fitted, texts, dense)
     assert difference <= 1e-5
     scores = fitted.scorer.outputs(texts, dense)
-    assert np.abs(scores - torch_outputs(fitted, texts, dense)).max() == difference
+    assert np.abs(scores - fitted.trained(texts, dense)).max() == difference
 
 
 @pytest.mark.parametrize("bias", [0.01, np.nan])
 def test_a_scorer_that_differs_from_torch_is_not_published(
-    fitted: Fitted, rows: Rows, bias: float
+    fitted: Fitted[HashedTextScorer], rows: Rows, bias: float
 ) -> None:
     """The refusal says the worst row, both scores and what to do."""
     texts, dense, _ = rows
@@ -280,7 +289,7 @@ def test_a_scorer_that_differs_from_torch_is_not_published(
     planted = replace(fitted, scorer=replace(fitted.scorer, weights=other))
     with pytest.raises(ModelRefused) as refused:
         largest_difference(planted, texts, dense)
-    served, trained = planted.scorer.outputs(texts, dense), torch_outputs(fitted, texts, dense)
+    served, trained = planted.scorer.outputs(texts, dense), fitted.trained(texts, dense)
     worst = int(np.argmax(np.nan_to_num(np.abs(served - trained), nan=np.inf)))
     for part in (f"row {worst} of 200", f"{served[worst, 0]:.6f}, torch {trained[worst, 0]:.6f}",
                  "train again"):
@@ -302,13 +311,15 @@ def test_a_process_that_loads_and_scores_imports_no_torch(folder: Path) -> None:
     assert output.split() == ["1", "False"]
 
 
-def test_the_file_holds_the_network_by_its_own_names(folder: Path, fitted: Fitted) -> None:
+def test_the_file_holds_the_network_by_its_own_names(
+    folder: Path, fitted: Fitted[HashedTextScorer]
+) -> None:
     """Whoever has torch can load it with `load_state_dict`; so earlier versions stored it."""
     stored = load_file(folder / "weights.safetensors")
     assert set(stored) == {"importance", "mean", "deviation", "edges",
-                           *(f"network.{name}" for name in fitted.network.state_dict())}
-    for name, tensor in fitted.network.state_dict().items():
-        np.testing.assert_array_equal(stored[f"network.{name}"], tensor.numpy())
+                           *(f"network.{name}" for name in fitted.state)}
+    for name, values in fitted.state.items():
+        np.testing.assert_array_equal(stored[f"network.{name}"], values)
 
 
 def test_a_damaged_weight_file_is_refused(folder: Path) -> None:
@@ -338,7 +349,8 @@ def test_changed_weights_are_refused_by_the_stored_example(folder: Path) -> None
 
 @pytest.mark.parametrize(("change", "says"), [
     ({"hidden": 8}, "hidden.weight"), ({"buckets": 2**11}, "importance"),
-    ({"feature_names": ["amount", "age"]}, "edges"), ({"format": 4}, "format 4"),
+    ({"feature_names": ["amount", "age"], "numbers": ["amount", "age"]}, "edges"),
+    ({"format": 5}, "format 5"),
 ])
 def test_weights_that_do_not_fit_the_config_are_refused_by_name(
     folder: Path, change: dict[str, object], says: str

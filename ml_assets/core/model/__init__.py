@@ -2,8 +2,14 @@
 
 from ml_assets.core.model.full_batch import FullBatch
 from ml_assets.core.model.hashed_text import HashedText
-from ml_assets.core.model.inputs import Categories, Input, Numbers, Text
+from ml_assets.core.model.inputs import Categories, Input, Numbers, Sequence, Text
+from ml_assets.core.model.minibatch import Minibatch
 from ml_assets.core.model.model import Model
-from ml_assets.core.model.network import Network
+from ml_assets.core.model.network import Fit, Network
+from ml_assets.core.model.tabular import SequenceRanker, Tabular, TwoTower
+from ml_assets.core.model.torch_module import Torch
 
-__all__ = ["Categories", "FullBatch", "HashedText", "Input", "Model", "Network", "Numbers", "Text"]
+__all__ = [
+    "Categories", "Fit", "FullBatch", "HashedText", "Input", "Minibatch", "Model", "Network",
+    "Numbers", "Sequence", "SequenceRanker", "Tabular", "Text", "Torch", "TwoTower",
+]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ml_assets.core.declaration import declaration
+from ml_assets.core.model.full_batch import FullBatch
 from ml_assets.core.model.inputs import Categories, Input, Numbers, Text
-from ml_assets.core.model.network import Network
+from ml_assets.core.model.network import Fit, Network
 from ml_assets.core.policies import require
 
 
@@ -31,6 +32,7 @@ class HashedText(Network):
     l2_dense: float = 10.0
 
     takes: ClassVar[tuple[type[Input], ...]] = (Text, Numbers, Categories)
+    fits: ClassVar[tuple[type[Fit], ...]] = (FullBatch,)
 
     def __post_init__(self) -> None:
         require(self.buckets >= 1 and self.buckets & (self.buckets - 1) == 0, self, "buckets",

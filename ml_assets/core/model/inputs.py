@@ -13,15 +13,24 @@ from ml_assets.core.policies import require
 
 @declaration
 class Text:
-    """A text: its lower-case words and pairs of these, or its byte 4-grams.
+    """A text: its lower-case words, or its bytes.
 
-    A column may be read in both units.
+    `HashedText` reads all of it, as a bag of words and pairs of words, or of byte 4-grams, and may
+    read a column in both units. Other networks read its first `length` words or bytes in order: a
+    word is one of `ids` hashed ids.
     """
 
     column: str = field(kw_only=False)
     unit: Literal["bytes", "words"] = "bytes"
+    length: int = 64
+    ids: int = 2**14
 
     dtypes: ClassVar[tuple[Dtype, ...]] = ("text",)
+
+    def __post_init__(self) -> None:
+        for name, least in (("length", 1), ("ids", 2)):
+            require(getattr(self, name) >= least, self, name, getattr(self, name),
+                    f"at least {least}")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -45,18 +54,46 @@ class Numbers:
 class Categories:
     """Columns of categories, or of texts of which few are different: `Categories("channel")`.
 
-    A value that is rare in training counts as unknown.
+    A value that is rare in training counts as unknown, except with `buckets`: then every value
+    is hashed into one of so many, which suits columns of very many values.
     """
 
     columns: tuple[str, ...]
+    buckets: int | None
 
     dtypes: ClassVar[tuple[Dtype, ...]] = ("category", "text")
 
-    def __init__(self, *columns: str) -> None:
+    def __init__(self, *columns: str, buckets: int | None = None) -> None:
         object.__setattr__(self, "columns", _named(self, columns))
+        object.__setattr__(self, "buckets", buckets)
+        require(buckets is None or buckets >= 1, self, "buckets", buckets, "none, or at least 1")
 
 
-Input = Text | Numbers | Categories
+@declaration
+class Sequence:
+    """A feature that is a list, `last_n(k)` of ids or texts: its k columns in order, newest first.
+
+    of: the category column whose values these are; a network then learns one meaning for both
+    buckets: see `Categories`; not beside `of`, whose buckets it has
+    """
+
+    feature: str = field(kw_only=False)
+    of: str | None = None
+    buckets: int | None = None
+
+    dtypes: ClassVar[tuple[Dtype, ...]] = ()
+
+    def __post_init__(self) -> None:
+        require(self.buckets is None or (self.buckets >= 1 and self.of is None), self, "buckets",
+                self.buckets, "none, or at least 1 and no `of`")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """None of the event: it is a feature."""
+        return ()
+
+
+Input = Text | Numbers | Categories | Sequence
 
 
 def _named(owner: object, columns: Several[str]) -> tuple[str, ...]:

@@ -10,25 +10,28 @@ from typing import TypeVar
 from ml_assets.core.data.columns import Column
 from ml_assets.core.declaration import closest, declaration, listed
 from ml_assets.core.errors import DeclarationError
-from ml_assets.core.model.full_batch import FullBatch
 from ml_assets.core.model.hashed_text import HashedText
-from ml_assets.core.model.inputs import Categories, Input, Numbers, Text
-from ml_assets.core.model.network import Network
+from ml_assets.core.model.inputs import Categories, Input, Numbers, Sequence, Text
+from ml_assets.core.model.network import Fit, Network
 from ml_assets.core.model.search import Among, Between, value_of, with_values
 from ml_assets.core.policies import require
 
 SEARCHED = ("network.", "fit.")
 """What a search may change: not which rows there are."""
-Kind = TypeVar("Kind", Text, Numbers, Categories)
+Kind = TypeVar("Kind", Text, Numbers, Categories, Sequence)
+TENSORS = ("numbers", "missing", "categories")
+"""Names that networks know other inputs by."""
 
 
 @declaration
 class Model:
     """What is learnt from, by what, and how.
 
-    inputs: columns of the event; all features of the feature service are inputs too
+    inputs: columns of the event; all features of the feature service are inputs too, those that
+        are codes of texts as categories
+    without: features of the service that are not read
     network: what is learnt
-    fit: how
+    fit: how; as suits the network unless it is declared
     holdout: of the matured events, those of the latest time so long are not trained on: a
         candidate is judged on them
     history: events that happened longer ago are not looked at; None for all there ever were
@@ -37,14 +40,20 @@ class Model:
     """
 
     inputs: tuple[Input, ...] = ()
+    without: tuple[str, ...] = ()
     network: Network = HashedText()
-    fit: FullBatch = FullBatch()
+    fit: Fit | None = None
     holdout: timedelta = timedelta(days=3)
     history: timedelta | None = None
     seed: int = 7
     search: tuple[Between | Among, ...] = ()
 
     def __post_init__(self) -> None:
+        network = type(self.network)
+        if self.fit is None:
+            object.__setattr__(self, "fit", network.fits[0]())
+        require(type(self.fit) in network.fits, self, "fit", self.fit,
+                f"a fit of {network.__name__}: {listed(kind.__name__ for kind in network.fits)}")
         self._require_inputs()
         require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
         require(self.history is None or self.history > self.holdout, self, "history", self.history,
@@ -56,10 +65,32 @@ class Model:
         for each in self.inputs:
             require(type(each) in taken.values(), self, "inputs", each,
                     f"what {type(self.network).__name__} can read: {listed(taken)}")
-        for name, found in (("Text", self.of(Text)), ("Numbers", self.numbers),
-                            ("Categories", self.categories)):
+        read: dict[str, tuple[object, ...]] = {
+            "Text": tuple((each.column, each.unit) for each in self.of(Text)),
+            "Numbers": self.numbers, "Categories": self.categories,
+            "Sequence": tuple(each.feature for each in self.of(Sequence)),
+        }
+        for name, found in read.items():
             twice = [each for each in dict.fromkeys(found) if found.count(each) > 1]
             require(not twice, self, "inputs", twice, f"each of {name} once")
+        if not isinstance(self.network, HashedText):
+            self._require_names()
+
+    def _require_names(self) -> None:
+        """Networks know their inputs by name."""
+        names = [each.column for each in self.of(Text)]
+        names += [each.feature for each in self.of(Sequence)]
+        for name in names:
+            require(names.count(name) == 1 and name not in TENSORS, self, "inputs", name,
+                    f"another name: a network knows texts and sequences by theirs, each once, "
+                    f"and {listed(TENSORS)} are others")
+        for field, name in (*self.network.named,
+                            *(("of", each.of) for each in self.of(Sequence) if each.of)):
+            if name not in self.categories:
+                raise DeclarationError(
+                    f"Model.inputs: {field} names {name!r}; expected a column of Categories: "
+                    f"{', '.join(self.categories) or 'there is none'}."
+                    f"{closest(name, self.categories)}")
 
     def _require_search(self) -> None:
         """Every value that may be tried can be declared, and the declared one may be tried."""
@@ -95,10 +126,11 @@ class Model:
     @property
     def described(self) -> dict[str, object]:
         """All of it, by names for a reader: `network.hidden`."""
-        said: dict[str, object] = {"inputs": [repr(each) for each in self.inputs]}
+        said: dict[str, object] = {"inputs": [repr(each) for each in self.inputs],
+                                   "without": list(self.without)}
         for name, part in (("network", self.network), ("fit", self.fit)):
             said[name] = type(part).__name__
-            parts = asdict(part)  # type: ignore[arg-type]  # every network is a dataclass
+            parts = asdict(part)  # type: ignore[arg-type]  # each is a dataclass
             said |= {f"{name}.{field}": value for field, value in parts.items()}
         return {**said, "holdout": self.holdout, "history": self.history, "seed": self.seed}
 

@@ -17,6 +17,10 @@ from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.tables import PREDICTION_COLUMNS
 from ml_assets.serving.models.scoring import Floats, Scorer, dense_vectors, listed, outputs_of
 
+SAME = 1e-6
+"""Scores of the same row are as near as this, whatever is scored beside it; those of numpy are
+equal."""
+
 
 def served_rows(predictions: Iterable[Prediction]) -> pd.DataFrame:
     """The log's predictions as rows of `tables.predictions_schema`."""
@@ -91,7 +95,8 @@ def agreement(batch: pd.DataFrame, served: pd.DataFrame) -> Agreement:
         )
     ]
     compared = both[np.array(same, dtype=bool)]
-    differing = int((compared["score"] != compared["score_served"]).sum())
+    differing = int((~np.isclose(compared["score"], compared["score_served"], rtol=SAME, atol=SAME)
+                     ).sum())
     return Agreement(compared=len(compared), differing=differing)
 
 

@@ -41,15 +41,17 @@ class Standardiser:
 
     def __call__(self, dense: Floats) -> Floats:
         """(B, D) -> (B, 2D), clipped to 5 deviations; a row the same whatever the others are."""
+        return np.concatenate(self.parts(dense), axis=1)
+
+    def parts(self, dense: Floats) -> tuple[Floats, Floats]:
+        """The same as two arrays (B, D)."""
         logs = _signed_log(dense)
         logs -= self.mean
         logs /= self.deviation
         missing = ~np.isfinite(logs)
         logs[missing] = 0
-        inputs = np.empty((len(logs), 2 * len(self.mean)), np.float32)
-        np.minimum(np.maximum(logs, _LEAST, out=logs), _MOST, out=inputs[:, : len(self.mean)])
-        inputs[:, len(self.mean) :] = missing
-        return inputs
+        np.minimum(np.maximum(logs, _LEAST, out=logs), _MOST, out=logs)
+        return logs, missing.astype(np.float32)
 
 
 _LEAST, _MOST = np.array(-5, np.float32), np.array(5, np.float32)

@@ -45,7 +45,7 @@ def word_grams(texts: Sequence[str]) -> tuple[Hashes, Hashes]:
     """The hashes (N,) of the texts' lower-case words and pairs of neighbouring words, and the
     place (N,) of the text of each.
     """
-    parts = [_words(text) for text in texts]
+    parts = [words_of(text) for text in texts]
     words = np.fromiter(map(crc32, chain.from_iterable(parts)), np.uint32)
     pairs = words[:-1] * _OF_FIRST
     pairs ^= words[1:]
@@ -60,7 +60,7 @@ def word_grams(texts: Sequence[str]) -> tuple[Hashes, Hashes]:
     return hashes, np.concatenate((owners, owners[1:][inside]))
 
 
-def _words(text: str) -> list[bytes]:
+def words_of(text: str) -> list[bytes]:
     """The lower-case words of a text, in order."""
     if text.isascii():
         # A third of the time of the expression, which also cuts up what is too long.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ml_assets.training.tabular import FEWEST, Pieces, Standardiser, Vocabularies
+from ml_assets.training.encoding.columns import FEWEST, Pieces, Standardiser, Vocabularies
 
 Floats = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.training.ngrams import HASHES, MULTIPLIER, WORD, byte_grams, word_grams
+from ml_assets.training.hashed_text.ngrams import HASHES, MULTIPLIER, WORD, byte_grams, word_grams
 
 
 @pytest.mark.parametrize("unit", HASHES)

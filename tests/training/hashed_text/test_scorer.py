@@ -14,11 +14,11 @@ from hypothesis.extra import numpy as hnp
 
 from ml_assets.core.model import Text
 from ml_assets.core.target import Scale, Target
-from ml_assets.training.encoders import NaiveBayesWeights
-from ml_assets.training.ngrams import HASHES
-from ml_assets.training.scorer import HashedTextScorer
-from ml_assets.training.tabular import Pieces, Standardiser, Vocabularies
-from ml_assets.training.weights import Weights
+from ml_assets.training.encoding.columns import Pieces, Standardiser, Vocabularies
+from ml_assets.training.hashed_text.bags import NaiveBayesWeights
+from ml_assets.training.hashed_text.ngrams import HASHES
+from ml_assets.training.hashed_text.scorer import HashedTextScorer
+from ml_assets.training.hashed_text.weights import Weights
 from tests.targets.test_laws import TARGETS
 
 Floats = npt.NDArray[np.float32]
@@ -49,6 +49,7 @@ def scorer_of(fields: tuple[Text, ...], target: Target) -> HashedTextScorer:
     importance[rng.random(vocabulary) < 0.3] = 0
     return HashedTextScorer(
         target=target, scale=Scale(), fields=fields, feature_names=tuple("abcde"),
+        numbers=tuple("abcde"), coded={},
         buckets=2**BITS,
         weighting=NaiveBayesWeights(importance=importance),
         standardiser=Standardiser(mean=some(NUMBERS), deviation=np.abs(some(NUMBERS))),

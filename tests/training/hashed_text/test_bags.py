@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.model import Text
-from ml_assets.training import encoders
-from ml_assets.training.encoders import (
+from ml_assets.training.hashed_text import bags as encoders
+from ml_assets.training.hashed_text.bags import (
     Bags,
     NaiveBayesWeights,
     encode_texts,

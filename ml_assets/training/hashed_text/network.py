@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ml_assets.training.encoders import Bags
+from ml_assets.training.hashed_text.bags import Bags
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 

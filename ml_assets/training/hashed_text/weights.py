@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.errors import ModelRefused
-from ml_assets.training.encoders import Block, Floats, sums
+from ml_assets.training.hashed_text.bags import Block, Floats, sums
 
 WORDS = "words"
 HIDDEN, HIDDEN_BIAS = "hidden.weight", "hidden.bias"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.model import Text
-from ml_assets.training.ngrams import HASHES
+from ml_assets.training.hashed_text.ngrams import HASHES
 
 Floats = npt.NDArray[np.float32]
 

@@ -1,0 +1,1 @@
+"""Columns become named arrays: one pure function for training, batch and serving."""

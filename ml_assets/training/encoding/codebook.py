@@ -1,0 +1,87 @@
+"""Categories as rows of tables: values of the event, which are texts, and features that are codes.
+
+Row 0 is for whatever is missing, rare or new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.codes import codes_of
+from ml_assets.core.errors import ModelRefused
+from ml_assets.training.encoding.columns import FEWEST, MOST
+
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codebook:
+    """Which row a code has: known ones by their order, or all of them hashed.
+
+    Values that are texts are looked up by their codes, so that a text and a feature that is its
+    code have the same row.
+
+    known: (K,) int64, ascending; buckets: None, or how many rows codes are hashed into, and no
+    code is known
+    """
+
+    known: Ids
+    buckets: int | None = None
+
+    @classmethod
+    def fit(cls, codes: npt.NDArray[np.floating], buckets: int | None = None) -> Codebook:
+        """Learn from codes of any shape, NaN where there is none."""
+        if buckets is not None:
+            return cls(known=np.empty(0, np.int64), buckets=buckets)
+        present = codes[np.isfinite(codes)].astype(np.int64)
+        values, times = np.unique(present, return_counts=True)
+        often = times >= FEWEST
+        values, times = values[often], times[often]
+        most = np.argsort(-times, kind="stable")[:MOST]
+        return cls(known=np.sort(values[most]))
+
+    @property
+    def size(self) -> int:
+        """Rows, row 0 included."""
+        return 1 + (len(self.known) if self.buckets is None else self.buckets)
+
+    def of_codes(self, codes: npt.NDArray[np.floating]) -> Ids:
+        """The rows of codes, in their shape."""
+        there = np.isfinite(codes)
+        whole = np.where(there, codes, 0).astype(np.int64)
+        if self.buckets is not None:
+            return np.where(there, 1 + whole % self.buckets, 0)
+        if not len(self.known):
+            return np.zeros(codes.shape, np.int64)
+        place = np.minimum(np.searchsorted(self.known, whole), len(self.known) - 1)
+        return np.where(there & (self.known[place] == whole), 1 + place, 0)
+
+    def of_texts(self, texts: Sequence[str | None]) -> Ids:
+        """(B,) the rows of B texts; empty means missing."""
+        return self.of_codes(text_codes(texts))
+
+
+def text_codes(texts: Sequence[str | None]) -> npt.NDArray[np.float64]:
+    """(B,) the codes of B texts, NaN where a text is missing or empty."""
+    return codes_of([text or None for text in texts])
+
+
+def books_of(
+    buckets: Mapping[str, int | None], prefix: str, tensors: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, Codebook]:
+    """Those that were stored under these names. Raises ModelRefused if one is not there."""
+    books = {}
+    for name, count in buckets.items():
+        known = tensors.get(f"{prefix}{name}")
+        if known is None or known.dtype != np.int64 or known.ndim != 1:
+            raise ModelRefused(f"tensor {prefix + name!r} is missing, or no list of int64")
+        if (np.diff(known) <= 0).any():
+            raise ModelRefused(f"tensor {prefix + name!r} holds numbers that do not ascend")
+        books[name] = Codebook(known=known, buckets=count)
+    return books

@@ -1,0 +1,152 @@
+"""Rows of texts and numbers become named arrays: training, batches and serving all do it here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.core.declaration import closest
+from ml_assets.core.errors import DeclarationError
+from ml_assets.core.model import Categories, Model, Text
+from ml_assets.core.model import Sequence as Listed
+from ml_assets.training.encoding.codebook import Codebook, text_codes
+from ml_assets.training.encoding.columns import Standardiser
+from ml_assets.training.encoding.shapes import Shapes
+from ml_assets.training.encoding.tokens import token_count, token_ids
+
+Floats = npt.NDArray[np.float32]
+Texts = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """A pure function of a row; what it learnt is its fields. No torch is needed.
+
+    feature_names: the D columns of `dense`
+    numbers: those of them that are read as numbers
+    categories: category columns of the event, then those of `dense` that are codes
+    sequences: features that are lists, each with its columns of `dense` in order
+    of: the category column whose codebook a sequence shares
+    """
+
+    feature_names: tuple[str, ...]
+    numbers: tuple[str, ...]
+    standardiser: Standardiser
+    text_inputs: tuple[Text, ...]
+    categories: Mapping[str, Codebook]
+    sequences: Mapping[str, tuple[str, ...]]
+    codebooks: Mapping[str, Codebook]
+    of: Mapping[str, str]
+
+    @classmethod
+    def fit(
+        cls, model: Model, texts: Texts, dense: Floats, *, feature_names: Sequence[str],
+        coded: Collection[str] = (),
+    ) -> Encoder:
+        """Learn from B rows: texts and categories by column, dense (B, D).
+
+        coded: the columns of `dense` that are codes of texts
+        Raises DeclarationError, with the closest, for a feature that there is not.
+        """
+        names, place = tuple(feature_names), {name: at for at, name in enumerate(feature_names)}
+        _require_known("without", model.without, names)
+        sequences = {each.feature: _columns_of(each, names) for each in model.of(Listed)}
+        taken = {*model.without, *(name for some in sequences.values() for name in some)}
+        numbers = tuple(name for name in names if name not in taken and name not in coded)
+        buckets = {name: each.buckets for each in model.of(Categories) for name in each.columns}
+        categories = {name: Codebook.fit(text_codes(texts[name]), buckets[name])
+                      for name in model.categories}
+        categories |= {name: Codebook.fit(dense[:, place[name]])
+                       for name in names if name in coded and name not in taken}
+        return cls(
+            feature_names=names, numbers=numbers, text_inputs=model.of(Text),
+            standardiser=Standardiser.fit(dense[:, [place[name] for name in numbers]]),
+            categories=categories, sequences=sequences,
+            codebooks={
+                each.feature: Codebook.fit(
+                    dense[:, [place[name] for name in sequences[each.feature]]], each.buckets)
+                for each in model.of(Listed) if each.of is None
+            },
+            of={each.feature: each.of for each in model.of(Listed) if each.of is not None},
+        )
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The text and category columns that are read, each once."""
+        return tuple(dict.fromkeys((
+            *(each.column for each in self.text_inputs),
+            *(name for name in self.categories if name not in self._places))))
+
+    def shapes(self, logits: int) -> Shapes:
+        """What a network is told of the arrays."""
+        return Shapes(
+            numbers=self.numbers,
+            categories={name: book.size for name, book in self.categories.items()},
+            texts={each.column: (each.length, token_count(each.unit, each.ids))
+                   for each in self.text_inputs},
+            sequences={name: (len(columns), self._book(name).size)
+                       for name, columns in self.sequences.items()},
+            of=self.of, logits=logits,
+        )
+
+    def __call__(self, texts: Texts, dense: Floats) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of B rows, by name; see `Shapes`. Of a row, the same whatever the others are.
+        """
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        if self.numbers:
+            every = len(self.numbers) == dense.shape[1]
+            arrays["numbers"], arrays["missing"] = self.standardiser.parts(
+                dense if every else dense[:, self._number_places])
+        if self.categories:
+            arrays["categories"] = np.stack([
+                book.of_codes(dense[:, self._places[name]]) if name in self._places
+                else book.of_texts(texts[name]) for name, book in self.categories.items()
+            ], axis=1)
+        for each in self.text_inputs:
+            arrays[each.column] = token_ids(texts[each.column], each.unit, length=each.length,
+                                            ids=each.ids)
+        for name, places in self._sequence_places.items():
+            arrays[name] = self._book(name).of_codes(dense[:, places])
+        return arrays
+
+    def _book(self, sequence: str) -> Codebook:
+        shared = self.of.get(sequence)
+        return self.codebooks[sequence] if shared is None else self.categories[shared]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: at for at, name in enumerate(self.feature_names)}
+
+    @cached_property
+    def _number_places(self) -> list[int]:
+        return [self._places[name] for name in self.numbers]
+
+    @cached_property
+    def _sequence_places(self) -> dict[str, list[int]]:
+        return {name: [self._places[column] for column in columns]
+                for name, columns in self.sequences.items()}
+
+
+def _columns_of(listed: Listed, names: Sequence[str]) -> tuple[str, ...]:
+    """`clicks_1`, `clicks_2` ... of `clicks`."""
+    columns = [f"{listed.feature}_{place}" for place in range(1, len(names) + 1)]
+    found = tuple(column for column in columns if column in names)
+    if not found:
+        lists = [name.removesuffix("_1") for name in names if name.endswith("_1")]
+        raise DeclarationError(
+            f"Sequence names {listed.feature!r}, which is no list of the feature service; its "
+            f"lists: {', '.join(lists) or 'none'}.{closest(listed.feature, lists)}")
+    return found
+
+
+def _require_known(field: str, named: Sequence[str], names: Sequence[str]) -> None:
+    for name in named:
+        if name not in names:
+            raise DeclarationError(
+                f"Model.{field} names {name!r}, which is no feature; there are "
+                f"{', '.join(names)}.{closest(name, names)}")

@@ -1,0 +1,82 @@
+"""A trained network as an ONNX file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from ml_assets.core.errors import ModelRefused
+from ml_assets.training.exported.scorer import LOGITS
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+class Positional(nn.Module):
+    """The network with its arrays in a fixed order, and its logits (B, K)."""
+
+    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.network, self.names = network, tuple(names)
+
+    def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(**dict(zip(self.names, arrays, strict=True)))
+        return logits.unsqueeze(1) if logits.ndim == 1 else logits
+
+
+def export(network: nn.Module, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """The network in evaluation mode, as an ONNX file that takes any number of rows.
+
+    arrays: what it is called with, of a row or more
+    Raises ModelRefused if it does what ONNX cannot say.
+    """
+    example = tuple(
+        torch.from_numpy(np.concatenate([values[:1]] * 3)) for values in arrays.values())
+    rows = torch.export.Dim("rows")
+    try:
+        with _quietly():
+            program = torch.onnx.export(
+                Positional(network.eval(), list(arrays)), example, dynamo=True, verbose=False,
+                dynamic_shapes=(tuple({0: rows} for _ in example),),
+                input_names=list(arrays), output_names=[LOGITS], opset_version=20,
+            )
+    except Exception as error:
+        raise ModelRefused(
+            f"{type(network).__name__} cannot be exported to ONNX, so it could not be served. What "
+            "its forward does must follow from shapes and not from values, and use operators that "
+            f"torch.onnx knows ({str(error).strip().splitlines()[0]})") from error
+    assert program is not None
+    return bytes(_bare(program.model_proto).SerializeToString())
+
+
+def _bare(model: ModelProto) -> ModelProto:
+    """Without the exporter's notes on each node: stack traces, with this machine's paths."""
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer,
+                 *model.graph.input, *model.graph.output, model.graph, model):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return model
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporter warns of its own parts."""
+    loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
+    before = [each.level for each in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for each in loggers:
+            each.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, before, strict=True):
+                each.setLevel(level)

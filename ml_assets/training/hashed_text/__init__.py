@@ -1,0 +1,1 @@
+"""The built-in network of hashed texts: trained by torch, scored by numpy."""

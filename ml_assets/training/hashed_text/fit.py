@@ -1,0 +1,110 @@
+"""Fitting the network of hashed texts: full-batch, in seconds on two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from ml_assets.core.model import FullBatch, HashedText, Model, Text
+from ml_assets.core.target import Target
+from ml_assets.training.encoding.codebook import Codebook
+from ml_assets.training.encoding.columns import Pieces, Standardiser, Vocabularies
+from ml_assets.training.full_batch import Progress, minimise
+from ml_assets.training.hashed_text.bags import Floats, NaiveBayesWeights, encode_texts
+from ml_assets.training.hashed_text.network import WIDTH, HashedTextNetwork, sparse_rows, transposed
+from ml_assets.training.hashed_text.scorer import HashedTextScorer
+from ml_assets.training.hashed_text.weights import Weights
+from ml_assets.training.scored import Fitted, Outputs, Texts
+from ml_assets.training.wanted import wanted_of
+
+
+def fit_hashed_text(
+    model: Model,
+    target: Target,
+    texts: Mapping[str, Sequence[str]],
+    dense: Floats,
+    codes: npt.NDArray[np.float64],
+    *,
+    feature_names: Sequence[str],
+    coded: Collection[str] = (),
+    progress: Progress = lambda evaluation, loss: None,
+) -> Fitted[HashedTextScorer]:
+    """Train on B rows: texts and categories by column, dense (B, D) and the labels' codes (B,).
+
+    `feature_names` name the D columns, `coded` those of them that are codes of texts. On the
+    target's mean loss with penalties; the seed draws the first weights. The same arguments give
+    the same weights, to the bit, on the same machine.
+    """
+    declared, fields = model.network, model.of(Text)
+    assert isinstance(declared, HashedText) and isinstance(model.fit, FullBatch)
+    scale = target.scale(codes)
+    vocabulary = len(fields) * declared.buckets
+    bags = encode_texts(fields, texts, declared.buckets, rows=len(codes))
+    weighting = NaiveBayesWeights.fit(bags, target.contrast(codes), vocabulary)
+    names = tuple(name for name in feature_names if name not in model.without)
+    read = tuple(name for name in names if name not in coded)
+    places = {name: place for place, name in enumerate(feature_names)}
+    plain = dense if len(read) == dense.shape[1] else dense[:, [places[name] for name in read]]
+    standardiser, pieces = Standardiser.fit(plain), Pieces.fit(plain, declared.pieces)
+    categories = Vocabularies.fit(model.categories, texts)
+    books = {name: Codebook.fit(dense[:, places[name]]) for name in names if name in coded}
+    sizes = (*categories.sizes, *(book.size for book in books.values()))
+    numbers = 2 * len(read) + pieces.count
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(model.seed)
+        network = HashedTextNetwork(
+            vocabulary=vocabulary, numbers=numbers, categories=sizes,
+            hidden=declared.hidden, logits=target.logits,
+        )
+    scorer = HashedTextScorer(
+        target=target, scale=scale, fields=fields, feature_names=tuple(feature_names), numbers=read,
+        buckets=declared.buckets, weighting=weighting, standardiser=standardiser, pieces=pieces,
+        categories=categories, coded=books, weights=_weights(network, vocabulary, numbers, sizes),
+    )
+    text_BV = sparse_rows(weighting(bags), fields=len(fields), vocabulary=vocabulary)
+    arguments = (
+        text_BV, transposed(text_BV), torch.from_numpy(scorer.inputs(dense)),
+        torch.from_numpy(scorer.rows(texts, dense)),
+    )
+    wanted_B, row_loss = wanted_of(target, codes, scale), getattr(functional, target.loss)
+
+    def mean_loss() -> torch.Tensor:
+        logits_BK = network(*arguments)
+        if logits_BK.shape[1] == 1:
+            logits_BK = logits_BK.squeeze(1)
+        penalty = network.penalty(text=declared.l2_text, dense=declared.l2_dense)
+        mean: torch.Tensor = row_loss(logits_BK, wanted_B) + penalty / len(wanted_B)
+        return mean
+
+    convergence = minimise(network, mean_loss, most_steps=model.fit.iterations, progress=progress)
+    scorer = replace(scorer, weights=_weights(network, vocabulary, numbers, sizes))
+    network.eval()
+
+    def logits(texts: Texts, dense: Floats) -> Outputs:
+        """From the inputs that the scorer makes too."""
+        bags = weighting(encode_texts(fields, texts, declared.buckets, rows=len(dense)))
+        text_BV = sparse_rows(bags, fields=len(fields), vocabulary=vocabulary)
+        with torch.inference_mode():
+            logits_BK = network(
+                text_BV, None, torch.from_numpy(scorer.inputs(dense)),
+                torch.from_numpy(scorer.rows(texts, dense)))
+            return np.asarray(logits_BK.double().numpy())
+
+    return Fitted(scorer=scorer, logits=logits, convergence=convergence,
+                  state=scorer.weights.tensors())
+
+
+def _weights(
+    network: HashedTextNetwork, vocabulary: int, numbers: int, sizes: Sequence[int]
+) -> Weights:
+    return Weights.of(
+        {name: value.numpy().copy() for name, value in network.state_dict().items()},
+        vocabulary=vocabulary, inputs=numbers + WIDTH * len(sizes),
+        hidden=network.hidden.out_features, logits=network.output.out_features,
+        categories=sizes, width=WIDTH,
+    )

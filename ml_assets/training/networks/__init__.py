@@ -1,0 +1,1 @@
+"""Networks over named arrays: those that are built in, and your own."""
