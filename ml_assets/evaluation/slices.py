@@ -14,6 +14,7 @@ from ml_assets.core.data.columns import Dtype
 from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import Slice
+from ml_assets.core.slates import OF_ROWS
 from ml_assets.core.system import System
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def require_slices(system: System, features: Sequence[str]) -> None:
     columns = WRITTEN | {"label": LABELS[system.target.lake_type]}
     columns |= {each.name: f"{TYPES[each.dtype]}{'[]' if each.many else ''}"
                 for each in system.columns}
+    if system.target.slates is not None:
+        columns |= dict(zip(OF_ROWS, ("bigint", "double"), strict=True))
     columns |= dict.fromkeys(features, "float")
     with duckdb.connect() as database:
         database.execute(f"create table rows ({', '.join(f'{n} {t}' for n, t in columns.items())})")

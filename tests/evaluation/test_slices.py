@@ -16,6 +16,7 @@ from ml_assets.evaluation.slices import WRITTEN, require_slices, rows_of
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.systems.spam import SPAM
 from tests.toy import TOY
+from tests.tracks import TRACKS
 
 ROWS = pd.DataFrame({
     "event_timestamp": pd.date_range("2024-01-01", periods=4, tz="UTC", unit="us"),
@@ -63,6 +64,15 @@ def declared(condition: str) -> None:
 ])
 def test_a_condition_on_columns_and_features_is_accepted(condition: str) -> None:
     declared(condition)
+
+
+def test_rows_of_slates_have_positions_and_propensities() -> None:
+    """Those of other systems have not."""
+    require_slices(TRACKS, [])
+    stood = Slice(name="web", where="position = 1 and propensity < 1", description="")
+    require_slices(replace(TRACKS, slices=(stood,)), [])
+    with pytest.raises(DeclarationError, match="'position'"):
+        declared("position = 1")
 
 
 @pytest.mark.parametrize(("condition", "message"), [
