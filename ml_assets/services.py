@@ -20,8 +20,8 @@ from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.project import project
 from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import Settings
-from ml_assets.registry.moving import follow
-from ml_assets.registry.runs import database
+from ml_assets.registry.tracking.moving import follow
+from ml_assets.registry.tracking.runs import database
 
 DEFINITIONS, LOCATION = "ml_assets.definitions", "ml_assets"
 """The same as in workspace.yaml, for people who start Dagster themselves."""

@@ -102,6 +102,8 @@ class Target(ABC):
     """The function of `torch.nn.functional` that training minimises."""
     variety: ClassVar[str]
     """What must occur among labels to learn from, in words."""
+    model_type: ClassVar[Literal["classifier", "regressor"]] = "classifier"
+    """What `mlflow.models.evaluate` calls a model that decides for such labels."""
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")

@@ -28,8 +28,8 @@ from ml_assets.core.storage.layout import (
 from ml_assets.core.storage.marker import change_notes, read_marker
 from ml_assets.core.storage.modes import mend_modes
 from ml_assets.core.time import DAY, EventClock, midnight
-from ml_assets.registry.moving import follow
-from ml_assets.registry.runs import database
+from ml_assets.registry.tracking.moving import follow
+from ml_assets.registry.tracking.runs import database
 
 
 def mend(settings: Settings) -> Iterator[str]:

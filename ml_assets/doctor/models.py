@@ -13,8 +13,9 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.checksums import of_parts, verify
 from ml_assets.doctor.findings import Finding
 from ml_assets.registry.models import CHECKSUM
-from ml_assets.registry.moving import stale, within
-from ml_assets.registry.runs import DATA, PARTS, database
+from ml_assets.registry.tracking.flavor import DATA, PARTS
+from ml_assets.registry.tracking.moving import stale, within
+from ml_assets.registry.tracking.runs import database
 
 RETRAIN = "restore it from a backup, roll back to an earlier version, or retrain"
 

@@ -7,7 +7,7 @@ rooms that train, judge and serve, the registry knows nothing but what they stor
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +18,9 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.checksums import require_same
 from ml_assets.core.storage.files import delete_tree
 from ml_assets.core.storage.marker import note
-from ml_assets.registry import runs
-from ml_assets.registry.moving import within
+from ml_assets.registry.tracking import runs
+from ml_assets.registry.tracking.flavor import DATA, PARTS, Flavor
+from ml_assets.registry.tracking.moving import within
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,17 +69,13 @@ class ModelRegistry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         figures: Mapping[str, bytes] | None = None,
-        loader_module: str | None = None,
-        inputs: runs.Inputs | None = None,
-        outputs: Sequence[str] = (),
+        flavor: Flavor | None = None,
     ) -> ModelVersion:
         """Store the model in `folder` as the next version, and name it the candidate.
 
-        params, metrics: logged on a run of its own; tags: on the run and on the version, where
-        `data_version` also links the training set. figures: PNGs by name.
-        loader_module: has `_load_pyfunc(folder)`, which gives an object that predicts from a
-        DataFrame of the columns `inputs` the numbers `outputs`; with it,
-        `mlflow.pyfunc.load_model` works.
+        params, metrics: logged on a run of its own and on MLflow's logged model; tags: on the
+        run and on the version, where `data_version` also links the training set. figures: PNGs by
+        name. flavor: how MLflow loads, serves and evaluates the model; without, it cannot.
 
         If anything fails the run ends as FAILED and there is no version.
         """
@@ -86,12 +83,13 @@ class ModelRegistry:
             raise ModelRefused(f"the new model of {system!r} should lie in {folder}: not there")
         client = self._client
         with runs.tracked_run(client, self.settings, system, tags) as (run_id, experiment_id):
-            runs.log(client, run_id, params=params, metrics=metrics)
+            model_id = str(client.create_logged_model(
+                experiment_id, name=system, source_run_id=run_id, params=runs.texts(params),
+                model_type=None if flavor is None else flavor.model_type).model_id)
+            runs.log(client, run_id, params=params, metrics=metrics, model_id=model_id)
             runs.log_data_set(client, run_id, system, tags)
             runs.log_figures(client, run_id, "training", figures or {})
-            source, checksum = runs.store_model(
-                client, run_id, experiment_id, folder, name=system, loader_module=loader_module,
-                inputs=inputs, outputs=outputs)
+            source, checksum = runs.store_model(client, run_id, model_id, folder, flavor)
             self._make_registered_model(system)
             made = client.create_model_version(system, source, run_id,
                                                tags={**tags, CHECKSUM: checksum})
@@ -125,16 +123,16 @@ class ModelRegistry:
 
         try:
             stored = Path(download_artifacts(artifact_uri=source))
-            if not (stored / runs.DATA).is_dir():
-                raise FileNotFoundError(f"there is no folder {stored / runs.DATA}")
+            if not (stored / DATA).is_dir():
+                raise FileNotFoundError(f"there is no folder {stored / DATA}")
         except (OSError, MlflowException) as error:
             raise ModelRefused(
                 f"version {version} of model {system!r} has lost its files in {source}: roll back "
                 f"to an earlier version, or train again ({error})"
             ) from error
         what = f"version {version} of model {system!r}"
-        require_same(stored, runs.PARTS, registered.tags.get(CHECKSUM), what)
-        return stored / runs.DATA
+        require_same(stored, PARTS, registered.tags.get(CHECKSUM), what)
+        return stored / DATA
 
     def log_evaluation(
         self,
@@ -147,14 +145,15 @@ class ModelRegistry:
     ) -> None:
         """Store the verdict on a version, in place of an earlier one.
 
-        report: a JSON object without NaN; metrics: shown on the version's run as
-        `holdout/<name>`; figures: PNGs by name.
+        report: a JSON object without NaN; metrics: shown on the version's run, as
+        `holdout/<name>`, and on its logged model; figures: PNGs by name.
         """
         text = json.dumps(report, indent=1, allow_nan=False)
         run_id = str(self._find(system, version).run_id)
         runs.log_figures(self._client, run_id, EVALUATION, figures or {})
         shown = {f"holdout/{name}": value for name, value in (metrics or {}).items()}
-        runs.log(self._client, run_id, metrics=shown)
+        runs.log(self._client, run_id, metrics=shown,
+                 model_id=runs.logged_model(self._client, run_id))
         self._client.log_text(run_id, text, REPORT)
 
     def evaluation(self, system: str, version: int) -> Mapping[str, Any] | None:

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from ml_assets.core.errors import MlAssetsError, NotReady
 from ml_assets.core.settings import Settings
-from ml_assets.registry import runs
 from ml_assets.registry.deployments import Deployment, Deployments, came
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.rollout import Role
+from ml_assets.registry.tracking import runs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,6 +65,7 @@ class Number(Target):
     lake_type: ClassVar = "double"
     loss: ClassVar[str] = "mse_loss"
     variety: ClassVar[str] = "at least two different ones"
+    model_type: ClassVar = "regressor"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -27,6 +27,7 @@ from ml_assets.training.fit import fit
 from ml_assets.training.full_batch import Progress
 from ml_assets.training.loop.history import FitHistory
 from ml_assets.training.scored import Ended, Fitted, Floats, TrainedScorer
+from ml_assets.training.shipping.flavor import flavor_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,12 +95,11 @@ def train(
             coded=training_set.coded,
         ),
     )
+    some = {column: values[:EXAMPLE_ROWS] for column, values in texts.items()}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
-        artifact.save(
-            fitted.scorer, folder, dense=dense[:EXAMPLE_ROWS], state=fitted.state,
-            texts={column: values[:EXAMPLE_ROWS] for column, values in texts.items()},
-        )
+        artifact.save(fitted.scorer, folder, texts=some, dense=dense[:EXAMPLE_ROWS],
+                      state=fitted.state)
         version = registry.register(
             system.name,
             folder,
@@ -121,12 +121,7 @@ def train(
                 "feature_service": training_set.feature_service,
                 "seed": str(system.model.seed),
             },
-            loader_module="ml_assets.training.pyfunc",
-            inputs={
-                **dict.fromkeys(system.model.texts, "string"),
-                **dict.fromkeys(training_set.feature_names, "double"),
-            },
-            outputs=system.target.outputs,
+            flavor=flavor_of(fitted.scorer, texts=some, dense=dense[:EXAMPLE_ROWS]),
         )
     return version, trained
 

@@ -7,6 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from ml_assets.registry.tracking.flavor import Flavor
+
+MULTIPLIER = Flavor(
+    loader_module="tests.registry.multiplier", inputs={"amount": "double"}, outputs=("product",),
+    requirements=("pandas==2.3.3",), example={"amount": [1.0, 2.0]}, model_type="regressor",
+)
+"""How MLflow loads one, where this module is."""
+
 
 class Multiplier:
     def __init__(self, factor: float) -> None:

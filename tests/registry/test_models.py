@@ -11,8 +11,9 @@ import pytest
 
 from ml_assets.core.errors import ModelRefused, UnknownName
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.registry import runs
 from ml_assets.registry.models import ModelRegistry, ModelVersion
+from ml_assets.registry.tracking import runs
+from tests.registry.multiplier import MULTIPLIER
 
 TAGS = {"data_version": "abc123", "dagster_run_id": "run-1", "feature_service": "toy_returns"}
 
@@ -21,8 +22,7 @@ def register(registry: ModelRegistry, system: str, folder: Path) -> ModelVersion
     return registry.register(
         system, folder, params={"epochs": 4, "fields": ({"column": "note"},)},
         metrics={"train_loss": 0.25, "recall_at_fpr_1%": 0.5}, tags=TAGS,
-        figures={"loss": b"\x89PNG"}, loader_module="tests.registry.multiplier",
-        inputs={"amount": "double"}, outputs=("product",),
+        figures={"loss": b"\x89PNG"}, flavor=MULTIPLIER,
     )
 
 
@@ -156,14 +156,12 @@ def test_a_look_at_an_empty_registry_makes_nothing(settings: Settings) -> None:
     assert not settings.var.exists()
 
 
-@pytest.mark.parametrize("name", ["MLmodel", "data/factor.json"])
+@pytest.mark.parametrize("name", ["MLmodel", "data/factor.json", "requirements.txt"])
 def test_a_bit_that_flipped_in_any_stored_file_of_a_version_is_refused(
     registry: ModelRegistry, folder: Path, name: str
 ) -> None:
     system = f"flipped_{name[:4].lower()}"
-    registry.register(system, folder, params={}, metrics={}, tags={},
-                      inputs={"amount": "double"}, outputs=("product",),
-                      loader_module="tests.registry.multiplier")
+    registry.register(system, folder, params={}, metrics={}, tags={}, flavor=MULTIPLIER)
     stored = registry.folder(system, 1).parent / name
     content = bytearray(stored.read_bytes())
     for bit in range(0, 8 * len(content), 7):

@@ -9,10 +9,10 @@ import pytest
 
 from ml_assets.core.errors import NotReady, UnknownName
 from ml_assets.core.settings import Settings
-from ml_assets.registry import runs
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.origin import decision_behind, origin_of, trained_on
+from ml_assets.registry.tracking import runs
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

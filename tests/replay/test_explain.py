@@ -28,7 +28,7 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import prediction_id
 from ml_assets.ingest.tables import QUARANTINE, events_schema, raw_schema
 from ml_assets.monitoring.trace import trace
-from ml_assets.registry import runs
+from ml_assets.registry.tracking import runs
 from tests.features.recorded import record
 from tests.serving.kit import problem, serving
 from tests.serving.test_real_stores import DAYS, NOW, SMALL, Real, asked, register_a_model

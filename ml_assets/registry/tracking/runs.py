@@ -5,32 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import os
-import platform
 import shutil
 import sqlite3
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.checksums import of_parts
 from ml_assets.core.storage.files import make_folder, make_private
 from ml_assets.core.storage.marker import note, require_new
-from ml_assets.registry import moving
+from ml_assets.registry.tracking import moving
+from ml_assets.registry.tracking.flavor import DATA, PARTS, Flavor, describe
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-Inputs = Mapping[str, Literal["string", "double"]]
-"""The columns that a model reads, and their MLflow types."""
-
-DATA = "data"
-"""The model's own folder, beside MLflow's `MLmodel`."""
-PARTS = (DATA, "MLmodel")
-"""All that is stored of a model."""
 MAX_PARAM, MAX_DIGEST = 6000, 36
 """MLflow's limits, in characters."""
 
@@ -38,6 +31,9 @@ MAX_PARAM, MAX_DIGEST = 6000, 36
 def connect(settings: Settings) -> MlflowClient:
     """A client of the installation's MLflow; its tables are made if there are none."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Otherwise a model's requirements become those of whatever project uv finds in the folder
+    # from which a training was started.
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -119,8 +115,9 @@ def log(
     *,
     metrics: Mapping[str, float],
     params: Mapping[str, object] | None = None,
+    model_id: str | None = None,
 ) -> None:
-    """Log all of them in one transaction."""
+    """Log all of them in one transaction, the metrics also on the model that they are of."""
     from mlflow.entities import Metric, Param
     from mlflow.utils.time import get_current_time_millis
 
@@ -128,9 +125,9 @@ def log(
     client.log_batch(
         run_id,
         # MLflow allows no percent sign in a name.
-        metrics=[Metric(name.replace("%", "pc"), float(value), now, 0)
+        metrics=[Metric(name.replace("%", "pc"), float(value), now, 0, model_id=model_id)
                  for name, value in metrics.items()],
-        params=[Param(name, _text(value)[:MAX_PARAM]) for name, value in (params or {}).items()],
+        params=[Param(name, value) for name, value in texts(params or {}).items()],
     )
 
 
@@ -160,56 +157,34 @@ def log_figures(
 
 
 def store_model(
-    client: MlflowClient,
-    run_id: str,
-    experiment_id: str,
-    folder: Path,
-    *,
-    name: str,
-    loader_module: str | None,
-    inputs: Inputs | None,
-    outputs: Sequence[str],
+    client: MlflowClient, run_id: str, model_id: str, folder: Path, flavor: Flavor | None
 ) -> tuple[str, str]:
-    """Store `folder` as a model that the run put out; the URI under which it lies, and the
-    checksum of all that lies there.
+    """Store `folder` as the files of a model that the run put out; the URI under which they lie,
+    and the checksum of all that lies there.
 
-    With a loader module it gets an `MLmodel`, without requirements: it runs where this
-    package does.
+    Without a flavor MLflow keeps the files and knows nothing of them.
     """
     from mlflow.entities import LoggedModelOutput
 
-    model = client.create_logged_model(experiment_id, name=name, source_run_id=run_id)
     with tempfile.TemporaryDirectory() as temporary:
+        if flavor is not None:
+            describe(flavor, folder, Path(temporary), run_id=run_id, model_id=model_id)
         shutil.copytree(folder, Path(temporary) / DATA)
-        if loader_module is not None:
-            _describe(Path(temporary), run_id, model.model_id, loader_module, inputs, outputs)
         checksum = of_parts(Path(temporary), PARTS)
-        client.log_model_artifacts(model.model_id, temporary)
-    client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+        client.log_model_artifacts(model_id, temporary)
+    model = client.finalize_logged_model(model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
     return str(model.artifact_location), checksum
 
 
-def _describe(
-    folder: Path, run_id: str, model_id: str, loader_module: str, inputs: Inputs | None,
-    outputs: Sequence[str],
-) -> None:
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    described = Model(run_id=run_id, model_id=model_id)
-    if inputs is not None:
-        described.signature = ModelSignature(
-            Schema([ColSpec(dtype, column) for column, dtype in inputs.items()]),
-            Schema([ColSpec("double", name) for name in outputs]),
-        )
-    # What `mlflow.pyfunc.add_to_model` writes; importing it warns about MLflow's own types.
-    described.add_flavor(
-        "python_function", loader_module=loader_module, data=DATA,
-        python_version=platform.python_version(),
-    )
-    described.save(str(folder / "MLmodel"))
+def logged_model(client: MlflowClient, run_id: str) -> str | None:
+    """The id of the model that a run put out, None if there is none."""
+    outputs = client.get_run(run_id).outputs
+    return None if outputs is None else next(
+        (str(model.model_id) for model in outputs.model_outputs), None)
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+def texts(params: Mapping[str, object]) -> dict[str, str]:
+    """Parameters as MLflow keeps them."""
+    return {name: (value if isinstance(value, str) else json.dumps(value, default=str))[:MAX_PARAM]
+            for name, value in params.items()}
