@@ -133,9 +133,9 @@ def next_closed_day(system: System, settings: Settings, now: datetime) -> date |
         if loaded is not None and midnight(day) + DAY <= loaded
     }
     served = ingested & set(lake.days(system.name, "outcomes"))
-    day = system.calendar.first_day
-    last = min(now.date(), (system.calendar.last_day or date.max))
-    while day < last:
+    day, last = system.calendar.first_day, system.calendar.last_day
+    end = now.date() if last is None else min(now.date(), last + DAY)
+    while day < end:
         done = served if day >= system.calendar.go_live else ingested
         if day not in done:
             return day

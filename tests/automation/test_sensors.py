@@ -152,6 +152,20 @@ def test_the_oldest_closed_day_that_is_not_taken_in_comes_next(settings: Setting
     assert next_closed_day(SPAM, settings, midnight(first) + 1.5 * DAY) is None
 
 
+def test_the_last_day_of_a_calendar_is_taken_in_too(settings: Settings) -> None:
+    """It is a day of the system's; none comes after it, however late it is."""
+    first = SPAM.calendar.first_day
+    short = replace(SPAM, calendar=replace(SPAM.calendar, go_live=first + DAY,
+                                           last_day=first + DAY))
+    taken_in(settings, first)
+    late = midnight(first) + 9 * DAY
+    assert next_closed_day(short, settings, late) == first + DAY
+    taken_in(settings, first + DAY)
+    Lake(settings.lake).write("spam", "outcomes", first + DAY,
+                              pd.DataFrame(columns=OUTCOMES.names), OUTCOMES)
+    assert next_closed_day(short, settings, late) is None
+
+
 def test_a_live_day_is_taken_in_once_its_outcomes_are_there(settings: Settings) -> None:
     """From going live on, features alone are not enough."""
     lake, live = Lake(settings.lake), SPAM.calendar.go_live
