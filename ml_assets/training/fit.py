@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from ml_assets.core.model import Categories, FullBatch, HashedText, Model, Numbers
 from ml_assets.core.target import Target
-from ml_assets.training.full_batch import Progress
 from ml_assets.training.hashed_text.bags import Floats
 from ml_assets.training.hashed_text.fit import fit_hashed_text
+from ml_assets.training.loop.bar import StepProgress, untold
 from ml_assets.training.networks.fit import fit_network
 from ml_assets.training.scored import Fitted, TrainedScorer
 
@@ -30,7 +30,7 @@ def fit(
     weights: Floats | None = None,
     folder: Path | None = None,
     data: str = "",
-    progress: Progress = lambda evaluation, loss: None,
+    progress: StepProgress = untold,
 ) -> Fitted[TrainedScorer]:
     """Train on B rows in the order of time: texts and categories by column, dense (B, D) and the
     labels' codes (B,).

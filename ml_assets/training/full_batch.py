@@ -8,9 +8,7 @@ import torch
 from torch import nn
 
 from ml_assets.training.convergence import Convergence
-
-Progress = Callable[[int, float], None]
-"""Told the number of the finished evaluation and the mean loss of a row, penalty included."""
+from ml_assets.training.loop.bar import StepProgress
 
 TOLERANCE = 1e-7
 """Fitting ends once a step changes the mean loss, or each parameter, by less than this. Of the
@@ -20,7 +18,7 @@ that grew with the rows ended fits after two steps."""
 
 def minimise(
     network: nn.Module, mean_loss: Callable[[], torch.Tensor], *, most_steps: int,
-    progress: Progress,
+    progress: StepProgress,
 ) -> Convergence:
     """Let the network's parameters follow L-BFGS (Liu and Nocedal, 1989) to less of `mean_loss`.
 
@@ -37,7 +35,7 @@ def minimise(
         mean = mean_loss()
         mean.backward()  # type: ignore[no-untyped-call]
         losses.append(mean.item())
-        progress(len(losses), losses[-1])
+        progress(1, min(len(losses), most_steps), most_steps, losses[-1])
         return mean
 
     optimiser.step(evaluate)  # type: ignore[no-untyped-call]

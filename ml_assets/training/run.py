@@ -24,7 +24,8 @@ from ml_assets.training.agreement import largest_difference
 from ml_assets.training.baselines import HeldOut, compared
 from ml_assets.training.convergence import Convergence
 from ml_assets.training.fit import fit
-from ml_assets.training.full_batch import Progress
+from ml_assets.training.loop.bar import StepProgress, untold
+from ml_assets.training.loop.checkpoints import discard
 from ml_assets.training.loop.history import FitHistory
 from ml_assets.training.scored import Ended, Fitted, Floats, TrainedScorer
 from ml_assets.training.shipping.flavor import flavor_of
@@ -58,7 +59,7 @@ def train(
     registry: ModelRegistry,
     *,
     tags: Mapping[str, str],
-    progress: Progress = lambda evaluation, loss: None,
+    progress: StepProgress = untold,
 ) -> tuple[ModelVersion, Trained]:
     """Fit the system's model to the training part of `training_set` and register it.
 
@@ -67,6 +68,7 @@ def train(
     torch does what is held out (if nothing is, what was trained on).
     """
     started = perf_counter()
+    checkpoints = registry.settings.folder_of(system.name) / "training"
     rows, kept_back = _parted(
         system.target, training_set.rows[training_set.rows["split"] == "train"])
     texts, dense = _inputs(system, training_set, rows)
@@ -75,7 +77,7 @@ def train(
         fit(system.model, system.target, texts, dense, codes,
             feature_names=training_set.feature_names, coded=training_set.coded,
             weights=_weights(system, rows), data=training_set.version,
-            folder=registry.settings.folder_of(system.name) / "training", progress=progress),
+            folder=checkpoints, progress=progress),
         *_inputs(system, training_set, kept_back),
         system.target.codes(kept_back["label"].tolist()),
     )
@@ -123,6 +125,7 @@ def train(
             },
             flavor=flavor_of(fitted.scorer, texts=some, dense=dense[:EXAMPLE_ROWS]),
         )
+    discard(checkpoints)
     return version, trained
 
 

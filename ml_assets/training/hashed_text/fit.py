@@ -14,11 +14,12 @@ from ml_assets.core.model import FullBatch, HashedText, Model, Text
 from ml_assets.core.target import Target
 from ml_assets.training.encoding.codebook import Codebook
 from ml_assets.training.encoding.columns import Pieces, Standardiser, Vocabularies
-from ml_assets.training.full_batch import Progress, minimise
+from ml_assets.training.full_batch import minimise
 from ml_assets.training.hashed_text.bags import Floats, NaiveBayesWeights, encode_texts
 from ml_assets.training.hashed_text.network import WIDTH, HashedTextNetwork, sparse_rows, transposed
 from ml_assets.training.hashed_text.scorer import HashedTextScorer
 from ml_assets.training.hashed_text.weights import Weights
+from ml_assets.training.loop.bar import StepProgress, untold
 from ml_assets.training.scored import Fitted, Outputs, Texts
 from ml_assets.training.wanted import wanted_of
 
@@ -32,7 +33,7 @@ def fit_hashed_text(
     *,
     feature_names: Sequence[str],
     coded: Collection[str] = (),
-    progress: Progress = lambda evaluation, loss: None,
+    progress: StepProgress = untold,
 ) -> Fitted[HashedTextScorer]:
     """Train on B rows: texts and categories by column, dense (B, D) and the labels' codes (B,).
 

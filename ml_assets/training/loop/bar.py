@@ -11,6 +11,11 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+StepProgress = Callable[[int, int, int, float], None]
+"""Told epoch (from 1), steps taken of it, steps that it has, and the mean loss in it so far.
+
+A fit to all rows at once is one epoch of evaluations.
+"""
 LOGGED_S = 5.0
 """Between two lines of the log."""
 CELLS = 20
@@ -67,3 +72,7 @@ def is_watched() -> bool:
     and rich puts a proxy in the way meanwhile.
     """
     return sys.stderr.isatty() and not hasattr(sys.stderr, "rich_proxied_file")
+
+
+def untold(epoch: int, step: int, steps: int, loss: float) -> None:
+    """For whom progress is nothing."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from ml_assets.core.model.minibatch import Minibatch
+from ml_assets.training.loop.bar import StepProgress, untold
 from ml_assets.training.loop.blocks import BlockSource
 from ml_assets.training.loop.checkpoints import Checkpoints
 from ml_assets.training.loop.devices import devices_of, repeatable
@@ -17,9 +17,6 @@ from ml_assets.training.loop.identity import identity_of
 from ml_assets.training.loop.losses import Loss
 from ml_assets.training.loop.on_device import OnDevice
 from ml_assets.training.loop.several.replicas import on_several
-
-StepProgress = Callable[[int, int, int, float], None]
-"""Told epoch (from 1), steps taken of it, steps that it has, and the mean loss in it so far."""
 
 
 def train(
@@ -32,7 +29,7 @@ def train(
     seed: int,
     folder: Path | None = None,
     data: str = "",
-    progress: StepProgress = lambda epoch, step, steps, loss: None,
+    progress: StepProgress = untold,
 ) -> FitHistory:
     """Fit `network`, called as `network(**inputs)`, in place; it is left in evaluation mode.
 

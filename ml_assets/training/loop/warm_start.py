@@ -23,9 +23,9 @@ def start_from(
     fitting = [name for name in own if name in given and given[name].shape == own[name].shape]
     faults = [_fault(name, own, given) for name in sorted({*own, *given} - set(fitting))]
     if faults and not (matching and fitting):
-        hint = "no tensor fits" if matching else "declare warm_start='matching' to take the others"
+        hint = "No tensor fits" if matching else "Take those that are matching, or none"
         raise ModelRefused(f"the network cannot start from these weights: {'; '.join(faults)}. "
-                           f"{hint.capitalize()}, or warm_start='no'")
+                           f"{hint}")
     network.load_state_dict({**own, **{name: given[name] for name in fitting}})
     return tuple(name for name in own if name not in fitting)
 

@@ -16,7 +16,8 @@ from ml_assets.core.target import Target
 from ml_assets.training.encoding.encoder import Encoder, Floats
 from ml_assets.training.exported.export import Positional, export
 from ml_assets.training.exported.scorer import OnnxScorer
-from ml_assets.training.full_batch import Progress, minimise
+from ml_assets.training.full_batch import minimise
+from ml_assets.training.loop.bar import StepProgress, untold
 from ml_assets.training.loop.blocks import InMemory, RowBlock
 from ml_assets.training.loop.losses import Loss, MeanLoss, loss_of
 from ml_assets.training.loop.train import train
@@ -40,7 +41,7 @@ def fit_network(
     weights: Floats | None = None,
     folder: Path | None = None,
     data: str = "",
-    progress: Progress = lambda evaluation, loss: None,
+    progress: StepProgress = untold,
 ) -> Fitted[OnnxScorer]:
     """See `ml_assets.training.fit.fit`."""
     encoder = Encoder.fit(model, texts, dense, feature_names=feature_names, coded=coded)
@@ -77,19 +78,18 @@ def fit_network(
 
 def _in_batches(
     network: nn.Module, fit: Minibatch, rows: RowBlock, loss: Loss, *, seed: int,
-    folder: Path | None, data: str, progress: Progress,
+    folder: Path | None, data: str, progress: StepProgress,
 ) -> Ended:
     """The latest rows say which epoch was best."""
     last = len(rows) - int(len(rows) * fit.validation)
     held = InMemory(block=rows.take(slice(last, None)), shuffle=False)
     return train(
         network, fit, InMemory(block=rows.take(slice(last))), held if held.rows else None,
-        loss=loss, seed=seed, folder=folder, data=data,
-        progress=lambda epoch, step, steps, mean: progress((epoch - 1) * steps + step, mean))
+        loss=loss, seed=seed, folder=folder, data=data, progress=progress)
 
 
 def _at_once(
-    network: nn.Module, fit: FullBatch, rows: RowBlock, loss: Loss, *, progress: Progress
+    network: nn.Module, fit: FullBatch, rows: RowBlock, loss: Loss, *, progress: StepProgress
 ) -> Ended:
     inputs, wanted_B = tensors(rows.inputs), torch.from_numpy(rows.wanted)
     weights_B = None if rows.weights is None else torch.from_numpy(rows.weights)

@@ -15,7 +15,7 @@ from ml_assets.core.model.minibatch import Minibatch
     ("validation", -0.1), ("warmup", 1.5), ("momentum", 1.0), ("rate", 0.0),
     ("rate", float("nan")), ("decay", 0.0), ("weight_decay", -1.0), ("clip", 0.0),
     ("buffer", 10), ("devices", 0), ("devices", 65), ("checkpoint_s", 0.0), ("optimiser", "adam"),
-    ("schedule", "linear"), ("device", "tpu"), ("warm_start", True), ("class_weights", "balance"),
+    ("schedule", "linear"), ("device", "tpu"), ("class_weights", "balance"),
     ("class_weights", ()), ("class_weights", (True, 2.0)), ("class_weights", ((True, -1.0),)),
     ("class_weights", ((True, 1.0), (True, 2.0))), ("class_weights", {True: 2.0}),
 ])

@@ -29,7 +29,7 @@ def test_a_network_of_the_same_shape_takes_all() -> None:
 def test_another_shape_is_refused_by_name_and_changes_nothing() -> None:
     ours = grown()
     before = {name: value.clone() for name, value in ours.state_dict().items()}
-    with pytest.raises(ModelRefused, match=r"'2.weight' is \(1, 4\), \(2, 4\) here.*'matching'"):
+    with pytest.raises(ModelRefused, match=r"'2.weight' is \(1, 4\), \(2, 4\) here.*matching"):
         start_from(ours, smaller().state_dict(), matching=False)
     assert all(torch.equal(before[name], value) for name, value in ours.state_dict().items())
 
