@@ -50,6 +50,7 @@ import json, sys
 import mlflow, pandas as pd
 
 name, model_type, rows = sys.argv[1:]
+mlflow.set_experiment(name)
 with mlflow.start_run():
     result = mlflow.models.evaluate(
         f"models:/{name}/1", pd.read_parquet(rows), targets="label", model_type=model_type,
