@@ -18,7 +18,7 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.declaration import closest, declaration, listed, vocabularies
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.feedback import FeedbackPolicy
-from ml_assets.core.model import Text
+from ml_assets.core.model import Minibatch, Text
 from ml_assets.core.policies import Gate
 from tests.toy import TOY
 
@@ -38,7 +38,7 @@ class Paint:
 
 
 DECLARED: list[Any] = [
-    *TOY.columns, *TOY.model.of(Text), *TOY.gates, TOY.feedback,
+    *TOY.columns, *TOY.model.of(Text), *TOY.gates, TOY.feedback, Minibatch(),
     Paint(colour="red", trim="red", others=("green",)),
 ]
 WORDS = [(each, name) for each in DECLARED for name in vocabularies(type(each))]
