@@ -95,8 +95,8 @@ def agreement(batch: pd.DataFrame, served: pd.DataFrame) -> Agreement:
         )
     ]
     compared = both[np.array(same, dtype=bool)]
-    differing = int((~np.isclose(compared["score"], compared["score_served"], rtol=SAME, atol=SAME)
-                     ).sum())
+    mine, theirs = (compared[name].to_numpy(np.float64) for name in ("score", "score_served"))
+    differing = int((~np.isclose(mine, theirs, rtol=SAME, atol=SAME)).sum())
     return Agreement(compared=len(compared), differing=differing)
 
 
