@@ -127,7 +127,11 @@ def takes_in_history(process: subprocess.Popen[str], var: Path) -> bool:
 def test_the_main_job_ends_with_130_wherever_an_interrupt_meets_it(
     tmp_path: Path, begun: Callable[[subprocess.Popen[str], Path], bool]
 ) -> None:
-    """128 and the signal's number, as shells have it; 1 would be an error."""
+    """128 and the signal's number, as shells have it; 1 would be an error.
+
+    If the interrupt meets an `exec` of a string, as dataclasses make methods, CPython notes it for
+    good and ends by the signal instead: 130 to a shell too.
+    """
     var = tmp_path / "var"
     with subprocess.Popen(
         [sys.executable, "-m", "ml_assets.cli", "run", "spam", "--days", "1"], text=True, cwd=ROOT,
@@ -139,5 +143,5 @@ def test_the_main_job_ends_with_130_wherever_an_interrupt_meets_it(
             time.sleep(0.01)
         run.send_signal(signal.SIGINT)
         said = run.communicate(timeout=60)[0]
-    assert run.returncode == 130, said
+    assert run.returncode in (130, -signal.SIGINT), said
     assert "resumes from here" in said
