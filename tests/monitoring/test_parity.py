@@ -49,6 +49,7 @@ def served(count: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
     predictions = pd.DataFrame({
         "prediction_id": [f"p{n}" for n in range(count)],
         "event_id": ids,
+        "event_timestamp": pd.to_datetime([AS_OF] * count),
         "accepted_at": pd.to_datetime([AS_OF + timedelta(hours=n + 1) for n in range(count)]),
         "features_as_of": pd.to_datetime([AS_OF] * count),
         "features": [np.array([amount, 3.0, 192.0], dtype=np.float32) for amount in amounts],
