@@ -37,6 +37,11 @@ checks.positive_data_acceptance.enabled = false
 include-name = "POST /v1/toy/events/visits/batch"
 # The same answers.
 checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-name = "POST /v1/toy/feedback/batch"
+# The same answers.
+checks.negative_data_rejection.enabled = false
 """
 
 
