@@ -91,7 +91,8 @@ def test_a_folder_that_holds_much_more_than_an_installation_is_refused(
 
 
 @pytest.mark.parametrize("holds", [(), ("cache/x.tgz",), ("lost+found/x",), (".gitkeep",),
-                                   ("tokens.json",), ("replay.lock",), ("benchmarks/plot.png",)])
+                                   ("tokens.json",), ("replay.lock",), ("benchmarks/plot.png",),
+                                   ("bench/asgi/pyvenv.cfg",)])
 def test_a_folder_that_is_new_or_as_good_as_empty_becomes_an_installation(
     settings: Settings, holds: tuple[str, ...]
 ) -> None:

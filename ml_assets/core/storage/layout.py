@@ -105,7 +105,8 @@ FOLDERS = (
 STATE = (*FILES, *FOLDERS)
 """What every installation has; see `state_in` for the clocks."""
 
-KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "benchmarks", SET_ASIDE)
+KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "bench", "benchmarks",
+        SET_ASIDE)
 """Ours beside state: tokens, downloaded data sets, benchmarks, files set aside, locks."""
 STATEFUL = ("clock.json", SYSTEMS, "event_log.sqlite", "online.lmdb", "deployments.sqlite", "feast",
             "mlflow", "dagster", "lake", "logs", "plots")
