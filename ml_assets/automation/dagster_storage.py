@@ -9,9 +9,10 @@ its classes read what these have written.
 import os
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import local
 from typing import Any
 
@@ -19,6 +20,9 @@ import dagster as dg
 from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
 from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.consolidated_sqlite_event_log import (
+    SQLITE_EVENT_LOG_FILENAME,
+)
 from dagster._core.storage.local_compute_log_manager import (
     IO_TYPE_EXTENSION,
     LocalComputeLogManager,
@@ -33,7 +37,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from ml_assets.core.storage.files import identity
+from ml_assets.core.storage.files import identity, make_folder
 
 _OPENED = "opened"
 TIMEOUT_S = 5
@@ -41,7 +45,20 @@ TIMEOUT_S = 5
 
 
 class KeptEventLogStorage(ConsolidatedSqliteEventLogStorage):
-    """Compiles each statement once a process, and stores a batch of events in one transaction."""
+    """Compiles each statement once a process, and stores a batch of events in one transaction.
+
+    Its file appears with all its tables: Dagster makes none in a file that is there already, so
+    one that a kill had left half made would stay so.
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        if not (made := Path(base_dir) / f"{SQLITE_EVENT_LOG_FILENAME}.db").exists():
+            make_folder(made.parent)
+            with TemporaryDirectory(prefix="new-", dir=base_dir) as folder:
+                ConsolidatedSqliteEventLogStorage(folder)
+                with suppress(FileExistsError):  # another process was quicker
+                    os.link(Path(folder) / made.name, made)
+        super().__init__(base_dir, inst_data)
 
     @cached_property
     def _engine(self) -> Engine:

@@ -8,6 +8,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
+from dagster._core.storage.event_log.migration import ASSET_KEY_INDEX_COLS
+from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
+from dagster._core.storage.event_log.sqlite import consolidated_sqlite_event_log as consolidated
 from sqlalchemy import text
 
 from ml_assets.automation.dagster_storage import KeptComputeLogs, KeptEventLogStorage
@@ -96,3 +100,26 @@ def test_what_a_run_prints_is_in_its_files_alone(
     assert data.stdout == b"said by counted\n" and b"complained" in (data.stderr or b"")
     printed, _ = capfd.readouterr()
     assert "said by" not in printed
+
+
+@pytest.mark.parametrize("before", ["create_all", "stamp_alembic_rev", "reindex_assets"])
+def test_a_start_that_dies_while_tables_are_made_leaves_none_of_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """Seen after `kill -9`: each later run ended with "Asset checks require a migration"."""
+    def dies(*_: object) -> None:
+        raise SystemExit(before)
+
+    settings.dagster_home.mkdir(parents=True)
+    place: Any = {
+        "create_all": SqlEventLogStorageMetadata,
+        "reindex_assets": ConsolidatedSqliteEventLogStorage,
+    }.get(before, consolidated)
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(place, before, dies)
+        KeptEventLogStorage(str(settings.dagster_home))
+    assert list(settings.dagster_home.iterdir()) == []
+    again = KeptEventLogStorage(str(settings.dagster_home))
+    assert again.has_table("asset_check_executions") and again.has_table("alembic_version")
+    assert again.has_secondary_index(ASSET_KEY_INDEX_COLS)  # type: ignore[no-untyped-call]
+    assert not [path for path in settings.dagster_home.iterdir() if path.is_dir()]
