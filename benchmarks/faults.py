@@ -50,7 +50,7 @@ def measure(
 
         while (left := times - sum(lap.kills.count for lap in laps)) > 0:
             left_s = 60 * minutes - (time.monotonic() - began)
-            if laps and left_s <= 0:
+            if laps and (left_s <= 0 or laps[-1].kills.stuck):
                 break
             laps.append(_lap(console, left, left_s, seed + len(laps), step))
     _show(console, laps, time.monotonic() - began)

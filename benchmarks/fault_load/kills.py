@@ -30,6 +30,8 @@ does most, from ingesting history to retraining."""
 LATEST_S = {"replay": 20.0, "api": 6.0, "loader": 10.0, "run": 12.0, "daemon": 15.0}
 """A victim is killed after a time drawn from zero to this: starting, half-way, or at work."""
 READY_S = 180.0
+GIVEN_UP = 5
+"""So many replays that ended by themselves: no other will come further."""
 STOPPED = (0, 130, -signal.SIGINT)
 """A replay's exit status after Ctrl-C. Before it has begun, the signal ends Python itself."""
 
@@ -71,10 +73,11 @@ class Harness:
     def kill_often(self, times: int, within_s: float, step: Callable[[str], None]) -> Kills:
         """At most that many, for that long, while there are days to replay; calls `step` for each.
 
-        A replay may be left running.
+        Given up once GIVEN_UP replays are stuck. A replay may be left running.
         """
         victims, ends = deque(self.order(times)), time.monotonic() + within_s
-        while self.done.count < times and time.monotonic() < ends and not self._at_the_end():
+        while (self.done.count < times and time.monotonic() < ends and not self._at_the_end()
+               and len(self.done.stuck) < GIVEN_UP):
             victim = victims.popleft()
             if getattr(self, f"_{victim}")(self.draw.uniform(0, LATEST_S[victim])):
                 self.done.made[victim] += 1
