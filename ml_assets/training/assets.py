@@ -46,15 +46,15 @@ def _model(system: System) -> dg.AssetsDefinition:
     ) -> Materialized:
         from ml_assets.features.training_sets.training_set import TrainingSets
         from ml_assets.registry.models import ModelRegistry
-        from ml_assets.training.loop.bar import TrainingBar
+        from ml_assets.training.loop.progress import ProgressLog
         from ml_assets.training.run import figures, train
 
         training_set = TrainingSets(settings, system).latest()
         tags = {"dagster_run_id": context.run.run_id,
                 "asset_key": context.asset_key.to_user_string(), "git_commit": git_commit()}
-        with TrainingBar(getattr(system.model.fit, "epochs", 1), context.log.info) as bar:
+        with ProgressLog(getattr(system.model.fit, "epochs", 1), context.log.info) as told:
             version, trained = train(
-                system, training_set, ModelRegistry(settings), tags=tags, progress=bar)
+                system, training_set, ModelRegistry(settings), tags=tags, progress=told)
         return dg.MaterializeResult(
             metadata=rows(trained.rows, **figures(training_set, version, trained)),
             data_version=dg.DataVersion(str(version.version)),

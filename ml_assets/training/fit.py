@@ -13,7 +13,7 @@ from ml_assets.core.model import Categories, FullBatch, HashedText, Model, Numbe
 from ml_assets.core.target import Target
 from ml_assets.training.hashed_text.bags import Floats
 from ml_assets.training.hashed_text.fit import fit_hashed_text
-from ml_assets.training.loop.bar import StepProgress, untold
+from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.networks.fit import fit_network
 from ml_assets.training.scored import Fitted, TrainedScorer
 

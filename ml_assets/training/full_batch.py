@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ml_assets.training.convergence import Convergence
-from ml_assets.training.loop.bar import StepProgress
+from ml_assets.training.loop.progress import StepProgress
 
 TOLERANCE = 1e-7
 """Fitting ends once a step changes the mean loss, or each parameter, by less than this. Of the

@@ -24,9 +24,9 @@ from ml_assets.training.agreement import largest_difference
 from ml_assets.training.baselines import HeldOut, compared
 from ml_assets.training.convergence import Convergence
 from ml_assets.training.fit import fit
-from ml_assets.training.loop.bar import StepProgress, untold
 from ml_assets.training.loop.checkpoints import discard
 from ml_assets.training.loop.history import FitHistory
+from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.scored import Ended, Fitted, Floats, TrainedScorer
 from ml_assets.training.shipping.flavor import flavor_of
 
@@ -130,12 +130,13 @@ def train(
 
 
 def _parted(target: Target, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What a network is fitted to, and the latest rows, that its outputs are calibrated on."""
+    """What a network is fitted to, and the latest rows, that its outputs are calibrated on.
+
+    rows: in the order of time, as training sets have them
+    """
     count = target.kept_back(len(rows))
-    if not count:
-        return rows, rows.iloc[:0]
-    latest = rows["event_timestamp"].rank(method="first", ascending=False) <= count
-    return rows[~latest], rows[latest]
+    first = len(rows) - count
+    return rows.iloc[:first], rows.iloc[first:]
 
 
 def _calibrated(

@@ -19,7 +19,7 @@ from ml_assets.training.hashed_text.bags import Floats, NaiveBayesWeights, encod
 from ml_assets.training.hashed_text.network import WIDTH, HashedTextNetwork, sparse_rows, transposed
 from ml_assets.training.hashed_text.scorer import HashedTextScorer
 from ml_assets.training.hashed_text.weights import Weights
-from ml_assets.training.loop.bar import StepProgress, untold
+from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.scored import Fitted, Outputs, Texts
 from ml_assets.training.wanted import wanted_of
 

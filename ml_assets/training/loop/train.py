@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from ml_assets.core.model.minibatch import Minibatch
-from ml_assets.training.loop.bar import StepProgress, untold
 from ml_assets.training.loop.blocks import BlockSource
 from ml_assets.training.loop.checkpoints import Checkpoints
 from ml_assets.training.loop.devices import devices_of, repeatable
@@ -16,6 +15,7 @@ from ml_assets.training.loop.history import FitHistory
 from ml_assets.training.loop.identity import identity_of
 from ml_assets.training.loop.losses import Loss
 from ml_assets.training.loop.on_device import OnDevice
+from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.loop.several.replicas import on_several
 
 

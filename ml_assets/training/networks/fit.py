@@ -17,9 +17,9 @@ from ml_assets.training.encoding.encoder import Encoder, Floats
 from ml_assets.training.exported.export import Positional, export
 from ml_assets.training.exported.scorer import OnnxScorer
 from ml_assets.training.full_batch import minimise
-from ml_assets.training.loop.bar import StepProgress, untold
 from ml_assets.training.loop.blocks import InMemory, RowBlock
 from ml_assets.training.loop.losses import Loss, MeanLoss, loss_of
+from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.loop.train import train
 from ml_assets.training.loop.weighing import Weighing
 from ml_assets.training.networks.building import build, reading, tensors
