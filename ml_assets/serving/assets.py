@@ -118,7 +118,7 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "scores_are_those_served", asset=key(system, "batch_predictions"),
                 description="Where the API answered the same event with the same version and "
-                "features, it gave this very score.",
+                "features, it gave this score, within 1e-6.",
             )
         ],
         **attributes(system, "serving", "parquet", "numpy"),

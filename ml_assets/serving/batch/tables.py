@@ -38,7 +38,7 @@ def score_events(
 ) -> npt.NDArray[np.float64]:
     """Scores (n,) of n events with their store features (n, F), as the API computes them.
 
-    The law: for the same event and the same features the API answered this very score.
+    The law: for the same event and the same features the API answered this score, within `SAME`.
     """
     rows = _rows(events)
     return system.target.score(outputs_of(scorer, rows, dense_vectors(system, rows, features)))
