@@ -84,8 +84,8 @@ def new(file: Path, label_file: Path | None, **said: object) -> None:
 
     \b
     The outcomes in a file of their own:
-      ml-assets new fraud --from payments.csv --timestamp paid_at --entity card --key payment_id \\
-          --label is_fraud --label-from chargebacks.csv --known-at reported_at
+      ml-assets new delays --from orders.csv --timestamp ordered_at --entity customer \\
+          --key order_id --label is_late --label-from deliveries.csv --known-at delivered_at
     """
     from ml_assets.core.project import project, read_project
     from ml_assets.projects.new import Request
