@@ -16,7 +16,7 @@ from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.monitoring.trace import Trace, trace
 from ml_assets.serving.answer.explanation import Heard, Provenance
-from ml_assets.serving.contract.protocol import ContributingRow, ModelOrigin, PredictionRecord
+from ml_assets.serving.contract.records import ContributingRow, ModelOrigin, PredictionRecord
 from ml_assets.serving.http.answers import contributing_rows, prediction_record
 
 SHOWN = 5

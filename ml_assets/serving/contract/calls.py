@@ -8,7 +8,7 @@ import msgspec
 
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.system import System
-from ml_assets.serving.contract import protocol
+from ml_assets.serving.contract import health, protocol, records
 from ml_assets.serving.contract.decoding import MAX_BATCH, MAX_BODY_BYTES
 
 
@@ -99,21 +99,21 @@ SYSTEM_CALLS = (
     ),
     Call(
         path="predictions/{prediction_id}", method="get", name="prediction",
-        summary="Explain a prediction", answer=protocol.PredictionRecord,
+        summary="Explain a prediction", answer=records.PredictionRecord,
         problems=(404, 500, 503),
         description="What was asked, which features the model saw, what the model was made from, "
         "who put it in traffic and why, the feedback so far, and what was known when.",
     ),
     Call(
         path="predictions/{prediction_id}/rows", method="get", name="prediction_rows",
-        summary="The rows behind its features", answer=protocol.ContributingRows,
+        summary="The rows behind its features", answer=records.ContributingRows,
         problems=(404, 500, 503),
         description="The events and labels of the lake that the feature views had counted. "
         "Reads the lake: takes its time, and does not hold up predictions.",
     ),
     Call(
         path="version", method="get", name="version", summary="Which model answers, and why",
-        answer=protocol.VersionAnswer,
+        answer=health.VersionAnswer,
     ),
 )
 
@@ -127,8 +127,8 @@ SLATE_CALLS = (
     ),
     Call(
         path="predictions/{prediction_id}", method="get", name="prediction",
-        summary="Explain a slate or a prediction", answer=protocol.PredictionRecord,
-        or_answer=protocol.SlateRecord, problems=(404, 500, 503),
+        summary="Explain a slate or a prediction", answer=records.PredictionRecord,
+        or_answer=records.SlateRecord, problems=(404, 500, 503),
         description="What was asked, which features the model saw, what the model was made from, "
         "who put it in traffic and why, the feedback so far, and what was known when; of a slate "
         "all that for each item.",
@@ -166,11 +166,11 @@ def _told_calls(stream: Stream) -> tuple[Call, Call]:
 
 COMMON_CALLS = (
     Call(path="/healthz", method="get", name="healthz", summary="Does the process run?",
-         answer=protocol.LiveAnswer),
+         answer=health.LiveAnswer),
     Call(path="/readyz", method="get", name="readyz", summary="Can it give full answers now?",
-         answer=protocol.ReadyAnswer, description="Tries the log, the feature store, the model of "
+         answer=health.ReadyAnswer, description="Tries the log, the feature store, the model of "
          "every system. Ready if one system is, so that what another lacks does not stop it."),
     Call(path="/readyz/{system}", method="get", name="system_readyz",
-         summary="Can it give full answers for this system now?", answer=protocol.ReadyAnswer,
+         summary="Can it give full answers for this system now?", answer=health.ReadyAnswer,
          problems=(404,), description="Tries the log, the feature store, the model."),
 )

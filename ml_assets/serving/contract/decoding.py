@@ -13,11 +13,7 @@ from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.texts import NAME
 from ml_assets.serving.contract.encoding import BOM, foreign
-from ml_assets.serving.contract.protocol import (
-    PostedBatchRequest,
-    PredictBatchRequest,
-    Problem,
-)
+from ml_assets.serving.contract.protocol import PostedBatchRequest, PredictBatchRequest, Problem
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_BATCH = 256

@@ -11,7 +11,7 @@ from ml_assets import __version__
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.slates import LARGEST_LIST
 from ml_assets.core.system import System
-from ml_assets.serving.contract import protocol
+from ml_assets.serving.contract import health, protocol
 from ml_assets.serving.contract.by_target import (
     NULL,
     REFERENCE,
@@ -181,7 +181,7 @@ def _operation(call: Call, system: System | None, own: Mapping[str, Any]) -> dic
     }
     if call.description:
         operation["description"] = call.description
-    if call.answer is protocol.ReadyAnswer:
+    if call.answer is health.ReadyAnswer:
         operation["responses"]["503"] = _content("Not now; it says why.", call.answer.__name__)
     if system is not None:
         operation["security"] = [{"token": []}, {}]

@@ -20,27 +20,31 @@ from ml_assets.serving.answer.explanation import Explanation, UnknownOrigin
 from ml_assets.serving.answer.feedback import FeedbackResult
 from ml_assets.serving.answer.slates.slate import Slate
 from ml_assets.serving.contract.by_target import answer_struct
-from ml_assets.serving.contract.protocol import (
+from ml_assets.serving.contract.health import (
     ChallengerEntry,
+    Counts,
+    DeploymentEntry,
+    RefusedModel,
+    ServingModel,
+    VersionAnswer,
+)
+from ml_assets.serving.contract.protocol import (
+    FeedbackAnswer,
+    PredictAnswer,
+    RankAnswer,
+    RankedItem,
+    ScoreAnswer,
+)
+from ml_assets.serving.contract.records import (
     ContributingRow,
     ContributingRows,
-    Counts,
     DecisionEntry,
-    DeploymentEntry,
-    FeedbackAnswer,
     FeedbackEntry,
     ModelOrigin,
     OutcomeEntry,
-    PredictAnswer,
     PredictionRecord,
-    RankAnswer,
-    RankedItem,
-    RefusedModel,
-    ScoreAnswer,
-    ServingModel,
     SlateItem,
     SlateRecord,
-    VersionAnswer,
 )
 from ml_assets.serving.contract.redaction import redacted
 from ml_assets.serving.models.pool import ModelPool

@@ -19,13 +19,8 @@ from ml_assets.ingest.log.slates import is_slate_id
 from ml_assets.serving.answer.explanation import Heard
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.batching.executor import Executor
-from ml_assets.serving.contract.protocol import (
-    ContributingRows,
-    LiveAnswer,
-    PredictionRecord,
-    ReadyAnswer,
-    SlateRecord,
-)
+from ml_assets.serving.contract.health import LiveAnswer, ReadyAnswer
+from ml_assets.serving.contract.records import ContributingRows, PredictionRecord, SlateRecord
 from ml_assets.serving.contract.redaction import redacted
 from ml_assets.serving.http.answers import (
     contributing_rows,

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from ml_assets.core.runtime.hybrid_clock import Direction
 from ml_assets.serving.answer.counters import SECONDS, SIZES, Histogram
 from ml_assets.serving.answer.served_system import ServedSystem
-from ml_assets.serving.contract.protocol import Counts
+from ml_assets.serving.contract.health import Counts
 from ml_assets.serving.telemetry.freshness import Freshness
 from ml_assets.serving.telemetry.samples import Buckets, Key, WorkerSamples
 from ml_assets.serving.telemetry.worker_metrics import WorkerMetrics
@@ -209,7 +209,7 @@ GAUGES: dict[str, tuple[str, Labels]] = {
 KINDS = {"predictions": "predicted", "degraded": "degraded", "repeated": "repeated",
          "refused": "rejected", "feedback": "feedback", "shadow_scores": "shadowed",
          "shadow_dropped": "shadow_dropped", "told_events": "told"}
-"""The counters' names in `protocol.Counts`."""
+"""The counters' names in `health.Counts`."""
 
 
 def _named(name: str, numbers: Mapping[Key, T]) -> Iterator[tuple[Sequence[str], T]]:

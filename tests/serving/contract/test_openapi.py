@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from ml_assets.core.settings import Settings
 from ml_assets.serving.composition import create_app
-from ml_assets.serving.contract import protocol
+from ml_assets.serving.contract import health, protocol, records
 from ml_assets.serving.contract.openapi import openapi
 from tests.serving.kit import NOON, asked, serving
 from tests.serving.tiles import ScoredToy
@@ -108,14 +108,14 @@ def test_real_answers_have_exactly_the_described_shape(settings: Settings) -> No
         strictly(protocol.ScoreAnswer, api.get("/v1/toy/scores/corner").content)
         said = {"prediction_id": about, "label": True, "source": "buyer"}
         strictly(protocol.FeedbackAnswer, api.post("/v1/toy/feedback", json=said).content)
-        strictly(protocol.PredictionRecord, api.get(f"/v1/toy/predictions/{about}").content)
+        strictly(records.PredictionRecord, api.get(f"/v1/toy/predictions/{about}").content)
         toy.features.failure = OSError("gone")
         degraded = api.post("/v1/toy/predict", json=asked("e2")).json()["prediction_id"]
         rows = api.get(f"/v1/toy/predictions/{degraded}/rows")
-        strictly(protocol.ContributingRows, rows.content)
-        strictly(protocol.VersionAnswer, api.get("/v1/toy/version").content)
-        strictly(protocol.ReadyAnswer, api.get("/readyz").content)
-        strictly(protocol.LiveAnswer, api.get("/healthz").content)
+        strictly(records.ContributingRows, rows.content)
+        strictly(health.VersionAnswer, api.get("/v1/toy/version").content)
+        strictly(health.ReadyAnswer, api.get("/readyz").content)
+        strictly(health.LiveAnswer, api.get("/healthz").content)
         strictly(protocol.ProblemAnswer, api.get("/v1/toy/predictions/none").content)
         served = api.get("/openapi.json").json()
         assert served == openapi([toy.system])
