@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from math import nan
 from statistics import median
 
-from benchmarks.serving_load import environments, ours, speed
+from benchmarks.environments import NotInstalled
+from benchmarks.serving_load import ours, speed
 from benchmarks.serving_load.installation import Installation, installed
 from benchmarks.serving_load.kills import kill_often
 from benchmarks.serving_load.peer import Peer, chosen
@@ -134,7 +135,7 @@ def _beside(peer: Peer, meter: Meter, report: Report, *, create: bool) -> Measur
     goal = f"at least {peer.factor:g}x below" if peer.factor else "none, for information"
     mine, full = Series(rate_asked=None), Series(rate_asked=None)
     try:
-        programs = environments.programs(peer, create=create)
+        programs = peer.environment.programs(create=create)
         with installed() as made, ours.serving(made) as server:
             target = Target(name=peer.name, path=peer.path, check=peer.check,
                             templates=peer.templates(made.rows, made.scores))
@@ -149,7 +150,7 @@ def _beside(peer: Peer, meter: Meter, report: Report, *, create: bool) -> Measur
                 quarter = Series(rate_asked=full.rate / 4)
                 for _ in range(meter.effort.rounds):
                     meter.ask(other, target, quarter)
-    except (environments.NotInstalled, ServerFailed, OSError) as error:
+    except (NotInstalled, ServerFailed, OSError) as error:
         report.note("speed", peer.name, {"not_measured": str(error)})
         return _line(bench, nan, unit="us", goal=goal, met=False, not_measured=str(error))
     report.add("speed", peer.name, saturated=full, quarter=quarter, ours_saturated=mine)

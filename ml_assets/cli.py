@@ -168,19 +168,21 @@ def trace(event_id: str, system: str | None, as_json: bool) -> None:
 
 
 BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "seed"),
-                 "faults": ("kills", "seed", "minutes")}
+                 "systems": ("systems",), "faults": ("kills", "seed", "minutes")}
 """Options that only some areas of `bench` accept."""
 
 
 @main.command()
 @click.argument("area", type=click.Choice(
-    ["start", "features", "serving", "scoring", "ranking", "training", "fuzz", "faults", "loop"]))
+    ["start", "features", "serving", "scoring", "ranking", "training", "systems", "fuzz",
+     "faults", "loop"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
               "quick: asgi and fastapi, if they are installed]")
 @click.option("--runs", help="serving: comma-separated from speed, kills, swaps, restarts, soak.  "
               "[default: all but soak]")
+@click.option("--systems", help="systems: comma-separated names.  [default: all that have figures]")
 @click.option("--minutes", type=click.FloatRange(min=0.1), help="serving: length of the soak; "
               "faults: no kill after this time.  [default: 60]")
 @click.option("--cases", type=click.IntRange(min=1), help="fuzz: number of cases.  [default: "
@@ -198,6 +200,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       serving   CPU and latency of a prediction beside other servers; kills, swaps, restarts
       ranking   CPU and latency of a slate, and of another system beside
       training  the training loop beside a bare PyTorch one, and 10 million rows in memory
+      systems   the reference systems' predictions beside published ones and beside peers
       fuzz      hostile requests down both paths into the API: do answers differ, who is harmed?
       faults    kill -9 of every process of the main job (full run: half an hour)
       loop      a made-up system's whole loop, from archive to model and 30 replayed days

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.environments import Environment
 from benchmarks.serving_load.plan import Check, Template
 from benchmarks.serving_load.servers import Server, free_port, start
 from benchmarks.serving_load.traffic import Rows, vectors
@@ -56,8 +57,9 @@ class Peer:
     body: Callable[[str, Dense], object] = _plain
 
     @property
-    def requirements(self) -> Path:
-        return FOLDER / f"{self.name}.txt"
+    def environment(self) -> Environment:
+        return Environment(name=self.name, requirements=FOLDER / f"{self.name}.txt",
+                           made_by=f"ml-assets bench serving --peers {self.name}")
 
     def start(self, programs: Path, model: Path, log: Path) -> Server:
         """Start it from the environment whose programs are in `programs`."""

@@ -18,7 +18,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.serving_load import environments, ours, process_tree, traffic
+from benchmarks import environments
+from benchmarks.serving_load import ours, process_tree, traffic
 from benchmarks.serving_load.checks import Events
 from benchmarks.serving_load.connection import parse
 from benchmarks.serving_load.installation import Installation, installed
@@ -212,7 +213,8 @@ def test_the_processor_time_of_a_server_counts_children_that_have_ended() -> Non
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 def test_a_peer_is_pinned_and_never_brings_a_torch_of_its_own(peer: Peer) -> None:
-    lines = [line for line in peer.requirements.read_text().splitlines() if line[0] != "#"]
+    text = peer.environment.requirements.read_text()
+    lines = [line for line in text.splitlines() if line[0] != "#"]
     assert all(re.fullmatch(r"[\w.-]+==[\w.+-]+", line) for line in lines), lines
     names = {line.partition("==")[0].lower() for line in lines}
     assert "torch" not in names
@@ -224,7 +226,7 @@ def test_a_peer_that_is_not_installed_is_said_so_and_nothing_fails(
 ) -> None:
     monkeypatch.setattr(environments, "ENVIRONMENTS", tmp_path)
     with pytest.raises(environments.NotInstalled, match="--peers ray` makes it") as raised:
-        environments.programs(chosen("ray")[0], create=False)
+        chosen("ray")[0].environment.programs(create=False)
     line = Measurement(bench="b", ours=1, peer=None, unit="us", ratio=None, goal="2x", met=False,
                        equal=None, not_measured=str(raised.value))
     assert show([line], as_json=False) == 0
