@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -15,10 +13,10 @@ from ml_assets.core.declaration import closest, declaration
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.policies import require
 from ml_assets.core.source import ArchivedEvent, Event, Request
-from ml_assets.core.storage.files import write_atomically
 from ml_assets.core.target import Label
 from ml_assets.ingest.sources.cells import SourceClock, clock, posted, value_of
 from ml_assets.ingest.sources.ordering import OrderedRow, Ordering
+from ml_assets.ingest.sources.places import noted, of_note
 
 _SCHEMAS: dict[Dtype, dict[str, object]] = {
     "text": {"type": "string"}, "category": {"type": "string"}, "number": {"type": "number"},
@@ -83,11 +81,7 @@ class EventRows:
         rows = self.rows.fetch(cache)
         if self.outcomes is None:
             return rows
-        said = json.dumps({"rows": str(rows), "outcomes": str(self.outcomes.fetch(cache))})
-        note = cache / f"rows-{hashlib.sha256(said.encode()).hexdigest()[:16]}.json"
-        if not note.exists():
-            write_atomically(note, said.encode())
-        return note
+        return noted({"rows": rows, "outcomes": self.outcomes.fetch(cache)}, cache)
 
     def archive(self, fetched: Path) -> Iterator[ArchivedEvent]:
         """In order of time; rows of one instant in their own order.
@@ -103,7 +97,7 @@ class EventRows:
         """The rows as they are, in order of time."""
         paths = {"rows": fetched}
         if self.outcomes is not None:
-            paths = {name: Path(path) for name, path in json.loads(fetched.read_bytes()).items()}
+            paths = of_note(fetched)
         ordering = Ordering(
             timestamp=self.timestamp, key=self.key, label=self.label, known_at=self.known_at,
             carried=tuple(column.name for column in self.columns),

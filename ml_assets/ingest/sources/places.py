@@ -7,7 +7,7 @@ import json
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import IO
 from ml_assets.core.declaration import closest
 from ml_assets.core.errors import FetchError
 from ml_assets.core.project import project
-from ml_assets.core.storage.files import replacing
+from ml_assets.core.storage.files import replacing, write_atomically
 from ml_assets.core.time import WallClock
 from ml_assets.ingest.sources.packages import Package
 
@@ -57,6 +57,20 @@ def fetched(file: File, cache: Path, *, pattern: bool) -> Path:
     if not matching(path, pattern=pattern):
         raise FetchError(f"{path} is not there" if not pattern else f"no file is called {path}")
     return path
+
+
+def noted(paths: Mapping[str, Path], cache: Path) -> Path:
+    """One path for several: that of a note in `cache`, which `of_note` reads."""
+    said = json.dumps({name: str(path) for name, path in paths.items()})
+    note = cache / f"rows-{hashlib.sha256(said.encode()).hexdigest()[:16]}.json"
+    if not note.exists():
+        write_atomically(note, said.encode())
+    return note
+
+
+def of_note(note: Path) -> dict[str, Path]:
+    """The paths by their names."""
+    return {name: Path(path) for name, path in json.loads(note.read_bytes()).items()}
 
 
 def matching(path: Path, *, pattern: bool) -> list[Path]:

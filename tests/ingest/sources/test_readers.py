@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sqlite3
 import sys
 import tarfile
@@ -294,3 +295,45 @@ def test_a_file_inside_a_package_is_read_like_any_other(tmp_path: Path) -> None:
         wrong = PackagedFile(package=package, member="data/order.csv")
         with pytest.raises(FetchError, match=r"holds no file 'data/order.csv'. Closest: 'data/ord"):
             wrong.fetch(cache)
+
+
+def test_a_query_joins_files_of_packages_and_reads_no_others(orders: Path, tmp_path: Path) -> None:
+    wheel = tmp_path / "shop-1.0.whl"
+    pq.write_table(pa.table({"order": [1, 2], "paid": [AT, None]}), tmp_path / "times.parquet")
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(tmp_path / "times.parquet", "shop/times.parquet")
+    packaged = PackagedFile(package=Local(name="shop", version="1.0", sha256="", path=wheel),
+                            member="shop/times.parquet")
+    files = {"orders": str(orders), "times": packaged}
+    sql = 'select note, paid from orders join times using ("order") order by note'
+    rows = SqlQuery(sql=sql, files=files)
+    assert read(rows, tmp_path) == [{"note": "a, b", "paid": AT, ORIGIN: "query:1"},
+                                    {"note": "plain", "paid": None, ORIGIN: "query:2"}]
+    other = SqlQuery(sql=f"select * from '{tmp_path}/times.parquet'", files={"orders": str(orders)})
+    with pytest.raises(FetchError, match=r"failed: .*times.parquet"):
+        read(other, tmp_path)
+
+
+def test_what_a_query_over_files_gives_is_known_by_the_files_and_by_its_words(
+    orders: Path, tmp_path: Path
+) -> None:
+    def stamp(sql: str, **files: Any) -> str | None:
+        rows = SqlQuery(sql=sql, files=files)
+        return rows.stamp(rows.fetch(tmp_path))
+
+    os.utime(orders, (1, 1))
+    first = stamp("select 1 from orders", orders=str(orders))
+    assert first is not None
+    assert first == stamp("select 1 from orders", orders=str(orders))
+    assert first != stamp("select 2 from orders", orders=str(orders))
+    orders.write_text(ORDERS + "3,,late\n")
+    os.utime(orders, (2, 2))
+    assert first != stamp("select 1 from orders", orders=str(orders))
+    assert stamp("select 1") is None
+
+
+@pytest.mark.parametrize("wrong", [{"files": {"a b": "x.csv"}},
+                                   {"files": {"a": "x.csv"}, "database": "x.duckdb"}])
+def test_a_wrong_declaration_of_a_query_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DeclarationError, match=r"SqlQuery.files is"):
+        SqlQuery(sql="select 1", **wrong)

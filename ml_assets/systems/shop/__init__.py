@@ -1,0 +1,1 @@
+"""A grocer's shop: which products will this household buy next?"""
