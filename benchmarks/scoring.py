@@ -22,6 +22,7 @@ from ml_assets.training.fit import fit
 from ml_assets.training.hashed_text.bags import encode_texts
 from ml_assets.training.hashed_text.fit import fit_hashed_text
 from ml_assets.training.hashed_text.scorer import HashedTextScorer
+from ml_assets.training.rows.labelled import LabelledRows
 
 BATCHES = (1, 8, 64)
 TRAINED_ON, ASKED = 2_000, 512
@@ -57,11 +58,12 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
     rows = draw(TRAINED_ON, seed=1)
     texts, codes, asked = {"note": rows.notes}, rows.labels.astype(float), draw(ASKED, seed=2)
     model = PAYMENTS.model
-    text = fit_hashed_text(model, PAYMENTS.target, texts, rows.dense, codes,
-                           feature_names=FEATURES).scorer
+    text = fit_hashed_text(model, PAYMENTS.target, LabelledRows(
+        texts=texts, dense=rows.dense, codes=codes, feature_names=FEATURES)).scorer
     tabular = fit(
         Model(inputs=(Numbers(*NUMBERS),), network=Tabular(), fit=Minibatch(epochs=2)),
-        PAYMENTS.target, {}, rows.dense, codes, feature_names=FEATURES).scorer
+        PAYMENTS.target, LabelledRows(
+            texts={}, dense=rows.dense, codes=codes, feature_names=FEATURES)).scorer
 
     def today(some: slice) -> npt.NDArray[np.float64]:
         return text.outputs({"note": asked.notes[some]}, asked.dense[some])

@@ -16,6 +16,7 @@ from ml_assets.targets import Binary
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference
 from ml_assets.training.fit import fit
+from ml_assets.training.rows.labelled import LabelledRows
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "models.md").read_text(), re.S)
 
@@ -48,8 +49,9 @@ def test_the_network_of_the_page_is_trained_and_served(
              "channel": [f"channel {each}" for each in channel]}
     codes = (draw.random(300) < 0.2 + 0.6 * (channel == 2)).astype(float)
     fitted = fit(Model(inputs=model.inputs, network=here, fit=vocabulary.FullBatch(iterations=30)),
-                 Binary(name="churned"), texts, dense, codes,
-                 feature_names=["amount", "visits_7d"])
+                 Binary(name="churned"), LabelledRows(
+                     texts=texts, dense=dense, codes=codes,
+                     feature_names=("amount", "visits_7d")))
     assert largest_difference(fitted, texts, dense) <= 1e-5
     artifact.save(fitted.scorer, tmp_path / "model", dense=dense[:3],
                   texts={name: values[:3] for name, values in texts.items()})

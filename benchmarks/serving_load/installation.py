@@ -80,12 +80,14 @@ def _train(settings: Settings, folder: Path, *, seed: int) -> None:
 
     from ml_assets.training import artifact
     from ml_assets.training.fit import fit
+    from ml_assets.training.rows.labelled import LabelledRows
 
     torch.set_num_threads(1)  # so small a model does not fill two
     rows = draw(TRAINED_ON, seed=seed)
     names = (*NUMBERS, *features.SERVICE.features)
-    scorer = fit(PAYMENTS.model, PAYMENTS.target, {"note": rows.notes}, rows.dense,
-                 rows.labels.astype(float),                 feature_names=names).scorer
+    scorer = fit(PAYMENTS.model, PAYMENTS.target, LabelledRows(
+        texts={"note": rows.notes}, dense=rows.dense, codes=rows.labels.astype(float),
+        feature_names=names)).scorer
     artifact.save(scorer, folder, texts={"note": rows.notes[:4]}, dense=rows.dense[:4])
     ModelRegistry(settings).register(
         PAYMENTS.name, folder, params={"seed": seed}, metrics={},

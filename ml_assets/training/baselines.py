@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ml_assets.core.model import Model
-from ml_assets.core.target import Floats as Codes
 from ml_assets.training.fit import fit_linear
-from ml_assets.training.hashed_text.bags import Floats
+from ml_assets.training.rows.scoring import losses_of
+from ml_assets.training.rows.training_rows import TrainingRows
 from ml_assets.training.scored import TrainedScorer
 
-Rows = tuple[Mapping[str, Sequence[str]], Floats, Codes]
-"""Texts and categories by column, dense (N, D) and the labels' codes (N,)."""
-
+ROWS = 2**17
+"""Training rows, at most, that the linear model is fitted to: it is fitted to all at once, and has
+few weights."""
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
@@ -46,24 +45,18 @@ class HeldOut:
 
 
 def compared(
-    model: Model, scorer: TrainedScorer, trained_on: Rows, held_out: Rows, *,
-    coded: Collection[str] = (),
+    model: Model, scorer: TrainedScorer, trained_on: TrainingRows, held_out: TrainingRows
 ) -> HeldOut:
     """Fit the simplest models to the rows that `scorer` was trained on, and compare."""
     target = scorer.target
-    texts, dense, codes = trained_on
-    unseen_texts, unseen_dense, unseen_codes = held_out
-
-    own_N = target.losses(unseen_codes, scorer.outputs(unseen_texts, unseen_dense))
+    own_N = losses_of(scorer, held_out)
     constant_N = target.losses(
-        unseen_codes, np.tile(target.constant(codes), (len(unseen_codes), 1)))
+        held_out.codes, np.tile(target.constant(trained_on.codes), (len(held_out), 1)))
 
     linear = None
-    if model.categories or dense.shape[1]:
-        plain = fit_linear(model, target, texts, dense, codes, feature_names=scorer.feature_names,
-                           coded=coded)
-        outputs = plain.outputs(unseen_texts, unseen_dense)
-        linear = float(target.losses(unseen_codes, outputs).mean())
+    if model.categories or scorer.feature_names:
+        plain = fit_linear(model, target, trained_on.sample(ROWS))
+        linear = float(losses_of(plain, held_out).mean())
     error = float((constant_N - own_N).std() / np.sqrt(len(own_N)))
     return HeldOut(model=float(own_N.mean()), constant=float(constant_N.mean()),
                    chance=1.645 * error, linear=linear)

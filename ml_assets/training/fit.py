@@ -2,63 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from ml_assets.core.model import Categories, FullBatch, HashedText, Model, Numbers
 from ml_assets.core.target import Target
-from ml_assets.training.hashed_text.bags import Floats
 from ml_assets.training.hashed_text.fit import fit_hashed_text
 from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.networks.fit import fit_network
+from ml_assets.training.rows.training_rows import TrainingRows
 from ml_assets.training.scored import Fitted, TrainedScorer
 
 
 def fit(
     model: Model,
     target: Target,
-    texts: Mapping[str, Sequence[str]],
-    dense: Floats,
-    codes: npt.NDArray[np.float64],
+    rows: TrainingRows,
     *,
-    feature_names: Sequence[str],
-    coded: Collection[str] = (),
-    weights: Floats | None = None,
     folder: Path | None = None,
     data: str = "",
     progress: StepProgress = untold,
 ) -> Fitted[TrainedScorer]:
-    """Train on B rows in the order of time: texts and categories by column, dense (B, D) and the
-    labels' codes (B,).
+    """Train on rows in the order of time.
 
-    feature_names: of the D columns; coded: those of them that are codes of texts
-    weights: (B,) how much each row counts; None for 1 each
     folder, data: see `loop.train`
     The same arguments give the same weights, to the bit, on the same machine. Raises NotReady if
     nothing can be learnt from such labels.
     """
-    target.require_learnable(codes)
+    target.require_learnable(rows.codes)
     if isinstance(model.network, HashedText):
-        return fit_hashed_text(model, target, texts, dense, codes, feature_names=feature_names,
-                               coded=coded, progress=progress)
-    return fit_network(model, target, texts, dense, codes, feature_names=feature_names,
-                       coded=coded, weights=weights, folder=folder, data=data, progress=progress)
+        return fit_hashed_text(model, target, rows.whole(), progress=progress)
+    return fit_network(model, target, rows, folder=folder, data=data, progress=progress)
 
 
-def fit_linear(
-    model: Model,
-    target: Target,
-    texts: Mapping[str, Sequence[str]],
-    dense: Floats,
-    codes: npt.NDArray[np.float64],
-    *,
-    feature_names: Sequence[str],
-    coded: Collection[str] = (),
-) -> TrainedScorer:
+def fit_linear(model: Model, target: Target, rows: TrainingRows) -> TrainedScorer:
     """Logistic or ridge regression on the same rows' numbers and categories, texts left out: what
     a model must beat to be worth its trouble.
     """
@@ -68,5 +45,4 @@ def fit_linear(
         model, network=replace(declared, hidden=0, pieces=0),
         fit=model.fit if same else FullBatch(),
         inputs=tuple(each for each in model.inputs if isinstance(each, Numbers | Categories)))
-    return fit(plain, target, texts, dense, codes, feature_names=feature_names,
-               coded=coded).scorer
+    return fit(plain, target, rows).scorer

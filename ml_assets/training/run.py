@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ml_assets.core.model import Minibatch
 from ml_assets.core.system import System
-from ml_assets.core.target import Floats as Codes
 from ml_assets.core.target import Target
-from ml_assets.core.texts import key_text
 from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.targets.stored import as_json
@@ -27,11 +21,11 @@ from ml_assets.training.fit import fit
 from ml_assets.training.loop.checkpoints import discard
 from ml_assets.training.loop.history import FitHistory
 from ml_assets.training.loop.progress import StepProgress, untold
-from ml_assets.training.scored import Ended, Fitted, Floats, TrainedScorer
+from ml_assets.training.rows.reading import rows_of
+from ml_assets.training.rows.scoring import outputs_of_rows
+from ml_assets.training.rows.training_rows import TrainingRows
+from ml_assets.training.scored import Ended, Fitted, TrainedScorer
 from ml_assets.training.shipping.flavor import flavor_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 EXAMPLE_ROWS = 4
 """Rows stored with a model to prove, whenever it is loaded, that it still scores the same."""
@@ -69,38 +63,26 @@ def train(
     """
     started = perf_counter()
     checkpoints = registry.settings.folder_of(system.name) / "training"
-    rows, kept_back = _parted(
-        system.target, training_set.rows[training_set.rows["split"] == "train"])
-    texts, dense = _inputs(system, training_set, rows)
-    codes = system.target.codes(rows["label"].tolist())
+    rows, kept_back = _parted(system.target, rows_of(system, training_set, "train"))
     fitted = _calibrated(
-        fit(system.model, system.target, texts, dense, codes,
-            feature_names=training_set.feature_names, coded=training_set.coded,
-            weights=_weights(system, rows), data=training_set.version,
+        fit(system.model, system.target, rows, data=training_set.version,
             folder=checkpoints, progress=progress),
-        *_inputs(system, training_set, kept_back),
-        system.target.codes(kept_back["label"].tolist()),
-    )
+        kept_back)
     seconds = perf_counter() - started
-    held_out = training_set.rows[training_set.rows["split"] == "holdout"]
-    unseen = _inputs(system, training_set, held_out)
+    held_out = rows_of(system, training_set, "holdout")
     trained = Trained(
         rows=len(rows),
         convergence=fitted.convergence,
         parameters=fitted.scorer.parameters,
         seconds=seconds,
-        difference=largest_difference(
-            fitted, *((texts, dense) if held_out.empty else unseen)),
-        held_out=None if held_out.empty else compared(
-            system.model, fitted.scorer, (texts, dense, codes),
-            (*unseen, system.target.codes(held_out["label"].tolist())),
-            coded=training_set.coded,
-        ),
+        difference=max(largest_difference(fitted, block.texts, block.dense)
+                       for block in (held_out if len(held_out) else rows).blocks()),
+        held_out=compared(system.model, fitted.scorer, rows, held_out) if len(held_out) else None,
     )
-    some = {column: values[:EXAMPLE_ROWS] for column, values in texts.items()}
+    some = rows.part(0, min(EXAMPLE_ROWS, len(rows))).whole()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
-        artifact.save(fitted.scorer, folder, texts=some, dense=dense[:EXAMPLE_ROWS],
+        artifact.save(fitted.scorer, folder, texts=some.texts, dense=some.dense,
                       state=fitted.state)
         version = registry.register(
             system.name,
@@ -123,30 +105,24 @@ def train(
                 "feature_service": training_set.feature_service,
                 "seed": str(system.model.seed),
             },
-            flavor=flavor_of(fitted.scorer, texts=some, dense=dense[:EXAMPLE_ROWS]),
+            flavor=flavor_of(fitted.scorer, texts=some.texts, dense=some.dense),
         )
     discard(checkpoints)
     return version, trained
 
 
-def _parted(target: Target, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What a network is fitted to, and the latest rows, that its outputs are calibrated on.
-
-    rows: in the order of time, as training sets have them
-    """
-    count = target.kept_back(len(rows))
-    first = len(rows) - count
-    return rows.iloc[:first], rows.iloc[first:]
+def _parted(target: Target, rows: TrainingRows) -> tuple[TrainingRows, TrainingRows]:
+    """What a network is fitted to, and the latest rows, that its outputs are calibrated on."""
+    first = len(rows) - target.kept_back(len(rows))
+    return rows.part(0, first), rows.part(first, len(rows))
 
 
-def _calibrated(
-    fitted: Fitted[TrainedScorer], texts: Mapping[str, Sequence[str]], dense: Floats, codes: Codes
-) -> Fitted[TrainedScorer]:
+def _calibrated(fitted: Fitted[TrainedScorer], rows: TrainingRows) -> Fitted[TrainedScorer]:
     """With what the target learns of rows that the network was not fitted to."""
-    if not len(codes):
+    if not len(rows):
         return fitted
     scorer = fitted.scorer
-    scale = scorer.target.calibrated(scorer.scale, codes, scorer.outputs(texts, dense))
+    scale = scorer.target.calibrated(scorer.scale, rows.codes, outputs_of_rows(scorer, rows))
     return replace(fitted, scorer=scorer.rescaled(scale))
 
 
@@ -172,19 +148,3 @@ def _figures(ended: Ended) -> dict[str, float]:
     if isinstance(ended, FitHistory):
         return {"train_steps": ended.steps, "train_best_epoch": ended.best}
     return {"train_gradient": ended.gradient} if isinstance(ended, Convergence) else {}
-
-
-def _weights(system: System, rows: pd.DataFrame) -> Floats | None:
-    """(n,) how much each row counts, if a column says so."""
-    fit = system.model.fit
-    if not isinstance(fit, Minibatch) or fit.sample_weights is None:
-        return None
-    return rows[fit.sample_weights].to_numpy(np.float32)
-
-
-def _inputs(
-    system: System, training_set: TrainingSet, rows: pd.DataFrame
-) -> tuple[dict[str, list[str]], Floats]:
-    """The texts by column and the dense vectors (n, D) of n rows of the training set."""
-    texts = {column: [key_text(text) for text in rows[column]] for column in system.model.texts}
-    return texts, rows[list(training_set.feature_names)].to_numpy(np.float32)

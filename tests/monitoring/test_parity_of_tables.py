@@ -29,6 +29,7 @@ from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.training import artifact
 from ml_assets.training.fit import fit
+from ml_assets.training.rows.labelled import LabelledRows
 from tests.features.recorded import first_days
 from tests.market import MARKET, STALLS, basket, look, recorded, without_codes
 from tests.monitoring.test_parity_of_workers import PATIENCE, close_the_day, served
@@ -53,8 +54,8 @@ def register_a_model(settings: Settings) -> int:
     """One that reads codes, whatever it makes of them."""
     names = (*MARKET.model.numbers, *load_manifest(settings).service(MARKET).features)
     dense = np.random.default_rng(3).lognormal(0, 1, (20, len(names))).astype(np.float32)
-    scorer = fit(MARKET.model, MARKET.target, {}, dense, np.arange(20.0) % 2,
-                 feature_names=names).scorer
+    scorer = fit(MARKET.model, MARKET.target, LabelledRows(
+        texts={}, dense=dense, codes=np.arange(20.0) % 2, feature_names=names)).scorer
     artifact.save(scorer, settings.var / "made", dense=dense[:4], texts={})
     return ModelRegistry(settings).register(
         MARKET.name, settings.var / "made", params={}, metrics={}, tags={"data_version": "made up"}

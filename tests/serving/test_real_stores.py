@@ -70,6 +70,7 @@ def asked(n: int) -> dict[str, object]:
 def register_a_model(settings: Settings, folder: Path) -> int:
     from ml_assets.training import artifact
     from ml_assets.training.fit import fit
+    from ml_assets.training.rows.labelled import LabelledRows
 
     features = load_manifest(settings).service(SMALL).features
     names = (*SMALL.model.numbers, *features)
@@ -77,8 +78,8 @@ def register_a_model(settings: Settings, folder: Path) -> int:
     texts = {name: [str(event[name]) for event in events] for name in SMALL.model.texts}
     dense = np.random.default_rng(3).lognormal(0, 1, (20, len(names))).astype(np.float32)
     dense[::3, -1] = np.nan
-    scorer = fit(SMALL.model, SMALL.target, texts, dense, np.arange(20.0) % 2,
-                 feature_names=names).scorer
+    scorer = fit(SMALL.model, SMALL.target, LabelledRows(
+        texts=texts, dense=dense, codes=np.arange(20.0) % 2, feature_names=names)).scorer
     artifact.save(scorer, folder, dense=dense[:4],
                   texts={name: values[:4] for name, values in texts.items()})
     version = ModelRegistry(settings).register(

@@ -26,6 +26,7 @@ from ml_assets.training.agreement import largest_difference
 from ml_assets.training.fit import fit, fit_linear
 from ml_assets.training.hashed_text.fit import fit_hashed_text
 from ml_assets.training.hashed_text.scorer import HashedTextScorer
+from ml_assets.training.rows.labelled import LabelledRows
 from ml_assets.training.scored import Fitted
 from tests.targets.test_laws import TARGETS
 
@@ -56,7 +57,8 @@ def rows() -> Rows:
 @pytest.fixture(scope="module")
 def fitted(rows: Rows) -> Fitted[HashedTextScorer]:
     texts, dense, labels = rows
-    return fit_hashed_text(CONFIG, TARGET, texts, dense, labels, feature_names=["amount"])
+    return fit_hashed_text(CONFIG, TARGET, LabelledRows(
+        texts=texts, dense=dense, codes=labels, feature_names=("amount",)))
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +74,9 @@ def test_a_feature_that_is_a_code_is_a_category_and_no_number(tmp_path: Path) ->
     dense[::5, 1] = np.nan
     model = Model(inputs=(Numbers("size"),), network=HashedText(l2_dense=0.1),
                   fit=FullBatch(iterations=20))
-    fitted = fit(model, Binary(name="bought"), {}, dense, labels,
-                 feature_names=("size", "kind"), coded=("kind",))
+    fitted = fit(model, Binary(name="bought"), LabelledRows(
+        texts={}, dense=dense, codes=labels,
+        feature_names=("size", "kind"), coded=frozenset({"kind"})))
     assert largest_difference(fitted, {}, dense) <= 1e-5
     shares = fitted.scorer.outputs({}, dense)[:, 0]
     known = np.isfinite(dense[:, 1])
@@ -98,7 +101,8 @@ def test_the_same_seed_gives_the_same_model_to_the_bit(
 ) -> None:
     """A training can be repeated: data and seed decide everything."""
     texts, dense, labels = rows
-    again = fit(CONFIG, TARGET, texts, dense, labels, feature_names=["amount"]).scorer
+    again = fit(CONFIG, TARGET, LabelledRows(
+        texts=texts, dense=dense, codes=labels, feature_names=("amount",))).scorer
     np.testing.assert_array_equal(again.outputs(texts, dense), scorer.outputs(texts, dense))
 
 
@@ -119,7 +123,8 @@ def test_a_model_with_pieces_and_categories_is_served_and_stored_as_torch_traine
     """A category that nobody has seen has an answer too."""
     texts, dense, labels = rows
     given = {**texts, "shop": shops}
-    fitted = fit(TABULAR, TARGET, given, dense, labels, feature_names=["amount"])
+    fitted = fit(TABULAR, TARGET, LabelledRows(
+        texts=given, dense=dense, codes=labels, feature_names=("amount",)))
     assert fitted.scorer.texts == ("note", "shop")
     assert largest_difference(fitted, {**given, "shop": ["new", *shops[1:]]}, dense) <= 1e-5
     artifact.save(fitted.scorer, tmp_path, dense=dense[:3],
@@ -140,11 +145,13 @@ def test_every_kind_of_target_learns_what_a_category_and_a_peak_say(target: Targ
     dense = number.astype(np.float32)[:, None]
     config = Model(inputs=(Numbers("number"), Categories("shop")),
                    network=HashedText(l2_dense=0.1))
-    fitted = fit(config, target, texts, dense, codes, feature_names=["number"])
+    fitted = fit(config, target, LabelledRows(
+        texts=texts, dense=dense, codes=codes, feature_names=("number",)))
     assert largest_difference(fitted, texts, dense) <= 1e-5
     model = target.losses(codes, fitted.scorer.outputs(texts, dense)).mean()
     constant = target.losses(codes, np.tile(target.constant(codes), (600, 1))).mean()
-    linear = fit_linear(config, target, texts, dense, codes, feature_names=["number"])
+    linear = fit_linear(config, target, LabelledRows(
+        texts=texts, dense=dense, codes=codes, feature_names=("number",)))
     assert model < 0.4 * constant
     assert model < 0.5 * target.losses(codes, linear.outputs(texts, dense)).mean()
 
@@ -155,15 +162,16 @@ def test_many_rows_are_fitted_as_long_as_few() -> None:
     dense = draw.normal(size=(40_000, 2)).astype(np.float32)
     labels = (draw.random(40_000) < 1 / (1 + np.exp(-dense.sum(axis=1)))).astype(float)
     config = Model(inputs=(Numbers("a", "b"),), network=HashedText(hidden=2, pieces=2))
-    fitted = fit(config, TARGET, {}, dense, labels, feature_names=["a", "b"])
+    fitted = fit(config, TARGET, LabelledRows(
+        texts={}, dense=dense, codes=labels, feature_names=("a", "b")))
     assert fitted.convergence.settled, fitted.convergence.said
     assert len(fitted.convergence.losses) > 10
 
 
 def test_a_fit_that_was_cut_short_has_not_settled(rows: Rows) -> None:
     texts, dense, labels = rows
-    short = fit(replace(CONFIG, fit=FullBatch(iterations=1)), TARGET, texts, dense, labels,
-                feature_names=["amount"]).convergence
+    short = fit(replace(CONFIG, fit=FullBatch(iterations=1)), TARGET, LabelledRows(
+        texts=texts, dense=dense, codes=labels, feature_names=("amount",))).convergence
     assert not short.settled
     assert short.said.startswith("all steps were taken after 1 steps and ")
 
@@ -171,8 +179,8 @@ def test_a_fit_that_was_cut_short_has_not_settled(rows: Rows) -> None:
 def test_a_model_without_texts_learns_from_its_numbers(rows: Rows) -> None:
     """A system of payments declares no text field."""
     _, dense, labels = rows
-    fitted = fit(Model(inputs=(Numbers("amount"),)), TARGET, {}, dense, labels,
-                 feature_names=["amount"])
+    fitted = fit(Model(inputs=(Numbers("amount"),)), TARGET, LabelledRows(
+        texts={}, dense=dense, codes=labels, feature_names=("amount",)))
     assert largest_difference(fitted, {}, dense) <= 1e-5
     scores = TARGET.score(fitted.scorer.outputs({}, dense))
     assert scores[labels == 1].mean() > scores[labels == 0].mean() + 0.05
@@ -182,7 +190,8 @@ def test_labels_of_one_class_are_refused_in_words(rows: Rows) -> None:
     """A model of one class would be useless and the log-odds infinite."""
     texts, dense, _ = rows
     with pytest.raises(NotReady, match="both True and False must occur"):
-        fit(CONFIG, TARGET, texts, dense, np.zeros(200), feature_names=["amount"])
+        fit(CONFIG, TARGET, LabelledRows(
+            texts=texts, dense=dense, codes=np.zeros(200), feature_names=("amount",)))
 
 
 def test_a_saved_model_scores_the_same_in_another_process(
@@ -244,8 +253,9 @@ def test_models_of_any_size_score_a_row_the_same_in_every_batch(
         network=HashedText(buckets=2**10, hidden=hidden), fit=FullBatch(iterations=3),
     )
     given = {f"note {place}": notes for place in range(len(units))}
-    fitted = fit(config, TARGET, given, dense, np.arange(90.0) % 2,
-                 feature_names=[f"n{n}" for n in range(numbers)])
+    fitted = fit(config, TARGET, LabelledRows(
+        texts=given, dense=dense, codes=np.arange(90.0) % 2,
+        feature_names=tuple(f"n{n}" for n in range(numbers))))
     assert largest_difference(fitted, given, dense) <= 1e-5
     together = fitted.scorer.outputs(given, dense)
     fortran = fitted.scorer.outputs(given, np.asfortranarray(dense))

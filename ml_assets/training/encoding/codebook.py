@@ -20,6 +20,26 @@ Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 
+class CodeCounts:
+    """How often each code occurs, added up a block of rows at a time.
+
+    values: (K,) ascending; times: (K,)
+    """
+
+    def __init__(self) -> None:
+        self.values, self.times = np.empty(0, np.int64), np.empty(0, np.int64)
+
+    def add(self, codes: npt.NDArray[np.floating]) -> None:
+        """Codes of any shape, NaN where there is none."""
+        found, times = np.unique(codes[np.isfinite(codes)].astype(np.int64), return_counts=True)
+        if len(self.values):
+            both = np.concatenate([self.times, times])
+            found, row = np.unique(np.concatenate([self.values, found]), return_inverse=True)
+            times = np.zeros(len(found), np.int64)
+            np.add.at(times, row, both)
+        self.values, self.times = found, times
+
+
 @dataclass(frozen=True, kw_only=True)
 class Codebook:
     """Which row a code has: known ones by their order, or all of them hashed.
@@ -35,16 +55,24 @@ class Codebook:
     buckets: int | None = None
 
     @classmethod
-    def fit(cls, codes: npt.NDArray[np.floating], buckets: int | None = None) -> Codebook:
+    def fit(cls, codes: npt.NDArray[np.floating]) -> Codebook:
         """Learn from codes of any shape, NaN where there is none."""
-        if buckets is not None:
-            return cls(known=np.empty(0, np.int64), buckets=buckets)
-        present = codes[np.isfinite(codes)].astype(np.int64)
-        values, times = np.unique(present, return_counts=True)
-        often = times >= FEWEST
-        values, times = values[often], times[often]
+        counts = CodeCounts()
+        counts.add(codes)
+        return cls.of(counts)
+
+    @classmethod
+    def of(cls, counts: CodeCounts) -> Codebook:
+        """The codes that occur often enough to be learnt from."""
+        often = counts.times >= FEWEST
+        values, times = counts.values[often], counts.times[often]
         most = np.argsort(-times, kind="stable")[:MOST]
         return cls(known=np.sort(values[most]))
+
+    @classmethod
+    def hashed(cls, buckets: int) -> Codebook:
+        """Of any codes: there is nothing to learn."""
+        return cls(known=np.empty(0, np.int64), buckets=buckets)
 
     @property
     def size(self) -> int:

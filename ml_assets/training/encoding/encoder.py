@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.core.declaration import closest
-from ml_assets.core.errors import DeclarationError
-from ml_assets.core.model import Categories, Model, Text
-from ml_assets.core.model import Sequence as Listed
-from ml_assets.training.encoding.codebook import Codebook, text_codes
+from ml_assets.core.model import Text
+from ml_assets.training.encoding.codebook import Codebook
 from ml_assets.training.encoding.columns import Standardiser
 from ml_assets.training.encoding.shapes import Shapes
 from ml_assets.training.encoding.tokens import token_count, token_ids
@@ -25,7 +22,7 @@ Texts = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """A pure function of a row; what it learnt is its fields. No torch is needed.
+    """A pure function of a row; what it learnt (`learning.py`) is its fields. No torch is needed.
 
     feature_names: the D columns of `dense`
     numbers: those of them that are read as numbers
@@ -42,38 +39,6 @@ class Encoder:
     sequences: Mapping[str, tuple[str, ...]]
     codebooks: Mapping[str, Codebook]
     of: Mapping[str, str]
-
-    @classmethod
-    def fit(
-        cls, model: Model, texts: Texts, dense: Floats, *, feature_names: Sequence[str],
-        coded: Collection[str] = (),
-    ) -> Encoder:
-        """Learn from B rows: texts and categories by column, dense (B, D).
-
-        coded: the columns of `dense` that are codes of texts
-        Raises DeclarationError, with the closest, for a feature that there is not.
-        """
-        names, place = tuple(feature_names), {name: at for at, name in enumerate(feature_names)}
-        _require_known("without", model.without, names)
-        sequences = {each.feature: _columns_of(each, names) for each in model.of(Listed)}
-        taken = {*model.without, *(name for some in sequences.values() for name in some)}
-        numbers = tuple(name for name in names if name not in taken and name not in coded)
-        buckets = {name: each.buckets for each in model.of(Categories) for name in each.columns}
-        categories = {name: Codebook.fit(text_codes(texts[name]), buckets[name])
-                      for name in model.categories}
-        categories |= {name: Codebook.fit(dense[:, place[name]])
-                       for name in names if name in coded and name not in taken}
-        return cls(
-            feature_names=names, numbers=numbers, text_inputs=model.of(Text),
-            standardiser=Standardiser.fit(dense[:, [place[name] for name in numbers]]),
-            categories=categories, sequences=sequences,
-            codebooks={
-                each.feature: Codebook.fit(
-                    dense[:, [place[name] for name in sequences[each.feature]]], each.buckets)
-                for each in model.of(Listed) if each.of is None
-            },
-            of={each.feature: each.of for each in model.of(Listed) if each.of is not None},
-        )
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
@@ -130,23 +95,3 @@ class Encoder:
     def _sequence_places(self) -> dict[str, list[int]]:
         return {name: [self._places[column] for column in columns]
                 for name, columns in self.sequences.items()}
-
-
-def _columns_of(listed: Listed, names: Sequence[str]) -> tuple[str, ...]:
-    """`clicks_1`, `clicks_2` ... of `clicks`."""
-    columns = [f"{listed.feature}_{place}" for place in range(1, len(names) + 1)]
-    found = tuple(column for column in columns if column in names)
-    if not found:
-        lists = [name.removesuffix("_1") for name in names if name.endswith("_1")]
-        raise DeclarationError(
-            f"Sequence names {listed.feature!r}, which is no list of the feature service; its "
-            f"lists: {', '.join(lists) or 'none'}.{closest(listed.feature, lists)}")
-    return found
-
-
-def _require_known(field: str, named: Sequence[str], names: Sequence[str]) -> None:
-    for name in named:
-        if name not in names:
-            raise DeclarationError(
-                f"Model.{field} names {name!r}, which is no feature; there are "
-                f"{', '.join(names)}.{closest(name, names)}")

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch.nn import functional
 
 from ml_assets.core.model import FullBatch, HashedText, Model, Text
 from ml_assets.core.target import Target
 from ml_assets.training.encoding.codebook import Codebook
 from ml_assets.training.encoding.columns import Pieces, Standardiser, Vocabularies
 from ml_assets.training.full_batch import minimise
-from ml_assets.training.hashed_text.bags import Floats, NaiveBayesWeights, encode_texts
+from ml_assets.training.hashed_text.bags import NaiveBayesWeights, encode_texts
 from ml_assets.training.hashed_text.network import WIDTH, HashedTextNetwork, sparse_rows, transposed
 from ml_assets.training.hashed_text.scorer import HashedTextScorer
 from ml_assets.training.hashed_text.weights import Weights
+from ml_assets.training.loop.losses import MeanLoss
 from ml_assets.training.loop.progress import StepProgress, untold
-from ml_assets.training.scored import Fitted, Outputs, Texts
+from ml_assets.training.rows.labelled import LabelledRows
+from ml_assets.training.scored import Fitted, Floats, Outputs, Texts
 from ml_assets.training.wanted import wanted_of
 
 
 def fit_hashed_text(
-    model: Model,
-    target: Target,
-    texts: Mapping[str, Sequence[str]],
-    dense: Floats,
-    codes: npt.NDArray[np.float64],
-    *,
-    feature_names: Sequence[str],
-    coded: Collection[str] = (),
-    progress: StepProgress = untold,
+    model: Model, target: Target, rows: LabelledRows, *, progress: StepProgress = untold
 ) -> Fitted[HashedTextScorer]:
-    """Train on B rows: texts and categories by column, dense (B, D) and the labels' codes (B,).
+    """Train on the target's mean loss with penalties; the seed draws the first weights.
 
-    `feature_names` name the D columns, `coded` those of them that are codes of texts. On the
-    target's mean loss with penalties; the seed draws the first weights. The same arguments give
-    the same weights, to the bit, on the same machine.
+    The same arguments give the same weights, to the bit, on the same machine.
     """
     declared, fields = model.network, model.of(Text)
     assert isinstance(declared, HashedText) and isinstance(model.fit, FullBatch)
+    texts, dense, codes = rows.texts, rows.dense, rows.codes
+    feature_names, coded = rows.feature_names, rows.coded
     scale = target.scale(codes)
     vocabulary = len(fields) * declared.buckets
     bags = encode_texts(fields, texts, declared.buckets, rows=len(codes))
@@ -63,7 +55,7 @@ def fit_hashed_text(
             hidden=declared.hidden, logits=target.logits,
         )
     scorer = HashedTextScorer(
-        target=target, scale=scale, fields=fields, feature_names=tuple(feature_names), numbers=read,
+        target=target, scale=scale, fields=fields, feature_names=feature_names, numbers=read,
         buckets=declared.buckets, weighting=weighting, standardiser=standardiser, pieces=pieces,
         categories=categories, coded=books, weights=_weights(network, vocabulary, numbers, sizes),
     )
@@ -72,14 +64,13 @@ def fit_hashed_text(
         text_BV, transposed(text_BV), torch.from_numpy(scorer.inputs(dense)),
         torch.from_numpy(scorer.rows(texts, dense)),
     )
-    wanted_B, row_loss = wanted_of(target, codes, scale), getattr(functional, target.loss)
+    wanted_B, row_loss = wanted_of(target, codes, scale), MeanLoss(target.loss)
+    weights_B = None if rows.weights is None else torch.from_numpy(rows.weights)
 
     def mean_loss() -> torch.Tensor:
         logits_BK = network(*arguments)
-        if logits_BK.shape[1] == 1:
-            logits_BK = logits_BK.squeeze(1)
         penalty = network.penalty(text=declared.l2_text, dense=declared.l2_dense)
-        mean: torch.Tensor = row_loss(logits_BK, wanted_B) + penalty / len(wanted_B)
+        mean: torch.Tensor = row_loss(logits_BK, wanted_B, weights_B) + penalty / len(wanted_B)
         return mean
 
     convergence = minimise(network, mean_loss, most_steps=model.fit.iterations, progress=progress)

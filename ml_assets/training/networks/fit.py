@@ -2,63 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from ml_assets.core.model import FullBatch, Minibatch, Model
 from ml_assets.core.target import Target
-from ml_assets.training.encoding.encoder import Encoder, Floats
+from ml_assets.training.encoding.learning import learnt
 from ml_assets.training.exported.export import Positional, export
 from ml_assets.training.exported.scorer import OnnxScorer
 from ml_assets.training.full_batch import minimise
-from ml_assets.training.loop.blocks import InMemory, RowBlock
+from ml_assets.training.loop.blocks import RowBlock
 from ml_assets.training.loop.losses import Loss, MeanLoss, loss_of
 from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.loop.train import train
 from ml_assets.training.loop.weighing import Weighing
 from ml_assets.training.networks.building import build, reading, tensors
-from ml_assets.training.scored import Ended, Fitted, Outputs, Texts
-from ml_assets.training.wanted import wanted_of
+from ml_assets.training.rows.encoding import RowEncoding
+from ml_assets.training.rows.training_rows import TrainingRows
+from ml_assets.training.scored import Ended, Fitted, Floats, Outputs, Texts
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+LEARNT_FROM = 2**18
+"""Rows, at most, from which it is learnt how numbers spread."""
 
 
 def fit_network(
-    model: Model,
-    target: Target,
-    texts: Mapping[str, Sequence[str]],
-    dense: Floats,
-    codes: npt.NDArray[np.float64],
-    *,
-    feature_names: Sequence[str],
-    coded: Collection[str] = (),
-    weights: Floats | None = None,
-    folder: Path | None = None,
-    data: str = "",
-    progress: StepProgress = untold,
+    model: Model, target: Target, rows: TrainingRows, *, folder: Path | None = None,
+    data: str = "", progress: StepProgress = untold,
 ) -> Fitted[OnnxScorer]:
     """See `ml_assets.training.fit.fit`."""
-    encoder = Encoder.fit(model, texts, dense, feature_names=feature_names, coded=coded)
-    shapes, scale = encoder.shapes(target.logits), target.scale(codes)
-    arrays = encoder(texts, dense)
+    some, scale = rows.sample(LEARNT_FROM), target.scale(rows.codes)
+    encoder = learnt(model, rows, some)
+    shapes, arrays = encoder.shapes(target.logits), encoder(some.texts, some.dense)
     network = build(model.network, shapes, arrays, seed=model.seed)
-    arrays = reading(network, shapes, arrays)
-    if isinstance(model.fit, Minibatch):
-        weights = Weighing.of(model.fit, target, codes)(codes, weights)
-    rows = RowBlock(inputs=arrays, wanted=wanted_of(target, codes, scale).numpy(), weights=weights)
+    arrays = {name: values[:1] for name, values in reading(network, shapes, arrays).items()}
+    encode = RowEncoding(
+        encoder=encoder, read=tuple(arrays), target=target, scale=scale,
+        weighing=Weighing.of(model.fit, target, rows.codes) if isinstance(model.fit, Minibatch)
+        else None)
     loss = loss_of(network, MeanLoss(target.loss))
+    del some
     if isinstance(model.fit, Minibatch):
-        convergence: Ended = _in_batches(network, model.fit, rows, loss, seed=model.seed,
+        convergence: Ended = _in_batches(network, model.fit, rows, encode, loss, seed=model.seed,
                                          folder=folder, data=data, progress=progress)
     else:
         assert isinstance(model.fit, FullBatch)
-        convergence = _at_once(network, model.fit, rows, loss, progress=progress)
+        convergence = _at_once(network, model.fit, encode(rows.whole()), loss, progress=progress)
     network.eval()
     scorer = OnnxScorer(
         target=target, scale=scale, encoder=encoder, network=export(network, arrays),
@@ -77,14 +68,14 @@ def fit_network(
 
 
 def _in_batches(
-    network: nn.Module, fit: Minibatch, rows: RowBlock, loss: Loss, *, seed: int,
-    folder: Path | None, data: str, progress: StepProgress,
+    network: nn.Module, fit: Minibatch, rows: TrainingRows, encode: RowEncoding, loss: Loss, *,
+    seed: int, folder: Path | None, data: str, progress: StepProgress,
 ) -> Ended:
     """The latest rows say which epoch was best."""
-    last = len(rows) - int(len(rows) * fit.validation)
-    held = InMemory(block=rows.take(slice(last, None)), shuffle=False)
+    early, late = rows.divided(fit.validation)
+    held = late.source(encode, buffer=fit.buffer, shuffle=False) if len(late) else None
     return train(
-        network, fit, InMemory(block=rows.take(slice(last))), held if held.rows else None,
+        network, fit, early.source(encode, buffer=fit.buffer, shuffle=True), held,
         loss=loss, seed=seed, folder=folder, data=data, progress=progress)
 
 

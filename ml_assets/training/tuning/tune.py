@@ -8,17 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from ml_assets.core.errors import NotReady
 from ml_assets.core.model.minibatch import Minibatch
 from ml_assets.core.model.model import Model
 from ml_assets.core.model.search import value_of, with_values
 from ml_assets.core.system import System
-from ml_assets.core.texts import key_text
 from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.training.fit import fit
 from ml_assets.training.loop.checkpoints import Checkpoints
+from ml_assets.training.rows.reading import rows_of
+from ml_assets.training.rows.scoring import losses_of
 from ml_assets.training.tuning.study import Lost, Trial, Values, search
 
 SHARE = 0.2
@@ -60,23 +59,12 @@ class Search:
 
     def _lost(self) -> Lost:
         """The mean loss of the latest training rows, of a model fitted to the rows before them."""
-        system, names = self.system, self.training_set.feature_names
-        model, target = system.model, system.target
-        rows = self.training_set.rows[self.training_set.rows["split"] == "train"]
-        texts = {column: [key_text(text) for text in rows[column]] for column in model.texts}
-        dense = rows[list(names)].to_numpy(np.float32)
-        codes = target.codes(rows["label"].tolist())
-        first = int(len(rows) * (1 - share_of(model)))
-        early, late = slice(first), slice(first, None)
+        model, target = self.system.model, self.system.target
+        early, late = rows_of(self.system, self.training_set, "train").divided(share_of(model))
 
         def lost(values: Values) -> float:
-            fitted = fit(
-                with_values(replace(model, search=()), dict(values)), target,
-                {column: some[early] for column, some in texts.items()}, dense[early],
-                codes[early], feature_names=names, coded=self.training_set.coded)
-            outputs = fitted.scorer.outputs(
-                {column: some[late] for column, some in texts.items()}, dense[late])
-            return float(target.losses(codes[late], outputs).mean())
+            fitted = fit(with_values(replace(model, search=()), dict(values)), target, early)
+            return float(losses_of(fitted.scorer, late).mean())
 
         return lost
 

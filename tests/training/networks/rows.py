@@ -21,6 +21,7 @@ from ml_assets.core.model import (
     Torch,
     TwoTower,
 )
+from ml_assets.training.rows.labelled import LabelledRows
 
 FILMS = tuple(f"film {n}" for n in range(6))
 FEATURES = ("amount", "age", "seen_1", "seen_2", "seen_3", "clicks_1", "clicks_2", "kind")
@@ -46,6 +47,11 @@ class Made:
     texts: dict[str, list[str]]
     dense: npt.NDArray[np.float32]
     codes: npt.NDArray[np.float64]
+
+    @property
+    def labelled(self) -> LabelledRows:
+        return LabelledRows(texts=self.texts, dense=self.dense, codes=self.codes,
+                            feature_names=FEATURES, coded=CODED)
 
     def some(self, rows: slice | list[int]) -> tuple[dict[str, list[str]],
                                                      npt.NDArray[np.float32]]:

@@ -21,9 +21,10 @@ from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference
 from ml_assets.training.exported.scorer import FILE
 from ml_assets.training.fit import fit
+from ml_assets.training.rows.labelled import LabelledRows
 from ml_assets.training.scored import Fitted, TrainedScorer
 from tests.targets.test_laws import TARGETS
-from tests.training.networks.rows import CODED, FEATURES, NETWORKS, Made, made, model
+from tests.training.networks.rows import FEATURES, NETWORKS, Made, made, model
 
 TARGET = Binary(name="taken")
 DECLARED = 1e-6
@@ -31,8 +32,7 @@ DECLARED = 1e-6
 
 
 def fitted_to(rows: Made, declared: Model, target: Target = TARGET) -> Fitted[TrainedScorer]:
-    return fit(declared, target, rows.texts, rows.dense, rows.codes, feature_names=FEATURES,
-               coded=CODED)
+    return fit(declared, target, rows.labelled)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,8 @@ def test_every_kind_of_target_can_have_a_network_of_its_own(target: Target) -> N
     declared = Model(inputs=(Numbers("number"),), network=Tabular(hidden=8, blocks=0, dropout=0),
                      fit=FullBatch(iterations=40))
     dense = number[:, None]
-    fitted = fit(declared, target, {}, dense, codes, feature_names=["number"])
+    fitted = fit(declared, target, LabelledRows(
+        texts={}, dense=dense, codes=codes, feature_names=("number",)))
     assert largest_difference(fitted, {}, dense) <= 1e-5
     own = target.losses(codes, fitted.scorer.outputs({}, dense)).mean()
     constant = target.losses(codes, np.tile(target.constant(codes), (400, 1))).mean()

@@ -11,7 +11,7 @@ from ml_assets.core.errors import DeclarationError
 from ml_assets.core.model import Model, Numbers, SequenceRanker, Torch, TwoTower
 from ml_assets.targets import Binary
 from ml_assets.training.fit import fit
-from tests.training.networks.rows import CODED, FEATURES, INPUTS, made
+from tests.training.networks.rows import FEATURES, INPUTS, made
 
 HERE = "tests.training.networks.own"
 
@@ -32,7 +32,7 @@ def test_a_network_that_cannot_be_made_is_refused(
     rows = made(40)
     with pytest.raises(DeclarationError, match=says):
         fit(Model(inputs=INPUTS, network=Torch(path, arguments)), Binary(name="taken"),
-            rows.texts, rows.dense, rows.codes, feature_names=FEATURES, coded=CODED)
+            rows.labelled)
 
 
 def test_logits_of_another_shape_are_refused() -> None:
@@ -40,8 +40,7 @@ def test_logits_of_another_shape_are_refused() -> None:
     declared = Model(inputs=(Numbers("amount"),), without=FEATURES[2:],
                      network=Torch(f"{HERE}:Wide"))
     with pytest.raises(DeclarationError, match=r"gives \(2, 3\) for 2 rows; expected \(2, 1\) or"):
-        fit(declared, Binary(name="taken"), rows.texts, rows.dense, rows.codes,
-            feature_names=FEATURES, coded=CODED)
+        fit(declared, Binary(name="taken"), rows.labelled)
 
 
 @pytest.mark.parametrize(("change", "says"), [
@@ -57,8 +56,7 @@ def test_names_that_only_the_feature_service_knows_are_checked_before_training(
     rows = made(40)
     declared = replace(Model(inputs=INPUTS, network=Torch(f"{HERE}:Mixed")), **change)
     with pytest.raises(DeclarationError, match=says):
-        fit(declared, Binary(name="taken"), rows.texts, rows.dense, rows.codes,
-            feature_names=FEATURES, coded=CODED)
+        fit(declared, Binary(name="taken"), rows.labelled)
 
 
 def test_a_sequence_that_is_no_list_of_the_service_is_refused() -> None:
@@ -67,5 +65,4 @@ def test_a_sequence_that_is_no_list_of_the_service_is_refused() -> None:
     rows = made(40)
     declared = Model(inputs=(*INPUTS[:-1], Sequence("click")), network=Torch(f"{HERE}:Mixed"))
     with pytest.raises(DeclarationError, match=r"its lists: seen, clicks\. Closest: 'clicks'"):
-        fit(declared, Binary(name="taken"), rows.texts, rows.dense, rows.codes,
-            feature_names=FEATURES, coded=CODED)
+        fit(declared, Binary(name="taken"), rows.labelled)

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from ml_assets.core.model import Categories, Minibatch, Model, Numbers, Tabular
 from ml_assets.targets import Binary
 from ml_assets.training.fit import fit
+from ml_assets.training.rows.labelled import LabelledRows
 
 ROWS, HELD_OUT = 40_000, 10_000
 NUMBERS = tuple(f"n{each}" for each in range(8))
@@ -45,9 +46,9 @@ def test_on_a_made_table_it_is_within_a_hundredth_of_gradient_boosting() -> None
     texts = {name: [str(each) for each in values] for name, values in categories.items()}
     model = Model(inputs=(Numbers(*NUMBERS), Categories(*SIZES)), network=Tabular(),
                   fit=Minibatch(epochs=12))
-    scorer = fit(model, Binary(name="bought"),
-                 {name: values[seen] for name, values in texts.items()}, numbers[seen],
-                 codes[seen], feature_names=NUMBERS).scorer
+    scorer = fit(model, Binary(name="bought"), LabelledRows(
+        texts={name: values[seen] for name, values in texts.items()}, dense=numbers[seen],
+        codes=codes[seen], feature_names=NUMBERS)).scorer
     ours = roc_auc_score(codes[unseen], scorer.outputs(
         {name: values[unseen] for name, values in texts.items()}, numbers[unseen])[:, 0])
     assert theirs > 0.7

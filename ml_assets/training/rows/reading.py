@@ -1,0 +1,41 @@
+"""The rows of a training set, as a system's model reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ml_assets.core.model import Minibatch
+from ml_assets.core.system import System
+from ml_assets.core.texts import key_text
+from ml_assets.features.training_sets.training_set import TrainingSet
+from ml_assets.training.rows.labelled import LabelledRows
+from ml_assets.training.rows.training_rows import TrainingRows
+from ml_assets.training.scored import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def rows_of(
+    system: System, training_set: TrainingSet, split: Literal["train", "holdout"]
+) -> TrainingRows:
+    """Those that are trained on, or those that are held out."""
+    rows = training_set.rows[training_set.rows["split"] == split]
+    return LabelledRows(
+        texts={column: [key_text(text) for text in rows[column]]
+               for column in system.model.texts},
+        dense=rows[list(training_set.feature_names)].to_numpy(np.float32),
+        codes=system.target.codes(rows["label"].tolist()),
+        feature_names=training_set.feature_names, coded=training_set.coded,
+        weights=_weights(system, rows) if split == "train" else None,
+    )
+
+
+def _weights(system: System, rows: pd.DataFrame) -> Floats | None:
+    """(n,) how much each row counts, if a column says so."""
+    fit = system.model.fit
+    if not isinstance(fit, Minibatch) or fit.sample_weights is None:
+        return None
+    return rows[fit.sample_weights].to_numpy(np.float32)

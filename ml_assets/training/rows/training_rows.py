@@ -1,0 +1,67 @@
+"""The one value that carries rows through a training, wherever they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ml_assets.training.loop.blocks import BlockSource, RowBlock
+
+if TYPE_CHECKING:
+    from ml_assets.training.rows.labelled import LabelledRows
+
+Codes = npt.NDArray[np.float64]
+Encode = Callable[["LabelledRows"], RowBlock]
+"""From some rows to what a network takes of them. Each row alone decides. It must be picklable to
+train on several devices."""
+
+
+class TrainingRows(Protocol):
+    """N rows with labels, in the order of time. `LabelledRows` are in memory."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The D columns of `dense`, in order."""
+        ...
+
+    @property
+    def coded(self) -> frozenset[str]:
+        """Those of them that are codes of texts or ids."""
+        ...
+
+    @property
+    def codes(self) -> Codes:
+        """(N,) of all labels."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def part(self, start: int, stop: int) -> TrainingRows:
+        """The rows `start` to `stop` (half-open)."""
+        ...
+
+    def divided(self, share: float) -> tuple[TrainingRows, TrainingRows]:
+        """The earlier rows, and the latest `share` of them, which may be none."""
+        ...
+
+    def blocks(self) -> Iterator[LabelledRows]:
+        """All rows in order, a portion at a time."""
+        ...
+
+    def sample(self, most: int) -> LabelledRows:
+        """At most so many, evenly spread, in order; all if there are no more."""
+        ...
+
+    def whole(self) -> LabelledRows:
+        """All rows, in memory."""
+        ...
+
+    def source(self, encode: Encode, *, buffer: int, shuffle: bool) -> BlockSource:
+        """The rows as the training loop takes them.
+
+        buffer: how many are in memory, and shuffled, at a time, unless all are in memory anyway
+        """
+        ...
