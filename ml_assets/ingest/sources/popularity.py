@@ -15,14 +15,15 @@ them may be of a few items."""
 
 
 class Popularity:
-    """The latest takes, each known from its instant on.
+    """The latest takes, each known from its instant on; or, evenly, every item that was ever taken.
 
-    In memory are `recent` takes, and those that are not known yet.
+    In memory are `recent` takes, or each item once, and the takes that are not known yet.
     """
 
-    def __init__(self, recent: int) -> None:
+    def __init__(self, recent: int, *, evenly: bool = False) -> None:
         self._recent, self._noted, self._known = recent, 0, 0
         self._takes: list[Item] = []
+        self._items: set[Item] | None = set() if evenly else None
         self._coming: list[tuple[datetime, int, Item]] = []
 
     def note(self, known_at: datetime, items: Iterable[Item]) -> None:
@@ -35,7 +36,11 @@ class Popularity:
         """From here on, what was known strictly before `now` is drawn from."""
         while self._coming and self._coming[0][0] < now:
             _, _, item = heappop(self._coming)
-            if len(self._takes) < self._recent:
+            if self._items is not None:
+                if item not in self._items:
+                    self._items.add(item)
+                    self._takes.append(item)
+            elif len(self._takes) < self._recent:
                 self._takes.append(item)
             else:
                 self._takes[self._known % self._recent] = item
@@ -43,7 +48,7 @@ class Popularity:
 
     def draw(self, name: str, count: int, *, without: Sequence[Item]) -> list[Item]:
         """`count` different items, fewer only if there are no more: by the hash of a name, which
-        draws each take equally often.
+        draws each take, or each item, equally often.
         """
         drawn: dict[Item, None] = {}
         for item in self._lots(name, TRIES * count):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import InvalidRequest, Quarantined
@@ -29,8 +29,11 @@ class Slates:
     shown: the field that holds what was shown, from the first position on; None if nobody recorded
         it
     others: without `shown`, so many items are added to what was taken: drawn from what others had
-        taken by then, what was taken often the oftener
-    recent: they are drawn from the latest so many takes
+        taken by then
+    drawn: what was `popular` the oftener, or each item `evenly`. A model of slates with popular
+        others tells a choice from what is popular anyway; only one of evenly drawn others orders
+        all items
+    recent: popular ones are drawn from the latest so many takes
 
     A row's id is `<request id>#<position>`, and its request has the fields of the request, without
     what was taken and shown, and the item. It was taken or it was not: its outcome is True or
@@ -45,6 +48,7 @@ class Slates:
     taken: str
     shown: str | None = None
     others: int = 0
+    drawn: Literal["popular", "evenly"] = "popular"
     recent: int = 10_000
 
     def __post_init__(self) -> None:
@@ -75,7 +79,8 @@ class Slates:
         """The rows of each request after one another. A request that cannot be used is one record,
         with its problem.
         """
-        popularity, seen = Popularity(self.recent), set[object]()
+        popularity = Popularity(self.recent, evenly=self.drawn == "evenly")
+        seen = set[object]()
         for request in self.requests.archive(fetched):
             try:
                 at = _instants(request)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -52,10 +52,11 @@ def asked(
 
 
 def history(
-    *records: ArchivedEvent, shown: str | None = None, others: int = 3, recent: int = 10_000
+    *records: ArchivedEvent, shown: str | None = None, others: int = 3, recent: int = 10_000,
+    drawn: Literal["popular", "evenly"] = "popular",
 ) -> list[ArchivedEvent]:
     source = Slates(requests=Requests(records=records), item="film", taken="took", shown=shown,
-                    others=0 if shown else others, recent=recent)
+                    others=0 if shown else others, drawn=drawn, recent=recent)
     return list(source.archive(Path()))
 
 
@@ -87,36 +88,36 @@ HISTORIES = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=
                      min_size=1, max_size=30)
 
 
-@given(HISTORIES, st.integers(1, 4), st.integers(1, 12))
+@given(HISTORIES, st.integers(1, 4), st.integers(1, 12), st.sampled_from(["popular", "evenly"]))
 @budget(max_examples=60, deadline=None)
 def test_others_are_drawn_from_what_was_taken_before_and_none_twice(
-    takes: list[list[int]], others: int, recent: int
+    takes: list[list[int]], others: int, recent: int, drawn: Literal["popular", "evenly"]
 ) -> None:
     rows = history(*(asked(number, took) for number, took in enumerate(takes)), others=others,
-                   recent=recent)
+                   recent=recent, drawn=drawn)
     found = slates(rows)
     for number, took in enumerate(takes):
         slate = found[f"r{number}"]
         before = [item for earlier in takes[:number] for item in earlier]
         assert len(set(slate)) == len(slate) <= len(took) + others
         assert set(took) <= set(slate) <= {*took, *before}
-        there = {*before[-recent:]} - {*took}
+        there = {*(before[-recent:] if drawn == "popular" else before)} - {*took}
         assert len(slate) == len(took) + min(others, len(there))
     assert {(row.event_id, row.request["film"]) for row in rows if row.outcome} == {
         (row.event_id, row.request["film"]) for row in rows
         if row.request["film"] in takes[int((split(row.event_id) or ("", 0))[0][1:])]}
 
 
-@given(HISTORIES, HISTORIES)
+@given(HISTORIES, HISTORIES, st.sampled_from(["popular", "evenly"]))
 @budget(max_examples=40, deadline=None)
 def test_what_comes_later_changes_no_earlier_row(
-    takes: list[list[int]], later: list[list[int]]
+    takes: list[list[int]], later: list[list[int]], drawn: Literal["popular", "evenly"]
 ) -> None:
     """Else a model would be judged on items that became popular after it was asked."""
     first = [asked(number, took) for number, took in enumerate(takes)]
     more = [asked(number, took) for number, took in enumerate(later, len(takes))]
-    rows = history(*first)
-    assert history(*first, *more)[:len(rows)] == rows
+    rows = history(*first, drawn=drawn)
+    assert history(*first, *more, drawn=drawn)[:len(rows)] == rows
 
 
 def test_what_was_taken_counts_from_when_it_was_known() -> None:
@@ -137,6 +138,18 @@ def test_what_is_taken_often_is_drawn_often() -> None:
     assert 0.68 < drawn["a"] / drawn.total() < 0.82
     forgotten = slates(history(*often, *after, others=1, recent=50))
     assert all(slate == ["c"] for name, slate in forgotten.items() if int(name[1:]) > 1051)
+
+
+def test_each_item_is_drawn_equally_often_if_they_are_drawn_evenly() -> None:
+    """However often it was taken, and however long ago."""
+    takes = [asked(number, ["hit"] if number % 10 else [f"rare{number // 10}"])
+             for number in range(200)]
+    later = [asked(200 + number, [], minutes=300) for number in range(2_000)]
+    rows = slates(history(*takes, *later, others=3, recent=20, drawn="evenly"))
+    drawn = Counter(item for number in range(200, 2_200) for item in rows[f"r{number}"])
+    assert len(drawn) == 21, "the hit, and twenty that were taken once"
+    expected = 2_000 * 3 / 21
+    assert all(abs(times - expected) < 5 * expected**0.5 for times in drawn.values())
 
 
 def test_the_position_does_not_tell_what_was_taken() -> None:
