@@ -43,11 +43,13 @@ def print_summary(
     console.print(_versions(system, settings))
     log = EventLog(settings.event_log)
     predictions, feedback = log.count(system.name)
+    degraded = log.degraded(system.name)
     log.close()
     parity = list(ParityReports(settings, system).between(system.calendar.go_live, date.max))
     broken = sum(day.unexplained for day in parity)
     facts = [
-        ("predictions served", f"{predictions:,}"),
+        ("predictions served", f"{predictions:,}" if not degraded else
+         f"{predictions:,}, {degraded:,} of them degraded: without features of the online store"),
         ("feedback received", f"{feedback:,}"),
         ("p50 latency", f"{median(latencies_ms):.1f} ms over HTTP, features and log included"
          if latencies_ms else "not measured: this run served nothing new"),

@@ -163,7 +163,7 @@ def served_system(
     instants = Instants(system.name, HybridClock(
         now, paced=lambda: not settings.clock_file(system.name).exists()), stands)
     state = GuardedState(system, lambda connection: backends.state(system, connection),
-                         log.connection, lines=lines)
+                         log.connection, stands=stands, lines=lines)
 
     def load(version: int) -> Scorer:
         scorer = backends.model(system, version)

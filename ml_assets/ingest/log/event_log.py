@@ -243,6 +243,12 @@ class EventLog:
         )
         return predictions, feedback
 
+    def degraded(self, system: str) -> int:
+        """How many predictions of a system were answered without features of the store."""
+        [(count,)] = self._file.read(
+            "select count(*) from predictions where system = ? and degraded", system)
+        return int(str(count))
+
     def answered_by(self, system: str) -> dict[int, int]:
         """How many predictions each model version has answered, by version."""
         return {int(str(version)): int(str(count)) for version, count in self._file.read(

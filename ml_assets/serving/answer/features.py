@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from math import inf
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from ml_assets.features.online_store.latest_scores import Score
 from ml_assets.ingest.log.event_log import Appended, PackedCounts
 
 Floats = npt.NDArray[np.float32]
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 FEATURE_BUDGET = timedelta(milliseconds=50)
@@ -29,6 +30,9 @@ FEATURE_BUDGET = timedelta(milliseconds=50)
 REST = timedelta(seconds=1)
 """How long a store that used up its budget for nothing is left alone: otherwise each batch would
 wait for it."""
+PATIENCE = timedelta(seconds=30)
+"""How long the features of one batch may take while the system's clock stands still. In a replay no
+time passes while an answer is made, so a busy machine must not decide what the answer is."""
 
 
 class SystemState(Protocol):
@@ -102,6 +106,8 @@ class GuardedState:
     connect: the connection of the event log
     budget: how long the reader is given; it breaks off by itself, and what comes late but
     whole is used
+    stands: whether the system's clock stands still; the reader is then asked again until PATIENCE
+    is over
     lines: where problems are logged
     """
 
@@ -112,13 +118,14 @@ class GuardedState:
         connect: Callable[[], sqlite3.Connection],
         *,
         budget: timedelta = FEATURE_BUDGET,
+        stands: Callable[[], bool] = lambda: False,
         seconds: Callable[[], float] = monotonic,
         lines: SparseLog | None = None,
     ) -> None:
         self._lines = SparseLog() if lines is None else lines
         self._system = system
         self._open, self._connect = open_state, connect
-        self._budget, self._seconds = budget, seconds
+        self._budget, self._stands, self._seconds = budget, stands, seconds
         self._rests_until = -inf
         self._state: SystemState | None = None
         self._connection: sqlite3.Connection | None = None
@@ -151,7 +158,7 @@ class GuardedState:
             reader = self._ready()
             if reader.names != wanted:
                 raise ValueError(f"it has the features {reader.names}; the model reads {wanted}")
-            values, until, position = reader.read(events, at)
+            values, until, position = self._patiently(asked_at, lambda: reader.read(events, at))
         except Exception as error:
             # Whatever the store's engine raises: no failure of it may keep an answer back.
             self._note(error)
@@ -160,9 +167,23 @@ class GuardedState:
         self.problem = None
         return np.asarray(values, np.float32), until, position
 
+    def _patiently(self, asked_at: float, read: Callable[[], T]) -> T:
+        """What `read` gives. A reader that breaks off keeps how far it has come."""
+        while True:
+            try:
+                return read()
+            except TimeoutError:
+                if self._is_late(asked_at):
+                    raise
+
     def _rest_after(self, asked_at: float) -> None:
-        if self._seconds() - asked_at >= self._budget.total_seconds():
+        if self._is_late(asked_at):
             self._rests_until = self._seconds() + REST.total_seconds()
+
+    def _is_late(self, asked_at: float) -> bool:
+        """Whether what began then has used up its time."""
+        took = timedelta(seconds=self._seconds() - asked_at)
+        return took >= self._budget and (took >= PATIENCE or not self._stands())
 
     def _missing(
         self, at: Sequence[datetime], wanted: tuple[str, ...]

@@ -93,6 +93,12 @@ def test_a_transaction_is_as_durable_as_was_asked_for(path: Path, ack: Ack, leve
     assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
+def test_answers_without_features_are_counted_by_system(log: EventLog) -> None:
+    log.append([prediction("a"), prediction("b", degraded=True),
+                prediction("c", degraded=True, system="other")])
+    assert (log.degraded("toy"), log.degraded("other"), log.degraded("third")) == (1, 1, 0)
+
+
 def test_the_same_event_twice_in_one_append_counts_once(log: EventLog) -> None:
     first, again = log.append([prediction("a"), prediction("a", score=0.9)])
     assert again.score == first.score == 0.25

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import Appended, EventLog
-from ml_assets.serving.answer.features import FEATURE_BUDGET, REST, GuardedState
+from ml_assets.serving.answer.features import FEATURE_BUDGET, PATIENCE, REST, GuardedState
 from ml_assets.serving.composition import Backends
 from ml_assets.serving.contract.decoding import MAX_BATCH
 from tests.ingest.log.test_event_log import prediction
@@ -77,11 +77,49 @@ class Budgeted(CountingToy):
             connection, self.settings, system, budget=self.budget))
 
 
-def guarded(store: SlowFeatures) -> GuardedState:
+def guarded(store: SlowFeatures, *, stands: bool = False) -> GuardedState:
     connection = sqlite3.connect(":memory:")
-    return GuardedState(
-        TOY, lambda connection: store, lambda: connection, seconds=lambda: store.clock
-    )
+    return GuardedState(TOY, lambda connection: store, lambda: connection, stands=lambda: stands,
+                        seconds=lambda: store.clock)
+
+
+@dataclass(kw_only=True)
+class BehindFeatures(FakeFeatures):
+    """Breaks off reads until it has caught up; each takes half the budget too much."""
+
+    behind: int
+    clock: float = 100.0
+
+    def read(
+        self, keys: Sequence[Mapping[str, object]], at: Sequence[datetime]
+    ) -> tuple[npt.NDArray[np.float32], list[datetime], int]:
+        self.clock += 1.5 * FEATURE_BUDGET.total_seconds()
+        self.behind -= 1
+        if self.behind >= 0:
+            raise TimeoutError("interrupted")
+        return super().read(keys, at)
+
+
+def test_a_slow_machine_changes_no_answer_while_the_clock_stands_still() -> None:
+    """A replay on a busy machine answers as one on an idle machine."""
+    store = BehindFeatures(behind=20)
+    connection = sqlite3.connect(":memory:")
+    replayed = GuardedState(TOY, lambda connection: store, lambda: connection,
+                            stands=lambda: True, seconds=lambda: store.clock)
+    assert replayed.read([EVENT], [NOON], WANTED)[2] is not None
+    assert replayed.problem is None
+
+
+def test_even_a_replay_goes_on_without_a_store_that_never_answers() -> None:
+    store = SlowFeatures()
+    state = guarded(store, stands=True)
+    state.check(NOON)
+    store.takes, began = 0.2, store.clock
+    assert state.read([EVENT], [NOON], WANTED)[2] is None
+    assert PATIENCE <= timedelta(seconds=store.clock - began) < PATIENCE + REST
+    reads = store.reads
+    assert state.read([EVENT], [NOON], WANTED)[2] is None, "it rests"
+    assert store.reads == reads
 
 
 def test_a_store_that_used_up_its_budget_rests_and_is_asked_again_later() -> None:
@@ -119,6 +157,7 @@ def test_a_quick_failure_needs_no_rest() -> None:
 def test_a_read_of_the_real_store_is_broken_off_and_the_answers_say_so(settings: Settings) -> None:
     toy = Budgeted(settings=settings, budget=timedelta(0))
     toy.deploy(1)
+    toy.clock.start()
     batch = {"events": [asked(f"e{n}", shop=f"shop {n}") for n in range(MAX_BATCH)]}
     later = {"events": [asked(f"f{n}", shop=f"shop {n}") for n in range(MAX_BATCH)]}
     with serving(toy) as api:
