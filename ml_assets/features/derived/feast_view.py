@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,12 +58,15 @@ def on_demand_view(
         name=full, sources=[*features, *request], mode="pandas", description=description,
         schema=[Field(name=each, dtype=Float64) for each in gives],
         feature_transformation=PandasTransformation(
-            udf=_in_pandas(derived, function), udf_string=inspect.getsource(function)),
+            udf=in_pandas(derived), udf_string=_source(derived, function)),
         tags={"system": system, **derived.tags()},
     )
 
 
-def _in_pandas(derived: Derived, function: Function) -> Any:
+def in_pandas(derived: Derived) -> Any:
+    """The function for a frame, as Feast calls it."""
+    function = derived.load()
+
     def of_frame(rows: pd.DataFrame) -> pd.DataFrame:
         read = {name: _feature(rows[name]) for name in derived.features}
         read |= {name: read_column(dtype, rows[name]) for name, dtype in derived.columns}
@@ -69,6 +74,21 @@ def _in_pandas(derived: Derived, function: Function) -> Any:
         return pd.DataFrame({name: np.asarray(given[name], np.float64) for name in derived.gives})
 
     return of_frame
+
+
+def _source(derived: Derived, function: Function) -> str:
+    """What Feast keeps, and runs wherever it reads the view from its registry (0.67): a function
+    of a frame that finds ours, and ours, to be read by people and to tell when it changes.
+    """
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(node, ast.FunctionDef), f"{derived.function} is defined by `def`"
+    if ast.get_docstring(node) is not None:
+        node.body = node.body[1:] or [ast.Pass()]
+    called = f"view={derived.view!r}, tags={derived.tags()!r}, gives={derived.gives!r}, text=''"
+    return (f"def of_frame(rows):\n"
+            f"    from {Derived.__module__} import Derived\n"
+            f"    from {__name__} import in_pandas\n"
+            f"    return in_pandas(Derived.read({called}))(rows)\n\n\n{ast.unparse(node)}\n")
 
 
 def _feature(values: pd.Series[Any]) -> npt.NDArray[np.float64]:

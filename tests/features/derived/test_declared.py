@@ -34,6 +34,23 @@ def test_feast_has_the_function_as_an_on_demand_view() -> None:
     assert given["cash_late"].tolist() == [1.0, 0.0]
 
 
+def test_feast_calls_the_same_function_once_it_has_read_the_view_from_its_registry() -> None:
+    """Feast 0.67 makes it anew of its text, which knows nothing of the module it was in."""
+    from feast.on_demand_feature_view import OnDemandFeatureView
+
+    from tests.market_features import haggling
+
+    read = OnDemandFeatureView.from_proto(haggling.to_proto())
+    rows = pd.DataFrame({
+        "price_1d": [2.0], "price": [3.0], "pays": ["cash"],
+        "event_timestamp": pd.to_datetime(["2024-01-08T19:00Z"]),
+    })
+    assert in_feast(read, rows).to_dict("list") == {"dearer": [1.5], "cash_late": [1.0]}
+    kept: Any = haggling.feature_transformation
+    assert read.feature_transformation == kept
+    assert "def haggled(rows: Arrays)" in kept.udf_string
+
+
 def test_what_is_declared_comes_back_from_tags() -> None:
     from tests.market_features import haggling
 
