@@ -35,7 +35,7 @@ def init(folder: Path) -> None:
     Example:
       ml-assets init shop && cd shop
       ml-assets new returns --from returns.csv --timestamp ordered_at \\
-          --entity customer --label returned
+          --entity buyer --label returned
 
     Commands find the project from the working directory upwards; ML_ASSETS_PROJECT names it from
     anywhere. Its state is in FOLDER/var.
@@ -80,11 +80,11 @@ def new(file: Path, label_file: Path | None, **said: object) -> None:
     \b
     Example: shop orders, some of which come back weeks later
       ml-assets new returns --from returns.csv --timestamp ordered_at \\
-          --entity customer --entity product --label returned --known-at returned_at
+          --entity buyer --entity product --label returned --known-at returned_at
 
     \b
     The outcomes in a file of their own:
-      ml-assets new delays --from orders.csv --timestamp ordered_at --entity customer \\
+      ml-assets new delays --from orders.csv --timestamp ordered_at --entity buyer \\
           --key order_id --label is_late --label-from deliveries.csv --known-at delivered_at
     """
     from ml_assets.core.project import project, read_project

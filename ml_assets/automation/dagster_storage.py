@@ -142,7 +142,7 @@ class KeptRunStorage(SqliteRunStorage):
 class KeptComputeLogs(LocalComputeLogManager):
     """What steps print goes to their files, and nowhere else.
 
-    Dagster also copies it to the terminal, for which it starts four processes in each run. Files
+    Dagster also copies it to the console, for which it starts four processes in each run. Files
     lie below the folder `base_dir`, where Dagster has them by default.
     """
 

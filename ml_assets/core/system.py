@@ -28,7 +28,7 @@ from ml_assets.core.truths import Truth
 
 @declaration
 class Entity:
-    """Something whose past informs its next event: a customer, a device, an item.
+    """Something whose past informs its next event: a person, a device, an item.
 
     `name` is also the event column that holds its key. An empty key means "unknown": it has no
     history.

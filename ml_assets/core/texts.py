@@ -64,7 +64,7 @@ def as_name(text: str, longest: int) -> str:
 
 
 def shown(value: object) -> str:
-    """The value for a message: short, and in characters that any log or terminal can show."""
+    """The value for a message: short, and in characters that any log or console can show."""
     text = ascii(value[:100] if isinstance(value, str) else value)
     return text if len(text) <= 80 else f"{text[:80]}..."
 

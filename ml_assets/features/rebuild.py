@@ -118,7 +118,7 @@ def tables_of(system: System, service: Service) -> list[tuple[View, str]]:
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Tells how much of `total` is done: a bar on a terminal, lines in the log otherwise."""
+    """Tells how much of `total` is done: a bar on a screen, lines in the log otherwise."""
     if total < WORTH_TELLING:
         yield lambda done: None
     elif sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""What `ml-assets new` says on the terminal about its choices."""
+"""What `ml-assets new` says on the console about its choices."""
 
 from __future__ import annotations
 

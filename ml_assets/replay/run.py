@@ -43,7 +43,7 @@ def run_loop(
     started = perf_counter()
     settings = replace(settings, in_replay=True)
     claim(settings)
-    with alone(settings, system.name), _terminal() as file:
+    with alone(settings, system.name), _screen() as file:
         console = Console(file=file, highlight=False)
         if not console.is_terminal:
             console = Console(file=file, highlight=False, width=100)
@@ -121,7 +121,7 @@ def _progress(console: Console) -> Progress:
 
 
 @contextmanager
-def _terminal() -> Iterator[IO[str]]:
+def _screen() -> Iterator[IO[str]]:
     """Where this process prints, for good: during a run Dagster directs stdout to a file."""
     try:
         number = os.dup(sys.stdout.fileno())
@@ -133,7 +133,7 @@ def _terminal() -> Iterator[IO[str]]:
 
 
 def _quiet() -> None:
-    """Libraries log to files and to Dagster's UI; the terminal is for whoever watches the loop."""
+    """Libraries log to files and to Dagster's UI; the screen is for whoever watches the loop."""
     for name in ("dagster", "mlflow", "alembic", "feast", "httpx"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")

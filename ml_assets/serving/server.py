@@ -123,7 +123,7 @@ class ApiServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """A terminal that closes stops the server as SIGTERM does, unless it runs by `nohup`."""
+        """A console that closes stops the server as SIGTERM does, unless it runs by `nohup`."""
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
             signal.signal(signal.SIGHUP, self.handle_exit)

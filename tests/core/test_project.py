@@ -13,6 +13,7 @@ import pytest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.project import PACKAGED_REPO, ROOT, Project, project, read_project
 from ml_assets.core.settings import Settings
+from ml_assets.systems import REFERENCE
 
 PLAIN = "[tool.ml_assets]\n"
 
@@ -73,7 +74,7 @@ def test_a_project_that_is_none_is_refused(
 
 
 def test_a_checkout_is_the_project_of_whoever_stands_in_none(elsewhere: Path) -> None:
-    assert project() == Project(folder=ROOT, reference=("spam",))
+    assert project() == Project(folder=ROOT, reference=REFERENCE)
 
 
 def test_without_checkout_the_working_directory_gets_the_reference_systems(

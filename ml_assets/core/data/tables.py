@@ -1,4 +1,4 @@
-"""What is known beside the events, and changes slowly: products, terminals, weather."""
+"""What is known beside the events, and changes slowly: products, places, weather."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ SYSTEM_CALLS = (
     Call(
         path="scores/{key}", method="get", name="score", summary="The latest score of an entity",
         answer=protocol.ScoreAnswer, problems=(404, 500, 503),
-        description="Of an entity such as a customer, without an event at hand: kept by batches, "
+        description="Of an entity such as a device, without an event at hand: kept by batches, "
         "refreshed by every prediction. The latest event's score; of one event the latest score.",
     ),
     Call(

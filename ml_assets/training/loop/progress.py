@@ -20,7 +20,7 @@ class ProgressLog:
     """A context that is called as `StepProgress`.
 
     epochs: that are taken at most; log: gets a line now and then, and one in the end. Dagster sends
-    what a step prints to a file, so a bar in a terminal would have nobody who sees it.
+    what a step prints to a file, so a bar on a screen would have nobody who sees it.
     """
 
     def __init__(
