@@ -43,32 +43,34 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
     Days not loaded yet come along, so that a view is loaded without gaps. An event that counts
     already, because it was served or loaded earlier, changes nothing: a load may be repeated, and
     may die half-way. Each portion gets a position of the event log, so that each prediction tells
-    whether it has seen it. What no reader can ask about any more is let go, now and then. Raises
+    whether it has seen it. What no reader can ask about any more is let go, now and then, and not
+    even read: a first load of a long history costs as much as its windows reach back. Raises
     NotReady where a day's table is missing.
     """
     clock, lake = settings.clock_of(view.system), Lake(settings.lake)
     with (closing(EventLog(settings.event_log)) as events,
           closing(open_backend(settings)) as store):
         view_id = store.register(view.name, view.definition)
-        followed = Followed(view.windowed, view_id, view.table)
-        projection = Projection(
-            events.connection, store, view.system, [followed], origins_of(settings))
         # The log remembers loads that a teardown or another definition has undone since.
         is_loaded = pending(store, view.windowed) is None and store.count(view_id) > 0
         before = covered(events.connection, view) if is_loaded else None
         stretch = _stretch(lake, view, days, before)
         until = midnight(stretch[-1]) + DAY
+        now = min(to_us(until), to_us(clock.now()))
+        if store.holds_much(view.windowed, view_id, now):
+            store.expire(view.windowed, view_id, now)
+        followed = Followed(view.windowed, view_id, view.table)
+        projection = Projection(
+            events.connection, store, view.system, [followed], origins_of(settings))
         projection.catch_up()
+        oldest = projection.bound(followed)
         tables = _together(
             read_stream(lake, view.windowed, view.system, view.table, [day], served=False)
-            for day in stretch)
+            for day in stretch if to_us(midnight(day) + DAY) > oldest)
         some = (each for table in tables for each in portions(view.windowed, table))
         new = sum(projection.load(followed, each) for each in covering(
             some, to_us(midnight(stretch[0])), to_us(until)))
         settle(store, view.windowed)
-        now = min(to_us(until), to_us(clock.now()))
-        if store.holds_much(view.windowed, view_id, now):
-            store.expire(view.windowed, view_id, now)
     return Loaded(rows=new, until=until)
 
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.runtime.isolation import Fault, attempt
-from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.source import ArchivedEvent, Request
 from ml_assets.core.system import System
 from ml_assets.core.target import Label
 from ml_assets.core.texts import ID_LENGTH, name_fault, shown, storable
 from ml_assets.core.time import EARLIEST, declared_instant
 
+PLAIN = {str, float, bool, type(None)}
+"""Any value of these can become JSON; not so every whole number, of thousands of digits."""
 LONGEST_RECORD = 10_000
 """Characters that are kept of a record that cannot be read as JSON."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """One record of an archive.
 
     at: when it happened; for one that does not say so, when the usable record before it did
@@ -62,15 +64,30 @@ def usable(system: System, history: Iterable[ArchivedEvent]) -> Iterator[Archive
     """The events of `history` that can be used: instants in UTC, outcomes as labels."""
     seen: set[str] = set()
     for event in history:
-        record = attempt(_record, system, event, seen)
-        if not isinstance(record, Fault):
+        record = attempt(_checked, system, event, seen)
+        if not isinstance(record, Fault) and _is_json(event.request):
             seen.add(record.event_id)
-            yield replace(event, event_timestamp=record.at, outcome=record.outcome,
-                          known_at=None if event.known_at is None else record.known_at)
+            yield _with(event, record.at, record.outcome,
+                        None if event.known_at is None else record.known_at)
 
 
 def _record(system: System, event: ArchivedEvent, seen: set[str]) -> Record:
     """Raises Quarantined, or whatever its request does when it becomes JSON."""
+    return _checked(system, event, seen)._replace(request=_written(event.request))
+
+
+def _written(request: Request) -> str:
+    return json.dumps(request if type(request) is dict else dict(request))
+
+
+def _is_json(request: Request) -> bool:
+    """Whether a request can become JSON, which most need not be made for that."""
+    return ({type(key) for key in request} <= {str} and set(map(type, request.values())) <= PLAIN
+            ) or not isinstance(attempt(_written, request), Fault)
+
+
+def _checked(system: System, event: ArchivedEvent, seen: set[str]) -> Record:
+    """All but the request. Raises Quarantined."""
     if event.problem is not None:
         raise Quarantined(event.problem)
     event_id: object = event.event_id
@@ -85,8 +102,7 @@ def _record(system: System, event: ArchivedEvent, seen: set[str]) -> Record:
     if not isinstance(request, Mapping):
         raise Quarantined(f"request is {shown(request)}; expected a JSON object")
     outcome, known_at = _outcome(system, event, at)
-    return Record(event_id=event_id, at=at, request=json.dumps(dict(request)), outcome=outcome,
-                  known_at=known_at)
+    return Record(event_id, at, "", outcome, known_at)
 
 
 def _outcome(
@@ -104,8 +120,7 @@ def _outcome(
     except InvalidRequest as error:
         raise Quarantined(f"outcome: {error}") from None
     own = None if event.known_at is None else _instant("known_at", event.known_at)
-    known_at = system.truth.known_at(
-        replace(event, event_timestamp=at, outcome=outcome, known_at=own))
+    known_at = system.truth.known_at(_with(event, at, outcome, own))
     if known_at is None:
         raise Quarantined("the outcome is known, but not since when: known_at is None; expected "
                           f"an instant, because {system.truth.says}")
@@ -115,6 +130,16 @@ def _outcome(
             f"instant from then on, at most {system.truth.maturity} later, as the system's truth "
             "declares")
     return outcome, known_at
+
+
+def _with(
+    event: ArchivedEvent, at: datetime, outcome: Label | None, known_at: datetime | None
+) -> ArchivedEvent:
+    """The event itself if it holds these already, as nearly all do: a copy costs as much as all
+    checks of a record."""
+    if event.event_timestamp is at and event.outcome is outcome and event.known_at is known_at:
+        return event
+    return replace(event, event_timestamp=at, outcome=outcome, known_at=known_at)
 
 
 def _instant(name: str, declared: datetime) -> datetime:

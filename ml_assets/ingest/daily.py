@@ -19,7 +19,7 @@ from ml_assets.core.system import System
 from ml_assets.core.time import DAY, day_bounds, midnight
 from ml_assets.ingest.contracts.rows import Contract
 from ml_assets.ingest.contracts.stored import keeps
-from ml_assets.ingest.events import archived_rows, logged_rows, parse_raw
+from ml_assets.ingest.events import READ, archived_rows, logged_rows, parse_raw
 from ml_assets.ingest.filing import Filing
 from ml_assets.ingest.labels import ArchivedOutcomes, labels_known_in, may_speak_in, with_keys
 from ml_assets.ingest.lake import Lake, frame_of
@@ -111,7 +111,9 @@ def store_events(
     contract, reasons, broken = Contract.of(system, stream), Counter[str](), list[str]()
     first, usable = schema.empty_table(), 0
     for day in days:
-        raw = lake.read(name, stream.raw, raw_schema(system, stream), start=day, end=day + DAY)
+        raw = lake.read_table(
+            name, stream.raw, raw_schema(system, stream), start=day, end=day + DAY,
+            columns=READ.names)
         parsed = parse_raw(system, raw, stream)
         lake.write(name, stream.table, day, parsed.rows, schema)
         lake.write(name, stream.quarantine, day, parsed.quarantine, QUARANTINE)

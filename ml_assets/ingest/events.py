@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
 
 import pandas as pd
 import pyarrow as pa
@@ -18,9 +17,9 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import EARLIEST
 from ml_assets.ingest.archive import records
+from ml_assets.ingest.contracts.at_once import taken_at_once
 from ml_assets.ingest.contracts.rows import Contract
-from ml_assets.ingest.contracts.values import is_missing
-from ml_assets.ingest.lake import frame_of
+from ml_assets.ingest.lake import INSTANT, frame_of
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.log.told import ToldEvent
 from ml_assets.ingest.posted import read_json
@@ -48,8 +47,15 @@ class Parsed:
         return dict(Counter(self.quarantine["reason"]).most_common(count))
 
 
-READ = ("event_id", "event_timestamp", "accepted_at", "request", LOG_SEQ, "problem")
-"""What an event is made of."""
+READ = pa.schema([
+    ("event_id", pa.string()), ("event_timestamp", INSTANT), ("accepted_at", INSTANT),
+    ("request", pa.string()), (LOG_SEQ, pa.int64()), ("problem", pa.string()),
+])
+"""What an event is made of, of `tables.raw_schema`."""
+STAMPS = ("event_id", "event_timestamp", "accepted_at", LOG_SEQ)
+"""What is not in a request."""
+AT_ONCE = 10_000
+"""Rows that are parsed together."""
 
 Raw = tuple[object, ...]
 """A row of `tables.raw_schema`."""
@@ -93,7 +99,16 @@ def frame(rows: Iterable[Raw]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=RECORD_COLUMNS)
 
 
-def parse_raw(system: System, raw: pd.DataFrame, stream: Stream | None = None) -> Parsed:
+def table_of(rows: Sequence[Raw], schema: pa.Schema) -> pa.Table:
+    """Rows of `tables.raw_schema`, which is `schema`."""
+    columns = dict(zip(RECORD_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
+    return pa.table([pa.array(columns.get(field.name, ()), field.type) for field in schema],
+                    schema=schema)
+
+
+def parse_raw(
+    system: System, raw: pa.Table | pd.DataFrame, stream: Stream | None = None
+) -> Parsed:
     """Parse every raw row; set aside what cannot be parsed or breaks the contract.
 
     raw: rows of `tables.raw_schema`
@@ -104,50 +119,63 @@ def parse_raw(system: System, raw: pd.DataFrame, stream: Stream | None = None) -
     """
     stream = stream or system.asked
     contract, schema = Contract.of(system, stream), stream_schema(stream)
-    parsed: list[dict[str, object]] = []
-    aside: list[tuple[object, ...]] = []
-    seen: set[str] = set()
-    for row in _records(raw):
-        event = attempt(_event, stream, contract, row, seen)
-        if isinstance(event, Fault):
-            aside.append((row["event_id"], row["event_timestamp"], event.reason, row["request"]))
-        else:
-            parsed.append(event)
+    if isinstance(raw, pd.DataFrame):
+        raw = pa.Table.from_pandas(raw.reindex(columns=READ.names), READ, preserve_index=False)
+    parts, aside, seen = [schema.empty_table()], list[tuple[object, ...]](), set[str]()
+    for start in range(0, len(raw), AT_ONCE):
+        part = raw.slice(start, AT_ONCE)
+        rows, faults = _taken_of(stream, contract, schema, part, seen)
+        parts.append(rows)
+        aside += [(*(part[name][index].as_py() for name in STAMPS[:2]), faults[index],
+                   part["request"][index].as_py()) for index in sorted(faults)]
     return Parsed(
-        # A value that keeps the contract fits its column.
-        rows=pa.Table.from_pylist(
-            [{name: event[name] for name in schema.names} for event in parsed], schema=schema),
-        quarantine=pd.DataFrame(aside, columns=QUARANTINE.names),
-    )
+        rows=pa.concat_tables(parts), quarantine=pd.DataFrame(aside, columns=QUARANTINE.names))
 
 
-def _records(raw: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """The rows of a table, without what making an event of one does not look at."""
-    names = [name for name in READ if name in raw.columns]
-    columns = [_plain(raw[name]) for name in names]
-    return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+def _taken_of(
+    stream: Stream, contract: Contract, schema: pa.Schema, part: pa.Table, seen: set[str]
+) -> tuple[pa.Table, dict[int, str]]:
+    """The usable rows, and of each other one, by its place, why it is none.
 
-
-def _plain(values: pd.Series[Any]) -> Sequence[object]:
-    """Instants as Python has them: pandas' own cost more in every step that follows."""
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        instants = pd.DatetimeIndex(values).to_pydatetime().tolist()
-        return [at if at == at else None for at in instants]
-    return values.tolist()
-
-
-def _event(
-    stream: Stream, contract: Contract, row: Mapping[str, object], seen: set[str]
-) -> dict[str, object]:
-    """A raw record's row of `tables.stream_schema`. Raises Quarantined, or as the parser does.
-
-    seen: the ids of the events before it
+    seen: the ids of the events before them
     """
-    problem, position = row.get("problem"), row.get(LOG_SEQ)
-    if isinstance(problem, str):
+    faults, events, sound = dict[int, str](), list[Mapping[str, object]](), list[int]()
+    texts = zip(part["request"].to_pylist(), part["problem"].to_pylist(), strict=True)
+    for index, (request, problem) in enumerate(texts):
+        event = attempt(_event, stream, request, problem)
+        if isinstance(event, Fault):
+            faults[index] = event.reason
+        else:
+            events.append(event)
+            sound.append(index)
+    stamps = part.select(STAMPS)
+    stamps = stamps.take(pa.array(sound, pa.int64())) if faults else stamps
+    rows = taken_at_once(contract, stamps, events, schema, seen)
+    if rows is not None:
+        return rows, faults
+    kept = []
+    for index, event, stamp in zip(sound, events, _stamps(stamps), strict=True):
+        row = attempt(contract.row, {**event, **stamp}, seen)
+        if isinstance(row, Fault):
+            faults[index] = row.reason
+        else:
+            kept.append({name: row[name] for name in schema.names})
+    # A value that keeps the contract fits its column.
+    return pa.Table.from_pylist(kept, schema=schema), faults
+
+
+def _event(stream: Stream, request: str, problem: str | None) -> Mapping[str, object]:
+    """The columns of the event in `request`. Raises Quarantined, or as the parser does."""
+    if problem is not None:
         raise Quarantined(problem)
-    return contract.row({
-        **stream.source.parse(read_json(str(row["request"]))), "event_id": row["event_id"],
-        "event_timestamp": row["event_timestamp"], "accepted_at": row["accepted_at"],
-        LOG_SEQ: None if is_missing(position) else int(str(position)),
-    }, seen)
+    parsed = stream.source.parse(read_json(request))
+    return parsed if type(parsed) is dict else {**parsed}
+
+
+def _stamps(stamps: pa.Table) -> Iterator[dict[str, object]]:
+    """Row by row, with instants as Python has them."""
+    columns = [
+        [at if at is None else at.astimezone(UTC) for at in values.to_pylist()]
+        if values.type == INSTANT else values.to_pylist() for values in stamps.columns
+    ]
+    return (dict(zip(STAMPS, row, strict=True)) for row in zip(*columns, strict=True))

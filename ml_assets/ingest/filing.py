@@ -8,7 +8,8 @@ from datetime import date, datetime
 import pandas as pd
 import pyarrow as pa
 
-from ml_assets.ingest.events import Raw, frame
+from ml_assets.core.time import DAY
+from ml_assets.ingest.events import Raw, frame, table_of
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import RECORD_COLUMNS
 
@@ -69,10 +70,10 @@ class Filing:
 
     def _put(self, day: date, rows: list[Raw]) -> None:
         self._first += rows[: SHOWN - len(self._first)]
+        held = table_of(rows, self._schema)
         if day in self._begun:  # the rows are in no order of time
-            before = self._lake.read_days(*self._name, self._schema, [day]).reindex(
-                columns=RECORD_COLUMNS)
-            rows = [*before.itertuples(index=False, name=None), *rows]
-        self._lake.write(*self._name, day, frame(rows), self._schema)
+            before = self._lake.read_table(*self._name, self._schema, start=day, end=day + DAY)
+            held = pa.concat_tables([before, held])
+        self._lake.write(*self._name, day, held, self._schema)
         self._begun.add(day)
         self._empty.pop(day, None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import repeat
 from typing import Literal
 
 import pandas as pd
@@ -119,14 +118,9 @@ def labels_known_in(
     first_heard: when each source first spoke of any prediction of the system; by `feedback`
                  unless given
     """
-    known_then = archived[(archived["outcome_known_at"] >= start)
+    known_then = archived[ARCHIVED][(archived["outcome_known_at"] >= start)
                           & (archived["outcome_known_at"] < end)]
-    rows: list[tuple[str, datetime, datetime, Label, str]] = list(zip(
-        *(known_then[name].tolist()
-          for name in ("event_id", "event_timestamp", "outcome_known_at", "outcome")),
-        repeat("archive"),
-    ))
-
+    rows: list[tuple[str, datetime, datetime, Label, str]] = []
     words: dict[str, list[Feedback]] = {}
     news: set[str] = set()
     heard = list(feedback)
@@ -147,6 +141,11 @@ def labels_known_in(
         ]
 
     known = pd.DataFrame(rows, columns=KNOWN_COLUMNS)
+    if len(known_then):
+        # Of history there are whole days, of live events on a day few are left to history.
+        old = known_then.set_axis([*KNOWN_COLUMNS[:2], "label", "known_at"], axis=1).assign(
+            label=known_then["outcome"].infer_objects(), basis="archive")[[*KNOWN_COLUMNS]]
+        known = pd.concat([old, known], ignore_index=True) if rows else old
     return known.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
 
 
@@ -167,7 +166,8 @@ def with_keys(
     counted: the positions of the log at which labels with these ids were counted, if they were
     """
     known = events.assign(same=of_events(events, live_from)).drop_duplicates("same")
-    named = list(map(label_id, labels["event_id"], labels["known_at"], labels["label"]))
+    known_at = pd.DatetimeIndex(labels["known_at"]).to_pydatetime()  # pandas' own cost more
+    named = list(map(label_id, labels["event_id"], known_at, labels["label"]))
     # As objects: a key that is an integer would become a float beside a missing one.
     known = known[["same", *keys]].astype(object)
     at = counted([name for name, basis in zip(named, labels["basis"], strict=True)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import math
 from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
 
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.source import ArchivedEvent
-from ml_assets.ingest.events import parse_raw, raw_from_archive
+from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.ingest.events import frame, parse_raw, raw_from_archive
+from ml_assets.ingest.posted import read_json
+from ml_assets.ingest.tables import LOG_SEQ, stream_schema
 from tests.toy import TOY
 
 AT = datetime(2024, 1, 2, 12, tzinfo=UTC)
@@ -50,3 +61,38 @@ def test_a_day_without_records_gives_empty_tables() -> None:
     """Nothing happened is not an error."""
     parsed = parse_raw(TOY, raw())
     assert parsed.events.empty and parsed.quarantine.empty
+
+
+VALUES: st.SearchStrategy[Any] = st.sampled_from([
+    "corner", "", "a\nb", "x" * 1001, None, True, 3, 3.5, -1, 2**53 + 1, 10**400, math.nan,
+    "\udfff", [1], {},
+])
+REQUESTS = st.fixed_dictionaries(
+    {}, optional={"shop": VALUES, "note": VALUES, "amount": VALUES | st.just(1.0)})
+
+
+@budget(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abcde"), REQUESTS), max_size=8))
+def test_rows_are_taken_together_as_they_are_taken_one_by_one(
+    records: list[tuple[str, dict[str, object]]]
+) -> None:
+    """The law, with sound rows among them, of which some have an id that was there before."""
+    sound = {"shop": "corner", "note": "", "amount": 2}
+    received = [(f"s{place}", sound) for place in range(2)] + records
+    rows = frame([(event_id, AT, AT, json.dumps(request), None, None, None, None)
+                  for event_id, request in received])
+    together = parse_raw(TOY, rows)
+    contract, seen = Contract.of(TOY, TOY.asked), set[str]()
+    kept, aside = [], []
+    for event_id, request in received:
+        row = attempt(lambda event_id, request: contract.row({
+            **TOY.source.parse(read_json(json.dumps(request))), "event_id": event_id,
+            "event_timestamp": AT, "accepted_at": AT, LOG_SEQ: None}, seen), event_id, request)
+        if isinstance(row, Fault):
+            aside.append((event_id, row.reason))
+        else:
+            kept.append(row)
+    expected = pa.Table.from_pylist(kept, stream_schema(TOY.asked))
+    assert together.rows.equals(expected)
+    found = zip(together.quarantine["event_id"], together.quarantine["reason"], strict=True)
+    assert list(found) == aside

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from ml_assets.core.data.columns import Column
 from ml_assets.core.runtime.isolation import Fault, attempt
-from ml_assets.core.texts import text_fault
 from ml_assets.core.time import declared_instant
 from ml_assets.ingest.contracts.rows import INSTANTS, Contract
 from ml_assets.ingest.contracts.values import LONGEST_LIST, breach_of
@@ -34,16 +33,22 @@ def keeps(contract: Contract, parts: Iterable[pa.Table]) -> bool:
 def _part_keeps(contract: Contract, part: pa.Table, expected: set[str], seen: set[str]) -> bool:
     if set(part.column_names) - {LOG_SEQ} != expected:
         return False
-    before, ids = len(seen), part["event_id"].to_pylist()
-    seen.update(ids)
-    if len(seen) - before != len(ids) or None in seen or "" in seen:
-        return False
-    if any(text_fault(each) is not None for each in ids):
-        return False
-    return all(map(_are_instants, (part[name] for name in INSTANTS))) and all(
+    return new_ids(part["event_id"], seen) and all(
+        are_instants(part[name]) for name in INSTANTS
+    ) and all(
         column_keeps(column, part[column.name], is_key=column.name in contract.keys)
         for column in contract.columns
     )
+
+
+def new_ids(ids: pa.ChunkedArray, seen: set[str]) -> bool:
+    """Whether all of them are ids of events, and none was `seen` before; then they are."""
+    found = ids.to_pylist()  # a text in Arrow that Python can read is one that UTF-8 can hold
+    new = set(found)
+    if len(new) != len(found) or None in new or "" in new or not seen.isdisjoint(new):
+        return False
+    seen |= new
+    return True
 
 
 def column_keeps(column: Column, values: pa.ChunkedArray, *, is_key: bool) -> bool:
@@ -71,7 +76,8 @@ def _telling(column: Column, values: pa.ChunkedArray) -> list[object]:
     return list(pc.unique(values).to_pylist())
 
 
-def _are_instants(values: pa.ChunkedArray) -> bool:
+def are_instants(values: pa.ChunkedArray) -> bool:
+    """Whether an event may happen at each of them."""
     bounds = pc.min_max(values).as_py()
     return values.null_count == 0 and all(
         not isinstance(attempt(declared_instant, each), Fault)

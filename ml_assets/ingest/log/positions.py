@@ -135,13 +135,16 @@ def knows_view(connection: sqlite3.Connection, view: str, definition: str) -> bo
     return bool(known)
 
 
+# The plus keeps SQLite from an index of systems, by which it would read all that one has logged.
+
+
 def positions_of(
     connection: sqlite3.Connection, system: str, after: int, until: int, most: int
 ) -> list[Position]:
     """The first predictions of a system whose positions lie in `(after, until]`, in order."""
     return [Position(*row) for row in connection.execute(
         "select seq, event_id, event_timestamp, accepted_at, score, decision, model_version,"
-        " counts from predictions where seq > ? and seq <= ? and system = ? order by seq limit ?",
+        " counts from predictions where seq > ? and seq <= ? and +system = ? order by seq limit ?",
         (after, until, system, most),
     )]
 
@@ -152,7 +155,7 @@ def told_of(
     """The first events told to a system whose positions lie in `(after, until]`, in order."""
     return [ToldPosition(*row) for row in connection.execute(
         "select seq, stream, event_id, event_timestamp, accepted_at, request, counts from told"
-        " where seq > ? and seq <= ? and system = ? order by seq limit ?",
+        " where seq > ? and seq <= ? and +system = ? order by seq limit ?",
         (after, until, system, most),
     )]
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ml_assets.core.data.columns import Column, Dtype
 from ml_assets.core.texts import shown
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 YES = frozenset({"true", "t", "yes", "y", "1"})
 NO = frozenset({"false", "f", "no", "n", "0"})
 """How files spell booleans, in any case."""
+
+
+PLAIN: Mapping[Dtype, str] = {
+    "text": "string", "category": "string", "number": "double", "integer": "int64",
+    "boolean": "bool",
+}
+"""The type of Arrow whose values are those of JSON."""
 
 
 class WithoutZone(ValueError):
@@ -78,6 +89,25 @@ def value_of(cell: object, dtype: Dtype, clock: SourceClock) -> object:
         return _VALUES[dtype](cell, clock)
     except (ValueError, OverflowError):
         return cell if isinstance(cell, str | int | float | bool) else str(cell)
+
+
+def posted_of(column: Column, cells: pa.Array, clock: SourceClock) -> list[object]:
+    """`posted` of each cell of a column."""
+    if not column.many:
+        return values_of(cells, column.dtype, clock)
+    return [posted(column, cell, clock) for cell in cells.to_pylist()]
+
+
+def values_of(cells: pa.Array, dtype: Dtype, clock: SourceClock) -> list[object]:
+    """`value_of` each cell of a column; most hold what JSON does, and are taken as they are."""
+    import pyarrow as pa
+
+    values: list[object] = cells.to_pylist()
+    if PLAIN.get(dtype) != str(cells.type):
+        return [value_of(value, dtype, clock) for value in values]
+    if pa.types.is_floating(cells.type):
+        return [None if value != value else value for value in values]
+    return values
 
 
 def _text(cell: object, clock: SourceClock) -> object:

@@ -14,8 +14,8 @@ from ml_assets.core.errors import Quarantined
 from ml_assets.core.policies import require
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.target import Label
-from ml_assets.ingest.sources.cells import SourceClock, clock, posted, value_of
-from ml_assets.ingest.sources.ordering import OrderedRow, Ordering
+from ml_assets.ingest.sources.cells import SourceClock, clock, posted_of, values_of
+from ml_assets.ingest.sources.ordering import OrderedColumns, Ordering
 from ml_assets.ingest.sources.places import noted, of_note
 
 _SCHEMAS: dict[Dtype, dict[str, object]] = {
@@ -90,11 +90,6 @@ class EventRows:
         instants without a zone, FetchError for rows that cannot be read.
         """
         at = clock(self.zone, self.layout)
-        for row in self.ordered(fetched):
-            yield self._event(row, at)
-
-    def ordered(self, fetched: Path) -> Iterator[OrderedRow]:
-        """The rows as they are, in order of time."""
         paths = {"rows": fetched}
         if self.outcomes is not None:
             paths = of_note(fetched)
@@ -103,10 +98,10 @@ class EventRows:
             carried=tuple(column.name for column in self.columns),
             clock=clock(self.zone, self.layout),
         )
-        if self.outcomes is None:
-            return ordering.rows(self.rows.batches(paths["rows"]))
-        return ordering.rows(self.rows.batches(paths["rows"]),
-                             self.outcomes.batches(paths["outcomes"]))
+        outcomes = None if self.outcomes is None else self.outcomes.batches(paths["outcomes"])
+        with ordering.ordered(self.rows.batches(paths["rows"]), outcomes) as batches:
+            for columns in ordering.columns(batches):
+                yield from self._events(columns, at)
 
     def parse(self, request: Request) -> Event:
         """The declared columns; the contract of the stream says what each may hold."""
@@ -117,16 +112,22 @@ class EventRows:
                                   f"{', '.join(known)}.{closest(name, known)}")
         return {column.name: _taken(column, request.get(column.name)) for column in self.columns}
 
-    def _event(self, row: OrderedRow, at: SourceClock) -> ArchivedEvent:
-        label = (self.otherwise if row.label is None
-                 else value_of(row.label, self.label_dtype, at))
-        named = row.origin if self.key is None else row.key
-        return ArchivedEvent(
-            event_id=cast(str, named), event_timestamp=cast(Any, row.at),
-            request={column.name: posted(column, cell, at)
-                     for column, cell in zip(self.columns, row.cells, strict=True)},
-            outcome=label, known_at=row.known_at, origin=row.origin, problem=row.problem,
-        )
+    def _events(self, rows: OrderedColumns, at: SourceClock) -> Iterator[ArchivedEvent]:
+        names = [column.name for column in self.columns]
+        cells = [posted_of(column, values, at)
+                 for column, values in zip(self.columns, rows.cells, strict=True)]
+        labels = ([None] * len(rows.at) if rows.label is None
+                  else values_of(rows.label, self.label_dtype, at))
+        named = rows.origin if rows.key is None else rows.key
+        for event_id, happened, label, known_at, origin, problem, *row in zip(
+            named, rows.at, labels, rows.known_at, rows.origin, rows.problem, *cells, strict=True
+        ):
+            yield ArchivedEvent(
+                event_id=cast(str, event_id), event_timestamp=cast(Any, happened),
+                request=dict(zip(names, row, strict=True)),
+                outcome=self.otherwise if label is None else label, known_at=known_at,
+                origin=origin, problem=problem,
+            )
 
 
 def _taken(column: Column, value: object) -> object:

@@ -43,6 +43,20 @@ class OrderedRow:
     problem: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderedColumns:
+    """Some rows, see `OrderedRow`. cells, label: as the source has them; key, label: None if no
+    row has one."""
+
+    origin: list[str]
+    key: list[str | None] | None
+    at: list[datetime | None]
+    cells: list[pa.Array]
+    label: pa.Array | None
+    known_at: list[datetime | None]
+    problem: list[str | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ordering:
     """How rows are put in order. See `EventRows` for its fields."""
@@ -53,13 +67,6 @@ class Ordering:
     key: str | None = None
     label: str | None = None
     known_at: str | None = None
-
-    def rows(
-        self, events: Iterable[pa.RecordBatch], outcomes: Iterable[pa.RecordBatch] | None = None
-    ) -> Iterator[OrderedRow]:
-        """Raises FetchError for a missing column, DeclarationError for instants without zone."""
-        with self.ordered(events, outcomes) as batches:
-            yield from self.read(batches)
 
     @contextmanager
     def ordered(
@@ -127,6 +134,12 @@ class Ordering:
                         else [None] * count)
             columns: dict[str, Any] = {ours: batch[name] for ours, name in cells.items()}
             for ours, name in instants.items():
+                if _are_instants(batch[name]):
+                    columns[ours] = found = batch[name].cast(instant)
+                    if ours == "at":
+                        columns["sort"] = found
+                        since = found[-1].as_py() if count else since
+                    continue
                 found = [self._instant(name, cell, origins, problems, index)
                          for index, cell in enumerate(batch[name].to_pylist())]
                 columns[ours] = pa.array(found, instant)
@@ -159,19 +172,39 @@ class Ordering:
 
     def read(self, batches: Iterable[pa.RecordBatch]) -> Iterator[OrderedRow]:
         """The rows of what `ordered` gives."""
-        for batch in batches:
-            named = {name: _instants(batch[name]) if name in ("at", "known")
-                     else batch[name].to_pylist() for name in batch.schema.names}
-            none = [None] * batch.num_rows
-            cells = [named[f"c{place}"] for place in range(len(self.carried))]
-            rows = zip(*cells, strict=True) if cells else [()] * batch.num_rows
-            for origin, key, at, row, label, known, problem in zip(
-                named["origin"], named.get("key", none), named["at"], rows,
-                named.get("label", none), named.get("known", none), named["problem"], strict=True,
+        for rows in self.columns(batches):
+            none = [None] * len(rows.at)
+            columns = [cells.to_pylist() for cells in rows.cells]
+            label = none if rows.label is None else rows.label.to_pylist()
+            for origin, key, at, known_at, said, problem, *cells in zip(
+                rows.origin, rows.key or none, rows.at, rows.known_at, label, rows.problem,
+                *columns, strict=True,
             ):
-                yield OrderedRow(
-                    origin=origin, key=None if key is None else str(key), at=at, cells=row,
-                    label=label, known_at=known, problem=problem)
+                yield OrderedRow(origin=origin, key=key, at=at, cells=cells, label=said,
+                                 known_at=known_at, problem=problem)
+
+    def columns(self, batches: Iterable[pa.RecordBatch]) -> Iterator[OrderedColumns]:
+        """The same column by column."""
+        for batch in batches:
+            there, none = batch.schema.names, list[datetime | None]([None] * batch.num_rows)
+            yield OrderedColumns(
+                origin=batch["origin"].to_pylist(),
+                key=[None if key is None else str(key) for key in batch["key"].to_pylist()]
+                if "key" in there else None,
+                at=_instants(batch["at"]),
+                cells=[batch[f"c{place}"] for place in range(len(self.carried))],
+                label=batch["label"] if "label" in there else None,
+                known_at=_instants(batch["known"]) if "known" in there else none,
+                problem=batch["problem"].to_pylist(),
+            )
+
+
+def _are_instants(column: pa.Array) -> bool:
+    """Whether each value is one that says its zone, in a unit of which nothing is cut."""
+    import pyarrow as pa
+
+    return (pa.types.is_timestamp(column.type) and column.type.tz is not None
+            and column.type.unit != "ns" and column.null_count == 0)
 
 
 def _instants(column: pa.Array) -> list[datetime | None]:

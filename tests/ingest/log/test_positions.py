@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from ml_assets.ingest.log.positions import (
     note_load,
     positions_of,
     request_at,
+    told_of,
     views_of,
 )
 from ml_assets.ingest.log.served import to_us
@@ -154,3 +155,16 @@ def test_in_a_log_of_before_there_were_positions_all_was_counted_at_the_start(pa
     after = log.answer_to("toy", "b")
     assert after is not None and after.seq == 2
     log.close()
+
+
+@pytest.mark.parametrize(("ask", "table"), [(positions_of, "predictions"), (told_of, "told")])
+def test_what_lies_behind_a_position_is_found_by_it_however_much_there_is(
+    log: EventLog, ask: Callable[..., object], table: str
+) -> None:
+    """By system, all that the system has ever logged was read and sorted, for each batch anew."""
+    said: list[str] = []
+    log.connection.set_trace_callback(said.append)
+    ask(log.connection, "toy", 10, 20, 256)
+    log.connection.set_trace_callback(None)
+    [plan] = log.connection.execute(f"explain query plan {said[-1]}").fetchall()
+    assert f"{table}_by_seq (seq>? AND seq<?)" in plan[-1]

@@ -56,7 +56,7 @@ class Projection:
         self._source = identity_of(log)
         self._numbers = [each.id for each in views]
         self._applied = [(each.view, each.id) for each in views]
-        self._rows = LogRows(log, system, views, [self._bound(each) for each in views], origins)
+        self._rows = LogRows(log, system, views, [self.bound(each) for each in views], origins)
         self._applied_to: tuple[int, int] | None = None
         """`_changes` when all that was in the log was applied."""
         self.marks = [(number, [key]) for number, key in
@@ -106,6 +106,14 @@ class Projection:
             return 0
         reached = self._store.watermark(self._source, self._numbers)
         return last_position(self._log) - reached
+
+    def bound(self, followed: Followed) -> int:
+        """What was filed before it is in no window that a reader may ask about."""
+        view = followed.view
+        if not isinstance(view, WindowedView):
+            return 0
+        floor = floor_of(self._store.get(followed.id, [OWN])[0], view.name)
+        return floor - view.horizon - _DAY
 
     def follow(
         self, first: int, upto: int, rows: Sequence[Sequence[Row]], *, ends: float | None = None
@@ -174,11 +182,3 @@ class Projection:
         """Others' changes of the log, and those of this connection: a look costs microseconds."""
         (others,) = self._log.execute("pragma data_version").fetchone()
         return others, self._log.total_changes
-
-    def _bound(self, followed: Followed) -> int:
-        """What was filed before it is in no window."""
-        view = followed.view
-        if not isinstance(view, WindowedView):
-            return 0
-        floor = floor_of(self._store.get(followed.id, [OWN])[0], view.name)
-        return floor - view.horizon - _DAY
