@@ -18,7 +18,8 @@ INTERRUPTED = 130
 @click.argument("systems", nargs=-1, metavar="[SYSTEM]...")
 @click.option("--fresh", is_flag=True, help="Forget all earlier runs of each SYSTEM, and of no "
               "other, and start over. Refused while an API serves the system.")
-@click.option("--days", type=click.IntRange(1), help="Stop after this many live days.")
+@click.option("--days", type=click.IntRange(1), help="Stop after this many live days; all "
+              "there are, or as many as the system's calendar says, unless given.")
 def run(systems: tuple[str, ...], fresh: bool, days: int | None) -> None:
     """Run the closed loop of each SYSTEM on its recorded data, one after the other.
 

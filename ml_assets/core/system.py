@@ -48,17 +48,21 @@ class Calendar:
     first_day: the first day with events.
     go_live: recorded history feeds the days before it, the API's event log the days from it on.
     last_day: the last partition (inclusive); None for an open end.
+    stretch: how many live days a replay takes unless told otherwise; None for all there are.
     """
 
     first_day: date
     go_live: date
     last_day: date | None = None
+    stretch: int | None = None
 
     def __post_init__(self) -> None:
         require(self.first_day < self.go_live, self, "go_live", self.go_live,
                 f"a day after first_day, {self.first_day}")
         require(self.last_day is None or self.last_day >= self.go_live, self, "last_day",
                 self.last_day, f"none, or a day from go_live on, {self.go_live}")
+        require(self.stretch is None or self.stretch >= 1, self, "stretch", self.stretch,
+                "none, or at least a day")
 
     @property
     def live_from(self) -> datetime:
@@ -124,10 +128,7 @@ class System:
             self._require_known(name, [] if entity is None else [entity], set(self.keys), "entity")
         self._require_inputs()
         self._require_known("target", self.target.entities, set(self.keys), "entity")
-        if self.target.slates is not None:
-            for column in self.columns:
-                require(column.name not in OF_ROWS, owner, "columns", column.name,
-                        f"none of {OF_ROWS}: the rows of a training set have these already")
+        self._require_slates()
         slices = {part.name for part in self.slices}
         self._require_known("gates", [gate.slice for gate in self.gates if gate.slice], slices,
                             "slice")
@@ -144,6 +145,21 @@ class System:
             self.model.require_columns(self.columns)
         except DeclarationError as error:
             raise DeclarationError(f"System {self.name!r}: model.inputs: {error}") from None
+
+    def _require_slates(self) -> None:
+        """Rows have no columns that those of slates have already, and takes are told somewhere."""
+        policy = self.target.slates
+        if policy is None:
+            return
+        for column in self.columns:
+            require(column.name not in OF_ROWS, f"System {self.name!r}", "columns", column.name,
+                    f"none of {OF_ROWS}: the rows of a training set have these already")
+        told = {stream.name: {column.name for column in stream.columns if not column.many}
+                for stream in self.streams if not stream.asked}
+        for stream in filter(None, (kind.stream for kind in policy.taken)):
+            self._require_known("target", [stream], set(told), "stream that only feeds features")
+            self._require_known("target", self.target.entities, told[stream],
+                                f"column of the stream {stream!r}")
 
     def _require_truth(self) -> None:
         """Its labels are the target's, and what its source says counts."""

@@ -36,9 +36,10 @@ def run_loop(
 ) -> None:
     """Fetch, ingest history, deploy a first model, replay the live days, print the summary.
 
-    days: stop after this many live days (all by default). Resumes where an earlier run of the same
-    installation stopped, unless `fresh`. Raises NotReady if another run is in progress, and
-    KeyboardInterrupt at the next step after an interrupt that a library has swallowed.
+    days: stop after this many live days (by default after those that the calendar says). Resumes
+    where an earlier run of the same installation stopped, unless `fresh`. Raises NotReady if
+    another run is in progress, and KeyboardInterrupt at the next step after an interrupt that a
+    library has swallowed.
     """
     started = perf_counter()
     settings = replace(settings, in_replay=True)
@@ -109,7 +110,7 @@ def _until(system: System, live: LiveDays, days: int | None) -> date:
             f"system {system.name!r} has no recorded event from {system.calendar.go_live} on: "
             "there is nothing to replay"
         )
-    end = live.last + timedelta(days=1)
+    end, days = live.last + timedelta(days=1), days or system.calendar.stretch
     return end if days is None else min(end, system.calendar.go_live + timedelta(days=days))
 
 

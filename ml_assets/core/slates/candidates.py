@@ -13,15 +13,18 @@ LARGEST_LIST = LARGEST_SLATE
 
 
 @declaration
-class Popular:
-    """The items that were taken most of late, the same for everybody.
+class Taken:
+    """The items that were taken most of late.
 
-    half_life: how old a choice is that counts half as much as one of this moment
-    top: how many items the list has
+    half_life: how old a take is that counts half as much as one of this moment
+    top: how many items there are
+    stream: whose events say what was taken, in the columns that the target names `item` and
+        `user`; None if only the choices do: what was taken of a page
     """
 
     half_life: timedelta = timedelta(days=7)
     top: int = 200
+    stream: str | None = None
 
     def __post_init__(self) -> None:
         require(self.half_life > timedelta(0), self, "half_life", self.half_life,
@@ -31,20 +34,35 @@ class Popular:
 
 
 @declaration
-class Nightly:
-    """Each night a list for every user who was active lately, the best of the popular items.
+class Popular(Taken):
+    """By anybody: the same for everybody."""
 
-    top: how many items a list has
-    pool: of how many popular items, scored by the model that answers, it has the best
+
+@declaration
+class Own(Taken):
+    """By the user himself: what one may take again."""
+
+
+@declaration
+class Nightly:
+    """Each night a list for every user who was active lately, the best of the popular items and
+    of his own.
+
+    top: how many items a list has, at most
+    pool: from how many popular items, scored by the model that answers, it is chosen
+    own: from which of his own beside them; None if an item is hardly taken twice
     active: a user whose latest event is older has no list
     """
 
     top: int = 200
     pool: int = 1000
+    own: Own | None = None
     active: timedelta = timedelta(days=28)
 
     def __post_init__(self) -> None:
         require(1 <= self.top <= LARGEST_LIST, self, "top", self.top,
                 f"1 to {LARGEST_LIST} items")
-        require(self.pool >= self.top, self, "pool", self.pool, f"at least top, {self.top}")
+        offered = self.pool + (0 if self.own is None else self.own.top)
+        require(offered >= self.top, self, "pool", self.pool,
+                f"at least top, {self.top}, together with `own`")
         require(self.active > timedelta(0), self, "active", self.active, "a positive time")

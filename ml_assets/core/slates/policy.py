@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
-from ml_assets.core.slates.candidates import Nightly, Popular
+from ml_assets.core.slates.candidates import Nightly, Popular, Taken
 
 LARGEST_PAGE = 100
 """Items that one answer may show: each of them is a row of the log."""
@@ -44,3 +44,9 @@ class SlatePolicy:
         require(self.candidates is None or self.user is not None, self, "candidates",
                 self.candidates, "none without `user`, whose lists they would be")
         require(0 <= self.explore < 1, self, "explore", self.explore, "a share in [0, 1)")
+
+    @property
+    def taken(self) -> tuple[Taken, ...]:
+        """Where it is said what was taken."""
+        own = None if self.candidates is None else self.candidates.own
+        return (self.newcomers,) if own is None else (self.newcomers, own)

@@ -63,16 +63,17 @@ class Popularity:
         if not self._takes:
             return
         for lot in range(tries):
-            yield self._takes[_hash(f"{lot}:{name}") % len(self._takes)]
-        first = _hash(f"rest:{name}") % len(self._takes)
+            yield self._takes[hashed(f"{lot}:{name}") % len(self._takes)]
+        first = hashed(f"rest:{name}") % len(self._takes)
         yield from self._takes[first:]
         yield from self._takes[:first]
 
 
 def in_some_order(name: str, items: Iterable[Item]) -> list[Item]:
     """The items in an order that depends on them and a name alone, however they came."""
-    return sorted(items, key=lambda item: (_hash(f"{item!r}:{name}"), repr(item)))
+    return sorted(items, key=lambda item: (hashed(f"{item!r}:{name}"), repr(item)))
 
 
-def _hash(text: str) -> int:
+def hashed(text: str) -> int:
+    """The same for the same text, everywhere."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal, cast
 
@@ -13,8 +13,10 @@ from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.policies import require
 from ml_assets.core.slates import LARGEST_SLATE, request_fault, row_id
 from ml_assets.core.source import ArchivedEvent, Event, Request, Source
+from ml_assets.core.texts import key_text
 from ml_assets.core.texts import shown as shown_value
-from ml_assets.core.time import declared_instant
+from ml_assets.core.time import declared_instant, midnight
+from ml_assets.ingest.sources.own_takes import OwnTakes
 from ml_assets.ingest.sources.popularity import Item, Popularity, in_some_order
 
 
@@ -34,6 +36,10 @@ class Slates:
         others tells a choice from what is popular anyway; only one of evenly drawn others orders
         all items
     recent: popular ones are drawn from the latest so many takes
+    own: of so many different items that the same `user`, a field of a request, took last; 0 unless
+        items are taken again and again. Others are then drawn evenly of these and of what the
+        latest `recent` takes were of
+    since: the day from which on requests have slates; earlier ones only tell what had been taken
 
     A row's id is `<request id>#<position>`, and its request has the fields of the request, without
     what was taken and shown, and the item. It was taken or it was not: its outcome is True or
@@ -50,6 +56,9 @@ class Slates:
     others: int = 0
     drawn: Literal["popular", "evenly"] = "popular"
     recent: int = 10_000
+    own: int = 0
+    user: str | None = None
+    since: date | None = None
 
     def __post_init__(self) -> None:
         require((self.others > 0) == (self.shown is None), self, "others", self.others,
@@ -59,6 +68,9 @@ class Slates:
         require(self.shown not in (self.item, self.taken), self, "shown", self.shown,
                 "another field than `item` and `taken`")
         require(self.recent >= 1, self, "recent", self.recent, "at least 1")
+        require(self.own >= 0, self, "own", self.own, "no negative number")
+        require(not self.own or (self.drawn == "evenly" and self.user is not None), self, "own",
+                self.own, "0 without `user`, whose items they are, and unless drawn evenly")
 
     @property
     def request_schema(self) -> Mapping[str, object]:
@@ -79,20 +91,20 @@ class Slates:
         """The rows of each request after one another. A request that cannot be used is one record,
         with its problem.
         """
-        popularity = Popularity(self.recent, evenly=self.drawn == "evenly")
-        seen = set[object]()
+        takes, seen = _Takes(self), set[object]()
         for request in self.requests.archive(fetched):
             try:
                 at = _instants(request)
                 taken = _items(request, self.taken)
-                slate = self._slate(request, at, taken, popularity, seen)
+                slate = self._slate(request, at, taken, takes, seen)
             except Quarantined as problem:
                 yield replace(request, problem=request.problem or str(problem))
                 continue
             seen.add(request.event_id)
             if self.shown is None:
-                popularity.note(at[-1], taken)
-            yield from self._rows(request, taken, slate)
+                takes.note(request, at[-1], taken)
+            if self.since is None or at[0] >= midnight(self.since):
+                yield from self._rows(request, taken, slate)
 
     def parse(self, request: Request) -> Event:
         """A row's columns: those that the requests' source makes of all but the item, and it."""
@@ -107,7 +119,7 @@ class Slates:
 
     def _slate(
         self, request: ArchivedEvent, at: Sequence[datetime], taken: Sequence[Item],
-        popularity: Popularity, seen: set[object],
+        takes: _Takes, seen: set[object],
     ) -> Sequence[Item]:
         """What was shown. Raises Quarantined, naming request and field."""
         name = request.event_id
@@ -117,8 +129,7 @@ class Slates:
             raise Quarantined(f"event_id {shown_value(name)} was there before; a request has one "
                               "slate")
         if self.shown is None:
-            popularity.advance(at[0])
-            drawn = popularity.draw(name, self.others, without=taken)
+            drawn = takes.draw(request, at[0], without=taken)
             slate: Sequence[Item] = in_some_order(name, [*taken, *drawn])
         else:
             slate = _items(request, self.shown)
@@ -143,6 +154,34 @@ class Slates:
                 request={**fields, self.item: item}, outcome=chosen,
                 known_at=request.known_at if chosen else None,
             )
+
+
+class _Takes:
+    """What others are drawn from."""
+
+    def __init__(self, slates: Slates) -> None:
+        self._slates = slates
+        self._of_all = Popularity(slates.recent, evenly=slates.drawn == "evenly")
+        self._own = OwnTakes(slates.recent, slates.own) if slates.own else None
+
+    def note(self, request: ArchivedEvent, at: datetime, taken: Sequence[Item]) -> None:
+        if self._own is None:
+            self._of_all.note(at, taken)
+        else:
+            self._own.note(at, taken, self._user(request))
+
+    def draw(
+        self, request: ArchivedEvent, at: datetime, *, without: Sequence[Item]
+    ) -> list[Item]:
+        name, others = request.event_id, self._slates.others
+        if self._own is None:
+            self._of_all.advance(at)
+            return self._of_all.draw(name, others, without=without)
+        self._own.advance(at)
+        return self._own.draw(name, others, without=without, user=self._user(request))
+
+    def _user(self, request: ArchivedEvent) -> str:
+        return key_text(request.request.get(str(self._slates.user)))
 
 
 def _instants(request: ArchivedEvent) -> list[datetime]:

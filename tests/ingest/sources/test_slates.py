@@ -53,10 +53,11 @@ def asked(
 
 def history(
     *records: ArchivedEvent, shown: str | None = None, others: int = 3, recent: int = 10_000,
-    drawn: Literal["popular", "evenly"] = "popular",
+    drawn: Literal["popular", "evenly"] = "popular", own: int = 0,
 ) -> list[ArchivedEvent]:
     source = Slates(requests=Requests(records=records), item="film", taken="took", shown=shown,
-                    others=0 if shown else others, drawn=drawn, recent=recent)
+                    others=0 if shown else others, drawn=drawn, recent=recent, own=own,
+                    user="viewer" if own else None)
     return list(source.archive(Path()))
 
 
@@ -228,3 +229,53 @@ def test_rows_of_takes_need_no_code(tmp_path: Path) -> None:
 def test_a_wrong_declaration_is_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(DeclarationError, match=r"Slates\.\w+ is .*; expected"):
         Slates(**{"requests": Requests(), "item": "film", "taken": "took", "others": 3, **wrong})
+
+
+@given(HISTORIES, st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
+@budget(max_examples=60, deadline=None)
+def test_others_may_be_what_the_same_user_took_himself(
+    takes: list[list[int]], others: int, recent: int, own: int
+) -> None:
+    """His own latest different items, however long ago, and what anybody took of late."""
+    records = [asked(number, took) for number, took in enumerate(takes)]
+    rows = history(*records, others=others, recent=recent, drawn="evenly", own=own)
+    found = slates(rows)
+    for number, took in enumerate(takes):
+        before = [item for earlier in takes[:number] for item in earlier]
+        theirs = [item for each in range(number % 3, number, 3) for item in takes[each]]
+        latest = list(dict.fromkeys(reversed(theirs)))[:own]
+        slate, there = found[f"r{number}"], {*before[-recent:], *latest} - {*took}
+        assert set(took) <= set(slate) <= {*took, *there}
+        assert len(set(slate)) == len(slate) == len(took) + min(others, len(there))
+    assert history(*records[: len(takes) // 2 + 1], others=others, recent=recent, drawn="evenly",
+                   own=own) == rows[: sum(map(len, list(found.values())[: len(takes) // 2 + 1]))]
+
+
+def test_an_own_item_is_drawn_as_often_as_a_popular_one() -> None:
+    """Else a model would take it for less wanted the oftener it was taken."""
+    takes = [["mine"], *([f"p{n}"] for n in (1, 1, 1, 1, 2, 2, 3))]
+    first = [asked(3 * number, took, minutes=number,
+                   request={"viewer": "me" if number == 0 else f"o{number}", "hour": 7,
+                            "took": took}) for number, took in enumerate(takes)]
+    later = [asked(1000 + number, ["else"], minutes=20,
+                   request={"viewer": "me", "hour": 7, "took": ["else"]}) for number in range(600)]
+    rows = history(*first, *later, others=1, recent=7, drawn="evenly", own=5)
+    drawn = Counter(item for name, items in slates(rows).items() if int(name[1:]) >= 1000
+                    for item in items if item != "else")
+    assert set(drawn) == {"mine", "p1", "p2", "p3"}
+    assert max(drawn.values()) < 1.4 * min(drawn.values()), drawn
+
+
+def test_requests_of_before_tell_what_was_taken_and_have_no_slates() -> None:
+    days = [asked(number, [f"f{number}"], minutes=60 * 24 * number) for number in range(6)]
+    whole = Slates(requests=Requests(records=days), item="film", taken="took", others=2)
+    late = replace(whole, since=(START + timedelta(days=3)).date())
+    rows = list(whole.archive(Path()))
+    assert list(late.archive(Path())) == [row for row in rows if row.event_id >= "r3"] != []
+
+
+@pytest.mark.parametrize("wrong", [{"own": -1}, {"own": 3}, {"own": 3, "drawn": "evenly"},
+                                   {"own": 3, "user": "viewer"}])
+def test_own_items_need_a_user_and_even_draws(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DeclarationError, match=r"Slates.own is"):
+        Slates(requests=Requests(), item="film", taken="took", others=2, **wrong)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from ml_assets.core.settings import Settings
-from ml_assets.core.slates import Nightly, Popular, SlatePolicy
+from ml_assets.core.slates import Nightly, Own, Popular, SlatePolicy
 from ml_assets.core.time import DAY, midnight
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import open_lake
@@ -21,7 +21,7 @@ from ml_assets.ingest.tables import candidates_schema, events_schema, labels_sch
 from ml_assets.serving.answer.slates.list_file import ListFile
 from ml_assets.serving.batch.candidates import nightly, storing
 from ml_assets.serving.batch.candidates.lately import Lately
-from ml_assets.serving.batch.candidates.nightly import NightlyScores, UserList
+from ml_assets.serving.batch.candidates.nightly import NightlyScores, OwnItems, UserList
 from ml_assets.serving.batch.candidates.plots import coverage_plot
 from ml_assets.serving.batch.candidates.storing import MadeLists, load_lists
 from tests.serving.shelf import SHELF, ShelfScorer
@@ -147,6 +147,39 @@ def test_the_last_word_on_an_event_counts_and_none_from_after_the_night(settings
     shop.took("film 03", END + timedelta(hours=1))
     shop.took("film 04", END - timedelta(hours=3), taken=False)
     assert said(shop.lists()) == {"": ["film 02"]}
+
+
+OWN = replace(POLICY, candidates=Nightly(top=4, pool=2, own=Own(half_life=DAY, top=2),
+                                         active=timedelta(days=3)))
+
+
+def test_a_users_own_items_are_on_his_list_and_on_no_other(shop: Shop) -> None:
+    for hours, film in ((30, "film 07"), (40, "film 08"), (41, "film 08"), (90, "film 05")):
+        shop.took(film, END - timedelta(hours=hours), user="bob")
+    shop.took("film 06", END - timedelta(hours=3), user="bob", taken=False)
+    assert said(shop.lists(OWN)) == {
+        "": ["film 04", "film 02"],
+        "ann": ["film 04", "film 02"],
+        "bob": ["film 02", "film 04", "film 07", "film 08"],  # of his, the two with most weight
+    }
+    users = [OwnItems(iter([("a", [1]), ("c", [2])])).of(user) for user in "abcd"]
+    assert users == [[1], (), [2], ()]
+
+
+def test_what_was_taken_may_be_told_by_a_stream(settings: Settings) -> None:
+    """Of what was taken off the page, no label knows."""
+    shop = Shop(settings)
+    shop.looked("ann", END - timedelta(hours=5))
+    shop.looked("ann", END - timedelta(hours=4))
+    shop.looked("bob", END - timedelta(days=2))
+    shop.file()
+    with open_lake(settings.lake, [SHELF]) as connection:
+        lately = Lately(connection, SHELF, POLICY, END)
+        assert list(lately.own(Own(stream="events", half_life=DAY))) == [
+            ("ann", ["film 09"]), ("bob", ["film 09"])]
+        [popular] = lately.popular(Popular(stream="events", half_life=DAY), 5)
+    assert popular.item == "film 09" and popular.weight == pytest.approx(
+        2 ** (-5 / 24) + 2 ** (-4 / 24) + 2**-2)
 
 
 def test_equal_scores_leave_the_more_popular_item_first(shop: Shop) -> None:

@@ -1,10 +1,11 @@
-"""The lists of one night: the popular items as the deployed model orders them for each user."""
+"""The lists of one night: popular items and own ones as the deployed model orders them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,22 @@ class UserList:
     scores: Sequence[float | None]
 
 
+class OwnItems:
+    """The items of each user, looked up in the order of users' keys; none are held in memory but
+    one user's."""
+
+    def __init__(self, of_users: Iterable[tuple[str, Sequence[object]]]) -> None:
+        """of_users: in the order of keys"""
+        self._rest = iter(of_users)
+        self._next = next(self._rest, None)
+
+    def of(self, user: str) -> Sequence[object]:
+        """user: none that comes before one that was asked for"""
+        while self._next is not None and self._next[0] < user:
+            self._next = next(self._rest, None)
+        return self._next[1] if self._next is not None and self._next[0] == user else ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class NightlyScores:
     """Makes the lists as of an instant.
@@ -48,7 +65,8 @@ class NightlyScores:
     end: datetime
 
     def lists(self) -> Iterator[UserList]:
-        """First the newcomers' list, then one for each active user, in the order of keys.
+        """First the newcomers' list, then one for each active user, in the order of keys: of the
+        popular items and those that he took himself.
 
         A user is scored as if he asked at `end` in the context of his latest event. Memory does
         not grow with the number of users.
@@ -62,13 +80,18 @@ class NightlyScores:
         if nightly is None or self.policy.user is None or self.scorer is None or not popular:
             return
         pool = [each.item for each in popular[: nightly.pool]]
-        for contexts in self.lately.contexts(nightly.active, max(1, ASKED_AT_ONCE // len(pool))):
-            scores = self._scores(self.scorer, contexts, pool).reshape(len(contexts), len(pool))
-            for context, mine in zip(contexts, scores, strict=True):
+        offered = len(pool) + (0 if nightly.own is None else nightly.own.top)
+        own = OwnItems(() if nightly.own is None else self.lately.own(nightly.own))
+        for contexts in self.lately.contexts(nightly.active, max(1, ASKED_AT_ONCE // offered)):
+            users = [key_text(context[self.policy.user]) for context in contexts]
+            offers = [list(dict.fromkeys([*pool, *own.of(user)])) for user in users]
+            bounds = list(accumulate(map(len, offers), initial=0))
+            scores = self._scores(self.scorer, contexts, offers)
+            for user, offer, (start, end) in zip(users, offers, pairwise(bounds), strict=True):
+                mine = scores[start:end]
                 # Of equal scores the more popular item comes first.
                 best = np.argsort(-mine, kind="stable")[: nightly.top].tolist()
-                yield UserList(user=key_text(context[self.policy.user]),
-                               items=[pool[each] for each in best],
+                yield UserList(user=user, items=[offer[each] for each in best],
                                scores=mine[best].tolist())
 
     def popular(self) -> list[PopularItem]:
@@ -85,14 +108,16 @@ class NightlyScores:
         if self.policy.user is not None:
             context = {**context, self.policy.user: None}
         scores: list[float] = self._scores(
-            self.scorer, [context], [each.item for each in popular]).tolist()
+            self.scorer, [context], [[each.item for each in popular]]).tolist()
         return scores
 
     def _scores(
-        self, scorer: Scorer, contexts: Sequence[Mapping[str, Any]], pool: Sequence[object]
+        self, scorer: Scorer, contexts: Sequence[Mapping[str, Any]],
+        offers: Sequence[Sequence[object]],
     ) -> npt.NDArray[np.float64]:
-        """(U * P) of P items for each of U contexts."""
-        rows = [{**context, self.policy.item: item} for context in contexts for item in pool]
+        """Of each context's items, those of the first context first."""
+        rows = [{**context, self.policy.item: item}
+                for context, items in zip(contexts, offers, strict=True) for item in items]
         keys = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object)
                              for name in self.system.keys})
         at = pd.Series([self.end] * len(rows))

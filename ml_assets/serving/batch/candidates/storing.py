@@ -68,7 +68,9 @@ class MadeLists:
     @property
     def coverage(self) -> float:
         """The share of the popular items that some page of a user begins with."""
-        return len(self.first) / len(self.popular) if self.popular else float("nan")
+        if not self.popular:
+            return float("nan")
+        return sum(each.item in self.first for each in self.popular) / len(self.popular)
 
 
 def store_candidates(
