@@ -171,6 +171,13 @@ def test_a_sound_table_has_nothing_against_it() -> None:
         "ok    shops      21 rows of 7 keys", "ok    shops      100% of the events find a row"]
 
 
+def test_each_of_several_tables_is_looked_through() -> None:
+    rows = [shop(number, START + day * timedelta(days=5)) for number in range(7)
+            for day in range(3)]
+    lines = of(history(), tables=(shops(*rows), replace(shops(*rows), name="stalls")))
+    assert len(named(lines, "shops")) == len(named(lines, "stalls")) == 2
+
+
 def test_a_table_of_today_that_is_dated_back_is_suspected() -> None:
     rows = [shop(number, START - timedelta(days=30)) for number in range(7)]
     [line] = named(of(history(), tables=(shops(*rows, known_at=None),)), "shops", "warn")

@@ -132,7 +132,8 @@ def _found(system: System, table: Table, survey: Survey) -> Iterator[Noted]:
     chosen = "".join(f", k.{quoted(name)}" for name in values)
     with survey.connection.cursor() as apart:
         # A schema of its own, so that its `rows` are these.
-        apart.execute("create or replace schema joined")
+        apart.execute("drop schema if exists joined cascade")  # another table's
+        apart.execute("create schema joined")
         apart.execute(
             f"create or replace table joined.rows as select r.{quoted(LABEL)}, k.{HOLDS}{chosen} "
             f"from rows as r asof left join (select *, greatest({HOLDS}, {KNOWN}) as since "
