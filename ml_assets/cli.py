@@ -53,7 +53,7 @@ def main() -> None:
 
     \b
     Start here:
-      ml-assets init shop    a project for systems of your own; then `ml-assets new -h`
+      ml-assets init market    a project for systems of your own; then `ml-assets new -h`
       ml-assets run          replay a system's recorded history through the whole loop
       ml-assets ui           look at the result: Dagster, the API and MLflow
       ml-assets status       where each system stands

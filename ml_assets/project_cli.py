@@ -33,7 +33,7 @@ def init(folder: Path) -> None:
 
     \b
     Example:
-      ml-assets init shop && cd shop
+      ml-assets init market && cd market
       ml-assets new returns --from returns.csv --timestamp ordered_at \\
           --entity buyer --label returned
 
@@ -78,7 +78,7 @@ def new(file: Path, label_file: Path | None, **said: object) -> None:
     systems/NAME/ and a test. Every choice is explained in a comment; change what you know better.
 
     \b
-    Example: shop orders, some of which come back weeks later
+    Example: online orders, some of which come back weeks later
       ml-assets new returns --from returns.csv --timestamp ordered_at \\
           --entity buyer --entity product --label returned --known-at returned_at
 

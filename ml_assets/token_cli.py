@@ -48,11 +48,11 @@ def token() -> None:
     """Manage who may call the API: tokens with scopes, shown once and stored as hashes.
 
     \b
-      ml-assets token create shop --scope predict
+      ml-assets token create website --scope predict
       ml-assets token create desk --scope predict --scope feedback --source buyer
       ml-assets token create ann --scope admin --expires 90d
-      ml-assets token rotate shop
-      ml-assets token revoke shop
+      ml-assets token rotate website
+      ml-assets token revoke website
 
     Callers send `Authorization: Bearer <token>`. Until the first token is created, everyone on
     this machine may call, and the API listens on loopback only; from then on every call needs a

@@ -71,8 +71,8 @@ def _of(system: System) -> str:
 
 
 class SystemTranslator(DagsterFeastTranslator):
-    """Feast's objects of one system, as its other assets look: `shop_visits` of the
-    repository that all systems share is `shop/visits`, with a partition for each day.
+    """Feast's objects of one system, as its other assets look: `market_visits` of the
+    repository that all systems share is `market/visits`, with a partition for each day.
     """
 
     def __init__(self, system: System) -> None:

@@ -25,7 +25,7 @@ FILES: Mapping[str, PackagedFile] = {
 SOLD = """
     select basket_id::varchar as basket, household_id::varchar as household,
         store_id::varchar as store, product_id::varchar as article,
-        product_type as product, product_category as commodity, department, brand,
+        product_type as grocery, product_category as commodity, department, brand,
         quantity, sales_value as paid, retail_disc + coupon_match_disc as discount,
         coupon_disc as coupon, week, timezone('UTC', transaction_timestamp) as sold_at
     from transactions join products using (product_id)
@@ -33,7 +33,7 @@ SOLD = """
         and product_category <> 'COUPON/MISC ITEMS'
 """
 """The lines of receipts that are groceries: no fuel, no coupons at the till, no article that nobody
-describes. A line is an `article` of a basket; of articles there are 68 thousand, of the `product`
+describes. A line is an `article` of a basket; of articles there are 68 thousand, of the `grocery`
 that one is ("BANANAS") 2,231, of commodities ("TROPICAL FRUIT") 300."""
 
 
@@ -44,3 +44,70 @@ def journey(sql: str) -> SqlQuery:
         files |= {name: FILES[name] for name in ("transactions", "products")}
         sql = f"with sold as ({SOLD}) {sql}"
     return SqlQuery(sql=sql, files=files)
+
+
+PUTS = """, lines as (
+        select basket, household, grocery, any_value(commodity) as commodity,
+            sum(quantity)::double as quantity, sum(paid) as paid, sum(discount) as discount,
+            any_value(sold_at) as sold_at, md5(basket || grocery) as lot
+        from sold where household::int % {of} = 0 group by basket, household, grocery
+    ), puts as (
+        select *, basket || '-' || row_number() over in_order as put,
+            row_number() over in_order as place, count(*) over (partition by basket) as size,
+            sold_at - interval 1 second * (1 + count(*) over (partition by basket) - place)
+                * least(30, 2400 / count(*) over (partition by basket)) as put_at
+        from lines window in_order as (partition by basket order by lot)
+    )"""
+"""What receipts do not tell: in which order and when a basket filled. Its products are put there
+in an order drawn by lot, one every 30 seconds, in 40 minutes at most, the last just before the
+till."""
+ASKED_AFTER = (0, 5, 10, 20)
+"""How many products are in the basket when a page is looked at."""
+
+
+def purchases(of: int) -> SqlQuery:
+    """Each product as it is put into a basket, by every household whose number `of` divides."""
+    return journey(f"""
+        {PUTS.format(of=of)}
+        select put, household, grocery, commodity, quantity, paid, discount, put_at from puts
+    """.strip())
+
+
+def visits(of: int) -> SqlQuery:
+    """The pages that are looked at while a basket fills, and what was put there afterwards."""
+    return journey(f"""
+        {PUTS.format(of=of)}
+        select basket || '/' || page as visit, any_value(household) as household,
+            list(grocery order by place) filter (where place > page) as taken,
+            true as bought, any_value(sold_at) as sold_at,
+            coalesce(max(put_at) filter (where place <= page), min(put_at) - interval 30 second)
+                + interval 10 second as looked_at
+        from puts cross join (select unnest({list(ASKED_AFTER)}) as page)
+        where size > page
+        group by basket, page
+    """.strip())
+
+
+def promoted() -> SqlQuery:
+    """Of each product and week, in how many of the stores one of its articles is displayed, and in
+    how many it is in the mailer; both are planned before the week begins."""
+    return journey("""
+        select product_type as grocery,
+            timezone('America/New_York', timestamp '2016-12-26 00:00' + interval 7 day * (week - 1))
+                as week_begins,
+            count(distinct store_id) filter (where display_location <> '0') / 110.0 as displayed,
+            count(distinct store_id) filter (where mailer_location <> '0') / 110.0 as mailed
+        from promotions join products using (product_id)
+        where product_type is not null group by product_type, week
+    """)
+
+
+def products() -> SqlQuery:
+    """Each product with the commodity and department that most of its articles have."""
+    return journey("""
+        select product_type as grocery, mode(product_category) as commodity,
+            mode(department) as department, avg((brand = 'Private')::int)::double as own_brand,
+            timestamptz '2017-01-01 00:00Z' as since
+        from products where product_type is not null and product_category is not null
+        group by product_type
+    """)
