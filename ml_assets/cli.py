@@ -174,8 +174,8 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 
 @main.command()
 @click.argument("area", type=click.Choice(
-    ["start", "features", "serving", "scoring", "ranking", "training", "systems", "fuzz",
-     "faults", "loop"]))
+    ["start", "features", "serving", "scoring", "ranking", "training", "systems", "judgement",
+     "fuzz", "faults", "loop"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
@@ -201,6 +201,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       ranking   CPU and latency of a slate, and of another system beside
       training  the training loop beside a bare PyTorch one, and 10 million rows in memory
       systems   the reference systems' predictions beside published ones and beside peers
+      judgement simulated rollouts: how often equal, better and worse models are promoted
       fuzz      hostile requests down both paths into the API: do answers differ, who is harmed?
       faults    kill -9 of every process of the main job (full run: half an hour)
       loop      a made-up system's whole loop, from archive to model and 30 replayed days

@@ -148,6 +148,21 @@ def promote(system: str, version: int, alone: bool, reason: str, by: str) -> Non
     _change(system, Promote(version=version, alone=alone), reason, by)
 
 
+@rollout.command(short_help="Let a version be promoted once the evidence is there.")
+@click.argument("system")
+@click.argument("version", type=click.IntRange(1))
+@_recorded
+def approve(system: str, version: int, reason: str, by: str) -> None:
+    """Approve the promotion of VERSION, which stands beside SYSTEM's champion.
+
+    Nothing changes at once: the next day's judgement promotes it if the evidence is there. Needed
+    if the system's `RolloutPolicy` has `approval=True`.
+    """
+    from ml_assets.registry.rollout import Approve
+
+    _change(system, Approve(version=version), reason, by)
+
+
 @rollout.command(short_help="Undo the latest change.")
 @click.argument("system")
 @_recorded

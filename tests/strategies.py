@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.errors import RolloutRefused
 from ml_assets.registry.changes import changed
-from ml_assets.registry.rollout import Canary, Change, Promote, Rollout, Shadow
+from ml_assets.registry.rollout import Canary, Change, Promote, Rollout, Shadow, Withdraw
 
 VERSIONS = st.integers(1, 6)
 SHARES = st.sampled_from([0.0, 0.000001, 0.01, 0.05, 0.1, 1 / 3, 0.25, 0.5])
@@ -17,7 +17,8 @@ SHARES = st.sampled_from([0.0, 0.000001, 0.01, 0.05, 0.1, 1 / 3, 0.25, 0.5])
 def changes() -> st.SearchStrategy[Change]:
     """A change that one may ask for; many contradict what is in force."""
     return st.one_of(
-        st.builds(Promote, version=VERSIONS, alone=st.booleans()),
+        st.builds(Promote, version=VERSIONS, alone=st.booleans(), watched=st.booleans()),
+        st.builds(Withdraw, version=VERSIONS, instead=st.none() | VERSIONS),
         st.builds(Canary, version=VERSIONS, share=SHARES, reshuffle=st.booleans()),
         st.builds(Shadow, version=VERSIONS, stop=st.booleans()),
     )

@@ -26,12 +26,14 @@ systems may train side by side."""
 
 
 def daily_job(system: System) -> UnresolvedAssetJobDefinition:
-    """A day's data in, its features computed and loaded, its predictions judged."""
+    """A day's data in, its features computed and loaded, its predictions judged, and by these the
+    versions that are tried."""
     return dg.define_asset_job(
         DAILY.format(system.name),
         selection=dg.AssetSelection.assets(
             *_streams(system, archives=False),
-            *keys(system, "labels", "predictions", "outcomes", "drift", "performance", "parity",
+            *keys(system, "labels", "predictions", "outcomes", "rollout", "drift", "performance",
+                  "parity",
                   *_candidates(system)),
         ) | feature_view_selection(system),
         description=daily_job.__doc__,
@@ -78,7 +80,7 @@ def jobs_of(system: System) -> list[UnresolvedAssetJobDefinition]:
 
 
 def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
-    """A training set, a model, its evaluation, and its deployment if it is better."""
+    """A training set, a model, its evaluation, and its place in the rollout unless it is broken."""
     return dg.define_asset_job(
         RETRAINING.format(system.name),
         selection=dg.AssetSelection.assets(

@@ -1,4 +1,4 @@
-"""The decisions that a system declares instead of coding: gates, retraining, drift.
+"""The decisions that a system declares instead of coding: gates, rollout, retraining, drift.
 
 All are frozen and keyword-only; a wrong value fails on construction, naming the field.
 """
@@ -6,6 +6,7 @@ All are frozen and keyword-only; a wrong value fails on construction, naming the
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import DeclarationError
@@ -20,14 +21,17 @@ def require(condition: bool, owner: object, field: str, found: object, expected:
 
 @declaration
 class Gate:
-    """One condition that a candidate must meet on held-out, later events.
+    """One condition that keeps a broken candidate out, on held-out, later events.
 
     `metric` is one of those that the system's target has.
     `at_least` and `at_most` bound the candidate's own value. `better_than_champion_by`
-    compares with the champion on the same events: the candidate must be better by more than
-    this margin (a negative one allows it to be that much worse), in the metric's unit and
-    direction; the gate passes if there is no champion. `slice` restricts the gate to one
-    declared slice.
+    compares with the champion on the same events: by how much the candidate should be better (a
+    negative margin allows it to be that much worse), in the metric's unit and direction; the gate
+    passes if there is no champion. `slice` restricts the gate to one declared slice.
+
+    A first model must meet its bounds. Of a later one, few held-out rows say too little to choose
+    by: a gate refuses it if the 95% interval of what was measured lies wholly on the wrong side
+    of the bound. Whether it takes over is decided by live outcomes, see `RolloutPolicy`.
     """
 
     metric: str
@@ -65,6 +69,50 @@ class Slice:
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")
+
+
+@declaration
+class RolloutPolicy:
+    """How a candidate that passed its gates becomes the champion, and what sends it back.
+
+    It scores in the champion's shadow, then answers a growing share of the traffic. Each day the
+    losses of both on the same matured outcomes decide, by tests that may be asked every day.
+
+    shares: of the traffic, one after the other; none lets a shadow take over at once
+    step_labels: paired outcomes after which the next share is due, unless there is evidence
+        sooner
+    level: the chance that a challenger which is not better is promoted, in its whole life
+    harm_level: the chance that one which is nowhere worse is sent back, in its whole life and
+        once more as a new champion; split over all rows and the declared slices
+    worse_by: by how much the mean loss of a row may exceed the champion's, in the target's unit
+        of loss. 0 promotes on evidence of improvement, more on evidence of no such harm.
+    deadline: after so long without evidence `at_deadline` decides: keep the champion, or promote
+    watch: so long a predecessor scores in the new champion's shadow, to be put back if that
+        proves worse
+    approval: whether a person must approve each promotion
+    """
+
+    shares: tuple[float, ...] = (0.1, 0.5)
+    step_labels: int = 100
+    level: float = 0.05
+    harm_level: float = 0.05
+    worse_by: float = 0.0
+    deadline: timedelta = timedelta(days=28)
+    at_deadline: Literal["keep", "promote"] = "keep"
+    watch: timedelta = timedelta(days=14)
+    approval: bool = False
+
+    def __post_init__(self) -> None:
+        require(all(0 < share <= 0.5 for share in self.shares)
+                and list(self.shares) == sorted(set(self.shares)), self, "shares", self.shares,
+                "rising shares in (0, 0.5]")
+        require(self.step_labels >= 1, self, "step_labels", self.step_labels, "at least 1")
+        for name in ("level", "harm_level"):
+            level: float = getattr(self, name)
+            require(0 < level < 1, self, name, level, "a chance in (0, 1)")
+        require(self.worse_by >= 0, self, "worse_by", self.worse_by, "a loss, 0 or more")
+        require(self.deadline > timedelta(0), self, "deadline", self.deadline, "a positive time")
+        require(self.watch >= timedelta(0), self, "watch", self.watch, "no negative time")
 
 
 @declaration

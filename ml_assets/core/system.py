@@ -16,6 +16,7 @@ from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
     RetrainingPolicy,
+    RolloutPolicy,
     Slice,
     require,
 )
@@ -80,7 +81,8 @@ class System:
     sticky_by: the entity whose events are all answered by the same model version while several
     share the traffic; None if each event is drawn independently. An unknown (empty) key
     identifies no entity: its events are drawn independently too.
-    gates: what a candidate must meet; those of the target unless any are given.
+    gates: what a candidate must meet; those of the target unless any are given. rollout: how one
+    that meets them becomes the champion.
     scores_by: the entity whose latest score is kept for callers without an event: a batch fills
     it and each prediction refreshes it; None if no score is kept.
     truth: how labels become known. feedback: whose word counts; one that trusts nobody by name
@@ -103,6 +105,7 @@ class System:
     model: Model
     gates: tuple[Gate, ...] = ()
     slices: tuple[Slice, ...] = ()
+    rollout: RolloutPolicy = field(default_factory=RolloutPolicy)
     retraining: RetrainingPolicy
     drift: DriftPolicy = field(default_factory=DriftPolicy)
 

@@ -50,9 +50,10 @@ def judge(gate: Gate, part: Part, champion: int | None) -> Verdict:
 
     part: the slice that the gate names, or all rows; champion: its version.
 
-    The value itself decides; its interval is told beside it. A slice that is too small passes
-    and says so, and so does a comparison if there is no champion. A metric that cannot be
-    computed fails.
+    A first model must meet a bound by the value itself. A later one is refused if the 95% interval
+    lies wholly on the wrong side of the bound, or if there is no interval and the value does: live
+    outcomes decide on the rest. A slice that is too small passes and says so, and so does a
+    comparison if there is no champion. A metric that cannot be computed fails.
     """
     where = gate.metric if gate.slice is None else f"{gate.metric} on {gate.slice}"
     if part.candidate is None:
@@ -64,13 +65,21 @@ def judge(gate: Gate, part: Part, champion: int | None) -> Verdict:
     if gate.better_than_champion_by is not None:
         return _against_champion(gate, part, champion, said, gate.better_than_champion_by)
     said = f"{said} (95%: {_span(own)})"
-    if gate.at_least is not None:
-        passed = own.value >= gate.at_least
-        said = f"{said} is {'at least' if passed else 'below'} {gate.at_least:g}"
-    else:
-        passed = gate.at_most is not None and own.value <= gate.at_most
-        said = f"{said} is {'at most' if passed else 'above'} {gate.at_most:g}"
-    return _verdict(gate, own, passed, said)
+    bound, side = (gate.at_least, "below") if gate.at_least is not None else (
+        gate.at_most, "above")
+    assert bound is not None
+    met = own.value >= bound if gate.at_least is not None else own.value <= bound
+    doubtful = champion is not None and not _beyond(own, bound, below=gate.at_least is not None)
+    kept = "at least" if gate.at_least is not None else "at most"
+    says = kept if met else f"not clearly {side}" if doubtful else side
+    return _verdict(gate, own, met or doubtful, f"{said} is {says} {bound:g}")
+
+
+def _beyond(judged: Estimate, bound: float, *, below: bool) -> bool:
+    """Whether the whole interval, or the value if there is none, is below (above) the bound."""
+    end = judged.high if below else judged.low
+    end = judged.value if end is None else end
+    return end is not None and (end < bound if below else end > bound)
 
 
 def _against_champion(
@@ -80,12 +89,12 @@ def _against_champion(
         return _verdict(gate, None, True, f"{said}, and there is no champion to beat")
     lead, other = part.better_by[gate.metric], part.champion[gate.metric]
     assert lead.value is not None  # what the candidate has on these rows, the champion has too
-    passed = lead.value > margin
+    passed = lead.value >= margin or not _beyond(lead, margin, below=True)
     compared = "equals" if lead.value == 0 else (
         f"is {number(abs(lead.value))} {'better' if lead.value > 0 else 'worse'} than")
     said = f"{said} {compared} version {champion}'s {number(other.value)} (95%: {_span(lead)})"
     return _verdict(gate, lead, passed,
-                    said if passed else f"{said}; it must be better by more than {margin:g}")
+                    said if passed else f"{said}; it is clearly not better by {margin:g}")
 
 
 def _verdict(gate: Gate, judged: Estimate | None, passed: bool, says: str) -> Verdict:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """Since 2 a report says its target."""
+BOUNDED_SHARE = 0.995
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,8 @@ class EvaluationReport:
 
     candidate, champion: versions; data_version: of the training set whose held-out part was
     scored; target: as it was declared then; metrics: of all its rows; slices: of the declared
-    parts of it.
+    parts of it. largest_loss: what a single row counts at most in a comparison by live outcomes,
+    None of reports of before; see `loss_bound`.
     """
 
     format: int
@@ -62,6 +64,7 @@ class EvaluationReport:
     metrics: Part
     slices: dict[str, Part]
     gates: tuple[Verdict, ...]
+    largest_loss: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -120,7 +123,26 @@ def evaluate(
             judge(gate, whole if gate.slice is None else slices[gate.slice], version)
             for gate in system.gates
         ),
+        largest_loss=loss_bound(system.target, judged),
     )
+
+
+def loss_bound(target: Target, judged: JudgedRows) -> float | None:
+    """What a loss is cut down to, so that a single row cannot decide: known before any outcome that
+    it is used on.
+
+    Nearly all losses of both models (`BOUNDED_SHARE`) are below it, and so is the mean loss of
+    answers that are all the same. Cut losses are losses too, of the same order; and a mean of
+    bounded ones needs no assumption about their tail. None without rows.
+    """
+    if not len(judged.codes):
+        return None
+    models = [outputs for outputs in (judged.candidate, judged.champion) if outputs is not None]
+    losses = np.concatenate([target.losses(judged.codes, outputs_NW) for outputs_NW in models])
+    same_NW = np.tile(target.constant(judged.codes), (len(judged.codes), 1))
+    usual = float(target.losses(judged.codes, same_NW).mean())
+    bound = max(float(np.quantile(losses, BOUNDED_SHARE)), usual)
+    return bound if np.isfinite(bound) and bound > 0 else None
 
 
 def _slice(target: Target, judged: JudgedRows, chosen: Bools) -> Part:

@@ -1,4 +1,4 @@
-"""`outcomes`: predictions meet what became known about them."""
+"""`outcomes`: predictions meet what became known about them; `rollout`: what follows from it."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ from ml_assets.core.assets import (
     key,
     keys,
     preview,
+    records,
     rows,
 )
 from ml_assets.core.settings import Settings
@@ -35,7 +36,7 @@ COLUMNS = [
 
 
 def build(system: System) -> list[Any]:
-    return [_outcomes(system)]
+    return [_outcomes(system), _rollout(system)]
 
 
 def _outcomes(system: System) -> dg.AssetsDefinition:
@@ -80,3 +81,47 @@ def _outcomes(system: System) -> dg.AssetsDefinition:
         )
 
     return outcomes
+
+
+def _rollout(system: System) -> dg.AssetsDefinition:
+    policy = system.rollout
+
+    @dg.asset(
+        key=key(system, "rollout"),
+        deps=keys(system, "outcomes", "predictions", "deployment"),
+        description="Decides, once a day, on each version that is tried: its losses beside the "
+        "champion's on the same matured outcomes, by tests that may be asked every day. Steps: "
+        f"shadow, {', '.join(f'{share:g}' for share in policy.shares) or 'no share'} of the "
+        f"traffic, champion, watched for {policy.watch.days} days. Each step is a record of "
+        f"`{system.name}/deployment`. Source: `outcomes` and the shadow scores in the event log.",
+        code_version="1",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "nothing_harmful", asset=key(system, "rollout"),
+                description="No version was taken out of traffic on evidence of harm.",
+            )
+        ],
+        **attributes(system, "feedback", "numpy", "sqlite"),
+    )
+    def rollout(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> Materialized:
+        from ml_assets.feedback.judging import decide_day, told
+
+        day = days(context)[-1]
+        decided = decide_day(system, settings, day, by=f"dagster run {context.run.run_id}")
+        for each in decided:
+            context.log.info(each.judged.reason)
+        harmful = [each.judged.reason for each in decided if each.judged.harmful]
+        return dg.MaterializeResult(
+            metadata=rows(
+                sum(each.pairs for each in decided), tried=len(decided),
+                **({"verdicts": records(told(decided), 50)} if decided else {}),
+            ),
+            check_results=[check_result(
+                not harmful, "nothing_harmful", {"reasons": harmful},
+                severity=dg.AssetCheckSeverity.WARN,
+            )],
+        )
+
+    return rollout

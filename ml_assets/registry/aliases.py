@@ -5,7 +5,7 @@ They are for people and for programs that ask MLflow alone. Nothing here reads t
 
 from __future__ import annotations
 
-from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import Alias, ModelRegistry
 from ml_assets.registry.rollout import Rollout
 
@@ -16,7 +16,7 @@ def follow(system: str, registry: ModelRegistry, deployments: Deployments) -> No
     if current is None:
         return
     wanted: dict[Alias, int | None] = {
-        "champion": current.version, "challenger": first_challenger(current)
+        "champion": current.version, "challenger": first_challenger(_tried(current))
     }
     for alias, version in wanted.items():
         if registry.aliased(system, alias) == version:
@@ -25,6 +25,12 @@ def follow(system: str, registry: ModelRegistry, deployments: Deployments) -> No
             registry.remove_alias(system, alias)
         else:
             registry.set_alias(system, alias, version)
+
+
+def _tried(current: Deployment) -> Rollout:
+    """Without the champion before this one, if it is a shadow so that it can be put back."""
+    return current.only([each for each in current.named
+                         if each != current.previous or each not in current.shadows])
 
 
 def first_challenger(rollout: Rollout) -> int | None:

@@ -1,4 +1,4 @@
-"""`deployment`: a candidate that passed its gates becomes the champion."""
+"""`deployment`: a candidate that passed its gates comes into the rollout."""
 
 from typing import Any
 
@@ -18,15 +18,15 @@ def _deployment(system: System) -> dg.AssetsDefinition:
         key=key(system, "deployment"),
         deps=keys(system, "evaluation"),
         description="The model version in force: one record for each change, with its reason, "
-        "never altered. The latest candidate takes over if it passed every gate of "
-        f"`{system.name}/evaluation`; otherwise the champion stays. The API follows within a "
-        "second.",
-        code_version="1",
+        "never altered. The first model that passed every gate of "
+        f"`{system.name}/evaluation` becomes the champion, a later one its challenger, on which "
+        f"`{system.name}/rollout` decides. The API follows within a second.",
+        code_version="2",
         check_specs=[
             dg.AssetCheckSpec(
-                "candidate_shipped", asset=key(system, "deployment"),
-                description="The latest candidate is the champion. If it is not, the reason "
-                "says why; that is a result, not a fault.",
+                "candidate_came_in", asset=key(system, "deployment"),
+                description="The latest candidate is champion or challenger, or the next to be "
+                "one. If it is not, the reason says why; that is a result, not a fault.",
             )
         ],
         **attributes(system, "registry", "sqlite", "mlflow", partitioned=False),
@@ -48,7 +48,7 @@ def _deployment(system: System) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata=shown(**shipped.figures()),
             check_results=[check_result(
-                shipped.candidate_is_champion, "candidate_shipped", {"reason": shipped.reason},
+                shipped.candidate_came_in, "candidate_came_in", {"reason": shipped.reason},
                 severity=dg.AssetCheckSeverity.WARN,
             )],
             data_version=dg.DataVersion(

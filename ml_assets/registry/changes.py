@@ -9,6 +9,7 @@ from ml_assets.core.errors import RolloutRefused
 from ml_assets.registry.rollout import (
     MOST,
     SLOTS,
+    Approve,
     Canary,
     Challenger,
     Change,
@@ -16,6 +17,7 @@ from ml_assets.registry.rollout import (
     Rollout,
     Shadow,
     Slots,
+    Withdraw,
     percent,
     size,
 )
@@ -34,10 +36,17 @@ def changed(state: Rollout | None, change: Change, *, fresh_salt: str) -> Rollou
             f"version {change.version} would stand beside a champion, and there is none yet: "
             "promote a version first"
         )
+    if isinstance(change, Withdraw):
+        return _withdrawn(state, change)
     if change.version == state.version:
         raise RolloutRefused(
             f"version {change.version} is the champion; promote another version, or roll back"
         )
+    if isinstance(change, Approve):
+        if change.version not in state.named:
+            raise RolloutRefused(f"version {change.version} is not being tried; versions beside "
+                                 f"the champion: {_listed(state.named[1:])}")
+        return state
     if isinstance(change, Shadow):
         return _shadowed(state, change)
     return _shared(state, change, fresh_salt)
@@ -49,8 +58,19 @@ def _promoted(state: Rollout | None, change: Promote) -> Rollout:
     staying = () if change.alone else tuple(
         each for each in state.challengers if each.version != change.version
     )
-    return Rollout(version=change.version, challengers=staying, salt=state.salt,
-                   shadows=_without(state.shadows, change.version))
+    shadows = _without(state.shadows, change.version)
+    if change.watched and change.version != state.version:
+        shadows = (*shadows, state.version)
+    return Rollout(version=change.version, challengers=staying, salt=state.salt, shadows=shadows)
+
+
+def _withdrawn(state: Rollout, change: Withdraw) -> Rollout:
+    if change.version != state.version:
+        return state.only([each for each in state.named if each != change.version])
+    if change.instead is None or change.instead == change.version:
+        raise RolloutRefused(f"version {change.version} is the champion; expected `instead`, the "
+                             f"version that takes its place, found {change.instead}")
+    return _promoted(state, Promote(version=change.instead))
 
 
 def _shadowed(state: Rollout, change: Shadow) -> Rollout:

@@ -27,7 +27,15 @@ from ml_assets.registry.record import (
     succeeding,
     takeovers,
 )
-from ml_assets.registry.rollout import Action, Canary, Promote, Rollback, Rollout, Shadow
+from ml_assets.registry.rollout import (
+    Action,
+    Approve,
+    Canary,
+    Promote,
+    Rollback,
+    Rollout,
+    Shadow,
+)
 
 __all__ = ["Deployment", "Deployments", "came", "in_force", "takeovers"]
 
@@ -59,6 +67,7 @@ ADDED = {
     "challengers": "text not null default '[]' check (json_valid(challengers))",
     "shadows": "text not null default '[]' check (json_valid(shadows))",
     "salt": "text not null default ''",
+    "about": "integer",
 }
 """Columns that files of the first release lack; their records are champions alone."""
 
@@ -139,7 +148,7 @@ class Deployments:
                 before = None if current is None else current.state
                 # Not random, so that a replay draws what it drew before.
                 state = changed(before, action, fresh_salt=f"{system} {count + 1}")
-                if current is not None and state == before:
+                if current is not None and state == before and not isinstance(action, Approve):
                     return current
             return _append(db, succeeding(current, state, action, system=system, reason=reason,
                                           by=by, at=at))

@@ -11,6 +11,7 @@ from typing import Literal
 from ml_assets.core.time import utc
 from ml_assets.registry.rollout import (
     Action,
+    Approve,
     Canary,
     Challenger,
     Promote,
@@ -18,16 +19,18 @@ from ml_assets.registry.rollout import (
     Rollback,
     Rollout,
     Shadow,
+    Withdraw,
 )
 
 COLUMNS = ("system, version, previous, rollback, reason, by, at, action, challengers, shadows,"
-           " salt")
+           " salt, about")
 """Of the table `deployments`, in the order of `row_of`."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-Verb = Literal["promote", "canary", "shadow", "rollback"]
+Verb = Literal["promote", "canary", "shadow", "withdraw", "approve", "rollback"]
 VERBS: dict[type[Action], Verb] = {
-    Promote: "promote", Canary: "canary", Shadow: "shadow", Rollback: "rollback"
+    Promote: "promote", Canary: "canary", Shadow: "shadow", Withdraw: "withdraw",
+    Approve: "approve", Rollback: "rollback",
 }
 
 
@@ -37,7 +40,8 @@ class Deployment(Rollout):
 
     id: rises with every record of any system; version: the champion; previous: the champion
     that this one replaced, None for the first; replaced: the id of the record that was in force
-    before; action: what was done; rollback: it undid an earlier record; by: who decided; at: UTC
+    before; action: what was done; about: to which version, None of older records; rollback: it
+    undid an earlier record; by: who decided; at: UTC
     """
 
     id: int
@@ -49,6 +53,7 @@ class Deployment(Rollout):
     rollback: bool = False
     action: Verb = "promote"
     replaced: int | None = None
+    about: int | None = None
 
     @property
     def state(self) -> Rollout:
@@ -66,7 +71,7 @@ def in_force(history: Sequence[Deployment]) -> list[Deployment]:
     for deployment in history:
         if deployment.rollback:
             standing.pop()
-        else:
+        elif deployment.action != "approve":  # it changed nothing that could be undone
             standing.append(deployment)
     return standing
 
@@ -117,6 +122,7 @@ def succeeding(
         shadows=state.shadows, salt=state.salt, previous=previous, reason=reason, by=by,
         at=utc(at), rollback=isinstance(action, Rollback), action=VERBS[type(action)],
         replaced=None if current is None else current.id,
+        about=None if isinstance(action, Rollback) else action.version,
     )
 
 
@@ -126,16 +132,17 @@ def row_of(record: Deployment) -> tuple[object, ...]:
     return (
         record.system, record.version, record.previous, record.rollback, record.reason, record.by,
         (record.at - EPOCH) // MICROSECOND, record.action, json.dumps(challengers),
-        json.dumps(record.shadows), record.salt,
+        json.dumps(record.shadows), record.salt, record.about,
     )
 
 
 def deployment_of(
-    row: tuple[int, str, int, int | None, int, str, str, int, Verb, str, str, str, int | None],
+    row: tuple[int, str, int, int | None, int, str, str, int, Verb, str, str, str, int | None,
+               int | None],
 ) -> Deployment:
     """The inverse of `row_of`: from id, `COLUMNS` and the id of the record before."""
     (number, system, version, previous, rollback, reason, by, at, action, challengers, shadows,
-     salt, replaced) = row
+     salt, about, replaced) = row
     return Deployment(
         id=number, system=system, version=version, previous=previous, reason=reason, by=by,
         at=EPOCH + at * MICROSECOND, rollback=bool(rollback),
@@ -145,5 +152,5 @@ def deployment_of(
                        slots=tuple((start, end) for start, end in each["slots"]))
             for each in json.loads(challengers)
         ),
-        shadows=tuple(json.loads(shadows)), salt=salt, replaced=replaced,
+        shadows=tuple(json.loads(shadows)), salt=salt, replaced=replaced, about=about,
     )

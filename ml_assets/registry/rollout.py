@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 
 SLOTS = 1_000_000
 MOST = 0.5
@@ -100,10 +100,15 @@ class Rollout:
 
 @dataclass(frozen=True, kw_only=True)
 class Promote:
-    """Let `version` be the champion; `alone`, without any challenger beside it."""
+    """Let `version` be the champion.
+
+    alone: without any challenger beside it
+    watched: the champion before it scores in its shadow, so that the two can be compared
+    """
 
     version: int
     alone: bool = False
+    watched: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,33 +132,27 @@ class Shadow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Withdraw:
+    """Let `version` do nothing any more. `instead`: who takes its place if it is the champion."""
+
+    version: int
+    instead: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approve:
+    """Let `version` be promoted once the evidence is there; nobody changes sides by it."""
+
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rollback:
     """Put back, whole, what the latest change replaced."""
 
 
-Change = Promote | Canary | Shadow
+Change = Promote | Canary | Shadow | Withdraw | Approve
 Action = Change | Rollback
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """What should be done, and the sentence that says why."""
-
-    action: Action
-    reason: str
-
-
-E_contra = TypeVar("E_contra", contravariant=True)
-
-
-class Judge(Protocol[E_contra]):
-    """Decides by evidence: a pure function, so that what it decided can be computed again.
-
-    None leaves everything as it is. What it proposes is carried out by `Deployments.act` with
-    `expecting` the record that it judged: a proposal about an older state is refused.
-    """
-
-    def __call__(self, record: Rollout, evidence: E_contra) -> Proposal | None: ...
 
 
 def size(slots: Slots) -> int:

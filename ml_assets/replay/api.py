@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +23,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import WallClock
+from ml_assets.registry.deployments import Deployment
 from ml_assets.replay.people import Report
 from ml_assets.serving.access.tokens import TokenFile
 
@@ -165,16 +166,25 @@ class Client:
         loaded: int | None = self._call("GET", "version")["loaded"]
         return loaded
 
-    def await_version(self, version: int, *, seconds: float = 30) -> None:
-        """Return once the server answers with `version`. Raises NotReady after `seconds`."""
+    def await_rollout(self, record: Deployment, *, seconds: float = 30) -> None:
+        """Return once the server does what `record` says. Raises NotReady after `seconds`."""
         deadline = time.monotonic() + seconds
-        while (loaded := self.version()) != version:
+        while not _does(shown := self._call("GET", "version"), record):
             if time.monotonic() > deadline:
                 raise NotReady(
-                    f"the API still answers with version {loaded} of {self.system!r} after "
-                    f"{seconds:.0f} s; expected {version}. Its log says why."
+                    f"the API has not followed record {record.id} of {self.system!r} ("
+                    f"{record.told}) after {seconds:.0f} s; it has loaded {shown['serving']}. Its "
+                    "log says why."
                 )
             time.sleep(0.05)
+
+    def await_shadows(self, *, seconds: float = 30) -> None:
+        """Return once no answer waits for other versions to score it, or after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self._call("GET", "version")["counts"]["shadow_waiting"]:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.005)
 
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """The answer. Raises NotReady if there is none, or if it is an error."""
@@ -247,6 +257,15 @@ def let_in(settings: Settings, source: str) -> Iterator[dict[str, str]]:
         yield {"authorization": f"Bearer {shown}"}
     finally:
         tokens.revoke(token.id, WallClock().now())
+
+
+def _does(shown: Mapping[str, Any], record: Deployment) -> bool:
+    """Whether a server has all versions of the record in their roles, or refuses some of them."""
+    refused = {each["version"] for each in shown["refused"]}
+    roles = {each["version"]: each["role"] for each in shown["serving"]}
+    return (shown["deployment"] or {}).get("id") == record.id and all(
+        version in refused or roles.get(version) == record.role(version)
+        for version in record.named) and roles.get(record.version) == "champion"
 
 
 def _fitting(bodies: list[bytes]) -> Iterator[list[bytes]]:

@@ -14,7 +14,7 @@ from ml_assets.core.time import DAY, EARLIEST, EventClock, midnight
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry
-from ml_assets.registry.promotion import decide
+from ml_assets.registry.promotion import admit
 from ml_assets.replay.api import Client, running_api
 from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.people import People
@@ -46,6 +46,8 @@ class Journey:
     step: Callable[[datetime, int], None] = lambda at, done: None
     answered: int = 0
     latencies_ms: list[float] = field(default_factory=list)
+    _several: bool = False
+    """Whether more than one version scores each event."""
 
     @property
     def clock(self) -> EventClock:
@@ -66,6 +68,8 @@ class Journey:
         with running_api(self.settings, self.system) as api:
             self._deploy_first()
             api.await_ready()
+            current = self.deployments.current(self.system.name)
+            self._several = current is not None and len(current.named) > 1
             if trained and self.clock.now() == midnight(first or until):
                 # The last replay died between closing that day and the first event after it.
                 self._ask_sensors(api, self.clock.now())
@@ -123,6 +127,8 @@ class Journey:
         for each in ask(api, self.system, wave):
             self.latencies_ms += each.latencies_ms
             people.receive(each.event, prediction_id=each.prediction_id, decision=each.decision)
+        if self._several:
+            api.await_shadows()  # else what is scored in time would depend on the machine
         self.answered += len(wave)
         self.step(wave[-1].event_timestamp, self.answered)
 
@@ -152,35 +158,43 @@ class Journey:
         """A day is over: ingest it, then evaluate the sensors."""
         now = midnight(day) + DAY
         self._advance(now)
+        before = self.deployments.history(self.system.name)
         self.runs.day(day)
+        self._follow(api, before, now)
         self._ask_sensors(api, now)
+
+    def _follow(self, api: Client, before: Sequence[Deployment], now: datetime) -> bool:
+        """Let the API do what has been recorded since, and say it; whether anything has."""
+        history = self.deployments.history(self.system.name)
+        for record in history[len(before):]:
+            self.say(now, told(record))
+        self._several = bool(history) and len(history[-1].named) > 1
+        if len(history) > len(before):
+            api.await_rollout(history[-1])
+        return len(history) > len(before)
 
     def _ask_sensors(self, api: Client, now: datetime) -> None:
         """Retrain for those that fire. At the same instant, none fires twice."""
         for name, request in self.runs.ticks():
             self.say(now, f"{name}: {request.tags['ml_assets/why']}")
-            before = self.deployments.current(self.system.name)
+            before = self.deployments.history(self.system.name)
             try:
                 self.runs.retraining(dict(request.tags), asked_by=name)
             except StoppedByCheck as stopped:
                 # A candidate that is not good enough is a result; the champion stays.
                 self.say(now, str(stopped))
                 continue
-            after = self.deployments.current(self.system.name)
-            if after is not None and after != before:
-                api.await_version(after.version)
-                self.say(now, told(after))
-            else:
+            if not self._follow(api, before, now):
                 self.say(now, self.kept())
 
     def kept(self) -> str:
-        """Why the latest candidate did not replace the champion."""
+        """Why the latest candidate did not come in."""
         registry = ModelRegistry(self.settings)
         candidate = registry.latest(self.system.name)
         report = candidate and registry.evaluation(self.system.name, candidate.version)
         if not report:
             return "the champion stays"
-        return decide(report, self.deployments.history(self.system.name)).reason
+        return admit(report, self.deployments.history(self.system.name)).reason
 
     def _people_after(self, events: LiveDays, start: datetime) -> People:
         """People who were served before `start` and have said nothing yet.
@@ -201,8 +215,8 @@ class Journey:
         return people
 
 
-def told(deployment: Deployment | None) -> str:
-    """A deployment in a line."""
-    if deployment is None:
+def told(record: Deployment | None) -> str:
+    """What was decided, in a line."""
+    if record is None:
         return "no model passed its gates: nothing is deployed"
-    return f"version {deployment.version} is the champion: {deployment.reason}"
+    return f"{record.action}: {record.reason} ({record.told})"

@@ -15,8 +15,9 @@ from ml_assets.core.system import System
 from ml_assets.evaluation.comparison import Comparison, Estimate
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.monitoring.parity import ParityReports
-from ml_assets.registry.deployments import Deployments, takeovers
+from ml_assets.registry.deployments import Deployment, Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry
+from ml_assets.registry.rollout import percent
 from ml_assets.replay.quality import Served, served
 
 WEEKLY = 2
@@ -98,14 +99,22 @@ def _whole(both: Served) -> Table:
 def _versions(system: System, settings: Settings) -> Table:
     history = Deployments(settings.deployments).history(system.name)
     trained = len(ModelRegistry(settings).versions(system.name))
-    shipped = len({deployment.version for deployment in history})
-    table = Table(title=f"{trained} versions trained, {shipped} shipped", title_style="")
-    table.add_column("since")
-    table.add_column("version", justify="right")
-    table.add_column("why")
-    for deployment in takeovers(history):
-        table.add_row(f"{deployment.at:%Y-%m-%d}", str(deployment.version), deployment.reason)
+    tried = len({version for record in history for version in record.named})
+    table = Table(title=f"{trained} versions trained, {tried} of them tried, "
+                        f"{len(takeovers(history))} times a new champion", title_style="")
+    for name in ("since", "did", "version", "why"):
+        table.add_column(name, justify="right" if name == "version" else "left")
+    for record in history:
+        about = record.version if record.about is None else record.about
+        table.add_row(f"{record.at:%Y-%m-%d}", _did(record), str(about), record.reason)
     return table
+
+
+def _did(record: Deployment) -> str:
+    """A decision in a word or two."""
+    if record.action == "canary" and record.about is not None:
+        return f"canary {percent(record.share(record.about))}"
+    return record.action
 
 
 def _spelled(metric: str) -> str:

@@ -38,7 +38,8 @@ class Paint:
 
 
 DECLARED: list[Any] = [
-    *TOY.columns, *TOY.model.of(Text), *TOY.gates, TOY.feedback, Minibatch(),
+    *TOY.columns, *TOY.model.of(Text), *TOY.gates, TOY.feedback, TOY.rollout,
+    Minibatch(),
     Paint(colour="red", trim="red", others=("green",)),
 ]
 WORDS = [(each, name) for each in DECLARED for name in vocabularies(type(each))]

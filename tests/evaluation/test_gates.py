@@ -42,22 +42,36 @@ def test_a_ceiling_holds_up_to_its_bound() -> None:
     assert judge(gate, part("false_positive_rate", 0.031), None).says.endswith("is above 0.03")
 
 
-def test_a_candidate_must_be_better_by_more_than_the_margin() -> None:
+def test_beside_a_champion_a_bound_refuses_only_what_is_clearly_broken() -> None:
+    """A model as good as the champion must not fail because few rows are held out."""
+    gate = Gate(metric="roc_auc", at_least=0.9)
+    doubtful = judge(gate, part("roc_auc", 0.895, 0.95), 4)
+    assert doubtful.passed
+    assert doubtful.says == "roc_auc 0.8950 (95%: 0.8850 to 0.9050) is not clearly below 0.9"
+    broken = judge(gate, part("roc_auc", 0.88, 0.95), 4)
+    assert not broken.passed and broken.says.endswith("is below 0.9")
+    ceiling = Gate(metric="log_loss", at_most=0.2)
+    assert judge(ceiling, part("log_loss", 0.205, 0.2), 4).passed
+    assert not judge(ceiling, part("log_loss", 0.22, 0.2), 4).passed
+
+
+def test_a_candidate_is_refused_if_it_is_clearly_not_better_by_the_margin() -> None:
     gate = Gate(metric="log_loss", better_than_champion_by=0.02)
-    assert judge(gate, part("log_loss", 0.10, 0.13, 0.03), 4).passed
-    verdict = judge(gate, part("log_loss", 0.11, 0.13, 0.02), 4)
+    assert judge(gate, part("log_loss", 0.11, 0.13, 0.02), 4).passed
+    assert judge(gate, part("log_loss", 0.12, 0.13, 0.01), 4).passed
+    verdict = judge(gate, part("log_loss", 0.13, 0.13, 0.005), 4)
     assert not verdict.passed
     assert verdict.comparing
     assert verdict.says == (
-        "log_loss 0.1100 is 0.0200 better than version 4's 0.1300 (95%: 0.0100 to 0.0300); "
-        "it must be better by more than 0.02"
+        "log_loss 0.1300 is 0.0050 better than version 4's 0.1300 (95%: -0.0050 to 0.0150); "
+        "it is clearly not better by 0.02"
     )
 
 
-def test_an_equal_candidate_does_not_beat_the_champion() -> None:
+def test_an_equal_candidate_is_left_to_live_outcomes() -> None:
     gate = Gate(metric="log_loss", better_than_champion_by=0.0)
     verdict = judge(gate, part("log_loss", 0.1, 0.1, 0.0), 4)
-    assert not verdict.passed
+    assert verdict.passed
     assert "log_loss 0.1000 equals version 4's 0.1000" in verdict.says
 
 

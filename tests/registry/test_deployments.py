@@ -17,14 +17,14 @@ from ml_assets.core.errors import InvalidRequest, LogUnavailable, NotReady, Roll
 from ml_assets.core.settings import ROOT
 from ml_assets.registry.deployments import Deployment, Deployments, came, in_force, takeovers
 from ml_assets.registry.rollout import (
+    Approve,
     Canary,
     Change,
-    Judge,
     Promote,
-    Proposal,
     Rollback,
     Rollout,
     Shadow,
+    Withdraw,
 )
 from tests.strategies import changes
 
@@ -133,7 +133,7 @@ def test_what_is_in_force_is_the_last_that_was_not_undone(
     "update deployments set version = 9",
     "delete from deployments",
     "insert or replace into deployments select id, system, 9, previous, rollback, reason, by, at,"
-    " action, challengers, shadows, salt from deployments",
+    " action, challengers, shadows, salt, about from deployments",
 ])
 def test_no_program_can_change_a_record(deployments: Deployments, change: str) -> None:
     first = deploy(deployments, 1)
@@ -269,30 +269,52 @@ def test_who_meets_a_challenger_is_drawn_anew_for_each_and_the_same_in_a_replay(
     assert first[0] == first[1] == first[2] != first[3]
 
 
-def test_a_judge_decides_by_evidence_and_not_about_a_state_that_is_gone(
-    deployments: Deployments,
-) -> None:
-    """The seam for decisions by statistics: pure, and carried out only on what was judged."""
-
-    def fewest_errors(record: Rollout, evidence: dict[int, int]) -> Proposal | None:
-        best = min(record.answering, key=lambda version: evidence[version])
-        if best == record.version:
-            return None
-        return Proposal(action=Promote(version=best), reason=f"{evidence[best]} errors")
-
-    judge: Judge[dict[int, int]] = fewest_errors
+def test_a_decision_about_a_state_that_is_gone_is_refused(deployments: Deployments) -> None:
+    """Of two that judge at once, one wins and the other must look again."""
     deploy(deployments, 1)
     judged = act(deployments, Canary(version=2, share=0.5))
-    proposal = judge(judged, {1: 9, 2: 3})
-    assert proposal is not None
-    assert judge(judged, {1: 3, 2: 9}) is None
     act(deployments, Canary(version=2, share=0.25))
     with pytest.raises(NotReady, match=r"record 2 of 'toy' was judged, but record 3 is in force"):
-        deployments.act("toy", proposal.action, reason=proposal.reason, by="judge", at=AT,
+        deployments.act("toy", Promote(version=2), reason="better", by="judge", at=AT,
                         expecting=judged.id)
-    done = deployments.act("toy", proposal.action, reason=proposal.reason, by="judge", at=AT,
-                           expecting=3)
-    assert (done.version, done.by, done.reason) == (2, "judge", "3 errors")
+    done = deployments.act("toy", Promote(version=2, watched=True), reason="better", by="judge",
+                           at=AT, expecting=3)
+    assert (done.version, done.by, done.reason) == (2, "judge", "better")
+    assert (done.shadows, done.previous, done.about) == ((1,), 1, 2)
+
+
+def test_a_withdrawal_is_one_record_whatever_the_version_did(deployments: Deployments) -> None:
+    for action in (Promote(version=1), Canary(version=2, share=0.1), Shadow(version=3)):
+        act(deployments, action)
+    assert act(deployments, Withdraw(version=3)).named == (1, 2)
+    assert act(deployments, Withdraw(version=2)).named == (1,)
+    act(deployments, Promote(version=2, watched=True))
+    back = act(deployments, Withdraw(version=2, instead=1))
+    assert (back.named, back.action, back.about, back.previous) == ((1,), "withdraw", 2, 2)
+    with pytest.raises(RolloutRefused, match="version 1 is the champion; expected `instead`"):
+        act(deployments, Withdraw(version=1))
+    # A person who disagrees undoes it as any other change.
+    assert rollback(deployments).named == (2, 1)
+
+
+def test_an_approval_is_recorded_and_changes_nobodys_side(deployments: Deployments) -> None:
+    deploy(deployments, 1)
+    shadow = act(deployments, Shadow(version=2))
+    approved = act(deployments, Approve(version=2))
+    assert (approved.action, approved.about, approved.state) == ("approve", 2, shadow.state)
+    with pytest.raises(RolloutRefused, match="version 3 is not being tried; versions beside"):
+        act(deployments, Approve(version=3))
+    assert rollback(deployments).named == (1,)  # the shadow, not the approval, is undone
+
+
+def test_records_of_the_release_before_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "deployments.sqlite"
+    deploy(Deployments(path), 1)
+    with sqlite3.connect(path) as db:
+        db.execute("alter table deployments drop column about")
+    again = Deployments(path)
+    assert again.history("toy")[0].about is None
+    assert deploy(again, 2).about == 2
 
 
 def test_since_when_a_version_has_its_role_is_told_by_the_record_that_gave_it(

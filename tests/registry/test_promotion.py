@@ -11,7 +11,8 @@ import pytest
 from ml_assets.core.errors import NotReady
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry
-from ml_assets.registry.promotion import decide, ship
+from ml_assets.registry.promotion import admit, ship
+from ml_assets.registry.rollout import Promote, Shadow, Withdraw
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)
 GOOD = {"name": "roc_auc_floor", "comparing": False, "passed": True,
@@ -35,55 +36,49 @@ def deployed(*versions: int) -> list[Deployment]:
 
 
 def test_a_first_candidate_that_passes_is_deployed() -> None:
-    decision = decide(report(1, None, GOOD), [])
-    assert decision.deploy
-    assert decision.reason == "the first model, its gate passed: roc_auc 0.99 is at least 0.97"
+    admission = admit(report(1, None, GOOD), [])
+    assert admission.action == Promote(version=1)
+    assert admission.reason == "the first model, its gate passed: roc_auc 0.99 is at least 0.97"
 
 
-def test_a_candidate_that_passes_replaces_the_champion_and_says_by_how_much() -> None:
-    decision = decide(report(2, 1, GOOD, BETTER), deployed(1))
-    assert decision.deploy
-    assert decision.reason == (
-        "it replaces version 1, all 2 gates passed: log_loss 0.2 is 0.1 better"
+def test_a_later_candidate_that_passes_challenges_from_the_shadow() -> None:
+    admission = admit(report(2, 1, GOOD, BETTER), deployed(1))
+    assert admission.action == Shadow(version=2)
+    assert admission.reason == (
+        "version 2 challenges version 1, all 2 gates passed: log_loss 0.2 is 0.1 better"
     )
 
 
-def test_without_gates_every_candidate_is_deployed() -> None:
-    assert decide(report(2, 1), deployed(1)).reason == "it replaces version 1, no gate is declared"
-
-
-def test_a_candidate_that_fails_any_gate_leaves_the_champion() -> None:
-    decision = decide(report(2, 1, GOOD, BAD), deployed(1))
-    assert not decision.deploy
-    assert decision.reason == (
+def test_a_candidate_that_fails_any_gate_stays_out() -> None:
+    admission = admit(report(2, 1, GOOD, BAD), deployed(1))
+    assert admission.action is None and not admission.waits
+    assert admission.reason == (
         "version 1 stays, version 2 failed log_loss_better: log_loss 0.2 is 0.1 worse"
     )
 
 
 def test_a_first_candidate_that_fails_leaves_nothing_deployed() -> None:
-    decision = decide(report(1, None, BAD), [])
-    assert not decision.deploy
-    assert decision.reason.startswith("nothing is deployed, version 1 failed log_loss_better")
+    admission = admit(report(1, None, BAD), [])
+    assert admission.action is None
+    assert admission.reason.startswith("nothing is deployed, version 1 failed log_loss_better")
 
 
-def test_the_champion_is_not_deployed_again() -> None:
-    assert not decide(report(2, 1, GOOD), deployed(1, 2)).deploy
+def test_one_that_has_a_role_is_left_alone() -> None:
+    assert admit(report(2, 1, GOOD), deployed(1, 2)).reason == "version 2 is champion already"
 
 
-def test_a_version_that_was_rolled_back_is_not_shipped_twice() -> None:
-    decision = decide(report(2, 1, GOOD), deployed(1, 2, 1))
-    assert not decision.deploy
-    assert "version 2 was deployed on 2024-01-08 00:00 and version 1 has taken its place" in (
-        decision.reason
-    )
+def test_a_version_that_had_its_trial_has_no_second_one() -> None:
+    admission = admit(report(2, 1, GOOD), deployed(1, 2, 1))
+    assert admission.action is None
+    assert admission.reason.startswith("version 2 had its trial (2024-01-08 00:00, it was better)")
 
 
-def test_a_verdict_against_another_champion_decides_nothing() -> None:
-    with pytest.raises(NotReady, match="compared version 3 with version 1, but the champion is "
-                                       "now version 2: materialise toy/evaluation again"):
-        decide(report(3, 1, GOOD), deployed(1, 2))
-    with pytest.raises(NotReady, match="with version 1, but the champion is now no version"):
-        decide(report(3, 1, GOOD), [])
+def test_a_candidate_waits_while_another_is_tried() -> None:
+    trial = [*deployed(1), Deployment(id=2, system="toy", version=1, shadows=(2,), reason="it may",
+                                      by="tests", at=AT, previous=None, action="shadow", about=2)]
+    admission = admit(report(3, 1, GOOD), trial)
+    assert admission.action is None and admission.waits
+    assert admission.reason.startswith("version 3 waits until version 2 has its verdict")
 
 
 def test_shipping_twice_is_shipping_once(
@@ -103,7 +98,7 @@ def test_shipping_twice_is_shipping_once(
         shipped()
     registry.log_evaluation("shipped", 1, report(1, None, GOOD))
     assert shipped() == (1, "the first model, its gate passed: roc_auc 0.99 is at least 0.97", 1)
-    assert shipped() == (1, "version 1 is the champion already", 1)
+    assert shipped() == (1, "version 1 is champion already", 1)
     assert registry.aliased("shipped", "champion") == 1
 
     registry.register("shipped", folder, params={}, metrics={}, tags={})
@@ -113,10 +108,13 @@ def test_shipping_twice_is_shipping_once(
     assert reason.startswith("version 1 stays, version 2 failed")
     assert registry.aliased("shipped", "champion") == 1
     registry.log_evaluation("shipped", 2, report(2, 1, GOOD))
-    assert shipped()[0] == 2
+    assert shipped()[0] == 1
+    current = deployments.current("shipped")
+    assert current is not None and current.shadows == (2,)
+    assert registry.aliased("shipped", "challenger") == 2
 
-    deployments.rollback("shipped", reason="complaints", by="tests", at=AT)
+    deployments.act("shipped", Withdraw(version=2), reason="complaints", by="tests", at=AT)
     version, reason, count = shipped()
     assert (version, count) == (1, 3)
-    assert "(complaints): train a new candidate" in reason
+    assert "(2024-01-08 00:00, complaints): train a new candidate" in reason
     assert registry.aliased("shipped", "champion") == 1

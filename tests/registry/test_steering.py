@@ -119,7 +119,7 @@ def test_the_alias_names_the_largest_challenger_then_the_latest_shadow() -> None
     assert first_challenger(Rollout(version=1)) is None
 
 
-def test_a_candidate_that_ships_leaves_the_challengers_their_traffic(
+def test_a_candidate_waits_for_a_challenger_and_its_alias_for_the_candidate(
     registry: ModelRegistry, folder: Path, deployments: Deployments
 ) -> None:
     for _ in range(3):
@@ -130,6 +130,11 @@ def test_a_candidate_that_ships_leaves_the_challengers_their_traffic(
         "system": "both_ways", "candidate": 3, "champion": 1, "gates": [],
     })
     shipped = ship("both_ways", registry, deployments, by="a run", at=AT)
-    assert shipped.current is not None
-    assert (shipped.current.version, shipped.current.share(2)) == (3, 0.1)
-    assert aliases("both_ways", registry) == (3, 2)
+    assert shipped.current is not None and shipped.waits
+    assert (shipped.current.version, shipped.current.share(2)) == (1, 0.1)
+    assert aliases("both_ways", registry) == (1, 2)
+    act("both_ways", Promote(version=2, watched=True), registry, deployments)
+    shipped = ship("both_ways", registry, deployments, by="a run", at=AT)
+    assert shipped.current is not None and shipped.current.shadows == (1, 3)
+    # The predecessor scores too, but it is no challenger.
+    assert aliases("both_ways", registry) == (2, 3)

@@ -56,6 +56,11 @@ class Truth(ABC):
         decision: what was answered
         """
 
+    @property
+    def silence_agrees(self) -> bool:
+        """Whether silence confirms whatever was answered: labels then side with who answered."""
+        return False
+
     @abstractmethod
     def known_at(self, event: ArchivedEvent) -> datetime | None:
         """When the outcome of an event of recorded history becomes known; None if never.

@@ -50,6 +50,10 @@ class Complaints(Truth):
     def silence_speaks(self) -> bool:
         return True
 
+    @property
+    def silence_agrees(self) -> bool:
+        return True
+
     def of_silence(self, decision: Label) -> Label | None:
         return decision
 

@@ -1,4 +1,4 @@
-"""Scores by versions that answer nobody, made after the answers and when no request waits."""
+"""Scores by versions that did not answer, made after the answers and when no request waits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ TURN_SECONDS = 0.005
 
 
 class Shadows:
-    """Answers to be scored once more. One call at a time, as for the event log.
+    """Answers to be scored once more, by every version that did not give them: by shadows, and, if
+    several share the traffic, by the others. So each outcome judges all that are tried. One call at
+    a time, as for the event log.
 
     What waits here is lost when the process dies, and what does not fit is dropped and counted:
     shadow scores are a sample to judge by, and no answer waits for them.
@@ -45,8 +47,8 @@ class Shadows:
         return len(self._waiting)
 
     def add(self, answered: Prediction, event: Event) -> None:
-        """Let the shadows, if there are any, score this event too: later, in a `turn`."""
-        if self._models.lineup is None or not self._models.lineup.shadows:
+        """Let the other versions, if there are any, score this event too: later, in a `turn`."""
+        if self._models.lineup is None or len(self._models.lineup.models) < 2:
             return
         if len(self._waiting) >= LONGEST_QUEUE:
             self._counts["shadow_dropped"] += 1
@@ -73,20 +75,27 @@ class Shadows:
         self._counts["shadowed"] += len(scores)
 
     def _scores(self, some: Sequence[tuple[Prediction, Event]]) -> list[ShadowScore]:
-        """All shadows' scores of these; none of a shadow that fails on one of them."""
+        """All other versions' scores of these; none of one that fails on one of them."""
         lineup = self._models.lineup
         made: list[ShadowScore] = []
-        for shadow in () if lineup is None else lineup.shadows:
+        if lineup is None:
+            return made
+        for model in lineup.models.values():
+            mine = [each for each in some if each[0].model_version != model.version]
+            if not mine:
+                continue
             try:
-                scores = _scored(shadow, some)
+                scores = _scored(model, mine)
             except Exception as error:
-                # Whatever its code raises: a shadow's fault must reach nobody.
-                self._models.dismiss(shadow.version, error)
+                # Whatever its code raises: a shadow's fault must reach nobody. Of a version that
+                # answers, the answers decide whether it stays.
+                if model in lineup.shadows:
+                    self._models.dismiss(model.version, error)
                 continue
             made += [
                 ShadowScore(prediction_id=answered.prediction_id, score=score, outputs=several,
-                            model_version=shadow.version, scored_at=self._now())
-                for (answered, _), (score, several) in zip(some, scores, strict=True)
+                            model_version=model.version, scored_at=self._now())
+                for (answered, _), (score, several) in zip(mine, scores, strict=True)
             ]
         return made
 

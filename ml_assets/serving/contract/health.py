@@ -54,7 +54,7 @@ class Counts(Struct, frozen=True, kw_only=True):
     """Since the service started, by all of its workers: events answered anew, answered from the
     log, degraded, refused (unusable or invalid), feedback received, scores by shadows, answers
     that no shadow scored for want of time or of the log, and events of other streams that were
-    taken in."""
+    taken in. Now: answers that wait for other versions to score them too."""
 
     predicted: int = 0
     repeated: int = 0
@@ -63,6 +63,7 @@ class Counts(Struct, frozen=True, kw_only=True):
     feedback: int = 0
     shadowed: int = 0
     shadow_dropped: int = 0
+    shadow_waiting: int = 0
     told: int = 0
 
 

@@ -115,11 +115,11 @@ class Metrics(Collector):
 
     def counts(self, system: str) -> Counts:
         """What `version` tells of a system, of all workers. On any thread."""
-        counts = dict.fromkeys(KINDS.values(), 0)
-        for (name, *labels), count in self._total().counts.items():
+        counts, numbers = dict.fromkeys(KINDS.values(), 0), self._total()
+        for (name, *labels), count in numbers.counts.items():
             if name in KINDS and labels[0] == system:
                 counts[KINDS[name]] += count
-        return Counts(**counts)
+        return Counts(**counts, shadow_waiting=numbers.levels.get(("shadow_waiting", system), 0))
 
     def collect(self) -> Iterator[Metric]:
         numbers = self._total()

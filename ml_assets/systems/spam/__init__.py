@@ -14,6 +14,7 @@ from ml_assets.core.policies import (
     DriftPolicy,
     Gate,
     RetrainingPolicy,
+    RolloutPolicy,
     Slice,
 )
 from ml_assets.core.system import Calendar, Entity, System
@@ -113,6 +114,10 @@ SPAM = System(
         Gate(metric="false_positive_rate", at_most=0.05),
         Gate(metric="log_loss", better_than_champion_by=0.0),
     ),
+    # A mailbox brings a hundred labels a day: evidence that a model is better takes weeks, that it
+    # is broken, days. One of more mail is expected to be better, so the deadline promotes it.
+    rollout=RolloutPolicy(shares=(0.2,), deadline=timedelta(days=5), at_deadline="promote",
+                          watch=timedelta(days=10)),
     retraining=RetrainingPolicy(
         after_labels=200, max_age=timedelta(days=10), cooldown=timedelta(days=5)
     ),

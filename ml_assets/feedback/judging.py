@@ -1,0 +1,172 @@
+"""Decides, at the end of a day, on every version that is being tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from math import exp
+
+import numpy as np
+
+from ml_assets.core.errors import NotReady
+from ml_assets.core.policies import RolloutPolicy
+from ml_assets.core.settings import Settings
+from ml_assets.core.system import System
+from ml_assets.core.target import Bools
+from ml_assets.core.time import DAY, midnight
+from ml_assets.evaluation.sequential import Leads
+from ml_assets.feedback.pairs import Pairs, paired
+from ml_assets.registry.aliases import follow
+from ml_assets.registry.deployments import Deployment, Deployments
+from ml_assets.registry.judgement import (
+    Evidence,
+    Judged,
+    PartEvidence,
+    judge_challenger,
+    judge_champion,
+)
+from ml_assets.registry.models import ModelRegistry
+from ml_assets.registry.promotion import ship
+from ml_assets.registry.rollout import Shadow
+from ml_assets.registry.trials import Tried, challenged, superseded, watched
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What came of a version that was tried: the evidence, and what was done."""
+
+    evidence: Evidence
+    judged: Judged
+
+    @property
+    def pairs(self) -> int:
+        """Outcomes that it was judged by."""
+        return self.evidence.parts[0].pairs if self.evidence.parts else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFinding:
+    """One line of what a day's judgement rests on."""
+
+    version: int
+    did: str
+    on: str
+    pairs: int
+    lead: float | None
+    low: float | None
+    high: float | None
+    evidence_better: str
+    evidence_worse: str
+
+
+def told(decided: Sequence[Decided]) -> list[TrialFinding]:
+    """The evidence on each version that is tried, all rows first."""
+    return [
+        TrialFinding(
+            version=each.judged.version,
+            did=type(each.judged.action).__name__.lower() if each.judged.action else "hold",
+            on=part.name or "all", pairs=part.pairs, lead=part.lead, low=part.low, high=part.high,
+            evidence_better=_e_value(part.better), evidence_worse=_e_value(part.worse),
+        )
+        for each in decided for part in each.evidence.parts
+    ]
+
+
+def _e_value(log_e: float) -> str:
+    """As people read it: 1 says nothing, 20 is evidence at a level of 5%."""
+    return f"{exp(log_e):.3g}" if log_e < 20 else f"e^{log_e:.0f}"
+
+
+def decide_day(system: System, settings: Settings, day: date, *, by: str) -> list[Decided]:
+    """Judge the new champion and each challenger by what is known at the end of the day, carry it
+    out, and let the next candidate in if none is tried any more.
+
+    Asked again, it does nothing more: each step needs outcomes of its own.
+    """
+    registry, deployments = ModelRegistry(settings), Deployments(settings.deployments)
+    end, now = midnight(day) + DAY, settings.clock_of(system.name).now()
+    history = deployments.history(system.name)
+    decided = list[Decided]()
+    new = watched(history)
+    if new is not None:
+        evidence = _evidence(system, settings, registry, new, history, end)
+        judged = judge_champion(new, evidence, system.rollout, now=now)
+        decided.append(Decided(evidence=evidence, judged=judged))
+        history = _act(system, deployments, history, judged, by=by, at=now)
+    trials = challenged(history)
+    for tried in trials:
+        if tried not in challenged(history):
+            continue  # the champion that it was compared with has gone
+        evidence = _evidence(system, settings, registry, tried, history, end)
+        judged = judge_challenger(tried, evidence, system.rollout, now=now, trials=len(trials))
+        decided.append(Decided(evidence=evidence, judged=judged))
+        history = _act(system, deployments, history, judged, by=by, at=now)
+    for version in superseded(history):
+        history = _act(system, deployments, history, Judged(
+            version=version, action=Shadow(version=version, stop=True),
+            reason=f"version {version} retires, version {history[-1].version} is the champion"),
+            by=by, at=now)
+    if history and not challenged(history):
+        _let_in(system, registry, deployments, by=by, at=now)
+    follow(system.name, registry, deployments)
+    return decided
+
+
+def _let_in(
+    system: System, registry: ModelRegistry, deployments: Deployments, *, by: str, at: datetime
+) -> None:
+    """The latest candidate, if it was evaluated and has waited for its trial."""
+    try:
+        ship(system.name, registry, deployments, by=by, at=at)
+    except NotReady:
+        return  # it is being evaluated: its own run lets it in
+
+
+def _act(
+    system: System, deployments: Deployments, history: Sequence[Deployment], judged: Judged, *,
+    by: str, at: datetime,
+) -> list[Deployment]:
+    if judged.action is not None:
+        deployments.act(system.name, judged.action, reason=judged.reason, by=by, at=at,
+                        expecting=history[-1].id)
+    return deployments.history(system.name)
+
+
+def _evidence(
+    system: System, settings: Settings, registry: ModelRegistry, tried: Tried,
+    history: Sequence[Deployment], end: datetime,
+) -> Evidence:
+    report = registry.evaluation(system.name, tried.version) or {}
+    bound = report.get("largest_loss")
+    if bound is None:
+        return Evidence(missing=f"version {tried.version} has no evaluation that bounds its "
+                                f"losses: materialise {system.name}/evaluation")
+    return weighed(paired(system, settings, tried, history, bound=float(bound), end=end),
+                   system.rollout, step_at=tried.step_at)
+
+
+def weighed(
+    pairs: Pairs, policy: RolloutPolicy, *, step_at: datetime, intervals: bool = True
+) -> Evidence:
+    """What paired outcomes say, on all rows and on each slice.
+
+    intervals: without them the same is decided at a tenth of the cost
+    """
+    parts: list[tuple[str | None, Bools]] = [
+        (None, np.ones(len(pairs.leads_N), dtype=bool)), *pairs.slices.items()]
+    found = [_part(name, pairs.leads(chosen), policy, intervals) for name, chosen in parts]
+    return Evidence(parts=tuple(found), step_pairs=int((pairs.at >= step_at).sum()))
+
+
+def _part(
+    name: str | None, leads: Leads, policy: RolloutPolicy, intervals: bool
+) -> PartEvidence:
+    if not leads.rows:
+        return PartEvidence(name=name, pairs=0, lead=None, low=None, high=None, better=0.0,
+                            worse=0.0)
+    low, high = leads.interval() if intervals else (None, None)
+    return PartEvidence(
+        name=name, pairs=leads.rows, lead=leads.mean, low=low, high=high,
+        better=leads.against(-policy.worse_by), worse=leads.mirrored.against(0.0),
+    )
