@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SYSTEM ?= spam
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui serve test check bench lock clean
+.PHONY: help setup run ui serve test benchtest check bench lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,8 +32,11 @@ serve: setup  ## the prediction API alone
 	$(BIN)/ml-assets serve
 
 # Each file is one process's, so that what a file prepares is prepared once.
-test: setup  ## all tests, on all cores
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+test: setup  ## all tests but those of the benchmarks, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not bench"
+
+benchtest: setup  ## every area of the benchmarks, quick, and nothing beside it
+	$(BIN)/python -m pytest -m bench tests/benchmarks
 
 check: setup  ## ruff, strict mypy, the rule of imports
 	$(BIN)/ruff check .

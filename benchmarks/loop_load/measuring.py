@@ -7,17 +7,16 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from benchmarks.loop_load.project.systems.cards import (
     CARDS,
-    DAYS,
     EVENTS,
-    LIVE,
-    REPLAYED,
+    FIRST,
+    LENGTH,
     on_day,
 )
 from benchmarks.serving_load.process_tree import proportional_mb
@@ -34,7 +33,7 @@ class LoopFailed(MlAssetsError, RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Looped:
-    """A loop over a year of `events`.
+    """A loop over a year of `events`, or over fewer days.
 
     cpu_s: user and system time, of the API and all other children too
     peak_mb: resident, of all processes together; what they share counts once
@@ -48,16 +47,16 @@ class Looped:
     sound: bool
 
 
-def loop(events: int, folder: Path | None = None) -> Looped:
-    """From archive to deployed model and 30 replayed days. Raises LoopFailed.
+def loop(events: int, days: int = 365, folder: Path | None = None) -> Looped:
+    """From archive to deployed model, and the last twelfth of the days replayed. Raises LoopFailed.
 
     folder: where to leave the installation; a temporary one unless given
     """
     if folder is None:
         with TemporaryDirectory(prefix="ml-assets-bench-") as scratch:
-            return loop(events, Path(scratch))
+            return loop(events, days, Path(scratch))
     var = folder / "var"
-    environment = {**os.environ, EVENTS: str(events), "ML_ASSETS_VAR": str(var),
+    environment = {**os.environ, EVENTS: str(events), LENGTH: str(days), "ML_ASSETS_VAR": str(var),
                    "ML_ASSETS_CACHE": str(folder / "cache"), "ML_ASSETS_PROJECT": str(PROJECT)}
     command = [sys.executable, "-m", "ml_assets.cli", "run", CARDS.name]
     started = perf_counter()
@@ -73,7 +72,7 @@ def loop(events: int, folder: Path | None = None) -> Looped:
                          f"{(folder / 'output').read_text()[-2000:]}")
     return Looped(
         events=events, cpu_s=used.ru_utime + used.ru_stime, wall_s=perf_counter() - started,
-        peak_mb=peak_mb.mb, sound=_is_sound(Settings(var=var), events),
+        peak_mb=peak_mb.mb, sound=_is_sound(Settings(var=var), events, days),
     )
 
 
@@ -94,14 +93,16 @@ class _Peak:
             self.mb = max(self.mb, proportional_mb(self._root))
 
 
-def _is_sound(settings: Settings, events: int) -> bool:
+def _is_sound(settings: Settings, events: int, days: int) -> bool:
     from ml_assets.ingest.log.event_log import EventLog
     from ml_assets.monitoring.parity import ParityReports
 
-    expected = sum(on_day(events, day) for day in range(DAYS - REPLAYED, DAYS))
+    live = days - days // 12
+    expected = sum(on_day(events, day, days) for day in range(live, days))
     log = EventLog(settings.event_log)
     served, _ = log.count(CARDS.name)
     log.close()
-    days = list(ParityReports(settings, CARDS).between(LIVE, date.max))
-    return (served == expected and sum(day.checked for day in days) == expected
-            and all(day.holds for day in days))
+    reports = list(ParityReports(settings, CARDS).between(
+        FIRST + timedelta(days=live), date.max))
+    return (served == expected and sum(day.checked for day in reports) == expected
+            and all(day.holds for day in reports))

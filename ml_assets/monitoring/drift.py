@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from ml_assets.core.policies import DriftPolicy
 
 Vector = npt.NDArray[np.floating]
 
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 BINS = 10
 """Quantile bins of the reference, the usual choice for the index."""
 
@@ -153,11 +154,13 @@ def ks_statistic(reference: Vector, current: Vector) -> float:
                               neginf=-np.inf))
         for values in (reference, current)
     )
-    # The functions differ most where a value ends, never between ties.
-    values = np.concatenate([before, now])
-    distance = (np.searchsorted(before, values, side="right") / len(before)
-                - np.searchsorted(now, values, side="right") / len(now))
-    return float(np.abs(distance).max())
+    # Between two of its values one function stands still and the other only rises: they differ most
+    # at, or just before, one of `now`'s. The reference, which is the larger, is only looked into.
+    return max(
+        float(np.abs(np.searchsorted(before, now, side=side) / len(before)
+                     - np.searchsorted(now, now, side=side) / len(now)).max())
+        for side in SIDES
+    )
 
 
 def ks_p_value(statistic: float, n: int, m: int) -> float:

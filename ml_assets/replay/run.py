@@ -30,6 +30,9 @@ from ml_assets.replay.forgetting import forget, half_forgotten
 from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.slates import as_sent
 
+LONGEST_STEP = 70
+"""Characters of what the bar says of a step."""
+
 
 def run_loop(
     system: System, settings: Settings, interrupts: Interrupts, *, fresh: bool, days: int | None
@@ -89,6 +92,10 @@ def _journey(
             interrupts.check()
             bar.update(task, completed=done, description=f"{at:%Y-%m-%d}")
 
+        def hear(step: str, line: str) -> None:
+            """What takes long is a training, which logs how far it is."""
+            bar.update(task, description=f"{step} {line}"[:LONGEST_STEP].strip())
+
         opened = instance(settings)
         for run in report_dead_runs(opened):
             bar.console.print(f"run {run.run_id} of job {run.job_name} had died with its process: "
@@ -96,7 +103,7 @@ def _journey(
         journey = Journey(
             system=system, settings=settings, say=say, step=step,
             runs=Runs(system=system, settings=settings, definitions=definitions(settings, [system]),
-                      instance=opened, interrupted=interrupts.came),
+                      instance=opened, interrupted=interrupts.came, hear=hear),
         )
         journey.go(live, until)
         bar.update(task, completed=replayed)

@@ -36,6 +36,7 @@ class Runs:
     """Executes a system's jobs in this process and evaluates its sensors, as the daemon would.
 
     interrupted: whether Ctrl-C has arrived, even if Dagster or a library has swallowed it
+    hear: told which step of a run has begun, with "", and each line that it logs
     """
 
     system: System
@@ -43,6 +44,7 @@ class Runs:
     definitions: dg.Definitions
     instance: dg.DagsterInstance
     interrupted: Callable[[], bool] = lambda: False
+    hear: Callable[[str, str], None] = lambda step, line: None
     cursors: dict[str, str | None] = field(default_factory=dict)
     _in_process: dict[str, dg.JobDefinition] = field(default_factory=dict)
 
@@ -111,6 +113,7 @@ class Runs:
     ) -> None:
         name = job.format(self.system.name)
         run_id = make_new_run_id()
+        self.instance.add_event_listener(run_id, self._heard)
         try:
             result = self._run(
                 name, run_id, partition_key=partition_key,
@@ -141,6 +144,13 @@ class Runs:
             f"{where} failed: {'; '.join(causes[:3])}. Its page in the Dagster UI "
             "(`ml-assets ui`) shows the step and the traceback."
         )
+
+    def _heard(self, entry: dg.EventLogEntry) -> None:
+        step = (entry.step_key or "").removeprefix(f"{self.system.name}__")
+        if entry.dagster_event is None:
+            self.hear(step, entry.user_message)
+        elif entry.dagster_event.is_step_start:
+            self.hear(step, "")
 
     def _run(
         self, name: str, run_id: str, *, partition_key: str | None, tags: Mapping[str, str]

@@ -37,7 +37,7 @@ def test_any_measurement_can_be_shown(found: list[Measurement], as_json: bool) -
     assert show(found, as_json=as_json) == int(missed)
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 @pytest.mark.parametrize(
     "area", [pytest.param(area, marks=pytest.mark.corpus) if area == "faults" else area
              for area in AREAS])

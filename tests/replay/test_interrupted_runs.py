@@ -55,6 +55,23 @@ def retrain(
          interrupted=interrupted).retraining({})
 
 
+def test_who_watches_hears_which_step_runs_and_what_it_logs(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    """A training says how far it is in lines of its log, which the bar of a replay shows."""
+    @dg.asset(key_prefix="toy")
+    def model() -> None:
+        for epoch in (1, 2):
+            dg.AssetExecutionContext.get().log.info(f"epoch {epoch} of 2")
+
+    heard: list[tuple[str, str]] = []
+    Runs(system=TOY, settings=settings, instance=instance, definitions=dg.Definitions(
+        assets=[model], executor=dg.in_process_executor,
+        jobs=[dg.define_asset_job(RETRAINING.format("toy"), [model])],
+    ), hear=lambda step, line: heard.append((step, line))).retraining({})
+    assert heard == [("model", ""), ("model", "epoch 1 of 2"), ("model", "epoch 2 of 2")]
+
+
 def nothing() -> None:
     pass
 

@@ -32,7 +32,10 @@ from ml_assets.targets import Binary
 
 EVENTS = "BENCH_LOOP_EVENTS"
 """The environment variable that says how many events the year has."""
-DAYS, REPLAYED = 365, 30
+LENGTH = "BENCH_LOOP_DAYS"
+"""That which says over how many days: of a year a month is replayed, of less its twelfth."""
+DAYS = int(os.environ.get(LENGTH, "365"))
+REPLAYED = DAYS // 12
 FIRST = date(2023, 1, 1)
 LIVE = FIRST + timedelta(days=DAYS - REPLAYED)
 
@@ -45,9 +48,9 @@ NUMBERS = ("amount", "items", "distance_km", "hour")
 TEXTS = ("customer", "terminal", "channel", "country")
 
 
-def on_day(events: int, day: int) -> int:
-    """How many of the year's `events` fall on its day number `day`."""
-    return events * (day + 1) // DAYS - events * day // DAYS
+def on_day(events: int, day: int, days: int = DAYS) -> int:
+    """How many of the `events` of so many days fall on day number `day`."""
+    return events * (day + 1) // days - events * day // days
 
 
 @dataclass(frozen=True, kw_only=True)
