@@ -1,0 +1,1 @@
+"""What `ml-assets bench judgement` simulates."""
