@@ -16,7 +16,7 @@ from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.core.truths import Recorded
-from ml_assets.targets import Binary
+from ml_assets.targets import Binary, Cost, TopPrecision
 from tests.toy import TOY, RowsInMemory, with_streams
 
 
@@ -85,7 +85,9 @@ MARKET = System(
     entities=(Entity(name="stall", description="a stall"),
               Entity(name="fruit", description="a fruit")),
     feature_service="market_state",
-    target=Binary(name="sweet"),
+    target=Binary(name="sweet", cost=Cost(miss="price", alarm=6.0, unit="EUR"),
+                  tops=(TopPrecision(by="stall", top=1), TopPrecision(by="fruit", top=2,
+                                                                      repeat="once"))),
     truth=Recorded(source="taster", within=timedelta(hours=2)),
     model=Model(inputs=(Numbers("price"),), fit=FullBatch(iterations=3)),
     gates=(Gate(metric="log_loss", at_most=100.0),),

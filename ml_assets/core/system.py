@@ -131,6 +131,10 @@ class System:
             self._require_known(name, [] if entity is None else [entity], set(self.keys), "entity")
         self._require_inputs()
         self._require_known("target", self.target.entities, set(self.keys), "entity")
+        sure = {column.name for column in self.columns
+                if not column.optional and column.minimum is not None and column.minimum >= 0}
+        self._require_known("target", self.target.carries, sure & set(self.model.numbers),
+                            "number that the model reads, every event has and is never negative")
         self._require_slates()
         slices = {part.name for part in self.slices}
         self._require_known("gates", [gate.slice for gate in self.gates if gate.slice], slices,

@@ -12,11 +12,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ml_assets.core.data.metric import Bools as Bools
+from ml_assets.core.data.metric import Floats as Floats
+from ml_assets.core.data.metric import Measured as Measured
+from ml_assets.core.data.metric import Metric as Metric
 from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.errors import InvalidRequest, NotReady
 from ml_assets.core.policies import Gate, require
@@ -25,52 +29,7 @@ from ml_assets.core.slates import SlatePolicy
 Label = bool | str | float
 """What came true of one event."""
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Whole = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """One way to say how good answers are.
-
-    higher: whether more is better
-    lowest, highest: between these every value lies
-    best: the value that is best, if neither more nor less than it is: then the distance from it
-        alone says how bad a value is
-    """
-
-    higher: bool
-    lowest: float = 0.0
-    highest: float = np.inf
-    best: float | None = None
-
-    def goodness(self, values: Floats) -> Floats:
-        """The values turned so that more is better: differences of these are leads."""
-        if self.best is not None:
-            return -np.abs(values - self.best)
-        return values if self.higher else -values
-
-
-class Measured(Protocol):
-    """N rows of codes and outputs, prepared to be measured under any weighting.
-
-    NaN stands for what cannot be computed, such as the recall of rows without positives.
-    """
-
-    @property
-    def shares(self) -> Mapping[str, tuple[int, int]]:
-        """(hits, trials) of the metrics that are shares of rows: they have exact intervals."""
-        ...
-
-    def measure(self, weights_RN: Floats) -> dict[str, Floats]:
-        """Each metric under each of R weightings, (R,).
-
-        Weights say how often each row counts. If the target has units, the rows of a unit weigh
-        the same; otherwise each weighting keeps the sum of every stratum, as the whole sample and
-        stratified resamples do.
-        """
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +135,27 @@ class Target(ABC):
         """How the codes of a training set are scaled for the network."""
         return Scale()
 
+    @property
+    def carries(self) -> tuple[str, ...]:
+        """Numbers that the model reads and that a decision needs: they are its last outputs."""
+        return ()
+
     @abstractmethod
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
-        """The outputs (N, W) that N rows of logits stand for."""
+        """The outputs that N rows of logits stand for, without those that `carries` names."""
+
+    def outputs_of(
+        self, logits_NK: Floats, scale: Scale, names: Sequence[str],
+        dense_ND: npt.NDArray[np.float32],
+    ) -> Floats:
+        """All outputs (N, W) of N rows of logits.
+
+        names: of the columns (N, D) that the model has read
+        """
+        linked = self.link(logits_NK, scale)
+        if not self.carries:
+            return linked
+        return np.hstack([linked, *(dense_ND[:, [names.index(name)]] for name in self.carries)])
 
     def kept_back(self, rows: int) -> int:
         """How many of a training set's rows, its latest, no network sees: `calibrated` needs
@@ -249,6 +226,14 @@ class Target(ABC):
     @abstractmethod
     def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
         """(hits, trials) of what else is told of decisions (codes), by name: shares of rows."""
+
+    def costs(
+        self, codes_N: Floats, decisions_N: Floats, outputs_NW: Floats
+    ) -> dict[str, Floats]:
+        """What each decision (codes) came to, (N,) by what for, in a unit that it names; none
+        unless decisions have a declared cost.
+        """
+        return {}
 
     @abstractmethod
     def measured(self, codes_N: Floats, outputs_NW: Floats, subjects: Subjects) -> Measured:

@@ -12,6 +12,7 @@ from ml_assets.core.errors import DeclarationError, unknown
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.features.derived.declared import HAPPENED, Derived
+from ml_assets.features.engine.functions.sums import Sum
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.versions import NUMBERS, PlainView
 
@@ -191,17 +192,25 @@ def _is_code(system: System, part: Chosen | ChosenRows, column: Column) -> bool:
 
 
 def _require_pace(system: System, view: View) -> None:
-    """Labels of silence are loaded once a day: training must not count them before."""
+    """Labels of silence are loaded once a day: training must not count them before. A view that
+    adds labels up does not see those that are 0.
+    """
     day = DAY // timedelta(microseconds=1)
     windowed = view.windowed
     whole = windowed.refresh == "slide" and windowed.tile % day == 0
-    if view.table == LABELS and system.truth.silence_speaks and not whole:
+    silent = system.truth.declared
+    sums = all(isinstance(each.function, Sum) and each.column == "label"
+               for each in windowed.aggregates)
+    seen_as_nothing = bool(silent) and not any(map(system.target.code, silent))
+    slow = whole or (sums and seen_as_nothing)
+    if view.table == LABELS and system.truth.silence_speaks and not slow:
         moves = ("at every instant" if windowed.refresh == "stream" else
                  f"every {timedelta(microseconds=windowed.tile)}")
         raise DeclarationError(
             f"feature view {view.name!r} counts labels and moves {moves}, but those that silence "
             f"makes ({system.truth.says}) are loaded once a day: a training set would count what "
             "no prediction has seen. Give its aggregations a slide_interval of whole days"
+            f"{', or let it sum labels only' if seen_as_nothing else ''}"
         )
 
 

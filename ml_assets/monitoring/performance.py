@@ -44,7 +44,7 @@ class LiveQuality:
 
     n: events whose outcome is mature; labels: what these were, in words.
     error_rate: the share of the served decisions that are not right; rates: what else the target
-        tells of decisions.
+        tells of decisions. costs: what the decisions came to, all together.
     loss: the mean loss of a row, in the target's currency; metrics: of the outputs, those that
         the target shows. All with 95% intervals, None if undefined.
     """
@@ -56,6 +56,7 @@ class LiveQuality:
     labels: str = ""
     loss: Estimate = NOTHING
     rates: dict[str, Estimate] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, Estimate] = field(default_factory=dict)
 
 
@@ -135,15 +136,17 @@ def quality(
     outputs = kept_outputs(target, rows["score"].tolist(), lists)
     measured = compare(target, labels, outputs, None, subjects=subjects,
                        resamples=RESAMPLES).candidate
+    costs = {name: float(each.sum())
+             for name, each in target.costs(labels, decisions, outputs).items()}
     wrong = int(np.count_nonzero(~target.right(labels, decisions)))
     rates = target.rates(labels, decisions)
     return LiveQuality(
         days=days, model_version=model_version, n=len(rows), labels=target.described(labels),
         error_rate=share(wrong, len(rows)), loss=measured[target.currency],
-        rates={name: share(*counts) for name, counts in rates.items()},
+        rates={name: share(*counts) for name, counts in rates.items()}, costs=costs,
         # A threshold may have moved since: of decisions, those that were served count.
         metrics={name: measured[name] for name in target.shown
-                 if name not in rates and name != target.currency},
+                 if name not in rates and name not in costs and name != target.currency},
     )
 
 
@@ -232,7 +235,9 @@ def figures(report: PerformanceReport, target: Target) -> dict[str, float | int 
         for days, estimates in zip(WINDOWS, (short_term, long_term), strict=True)
         for name, each in estimates.items() if each.value is not None
     }
-    return {**known, "champion": report.champion or 0, "note": report.note}
+    spent = {} if recent is None else {
+        f"{name}_{WINDOWS[0]}d": each for name, each in recent.costs.items()}
+    return {**known, **spent, "champion": report.champion or 0, "note": report.note}
 
 
 def table(report: PerformanceReport, target: Target) -> pd.DataFrame:
@@ -242,7 +247,8 @@ def table(report: PerformanceReport, target: Target) -> pd.DataFrame:
          "labels": live.labels,
          **{name: _said(each) for name, each in (
              ("error_rate", live.error_rate), *live.rates.items(), (target.currency, live.loss),
-             *live.metrics.items())}}
+             *live.metrics.items())},
+         **{name: f"{each:,.0f}" for name, each in live.costs.items()}}
         for live in report.live
     ])
 

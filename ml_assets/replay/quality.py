@@ -76,6 +76,13 @@ class Served:
 
         return wrong(self.decisions), wrong(self.target.decide(self.frozen))
 
+    @property
+    def costs(self) -> dict[str, tuple[float, float]]:
+        """What all (looped, frozen) decisions came to, by what for."""
+        looped = self.target.costs(self.codes, self.decisions, self.looped)
+        frozen = self.target.costs(self.codes, self.target.decide(self.frozen), self.frozen)
+        return {name: (float(looped[name].sum()), float(frozen[name].sum())) for name in looped}
+
 
 def served(
     system: System, settings: Settings, days: Iterable[list[ArchivedEvent]]
@@ -125,7 +132,8 @@ def _served_of(
         subjects=Subjects.of(
             [answer.event_id for answer in found],
             {name: [event[name] for event in read] for name in target.entities},
-            [answer.propensity for answer in found]),
+            [answer.propensity for answer in found],
+            np.array([answer.event_timestamp.replace(tzinfo=None) for answer in found], "M8[us]")),
         days=[event.event_timestamp.date() for event in known],
         codes=target.codes([target.label(event.outcome) for event in known]),
         looped=kept_outputs(target, [answer.score for answer in found],

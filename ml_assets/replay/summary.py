@@ -87,6 +87,9 @@ def _whole(both: Served) -> Table:
     for name in ("", "the loop", "frozen", "the loop is better by"):
         table.add_column(name, justify="right")
     table.add_row("errors", *map(str, both.errors), str(both.errors[1] - both.errors[0]))
+    for name, (looped, frozen) in both.costs.items():
+        table.add_row(f"{_spelled(name)}, all", *(
+            f"{each:,.0f}" for each in (looped, frozen, frozen - looped)))
     for metric in both.target.shown:
         table.add_row(
             _spelled(metric), _estimate(compared.candidate[metric]),

@@ -16,7 +16,9 @@ SMALLEST_CLASS = 5
 
 
 class Booleans(Discrete):
-    """A model answers with the probability of True; from `boundary` on its decision is True."""
+    """A model answers with the probability of True; from `boundary` on its decision is True, if
+    there is one for all rows.
+    """
 
     lake_type: ClassVar = "bool"
     loss: ClassVar[str] = "binary_cross_entropy_with_logits"
@@ -46,6 +48,7 @@ class Booleans(Discrete):
         return sound_N
 
     def decide(self, outputs_NW: Floats) -> Floats:
+        assert self.boundary is not None, "a kind without one decides by itself"
         return (outputs_NW[:, 0] >= self.boundary).astype(np.float64)
 
     @property
@@ -55,7 +58,7 @@ class Booleans(Discrete):
 
     @property
     @abstractmethod
-    def boundary(self) -> float: ...
+    def boundary(self) -> float | None: ...
 
     def losses(self, codes_N: Floats, outputs_NW: Floats) -> Floats:
         """Log loss in nats."""

@@ -114,4 +114,5 @@ class Fitted(Generic[S]):
         """The outputs that the network itself gives; `agreement` compares them with the scorer's.
         """
         scorer = self.scorer
-        return scorer.target.link(self.logits(texts, dense), scorer.scale)
+        return scorer.target.outputs_of(
+            self.logits(texts, dense), scorer.scale, scorer.feature_names, dense)

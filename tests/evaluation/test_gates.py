@@ -7,7 +7,7 @@ from ml_assets.evaluation.comparison import Estimate, Estimates
 from ml_assets.evaluation.gates import Part, judge, number
 from ml_assets.targets import Binary
 
-METRICS = Binary.metrics
+METRICS = Binary(name="label").metrics
 
 
 def estimates(metric: str, value: float | None) -> Estimates:

@@ -13,7 +13,7 @@ from ml_assets.core.codes import CODES
 from ml_assets.core.data.columns import Column
 from ml_assets.core.errors import DeclarationError, UnknownName
 from ml_assets.core.system import Entity, System
-from ml_assets.core.truths import Recorded
+from ml_assets.core.truths import Outcomes, Recorded
 from ml_assets.features.derived.declared import Derived
 from ml_assets.features.engine.windows import WindowedView, parse_view
 from ml_assets.features.online_store import versions
@@ -116,6 +116,30 @@ def test_a_view_that_moves_faster_than_labels_of_silence_are_loaded_is_refused(
     with pytest.raises(DeclarationError, match=f"'toy_returns' counts labels and moves {moves}.*"
                        "loaded once a day.*Give its aggregations a slide_interval of whole days"):
         of_system(service, TOY)
+
+
+@pytest.mark.parametrize(("function", "column", "silence", "refused"), [
+    ("sum", "label", False, False), ("sum", "label", True, True), ("sum", "amount", False, True),
+    ("mean", "label", False, True), ("count", "label", False, True),
+])
+def test_a_sum_of_labels_does_not_see_those_that_silence_makes_if_they_are_nothing(
+    function: str, column: str, silence: bool, refused: bool
+) -> None:
+    """So it may move with what is told: how often something was charged back until now."""
+    view = parse_view(
+        name="toy_returns", keys=["shop"], timestamp="known_at", created="",
+        tags={"refresh": "stream"},
+        aggregations=[SimpleNamespace(function=function, column=column, time_window=2 * DAY,
+                                      slide_interval=DAY / 24, name="told")])
+    service = Service(name="toy_returns", chosen=(Chosen(
+        view=View(name=view.name, system="toy", table="labels", windowed=view, definition=""),
+        columns=view.columns),))
+    system = replace(TOY, truth=Outcomes(source="buyer", after=DAY, silence=silence))
+    if refused:
+        with pytest.raises(DeclarationError, match="moves at every instant"):
+            of_system(service, system)
+    else:
+        of_system(service, system)
 
 
 @pytest.mark.parametrize(("derived", "said"), [

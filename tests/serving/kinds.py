@@ -14,7 +14,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.target import Label, Scale, Target
 from ml_assets.core.truths import Choices, Complaints, Outcomes, Recorded, Truth
-from ml_assets.targets import Binary, Classes, Number
+from ml_assets.targets import Binary, Classes, Cost, Number, TopPrecision
 from tests.serving.kit import FakeScorer, Toy
 from tests.serving.tiles import ScoredToy
 from tests.toy import TOY
@@ -31,7 +31,8 @@ class KindScorer(FakeScorer):
     ) -> npt.NDArray[np.float64]:
         numbers = np.nan_to_num(dense.astype(np.float64)).sum(axis=1)
         logits_NK = np.outer(numbers / 10, np.cos(np.arange(self.target.logits) + self.bias))
-        return self.target.link(logits_NK, Scale(mean=10, deviation=30, below=2, above=3))
+        return self.target.outputs_of(
+            logits_NK, Scale(mean=10, deviation=30, below=2, above=3), self.feature_names, dense)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,11 @@ KINDS = {
     "binary": _kind(
         Binary(name="returned"), Outcomes(source="buyer", after=DAY, silence=False),
         (True, False), text=("true", "expected true or false"), number=(1, "returned is 1;")),
+    "costly": _kind(
+        Binary(name="returned", cost=Cost(miss="amount", alarm=5.0, unit="EUR"),
+               tops=(TopPrecision(by="shop", top=1),)),
+        Outcomes(source="buyer", after=DAY, silence=False), (True, False),
+        text=("true", "expected true or false")),
     "classes": _kind(
         Classes(name="queue", classes=("billing", "returns", "other")),
         Complaints(source="buyer", within=DAY, maturity=DAY), ("returns", "billing"),

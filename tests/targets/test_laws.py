@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.errors import InvalidRequest, NotReady
 from ml_assets.core.slates import row_id
-from ml_assets.core.target import Floats, Label, Target
+from ml_assets.core.target import Floats, Label, Scale, Target
 from ml_assets.ingest.log.served import restored_label, stored_label
-from ml_assets.targets import Binary, Classes, Number, Ranking
+from ml_assets.targets import Binary, Classes, Cost, Number, Ranking, TopPrecision
 from ml_assets.targets.stored import as_json, of_json
 
 TARGETS: tuple[tuple[Target, list[Label]], ...] = (
     (Binary(name="returned"), [True, False]),
     (Binary(name="is_fraud", threshold=0.1), [False, True]),
+    (Binary(name="waste", cost=Cost(miss="amount", alarm=3.0, unit="EUR"),
+            tops=(TopPrecision(by="viewer", top=2), TopPrecision(by="film", top=1, repeat="once"))),
+     [False, True]),
     (Classes(name="queue", classes=("billing", "01", "1", "returns")),
      ["billing", "01", "1", "returns"]),
     (Number(name="delay", unit="min", tolerance=5, minimum=-60, maximum=600),
@@ -49,12 +52,21 @@ def about(rows: int, seed: int) -> Subjects:
         {"viewer": [f"v{row // 3 % 4}" for row in range(rows)],
          "film": draw.integers(5, size=rows).tolist()},
         np.where(draw.random(rows) < 0.7, draw.uniform(0.005, 1, rows), np.nan),
+        np.datetime64("2024-01-01") + draw.integers(3, size=rows),
     )
 
 
 def drawn(target: Target, rows: int, seed: int) -> Floats:
-    logits_NK = np.random.default_rng(seed).normal(0, 3, (rows, target.logits))
-    return target.link(logits_NK, target.scale(np.arange(5.0) % 2))
+    draw = np.random.default_rng(seed)
+    return outputs_of(target, draw.normal(0, 3, (rows, target.logits)),
+                      target.scale(np.arange(5.0) % 2))
+
+
+def outputs_of(target: Target, logits_NK: Floats, scale: Scale) -> Floats:
+    """Of a model that reads nothing but what the target carries."""
+    seen = np.random.default_rng(len(logits_NK)).uniform(
+        0, 20, (len(logits_NK), len(target.carries))).astype(np.float32)
+    return target.outputs_of(logits_NK, scale, target.carries, seen)
 
 
 @each_target
@@ -151,8 +163,8 @@ def test_calibration_leaves_outputs_that_can_be_judged(
     draw = np.random.default_rng(seed)
     codes_N = target.codes([labels[place] for place in draw.integers(len(labels), size=rows)])
     logits_NK, scale = draw.normal(0, 3, (rows, target.logits)), target.scale(codes_N)
-    before_NW = target.link(logits_NK, scale)
-    after_NW = target.link(logits_NK, target.calibrated(scale, codes_N, before_NW))
+    before_NW = outputs_of(target, logits_NK, scale)
+    after_NW = outputs_of(target, logits_NK, target.calibrated(scale, codes_N, before_NW))
     assert target.check(after_NW).all()
     assert (target.decide(after_NW) == target.decide(before_NW)).all()
     assert (target.losses(codes_N, after_NW) == target.losses(codes_N, before_NW)).all()

@@ -21,25 +21,30 @@ class Subjects:
     event_ids: (N,)
     keys: the keys (N,) of the target's entities as texts, by column; "" identifies none
     propensities: how probable each row was (N,), by whoever showed it; NaN if nobody has said
+    instants: when each happened (N,), UTC; NaT if that is not known
     known: how many different keys a column has, among these rows and those that they are a part of
     """
 
     event_ids: Texts
     keys: Mapping[str, Texts]
     propensities: npt.NDArray[np.float64]
+    instants: npt.NDArray[np.datetime64]
     known: Mapping[str, int]
 
     @classmethod
     def of(
         cls, event_ids: Sequence[str], keys: Mapping[str, Sequence[object]],
         propensities: Sequence[float] | npt.NDArray[np.float64] | None = None,
+        instants: npt.NDArray[np.datetime64] | None = None,
     ) -> Subjects:
-        """propensities: None if nothing is known of them"""
+        """propensities, instants: None if nothing is known of them"""
         texts = {name: _texts(map(key_text, values)) for name, values in keys.items()}
         return cls(
             event_ids=_texts(event_ids), keys=texts,
             propensities=np.full(len(event_ids), np.nan) if propensities is None
             else np.asarray(propensities, dtype=np.float64),
+            instants=np.full(len(event_ids), "NaT", "M8[us]") if instants is None
+            else instants.astype("M8[us]"),
             known={name: len(set(values) - {""}) for name, values in texts.items()},
         )
 
@@ -56,6 +61,7 @@ class Subjects:
             [event_id for part in parts for event_id in part.event_ids],
             {name: [key for part in parts for key in part.keys[name]] for name in names},
             np.concatenate([part.propensities for part in parts]),
+            np.concatenate([part.instants for part in parts]),
         )
 
     def of_rows(self, chosen: Places) -> Subjects:
@@ -63,7 +69,8 @@ class Subjects:
         return Subjects(
             event_ids=self.event_ids[chosen],
             keys={name: values[chosen] for name, values in self.keys.items()},
-            propensities=self.propensities[chosen], known=self.known,
+            propensities=self.propensities[chosen], instants=self.instants[chosen],
+            known=self.known,
         )
 
 

@@ -1,4 +1,4 @@
-"""What follows from a payment and what its customer has paid before."""
+"""What follows from a payment and from what was before it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import numpy as np
 from ml_assets.features.derived.declared import Arrays
 
 DAYS = (1, 7, 30)
+DELAY = 7
+"""Days after which it is known whether a payment was fraud."""
 
 
 def compared(rows: Arrays) -> Arrays:
-    """The customer's windows with the payment itself, and how the payment differs from them.
+    """The customer's windows with the payment itself, how the payment differs from them, and of
+    a terminal's payments that are old enough the share of fraud.
 
     A window never counts its own event, and the handbook's do: a mean of n payments and one more
-    is `(n * mean + amount) / (n + 1)`.
+    is `(n * mean + amount) / (n + 1)`. Payments from 8 days ago to 7 are those of 8 days without
+    those of 7.
     """
     amount = rows["amount"]
     given = {}
@@ -21,9 +25,13 @@ def compared(rows: Arrays) -> Arrays:
         count, mean = rows[f"customer_payments_{days}d"], rows[f"customer_amount_{days}d"]
         given[f"customer_count_{days}d"] = count + 1
         given[f"customer_mean_{days}d"] = (count * np.nan_to_num(mean) + amount) / (count + 1)
+        old = rows[f"terminal_payments_{days + DELAY}d"] - rows[f"terminal_payments_{DELAY}d"]
+        given[f"terminal_known_{days}d"] = old
+        given[f"terminal_risk_{days}d"] = np.minimum(
+            rows[f"terminal_fraud_{days}d"] / np.maximum(old, 1), 1)
     usual = rows["customer_amount_30d"]
-    given["times_usual"] = amount / usual
-    given["above_usual"] = (amount - usual) / np.maximum(rows["customer_amount_std_30d"], 1.0)
+    given["times_usual"] = amount / np.maximum(usual, 1)
+    given["above_usual"] = (amount - usual) / np.maximum(rows["customer_amount_std_30d"], 1)
     happened = rows["event_timestamp"]
     day = happened.astype("M8[D]")
     given["at_night"] = (happened - day) / np.timedelta64(1, "h") < 7
@@ -32,5 +40,6 @@ def compared(rows: Arrays) -> Arrays:
     return given
 
 
-GIVES = ("at_night", "on_weekend", *(f"customer_{what}_{days}d" for what in ("count", "mean")
-                                     for days in DAYS), "times_usual", "above_usual")
+GIVES = ("at_night", "on_weekend", "times_usual", "above_usual",
+         *(f"{what}_{days}d" for days in DAYS for what in (
+             "customer_count", "customer_mean", "terminal_known", "terminal_risk")))

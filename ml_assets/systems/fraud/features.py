@@ -11,10 +11,10 @@ from ml_assets.features.declaration import (
     label_stream,
     windowed_view,
 )
-from ml_assets.systems.fraud.derived import DAYS, GIVES, compared
+from ml_assets.systems.fraud.derived import DAYS, DELAY, GIVES, compared
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-SLIDE = {1: HOUR, 7: 6 * HOUR, 30: DAY}
+SLIDE = {1: HOUR / 6, 7: HOUR, 30: 6 * HOUR}
 """By days of the window: it is up to a slide shorter than it is called."""
 
 customer = Entity(name="fraud_customer", join_keys=["customer"], value_type=ValueType.INT64,
@@ -40,30 +40,39 @@ spending = windowed_view(
     description="How often a customer paid lately, and how much.",
 )
 at_terminal = windowed_view(
-    "at_terminal", system="fraud", entities=[terminal], source=verdicts,
+    "at_terminal", system="fraud", entities=[terminal], source=payments,
     aggregations=[
-        # Labels of silence are loaded once a day.
-        *(_over("count", "label", days, f"terminal_known_{days}d", DAY) for days in DAYS),
-        *(_over("mean", "label", days, f"terminal_fraud_{days}d", DAY) for days in DAYS),
+        _over("count", "", days, f"terminal_payments_{days}d", HOUR)
+        for days in (DELAY, *(days + DELAY for days in DAYS))
     ],
-    description="Of a terminal's payments about which it became known lately: how many, and the "
-    "share of fraud. That is a week after they were made.",
+    description="How often somebody paid at a terminal, up to so many days ago.",
 )
-of_customer = windowed_view(
-    "of_customer", system="fraud", entities=[customer], source=verdicts,
-    aggregations=[
-        *(_over("sum", "label", days, f"customer_fraud_{days}d", DAY) for days in (7, 30)),
-    ],
+# A sum of labels moves with each chargeback that is told: silence adds nothing to it.
+TOLD = {"refresh": "stream"}
+fraud_at_terminal = windowed_view(
+    "fraud_at_terminal", system="fraud", entities=[terminal], source=verdicts, tags=TOLD,
+    aggregations=[_over("sum", "label", days, f"terminal_fraud_{days}d", HOUR) for days in DAYS],
+    description="How many payments at a terminal became known as fraud lately: a week after they "
+    "were made.",
+)
+fraud_of_customer = windowed_view(
+    "fraud_of_customer", system="fraud", entities=[customer], source=verdicts, tags=TOLD,
+    aggregations=[_over("sum", "label", days, f"customer_fraud_{days}d", HOUR)
+                  for days in (7, 30)],
     description="How many of a customer's payments became known as fraud lately.",
 )
 compared_view = derived_view(
-    "compared", system="fraud", function=compared, gives=GIVES, features=[spending],
+    "compared", system="fraud", function=compared, gives=GIVES,
     columns={"amount": "number", "event_timestamp": "instant"},
-    description="The payment beside what its customer usually pays, and when in the week it is.",
+    features=[spending, at_terminal, fraud_at_terminal],
+    description="The payment beside what its customer usually pays, when in the week it is, and "
+    "the share of fraud at its terminal.",
 )
 
 fraud_features = FeatureService(
-    name="fraud_features", features=[spending, at_terminal, of_customer, compared_view],
+    name="fraud_features", features=[
+        spending, at_terminal, fraud_at_terminal, fraud_of_customer, compared_view,
+    ],
     description="What is known of a payment when the card is read.",
     tags={"system": "fraud"},
 )

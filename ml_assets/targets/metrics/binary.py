@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ml_assets.core.target import Bools, Floats
 from ml_assets.targets.metrics.calibration import bins
+from ml_assets.targets.metrics.top_precision import MeasuredTop
 
 BY_RANK = ("roc_auc", "average_precision", "recall_at_fpr_0.5%", "recall_at_fpr_1%")
 
@@ -13,21 +16,22 @@ BY_RANK = ("roc_auc", "average_precision", "recall_at_fpr_0.5%", "recall_at_fpr_
 class MeasuredBinary:
     """N labels and one model's scores, see `core.target.Measured`.
 
-    labels_N: what came true; scores_N: probabilities of True, with their losses; a row is decided
-    True if its score is at least `threshold`.
+    labels_N: what came true; scores_N: probabilities of True, with their losses; decided_N: which
+    rows are decided True; costs: what each row came to, (N,) by name; tops: by the metric's name
     """
 
     def __init__(
-        self, labels_N: Bools, scores_N: Floats, losses_N: Floats, *, threshold: float
+        self, labels_N: Bools, scores_N: Floats, losses_N: Floats, *, decided_N: Bools,
+        costs: Mapping[str, Floats], tops: Mapping[str, MeasuredTop],
     ) -> None:
         self.rows = len(labels_N)
         self.positives = int(labels_N.sum())
         self.negatives = self.rows - self.positives
-        decided_N = scores_N >= threshold
         found, alarms = (int((decided_N & rows_N).sum()) for rows_N in (labels_N, ~labels_N))
         self.shares = {"recall": (found, self.positives),
                        "false_positive_rate": (alarms, self.negatives)}
         self._by_row = _columns(labels_N, scores_N, losses_N, decided_N)
+        self._costs, self._tops = costs, tops
         self._order = np.argsort(-scores_N, kind="stable")
         # Equal scores cannot be told apart by any threshold: they count as one step.
         self._starts = np.flatnonzero(np.diff(scores_N[self._order], prepend=np.inf))
@@ -42,6 +46,7 @@ class MeasuredBinary:
         calibration_error: mean of |mean score - share of True| over equally filled bins of
             the scores, weighted by their rows (adaptive expected calibration error; Nixon et
             al., "Measuring Calibration in Deep Learning", 2019).
+        costs: of a row.
         """
         none = np.full(len(weights_RN), np.nan)
         sums_RC = weights_RN @ self._by_row
@@ -55,6 +60,9 @@ class MeasuredBinary:
             "recall": sums_RC[:, 2] / self.positives if self.positives else none,
             "false_positive_rate": sums_RC[:, 3] / self.negatives if self.negatives else none,
             **by_rank,
+            **{name: weights_RN @ cost_N / self.rows if self.rows else none
+               for name, cost_N in self._costs.items()},
+            **{name: top.measure(weights_RN) for name, top in self._tops.items()},
         }
 
     def _by_rank(self, weights_RN: Floats) -> dict[str, Floats]:

@@ -87,13 +87,18 @@ class OnnxScorer:
         rows = len(dense)
         if 0 < rows <= AT_ONCE:
             logits_BK = self.logits(self.encoder(texts, dense), rows).astype(np.float64)
-            return self.target.link(logits_BK, self.scale)
+            return self._outputs(logits_BK, dense)
         logits_BK = np.empty((rows, self.target.logits))
         for start in range(0, rows, AT_ONCE):
             some = slice(start, start + AT_ONCE)
             part = {name: texts[name][some] for name in self.encoder.texts}
             logits_BK[some] = self.logits(self.encoder(part, dense[some]), len(dense[some]))
-        return self.target.link(logits_BK, self.scale)
+        return self._outputs(logits_BK, dense)
+
+    def _outputs(
+        self, logits_BK: npt.NDArray[np.float64], dense: Floats
+    ) -> npt.NDArray[np.float64]:
+        return self.target.outputs_of(logits_BK, self.scale, self.feature_names, dense)
 
     def logits(self, arrays: Mapping[str, npt.NDArray[Any]], rows: int) -> Floats:
         """(B, K) of the encoder's arrays of B rows, at least one."""

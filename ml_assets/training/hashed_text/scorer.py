@@ -122,4 +122,4 @@ class HashedTextScorer:
             logits_BK[rows] += self.weights.of_texts(
                 block, self.weighting.of(block), fields=len(fields)
             )
-        return self.target.link(logits_BK, self.scale)
+        return self.target.outputs_of(logits_BK, self.scale, self.feature_names, dense)
