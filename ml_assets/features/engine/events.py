@@ -90,32 +90,51 @@ def _text(value: object) -> bytes:
 
 def entity_keys(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> list[bytes]:
     """For each row `entity_key` of its `names`, but empty where a value is missing."""
-    if not names:
-        return [EVERYBODY] * len(rows)
-    if len(names) == 1:
-        (name,) = names
-        return [
-            value.encode() if type(value) is str
-            else b"%d" % value if type(value) is int
-            else entity_key([value]) or b""
-            for value in [row.get(name) for row in rows]
-        ]
+    return entity_keys_of(rows, [names])[0]
+
+
+def entity_keys_of(
+    rows: Sequence[Mapping[str, object]], several: Sequence[Sequence[str]]
+) -> list[list[bytes]]:
+    """`entity_keys` of the same rows for several lists of names."""
     if len(rows) < _FEW:
-        return [entity_key([row.get(name) for name in names]) or b"" for row in rows]
-    columns = [_parts([row.get(name) for row in rows]) for name in names]
-    return [b"".join(parts) if all(parts) else b"" for parts in zip(*columns, strict=True)]
+        return [[entity_key([row.get(name) for name in names]) or b"" for row in rows]
+                for names in several]
+    columns = {name: _texts([row.get(name) for row in rows]) for names in several for name in names}
+    parts = {name: _parts(columns[name]) for names in several if len(names) > 1 for name in names}
+    return [
+        [EVERYBODY] * len(rows) if not names
+        else columns[names[0]] if len(names) == 1
+        else _joined([parts[name] for name in names])
+        for names in several
+    ]
 
 
-def _parts(values: Sequence[object]) -> list[bytes]:
-    """Each value as `entity_key` has it beside others, empty where it is missing.
+def _joined(parts: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Empty if one of its parts is."""
+    whole = [b"".join(each) for each in zip(*parts, strict=True)]
+    if any(b"" in mine for mine in parts):
+        return [each if all(mine) else b"" for each, mine in
+                zip(whole, zip(*parts, strict=True), strict=True)]
+    return whole
 
-    Rows that are asked for together often share all keys but one, which is made once.
+
+def _texts(values: Sequence[object]) -> list[bytes]:
+    """Each value as bytes, empty where it is missing.
+
+    Rows that are asked for together often share a key, which is made once.
     """
-    first = values[0]
+    first = values[0] if values else None
     if type(first) is str and values.count(first) == len(values):
-        return [_part(first.encode())] * len(values)
-    return [_part(value.encode() if type(value) is str else _text(value)) for value in values]
+        return [first.encode()] * len(values)
+    return [value.encode() if type(value) is str
+            else b"%d" % value if type(value) is int
+            else _text(value) for value in values]
 
 
-def _part(text: bytes) -> bytes:
-    return len(text).to_bytes(4, "little") + text if text else b""
+def _parts(texts: list[bytes]) -> list[bytes]:
+    """As `entity_key` has them beside others, empty where they are."""
+    first = texts[0]
+    if texts.count(first) == len(texts):
+        return [len(first).to_bytes(4, "little") + first if first else b""] * len(texts)
+    return [len(text).to_bytes(4, "little") + text if text else b"" for text in texts]

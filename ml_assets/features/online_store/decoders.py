@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from ml_assets.core.errors import unknown
 from ml_assets.features.engine import state
-from ml_assets.features.engine.exact import Floats
-from ml_assets.features.engine.state.checking import cut_of, cuts_of
+from ml_assets.features.engine.exact import Floats, Ints
+from ml_assets.features.engine.state.checking import cut_of, cuts_of, held_between
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import View
 
@@ -51,6 +51,8 @@ class Decoder(Protocol):
 
     alike: decoders that are equal in this may be given each other's blobs
     columns: of what `many` gives, those that are the features
+    ages: of what `many` gives, those that are the seconds since an event or another instant; None
+        if it is not worth remembering, or cannot be
     """
 
     @property
@@ -62,6 +64,9 @@ class Decoder(Protocol):
     @property
     def columns(self) -> Columns: ...
 
+    @property
+    def ages(self) -> list[int] | None: ...
+
     def oldest(self, blob: bytes | None) -> int:
         """The earliest instant that can be answered exactly."""
         ...
@@ -72,6 +77,12 @@ class Decoder(Protocol):
 
     def many(self, blobs: Sequence[bytes | None], at: Sequence[int]) -> tuple[Floats, Statuses]:
         """`one` for many, but as float64 (blobs, width), and their statuses."""
+        ...
+
+    def holds(self, blobs: Sequence[bytes | None], at: int) -> tuple[Ints, Ints]:
+        """The first and the last instant, (m) each, at which m blobs give what they give `at`
+        some instant, except for `ages`. They need not hold `at` itself.
+        """
         ...
 
 
@@ -93,6 +104,19 @@ class WindowDecoder:
     @cached_property
     def alike(self) -> object:
         return self.view.nameless
+
+    @cached_property
+    def ages(self) -> list[int] | None:
+        clocks = [each.function.clock for each in self.view.aggregates
+                  for _ in range(each.function.width)]
+        if "any" in clocks:
+            return None
+        # What moves in slides stays within one.
+        return [] if self.view.refresh == "slide" else [
+            place for place, clock in enumerate(clocks) if clock == "age"]
+
+    def holds(self, blobs: Sequence[bytes | None], at: int) -> tuple[Ints, Ints]:
+        return held_between(self.view, blobs, at)
 
     def oldest(self, blob: bytes | None) -> int:
         cut = cut_of(self.view, blob)

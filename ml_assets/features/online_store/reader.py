@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from ml_assets.core.errors import NotReady
 from ml_assets.features.engine import state
-from ml_assets.features.engine.events import entity_keys
-from ml_assets.features.engine.exact import Floats, Ints
+from ml_assets.features.engine.events import entity_keys_of
+from ml_assets.features.engine.exact import Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import (
-    ONLY_ROW,
     OWN,
     Backend,
     View,
@@ -32,6 +31,7 @@ from ml_assets.features.online_store.decoders import (
     WindowDecoder,
 )
 from ml_assets.features.online_store.notes import note_of
+from ml_assets.features.online_store.remembered import Remembered
 from ml_assets.features.online_store.row_decoders import MixedDecoder, NumberDecoder
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,6 +96,9 @@ class FeatureReader:
             self._views.append(planned)
             self._groups.setdefault(planned.decoder.alike, []).append(number)
             first = end
+        self._remembered = [
+            Remembered(self._views[group[0]].decoder, len(group))
+            for group in self._groups.values()]
         self._sources = [(each.view_id, each.key) for each in self._views]
         self._decode_one = [each.decoder.one for each in self._views]
         self._windowed = [number for number, wanted in enumerate(plan)
@@ -126,21 +129,16 @@ class FeatureReader:
 
         entries: as for `Backend.get_many`, one key each
         """
-        instants: list[int] = at.tolist() if isinstance(at, np.ndarray) else [
-            (instant - _EPOCH) // _US for instant in at
-        ]
-        keys = [
-            entity_keys(entities, names) if names else [ONLY_ROW] * len(instants)
-            for names in self._keys
-        ]
+        instants = _microseconds(at)
+        keys = entity_keys_of(entities, self._keys)
         blobs, no_key, beside = self._fetch(keys, entries)
         try:
             if self._floor > min(instants, default=self._floor):
                 raise TooEarly
-            values, status = self._decode(blobs, instants)
+            values, status = self._decode(keys, blobs, instants)
         except TooEarly:
             self._postpone(instants, blobs, no_key)
-            values, status = self._decode(blobs, instants)
+            values, status = self._decode(keys, blobs, instants)
         for row, number in no_key:
             values[row, self._views[number].columns] = np.nan
             status[row, number] = Status.NO_KEY
@@ -153,7 +151,8 @@ class FeatureReader:
 
         In one round trip, and each key once.
         """
-        distinct = [mine if len(mine) == 1 else list(dict.fromkeys(mine)) for mine in keys]
+        distinct = [mine[:1] if mine[:1] * len(mine) == mine else list(dict.fromkeys(mine))
+                    for mine in keys]
         [change], *blobs = self._backend.get_many([
             self._changes, *[(view_id, distinct[key]) for view_id, key in self._sources], *entries
         ])
@@ -163,7 +162,9 @@ class FeatureReader:
             self._last_change = change
         no_key: set[tuple[int, int]] = set()
         for number, (_, key) in enumerate(self._sources):
-            if len(distinct[key]) < len(keys[key]):
+            if len(distinct[key]) == 1:
+                blobs[number] *= len(keys[key])
+            elif len(distinct[key]) < len(keys[key]):
                 of = dict(zip(distinct[key], blobs[number], strict=True))
                 blobs[number] = [of[each] for each in keys[key]]
             if OWN in distinct[key]:
@@ -174,12 +175,12 @@ class FeatureReader:
         return blobs, no_key, beside
 
     def _decode(
-        self, blobs: Sequence[Blobs], instants: list[int]
+        self, keys: Sequence[Sequence[bytes]], blobs: Sequence[Blobs], instants: list[int]
     ) -> tuple[npt.NDArray[np.float32], Statuses]:
         if len(instants) * len(blobs) > _FEW_BLOBS or (self._windowed and sum([
             len(blob) + _BLOB for number in self._windowed for blob in blobs[number] if blob
         ]) > _FEW_BYTES):
-            return self._decode_many(blobs, instants)
+            return self._decode_many(keys, blobs, instants)
         status = bytearray()
         if len(instants) == 1:
             [at] = instants
@@ -196,16 +197,14 @@ class FeatureReader:
                 np.ndarray((len(instants), len(blobs)), np.uint8, status))
 
     def _decode_many(
-        self, blobs: Sequence[Blobs], instants: list[int]
+        self, keys: Sequence[Sequence[bytes]], blobs: Sequence[Blobs], instants: list[int]
     ) -> tuple[npt.NDArray[np.float32], Statuses]:
         rows = len(instants)
         values = np.empty((rows, len(self.names)), np.float32)
         status = np.empty((rows, len(self._views)), np.uint8)
-        for group in self._groups.values():
-            decoded, statuses = _each_once(
-                self._views[group[0]].decoder, [blob for each in group for blob in blobs[each]],
-                instants * len(group),
-            )
+        for group, remembered in zip(self._groups.values(), self._remembered, strict=True):
+            decoded, statuses = remembered.many(
+                [(keys[self._views[each].key], blobs[each]) for each in group], instants)
             for turn, number in enumerate(group):
                 mine, each = slice(turn * rows, (turn + 1) * rows), self._views[number]
                 with np.errstate(over="ignore"):
@@ -239,6 +238,15 @@ class FeatureReader:
         self._floor = max(self._floors, default=state.NEVER)
 
 
+def _microseconds(at: Sequence[datetime] | Ints) -> list[int]:
+    if isinstance(at, np.ndarray):
+        found: list[int] = at.tolist()
+        return found
+    if len(at) > 1 and at.count(at[0]) == len(at):
+        return [(at[0] - _EPOCH) // _US] * len(at)
+    return [(instant - _EPOCH) // _US for instant in at]
+
+
 def decoder_of(view: View, names: tuple[str, ...]) -> Decoder:
     """For the columns `names` of a view.
 
@@ -258,24 +266,3 @@ class _Planned:
     view_id: int
     key: int
     columns: slice
-
-
-def _each_once(
-    reads: Decoder, blobs: Sequence[bytes | None], instants: list[int]
-) -> tuple[Floats, Statuses]:
-    """`reads.many`; what several requests ask about one entity is worked out once.
-
-    An entity that all requests share has by far the longest blob.
-    """
-    same = instants.count(instants[0]) == len(instants)
-    asked: list[object] = list(map(id, blobs)) if same else list(
-        zip(map(id, blobs), instants, strict=True))
-    last = dict(zip(asked, range(len(asked)), strict=True))
-    if len(last) == len(asked):
-        return reads.many(blobs, instants)
-    chosen = last.values()
-    values, status = reads.many([blobs[index] for index in chosen],
-                                [instants[index] for index in chosen])
-    row_of = dict(zip(last, range(len(last)), strict=True))
-    rows = [row_of[each] for each in asked]
-    return values[rows], status[rows]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ml_assets.core.codes import code_of
 from ml_assets.core.errors import DeclarationError
 from ml_assets.features.engine import state
-from ml_assets.features.engine.exact import Floats
+from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.online_store.decoders import Columns, Status, Statuses, TooEarly
 from ml_assets.features.online_store.versions import (
     NUMBERS,
@@ -34,6 +34,7 @@ class RowDecoder(ABC):
     """Some features of a plain view, see `versions`."""
 
     alike: object
+    ages: list[int] | None
 
     def __init__(self, view: PlainView, names: tuple[str, ...]) -> None:
         self.view = view
@@ -47,13 +48,20 @@ class RowDecoder(ABC):
         self._missing = array("f", [np.nan] * len(names)).tobytes()
 
     @abstractmethod
-    def _values(self, blob: bytes, nulls: bytes, at: int) -> bytes:
+    def _values(self, blob: bytes, at: int) -> bytes:
         """The features of the first version of `blob` as float32."""
 
     @abstractmethod
     def many(
         self, blobs: Sequence[bytes | None], at: Sequence[int]
     ) -> tuple[Floats, Statuses]: ...
+
+    def holds(self, blobs: Sequence[bytes | None], at: int) -> tuple[Ints, Ints]:
+        """From the first version on, until it expires."""
+        since = np.array([state.NEVER if blob is None else self._head(blob)[0] for blob in blobs])
+        if not self._ttl:
+            return since, np.full(len(blobs), -state.NEVER)
+        return since, np.where(since == state.NEVER, -state.NEVER, since + self._ttl)
 
     def oldest(self, blob: bytes | None) -> int:
         """Since when the oldest version holds that is kept: nobody knows what was before."""
@@ -62,25 +70,32 @@ class RowDecoder(ABC):
         return versions_of(blob)[-1][0]
 
     def one(self, blob: bytes | None, at: int, status: bytearray) -> bytes:
+        row = self._row(blob, at, status)
+        return self._missing if row is None else self._values(row, at)
+
+    def _row(self, blob: bytes | None, at: int, status: bytearray) -> bytes | None:
+        """`blob` from the version on that holds; None if none does. Appends its `Status`."""
         if blob is None:
             status.append(_NOT_FOUND)
-            return self._missing
+            return None
         if len(blob) not in self._sizes and not is_whole(self.view, blob):
             status.append(_DAMAGED)
-            return self._missing
-        since, _, _, nulls = self._head(blob)
+            return None
+        since = self._head(blob)[0]
         if since > at:
             blob = _before(blob, at)
-            since, _, _, nulls = self._head(blob)
+            since = self._head(blob)[0]
         if self._ttl and at > since + self._ttl:
             status.append(_EXPIRED)
-            return self._missing
+            return None
         status.append(_PRESENT)
-        return self._values(blob, nulls, at)
+        return blob
 
 
 class NumberDecoder(RowDecoder):
     """Of features that are all numbers: array calls for many rows."""
+
+    ages = None
 
     def __init__(self, view: PlainView, names: tuple[str, ...]) -> None:
         super().__init__(view, names)
@@ -99,8 +114,8 @@ class NumberDecoder(RowDecoder):
         ])
         self.alike = (*formats, nulls, view.ttl, *self._indexes)
 
-    def _values(self, blob: bytes, nulls: bytes, at: int) -> bytes:
-        values = self._packed(blob)
+    def _values(self, blob: bytes, at: int) -> bytes:
+        values, nulls = self._packed(blob), self._head(blob)[3]
         return values if nulls == self._no_nulls else self._without_nulls(values, nulls)
 
     def _without_nulls(self, values: bytes, nulls: bytes) -> bytes:
@@ -154,18 +169,24 @@ class MixedDecoder(RowDecoder):
         """Raises DeclarationError for a feature that is neither number, text nor instant."""
         super().__init__(view, names)
         self._reads = [_read(view, name) for name in names]
+        kinds = {each.name: each.type for each in view.columns}
+        self.ages = [place for place, name in enumerate(names) if kinds[name] == "UnixTimestamp"]
         self.alike = (view.columns, view.ttl, names)
 
-    def _values(self, blob: bytes, nulls: bytes, at: int) -> bytes:
+    def _values(self, blob: bytes, at: int) -> bytes:
+        return array("f", self._numbers(blob, at)).tobytes()
+
+    def _numbers(self, blob: bytes, at: int) -> list[float]:
         _, _, size, _ = self._head(blob)
         numbers, texts = unpack_payload(self.view, blob[VERSION.size : VERSION.size + size])
-        return array("f", [read(numbers, texts, at) for read in self._reads]).tobytes()
+        return [read(numbers, texts, at) for read in self._reads]
 
     def many(self, blobs: Sequence[bytes | None], at: Sequence[int]) -> tuple[Floats, Statuses]:
-        status = bytearray()
-        packed = b"".join([self.one(blob, each, status)
-                           for blob, each in zip(blobs, at, strict=True)])
-        values = np.frombuffer(packed, np.float32).reshape(len(blobs), -1).astype(np.float64)
+        status, nothing = bytearray(), [np.nan] * len(self._reads)
+        values = np.array([
+            nothing if (row := self._row(blob, each, status)) is None else self._numbers(row, each)
+            for blob, each in zip(blobs, at, strict=True)
+        ], np.float64).reshape(len(blobs), len(self._reads))
         return values, np.frombuffer(status, np.uint8)
 
 

@@ -49,10 +49,13 @@ def dense_vectors(
 ) -> Floats:
     """(B, D) float32: each event's declared numbers, then its store features (B, F)."""
     names = system.model.numbers
-    numbers = np.array(
-        [[event[name] for name in names] for event in events], dtype=np.float32
-    ).reshape(len(events), len(names))
-    return np.concatenate([numbers, features], axis=1)
+    dense = np.empty((len(events), len(names) + features.shape[1]), np.float32)
+    for place, name in enumerate(names):
+        column = [event[name] for event in events]
+        # The rows of a slate share the very objects of their request.
+        dense[:, place] = column[0] if len(set(map(id, column))) == 1 else column
+    dense[:, len(names) :] = features
+    return dense
 
 
 def outputs_of(

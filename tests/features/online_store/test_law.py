@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ml_assets.features.engine import state
 from ml_assets.features.engine.history import aggregate
 from ml_assets.features.engine.windows import WindowedView
+from ml_assets.features.online_store import reader as reading
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.counting import apply_events, apply_rows
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
@@ -32,6 +33,7 @@ ARROW = pa.schema([
 @pytest.fixture(autouse=True)
 def _fold_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "FOLD_ROWS", 3)
+    monkeypatch.setattr(reading, "_FEW_BLOBS", 1)
 
 
 @settings(
@@ -63,6 +65,36 @@ def test_online_and_offline_agree_for_every_entity_and_instant(
     )
     np.testing.assert_array_equal(found, wanted.astype(np.float32))
     assert (as_of >= [each.as_of for each in asked]).all()
+    backend.close()
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_a_reader_that_remembers_gives_what_one_gives_that_does_not(
+    open_backend: OpenBackend, data: st.DataObject
+) -> None:
+    """As of any instants, in any order, whatever happens in between."""
+    view = data.draw(views())
+    records = data.draw(histories(view, conflicting=True))
+    backend = open_backend(f"example {next(_projects)}")
+    registered(backend, view)
+    reader, applied = FeatureReader(backend, [Wanted(view, view.columns)]), 0
+    while applied < len(records):
+        batch = records[applied : applied + data.draw(st.integers(1, 9))]
+        applied += len(batch)
+        _apply(view, backend, batch, as_table=False)
+        for _ in range(data.draw(st.integers(1, 3))):
+            asked = data.draw(st.lists(questions(view, records, heads=False), min_size=2,
+                                       max_size=5))
+            keys = [event(Record(entity=each.entity, at=0, id="", arrived=0, values={}))
+                    for each in asked]
+            at = np.full(len(asked), asked[0].as_of)
+            found = reader.read(keys, at)
+            wanted = FeatureReader(backend, [Wanted(view, view.columns)]).read(keys, at)
+            for mine, other in zip(found, wanted, strict=True):
+                np.testing.assert_array_equal(mine, other)
     backend.close()
 
 

@@ -12,12 +12,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.series import Array, Form, Series
+
+Clock = Literal["nothing", "age", "any"]
+"""What a value owes to the instant itself, while the same events are in the window: nothing; it is
+the seconds since one of them; or whatever else."""
 
 Between = Callable[[Ints, Ints], Any]
 """The statistic of stretches `[first, end)`, each (m), of a series."""
@@ -143,6 +147,7 @@ class Function(ABC):
     takes_codes: whether a text's code may stand for it, because all that is done with values is
         to tell them apart and to give them back
     ordered:    whether the order of events at the same instant makes a difference
+    clock:      what its value owes to the instant itself: what owes "any" is never remembered
     """
 
     arguments: tuple[float, ...] = ()
@@ -156,6 +161,7 @@ class Function(ABC):
     takes_codes: ClassVar[bool] = False
     is_list: ClassVar[bool] = False
     ordered: ClassVar[bool] = False
+    clock: ClassVar[Clock] = "any"
 
     def __repr__(self) -> str:
         # Stores know a view by a digest of its text, which must not change with the class.

@@ -193,6 +193,7 @@ class DistinctCount(Function):
     meaning = "distinct values; exact up to 255, then within about 6%"
     reads = "hash"
     needs = (HASHES,)
+    clock = "nothing"
     whole = True
     empty = 0.0
 

@@ -156,6 +156,7 @@ SMALLEST, LARGEST = Smallest(), Largest()
 @register
 class Min(Function):
     name, meaning = "min", "the smallest value"
+    clock = "nothing"
     needs: tuple[Statistic, ...] = (SMALLEST,)
 
     # Which of -0.0 and 0.0 was found depends on their order; the sum is 0.0.

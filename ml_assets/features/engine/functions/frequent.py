@@ -134,6 +134,7 @@ class MostFrequent(Function):
     name, aliases = "most_frequent", ("mode",)
     meaning = "the most frequent value; of equally frequent ones the smallest"
     needs = (TALLIES,)
+    clock = "nothing"
     takes_codes = True
 
     def finish(self, as_of: Ints, found: Floats) -> Floats:

@@ -129,6 +129,7 @@ FIRST, LAST = First(), Latest(1)
 class FirstValue(Function):
     name, meaning = "first", "the earliest value"
     needs = (FIRST,)
+    clock = "nothing"
     ordered = takes_codes = True
 
     def finish(self, as_of: Ints, first: Points) -> Floats:
@@ -142,6 +143,7 @@ class FirstValue(Function):
 class LastValue(Function):
     name, meaning = "last", "the latest value"
     needs = (LAST,)
+    clock = "nothing"
     ordered = takes_codes = True
 
     def finish(self, as_of: Ints, last: Points) -> Floats:
@@ -156,6 +158,7 @@ class TimeSinceFirst(Function):
     name, meaning = "time_since_first", "seconds since the earliest event"
     reads = "rows"
     needs = (FIRST,)
+    clock = "age"
 
     def finish(self, as_of: Ints, first: Points) -> Floats:
         return np.where(np.isnan(first.value), np.nan, (as_of - first.at) / 1e6)
@@ -169,6 +172,7 @@ class TimeSinceLast(Function):
     name, meaning = "time_since_last", "seconds since the latest event"
     reads = "rows"
     needs = (LAST,)
+    clock = "age"
 
     def finish(self, as_of: Ints, last: Points) -> Floats:
         return np.where(np.isnan(last.value[:, 0]), np.nan, (as_of - last.at[:, 0]) / 1e6)
@@ -181,6 +185,7 @@ class TimeSinceLast(Function):
 class LastValues(Function):
     name, meaning, parameters = "last_n", "the n latest values, newest first", ("n",)
     is_list = ordered = takes_codes = True
+    clock = "nothing"
 
     @property
     def needs(self) -> tuple[Latest]:

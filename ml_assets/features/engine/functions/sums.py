@@ -134,6 +134,7 @@ class Count(Function):
     name, meaning = "count", "events; with a column, those that have it"
     reads = "rows"
     needs = (EVENTS,)
+    clock = "nothing"
     whole = True
     empty = 0.0
 
@@ -148,6 +149,7 @@ class Count(Function):
 class Sum(Function):
     name, meaning = "sum", "the exact sum"
     needs = (TOTAL,)
+    clock = "nothing"
     empty = 0.0
 
     def finish(self, as_of: Ints, total: Limbs) -> Floats:
@@ -161,6 +163,7 @@ class Sum(Function):
 class Mean(Function):
     name, meaning, aliases = "mean", "the exact mean", ("avg",)
     needs = (EVENTS, TOTAL)
+    clock = "nothing"
 
     def finish(self, as_of: Ints, n: Ints, total: Limbs) -> Floats:
         return total.rounded / n
@@ -175,6 +178,7 @@ class SmoothedMean(Function):
     meaning = "mean; (sum + prior * weight) / (n + weight), which starts at `prior`"
     parameters = ("prior", "weight")
     needs = (EVENTS, TOTAL)
+    clock = "nothing"
 
     @property
     def empty(self) -> float:
@@ -197,6 +201,7 @@ class SmoothedMean(Function):
 class Variance(Function):
     name, meaning, aliases = "variance", "of the population: zero for one event", ("var",)
     needs = (EVENTS, TOTAL, SQUARES)
+    clock = "nothing"
 
     def finish(self, as_of: Ints, n: Ints, total: Limbs, squares: Limbs) -> Floats:
         return variance(n, total, squares)
@@ -209,6 +214,7 @@ class Variance(Function):
 class StandardDeviation(Function):
     name, meaning, aliases = "std", "the square root of `variance`", ("stddev",)
     needs = (EVENTS, TOTAL, SQUARES)
+    clock = "nothing"
 
     def finish(self, as_of: Ints, n: Ints, total: Limbs, squares: Limbs) -> Floats:
         return np.sqrt(variance(n, total, squares))

@@ -25,6 +25,7 @@ from ml_assets.features.online_store.lmdb.environment import (
 )
 from ml_assets.features.online_store.lmdb.events import Applied, Counted, Read, Viewed
 from ml_assets.features.online_store.lmdb.keys import (
+    LONGEST,
     NUMBER,
     mark_entry,
     mark_of,
@@ -84,15 +85,14 @@ class LmdbBackend:
                 yield some
 
     def get(self, view_id: int, entities: Sequence[bytes]) -> list[bytes | None]:
-        start = NUMBER.pack(view_id)
-        keys = [start + short(entity) for entity in entities]
-        return self._env().read(lambda txn: [*map(txn.get, keys)])
+        return self.get_many([(view_id, entities)])[0]
 
     def get_many(
         self, asked: Sequence[tuple[int, Sequence[bytes]]]
     ) -> list[list[bytes | None]]:
         keys = [
-            [start + short(entity) for entity in entities]
+            [start + entity if len(entity) <= LONGEST else start + short(entity)
+             for entity in entities]
             for start, entities in ((NUMBER.pack(view_id), some) for view_id, some in asked)
         ]
         return self._env().read(lambda txn: [[*map(txn.get, some)] for some in keys])
