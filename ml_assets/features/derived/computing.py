@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from ml_assets.core.data.columns import Dtype
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.features.derived.declared import Arrays, Derived, Function
 
 Vectors = npt.NDArray[np.float32]
@@ -19,6 +21,10 @@ Columns = Mapping[str, Any]
 
 TRIED = 16
 """Rows that are computed alone, to see whether they come out the same."""
+MOST_FAULTS = 1_000
+"""Rows of one call that a function may fail for: of a broken one nobody tries each of a million."""
+
+log = logging.getLogger(__name__)
 
 
 class Deriving:
@@ -32,6 +38,7 @@ class Deriving:
         self.columns = tuple(dict.fromkeys(name for each in derived for name, _ in each.columns))
         self._places = {name: place for place, name in enumerate(names)}
         self._loaded = [(each, each.load()) for each in derived]
+        self._lines = SparseLog()
 
     def __bool__(self) -> bool:
         """Whether there is anything to derive."""
@@ -40,30 +47,83 @@ class Deriving:
     def __call__(self, vectors: Vectors, columns: Columns) -> Vectors:
         """(n, F) -> (n, F and what is derived); what is not finite has no value.
 
-        columns: at least `self.columns`. Raises DeclarationError if a function gives something
-        else than a number for each row, and whatever a function raises.
+        A row that a function raises an error for has no value of what it gives, here as everywhere;
+        the log says so. columns: at least `self.columns`. Raises DeclarationError if a function
+        gives something else than a number for each row, or fails for MOST_FAULTS rows.
         """
         if not self:
             return vectors
         parts = [vectors]
         for each, function in self._loaded:
-            rows: dict[str, npt.NDArray[Any]] = {
-                name: vectors[:, self._places[name]].astype(np.float64) for name in each.features}
-            rows |= {name: read_column(dtype, columns[name]) for name, dtype in each.columns}
-            parts.append(_answered(each, function, rows, len(vectors)))
+            rows = self._read(each, vectors, columns)
+            parts.append(self._each_row(each, function, rows, len(vectors)))
         return np.hstack(parts)
 
+    def _each_row(self, each: Derived, function: Function, rows: Arrays, count: int) -> Vectors:
+        """(count, gives); whose fault an error is, is found by halves."""
+        found = np.full((count, len(each.gives)), np.nan, np.float32)
+        waiting, faults = [(0, count)], 0
+        while waiting:
+            start, end = waiting.pop()
+            try:
+                found[start:end] = _answered(
+                    each, function, {name: values[start:end] for name, values in rows.items()},
+                    end - start)
+            except DeclarationError:
+                raise
+            except Exception as error:
+                if end - start > 1:
+                    waiting += [((start + end) // 2, end), (start, (start + end) // 2)]
+                    continue
+                faults += 1
+                self._lines.say(log, logging.WARNING, (each.view, type(error)),
+                                "derived view %s: %s fails for a row, which has no value of it: "
+                                "%s: %s", each.view, each.function, type(error).__name__, error)
+                if faults > MOST_FAULTS:
+                    raise DeclarationError(
+                        f"derived view {each.view!r}: {each.function} fails for more than "
+                        f"{MOST_FAULTS} of {count} rows, here with {type(error).__name__}: {error}"
+                    ) from error
+        return found
+
     def require_alone(self, vectors: Vectors, columns: Columns) -> None:
-        """Raise DeclarationError unless some rows come out alone as they do among all."""
+        """Raise DeclarationError unless some rows come out alone as they do among all, or if a
+        function fails for all of them.
+        """
         among = self(vectors, columns)
-        for row in np.unique(np.linspace(0, len(vectors) - 1, TRIED).astype(int)).tolist() \
-                if len(vectors) and self else ():
-            alone = self(vectors[row : row + 1],
-                         {name: columns[name][row : row + 1] for name in self.columns})[0]
+        tried = np.unique(np.linspace(0, len(vectors) - 1, TRIED).astype(int)).tolist() \
+            if len(vectors) and self else []
+        for row in tried:
+            alone = self(vectors[row : row + 1], self._of(columns, row))[0]
             differ = np.flatnonzero(alone.view(np.uint32) != among[row].view(np.uint32))
             for place in differ.tolist():
                 if not (np.isnan(alone[place]) and np.isnan(among[row, place])):
                     raise self._not_alone(place, float(alone[place]), float(among[row, place]))
+        if tried:
+            self._require_some([(vectors[row : row + 1], self._of(columns, row)) for row in tried])
+
+    def _of(self, columns: Columns, row: int) -> Columns:
+        return {name: columns[name][row : row + 1] for name in self.columns}
+
+    def _require_some(self, rows: Sequence[tuple[Vectors, Columns]]) -> None:
+        for each, function in self._loaded:
+            faults: list[Exception] = []
+            for vectors, columns in rows:
+                try:
+                    _answered(each, function, self._read(each, vectors, columns), 1)
+                except Exception as error:
+                    faults.append(error)
+            if len(faults) == len(rows):
+                raise DeclarationError(
+                    f"derived view {each.view!r}: {each.function} fails for each of {len(rows)} "
+                    f"rows that were tried: {type(faults[0]).__name__}: {faults[0]}"
+                ) from faults[0]
+
+    def _read(self, each: Derived, vectors: Vectors, columns: Columns) -> Arrays:
+        """What a function gets."""
+        rows: dict[str, npt.NDArray[Any]] = {
+            name: vectors[:, self._places[name]].astype(np.float64) for name in each.features}
+        return rows | {name: read_column(dtype, columns[name]) for name, dtype in each.columns}
 
     def _not_alone(self, place: int, alone: float, among: float) -> DeclarationError:
         names = [*self._places, *(name for each, _ in self._loaded for name in each.gives)]

@@ -38,6 +38,16 @@ def wordy(rows: Arrays) -> Arrays:
     return {"square": np.array(["x"] * len(rows["size"])), "large": rows["price"]}
 
 
+def choosy(rows: Arrays) -> Arrays:
+    if (rows["size"] > 2).any():
+        raise ValueError("math domain error")
+    return {"square": rows["size"] * rows["size"], "large": rows["price"] > 2}
+
+
+def broken(rows: Arrays) -> Arrays:
+    raise KeyError("sise")
+
+
 def deriving(name: str = "squared") -> Deriving:
     return Deriving([Derived(
         view="toy_more", function=f"{__name__}:{name}", features=NAMES, columns=(),
@@ -63,6 +73,27 @@ def test_a_function_that_looks_at_other_rows_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"'toy_more': 'square' of a row is .* if "
                        r"tests.*:less_the_mean gets it alone and .* among others"):
         deriving("less_the_mean").require_alone(vectors(), {})
+
+
+def test_a_row_that_the_function_fails_for_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Alone or among any others it has no value of what is derived, and all else."""
+    rows = np.array([[1, 3], [5, 3], [2, 1], [3, 9], [0, 0]], np.float32)
+    found = deriving("choosy")(rows, {})
+    np.testing.assert_array_equal(found, np.array([
+        [1, 3, 1, 1], [5, 3, np.nan, np.nan], [2, 1, 4, 0], [3, 9, np.nan, np.nan], [0, 0, 0, 0],
+    ], np.float32))
+    for row, mine in zip(rows, found, strict=True):
+        np.testing.assert_array_equal(deriving("choosy")(row[None], {})[0], mine)
+    assert "choosy fails for a row, which has no value of it: ValueError: math" in caplog.text
+
+
+def test_a_function_that_fails_for_all_rows_is_refused_before_a_training() -> None:
+    deriving("choosy").require_alone(vectors(), {})
+    with pytest.raises(DeclarationError, match=r"broken fails for each of 16 rows that were tried: "
+                       "KeyError: 'sise'"):
+        deriving("broken").require_alone(vectors(), {})
+    with pytest.raises(DeclarationError, match=r"fails for more than 1000 of 5000 rows"):
+        deriving("broken")(vectors(5000), {})
 
 
 @pytest.mark.parametrize(("name", "said"), [
