@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from time import sleep
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from ml_assets.core.settings import ROOT
@@ -18,7 +20,7 @@ from ml_assets.core.slates import Nightly, Popular
 from ml_assets.core.time import DAY, midnight
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import candidates_schema, outcomes_schema
+from ml_assets.ingest.tables import candidates_schema, events_schema, outcomes_schema
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.targets import Ranking
 from tests.serving.kit import serving
@@ -109,6 +111,42 @@ def test_a_page_changes_after_each_choice_and_the_day_is_proved(
     newcomer = page(loop, api, "new", midnight(LIVE) + DAY + timedelta(hours=9),
                     event={"listener": "nobody yet", "hour": 9}, n=10)
     assert sorted(tracks(newcomer)) == sorted(listed[listed["user"] == ""]["item"])
+
+
+def at_midnight(
+    api: httpx.Client, end: datetime, event: dict[str, Any], items: Iterable[int]
+) -> Any:
+    """A slate of these items. After a day was closed the store may be late at first."""
+    for number in range(20):
+        answer = api.post("/v1/tracks/rank", json={
+            "event_id": f"midnight {number} of {event['listener']}", "event": event, "n": 12,
+            "event_timestamp": end.isoformat(), "candidates": list(items)})
+        assert answer.status_code == 200, answer.text
+        if not (found := answer.json())["degraded"]:
+            return found
+        sleep(0.5)
+    pytest.fail("all of them are degraded")
+
+
+def test_a_list_scores_its_items_as_serving_does_at_that_instant(
+    loop: WholeLoop, api: httpx.Client
+) -> None:
+    """With all that is derived of features, of the context and of the instant, to the bit."""
+    end = midnight(LIVE) + DAY
+    lake = Lake(loop.settings.lake)
+    lists = lake.read("tracks", "candidates", candidates_schema(LISTED), start=LIVE)
+    events = lake.read("tracks", "events", events_schema(LISTED)).sort_values("event_timestamp")
+    hours = events.groupby("listener")["hour"].last()
+    assert len(hours) > 5
+    for user, listed in lists[lists["user"] != ""].groupby("user"):
+        answer = at_midnight(api, end, {"listener": user, "hour": hours[user]}, listed["item"])
+        served = {each["item"]: each["score"] for each in answer["items"]}
+        assert dict(zip(listed["item"], listed["score"], strict=True)) == served
+    with closing(EventLog(loop.settings.event_log)) as log:
+        row = log.prediction(answer["items"][0]["prediction_id"])
+    assert row is not None
+    derived = dict(zip(row.feature_names, row.features, strict=True))
+    assert np.isfinite([derived["known"], derived["time_of_day"]]).all()
 
 
 COMMAND = re.compile(r"^\$ curl -s localhost:8080(\S+) -d '(.*)'$", re.M)

@@ -7,7 +7,13 @@ from datetime import timedelta
 from feast import Entity, FeatureService, ValueType
 from feast.aggregation import Aggregation
 
-from ml_assets.features.declaration import event_stream, label_stream, windowed_view
+from ml_assets.features.declaration import (
+    derived_view,
+    event_stream,
+    label_stream,
+    windowed_view,
+)
+from tests.tracks_functions import heard as heard_of
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -47,5 +53,10 @@ chosen = windowed_view(
     # Labels of silence are loaded once a day.
     aggregations=[of("mean", 5 * DAY, "played_rate_5d", "label", DAY)],
 )
+heard = derived_view(
+    "heard", system="tracks", function=heard_of, gives=["known", "time_of_day"],
+    features=[together[["since_they_played"]]],
+    columns={"hour": "number", "event_timestamp": "instant"},
+)
 track_order = FeatureService(
-    name="track_order", features=[by_listener, by_track, suggested, together, chosen])
+    name="track_order", features=[by_listener, by_track, suggested, together, chosen, heard])

@@ -15,6 +15,7 @@ import pandas as pd
 from ml_assets.core.slates import SlatePolicy
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
+from ml_assets.features.derived.declared import HAPPENED
 from ml_assets.serving.batch.candidates.lately import Lately, PopularItem
 from ml_assets.serving.batch.day import ASKED_AT_ONCE, SCORED_AT_ONCE, History
 from ml_assets.serving.models.scoring import Scorer, dense_vectors, outputs_of
@@ -118,9 +119,11 @@ class NightlyScores:
         """Of each context's items, those of the first context first."""
         rows = [{**context, self.policy.item: item}
                 for context, items in zip(contexts, offers, strict=True) for item in items]
-        keys = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object)
-                             for name in self.system.keys})
         at = pd.Series([self.end] * len(rows))
+        needed = dict.fromkeys([*self.system.keys, *self.history.columns])
+        keys = pd.DataFrame({
+            name: at if name == HAPPENED else pd.Series([row[name] for row in rows], dtype=object)
+            for name in needed})
         features = self.history.read(keys, at, accepted_at=at)
         parts = [np.empty(0)]
         for start in range(0, len(rows), SCORED_AT_ONCE):
