@@ -112,7 +112,7 @@ def create_app(
     predictions = Predictions(served, executor, traces.micro_batches if traces else MicroBatches,
                               lines)
     told = ToldEvents(served, executor, lines)
-    rankings = Rankings(served, executor)
+    rankings = Rankings(served, executor, traces.micro_batches if traces else MicroBatches)
     requests = Requests(list(served))
 
     def waiting(name: str) -> int:

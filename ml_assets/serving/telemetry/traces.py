@@ -9,13 +9,14 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from time import time_ns
+from typing import TypeVar
 
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Scope
 
 from ml_assets.core.errors import MlAssetsError
-from ml_assets.serving.batching.micro_batches import MicroBatches
-from ml_assets.serving.contract.protocol import PredictAnswer
+from ml_assets.serving.batching.micro_batches import LARGEST_BATCH, MicroBatches
+from ml_assets.serving.contract.protocol import PredictAnswer, RankAnswer
 
 
 class TracesUnavailable(MlAssetsError, ImportError):
@@ -41,8 +42,7 @@ UNTRACED = "/healthz$,/readyz$,/readyz/[^/]*$,/metrics$"
 """Asked again and again by machines, which nobody wants to read of."""
 ID_HEADERS = ["x-request-id", "x-model-version"]
 
-Answers = Sequence[PredictAnswer | Exception]
-Run = Callable[[Sequence[bytes]], Answers | Awaitable[Answers]]
+Answer = TypeVar("Answer", bound=PredictAnswer | RankAnswer)
 
 
 class Traces:
@@ -88,9 +88,13 @@ class Traces:
         )
         return traced
 
-    def micro_batches(self, run: Run) -> MicroBatches[bytes, PredictAnswer]:
+    def micro_batches(
+        self, run: Callable[[Sequence[bytes]], Sequence[Answer | Exception]
+                            | Awaitable[Sequence[Answer | Exception]]],
+        *, largest_batch: int = LARGEST_BATCH,
+    ) -> MicroBatches[bytes, Answer]:
         """As `MicroBatches(run)`, with a span of its batch in each request's own."""
-        return TracedMicroBatches(run, self._tell)
+        return TracedMicroBatches(run, self._tell, largest_batch)
 
     def _tell(self, spans: Sequence[Span], started: int, told: dict[str, int], ok: bool) -> None:
         ended = time_ns()
@@ -110,31 +114,33 @@ class TracedBody(bytes):
     span: Span
 
 
-class TracedMicroBatches(MicroBatches[bytes, PredictAnswer]):
+class TracedMicroBatches(MicroBatches[bytes, Answer]):
     """Micro-batches that tell the trace of each request which batch it was in.
 
     Each request has a span of its own for the same batch, so that every trace is whole.
     """
 
     def __init__(
-        self, run: Run, tell: Callable[[Sequence[Span], int, dict[str, int], bool], None]
+        self, run: Callable[[Sequence[bytes]], Sequence[Answer | Exception]
+                            | Awaitable[Sequence[Answer | Exception]]],
+        tell: Callable[[Sequence[Span], int, dict[str, int], bool], None], largest_batch: int,
     ) -> None:
-        async def told(bodies: Sequence[bytes]) -> Answers:
+        async def told(bodies: Sequence[bytes]) -> Sequence[Answer | Exception]:
             spans = [body.span for body in bodies if isinstance(body, TracedBody)]
             about, started, ok = {"ml_assets.batch.size": len(bodies)}, time_ns(), False
             try:
                 given = run(bodies)
                 answers = given if isinstance(given, Sequence) else await given
                 about["ml_assets.batch.degraded"] = sum(
-                    isinstance(answer, PredictAnswer) and answer.degraded for answer in answers)
+                    not isinstance(answer, Exception) and answer.degraded for answer in answers)
                 ok = True
             finally:
                 tell(spans, started, about, ok)
             return answers
 
-        super().__init__(told)
+        super().__init__(told, largest_batch=largest_batch)
 
-    async def ask(self, request: bytes) -> PredictAnswer:
+    async def ask(self, request: bytes) -> Answer:
         body = TracedBody(request)
         body.span = get_current_span()
         return await super().ask(body)

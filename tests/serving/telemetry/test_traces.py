@@ -25,6 +25,7 @@ from ml_assets.core.settings import ROOT, Settings
 from ml_assets.serving.composition import create_app
 from ml_assets.serving.telemetry.traces import Traces
 from tests.serving.kit import Toy, asked, wait_until
+from tests.serving.shelf import Shelf
 from tests.serving.test_server import server
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -71,6 +72,19 @@ def test_a_request_is_a_span_under_the_callers_and_says_who_answered(toy: Toy) -
     assert about["http.response.status_code"] == 200
     assert about["http.response.header.x_request_id"] == ("order-7",)
     assert about["http.response.header.x_model_version"] == ("1",)
+    assert batch.parent == request.context
+    assert dict(batch.attributes or {}) == {
+        "ml_assets.batch.size": 1, "ml_assets.batch.degraded": 0}
+
+
+def test_a_request_to_rank_is_told_as_a_prediction_is(settings: Settings) -> None:
+    shelf = Shelf(settings=settings)
+    shelf.deploy(1)
+    batch, request = spans_of(shelf, ("POST", "/v1/shelf/rank", {"traceparent": CALLER}, {
+        "event_id": "p1", "event": {"user": "ann", "hour": 9}, "candidates": ["film 01", "film 02"],
+    }))
+    assert request.name == "POST /v1/{system}/rank"
+    assert dict(request.attributes or {})["http.response.header.x_model_version"] == ("1",)
     assert batch.parent == request.context
     assert dict(batch.attributes or {}) == {
         "ml_assets.batch.size": 1, "ml_assets.batch.degraded": 0}

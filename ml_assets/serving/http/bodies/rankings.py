@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 import msgspec
 
@@ -20,6 +21,7 @@ from ml_assets.serving.contract.protocol import PostedRanking, RankAnswer
 from ml_assets.serving.http.answers import rank_answer
 
 Answers = list[RankAnswer | Exception]
+Queue = MicroBatches[bytes, RankAnswer]
 
 ONE = msgspec.json.Decoder(PostedRanking)
 LARGEST_BATCH = 8
@@ -27,17 +29,29 @@ LARGEST_BATCH = 8
 systems wait meanwhile."""
 
 
+class SlateBatcher(Protocol):
+    """Makes the queue of one system, as `MicroBatches` does."""
+
+    def __call__(self, run: RankBatch, /, *, largest_batch: int) -> Queue: ...
+
+
+class RankBatch(Protocol):
+    def __call__(self, bodies: Sequence[bytes], /) -> Answers | Awaitable[Answers]: ...
+
+
 class Rankings:
     """Decodes bodies, lets the systems rank, and makes answers of what they say.
 
     executor: where it runs
+    batcher: makes the queues
     """
 
-    def __init__(self, systems: Mapping[str, ServedSystem], executor: Executor) -> None:
+    def __init__(
+        self, systems: Mapping[str, ServedSystem], executor: Executor, batcher: SlateBatcher
+    ) -> None:
         self._executor = executor
-        self.queues: dict[str, MicroBatches[bytes, RankAnswer]] = {
-            name: MicroBatches(partial(self._run, system, system.ranker),
-                               largest_batch=LARGEST_BATCH)
+        self.queues: dict[str, Queue] = {
+            name: batcher(partial(self._run, system, system.ranker), largest_batch=LARGEST_BATCH)
             for name, system in systems.items() if system.ranker is not None
         }
 
