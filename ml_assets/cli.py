@@ -141,7 +141,7 @@ def explain(prediction_id: str, rows: bool, as_json: bool) -> None:
     """Explain why a prediction came out as it did, back to the raw rows.
 
     The request, the features and the rows behind them, the model and its training set, who put
-    it in traffic and why, the feedback and its outcome.
+    it in traffic and why, the feedback and its outcome. Of a slate: all that it showed.
     """
     from ml_assets.replay.explain import print_explanation
     from ml_assets.systems import SYSTEMS

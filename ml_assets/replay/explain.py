@@ -14,10 +14,18 @@ from ml_assets.core.errors import MlAssetsError, UnknownName
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.slates import PREFIX, is_slate_id
 from ml_assets.monitoring.trace import Trace, trace
 from ml_assets.serving.answer.explanation import Heard, Provenance
-from ml_assets.serving.contract.records import ContributingRow, ModelOrigin, PredictionRecord
-from ml_assets.serving.http.answers import contributing_rows, prediction_record
+from ml_assets.serving.answer.slates.slate import logged_slate
+from ml_assets.serving.contract.records import (
+    ContributingRow,
+    ModelOrigin,
+    PredictionRecord,
+    SlateItem,
+    SlateRecord,
+)
+from ml_assets.serving.http.answers import contributing_rows, prediction_record, slate_record
 
 SHOWN = 5
 """How many rows of a long list are shown by default."""
@@ -27,30 +35,37 @@ def print_explanation(
     prediction_id: str, systems: Sequence[System], settings: Settings, *,
     all_rows: bool = False, as_json: bool = False,
 ) -> None:
-    """Print everything known about one prediction. Raises UnknownName if there is none."""
+    """Print everything known about one prediction, or about one slate.
+
+    Raises UnknownName if there is none.
+    """
     with closing(EventLog(settings.event_log)) as log:
-        prediction = log.prediction(prediction_id)
+        prediction = log.prediction(prediction_id.removeprefix(PREFIX))
         if prediction is None:
             raise UnknownName(
                 f"there is no prediction {prediction_id!r} in {settings.event_log}; expected the "
                 "`prediction_id` of one of the API's answers"
             )
         system = next(system for system in systems if system.name == prediction.system)
+        if is_slate_id(prediction_id):
+            _print_slate(_slate_of(system, log, prediction_id, settings), as_json=as_json)
+            return
         heard = Heard.of(system, log, prediction, settings.clock_of(system.name).now())
     provenance = Provenance(settings, system)
     record = prediction_record(system, provenance.explain(prediction, heard))
     rows: list[ContributingRow] | None
     try:
-        made_from = provenance.rows(prediction)
-        rows, problem = contributing_rows(prediction, made_from).rows, None
+        made_from = contributing_rows(
+            prediction, provenance.rows(prediction), provenance.texts(prediction))
+        rows, texts, problem = made_from.rows, made_from.texts, None
     except MlAssetsError as error:
-        rows, problem = None, str(error)
+        rows, texts, problem = None, {}, str(error)
     if as_json:
         told = json.loads(msgspec.json.encode(record))
-        told |= {"rows": rows, "rows_problem": problem}
+        told |= {"rows": rows, "rows_problem": problem, "texts": texts}
         click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
         return
-    _show(_explanation(record))
+    _show(_explanation(record, texts))
     _show(_rows(rows, problem, all_rows=all_rows))
 
 
@@ -74,7 +89,46 @@ def print_trace(
         _show(_told(each))
 
 
-def _explanation(record: PredictionRecord) -> Iterator[tuple[str, str]]:
+def _slate_of(system: System, log: EventLog, slate: str, settings: Settings) -> SlateRecord:
+    """Everything that is known of a slate. Raises UnknownName if there is none of this id."""
+    found, now = logged_slate(log, system, slate), settings.clock_of(system.name).now()
+    provenance = Provenance(settings, system)
+    return slate_record(system, found, [
+        provenance.explain(row, Heard.of(system, log, row, now)) for row in found.rows])
+
+
+def _print_slate(record: SlateRecord, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
+        return
+    _show(_slate(record))
+
+
+def _slate(record: SlateRecord) -> Iterator[tuple[str, str]]:
+    first = record.items[0].record
+    yield "slate", f"{record.prediction_id} of request {record.event_id}"
+    yield "event", f"happened {record.event_timestamp}, accepted {record.accepted_at}"
+    degraded = ", in the order of the latest lists (degraded)" if first.degraded else ""
+    yield "model", f"version {first.model_version}, {first.role}{degraded}"
+    if first.decision_behind is not None:
+        yield "in traffic", f"since {first.decision_behind.at:%Y-%m-%d %H:%M}, by " \
+                            f"{first.decision_behind.by}"
+    yield "features", f"as of {first.features_as_of}; of each item: explain its prediction"
+    for each in record.items:
+        yield f"position {each.position}", _item(each)
+
+
+def _item(each: SlateItem) -> str:
+    record = each.record
+    known = record.outcomes[-1] if record.outcomes else None
+    label = "not known yet" if known is None else f"{known.label} ({known.basis})"
+    return (f"{each.item}, score {record.score:.4f}, propensity {record.propensity:.4g}, "
+            f"{record.label_name}: {label}, prediction {record.prediction_id}")
+
+
+def _explanation(
+    record: PredictionRecord, texts: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     yield "prediction", f"{record.prediction_id} of event {record.event_id}"
     yield "event", f"happened {record.event_timestamp}, accepted {record.accepted_at}"
     asked = bytes(record.request).decode()
@@ -90,7 +144,7 @@ def _explanation(record: PredictionRecord) -> Iterator[tuple[str, str]]:
         yield "", decision.reason
     yield "features", f"as of {record.features_as_of}"
     for name, value in record.features.items():
-        yield "", f"{name} = " + ("unknown" if value is None else f"{value:g}")
+        yield "", f"{name} = " + _value(value, texts.get(name))
     yield from _listed("feedback", (
         f"{said.received_at:%Y-%m-%d %H:%M} {said.source} ({said.trust}): {said.label}"
         + ("" if said.counted else ", does not count") for said in record.feedback
@@ -100,6 +154,12 @@ def _explanation(record: PredictionRecord) -> Iterator[tuple[str, str]]:
     yield from _listed("outcome", (
         f"{known.label} ({known.basis}, known {known.known_at})" for known in record.outcomes
     ), nothing="not known yet")
+
+
+def _value(value: float | None, text: str | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:g}" if text is None else f"{text!r} (code {value:.0f})"
 
 
 def _model(model: ModelOrigin) -> Iterator[tuple[str, str]]:

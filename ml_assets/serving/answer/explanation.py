@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -106,6 +106,17 @@ class Provenance:
         stretches = stretches_at(looks, event, prediction.features_as_of,
                                  known_by=prediction.accepted_at)
         return list(contributing_rows(Lake(self._settings.lake), self._system, stretches))
+
+    def texts(self, prediction: Prediction) -> Mapping[str, str]:
+        """Of its features that are codes of texts the text, by the feature's name."""
+        from ml_assets.serving.answer.coded_texts import texts_behind
+
+        if prediction.degraded:
+            return {}
+        return texts_behind(
+            self._settings, self._system, read_event(self._system, prediction.request),
+            prediction.features_as_of,
+            dict(zip(prediction.feature_names, prediction.features.tolist(), strict=True)))
 
     def _origin(self, version: int) -> Origin | UnknownOrigin:
         from ml_assets.registry.origin import origin_of

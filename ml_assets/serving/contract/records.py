@@ -129,3 +129,5 @@ class ContributingRows(Struct, frozen=True, kw_only=True):
     prediction_id: str
     features_as_of: Instant
     rows: list[ContributingRow]
+    texts: Annotated[dict[str, str], Meta(
+        description="The text behind each feature that is the code of one, by its name.")]

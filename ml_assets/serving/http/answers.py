@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -156,10 +156,14 @@ def prediction_record(system: System, explained: Explanation) -> PredictionRecor
     )
 
 
-def contributing_rows(p: Prediction, rows: Sequence[Row]) -> ContributingRows:
-    """rows: those that made the features of the prediction, in the order of time"""
+def contributing_rows(
+    p: Prediction, rows: Sequence[Row], texts: Mapping[str, str]
+) -> ContributingRows:
+    """rows: those that made the features of the prediction, in the order of time; texts: behind
+    those features that are codes
+    """
     return ContributingRows(
-        prediction_id=p.prediction_id, features_as_of=p.features_as_of,
+        prediction_id=p.prediction_id, features_as_of=p.features_as_of, texts=dict(texts),
         rows=[
             ContributingRow(
                 view=row.view, table=row.table, key=dict(row.key), event_id=row.event_id,

@@ -127,7 +127,8 @@ class Handlers:
         system, prediction, _ = await self._logged(request)
 
         def read() -> ContributingRows:
-            return contributing_rows(prediction, system.provenance.rows(prediction))
+            return contributing_rows(prediction, system.provenance.rows(prediction),
+                                     system.provenance.texts(prediction))
 
         return answer_of(await self._aside(read))
 
