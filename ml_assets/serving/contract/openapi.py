@@ -143,7 +143,9 @@ def _ranking_schemas(system: System, shared: Mapping[str, Any]) -> dict[str, Any
     policy = system.target.slates
     assert policy is not None
     about = dict(getattr(system.source, "request_schema", ANY_EVENT))
-    about.pop("examples", None)  # they have an item
+    if "examples" in about:
+        about["examples"] = [{name: each for name, each in example.items() if name != policy.item}
+                             for example in about["examples"]]
     if "properties" in about:
         about["properties"] = {name: each for name, each in about["properties"].items()
                                if name != policy.item}
@@ -151,13 +153,15 @@ def _ranking_schemas(system: System, shared: Mapping[str, Any]) -> dict[str, Any
         about["required"] = [name for name in about["required"] if name != policy.item]
     event, request = (own_name(system.name, name) for name in ("RankEvent", "PostedRanking"))
     said = shared["PostedRanking"]
+    [described] = [each["description"] for each in said["properties"]["candidates"]["anyOf"]
+                   if "description" in each]
     return {event: about, request: {
         **said, "title": request,
         "properties": {
             **said["properties"], "event": _reference(event),
             "candidates": {**said["properties"]["candidates"], "anyOf": [
-                {"type": "array", "items": item_schema(system), "minItems": 1,
-                 "maxItems": LARGEST_LIST}, NULL]},
+                {"type": "array", "description": described, "items": item_schema(system),
+                 "minItems": 1, "maxItems": LARGEST_LIST}, NULL]},
         },
     }}
 
