@@ -23,7 +23,7 @@ class Ranking(Booleans):
     """Each item of a slate is a row, whose label says whether it was taken; a model answers with
     the probability of that, and the rows of a slate stand in its order.
 
-    item, user, page, explore, candidates, newcomers: see `SlatePolicy`
+    item, user, page, explore, candidates, newcomers, debias: see `SlatePolicy`
     """
 
     name: str
@@ -33,6 +33,7 @@ class Ranking(Booleans):
     explore: float = 0.0
     candidates: Nightly | None = None
     newcomers: Popular = Popular()
+    debias: bool = False
 
     kind: ClassVar[str] = "ranking"
     metrics: ClassVar = {
@@ -98,4 +99,4 @@ class Ranking(Booleans):
     def _policy(self) -> SlatePolicy:
         return SlatePolicy(
             item=self.item, user=self.user, page=self.page, explore=self.explore,
-            candidates=self.candidates, newcomers=self.newcomers)
+            candidates=self.candidates, newcomers=self.newcomers, debias=self.debias)

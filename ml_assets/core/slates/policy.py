@@ -25,6 +25,7 @@ class SlatePolicy:
     candidates: the lists that slates are made of if a request names no items; None if only the
         newcomers' list is made
     newcomers: the list of those who have none
+    debias: whether rows count in a fit by the inverse of their propensity, see `propensity`
     """
 
     item: str
@@ -33,6 +34,7 @@ class SlatePolicy:
     explore: float = 0.0
     candidates: Nightly | None = None
     newcomers: Popular = Popular()
+    debias: bool = False
 
     def __post_init__(self) -> None:
         require(self.item.isidentifier(), self, "item", self.item, "an identifier")

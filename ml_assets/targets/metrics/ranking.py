@@ -12,12 +12,9 @@ import numpy as np
 
 from ml_assets.core.data.subjects import Subjects, groups
 from ml_assets.core.slates import SlatePolicy
+from ml_assets.core.slates.propensity import inverse_propensities
 from ml_assets.core.target import Bools, Floats, Whole
 from ml_assets.targets.metrics.order import Order, slates_of
-
-LARGEST_WEIGHT = 100.0
-"""Inverse propensities are clipped here: a row that was shown by rare chance must not decide
-alone. It costs a bias towards what was shown often."""
 
 
 class MeasuredRanking:
@@ -39,7 +36,7 @@ class MeasuredRanking:
         self._order, self._first = order.order, order.order[order.starts]
         self._by_slate = np.stack([
             *_of_page(order, taken_N, policy.page), *_of_pairs(order, taken_N)], axis=1)
-        weights_N = _inverse(subjects.propensities)[order.order]
+        weights_N = inverse_propensities(subjects.propensities)[order.order]
         agrees_N = _agrees(order, position_N[order.order] - 1)
         losses = losses_N[order.order]
         self._by_row = np.stack([
@@ -145,13 +142,6 @@ def _of_pairs(order: Order, taken_N: Floats) -> list[Floats]:
     lost_S = order.sums(taken_N * (higher_N + same_N / 2))
     return [np.where(pairs_S > 0, 1 - lost_S / np.maximum(pairs_S, 1), 0.0),
             (pairs_S > 0).astype(np.float64)]
-
-
-def _inverse(propensities_N: Floats) -> Floats:
-    """Weights (N,); 0 if no propensity is known."""
-    known_N = propensities_N > 0
-    weights_N: Floats = np.where(known_N, 1 / np.where(known_N, propensities_N, 1), 0)
-    return np.minimum(weights_N, LARGEST_WEIGHT)
 
 
 def _agrees(order: Order, rank_N: Whole) -> Floats:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ml_assets.core.model import Minibatch
+from ml_assets.core.slates.propensity import shown_evenly
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
 from ml_assets.features.training_sets.training_set import TrainingSet
@@ -34,8 +35,13 @@ def rows_of(
 
 
 def _weights(system: System, rows: pd.DataFrame) -> Floats | None:
-    """(n,) how much each row counts, if a column says so."""
-    fit = system.model.fit
-    if not isinstance(fit, Minibatch) or fit.sample_weights is None:
+    """(n,) how much each row counts, if a column says so, or how seldom it was shown."""
+    fit, policy, weights = system.model.fit, system.target.slates, np.ones(len(rows))
+    by_column = fit.sample_weights if isinstance(fit, Minibatch) else None
+    if by_column is not None:
+        weights *= rows[by_column].to_numpy(np.float64)
+    if policy is not None and policy.debias:
+        weights *= shown_evenly(rows["propensity"].to_numpy(np.float64))
+    elif by_column is None:
         return None
-    return rows[fit.sample_weights].to_numpy(np.float32)
+    return weights.astype(np.float32)
