@@ -22,6 +22,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import candidates_schema, events_schema, outcomes_schema
 from ml_assets.monitoring.parity import ParityReports
+from ml_assets.replay.explain import print_explanation
 from ml_assets.targets import Ranking
 from tests.serving.kit import serving
 from tests.tracks import LIVE, PAGE, TRACKS
@@ -147,6 +148,24 @@ def test_a_list_scores_its_items_as_serving_does_at_that_instant(
     assert row is not None
     derived = dict(zip(row.feature_names, row.features, strict=True))
     assert np.isfinite([derived["known"], derived["time_of_day"]]).all()
+
+
+def test_a_slate_is_explained_as_a_whole(
+    loop: WholeLoop, api: httpx.Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was shown where, with its score, and what was taken of it."""
+    slate = page(loop, api, "one", NINE)
+    loop.clock.set(midnight(LIVE) + DAY)
+    print_explanation(slate["prediction_id"], [LISTED], loop.settings)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].split() == ["slate", slate["prediction_id"], "of", "request", "one"]
+    for each, line in zip(slate["items"], told[-5:], strict=True):
+        taken = "True (feedback)" if each["position"] == 4 else "False (silence)"
+        assert line == (
+            f"position {each['position']}     {each['item']}, score {each['score']:.4f}, "
+            f"propensity 1, played: {taken}, prediction {each['prediction_id']}")
+    print_explanation(slate["prediction_id"], [LISTED], loop.settings, as_json=True)
+    assert [each["item"] for each in json.loads(capsys.readouterr().out)["items"]] == tracks(slate)
 
 
 COMMAND = re.compile(r"^\$ curl -s localhost:8080(\S+) -d '(.*)'$", re.M)

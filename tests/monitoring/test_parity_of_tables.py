@@ -24,9 +24,10 @@ from ml_assets.core.time import DAY, midnight
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.online_load import load_table
 from ml_assets.ingest.kept import store_table
-from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.event_log import EventLog, Prediction
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.models import ModelRegistry
+from ml_assets.serving.answer.explanation import Provenance
 from ml_assets.training import artifact
 from ml_assets.training.fit import fit
 from ml_assets.training.rows.labelled import LabelledRows
@@ -109,8 +110,9 @@ def test_every_vector_of_codes_and_rows_is_recomputed_though_workers_and_loads_r
     assert report.checked >= CLIENTS * EACH
     assert (report.unexplained, report.without_position) == (0, 0), report.worst
     with closing(EventLog(settings.event_log)) as log:
-        vectors = np.array([each.features for each in log.predictions("market", NOW, NOW + DAY)
-                            if not each.degraded])
+        answers = [each for each in log.predictions("market", NOW, NOW + DAY)
+                   if not each.degraded]
+    vectors, latest = np.array([each.features for each in answers]), answers[-1]
     seen = {name: {value for value in vectors[:, 1 + place].tolist() if value == value}
             for place, name in enumerate(service.features)}
     codes = {name: code_of(name) for name in ("glad", "cross", "card", "süß?")}
@@ -119,6 +121,17 @@ def test_every_vector_of_codes_and_rows_is_recomputed_though_workers_and_loads_r
     assert seen["bought_1"] <= {0.0, 1.0, 2.0, 3.0, 4.0} and len(seen["bought_1"]) > 1
     assert {"street", "built", "roof", "dearer", "cash_late"} <= set(seen)
     assert len(seen["built"]) == 3 and len(seen["dearer"]) > 3
+    require_texts(settings, latest, service.coded)
+
+
+def require_texts(settings: Settings, latest: Prediction, coded: frozenset[str]) -> None:
+    """An explanation tells the text behind each code; ids are told as they are."""
+    vector = dict(zip(latest.feature_names, latest.features.tolist(), strict=True))
+    texts = Provenance(settings, MARKET).texts(latest)
+    assert set(texts) == {name for name in coded if vector[name] > 0 and "bought" not in name}
+    assert {"street", "mood_4d"} <= set(texts)
+    assert {name: code_of(text) for name, text in texts.items()} == {
+        name: vector[name] for name in texts}
 
 
 def test_a_system_with_tables_and_derived_features_goes_through_the_whole_loop(
