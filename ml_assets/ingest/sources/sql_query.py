@@ -37,8 +37,9 @@ MEMORY = "1GB"
 class SqlQuery:
     """A query, in the dialect of the database that it asks.
 
-    files: Parquet or CSV files by the names that the query calls them, also inside packages. It is
-        then one of DuckDB's, and may read no other file
+    files: by the names that the query calls them, also inside packages: Parquet files end in
+        `.parquet`, others hold separated values. It is then one of DuckDB's, and may read no
+        other file
     database: "" for DuckDB itself, whose queries may read files: `select * from 'orders.csv'`;
         the path of a DuckDB file; `sqlite:<path>`; `postgresql://...`, which needs the package
         psycopg. Paths are relative to the project. Whatever it is, it is only read.
@@ -112,8 +113,9 @@ class SqlQuery:
                                                                paths.values()]])
                 connection.execute("set enable_external_access = false")
                 for name, path in paths.items():
+                    reader = "read_parquet" if path.suffix == ".parquet" else "read_csv"
                     connection.execute(
-                        f"create view {name_of(name)} as from {file_of(path)}")
+                        f"create view {name_of(name)} as from {reader}({file_of(path)})")
                 yield from self._asked(connection)
         except duckdb.Error as error:
             raise self._refused(error) from error
