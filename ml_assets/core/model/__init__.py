@@ -6,10 +6,10 @@ from ml_assets.core.model.inputs import Categories, Input, Numbers, Sequence, Te
 from ml_assets.core.model.minibatch import Minibatch
 from ml_assets.core.model.model import Model
 from ml_assets.core.model.network import Fit, Network
-from ml_assets.core.model.tabular import SequenceRanker, Tabular, TwoTower
+from ml_assets.core.model.tabular import NextItem, SequenceRanker, Tabular, TwoTower
 from ml_assets.core.model.torch_module import Torch
 
 __all__ = [
     "Categories", "Fit", "FullBatch", "HashedText", "Input", "Minibatch", "Model", "Network",
-    "Numbers", "Sequence", "SequenceRanker", "Tabular", "Text", "Torch", "TwoTower",
+    "NextItem", "Numbers", "Sequence", "SequenceRanker", "Tabular", "Text", "Torch", "TwoTower",
 ]

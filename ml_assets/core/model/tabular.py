@@ -80,6 +80,47 @@ class SequenceRanker(Network):
         return (("item", self.item),)
 
 
+@declaration
+class NextItem(Network):
+    """How much an item is wanted next: a sum of what speaks for it, each part of which counts as
+    much as the context says.
+
+    What is popular this week counts for somebody who comes back after a month; what goes with the
+    choice of a minute ago for somebody who is looking around. `context` decides, by a small
+    network; all other numbers and categories speak for the item. So does what stands together with
+    it in the sequences `of` it: a matrix of items in closed form (Steck, "Embarrassingly Shallow
+    Autoencoders for Sparse Data", 2019), by how long ago each was; the network learns how much
+    that matters. Weights are fitted to the later half of the rows, after the matrix of the earlier
+    half, so that what is weighed is how well it foretells; then it is made of all rows.
+
+    item: the category column of the item
+    context: columns and features that say who asks, and when
+    most: of so many items, those seen most often, the matrix knows what goes with them
+    ridge: how much it doubts what it saw seldom, as a share of the number of sequences
+    hidden: units of the network that weighs; width: numbers that a category becomes
+    """
+
+    item: str
+    context: tuple[str, ...]
+    most: int = 2048
+    ridge: float = 0.15
+    hidden: int = 16
+    width: int = 4
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(bool(self.context), self, "context", self.context, "at least one column or feature")
+        require(self.item not in self.context, self, "context", self.context,
+                f"none that is the item, {self.item!r}")
+        _require_sizes(self, most=1, hidden=1, width=1)
+        require(self.ridge > 0, self, "ridge", self.ridge, "a share above 0")
+        _require_dropout(self, self.dropout)
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        return (("item", self.item),)
+
+
 def _require_sizes(network: Network, **least: int) -> None:
     for name, smallest in least.items():
         found = getattr(network, name)

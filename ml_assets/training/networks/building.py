@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from ml_assets.core.errors import DeclarationError
-from ml_assets.core.model import Network, SequenceRanker, Tabular, Torch, TwoTower
+from ml_assets.core.model import Network, NextItem, SequenceRanker, Tabular, Torch, TwoTower
 from ml_assets.training.encoding.shapes import Shapes
+from ml_assets.training.networks.next_item import NextItemNetwork
 from ml_assets.training.networks.own import own_network, read_by
 from ml_assets.training.networks.sequence_ranker import SequenceRankerNetwork
 from ml_assets.training.networks.tabular import TabularNetwork
@@ -21,7 +22,7 @@ from ml_assets.training.networks.two_tower import TwoTowerNetwork
 Arrays = Mapping[str, npt.NDArray[Any]]
 MAKERS: dict[type[Network], Callable[[Any, Shapes], nn.Module]] = {
     Tabular: TabularNetwork, TwoTower: TwoTowerNetwork, SequenceRanker: SequenceRankerNetwork,
-    Torch: own_network,
+    NextItem: NextItemNetwork, Torch: own_network,
 }
 
 

@@ -63,7 +63,7 @@ class Columns(nn.Module):
         self.every_number = len(self.numbers) == len(shapes.numbers)
         self.categories = [list(shapes.categories).index(name) for name in read.categories]
         self.listed = {**read.texts, **read.sequences}
-        self.pieces = BrokenLines(len(self.numbers), pieces) if self.numbers else None
+        self.pieces = BrokenLines(len(self.numbers), pieces) if self.numbers and pieces else None
         self.tables = nn.ModuleList(table(rows, width) for rows in read.categories.values())
         self.lists = nn.ModuleDict({
             _key(name): table(rows, width) for name, (_, rows) in self.listed.items()})
@@ -77,9 +77,11 @@ class Columns(nn.Module):
 
     def forward(self, arrays: Arrays) -> torch.Tensor:
         found = list[torch.Tensor]()
-        if self.pieces is not None:
+        if self.numbers:
             numbers_BN, missing_BN = self._of(arrays["numbers"]), self._of(arrays["missing"])
-            found += [numbers_BN, missing_BN, self.pieces(numbers_BN, missing_BN)]
+            found += [numbers_BN, missing_BN]
+            if self.pieces is not None:
+                found.append(self.pieces(numbers_BN, missing_BN))
         found += [means(arrays["categories"][:, at])
                   for at, means in zip(self.categories, self.tables, strict=True)]
         found += [mean_of(arrays[name], self.lists[_key(name)]) for name in self.listed]

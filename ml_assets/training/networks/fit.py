@@ -44,6 +44,7 @@ def fit_network(
         else None)
     loss = loss_of(network, MeanLoss(target.loss))
     del some
+    every, rows = rows, _after_remembering(network, rows, encode)
     if isinstance(model.fit, Minibatch):
         convergence: Ended = _in_batches(network, model.fit, rows, encode, loss, seed=model.seed,
                                          folder=folder, data=data, progress=progress)
@@ -51,6 +52,7 @@ def fit_network(
         assert isinstance(model.fit, FullBatch)
         convergence = _at_once(network, model.fit, encode(rows.whole()), loss, progress=progress)
     network.eval()
+    _remember(network, every, encode)
     scorer = OnnxScorer(
         target=target, scale=scale, encoder=encoder, network=export(network, arrays),
         parameters=sum(each.numel() for each in network.parameters()))
@@ -65,6 +67,26 @@ def fit_network(
 
     state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
     return Fitted(scorer=scorer, logits=logits, state=state, convergence=convergence)
+
+
+def _after_remembering(
+    network: nn.Module, rows: TrainingRows, encode: RowEncoding
+) -> TrainingRows:
+    """The rows that weights are fitted to: the later half, if the network has remembered the
+    earlier. Of rows that it has seen, what it remembers would foretell too well.
+    """
+    if not callable(getattr(network, "remember", None)):
+        return rows
+    earlier, later = rows.divided(0.5)
+    _remember(network, earlier, encode)
+    return later
+
+
+def _remember(network: nn.Module, rows: TrainingRows, encode: RowEncoding) -> None:
+    """Call the network's own method `remember` with the arrays of rows, if it has one."""
+    if callable(remember := getattr(network, "remember", None)):
+        with torch.no_grad():
+            remember(tensors(encode(block).inputs) for block in rows.blocks())
 
 
 def _in_batches(

@@ -12,6 +12,7 @@ from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
 from ml_assets.features.training_sets.training_set import TrainingSet
 from ml_assets.training.rows.labelled import LabelledRows
+from ml_assets.training.rows.slate_weights import slate_weights
 from ml_assets.training.rows.training_rows import TrainingRows
 from ml_assets.training.scored import Floats
 
@@ -35,13 +36,17 @@ def rows_of(
 
 
 def _weights(system: System, rows: pd.DataFrame) -> Floats | None:
-    """(n,) how much each row counts, if a column says so, or how seldom it was shown."""
-    fit, policy, weights = system.model.fit, system.target.slates, np.ones(len(rows))
+    """(n,) how much each row counts: by a column, its slate, and how seldom it was shown."""
+    fit, policy = system.model.fit, system.target.slates
     by_column = fit.sample_weights if isinstance(fit, Minibatch) else None
+    if by_column is None and policy is None:
+        return None
+    weights = np.ones(len(rows))
     if by_column is not None:
         weights *= rows[by_column].to_numpy(np.float64)
-    if policy is not None and policy.debias:
-        weights *= shown_evenly(rows["propensity"].to_numpy(np.float64))
-    elif by_column is None:
-        return None
+    if policy is not None:
+        weights *= slate_weights(
+            rows["event_id"].tolist(), system.target.codes(rows["label"].tolist()))
+        if policy.debias:
+            weights *= shown_evenly(rows["propensity"].to_numpy(np.float64))
     return weights.astype(np.float32)

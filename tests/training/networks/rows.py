@@ -13,6 +13,7 @@ from ml_assets.core.model import (
     Minibatch,
     Model,
     Network,
+    NextItem,
     Numbers,
     Sequence,
     SequenceRanker,
@@ -36,6 +37,7 @@ NETWORKS: dict[str, Network] = {
     "tabular": Tabular(hidden=16, blocks=1, pieces=4),
     "two towers": TwoTower(item=("film", "kind"), width=4, hidden=8, pieces=4),
     "sequence ranker": SequenceRanker(item="film", width=4, hidden=8, pieces=4),
+    "next item": NextItem(item="film", context=("visitor", "age", "note", "clicks"), hidden=8),
     "own": Torch("tests.training.networks.own:Mixed", {"hidden": 8}),
 }
 
