@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
@@ -126,15 +127,19 @@ def quality(lake: DuckDBPyConnection, system: System, *, until: date) -> Quality
     target = system.target
     found = lake.execute(
         f"""
-        select any_value(decision) as decision, arg_max(label, known_at) as label
-        from {name_of(system.name)}.outcomes where day <= ? group by prediction_id
+        select decision, label, count(*) from (
+            select any_value(decision) as decision, arg_max(label, known_at) as label
+            from {name_of(system.name)}.outcomes where day <= ? group by prediction_id
+        ) group by all
         """,
         [until],
     )
     judged, right, counts = 0, 0, dict[str, tuple[int, int]]()
     while rows := found.fetchmany(AT_ONCE):
-        decisions, labels = (target.codes(column) for column in zip(*rows, strict=True))
-        judged += len(rows)
+        # Of few kinds of labels there are few pairs, however many decisions there were.
+        *pairs, times = zip(*rows, strict=True)
+        decisions, labels = (np.repeat(target.codes(column), times) for column in pairs)
+        judged += len(labels)
         right += int(target.right(labels, decisions).sum())
         for name, (hits, trials) in target.rates(labels, decisions).items():
             before = counts.get(name, (0, 0))

@@ -182,8 +182,7 @@ def _store_labels_of(
     name, accepted = system.name, may_speak_in(system.truth, start, end)
     predictions = {each.prediction_id: each for each in chain(
         log.predictions(name, *accepted), log.predictions_heard_of(name, start, end))}
-    words = [word for each in predictions for word in log.feedback.on(each)
-             if word.received_at < end]
+    words = [word for word in log.feedback.on_each(list(predictions)) if word.received_at < end]
     known = labels_known_in(
         system.truth, system.feedback, start=start, end=end,
         archived=archived.known_before(end), predictions=predictions.values(), feedback=words,

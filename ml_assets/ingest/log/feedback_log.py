@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from ml_assets.core.errors import TooOften, UnknownName
@@ -90,6 +90,13 @@ class FeedbackLog:
     def on(self, prediction_id: str) -> list[Feedback]:
         """All that was said about one prediction, in the order in which it came."""
         return list(self._read("prediction_id = ? order by feedback_id", prediction_id))
+
+    def on_each(self, prediction_ids: Sequence[str]) -> list[Feedback]:
+        """All that was said about any of these, in the order in which it came."""
+        rows = self._file.read_each(
+            f"select feedback_id, {COLUMNS} from feedback where prediction_id", prediction_ids)
+        return [feedback_of(tuple(row)) for _, *row in sorted(
+            rows, key=lambda row: int(str(row[0])))]
 
     def after(self, prediction_id: str, feedback_id: int) -> list[tuple[int, Feedback]]:
         """What was said about one prediction since the word of this id; all of it since 0.
