@@ -112,8 +112,6 @@ class Target(ABC):
         """(N,) of N labels."""
         return np.fromiter(map(self.code, labels), np.float64, len(labels))
 
-    # Answers
-
     @property
     @abstractmethod
     def outputs(self) -> tuple[str, ...]:
@@ -139,6 +137,10 @@ class Target(ABC):
     def carries(self) -> tuple[str, ...]:
         """Numbers that the model reads and that a decision needs: they are its last outputs."""
         return ()
+
+    def wanted(self, codes_N: Floats, scale: Scale) -> Floats:
+        """What a network with one logit is fitted to (N,): the codes, scaled."""
+        return np.asarray((codes_N - scale.mean) / scale.deviation)
 
     @abstractmethod
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
@@ -202,8 +204,6 @@ class Target(ABC):
     def boundary(self) -> float | None:
         """The score at which the decision changes; None if there is no such score."""
         return None
-
-    # Judgement
 
     @property
     def gates(self) -> tuple[Gate, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -48,7 +48,11 @@ class Number(Target):
 
     unit: of labels, answers and of the root mean squared error: "min", "EUR"
     minimum, maximum: what a label can be, inclusive; answers are clipped to it
-    tolerance: a decision is right if it is no further than this from the label, in `unit`
+    tolerance: a decision is right if it is no further than this from the label, in `unit`; of
+        relative errors, if neither is more than this share above the other: 0.2
+    errors: "relative" if errors count in proportion, as of quantities of any size: a model learns
+        log(1 + label), a row's loss is the squared difference of logarithms, the answer is near the
+        median, and an interval reaches as far as a share of the answer. Labels are then at least 0
     interval: the share of labels that shall lie between two more numbers of the answer, `lower`
         and `upper`; they reach as far as the model's errors on rows that it was not fitted to.
         None for no interval
@@ -60,6 +64,7 @@ class Number(Target):
     maximum: float = LARGEST
     tolerance: float
     interval: float | None = None
+    errors: Literal["absolute", "relative"] = "absolute"
 
     kind: ClassVar[str] = "number"
     lake_type: ClassVar = "double"
@@ -76,12 +81,31 @@ class Number(Target):
                 self.tolerance, f"a positive number of {self.unit}")
         require(self.interval is None or 0 < self.interval < 1, self, "interval", self.interval,
                 "none, or a share in (0, 1)")
+        require(self.errors == "absolute" or self.minimum >= 0, self, "minimum", self.minimum,
+                "at least 0: errors are relative")
+
+    @property
+    def _is_relative(self) -> bool:
+        return self.errors == "relative"
+
+    def _measured_as(self, values: Floats) -> Floats:
+        """As errors are measured, and as a network learns them."""
+        measured: Floats = np.log1p(values) if self._is_relative else values
+        return measured
+
+    def _turned_back(self, measured: Floats) -> Floats:
+        """The inverse, within what a label can be."""
+        if self._is_relative:
+            measured = np.expm1(np.minimum(measured, np.log1p(self.maximum)))
+        return np.clip(measured, self.minimum, self.maximum)
 
     @property
     def metrics(self) -> dict[str, Metric]:
+        own = {"squared_log_error": Metric(higher=False), **METRICS} if (
+            self._is_relative) else METRICS
         if self.interval is None:
-            return METRICS
-        return {**METRICS, "coverage": Metric(higher=True, highest=1, best=self.interval),
+            return own
+        return {**own, "coverage": Metric(higher=True, highest=1, best=self.interval),
                 "width": Metric(higher=False)}
 
     @property
@@ -113,16 +137,20 @@ class Number(Target):
         return 1
 
     def scale(self, codes_N: Floats) -> Scale:
-        deviation = float(codes_N.std())
-        return Scale(mean=float(codes_N.mean()), deviation=deviation if deviation > 0 else 1.0)
+        measured_N = self._measured_as(codes_N)
+        deviation = float(measured_N.std())
+        return Scale(mean=float(measured_N.mean()), deviation=deviation if deviation > 0 else 1.0)
+
+    def wanted(self, codes_N: Floats, scale: Scale) -> Floats:
+        return super().wanted(self._measured_as(codes_N), scale)
 
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
-        values_N1: Floats = np.clip(
-            logits_NK * scale.deviation + scale.mean, self.minimum, self.maximum)
+        measured_N1: Floats = logits_NK * scale.deviation + scale.mean
         if self.interval is None:
-            return values_N1
-        ends_N3: Floats = values_N1 + np.array([0.0, -scale.below, scale.above])
-        return np.clip(ends_N3, self.minimum, self.maximum)
+            return self._turned_back(measured_N1)
+        # An interval lies around the answer, which is within what a label can be.
+        answer_N1 = self._measured_as(self._turned_back(measured_N1))
+        return self._turned_back(answer_N1 + np.array([0.0, -scale.below, scale.above]))
 
     def kept_back(self, rows: int) -> int:
         return 0 if self.interval is None else min(rows // 5, MOST_KEPT_BACK)
@@ -130,8 +158,10 @@ class Number(Target):
     def calibrated(self, scale: Scale, codes_N: Floats, outputs_NW: Floats) -> Scale:
         if self.interval is None:
             return scale
-        below, above = reach(codes_N - outputs_NW[:, 0], self.interval)
-        widest = self.maximum - self.minimum
+        residuals_N = self._measured_as(codes_N) - self._measured_as(outputs_NW[:, 0])
+        below, above = reach(residuals_N, self.interval)
+        low, high = self._measured_as(np.array([self.minimum, self.maximum]))
+        widest = float(high - low)
         return replace(scale, below=min(below, widest), above=min(above, widest))
 
     def check(self, outputs_NW: Floats) -> Bools:
@@ -169,10 +199,13 @@ class Number(Target):
         return (Gate(metric="r2", at_least=0.0), *super().gates)
 
     def losses(self, codes_N: Floats, outputs_NW: Floats) -> Floats:
-        """Squared error, in the square of `unit`."""
-        return (codes_N - outputs_NW[:, 0]) ** 2
+        """Squared error, in the square of `unit`; of relative errors, that of logarithms."""
+        return (self._measured_as(codes_N) - self._measured_as(outputs_NW[:, 0])) ** 2
 
     def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:
+        if self._is_relative:
+            reach_N = np.maximum(codes_N, decisions_N) - np.minimum(codes_N, decisions_N)
+            return reach_N <= self.tolerance * np.minimum(codes_N, decisions_N)
         return np.abs(codes_N - decisions_N) <= self.tolerance
 
     def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
@@ -180,7 +213,9 @@ class Number(Target):
 
     def measured(self, codes_N: Floats, outputs_NW: Floats, subjects: Subjects) -> Measured:
         within_N = self.right(codes_N, self.decide(outputs_NW))
-        return MeasuredNumber(codes_N, outputs_NW[:, 0], within_N, outputs_NW[:, 1:])
+        return MeasuredNumber(
+            codes_N, outputs_NW[:, 0], within_N, outputs_NW[:, 1:],
+            {self.currency: self.losses(codes_N, outputs_NW)} if self._is_relative else {})
 
     def figures(
         self, codes_N: Floats, models: Mapping[str, Floats], title: str, subjects: Subjects
@@ -201,7 +236,7 @@ class Number(Target):
         return len(codes_N) >= SMALLEST_SLICE and len(np.unique(codes_N)) > 1
 
     def constant(self, codes_N: Floats) -> Floats:
-        mean = float(codes_N.mean())
+        mean = float(self._turned_back(self._measured_as(codes_N).mean()))
         if self.interval is None:
             return np.array([mean])
         tail = (1 - self.interval) / 2

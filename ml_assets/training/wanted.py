@@ -13,4 +13,4 @@ def wanted_of(target: Target, codes: npt.NDArray[np.float64], scale: Scale) -> t
     """(B,) of the labels' codes (B,): one number, or which of several logits."""
     if target.logits > 1:
         return torch.from_numpy(codes.astype(np.int64))
-    return torch.from_numpy(((codes - scale.mean) / scale.deviation).astype(np.float32))
+    return torch.from_numpy(target.wanted(codes, scale).astype(np.float32))

@@ -29,6 +29,8 @@ TARGETS: tuple[tuple[Target, list[Label]], ...] = (
      [0.0, -60.0, 37.5, 600.0, 3.0]),
     (Number(name="wait", unit="min", tolerance=5, minimum=-60, maximum=600, interval=0.9),
      [0.0, -60.0, 37.5, 600.0, 3.0]),
+    (Number(name="sales", unit="USD", tolerance=0.2, minimum=0, maximum=600, interval=0.9,
+            errors="relative"), [0.0, 60.0, 37.5, 600.0, 3.0]),
     (Ranking(name="taken", item="film", user="viewer", page=3, explore=0.1), [True, False]),
 )
 """Each with some of its labels."""

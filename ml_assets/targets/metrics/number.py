@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ml_assets.core.target import Bools, Floats
@@ -14,12 +16,14 @@ class MeasuredNumber:
     within_N: which predictions are close enough
     ends: (N, 2), the lower and upper ends of the intervals, NaN for a row without; (N, 0) if the
         model gives none
+    others: (N,) by name: of these the mean is a metric too
     """
 
     def __init__(
-        self, true_N: Floats, predicted_N: Floats, within_N: Bools, ends: Floats
+        self, true_N: Floats, predicted_N: Floats, within_N: Bools, ends: Floats,
+        others: Mapping[str, Floats],
     ) -> None:
-        self.rows = len(true_N)
+        self.rows, self._others = len(true_N), others
         self.shares = {"within_tolerance": (int(within_N.sum()), self.rows)}
         self._intervals: Floats | None = None
         if ends.shape[1]:
@@ -44,7 +48,9 @@ class MeasuredNumber:
         coverage, width: the share of intervals that hold the truth, and their mean width; of the
             rows that have an interval.
         """
-        return {**self._of_values(weights_RN), **self._of_intervals(weights_RN)}
+        others = {name: weights_RN @ values_N / self.rows if self.rows else
+                  np.full(len(weights_RN), np.nan) for name, values_N in self._others.items()}
+        return {**others, **self._of_values(weights_RN), **self._of_intervals(weights_RN)}
 
     def _of_intervals(self, weights_RN: Floats) -> dict[str, Floats]:
         if self._intervals is None:
