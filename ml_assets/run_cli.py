@@ -21,7 +21,8 @@ INTERRUPTED = 130
 @click.option("--days", type=click.IntRange(1), help="Stop after this many live days; all "
               "there are, or as many as the system's calendar says, unless given.")
 def run(systems: tuple[str, ...], fresh: bool, days: int | None) -> None:
-    """Run the closed loop of each SYSTEM on its recorded data, one after the other.
+    """Run the closed loop of each SYSTEM on its recorded data, one after the other. Systems that
+    share feature views go through the same days together.
 
     Downloads the data, ingests the history, trains and deploys a first model, starts the real
     API and replays the following weeks as live traffic over HTTP: predictions, their outcomes as
@@ -32,8 +33,9 @@ def run(systems: tuple[str, ...], fresh: bool, days: int | None) -> None:
     same, and the exit status is 1.
     """
     names = _named(systems)
-    failed = [name for name in names
-              if not _ran(name, fresh=fresh, days=days, others=len(names) > 1)]
+    groups = _together(names)
+    failed = [name for group in groups
+              if not _ran(group, fresh=fresh, days=days, others=len(groups) > 1) for name in group]
     if len(names) > 1:
         click.echo()
         for name in names:
@@ -56,21 +58,38 @@ def _named(systems: tuple[str, ...]) -> list[str]:
     return known
 
 
-def _ran(name: str, *, fresh: bool, days: int | None, others: bool) -> bool:
+def _together(names: list[str]) -> list[list[str]]:
+    """The names in groups: those in one share feature views."""
+    from ml_assets.core.runtime.isolation import Fault, attempt
+    from ml_assets.replay.together.company import companies
+    from ml_assets.systems import SYSTEMS
+
+    if len(names) == 1:
+        return [names]
+    sound = [system for name in names for system in SYSTEMS if system.name == name]
+    groups = attempt(companies, opened(), sound)
+    if isinstance(groups, Fault):  # whoever it concerns says so when it runs
+        return [[name] for name in names]
+    shared = [[system.name for system in group] for group in groups]
+    return [next((group for group in shared if name in group), [name]) for name in names
+            if not any(name in group[1:] for group in shared)]
+
+
+def _ran(names: list[str], *, fresh: bool, days: int | None, others: bool) -> bool:
     """Whether the run succeeded. If there are `others`, its error is shown and stops none."""
     try:
         with remembered() as interrupts:
             from ml_assets.replay.run import run_loop
             from ml_assets.systems import find
 
-            run_loop(find(name), opened(), interrupts, fresh=fresh, days=days)
+            run_loop([find(name) for name in names], opened(), interrupts, fresh=fresh, days=days)
     except KeyboardInterrupt:
-        click.echo(f"\nStopped. `ml-assets run {name}` resumes from here.", err=True)
+        click.echo(f"\nStopped. `ml-assets run {' '.join(names)}` resumes from here.", err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not others:
             raise
         kind = "" if isinstance(error, MlAssetsError) else f"{type(error).__name__}: "
-        click.echo(f"Error: {name}: {kind}{error}", err=True)
+        click.echo(f"Error: {', '.join(names)}: {kind}{error}", err=True)
         return False
     return True

@@ -106,9 +106,12 @@ def look(n: int) -> dict[str, object]:
             "mood": ("glad", "cross", "glad", "keen", "cross")[n * n % 5]}
 
 
-def recorded(system: System = MARKET, per_day: int = 24) -> System:
-    """With a past: an event of each stream every hour; a dear fruit is sweet."""
-    days = (system.calendar.go_live - system.calendar.first_day).days
+def recorded(system: System = MARKET, per_day: int = 24, live_days: int = 0) -> System:
+    """With a past: an event of each stream every hour; a dear fruit is sweet.
+
+    live_days: so many days from going live on are in it too
+    """
+    days = (system.calendar.go_live - system.calendar.first_day).days + live_days
     first = midnight(system.calendar.first_day)
     numbers = [(n, first + n * DAY / per_day) for n in range(days * per_day)]
     baskets = tuple(ArchivedEvent(

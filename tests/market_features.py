@@ -49,6 +49,15 @@ tastes = windowed_view(
     "fruit_tastes", system="market", entities=[fruit], source=label_stream("market"),
     aggregations=[of("mean", "label", 4 * DAY, "sweet_4d")],
 )
+moods = windowed_view(
+    "stall_moods", system="market", entities=[stall], source=event_stream("market", "looks"),
+    aggregations=[of("approx_count_distinct", "mood", DAY, "moods_1d")],
+)
+"""For others: the market's own services do without."""
+tasted = windowed_view(
+    "stall_tastes", system="market", entities=[stall], source=label_stream("market"),
+    aggregations=[of("mean", "label", 4 * DAY, "tasted_4d")],
+)
 stalls = table_view("market", STALLS, entities=[stall])
 haggling = derived_view(
     "haggling", system="market", function=haggled, gives=["dearer", "cash_late"],

@@ -69,9 +69,10 @@ def test_systems_are_run_one_after_the_other_and_one_that_fails_stops_none(
 ) -> None:
     ran = []
 
-    def run_loop(system: System, *_: object, fresh: bool, days: int | None) -> None:
-        ran.append((system.name, fresh, days))
-        if system.name == "toy":
+    def run_loop(systems: list[System], *_: object, fresh: bool, days: int | None) -> None:
+        [name] = [system.name for system in systems]
+        ran.append((name, fresh, days))
+        if name == "toy":
             raise NotReady("no model passed its gates")
 
     monkeypatch.setattr("ml_assets.replay.run.run_loop", run_loop)
@@ -95,7 +96,7 @@ def test_the_only_system_need_not_be_named(
 ) -> None:
     ran: list[str] = []
     monkeypatch.setattr("ml_assets.replay.run.run_loop",
-                        lambda system, *_, **__: ran.append(system.name))
+                        lambda systems, *_, **__: ran.append(systems[0].name))
     monkeypatch.setattr("ml_assets.systems.BROKEN", {})
     monkeypatch.setattr("ml_assets.systems.SYSTEMS", ())
     none = command_line.invoke(main, ["run"])

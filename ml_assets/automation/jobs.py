@@ -6,18 +6,21 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 )
 
 from ml_assets.core.assets import keys
+from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.assets import feature_view_selection
+from ml_assets.features.manifest import load_manifest
 
 HISTORY, DAILY, BATCH, RETRAINING = "{}_history", "{}_daily", "{}_batch", "{}_retraining"
 CANDIDATES, TUNE = "{}_candidates", "{}_tune"
+LENT, LENT_HISTORY = "{}_lent", "{}_lent_history"
 """The jobs' names, for a system's name."""
 
 
 def names_of(system: str) -> tuple[str, ...]:
     """The names of a system's jobs."""
     return tuple(job.format(system) for job in (
-        HISTORY, DAILY, BATCH, RETRAINING, CANDIDATES, TUNE))
+        HISTORY, DAILY, BATCH, RETRAINING, CANDIDATES, TUNE, LENT, LENT_HISTORY))
 
 
 TRAINING_TAG = "ml_assets/training"
@@ -76,7 +79,28 @@ def jobs_of(system: System) -> list[UnresolvedAssetJobDefinition]:
     jobs = [history_job, daily_job, batch_job, retraining_job]
     jobs += [candidates_job] if _candidates(system) else []
     jobs += [tune_job] if system.model.search else []
+    jobs += [lent_job, lent_history_job] if _borrowed_tables(system) else []
     return [job(system) for job in jobs]
+
+
+def lent_job(system: System) -> UnresolvedAssetJobDefinition:
+    """A day of what other systems read of this one, and nothing else."""
+    return dg.define_asset_job(
+        LENT.format(system.name),
+        selection=dg.AssetSelection.assets(*_lent_streams(system, archives=False))
+        | feature_view_selection(system, borrowed=True),
+        description=lent_job.__doc__,
+    )
+
+
+def lent_history_job(system: System) -> UnresolvedAssetJobDefinition:
+    """The recorded days before going live, of what other systems read of this one."""
+    return dg.define_asset_job(
+        LENT_HISTORY.format(system.name),
+        selection=dg.AssetSelection.assets(*_lent_streams(system, archives=True))
+        | feature_view_selection(system, borrowed=True),
+        description=lent_history_job.__doc__,
+    )
 
 
 def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
@@ -102,6 +126,19 @@ def tune_job(system: System) -> UnresolvedAssetJobDefinition:
 def _candidates(system: System) -> list[str]:
     """The asset of what slates are made of, if the system answers with some."""
     return [] if system.target.slates is None else ["candidates"]
+
+
+def _borrowed_tables(system: System) -> frozenset[str]:
+    return load_manifest(Settings.from_environment()).borrowed_tables(system)
+
+
+def _lent_streams(system: System, *, archives: bool) -> list[dg.AssetKey]:
+    """The assets of the streams and tables that other systems' features are made of."""
+    tables = _borrowed_tables(system)
+    wanted = {name for stream in system.streams if stream.table in tables
+              for name in (stream.archive, stream.raw, stream.table)}
+    return [key for key in _streams(system, archives=archives)
+            if key.path[-1] in wanted | tables]
 
 
 def _streams(system: System, *, archives: bool) -> list[dg.AssetKey]:

@@ -111,9 +111,23 @@ def _daily_schedule(system: System) -> dg.ScheduleDefinition:
             return dg.SkipReason(
                 f"every day that has closed by {now:%Y-%m-%d %H:%M} UTC is ingested"
             )
+        if (lender := awaited(system, settings, day)) is not None:
+            return dg.SkipReason(f"{day} waits for {lender!r}, whose feature views {system.name!r} "
+                                 "reads: it has not ingested that day yet")
         return dg.RunRequest(partition_key=day.isoformat())
 
     return schedule
+
+
+def awaited(system: System, settings: Settings, day: date) -> str | None:
+    """A system whose views this one reads and that has not ingested `day` yet; None if all have."""
+    from ml_assets.features.manifest import load_manifest
+
+    for lender in load_manifest(settings).lenders(system):
+        behind = next_closed_day(lender, settings, midnight(day) + DAY)
+        if behind is not None and behind <= day:
+            return lender.name
+    return None
 
 
 def next_closed_day(system: System, settings: Settings, now: datetime) -> date | None:
@@ -124,13 +138,15 @@ def next_closed_day(system: System, settings: Settings, now: datetime) -> date |
     """
     from ml_assets.features.loads import watermark
     from ml_assets.features.manifest import load_manifest
+    from ml_assets.features.service import View
     from ml_assets.ingest.lake import Lake
 
     lake = Lake(settings.lake)
-    loaded = watermark(settings, load_manifest(settings).service(system).views)
+    views = [view for view in load_manifest(settings).own(system) if isinstance(view, View)]
+    loaded = watermark(settings, views)
     ingested = {
         day for day in lake.days(system.name, "labels")
-        if loaded is not None and midnight(day) + DAY <= loaded
+        if not views or (loaded is not None and midnight(day) + DAY <= loaded)
     }
     served = ingested & set(lake.days(system.name, "outcomes"))
     day, last = system.calendar.first_day, system.calendar.last_day
@@ -141,6 +157,24 @@ def next_closed_day(system: System, settings: Settings, now: datetime) -> date |
             return day
         day += timedelta(days=1)
     return None
+
+
+def next_lent_day(system: System, settings: Settings) -> date:
+    """The oldest day of which other systems could not read yet what they read of this one."""
+    from ml_assets.features.loads import loaded_until
+    from ml_assets.features.manifest import load_manifest
+    from ml_assets.features.service import View
+    from ml_assets.ingest.lake import Lake
+
+    lake, first = Lake(settings.lake), system.calendar.first_day
+    borrowed = load_manifest(settings).borrowed(system)
+    loaded = loaded_until(settings, [view for view in borrowed if isinstance(view, View)])
+    found = [loaded[view.name].date() if view.name in loaded else first
+             for view in borrowed if isinstance(view, View)]
+    for view in borrowed:
+        there = lake.days(system.name, view.table)
+        found.append(there[-1] + DAY if there else first)
+    return min(found, default=first)
 
 
 def _decide(

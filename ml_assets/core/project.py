@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from ml_assets.core.system import System
 
 ROOT = Path(__file__).resolve().parents[2]
 """What holds the program: a checkout, or the `site-packages` of an environment."""
 
 PACKAGED_REPO = ROOT / "ml_assets" / "feature_repo"
 """The feature repository of whoever has none: it publishes what all systems declare."""
+
+SYSTEMS = "ml_assets.systems"
+"""The module that finds systems; named, as in feature_store.yaml, since it knows the rooms that ask
+it.
+"""
 
 FILE, TABLE = "pyproject.toml", "tool.ml_assets"
 KNOWN = ("reference",)
@@ -69,6 +80,21 @@ def project() -> Project:
         if (found := read_project(folder)) is not None:
             return found
     return Project(folder=here)
+
+
+def systems_in(module: str) -> Callable[[str], System]:
+    """`find` of the module of that name, imported when it is asked."""
+    def find(name: str) -> System:
+        system: System = import_module(module).find(name)
+        return system
+
+    return find
+
+
+def all_systems() -> tuple[System, ...]:
+    """Every system that runs here and whose declaration is sound."""
+    systems: tuple[System, ...] = import_module(SYSTEMS).SYSTEMS
+    return systems
 
 
 def read_project(folder: Path) -> Project | None:

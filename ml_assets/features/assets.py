@@ -31,8 +31,9 @@ from ml_assets.core.assets import (
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
-from ml_assets.features.manifest import REPO, load_manifest
+from ml_assets.features.manifest import REPO, Manifest, load_manifest
 from ml_assets.features.online_store.latest_scores import name_of
+from ml_assets.features.service import TableView
 from ml_assets.features.training_sets import LARGEST_SAMPLE, LOOKED_AT
 
 if TYPE_CHECKING:
@@ -48,26 +49,36 @@ def build(system: System) -> list[Any]:
     manifest.require_scores(system)
     translator = SystemTranslator(system)
     return [
-        _feature_views(system),
+        *([_feature_views(system)] if manifest.own(system) else []),
         *([] if system.scores_by is None else [_scores(system)]),
         *build_feast_external_specs(
             manifest.feast, translator=translator, select=_of(system),
+            exclude=_of_others(manifest, system),
         ),
         _training_set(system),
     ]
 
 
-def feature_view_selection(system: System) -> dg.AssetSelection:
-    """The assets of the feature views that the system's service reads."""
+def feature_view_selection(system: System, *, borrowed: bool = False) -> dg.AssetSelection:
+    """The assets of the system's feature views that its service reads, or another's.
+
+    borrowed: of those that another's does alone
+    """
+    manifest = load_manifest(Settings.from_environment())
+    views = manifest.borrowed(system) if borrowed else manifest.own(system)
     return build_feast_asset_selection(
-        load_manifest(Settings.from_environment()).feast, f"{_of(system)},kind:loadable",
-        translator=SystemTranslator(system),
-    )
+        manifest.feast, [f"view:{view.name}" for view in views],
+        translator=SystemTranslator(system)) if views else dg.AssetSelection.assets()
 
 
 def _of(system: System) -> str:
     """All that the system's feature service reads."""
     return f"+service:{system.feature_service}"
+
+
+def _of_others(manifest: Manifest, system: System) -> list[str] | None:
+    """What other systems have declared of it: their assets, to which the arrows lead."""
+    return [f"tag:system={each.name}" for each in manifest.lenders(system)] or None
 
 
 class SystemTranslator(DagsterFeastTranslator):
@@ -77,15 +88,17 @@ class SystemTranslator(DagsterFeastTranslator):
 
     def __init__(self, system: System) -> None:
         self.system = system
-        parts = load_manifest(Settings.from_environment()).service(system).parts
-        self.definitions = {part.view.name: part.view.definition for part in parts}
+        own = load_manifest(Settings.from_environment()).own(system)
+        self.definitions = {view.name: view.definition for view in own}
 
     def get_asset_key(self, node: Node) -> dg.AssetKey:
         if "dagster/asset_key" in node.tags:
             return super().get_asset_key(node)
-        if isinstance(node, FeatureView) or node.name == self.system.feature_service:
-            return key(self.system, node.name.removeprefix(f"{self.system.name}_")
-                       if isinstance(node, FeatureView) else node.name)
+        if isinstance(node, FeatureView):
+            owner = node.tags.get("system", self.system.name)
+            return dg.AssetKey([owner, node.name.removeprefix(f"{owner}_")])
+        if node.name == self.system.feature_service:
+            return key(self.system, node.name)
         return super().get_asset_key(node)
 
     def get_group_name(self, node: Node) -> str:
@@ -126,13 +139,11 @@ class SystemFeast(FeastResource):
 
 def _feature_views(system: System) -> dg.AssetsDefinition:
     manifest = load_manifest(Settings.from_environment())
-    service = manifest.service(system)
-    views = {view.name: view for view in service.views}
-    tables = {part.view.name: part.view for part in service.kept}
+    views = {view.name: view for view in manifest.own(system)}
 
     @feast_assets(
         manifest=manifest.feast,
-        select=_of(system),
+        select=[f"view:{name}" for name in views],
         translator=SystemTranslator(system),
         partitions_def=daily(system),
         name=f"{system.name}_feature_views",
@@ -145,9 +156,9 @@ def _feature_views(system: System) -> dg.AssetsDefinition:
 
         def load(store: Any, view: str, start: datetime | None, end: datetime) -> Loaded:
             assert start is not None
-            wanted = _days(start, end)
-            loaded = (load_table(settings, tables[view], wanted) if view in tables else
-                      load_view(settings, views[view], wanted))
+            wanted, said = _days(start, end), views[view]
+            loaded = (load_table(settings, said, wanted) if isinstance(said, TableView) else
+                      load_view(settings, said, wanted))
             note_loaded(store, view, start, loaded.until)
             return Loaded(rows=loaded.rows, until=loaded.until)
 

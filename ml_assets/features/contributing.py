@@ -34,13 +34,14 @@ arrived by then: its own, and one more where a clock was ahead."""
 class Look:
     """What a feature view looks at: the rows of a table with an entity's keys, in a window.
 
-    table: of the lake; keys: the event columns that name the entity
+    system: whose view it is; table: of its lake; keys: the event columns that name the entity
     span: from the instant of the features to the window `[start, end)`, over `event_timestamp`
         of events and of a table's rows and `known_at` of labels; of several windows the longest
     latest: whether only the latest row in it counts, as of a table
     """
 
     view: str
+    system: System
     table: str
     keys: tuple[str, ...]
     span: Callable[[datetime], tuple[datetime, datetime]]
@@ -55,6 +56,7 @@ class Stretch:
     """
 
     view: str
+    system: System
     table: str
     key: Mapping[str, str]
     start: datetime
@@ -65,11 +67,13 @@ class Stretch:
 
 def looks_of(settings: Settings, system: System) -> list[Look]:
     """What the views of the system's feature service look at."""
-    service = load_manifest(settings).service(system)
-    windowed = [Look(view=view.name, table=view.table, keys=view.keys, span=_span(view.windowed))
-                for view in service.views]
-    kept = [Look(view=part.view.name, table=part.view.table, keys=part.view.keys,
-                 span=_held(part.view.plain.ttl), latest=True) for part in service.kept]
+    manifest = load_manifest(settings)
+    service, owners = manifest.service(system), manifest.owners(system)
+    windowed = [Look(view=view.name, system=owners[view.system], table=view.table, keys=view.keys,
+                     span=_span(view.windowed)) for view in service.views]
+    kept = [Look(view=part.view.name, system=owners[part.view.system], table=part.view.table,
+                 keys=part.view.keys, span=_held(part.view.plain.ttl), latest=True)
+            for part in service.kept]
     return windowed + kept
 
 
@@ -86,8 +90,8 @@ def stretches_at(
         key = {name: key_text(keys[name]) for name in look.keys}
         if all(key.values()):
             start, end = look.span(as_of)
-            found.append(Stretch(view=look.view, table=look.table, key=key, start=start, end=end,
-                                 known_by=known_by, latest=look.latest))
+            found.append(Stretch(view=look.view, system=look.system, table=look.table, key=key,
+                                 start=start, end=end, known_by=known_by, latest=look.latest))
     return found
 
 
@@ -125,16 +129,17 @@ class Row:
     label: Label | None
 
 
-def contributing_rows(lake: Lake, system: System, stretches: Sequence[Stretch]) -> list[Row]:
+def contributing_rows(lake: Lake, stretches: Sequence[Stretch]) -> list[Row]:
     """The rows of the lake that lie in these stretches, in the order of time.
 
     A row that several views count is there for each. An event counts only where the system had
     received it before; a label reaches the store after the day on which it became known.
     """
     found: list[Row] = []
-    for table, some in groupby(sorted(stretches, key=attrgetter("table")), attrgetter("table")):
+    place = attrgetter("system.name", "table")
+    for (_, table), some in groupby(sorted(stretches, key=place), place):
         mine = list(some)
-        rows = _read(lake, system, table, list(dict.fromkeys(
+        rows = _read(lake, mine[0].system, table, list(dict.fromkeys(
             name for stretch in mine for name in stretch.key
         )), min(stretch.start for stretch in mine), max(stretch.end for stretch in mine))
         found += [row for stretch in mine for row in _inside(stretch, rows)]

@@ -115,6 +115,11 @@ def windowed_view(
     every event. `tags` may say otherwise, see `engine.windows.parse_view`.
     Raises DeclarationError, naming the view, the aggregation and what is wrong with it.
     """
+    owner = source.tags.get("system", system)
+    if owner != system:
+        raise DeclarationError(
+            f"feature view '{system}_{name}' counts a stream of {owner!r}; declare it in the "
+            f"features.py of {owner!r}, with system={owner!r}, and import it from there")
     labels = source.name == f"{system}_label_stream"
     batch = source.batch_source
     assert batch is not None, f"push source {source.name} has no batch source"

@@ -12,7 +12,7 @@ from types import ModuleType
 import dagster_feast
 from dagster_feast import FeastManifest, FeatureService, FeatureView
 from ml_assets.core.errors import DeclarationError, unknown
-from ml_assets.core.project import ROOT, project
+from ml_assets.core.project import FILE, ROOT, project
 from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
@@ -29,6 +29,7 @@ from ml_assets.features.service import (
     View,
     of_system,
 )
+from ml_assets.features.sharing.lenders import borrowed, lent, owners_of, readers
 
 REPO = project().feature_repo
 KNOWN_AT = "known_at"
@@ -54,7 +55,8 @@ class Manifest:
         """
         name = system.feature_service
         if name in self.services:
-            return of_system(self.services[name], system)
+            self._require_own(system, self.services[name])
+            return of_system(self.services[name], system, self.owners(system))
         if name in self.refused:
             raise DeclarationError(self.refused[name])
         broken = unpublished_in(definitions_of(self.repo)).get(system.name)
@@ -65,6 +67,48 @@ class Manifest:
             f"System {system.name!r} asks for it; declare it in "
             f"systems/{system.name}/features.py.",
         )
+
+    def lent(self, system: System) -> tuple[View | TableView, ...]:
+        """The views of a system that only other systems' services read."""
+        return lent(self.services, system)
+
+    def borrowed(self, system: System) -> tuple[View | TableView, ...]:
+        """The views of a system that other systems' services read."""
+        return borrowed(self.services, system)
+
+    def borrowed_tables(self, system: System) -> frozenset[str]:
+        """The tables of its lake that these are computed from."""
+        return frozenset(view.table for view in self.borrowed(system))
+
+    def readers(self, system: str) -> tuple[System, ...]:
+        """The other systems that read views of a system."""
+        return readers(self.services, system)
+
+    def owners(self, system: System) -> Mapping[str, System]:
+        """The systems whose views a system reads, by name, itself included."""
+        service = self.services.get(system.feature_service)
+        return {system.name: system} if service is None else owners_of(
+            self.services, service, system)
+
+    def lenders(self, system: System) -> tuple[System, ...]:
+        """The other systems whose views a system reads."""
+        return tuple(each for each in self.owners(system).values() if each.name != system.name)
+
+    def own(self, system: System) -> tuple[View | TableView, ...]:
+        """The views of a system that it must load: its service's, and those that others read."""
+        mine = [part.view for part in self.service(system).parts
+                if part.view.system == system.name]
+        return (*mine, *self.lent(system))
+
+    def _require_own(self, system: System, service: Service) -> None:
+        """A derived view reads the events that a system predicts: another's are other events."""
+        for derived in service.derived:
+            owner = self.feast.views[derived.view].tags.get("system", system.name)
+            if owner != system.name:
+                raise DeclarationError(
+                    f"feature service {service.name!r} has the derived view {derived.view!r} of "
+                    f"{owner!r}; declare one of your own: derived_view(..., "
+                    f"system={system.name!r}, function=...) with the same function")
 
     def views_of(self, system: str) -> tuple[str, ...]:
         """The names of all feature views that a system declares."""
@@ -119,8 +163,9 @@ def load_manifest(settings: Settings, repo: Path = REPO) -> Manifest:
         depends_on=[
             here / "declaration.py", here / "derived", here / "engine",
             here / "online_store" / "latest_scores.py",
-            # All that a features.py may import of its system's, not itself alone.
-            reference, *([own] if own.is_dir() else []),
+            # All that a features.py may import of its system's, not itself alone; and which
+            # reference systems run here.
+            reference, *(each for each in (own, project().folder / FILE) if each.exists()),
         ],
     )
     tried = {name: attempt(_service, service) for name, service in feast.services.items()}

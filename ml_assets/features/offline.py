@@ -18,6 +18,7 @@ from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.history.prefix import LoadedRows, Prefix
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.service import Chosen, ChosenRows
+from ml_assets.features.sharing.days import require_days
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import from_us, to_us
@@ -34,9 +35,11 @@ class OfflineFeatures:
     """
 
     def __init__(self, settings: Settings, system: System) -> None:
-        service = load_manifest(settings).service(system)
+        manifest = load_manifest(settings)
+        service = manifest.service(system)
         self.names: tuple[str, ...] = service.features
         self._settings, self._service = settings, service
+        self._system, self._owners = system.name, manifest.owners(system)
         self._chosen, self._kept = service.chosen, service.kept
         self._deriving = Deriving(service.derived, service.read)
         self.columns = (*service.keys, *self._deriving.columns)
@@ -107,6 +110,7 @@ class OfflineFeatures:
         from ml_assets.features.history.ask import windowed_at
 
         view = part.view
+        require_days(self._lake, self._system, self._owners[view.system], view, at)
         found = windowed_at(
             view.windowed, self._lake.table(view.system, view.table), keys, at,
             known_by=known_by if view.windowed.created else None, prefix=prefix,
@@ -120,6 +124,7 @@ class OfflineFeatures:
         from ml_assets.features.history.kept import kept_at
 
         view = part.view
+        require_days(self._lake, self._system, self._owners[view.system], view, at)
         return kept_at(self._lake.table(view.system, view.table), view.keys, part.columns,
                        view.plain.ttl, keys, at, loaded=loaded)
 

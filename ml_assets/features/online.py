@@ -17,14 +17,14 @@ from ml_assets.core.system import System
 from ml_assets.features.derived.computing import Deriving
 from ml_assets.features.derived.declared import HAPPENED
 from ml_assets.features.engine.limits import limit_of
+from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.manifest import load_manifest
-from ml_assets.features.online_store.backend import Row, View, digest_of, number_of
+from ml_assets.features.online_store.backend import Row, digest_of, number_of
 from ml_assets.features.online_store.decoders import Status
 from ml_assets.features.online_store.following.counts import Counted, Stream
 from ml_assets.features.online_store.following.lake_stream import Origins
-from ml_assets.features.online_store.following.stretches import EVENTS
+from ml_assets.features.online_store.following.stretches import EVENTS, Followed
 from ml_assets.features.online_store.latest_scores import (
-    TABLE,
     Score,
     latest_of,
     score_row,
@@ -32,9 +32,9 @@ from ml_assets.features.online_store.latest_scores import (
 )
 from ml_assets.features.online_store.reader import FeatureReader, Wanted
 from ml_assets.features.online_store.versions import PlainView
-from ml_assets.features.rebuild import projection_of, recover
+from ml_assets.features.rebuild import KeptView, kept_of, projection_of, recover
 from ml_assets.features.service import Service
-from ml_assets.features.store import open_backend
+from ml_assets.features.store import open_backend, origins_of
 from ml_assets.ingest.log.event_log import Appended, Prediction
 from ml_assets.ingest.log.positions import PackedCounts
 from ml_assets.ingest.log.served import from_us, to_us
@@ -47,7 +47,8 @@ class OnlineState:
     names: the features, in the order of the columns that `read` returns.
     limits: of event columns that are read as numbers: a value must be smaller in size, so that
     sums are exact; told_limits: the same of the columns of other streams, by their tables
-    service: what is read; unless given, what the repository declares for the system
+    service: what is read; unless given, what the repository declares for the system. What other
+        systems read of its streams is then counted too
     Raises UnknownName where the repository does not declare the service, and NotReady where
     a view of it was never applied. What was lost is made anew first, which may take its time.
 
@@ -59,33 +60,35 @@ class OnlineState:
         self, connection: sqlite3.Connection, settings: Settings, system: System,
         service: Service | None = None, *, budget: timedelta = timedelta(seconds=30),
     ) -> None:
-        service = service or load_manifest(settings).service(system)
+        views, service = _views_of(system, settings, service)
         self.names: tuple[str, ...] = service.features
-        self.limits = _limits(service, EVENTS)
-        self.told_limits = {stream.table: _limits(service, stream.table)
-                            for stream in system.streams if not stream.asked}
         self.problem: str | None = None
         self._budget, self._name = budget, system.name
         self._store = open_backend(settings)
-        recover(settings, system, service, connection, self._store)
-        views: list[tuple[View, str]] = [(view.windowed, view.table) for view in service.views]
-        views += [(part.view.plain, part.view.table) for part in service.kept]
+        recover(settings, system, views, connection, self._store)
         self._scores = None if system.scores_by is None else scores_view(system)
-        if self._scores is not None and self._keeps(self._scores):
-            views.append((self._scores, TABLE))
+        if self._scores is not None and not self._keeps(self._scores):
+            views = [each for each in views if each.view != self._scores]
+        others = origins_of(settings)
         self._projection = projection_of(
             settings, system, connection, self._store, views,
-            Origins(settings.lake, lambda name: system),
+            Origins(settings.lake,
+                    lambda name: system if name == system.name else others.find(name)),
         )
+        own = [each for each in self._projection.views if each.system == system.name]
+        self.limits = _limits(own, EVENTS)
+        self.told_limits = {stream.table: _limits(own, stream.table)
+                            for stream in system.streams if not stream.asked}
         self._deriving = Deriving(service.derived, service.read)
         self._reader = FeatureReader(
             self._store, [
                 *(Wanted(part.view.windowed, part.columns) for part in service.chosen),
                 *(Wanted(part.view.plain, part.columns) for part in service.kept if part.columns),
             ])
-        self._fed = [index for index, each in enumerate(self._projection.views) if each.is_fed]
+        self._fed = [index for index, each in enumerate(self._projection.views)
+                     if each.is_fed and each in own]
         self._stream = Stream([self._projection.views[index].view for index in self._fed])
-        told = [each for each in self._projection.views if each.is_told]
+        told = [each for each in own if each.is_told]
         self._told = {table: Stream([each.view for each in told if each.table == table])
                       for table in {each.table for each in told}}
 
@@ -210,11 +213,25 @@ def _score_of(entity: bytes, said: Prediction) -> Row:
         said.model_version, said.event_id)
 
 
-def _limits(service: Service, table: str) -> dict[str, float]:
+def _views_of(
+    system: System, settings: Settings, service: Service | None
+) -> tuple[list[KeptView], Service]:
+    """What follows the log for a system, and what it reads."""
+    if service is not None:
+        return kept_of(system, service), service
+    manifest = load_manifest(settings)
+    service = manifest.service(system)
+    return kept_of(system, service, manifest.lent(system)), service
+
+
+def _limits(views: Sequence[Followed], table: str) -> dict[str, float]:
     found: dict[str, float] = {}
-    for view in service.views:
-        for slot in view.windowed.slots if view.table == table else ():
+    for each in views:
+        view = each.view
+        if each.table != table or not isinstance(view, WindowedView):
+            continue
+        for slot in view.slots:
             if slot.form == "number":
-                limit = limit_of(view.windowed, slot)
+                limit = limit_of(view, slot)
                 found[slot.column] = min(limit, found.get(slot.column, inf))
     return found

@@ -59,9 +59,8 @@ def load_view(settings: Settings, view: View, days: Sequence[date]) -> Loaded:
         now = min(to_us(until), to_us(clock.now()))
         if store.holds_much(view.windowed, view_id, now):
             store.expire(view.windowed, view_id, now)
-        followed = Followed(view.windowed, view_id, view.table)
-        projection = Projection(
-            events.connection, store, view.system, [followed], origins_of(settings))
+        followed = Followed(view.windowed, view_id, view.system, view.table)
+        projection = Projection(events.connection, store, [followed], origins_of(settings))
         projection.catch_up()
         oldest = projection.bound(followed)
         tables = _together(
@@ -96,9 +95,9 @@ def load_table(settings: Settings, view: TableView, days: Sequence[date]) -> Loa
     now = to_us(settings.clock_of(view.system).now())
     with (closing(EventLog(settings.event_log)) as events,
           closing(open_backend(settings)) as store):
-        followed = Followed(view.plain, store.register(view.name, view.definition), view.table)
-        projection = Projection(
-            events.connection, store, view.system, [followed], origins_of(settings))
+        view_id = store.register(view.name, view.definition)
+        followed = Followed(view.plain, view_id, view.system, view.table)
+        projection = Projection(events.connection, store, [followed], origins_of(settings))
         projection.catch_up()
         before = [load.until for load in events.loads(view.name, view.definition) if load.seq]
         since, until = max(before, default=EVER), min(to_us(midnight(max(days)) + DAY), now)

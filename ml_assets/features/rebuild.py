@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
+from typing import NamedTuple
 
 import click
 
@@ -31,7 +32,8 @@ from ml_assets.features.online_store.latest_scores import scores_view
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.redefining import define, forget
 from ml_assets.features.scores import load_scores
-from ml_assets.features.service import Service
+from ml_assets.features.service import Service, TableView
+from ml_assets.features.service import View as Windowed
 from ml_assets.features.store import locked, open_backend, origins_of
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
@@ -44,6 +46,14 @@ WORTH_TELLING = 2000
 """Positions of the log that take longer to apply than anyone likes to wait without a word."""
 TELL_EVERY = 5.0
 _EVER = -(2**60)
+
+
+class KeptView(NamedTuple):
+    """A view in the online store, and the stream that it counts: a table of a system's lake."""
+
+    view: View
+    system: str
+    table: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +71,16 @@ def rebuild(settings: Settings, system: System) -> list[Rebuilt]:
     Meanwhile those who read the views get no answer from them. Raises NotReady, and changes
     nothing, if the lake lacks what had been loaded.
     """
-    service = load_manifest(settings).service(system)
+    manifest = load_manifest(settings)
     with (closing(EventLog(settings.event_log)) as events,
           closing(open_backend(settings)) as store):
         there, connection = store.views(), events.connection
-        views = [(view, table) for view, table in tables_of(system, service)
-                 if view.name in there or _is_known(connection, view)]
-        _require_days(settings, system, connection, views)
+        views = [each for each in kept_of(system, manifest.service(system), manifest.lent(system))
+                 if each.view.name in there or _is_known(connection, each.view)]
+        _require_days(settings, connection, views)
         with locked(settings):
-            for view, table in views:
-                _renew(settings, system, store, view, table)
+            for each in views:
+                _renew(settings, system, store, each)
         projection = projection_of(settings, system, connection, store, views)
         position = last_position(connection)
         return [Rebuilt(view=each.view.name, entities=store.count(each.id), position=position)
@@ -78,28 +88,27 @@ def rebuild(settings: Settings, system: System) -> list[Rebuilt]:
 
 
 def recover(
-    settings: Settings, system: System, service: Service, connection: sqlite3.Connection,
+    settings: Settings, system: System, views: Sequence[KeptView], connection: sqlite3.Connection,
     store: LmdbBackend,
 ) -> None:
-    """Make anew what of the system's views was lost, or has counted another log."""
-    views = tables_of(system, service)
+    """Make anew what of these views was lost, or has counted another log."""
     if not _lost(views, connection, store):
         return
     with locked(settings):  # another process may be at it
-        for view, table in _lost(views, connection, store):
+        for each in _lost(views, connection, store):
             log.warning("%s: the online store lacks the state of %s; it is counted again from "
-                        "event log and lake", system.name, view.name)
-            _renew(settings, system, store, view, table)
+                        "event log and lake", system.name, each.view.name)
+            _renew(settings, system, store, each)
 
 
 def projection_of(
     settings: Settings, system: System, connection: sqlite3.Connection, store: LmdbBackend,
-    views: Sequence[tuple[View, str]], origins: Origins | None = None,
+    views: Sequence[KeptView], origins: Origins | None = None,
 ) -> Projection:
     """These views, at the end of the log. Raises NotReady if one is not registered."""
     projection = Projection(
-        connection, store, system.name,
-        [Followed(view, number_of(store, view), table) for view, table in views],
+        connection, store,
+        [Followed(view, number_of(store, view), whose, table) for view, whose, table in views],
         origins or origins_of(settings),
     )
     behind = projection.behind()
@@ -109,11 +118,17 @@ def projection_of(
     return projection
 
 
-def tables_of(system: System, service: Service) -> list[tuple[View, str]]:
-    """All views of a system that follow the log, each with the lake table of its stream."""
-    views: list[tuple[View, str]] = [(view.windowed, view.table) for view in service.views]
-    views += [(part.view.plain, part.view.table) for part in service.kept]
-    return views if system.scores_by is None else [*views, (scores_view(system), SCORED)]
+def kept_of(
+    system: System, service: Service, lent: Sequence[Windowed | TableView] = ()
+) -> list[KeptView]:
+    """All views that follow the log for a system: those of its service, those of it that only
+    others read, its scores.
+    """
+    views = [KeptView(each.windowed if isinstance(each, Windowed) else each.plain, each.system,
+                  each.table)
+             for each in (*service.views, *(part.view for part in service.kept), *lent)]
+    own = [] if system.scores_by is None else [KeptView(scores_view(system), system.name, SCORED)]
+    return views + own
 
 
 @contextmanager
@@ -137,13 +152,14 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _lost(
-    views: Sequence[tuple[View, str]], connection: sqlite3.Connection, store: LmdbBackend
-) -> list[tuple[View, str]]:
+    views: Sequence[KeptView], connection: sqlite3.Connection, store: LmdbBackend
+) -> list[KeptView]:
     there, own = store.views(), identity_of(connection)
-    nothing = not any(view.name in there for view, _ in views) and any(
-        _is_known(connection, view) for view, _ in views)
+    nothing = not any(each.view.name in there for each in views) and any(
+        _is_known(connection, each.view) for each in views)
     found = []
-    for view, table in views:
+    for each in views:
+        view = each.view
         registered = there.get(view.name)
         if registered is None:
             is_lost = nothing or _is_known(connection, view)
@@ -154,7 +170,7 @@ def _lost(
             is_lost = bool(store.sources([registered.id]) - {own}) or (
                 reached > last_position(connection))
         if is_lost:
-            found.append((view, table))
+            found.append(each)
     return found
 
 
@@ -162,11 +178,10 @@ def _is_known(connection: sqlite3.Connection, view: View) -> bool:
     return knows_view(connection, view.name, digest_of(view))
 
 
-def _renew(
-    settings: Settings, system: System, store: LmdbBackend, view: View, table: str
-) -> None:
+def _renew(settings: Settings, system: System, store: LmdbBackend, kept: KeptView) -> None:
     """The view as if it had just been declared."""
-    now = to_us(settings.clock_of(system.name).now())
+    view, whose, table = kept
+    now = to_us(settings.clock_of(whose).now())
     forget(store, view.name)
     define(store, view, loaded=None, now=now)
     if isinstance(view, WindowedView):
@@ -177,14 +192,13 @@ def _renew(
 
 
 def _require_days(
-    settings: Settings, system: System, connection: sqlite3.Connection,
-    views: Sequence[tuple[View, str]],
+    settings: Settings, connection: sqlite3.Connection, views: Sequence[KeptView]
 ) -> None:
-    now, lake = to_us(settings.clock_of(system.name).now()), Lake(settings.lake)
-    for view, table in views:
+    lake = Lake(settings.lake)
+    for view, whose, table in views:
         if not isinstance(view, WindowedView):
             continue
-        there = set(lake.days(system.name, table))
+        now, there = to_us(settings.clock_of(whose).now()), set(lake.days(whose, table))
         since = expiry(view, now)[1]
         for load in loads_of(connection, view.name, digest_of(view)):
             if load.since < _EVER or load.until <= since:
@@ -192,6 +206,6 @@ def _require_days(
             day, last = from_us(load.since).date(), from_us(load.until - 1).date()
             while day <= last:
                 if day not in there:
-                    raise NotReady(f"{system.name}/{table} of {day} is not in the lake, and "
+                    raise NotReady(f"{whose}/{table} of {day} is not in the lake, and "
                                    f"{view.name} had counted it; materialise it first")
                 day += timedelta(days=1)

@@ -137,33 +137,53 @@ class Service:
         return tuple(dict.fromkeys(key for part in self.parts for key in part.view.keys))
 
 
-def of_system(service: Service, system: System) -> Service:
+def of_system(
+    service: Service, system: System, owners: Mapping[str, System] | None = None
+) -> Service:
     """The service of `system`, which knows what its streams and tables hold.
+
+    owners: the systems whose views it reads, by name; only its own unless given
 
     A text or a category is in a vector as its code. An integer is an id, and its own code, if it is
     called like an entity of the system; else it is a number.
 
     Raises DeclarationError for ids that are too large to be told apart in a vector, for views of
-    labels that move faster than labels are loaded, and for columns that a function cannot read.
+    labels that move faster than labels are loaded, for columns that a function cannot read, and for
+    features of one name.
     """
+    owners = owners or {system.name: system}
+    _require_names(service)
     for part in service.chosen:
-        _require_pace(system, part.view)
+        _require_pace(owners[part.view.system], part.view)
     for derived in service.derived:
         _require_columns(system, service, derived)
     coded = set[str]()
     for part in service.chosen:
-        columns = _columns_of(system, part.view.table)
+        owner = owners[part.view.system]
+        columns = columns_of(owner, part.view.table)
         read = [(each.columns, columns[each.column]) for each in part.view.windowed.aggregates
                 if each.function.takes_codes and each.column in columns]
-        coded.update(*(names for names, column in read if _is_code(system, part, column)))
+        coded.update(*(names for names, column in read if _is_code(owner, part, column)))
     for rows in service.kept:
-        columns = _columns_of(system, rows.view.table)
+        owner = owners[rows.view.system]
+        columns = columns_of(owner, rows.view.table)
         coded.update(name for name in rows.columns
-                     if name in columns and _is_code(system, rows, columns[name]))
+                     if name in columns and _is_code(owner, rows, columns[name]))
     return replace(service, coded=frozenset(coded.intersection(service.features)))
 
 
-def _columns_of(system: System, table: str) -> Mapping[str, Column]:
+def _require_names(service: Service) -> None:
+    seen: dict[str, str] = {}
+    for view, names in ((part.view.name, part.columns) for part in service.parts):
+        for name in names:
+            if seen.setdefault(name, view) != view:
+                raise DeclarationError(
+                    f"feature service {service.name!r}: feature {name!r} is in {seen[name]!r} and "
+                    f"in {view!r}; a vector has each name once. Choose the features of one of "
+                    "them: view[[...]]")
+
+
+def columns_of(system: System, table: str) -> Mapping[str, Column]:
     """What a lake table of the system holds, by name."""
     if table == LABELS:
         kind: Dtype = "text" if system.target.lake_type == "string" else "number"

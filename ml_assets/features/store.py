@@ -14,22 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.errors import StateDamaged
+from ml_assets.core.project import SYSTEMS, systems_in
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_folder, write_atomically
 from ml_assets.core.storage.layout import LMDB_SIDES, SET_ASIDE
 from ml_assets.core.storage.marker import note as note_made
 from ml_assets.features.manifest import REPO, definitions_of, load_manifest, unpublished_in
-from ml_assets.features.online_store.following.lake_stream import Origins, systems_in
+from ml_assets.features.online_store.following.lake_stream import Origins
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 log = logging.getLogger(__name__)
-
-SYSTEMS = "ml_assets.systems"
-"""The module that finds systems; named, as in feature_store.yaml, since it knows this room."""
-
 
 def open_store(settings: Settings, repo: Path = REPO) -> FeatureStore:
     """The store of `settings.var`, with what `repo` declares applied to it.

@@ -20,6 +20,7 @@ from ml_assets.core.system import System
 from ml_assets.core.target import Label
 from ml_assets.core.time import parse_day
 from ml_assets.features.contributing import counting_views, looks_of, stretches_at
+from ml_assets.features.manifest import load_manifest
 from ml_assets.ingest.lake import Lake, naming
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.origin import trained_on
@@ -52,13 +53,17 @@ class InTrainingSet:
 
 @dataclass(frozen=True, kw_only=True)
 class CountedIn:
-    """A prediction for another event, whose store features counted this one in these views."""
+    """A prediction for another event, whose store features counted this one in these views.
+
+    system: that made it: its own, or another that reads its views
+    """
 
     prediction_id: str
     event_id: str
     accepted_at: datetime
     model_version: int
     views: tuple[str, ...]
+    system: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,23 +181,30 @@ class _Search:
         return tuple(sorted(sets, key=lambda each: (each.as_of, each.version)))
 
     def counted_in(self) -> tuple[CountedIn, ...]:
-        """The predictions whose features it made, itself or by its labels."""
-        mine = {column.name for column in self.stream.columns}
-        keys = [key for key in self._system.keys if key in mine]
-        events = self._rows(self.stream.table, "event_timestamp", "accepted_at", *keys)
-        path, event = next(events, (None, {}))
-        if path is None:
-            return ()
+        """The predictions whose features it made, itself or by its labels: the system's, and
+        those of others that read its views.
+        """
         try:
-            looks = looks_of(self._settings, self._system)
+            readers = [self._system, *load_manifest(self._settings).readers(self._system.name)]
+            found = [each for reader in readers for each in self._counted_by(reader)]
         except MlAssetsError as error:
             self.problems.append(f"features: {error}")
             return ()
+        return tuple(sorted(found, key=lambda each: (each.accepted_at, each.event_id)))
+
+    def _counted_by(self, reader: System) -> Iterator[CountedIn]:
+        mine = {column.name for column in self.stream.columns}
+        keys = [key for key in reader.keys if key in mine]
+        events = self._rows(self.stream.table, "event_timestamp", "accepted_at", *keys)
+        path, event = next(events, (None, {}))
+        if path is None:
+            return
+        looks = [look for look in looks_of(self._settings, reader)
+                 if look.system.name == self._system.name]
         day = parse_day(path.stem)
         known_at = [label.known_at for label in self._taken_in()] if self.stream.asked else []
-        predictions = []
-        for event_id, shared in self._sharing(event, day):
-            answer = self._log.answer_to(self._system.name, event_id)
+        for event_id, shared in self._sharing(reader, event, day):
+            answer = self._log.answer_to(reader.name, event_id)
             if answer is None or answer.degraded:
                 continue
             views = counting_views(
@@ -201,26 +213,25 @@ class _Search:
                 known_at=known_at, table=self.stream.table,
             )
             if views:
-                predictions.append(CountedIn(
+                yield CountedIn(
                     prediction_id=answer.prediction_id, event_id=event_id,
                     accepted_at=answer.accepted_at, model_version=answer.model_version,
-                    views=tuple(views),
-                ))
-        return tuple(sorted(predictions, key=lambda each: (each.accepted_at, each.event_id)))
+                    views=tuple(views), system=reader.name,
+                )
 
     def _sharing(
-        self, event: Mapping[str, object], since: date
+        self, reader: System, event: Mapping[str, object], since: date
     ) -> Iterator[tuple[str, Mapping[str, object]]]:
-        """The predicted events received from that day on that share one of its entities, with
-        their keys."""
-        keys = [key for key in self._system.keys if event.get(key) not in (None, "")]
+        """The events received from that day on, for a reader's predictions, that share one of its
+        entities, with their keys."""
+        keys = [key for key in reader.keys if event.get(key) not in (None, "")]
         if not keys:
             return
-        for path in self._partitions("events"):
+        for path in sorted(self._lake.table(reader.name, "events").glob("[!.]*.parquet")):
             if parse_day(path.stem) < since:
                 continue
             with naming(path), pq.ParquetFile(path) as file:
-                rows = file.read(columns=["event_id", *self._system.keys])
+                rows = file.read(columns=["event_id", *reader.keys])
             shares = reduce(pc.or_, (pc.equal(rows[key], event[key]) for key in keys))
             for row in rows.filter(shares).to_pylist():
                 yield row["event_id"], row

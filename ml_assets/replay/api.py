@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +20,6 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
-from ml_assets.core.system import System
 from ml_assets.core.time import WallClock
 from ml_assets.registry.deployments import Deployment
 from ml_assets.replay.people import Report
@@ -88,6 +86,13 @@ class Client:
 
         Raises NotReady, with the end of its log, if it has ended or is not ready in time.
         """
+        self._await(f"/readyz/{self.system}", seconds)
+
+    def await_alive(self, *, seconds: float = 120) -> None:
+        """Return once the server takes in events, though it may have no model yet."""
+        self._await("/healthz", seconds)
+
+    def _await(self, path: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         reason, restarts = "it did not answer", 0
         while time.monotonic() < deadline:
@@ -97,7 +102,7 @@ class Client:
                 restarts += 1
                 self.server.restart()
             try:
-                answer = self.http.get(f"/readyz/{self.system}")
+                answer = self.http.get(path)
                 if answer.status_code == 200:
                     return
                 reason = answer.text
@@ -219,29 +224,6 @@ class Client:
 
 
 @contextmanager
-def running_api(settings: Settings, system: System) -> Iterator[Client]:
-    """Start the API of this system on a free port; stop it at the end.
-
-    Its output goes to `<var>/logs/<system>_api.log`.
-    """
-    port = _free_port()
-    command = (sys.executable, "-m", "ml_assets.cli", "serve", system.name, "--host", "127.0.0.1",
-               "--port", str(port))
-    server = Server(command=command, var=settings.var,
-                    log=settings.var / "logs" / f"{system.name}_api.log")
-    server.start()
-    try:
-        with (
-            let_in(settings, system.truth.source) as headers,
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=headers) as http,
-        ):
-            yield Client(http=http, system=system.name, source=system.truth.source,
-                         server=server)
-    finally:
-        keeper.stop(server.process)
-
-
-@contextmanager
 def let_in(settings: Settings, source: str) -> Iterator[dict[str, str]]:
     """The headers that a client needs: with tokens in use, a temporary token of its own.
 
@@ -285,12 +267,3 @@ def _checked(answer: httpx.Response) -> dict[str, Any]:
                        f"{answer.text[:500]}")
     body: dict[str, Any] = answer.json()
     return body
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,4 +1,4 @@
-"""The replay itself: history, a first champion, then day after day of live traffic."""
+"""A system's part in a replay: history, a first champion, then day after day of live traffic."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from ml_assets.automation.sensors import next_closed_day
+from ml_assets.automation.sensors import next_closed_day, next_lent_day
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EARLIEST, EventClock, midnight
+from ml_assets.features.manifest import load_manifest
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.promotion import admit
-from ml_assets.replay.api import Client, running_api
+from ml_assets.replay.api import Client
 from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.people import People
 from ml_assets.replay.runs import Runs, StoppedByCheck
@@ -26,26 +27,37 @@ from ml_assets.replay.waves import Waves
 AT_ONCE = 256
 """Words in one request, at most; as many as the API takes at once."""
 
+RESOLUTION = timedelta(microseconds=1)
 Say = Callable[[datetime, str], None]
 """Reports progress to whoever watches the loop, on the event clock."""
 
 
 @dataclass(kw_only=True)
 class Journey:
-    """One replay of one system, from wherever the last one stopped.
+    """One system's part in a replay, from wherever the last one stopped; see `travel`.
 
     All state is in the installation (event log, lake, deployments, clock), so an interrupt at any
     moment loses nothing: closed days stay closed, and answered predictions are found again under
     their event ids.
+
+    events: of the live days; until: the day before which it ends
+    asks: whether predictions are asked for. If not, its other streams are told all the same, for
+        systems that read its views
     """
 
     system: System
     settings: Settings
     runs: Runs
     say: Say
+    events: LiveDays
+    until: date
+    asks: bool = True
     step: Callable[[datetime, int], None] = lambda at, done: None
     answered: int = 0
     latencies_ms: list[float] = field(default_factory=list)
+    _today: Sequence[ArchivedEvent] = ()
+    _done: int = 0
+    _end: datetime = EARLIEST
     _several: bool = False
     """Whether more than one version scores each event."""
 
@@ -57,39 +69,64 @@ class Journey:
     def deployments(self) -> Deployments:
         return Deployments(self.settings.deployments)
 
-    def go(self, events: LiveDays, until: date) -> None:
-        """History, a first champion, then the live days up to `until` (exclusive)."""
-        self._take_in_history()
-        first = next_closed_day(self.system, self.settings, midnight(until))
-        trained = self.deployments.current(self.system.name) is not None
-        if first is None and trained and not self.clock.stands_still():
-            return
-        # The API takes ten seconds to start: the first training need not wait for it.
-        with running_api(self.settings, self.system) as api:
+    @property
+    def is_trained(self) -> bool:
+        return self.deployments.current(self.system.name) is not None
+
+    @property
+    def next_day(self) -> date | None:
+        """The first day that is not closed yet; None if all are."""
+        if self.asks:
+            return next_closed_day(self.system, self.settings, midnight(self.until))
+        day = next_lent_day(self.system, self.settings)
+        return day if day < self.until else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it had ended before."""
+        return (self.next_day is None and not self.clock.stands_still()
+                and (self.is_trained or not self.asks))
+
+    def take_in_history(self) -> None:
+        live_from = self.system.calendar.live_from
+        if not self.clock.path.exists():
+            self.clock.set(live_from)
+        unread = (next_closed_day(self.system, self.settings, live_from) if self.asks
+                  else next_lent_day(self.system, self.settings))
+        if unread is not None and unread < self.system.calendar.go_live:
+            self.say(live_from, f"ingesting the recorded days from {unread}")
+            self.runs.history(self.system.calendar.go_live, lent=not self.asks)
+
+    def begin(self, api: Client) -> None:
+        """A first champion if there is none, and whatever the last replay has left undone."""
+        first, trained = self.next_day, self.is_trained
+        if self.asks:
             self._deploy_first()
             api.await_ready()
             current = self.deployments.current(self.system.name)
             self._several = current is not None and len(current.named) > 1
-            if trained and self.clock.now() == midnight(first or until):
-                # The last replay died between closing that day and the first event after it.
-                self._ask_sensors(api, self.clock.now())
-            if first is not None:
-                self._travel(api, events, first, until)
-        self.runs.batch(until - timedelta(days=1))
-        self.clock.start()
+        else:
+            api.await_alive()
+        if trained and self.clock.now() == midnight(first or self.until):
+            # The last replay died between closing that day and the first event after it.
+            self.ask_sensors(api)
+        if first is not None:
+            self.start(first)
 
-    def _take_in_history(self) -> None:
-        live_from = self.system.calendar.live_from
-        if not self.clock.path.exists():
-            self.clock.set(live_from)
-        unread = next_closed_day(self.system, self.settings, live_from)
-        if unread is not None:
-            self.say(live_from, f"ingesting the recorded days from {unread}")
-            self.runs.history(self.system.calendar.go_live)
+    def start(self, first: date) -> None:
+        """From the beginning of a live day on."""
+        if not self.clock.stands_still():
+            self.clock.set(midnight(first))  # it has been running since an earlier replay ended
+        self._people = self._people_after(midnight(first))
+        self._told = OtherStreams(self.system, self.settings.cache, midnight(first),
+                                  None if self.asks else load_manifest(
+                                      self.settings).borrowed_tables(self.system))
+        self._waves = Waves.of(self.system, self.settings)
+        self.answered = self.events.count(first)
 
     def _deploy_first(self) -> None:
         live_from = self.system.calendar.live_from
-        if self.deployments.current(self.system.name) is None:
+        if not self.is_trained:
             self.say(live_from, "training the first model")
             self.runs.retraining({"ml_assets/reason": "first"})
             self.say(live_from, told(self.deployments.current(self.system.name)))
@@ -98,43 +135,60 @@ class Journey:
             # From the first live day on, each closed day makes the next one's.
             self.runs.candidates(self.system.calendar.go_live - DAY)
 
-    def _travel(
-        self, api: Client, events: LiveDays, first: date, until: date
-    ) -> None:
-        """Replay the days from `first` to `until` (exclusive), one by one."""
-        if not self.clock.stands_still():
-            self.clock.set(midnight(first))  # it has been running since an earlier replay ended
-        people = self._people_after(events, midnight(first))
-        told = OtherStreams(self.system, self.settings.cache, midnight(first))
-        self.answered = events.count(first)
-        waves = Waves.of(self.system, self.settings)
-        for offset in range((until - first).days):
-            day = first + timedelta(days=offset)
-            end, today, done = midnight(day) + DAY, events.day(day), 0
-            while done < len(today):
-                at = today[done].event_timestamp
-                self._tell(api, told, at)
-                self._report(api, people, at)
-                wave = waves.take(today, done, min(people.next_due or end, told.next_at or end))
-                self._predict(api, people, wave)
-                done += len(wave)
-            self._tell(api, told, end)
-            self._report(api, people, end)
-            self._close(api, day)
+    def open_day(self, day: date) -> None:
+        """From now on `advance` goes through the events of this day."""
+        self._end, self._done = midnight(day) + DAY, 0
+        self._today = self.events.day(day) if self.asks else ()
 
-    def _predict(self, api: Client, people: People, wave: Sequence[ArchivedEvent]) -> None:
+    @property
+    def next_at(self) -> datetime:
+        """When the next thing of the open day happens; its end if nothing does any more."""
+        asked = self._today[self._done].event_timestamp if self._done < len(self._today) else None
+        happens = (asked, self._people.next_due, self._told.next_at)
+        return min([self._end, *(at for at in happens if at is not None)])
+
+    def advance(self, api: Client, until: datetime) -> None:
+        """Let happen what does before `until`, which is not after the day's end."""
+        while (self._done < len(self._today)
+               and (at := self._today[self._done].event_timestamp) < until):
+            self._tell(api, at)
+            self._report(api, at)
+            wave = self._waves.take(self._today, self._done, min(
+                self._people.next_due or self._end, self._told.next_at or self._end,
+                until - RESOLUTION))
+            self._predict(api, wave)
+            self._done += len(wave)
+        self._tell(api, until)
+        self._report(api, until)
+
+    def close_day(self, api: Client, day: date) -> None:
+        """Ingest a day that is over."""
+        now = midnight(day) + DAY
+        self._advance(now)
+        before = self.deployments.history(self.system.name)
+        self.runs.day(day, lent=not self.asks)
+        self._follow(api, before, now)
+
+    def end(self) -> None:
+        """From now on the clock runs with the wall clock."""
+        if self.asks:
+            self.runs.batch(self.until - timedelta(days=1))
+        self.clock.start()
+
+    def _predict(self, api: Client, wave: Sequence[ArchivedEvent]) -> None:
         self._advance(wave[-1].event_timestamp)
         for each in ask(api, self.system, wave):
             self.latencies_ms += each.latencies_ms
-            people.receive(each.event, prediction_id=each.prediction_id, decision=each.decision)
+            self._people.receive(
+                each.event, prediction_id=each.prediction_id, decision=each.decision)
         if self._several:
             api.await_shadows()  # else what is scored in time would depend on the machine
         self.answered += len(wave)
         self.step(wave[-1].event_timestamp, self.answered)
 
-    def _tell(self, api: Client, told: OtherStreams, until: datetime) -> None:
+    def _tell(self, api: Client, until: datetime) -> None:
         """What happened in the other streams before `until`."""
-        for some in told.due(until):
+        for some in self._told.due(until):
             self._advance(some[-1].at)
             api.tell(some[0].stream, [each.event for each in some])
 
@@ -146,22 +200,13 @@ class Journey:
         if at > self.clock.now():
             self.clock.set(at)
 
-    def _report(self, api: Client, people: People, until: datetime) -> None:
+    def _report(self, api: Client, until: datetime) -> None:
         """What is said before `until`, many words in a request: nothing happens between them."""
-        due = people.due(until)
+        due = self._people.due(until)
         while some := due[:AT_ONCE]:
             self._advance(some[-1].due)
             api.report(some)
             due = due[AT_ONCE:]
-
-    def _close(self, api: Client, day: date) -> None:
-        """A day is over: ingest it, then evaluate the sensors."""
-        now = midnight(day) + DAY
-        self._advance(now)
-        before = self.deployments.history(self.system.name)
-        self.runs.day(day)
-        self._follow(api, before, now)
-        self._ask_sensors(api, now)
 
     def _follow(self, api: Client, before: Sequence[Deployment], now: datetime) -> bool:
         """Let the API do what has been recorded since, and say it; whether anything has."""
@@ -173,8 +218,9 @@ class Journey:
             api.await_rollout(history[-1])
         return len(history) > len(before)
 
-    def _ask_sensors(self, api: Client, now: datetime) -> None:
+    def ask_sensors(self, api: Client) -> None:
         """Retrain for those that fire. At the same instant, none fires twice."""
+        now = self.clock.now()
         for name, request in self.runs.ticks():
             self.say(now, f"{name}: {request.tags['ml_assets/why']}")
             before = self.deployments.history(self.system.name)
@@ -196,7 +242,7 @@ class Journey:
             return "the champion stays"
         return admit(report, self.deployments.history(self.system.name)).reason
 
-    def _people_after(self, events: LiveDays, start: datetime) -> People:
+    def _people_after(self, start: datetime) -> People:
         """People who were served before `start` and have said nothing yet.
 
         Nobody speaks after the maturity of an event: earlier ones are not looked at.
@@ -205,7 +251,7 @@ class Journey:
         since = max(EARLIEST, start - self.system.truth.maturity - DAY)
         log = EventLog(self.settings.event_log)
         said = {f.prediction_id for f in log.feedback.between(name, since, start)}
-        for today in events.days(start.date(), since=since.date()):
+        for today in self.events.days(start.date(), since=since.date()):
             for _, rows in answered(self.system, log, today):
                 for event, answer in rows:
                     if answer.prediction_id not in said:

@@ -15,7 +15,15 @@ from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SENSOR_NAME_TAG, USER_
 from dagster._core.utils import make_new_run_id  # to know it if the run is interrupted
 
 from ml_assets.automation.dead_runs import PROCESS_TAG, report_stopped
-from ml_assets.automation.jobs import BATCH, CANDIDATES, DAILY, HISTORY, RETRAINING
+from ml_assets.automation.jobs import (
+    BATCH,
+    CANDIDATES,
+    DAILY,
+    HISTORY,
+    LENT,
+    LENT_HISTORY,
+    RETRAINING,
+)
 from ml_assets.automation.sensors import build as build_automation
 from ml_assets.core.errors import NotReady
 from ml_assets.core.runtime.processes import this_process
@@ -48,20 +56,26 @@ class Runs:
     cursors: dict[str, str | None] = field(default_factory=dict)
     _in_process: dict[str, dg.JobDefinition] = field(default_factory=dict)
 
-    def history(self, until: date) -> None:
-        """Ingest all days before `until`, in one run."""
+    def history(self, until: date, *, lent: bool = False) -> None:
+        """Ingest all days before `until`, in one run.
+
+        lent: only what other systems read
+        """
         first = self.system.calendar.first_day
         self._execute(
-            HISTORY,
+            LENT_HISTORY if lent else HISTORY,
             tags={
                 "dagster/asset_partition_range_start": first.isoformat(),
                 "dagster/asset_partition_range_end": (until - timedelta(days=1)).isoformat(),
             },
         )
 
-    def day(self, day: date) -> None:
-        """Ingest one closed day."""
-        self._execute(DAILY, partition_key=day.isoformat(),
+    def day(self, day: date, *, lent: bool = False) -> None:
+        """Ingest one closed day.
+
+        lent: only what other systems read
+        """
+        self._execute(LENT if lent else DAILY, partition_key=day.isoformat(),
                       tags={SCHEDULE_NAME_TAG: f"{self.system.name}_daily_schedule"})
 
     def batch(self, day: date) -> None:

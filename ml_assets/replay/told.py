@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -35,10 +35,13 @@ class OtherStreams:
     None is held in memory but the next one of each stream.
     """
 
-    def __init__(self, system: System, cache: Path, since: datetime) -> None:
-        """since: events of before it are history"""
+    def __init__(
+        self, system: System, cache: Path, since: datetime, tables: Container[str] | None = None
+    ) -> None:
+        """since: events of before it are history; tables: of which streams; all unless given"""
         self._events = heapq.merge(*(
-            _archived(system, stream, cache, since) for stream in system.streams if not stream.asked
+            _archived(system, stream, cache, since) for stream in system.streams
+            if not stream.asked and (tables is None or stream.table in tables)
         ), key=lambda each: each.at)
         self._next = next(self._events, None)
 

@@ -27,8 +27,10 @@ LABELS = known_schema(TOY)
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
 LOOKS = [
-    Look(view="sales", table="events", keys=("shop",), span=lambda at: (at - 2 * DAY, at)),
-    Look(view="returns", table="labels", keys=("shop",), span=lambda at: (at - DAY, at)),
+    Look(view="sales", system=TOY, table="events", keys=("shop",),
+         span=lambda at: (at - 2 * DAY, at)),
+    Look(view="returns", system=TOY, table="labels", keys=("shop",),
+         span=lambda at: (at - DAY, at)),
 ]
 
 
@@ -56,7 +58,7 @@ def at(instant: datetime, shop: str = "corner") -> list[Stretch]:
 
 
 def test_a_window_is_half_open_and_of_one_entity(lake: Lake) -> None:
-    rows = contributing_rows(lake, TOY, at(START + 3 * DAY))
+    rows = contributing_rows(lake, at(START + 3 * DAY))
     assert [(row.view, row.event_id) for row in rows] == [
         ("returns", "corner1"), ("sales", "corner1"), ("sales", "corner2"),
     ]
@@ -71,7 +73,7 @@ def test_what_had_not_arrived_does_not_count(lake: Lake) -> None:
                           "accepted_at": START + 3 * DAY, "note": "", "amount": 1.0,
                           "log_seq": None}])
     lake.write("toy", "events", date(2024, 1, 5), late, events_schema(TOY))
-    assert "late" not in {row.event_id for row in contributing_rows(lake, TOY, at(START + DAY))}
+    assert "late" not in {row.event_id for row in contributing_rows(lake, at(START + DAY))}
 
 
 def test_the_rows_of_every_stream_are_found(lake: Lake) -> None:
@@ -83,10 +85,10 @@ def test_the_rows_of_every_stream_are_found(lake: Lake) -> None:
         lake.write("toy", "visits", row["accepted_at"].date(),
                    pa.Table.from_pylist([row], schema=stream_schema(VISITS)),
                    stream_schema(VISITS))
-    looks = [*LOOKS, Look(view="looks", table="visits", keys=("shop",),
+    looks = [*LOOKS, Look(view="looks", system=TOY, table="visits", keys=("shop",),
                           span=lambda at: (at - 2 * DAY, at))]
     stretches = stretches_at(looks, {"shop": "corner"}, START + 2 * DAY, known_by=START + 2 * DAY)
-    found = contributing_rows(lake, TOY, stretches)
+    found = contributing_rows(lake, stretches)
     assert [(row.table, row.event_id) for row in found if row.view == "looks"] == [
         ("visits", "v0"), ("visits", "v1")]
     assert counting_views(stretches, rows[1], happened=rows[1]["event_timestamp"], known_at=[],
@@ -97,31 +99,31 @@ def test_of_a_table_the_row_that_held_is_found(lake: Lake, settings: Settings) -
     """The latest of those that were known."""
     days = [TOY.calendar.first_day + n * DAY for n in range(7)]
     store_table(TOY, settings, SHOPS, days)
-    look = Look(view="shops", table="shops", keys=("shop",), latest=True,
+    look = Look(view="shops", system=TOY, table="shops", keys=("shop",), latest=True,
                 span=lambda at: (START - 999 * DAY, at + DAY / 86_400_000_000))
     for hours, origin, known_at in ((0, "row:1", datetime(2023, 5, 2, tzinfo=UTC)),
                                     (80, "row:1", datetime(2023, 5, 2, tzinfo=UTC)),
                                     (100, "row:2", datetime(2024, 1, 4, 12, tzinfo=UTC))):
         at = START + timedelta(hours=hours)
-        [row] = contributing_rows(lake, TOY, stretches_at(
+        [row] = contributing_rows(lake, stretches_at(
             [look], {"shop": "corner"}, at, known_by=at))
         assert (row.event_id, row.known_at, row.label) == (origin, known_at, None)
 
 
 def test_an_entity_without_a_name_has_no_history(lake: Lake) -> None:
     assert at(START + 3 * DAY, shop="") == []
-    assert contributing_rows(lake, TOY, []) == []
+    assert contributing_rows(lake, []) == []
 
 
 def test_an_empty_lake_has_no_rows(settings: Settings) -> None:
-    assert contributing_rows(Lake(settings.lake), TOY, at(START + DAY)) == []
+    assert contributing_rows(Lake(settings.lake), at(START + DAY)) == []
 
 
 def test_the_reverse_finds_the_views_that_list_a_row(lake: Lake) -> None:
     """The law: a row is listed for a view if and only if the view counts it."""
     for hours in range(0, 120, 12):
         stretches = at(START + timedelta(hours=hours))
-        listed = contributing_rows(lake, TOY, stretches)
+        listed = contributing_rows(lake, stretches)
         for n in range(4):
             happened = START + n * DAY
             found = counting_views(

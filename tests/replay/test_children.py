@@ -18,10 +18,10 @@ REPLAY = """
 import sys, time
 from pathlib import Path
 from ml_assets.core.settings import Settings
-from ml_assets.replay.api import running_api
+from ml_assets.replay.together.apis import running_api
 from ml_assets.systems import find
-with running_api(Settings(var=Path(sys.argv[1])), find("spam")) as api:
-    print(api.http.base_url.port, flush=True)
+with running_api(Settings(var=Path(sys.argv[1])), [find("spam")]) as apis:
+    print(apis["spam"].http.base_url.port, flush=True)
     time.sleep(60)
 """
 

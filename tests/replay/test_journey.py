@@ -18,7 +18,8 @@ def test_a_replay_that_resumes_asks_again_without_setting_the_clock_back(
     """An event of another client would seem to have been there before earlier answers."""
     clock, runs = EventClock(settings.clock_file(TOY.name)), cast("Any", None)  # none is executed
     clock.set(NOW)
-    journey = Journey(system=TOY, settings=settings, runs=runs, say=lambda at, text: None)
+    journey = Journey(system=TOY, settings=settings, runs=runs, say=lambda at, text: None,
+                      events=cast("Any", None), until=NOW.date())
     journey._advance(NOW - timedelta(hours=3))
     assert clock.now() == NOW
     journey._advance(NOW + timedelta(hours=3))

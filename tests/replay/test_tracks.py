@@ -35,6 +35,7 @@ from ml_assets.replay.journey import Journey
 from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.quality import served
 from ml_assets.replay.slates import as_sent
+from ml_assets.replay.together.travel import live_through
 from tests.serving.kit import serving
 from tests.tracks import LIVE, PAGE, PER_DAY, TRACKS, TRACKS_KNOWN, moments
 from tests.whole_loop import WholeLoop, repository_of
@@ -80,10 +81,13 @@ def _two_days(loop: WholeLoop, folder: Path) -> Iterator[Replayed]:
         (folder / "live").mkdir()
         live = LiveDays(as_sent(TRACKS, history), TRACKS.calendar.live_from, folder / "live")
         said: list[str] = []
-        journey = Journey(system=TRACKS, settings=loop.settings, runs=loop.runs,
+        journey = Journey(system=TRACKS, settings=loop.settings, runs=loop.runs, events=live,
+                          until=LIVE + timedelta(days=DAYS),
                           say=lambda at, text: said.append(text))
         api = Client(http=http, system="tracks", source="player", server=cast("Any", None))
-        journey._travel(api, live, LIVE, LIVE + timedelta(days=DAYS))
+        journey.start(LIVE)
+        for number in range(DAYS):
+            live_through([journey], LIVE + timedelta(days=number), {"tracks": api})
         loop.runs.batch(LIVE)
         yield Replayed(loop=loop, http=http, live=live, said=said)
 

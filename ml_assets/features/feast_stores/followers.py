@@ -39,11 +39,11 @@ class Followers:
         for table, (system, name) in placed:
             view, registered = view_of(table), there.get(table.name)
             if registered is not None and registered.digest == digest_of(view):
-                by_system.setdefault(system, []).append(Followed(view, registered.id, name))
+                by_system.setdefault(system, []).append(Followed(view, registered.id, system, name))
         for system, views in by_system.items():
             key = system, *(each.id for each in views)
             if key not in self._made:
-                self._made[key] = Projection(self._log.connection, store, system, views, origins)
+                self._made[key] = Projection(self._log.connection, store, views, origins)
             found.append(self._made[key])
         return found
 

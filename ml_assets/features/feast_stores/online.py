@@ -31,6 +31,7 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.stream_feature_view import StreamFeatureView
 
 from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.project import systems_in
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.feast_stores.clocks import clock_of, in_repo, nows_of
 from ml_assets.features.feast_stores.declared import loaded_of, view_of
@@ -44,7 +45,7 @@ from ml_assets.features.feast_stores.followers import Followers
 from ml_assets.features.feast_stores.registry import forget_versions
 from ml_assets.features.feast_stores.view_reader import Answer, ViewReader, fill_in, read_views
 from ml_assets.features.online_store.backend import Backend, number_of
-from ml_assets.features.online_store.following.lake_stream import Origins, systems_in
+from ml_assets.features.online_store.following.lake_stream import Origins
 from ml_assets.features.online_store.following.projection import Projection
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.redefining import define, forget, settle

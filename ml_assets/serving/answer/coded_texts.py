@@ -45,11 +45,11 @@ def texts_behind(
              if look.view in {each.view for each in coded}]
     found: dict[str, str] = {}
     for stretch in stretches_at(looks, keys, as_of, known_by=as_of):
-        known = tables_of(system)[stretch.table]
+        known = tables_of(stretch.system)[stretch.table]
         for column in {each.column for each in coded if each.view == stretch.view}:
             if not pa.types.is_string(known.field(column).type):
                 continue
-            texts = _texts(Lake(settings.lake), system, stretch, column)
+            texts = _texts(Lake(settings.lake), stretch, column)
             found |= {each.feature: " or ".join(texts[code]) for each in coded
                       if (each.view, each.column) == (stretch.view, column)
                       and (code := int(features[each.feature])) in texts}
@@ -65,14 +65,12 @@ def _coded(part: Chosen | ChosenRows) -> Iterator[_CodedFeature]:
             yield from (_CodedFeature(part.view.name, each.column, name) for name in each.columns)
 
 
-def _texts(
-    lake: Lake, system: System, stretch: Stretch, column: str
-) -> Mapping[int, list[str]]:
+def _texts(lake: Lake, stretch: Stretch, column: str) -> Mapping[int, list[str]]:
     """The different texts of a column in the entity's rows, by code."""
-    known = tables_of(system)[stretch.table]
+    known = tables_of(stretch.system)[stretch.table]
     names = dict.fromkeys([column, *stretch.key])
     rows = lake.read(
-        system.name, stretch.table, pa.schema([known.field(name) for name in names]),
+        stretch.system.name, stretch.table, pa.schema([known.field(name) for name in names]),
         start=None if stretch.latest else (stretch.start - timedelta(days=1)).date(),
         end=stretch.end.date() + timedelta(days=AHEAD))
     for name, value in stretch.key.items():

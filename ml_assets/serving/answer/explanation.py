@@ -105,7 +105,7 @@ class Provenance:
         looks = looks_of(self._settings, self._system)
         stretches = stretches_at(looks, event, prediction.features_as_of,
                                  known_by=prediction.accepted_at)
-        return list(contributing_rows(Lake(self._settings.lake), self._system, stretches))
+        return contributing_rows(Lake(self._settings.lake), stretches)
 
     def texts(self, prediction: Prediction) -> Mapping[str, str]:
         """Of its features that are codes of texts the text, by the feature's name."""

@@ -89,8 +89,8 @@ class Process:
 
     def projection(self, views: Sequence[WindowedView] = VIEWS) -> Projection:
         there = self.store.views()
-        return Projection(self.log.connection, self.store, "toy", [
-            Followed(view, there[view.name].id, EVENTS) for view in views
+        return Projection(self.log.connection, self.store, [
+            Followed(view, there[view.name].id, "toy", EVENTS) for view in views
         ], self.origins)
 
     def serve(self, events: Sequence[Event], *, knows: bool, dies: bool) -> None:
@@ -286,9 +286,9 @@ def test_events_of_another_stream_count_as_soon_as_they_are_told(
     clicks = replace(VIEWS[1], name="clicks")
     with processes(tmp_path) as ([process, _], _archive):
         number = process.store.register(clicks.name, digest_of(clicks))
-        following = Projection(process.log.connection, process.store, "toy", [
-            Followed(VIEWS[1], process.store.views()["shop"].id, EVENTS),
-            Followed(clicks, number, "clicks"),
+        following = Projection(process.log.connection, process.store, [
+            Followed(VIEWS[1], process.store.views()["shop"].id, "toy", EVENTS),
+            Followed(clicks, number, "toy", "clicks"),
         ], process.origins)
         process.serve([event(0, "a", "a")], knows=True, dies=True)
         told = [ToldEvent(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,15 +68,6 @@ class Origins:
         rows = rows.filter(pc.is_valid(rows[filed]))
         at = instants(rows[filed], filed, f"feature view {view.name!r}")
         return rows.filter(pa.array((at >= since) & (at < until)))
-
-
-def systems_in(module: str) -> Callable[[str], System]:
-    """`find` of the module of that name, imported when it is asked."""
-    def find(name: str) -> System:
-        system: System = import_module(module).find(name)
-        return system
-
-    return find
 
 
 _EVER = -(2**60)

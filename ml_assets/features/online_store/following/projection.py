@@ -1,4 +1,4 @@
-"""The views of one system in a store, as a projection of the event log.
+"""Views in a store, as a projection of the event log.
 
 Every process catches up before it reads: it applies what the log has behind the watermark, in the
 order of positions. Who has logged a batch applies it at once, from memory if nobody else came in
@@ -42,21 +42,21 @@ _DAY = 24 * 3600 * 1_000_000
 
 
 class Projection:
-    """Some views of one system. For one thread, as its connection.
+    """Some views, of one system or of several. For one thread, as its connection.
 
     log: a connection to the event log
     """
 
     def __init__(
-        self, log: sqlite3.Connection, store: LmdbBackend, system: str,
-        views: Sequence[Followed], origins: Origins,
+        self, log: sqlite3.Connection, store: LmdbBackend, views: Sequence[Followed],
+        origins: Origins,
     ) -> None:
         self.views = tuple(views)
         self._log, self._store = log, store
         self._source = identity_of(log)
         self._numbers = [each.id for each in views]
         self._applied = [(each.view, each.id) for each in views]
-        self._rows = LogRows(log, system, views, [self.bound(each) for each in views], origins)
+        self._rows = LogRows(log, views, [self.bound(each) for each in views], origins)
         self._applied_to: tuple[int, int] | None = None
         """`_changes` when all that was in the log was applied."""
         self.marks = [(number, [key]) for number, key in

@@ -50,10 +50,13 @@ AT_ONCE = 500
 
 
 class Followed(NamedTuple):
-    """A view that follows the log: the number of its data, and the lake table of its stream."""
+    """A view that follows the log: the number of its data, and the stream that it counts: the
+    lake table `<system>/<table>`.
+    """
 
     view: View
     id: int
+    system: str
     table: str
 
     @property
@@ -70,19 +73,20 @@ class Followed(NamedTuple):
 
 
 class LogRows:
-    """Reads the log for some views of a system. For one thread, as its connection.
+    """Reads the log for some views, of one system or of several. For one thread, as its connection.
 
     bounds: for each view, before which instant (microseconds since 1970 UTC) nothing that was
         filed is in a window any more
     """
 
     def __init__(
-        self, log: sqlite3.Connection, system: str, views: Sequence[Followed],
-        bounds: Sequence[int], origins: Origins,
+        self, log: sqlite3.Connection, views: Sequence[Followed], bounds: Sequence[int],
+        origins: Origins,
     ) -> None:
-        self._log, self._system, self._origins = log, system, origins
+        self._log, self._origins = log, origins
         self.views, self._bounds = tuple(views), bounds
-        self._is_told = any(each.is_told for each in views)
+        self._fed_by = dict.fromkeys(each.system for each in views if each.is_fed)
+        self._told_by = dict.fromkeys(each.system for each in views if each.is_told)
         self._lists: dict[bytes, tuple[ViewList, list[tuple[int, int] | None]]] = {}
 
     def read(self, after: int, until: int | None) -> Stretch:
@@ -99,19 +103,23 @@ class LogRows:
         load = first_load(self._log, after, head)
         if load is not None:
             head = load.seq - 1
-        some = positions_of(self._log, self._system, after, head, AT_ONCE)
-        if len(some) == AT_ONCE:
-            head = some[-1].seq
-        told = told_of(self._log, self._system, after, head, AT_ONCE) if self._is_told else []
-        if len(told) == AT_ONCE:
-            head = told[-1].seq
-            some = [each for each in some if each.seq <= head]
-        if some or told:
-            rows = self._rows(some)
-            self._add_told(told, rows)
+        some: dict[str, list[Position]] = {}
+        told: dict[str, list[ToldPosition]] = {}
+        for system in self._fed_by:
+            some[system] = positions_of(self._log, system, after, head, AT_ONCE)
+            if len(some[system]) == AT_ONCE:
+                head = some[system][-1].seq
+        for system in self._told_by:
+            told[system] = told_of(self._log, system, after, head, AT_ONCE)
+            if len(told[system]) == AT_ONCE:
+                head = told[system][-1].seq
+        rows: list[list[Row]] = [[] for _ in self.views]
+        for system, served in some.items():
+            self._add_served(system, [each for each in served if each.seq <= head], rows)
+        for system, others in told.items():
+            self._add_told(system, [each for each in others if each.seq <= head], rows)
+        if load is None or any(some.values()) or any(told.values()):
             return Stretch(head, rows)
-        if load is None:
-            return Stretch(head, [[] for _ in self.views])
         return Stretch(load.seq, self._loads(load), noted=True)
 
     def _loads(self, load: LoadEntry) -> list[list[Row]]:
@@ -129,7 +137,8 @@ class LogRows:
             return []
         if load.counts is not None:
             return unpack_rows(view, load.counts)
-        found = self._origins.loaded(view, self._system, followed.table, load.since, load.until)
+        found = self._origins.loaded(
+            view, followed.system, followed.table, load.since, load.until)
         if found is None:
             return []
         return self.unserved(followed, event_rows(view, found),
@@ -142,7 +151,7 @@ class LogRows:
         if load.counts is not None:
             return unpack_versions(load.counts)
         return [row for rows, _, _ in versions_in(
-            Lake(self._origins.lake), view, self._system, followed.table, load.since, load.until,
+            Lake(self._origins.lake), view, followed.system, followed.table, load.since, load.until,
         ) for row in rows]
 
     def unserved(
@@ -151,26 +160,27 @@ class LogRows:
         """Those that the log does not count anyway."""
         stream = followed.table if followed.is_told else None
         # Nothing was served yet if history is loaded: then no id has to be looked up.
-        if not rows or not counts_any(self._log, self._system, stream):
+        if not rows or not counts_any(self._log, followed.system, stream):
             return rows
         ids = [str(each) for each in event_ids]
         if followed.is_told:
-            names = {told_id(self._system, followed.table, each): each for each in ids}
+            names = {told_id(followed.system, followed.table, each): each for each in ids}
             known = counted_ids(self._log, list(names), "told")
         else:
-            names = {prediction_id(self._system, each): each for each in ids}
+            names = {prediction_id(followed.system, each): each for each in ids}
             known = counted_ids(self._log, list(names))
         served = {uid(names[each]) for each in known}
         return [row for row in rows if row[2] not in served] if served else rows
 
-    def _rows(self, some: Sequence[Position]) -> list[list[Row]]:
-        """For each view what it counts of some predictions."""
-        rows: list[list[Row]] = [[] for _ in self.views]
-        for each in some:
+    def _add_served(
+        self, system: str, served: Sequence[Position], rows: list[list[Row]]
+    ) -> None:
+        """For each view what it counts of some predictions of a system."""
+        for each in served:
             packed, places = self._packed(each)
             event: Mapping[str, object] | Fault | None = None
             for index, followed in enumerate(self.views):
-                if not followed.is_fed:
+                if not followed.is_fed or followed.system != system:
                     continue
                 place = places[index]
                 row: Row | None = None
@@ -180,42 +190,44 @@ class LogRows:
                     elif (entity := packed.entities[place[0]]) is not None:
                         row = _scored(entity, each)
                 else:
-                    event = self._event(each) if event is None else event
-                    row = self._row(followed.view, event, each)
+                    event = self._event(system, each) if event is None else event
+                    row = self._row(followed, event, each)
                 if row is not None:
                     rows[index].append(row)
-        return rows
 
-    def _event(self, logged: Position) -> Mapping[str, object] | Fault:
+    def _event(self, system: str, logged: Position) -> Mapping[str, object] | Fault:
         """The event parsed again: it was logged when nobody knew the view."""
-        return self._parsed(logged, EVENTS, request_at(self._log, logged.seq))
+        return self._parsed(logged, system, EVENTS, request_at(self._log, logged.seq))
 
     def _parsed(
-        self, logged: Position | ToldPosition, table: str, request: str
+        self, logged: Position | ToldPosition, system: str, table: str, request: str
     ) -> Mapping[str, object] | Fault:
-        event = attempt(self._origins.parser(self._system, table), request)
+        event = attempt(self._origins.parser(system, table), request)
         if isinstance(event, Fault):
-            self._warn(logged, event)
+            _warn(system, logged, event)
             return event
         return {**event, "event_id": logged.event_id,
                 "event_timestamp": from_us(logged.event_timestamp),
                 "accepted_at": from_us(logged.accepted_at)}
 
-    def _add_told(self, told: Sequence[ToldPosition], rows: list[list[Row]]) -> None:
+    def _add_told(
+        self, system: str, told: Sequence[ToldPosition], rows: list[list[Row]]
+    ) -> None:
         """What events of other streams count, parsed again where nobody has packed it."""
         for each in told:
             packed, places = self._packed(each)
             event: Mapping[str, object] | Fault | None = None
             for index, followed in enumerate(self.views):
-                if not followed.is_told or followed.table != each.stream:
+                if (not followed.is_told or followed.table != each.stream
+                        or followed.system != system):
                     continue
                 place = places[index]
                 if packed is not None and place is not None:
                     row = packed.row(*place)
                 else:
                     if event is None:
-                        event = self._parsed(each, each.stream, each.request)
-                    row = self._row(followed.view, event, each)
+                        event = self._parsed(each, system, each.stream, each.request)
+                    row = self._row(followed, event, each)
                 if row is not None:
                     rows[index].append(row)
 
@@ -229,19 +241,16 @@ class LogRows:
         return of.unpack(logged.counts), places
 
     def _row(
-        self, view: View, event: Mapping[str, object] | Fault, logged: Position | ToldPosition
+        self, followed: Followed, event: Mapping[str, object] | Fault,
+        logged: Position | ToldPosition,
     ) -> Row | None:
         if isinstance(event, Fault):
             return None
-        row = attempt(_row_of, view, event, logged)
+        row = attempt(_row_of, followed.view, event, logged)
         if isinstance(row, Fault):
-            self._warn(logged, row)
+            _warn(followed.system, logged, row)
             return None
         return row
-
-    def _warn(self, logged: Position | ToldPosition, fault: Fault) -> None:
-        log.warning("%s: event %r was served and cannot be counted: %s", self._system,
-                    logged.event_id, fault.reason)
 
     def _list(self, list_id: bytes) -> tuple[ViewList, list[tuple[int, int] | None]]:
         """A list of views, and where ours are in it."""
@@ -251,6 +260,11 @@ class LogRows:
             found = said, [said.index(each.view) for each in self.views]
             self._lists[list_id] = found
         return found
+
+
+def _warn(system: str, logged: Position | ToldPosition, fault: Fault) -> None:
+    log.warning("%s: event %r was served and cannot be counted: %s", system, logged.event_id,
+                fault.reason)
 
 
 def _row_of(

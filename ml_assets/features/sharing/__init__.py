@@ -1,0 +1,1 @@
+"""Feature views that one system reads of another: whose they are, and whether they fit."""

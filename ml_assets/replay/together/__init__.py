@@ -1,0 +1,1 @@
+"""Systems that read each other's feature views are replayed together."""
