@@ -10,7 +10,7 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.data.tables import Table
 from ml_assets.core.model import Categories, Minibatch, Model, NextItem, Sequence
-from ml_assets.core.policies import Gate, RetrainingPolicy, Slice
+from ml_assets.core.policies import Gate, RetrainingPolicy, RolloutPolicy, Slice
 from ml_assets.core.slates import Nightly, Popular
 from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.truths import Choices
@@ -68,7 +68,7 @@ MOVIES = System(
     description="Which films will this user watch next?",
     owners=("team:films",),
     calendar=Calendar(first_day=date(1997, 9, 20), go_live=date(1998, 2, 1),
-                      last_day=date(1998, 4, 30)),
+                      last_day=date(1998, 4, 30), stretch=14),
     streams=streams(),
     tables=(FILM_TABLE, VIEWER_TABLE),
     entities=(Entity(name="viewer", description="who watches"),
@@ -76,8 +76,8 @@ MOVIES = System(
     sticky_by="viewer",
     feature_service="movies_page",
     target=Ranking(name="picked", item="film", user="viewer", page=10, explore=0.05,
-                   candidates=Nightly(top=300, pool=300, active=timedelta(days=7)),
-                   newcomers=Popular(half_life=timedelta(days=3), top=300)),
+                   candidates=Nightly(top=600, pool=800, active=timedelta(days=7)),
+                   newcomers=Popular(half_life=timedelta(days=3), top=600)),
     truth=Choices(source="player", within=timedelta(hours=1), rest=False),
     model=Model(
         inputs=(Categories("film"), Sequence("their_last", of="film")),
@@ -102,6 +102,8 @@ MOVIES = System(
         Slice(name="rare", where="watched_30d < 5", description="films that few watch"),
     ),
     retraining=RetrainingPolicy(
-        after_labels=3000, max_age=timedelta(days=14), cooldown=timedelta(days=7)
+        after_labels=2000, max_age=timedelta(days=14), cooldown=timedelta(days=4)
     ),
+    # New films appear every week: a fresh model comes in unless it is seen to be worse.
+    rollout=RolloutPolicy(shares=(0.2,), deadline=timedelta(days=3), at_deadline="promote"),
 )
