@@ -90,9 +90,12 @@ def _peers(ratings: Ratings, until: float, *, quick: bool) -> dict[str, Order]:
         for kind in ("als", "bpr"):
             subprocess.run([str(python), str(Path(__file__).with_name("factors.py")), kind,
                             str(given)], check=True, env={"OPENBLAS_NUM_THREADS": "1"})
-            vectors = np.load(given.with_name(f"{kind}.npy"))
-            rest = np.zeros((len(ratings.numbers) - len(vectors), vectors.shape[1]))
-            found[f"implicit {kind.upper()}"] = peers.factors(ratings, np.vstack([vectors, rest]))
+            made = np.load(given.with_name(f"{kind}.npz"))
+            films = np.zeros((len(ratings.numbers), made["films"].shape[1]))
+            films[: len(made["films"])] = made["films"]
+            found[f"implicit {kind.upper()}"] = (
+                peers.folded_in(ratings, films) if kind == "als"
+                else peers.of_known(ratings, until, films, made["viewers"]))
     return found
 
 

@@ -45,9 +45,35 @@ def item_neighbours(ratings: Ratings, until: float, *, nearest: int = 100, shrin
     return _by_items(ratings, np.where(alike >= least, alike, 0), halved, 0.0)
 
 
-def factors(ratings: Ratings, items: Matrix, *, halved: float = 5.0) -> Order:
-    """Of a factorisation: somebody is the mean of his films' vectors, the latest weigh most."""
-    return _by_items(ratings, items @ items.T, halved, 0.0)
+def folded_in(ratings: Ratings, films: Matrix, *, alpha: float = 2.0, ridge: float = 0.05) -> Order:
+    """Of an implicit factorisation (Hu, Koren and Volinsky, 2008): somebody's factors are the best
+    for all that he has rated by then, as the package's `recalculate_user` makes them.
+    """
+    every = films.T @ films + ridge * np.eye(films.shape[1])
+    scores_at = _of_a_moment(ratings, timedelta(days=3))
+
+    def order(query: Query, at: float) -> list[int]:
+        before, seen = (ratings.before(query.viewer, each) for each in (at, query.at))
+        if not len(before):
+            return first_ten(scores_at(at), seen)
+        own = films[before]
+        factors = np.linalg.solve(every + alpha * own.T @ own, (1 + alpha) * own.sum(axis=0))
+        return first_ten(films @ factors, seen)
+
+    return order
+
+
+def of_known(ratings: Ratings, until: float, films: Matrix, viewers: Matrix) -> Order:
+    """Of a factorisation that takes in nobody and nothing new: popularity for new viewers."""
+    count = int(np.searchsorted(ratings.at, until))
+    known = {viewer: row for row, viewer in enumerate(np.unique(ratings.viewers[:count]))}
+    scores_at = _of_a_moment(ratings, timedelta(days=3))
+
+    def order(query: Query, at: float) -> list[int]:
+        row, seen = known.get(query.viewer), ratings.before(query.viewer, query.at)
+        return first_ten(scores_at(at) if row is None else films @ viewers[row], seen)
+
+    return order
 
 
 def interactions(ratings: Ratings, until: float) -> tuple[npt.NDArray[np.int64], ...]:
