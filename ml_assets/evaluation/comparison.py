@@ -1,32 +1,36 @@
 """How sure the numbers are: metrics with 95% intervals, and one model's lead over another.
 
-Intervals come from a bootstrap that draws rows with replacement within each stratum of the
-target, the same draws for both models, so their difference is judged pair by pair (Efron and
-Tibshirani, "An Introduction to the Bootstrap", 1993). If the target has units, such as users, it
-draws these, with all their rows: rows of one are alike, and as many as they are, they say less
-than rows of different ones (Field and Welsh, "Bootstrapping clustered data", 2007).
+Losses and other means of rows have Hall's interval, which knows how skewed they are; the area under
+the ROC curve has DeLong's variance on the scale of Wilson's interval, and a share of rows its mid-P
+interval, which is not empty at 0 and 1 (`intervals`). A lead is judged row by row.
 
-Quantiles of the draws are shifted so that their median is the value itself: calibration errors, for
-one, come out larger in any resample. A share of rows has Wilson's interval instead, which is not
-empty at 0 and 1.
+All others come from a bootstrap that draws rows with replacement, the same draws for both models
+(Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). If the target has units, such as
+users, it draws these, with all their rows: rows of one are alike, and as many as they are, they say
+less than rows of different ones (Field and Welsh, "Bootstrapping clustered data", 2007). A metric
+within [0, 1] then has the interval of a share with the variance of its draws; quantiles of the
+draws of any other are shifted so that their median is the value itself.
 
 A resample of rows that are told apart perfectly is told apart perfectly too, so a bootstrap would
 call this certain. A metric that is at its bound in the sample and in every resample is taken for a
-share of as many trials as the smallest stratum has rows, or as there are units: of one row of each
-stratum at a time, so many disjoint groups can be made, and all of them came out that way.
+share of as many trials as the rarest label has rows, or as there are units: so many disjoint groups
+with one row of each label can be made, and all of them came out that way.
+
+What has no interval that is known to hold is told without one.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ml_assets.core.data.subjects import Subjects, groups
-from ml_assets.core.target import Floats, Metric, Target
+from ml_assets.core.target import Floats, Measured, Metric, Target
+from ml_assets.evaluation import intervals
 from ml_assets.evaluation.resampling import Resampling
-from ml_assets.targets.metrics.calibration import wilson
 
 RESAMPLES, FEWEST = 1000, 200
 WEIGHED = 100_000_000
@@ -37,7 +41,10 @@ LEAD = Metric(higher=True, lowest=-np.inf)
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value and its 95% interval; None if it cannot be computed."""
+    """A value and its 95% interval; None if it cannot be computed.
+
+    A value may lack its interval: the rows are too few to give one.
+    """
 
     value: float | None
     low: float | None
@@ -95,27 +102,92 @@ def compare(
         {name: np.concatenate([part[name] for part in parts]) for name in target.metrics}
         for parts in zip(*measured_by_draw, strict=True)
     ]
+    alone = target.units(subjects) is None
     measured = [
-        {name: share(*sample.shares[name]) if name in sample.shares
-         else _interval(values_R[name], metric, trials=trials)
+        {name: _estimate(sample, name, values_R[name], metric, trials=trials, alone=alone)
          for name, metric in target.metrics.items()}
         for sample, values_R in zip(samples, values, strict=True)
     ]
     if champion_NW is None:
         return Comparison(candidate=measured[0], champion=None, better_by=None)
+    same = bool(np.array_equal(both[0], both[1]))
     better_by = {
-        name: _interval(metric.goodness(values[0][name]) - metric.goodness(values[1][name]), LEAD)
+        name: _interval(values[0][name] * 0.0, LEAD) if same else _lead(
+            name, metric, samples, [each[name] for each in values],
+            [each[name] for each in measured], alone=alone)
         for name, metric in target.metrics.items()
     }
     return Comparison(candidate=measured[0], champion=measured[1], better_by=better_by)
 
 
+def _estimate(
+    sample: Measured, name: str, values_R: Floats, metric: Metric, *, trials: int, alone: bool
+) -> Estimate:
+    """Of one model; `alone`: rows are independent."""
+    if name in sample.shares:
+        return share(*sample.shares[name])
+    value = float(values_R[0])
+    if metric.root_of is not None and alone:
+        square = _of_mean(value**2, sample.contributions[metric.root_of][0], Metric(higher=False))
+        return Estimate(value=value, low=_root(square.low), high=_root(square.high))
+    if name in sample.unsure and not math.isnan(value):
+        return Estimate(value=value, low=None, high=None)
+    if not alone or name not in sample.contributions:
+        return _interval(values_R, metric, trials=trials)
+    groups = sample.contributions[name]
+    if len(groups) > 1:
+        low, high = intervals.of_share(value, groups, trials=trials)
+        return Estimate(value=value, low=low, high=high)
+    return _of_mean(value, groups[0], metric)
+
+
+def _lead(
+    name: str, metric: Metric, samples: Sequence[Measured], values: Sequence[Floats],
+    measured: Sequence[Estimate], *, alone: bool,
+) -> Estimate:
+    """The first model's over the second's, in the metric's good direction."""
+    leads_R = metric.goodness(values[0]) - metric.goodness(values[1])
+    if all(name in each.unsure for each in samples) and not math.isnan(leads_R[0]):
+        return Estimate(value=float(leads_R[0]), low=None, high=None)
+    both = [sample.contributions.get(name) for sample in samples]
+    if not alone or both[0] is None or both[1] is None or metric.best is not None:
+        return _interval(leads_R, LEAD)
+    sign = 1.0 if metric.higher else -1.0
+    groups = [sign * (one - other) for one, other in zip(both[0], both[1], strict=True)]
+    value = float(leads_R[0])
+    if math.isnan(value):
+        return Estimate(value=None, low=None, high=None)
+    if len(groups) == 1:
+        return _of_mean(value, groups[0], LEAD)
+    ends = [(each.low, each.high) for each in measured]
+    (low, high), (other_low, other_high) = ends
+    assert None not in (low, high, other_low, other_high)
+    low, high = intervals.of_difference(
+        value, groups, (low, high), (other_low, other_high),  # type: ignore[arg-type]
+        (float(values[0][0]), float(values[1][0])))
+    return Estimate(value=value, low=low, high=high)
+
+
+def _root(end: float | None) -> float | None:
+    return None if end is None else math.sqrt(end)
+
+
+def _of_mean(value: float, rows_N: Floats, metric: Metric) -> Estimate:
+    found = intervals.of_mean(rows_N)
+    if math.isnan(value):
+        return Estimate(value=None, low=None, high=None)
+    if found is None:
+        return Estimate(value=value, low=None, high=None)
+    return Estimate(value=value, low=max(metric.lowest, min(found[0], value)),
+                    high=min(metric.highest, max(found[1], value)))
+
+
 def share(hits: int, trials: int) -> Estimate:
-    """A share of rows, with Wilson's interval."""
+    """A share of rows, with its mid-P interval."""
     if not trials:
         return Estimate(value=None, low=None, high=None)
-    low, high = wilson(hits, trials)
-    return Estimate(value=hits / trials, low=float(low), high=float(high))
+    low, high = intervals.of_trials(hits, trials)
+    return Estimate(value=hits / trials, low=low, high=high)
 
 
 def _interval(values_R: Floats, metric: Metric, *, trials: int = 0) -> Estimate:
@@ -131,6 +203,9 @@ def _interval(values_R: Floats, metric: Metric, *, trials: int = 0) -> Estimate:
         return Estimate(value=value, low=value, high=value)
     if trials and value in (metric.lowest, metric.highest) and (drawn_R == value).all():
         return _at_bound(value, metric, trials)
+    if (metric.lowest, metric.highest) == (0, 1) and metric.best is None:
+        low, high = intervals.of_spread(value, float(drawn_R.var(ddof=1)), trials=max(1, trials))
+        return Estimate(value=value, low=low, high=high)
     low, middle, high = np.quantile(drawn_R, [0.025, 0.5, 0.975])
     return Estimate(value=value, low=float(max(metric.lowest, value + low - middle)),
                     high=float(min(metric.highest, value + high - middle)))
@@ -142,5 +217,5 @@ def _at_bound(value: float, metric: Metric, trials: int) -> Estimate:
     if not math.isfinite(span):
         return Estimate(value=value, low=value, high=value)
     hits = trials if value == metric.highest else 0
-    low, high = (metric.lowest + span * float(edge) for edge in wilson(hits, trials))
+    low, high = (metric.lowest + span * edge for edge in intervals.of_trials(hits, trials))
     return Estimate(value=value, low=low, high=high)

@@ -51,9 +51,10 @@ def judge(gate: Gate, part: Part, champion: int | None) -> Verdict:
     part: the slice that the gate names, or all rows; champion: its version.
 
     A first model must meet a bound by the value itself. A later one is refused if the 95% interval
-    lies wholly on the wrong side of the bound, or if there is no interval and the value does: live
-    outcomes decide on the rest. A slice that is too small passes and says so, and so does a
-    comparison if there is no champion. A metric that cannot be computed fails.
+    lies wholly on the wrong side of the bound; without an interval, if its own value does, while a
+    lead without one says nothing. Live outcomes decide on the rest. A slice that is too small
+    passes and says so, and so does a comparison if there is no champion. A metric that cannot be
+    computed fails.
     """
     where = gate.metric if gate.slice is None else f"{gate.metric} on {gate.slice}"
     if part.candidate is None:
@@ -89,7 +90,7 @@ def _against_champion(
         return _verdict(gate, None, True, f"{said}, and there is no champion to beat")
     lead, other = part.better_by[gate.metric], part.champion[gate.metric]
     assert lead.value is not None  # what the candidate has on these rows, the champion has too
-    passed = lead.value >= margin or not _beyond(lead, margin, below=True)
+    passed = lead.value >= margin or lead.high is None or lead.high >= margin
     compared = "equals" if lead.value == 0 else (
         f"is {number(abs(lead.value))} {'better' if lead.value > 0 else 'worse'} than")
     said = f"{said} {compared} version {champion}'s {number(other.value)} (95%: {_span(lead)})"
@@ -111,6 +112,8 @@ def _verdict(gate: Gate, judged: Estimate | None, passed: bool, says: str) -> Ve
 
 
 def _span(estimate: Estimate) -> str:
+    if estimate.low is None:
+        return "too few rows for an interval"
     return f"{number(estimate.low)} to {number(estimate.high)}"
 
 

@@ -16,31 +16,35 @@ CHUNK = 200_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resampling:
-    """Of N rows. Rows are drawn within each stratum of the target, or its units are, all alike.
+    """Of N rows: each draw takes as many of them as there are, or as many of the target's units,
+    all alike. How many have which label differs from draw to draw, as from sample to sample.
 
     rows: N
-    strata: what is drawn, by stratum, each with as many draws as it has members
+    members: how many rows, or units, there are to draw
+    smallest: how many the smallest stratum of the target has: rows of one label, or all units
     unit_N: the unit (N,) of each row; None if rows are drawn
     """
 
     rows: int
-    strata: tuple[Whole, ...]
+    members: int
+    smallest: int
     unit_N: Whole | None
 
     @classmethod
     def of(cls, target: Target, codes_N: Floats, subjects: Subjects) -> Resampling:
         unit_N = target.units(subjects)
         if unit_N is not None:
-            strata: tuple[Whole, ...] = (np.arange(int(unit_N.max(initial=-1)) + 1),)
+            members = smallest = int(unit_N.max(initial=-1)) + 1
         else:
-            stratum_N = target.strata(codes_N)
-            strata = tuple(np.flatnonzero(stratum_N == each) for each in np.unique(stratum_N))
-        return cls(rows=len(codes_N), strata=strata, unit_N=unit_N)
+            members = len(codes_N)
+            smallest = int(np.unique(target.strata(codes_N), return_counts=True)[1].min(initial=(
+                members)))
+        return cls(rows=len(codes_N), members=members, smallest=smallest, unit_N=unit_N)
 
     @property
     def trials(self) -> int:
         """How often the smallest stratum is drawn from: at least so many draws are independent."""
-        return min(map(len, self.strata), default=0)
+        return self.smallest
 
     def weightings(self, resamples: int, seed: int) -> Iterator[Floats]:
         """How often each row counts: first the sample itself, then its resamples, some at a time:
@@ -51,10 +55,8 @@ class Resampling:
         at_once = max(1, CHUNK // max(1, self.rows))
         for start in range(0, resamples, at_once):
             count = min(at_once, resamples - start)
-            weights = np.zeros((count, sum(map(len, self.strata))))
-            for members in self.strata:
-                drawn = generator.integers(max(1, len(members)), size=(count, len(members)))
-                drawn += np.arange(count)[:, None] * len(members)
-                times = np.bincount(drawn.ravel(), minlength=count * len(members))
-                weights[:, members] = times.reshape(count, len(members))
+            drawn = generator.integers(max(1, self.members), size=(count, self.members))
+            drawn += np.arange(count)[:, None] * self.members
+            weights = np.bincount(drawn.ravel(), minlength=count * self.members).reshape(
+                count, self.members).astype(np.float64)
             yield weights if self.unit_N is None else weights[:, self.unit_N]

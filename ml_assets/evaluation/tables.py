@@ -52,6 +52,8 @@ def slices(report: EvaluationReport, target: Target) -> Records:
 def _interval(estimate: Estimate) -> str:
     if estimate.value is None:
         return "-"
+    if estimate.low is None:
+        return f"{number(estimate.value)} (no interval)"
     return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
 
 

@@ -256,6 +256,8 @@ def table(report: PerformanceReport, target: Target) -> pd.DataFrame:
 def _said(estimate: Estimate) -> str:
     if estimate.value is None:
         return "none"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
     if max(abs(estimate.value), abs(estimate.high or 0)) >= 1000:
         return f"{estimate.value:,.0f} [{estimate.low:,.0f}, {estimate.high:,.0f}]"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

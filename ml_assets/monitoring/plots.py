@@ -67,8 +67,9 @@ def performance(reports: Sequence[PerformanceReport], loss: str) -> bytes:
             ordinals = [day.toordinal() for day, _ in points]
             axes.plot(ordinals, [value.value for _, value in points], color=color, marker=".",
                       label=f"events of {days} days")
-            axes.fill_between(ordinals, [value.low for _, value in points],
-                              [value.high for _, value in points], color=color, alpha=0.15)
+            sure = [(day.toordinal(), value) for day, value in points if value.low is not None]
+            axes.fill_between([ordinal for ordinal, _ in sure], [value.low for _, value in sure],
+                              [value.high for _, value in sure], color=color, alpha=0.15)
         for then, now in itertools.pairwise(reports):
             if then.champion != now.champion:
                 axes.axvline(now.day.toordinal(), color="black", linestyle=":", linewidth=1)

@@ -34,7 +34,7 @@ MOST_KEPT_BACK = 2_000
 """Rows that an interval is learnt from: its coverage is then sure to less than 1%."""
 METRICS = {
     "squared_error": Metric(higher=False),
-    "rmse": Metric(higher=False),
+    "rmse": Metric(higher=False, root_of="squared_error"),
     "mae": Metric(higher=False),
     "r2": Metric(higher=True, lowest=-np.inf, highest=1),
     "bias": Metric(higher=False, lowest=-np.inf, best=0.0),

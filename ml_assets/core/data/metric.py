@@ -21,12 +21,14 @@ class Metric:
     lowest, highest: between these every value lies
     best: the value that is best, if neither more nor less than it is: then the distance from it
         alone says how bad a value is
+    root_of: the metric whose square root it is
     """
 
     higher: bool
     lowest: float = 0.0
     highest: float = np.inf
     best: float | None = None
+    root_of: str | None = None
 
     def goodness(self, values: Floats) -> Floats:
         """The values turned so that more is better: differences of these are leads."""
@@ -46,11 +48,22 @@ class Measured(Protocol):
         """(hits, trials) of the metrics that are shares of rows: they have exact intervals."""
         ...
 
+    @property
+    def contributions(self) -> Mapping[str, tuple[Floats, ...]]:
+        """Of the metrics that are means of rows (one group), or shares of pairs (a group for either
+        side), what each row adds: they have intervals in closed form."""
+        ...
+
+    @property
+    def unsure(self) -> frozenset[str]:
+        """The metrics of which these rows are too few to give an interval, or of which none is
+        known to hold: they are told without."""
+        ...
+
     def measure(self, weights_RN: Floats) -> dict[str, Floats]:
         """Each metric under each of R weightings, (R,).
 
-        Weights say how often each row counts. If the target has units, the rows of a unit weigh
-        the same; otherwise each weighting keeps the sum of every stratum, as the whole sample and
-        stratified resamples do.
+        Weights say how often each row counts; the rows of a unit, if the target has units, weigh
+        the same. Of weights that leave no row of a label, what needs one is NaN.
         """
         ...

@@ -7,14 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from ml_assets.core.target import Bools, Floats
-from ml_assets.targets.metrics.calibration import bins
+from ml_assets.targets.metrics.calibration import FEWEST_WRONG, bins
 from ml_assets.targets.metrics.top_precision import MeasuredTop
 
-BY_RANK = ("roc_auc", "average_precision", "recall_at_fpr_0.5%", "recall_at_fpr_1%")
+RATES = {"recall_at_fpr_0.5%": 0.005, "recall_at_fpr_1%": 0.01}
+BY_RANK = ("roc_auc", "average_precision", *RATES)
+FEWEST_ALARMS = 5
+"""So many false ones must be allowed before a recall at their rate has an interval."""
 
 
 class MeasuredBinary:
-    """N labels and one model's scores, see `core.target.Measured`.
+    """N labels and one model's scores, see `core.data.metric.Measured`.
 
     labels_N: what came true; scores_N: probabilities of True, with their losses; decided_N: which
     rows are decided True; costs: what each row came to, (N,) by name; tops: by the metric's name
@@ -30,15 +33,27 @@ class MeasuredBinary:
         found, alarms = (int((decided_N & rows_N).sum()) for rows_N in (labels_N, ~labels_N))
         self.shares = {"recall": (found, self.positives),
                        "false_positive_rate": (alarms, self.negatives)}
+        self.contributions: dict[str, tuple[Floats, ...]] = {
+            "log_loss": (losses_N,), "brier": ((scores_N - labels_N) ** 2,),
+            **{name: (cost_N,) for name, cost_N in costs.items()}}
+        if self.positives and self.negatives:
+            self.contributions["roc_auc"] = _placements(scores_N[labels_N], scores_N[~labels_N])
+        # A share of alarms says something if some are allowed; an error of calibration is
+        # overstated by any sample.
+        wrong = self.positives - found + alarms
+        self.unsure = frozenset({"calibration_error"} | {
+            name for name, rate in RATES.items() if rate * self.negatives < FEWEST_ALARMS
+        } | ({"log_loss", "brier"} if wrong < FEWEST_WRONG else set()))
         self._by_row = _columns(labels_N, scores_N, losses_N, decided_N)
         self._costs, self._tops = costs, tops
         self._order = np.argsort(-scores_N, kind="stable")
         # Equal scores cannot be told apart by any threshold: they count as one step.
         self._starts = np.flatnonzero(np.diff(scores_N[self._order], prepend=np.inf))
+        self._is_true = labels_N.astype(np.float64)
         self._true = labels_N[self._order].astype(np.float64)
 
     def measure(self, weights_RN: Floats) -> dict[str, Floats]:
-        """See `core.target.Measured`.
+        """See `core.data.metric.Measured`.
 
         roc_auc, average_precision: as in scikit-learn, ties included.
         recall_at_fpr_x%: the highest recall at any threshold whose false positive rate is at
@@ -50,6 +65,8 @@ class MeasuredBinary:
         """
         none = np.full(len(weights_RN), np.nan)
         sums_RC = weights_RN @ self._by_row
+        true_R = weights_RN @ self._is_true
+        false_R = weights_RN.sum(axis=1) - true_R
         by_rank = self._by_rank(weights_RN[:, self._order]) \
             if self.positives and self.negatives else dict.fromkeys(BY_RANK, none)
         return {
@@ -57,8 +74,8 @@ class MeasuredBinary:
             "brier": sums_RC[:, 1] / self.rows if self.rows else none,
             "calibration_error": np.abs(sums_RC[:, 4:]).sum(axis=1) / self.rows
             if self.rows else none,
-            "recall": sums_RC[:, 2] / self.positives if self.positives else none,
-            "false_positive_rate": sums_RC[:, 3] / self.negatives if self.negatives else none,
+            "recall": _ratio(sums_RC[:, 2], true_R),
+            "false_positive_rate": _ratio(sums_RC[:, 3], false_R),
             **by_rank,
             **{name: weights_RN @ cost_N / self.rows if self.rows else none
                for name, cost_N in self._costs.items()},
@@ -70,21 +87,45 @@ class MeasuredBinary:
         true_RU = np.add.reduceat(weights_RN * self._true, self._starts, axis=1)
         false_RU = np.add.reduceat(weights_RN, self._starts, axis=1) - true_RU
         found_RU, alarms_RU = np.cumsum(true_RU, axis=1), np.cumsum(false_RU, axis=1)
+        all_R, false_R = found_RU[:, -1], alarms_RU[:, -1]
         flagged_RU = np.maximum(found_RU + alarms_RU, 1)
         ordered_R = np.einsum("ru,ru->r", false_RU, found_RU - 0.5 * true_RU)
         precise_R = np.einsum("ru,ru->r", true_RU, found_RU / flagged_RU)
-        return {
-            "roc_auc": ordered_R / (self.positives * self.negatives),
-            "average_precision": precise_R / self.positives,
-            "recall_at_fpr_0.5%": self._recall_within(0.005, found_RU, alarms_RU),
-            "recall_at_fpr_1%": self._recall_within(0.01, found_RU, alarms_RU),
+        ranked = {
+            "roc_auc": _ratio(ordered_R, all_R * false_R),
+            "average_precision": _ratio(precise_R, all_R),
+            **{name: _recall_within(rate, found_RU, alarms_RU)
+               for name, rate in RATES.items()},
         }
+        both_R = (all_R > 0) & (false_R > 0)
+        return {name: np.where(both_R, values_R, np.nan) for name, values_R in ranked.items()}
 
-    def _recall_within(self, rate: float, found_RU: Floats, alarms_RU: Floats) -> Floats:
-        # A product such as 0.01 * 300 may come out a rounding error below 3.
-        within_RU = alarms_RU <= rate * self.negatives + 1e-9
-        found_R: Floats = np.where(within_RU, found_RU, 0).max(axis=1)
-        return found_R / self.positives
+
+def _recall_within(rate: float, found_RU: Floats, alarms_RU: Floats) -> Floats:
+    # A product such as 0.01 * 300 may come out a rounding error below 3.
+    within_RU = alarms_RU <= rate * alarms_RU[:, -1:] + 1e-9
+    found_R: Floats = np.where(within_RU, found_RU, 0).max(axis=1)
+    return _ratio(found_R, found_RU[:, -1])
+
+
+def _ratio(parts_R: Floats, wholes_R: Floats) -> Floats:
+    """NaN where the whole is 0."""
+    ratio_R: Floats = np.divide(parts_R, wholes_R, out=np.full(len(parts_R), np.nan),
+                                where=wholes_R > 0)
+    return ratio_R
+
+
+def _placements(true_P: Floats, false_Q: Floats) -> tuple[Floats, Floats]:
+    """Of each row the share of rows with the other label that it is rightly told apart from."""
+    return _below(true_P, false_Q), 1 - _below(false_Q, true_P)
+
+
+def _below(values: Floats, others: Floats) -> Floats:
+    """The share of `others` below each value, of equal ones half."""
+    ordered = np.sort(others)
+    sides = [np.searchsorted(ordered, values, side=side) for side in ("left", "right")]
+    share: Floats = (sides[0] + sides[1]) / (2 * len(others))
+    return share
 
 
 def _columns(labels_N: Bools, scores_N: Floats, losses_N: Floats, decided_N: Bools) -> Floats:

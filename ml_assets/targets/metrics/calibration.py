@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 BINS = 10
+FEWEST_WRONG = 5
+"""Mistakes below which the mean loss of probabilities has no interval: it is made by what these
+rows may lack."""
 Z95 = 1.959963984540054
 """The 97.5% quantile of the normal distribution."""
 

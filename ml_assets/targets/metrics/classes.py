@@ -5,22 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from ml_assets.core.target import Floats, Whole
-from ml_assets.targets.metrics.calibration import bins
+from ml_assets.targets.metrics.calibration import FEWEST_WRONG, bins
 
 
 class MeasuredClasses:
-    """N true classes and one model's probabilities of K classes, see `core.target.Measured`."""
+    """N true classes and a model's probabilities of K classes, see `core.data.metric.Measured`."""
 
     def __init__(self, true_N: Whole, shares_NK: Floats, losses_N: Floats) -> None:
         self.rows, self._classes = shares_NK.shape
         decided_N = shares_NK.argmax(axis=1)
         right_N = decided_N == true_N
         self.shares = {"accuracy": (int(right_N.sum()), self.rows)}
+        errors_N = np.square(shares_NK).sum(axis=1) + 1 - 2 * shares_NK[
+            np.arange(self.rows), true_N]
+        self.contributions: dict[str, tuple[Floats, ...]] = {
+            "log_loss": (losses_N,), "brier": (errors_N,)}
+        self.unsure = frozenset({"calibration_error"} | (
+            {"log_loss", "brier"} if (~right_N).sum() < FEWEST_WRONG else set()))
         self._cell_N = true_N * self._classes + decided_N
         self._by_row = _columns(true_N, shares_NK, losses_N, right_N.astype(np.float64))
 
     def measure(self, weights_RN: Floats) -> dict[str, Floats]:
-        """See `core.target.Measured`.
+        """See `core.data.metric.Measured`.
 
         brier: the summed squares of a row's K errors.
         calibration_error: mean of |mean probability of the class decided for - share of it that

@@ -10,8 +10,9 @@ from ml_assets.core.target import Bools, Floats
 
 NAMES = ("squared_error", "rmse", "mae", "r2", "bias", "within_tolerance")
 
+
 class MeasuredNumber:
-    """N true values and one model's predictions, see `core.target.Measured`.
+    """N true values and one model's predictions, see `core.data.metric.Measured`.
 
     within_N: which predictions are close enough
     ends: (N, 2), the lower and upper ends of the intervals, NaN for a row without; (N, 0) if the
@@ -34,14 +35,23 @@ class MeasuredNumber:
             self._intervals = np.stack([known_N, holds_N, width_N], axis=1).astype(np.float64)
             self.shares["coverage"] = (int(holds_N.sum()), int(known_N.sum()))
         excess_N = predicted_N - true_N
+        self.contributions: dict[str, tuple[Floats, ...]] = {
+            "squared_error": (excess_N**2,), "mae": (np.abs(excess_N),), "bias": (excess_N,),
+            **{name: (values_N,) for name, values_N in others.items()}}
+        self.unsure: frozenset[str] = frozenset()
         # Around their mean, so that the squares lose no digits.
         centred_N = true_N - (true_N.mean() if self.rows else 0)
         self._by_row = np.stack([
             excess_N**2, np.abs(excess_N), excess_N, centred_N, centred_N**2, within_N,
         ], axis=1)
+        spread = float(np.mean(centred_N**2)) if self.rows else 0.0
+        if spread > 0:  # linearised: what a row adds to the ratio of two means
+            ratio = float(np.mean(excess_N**2)) / spread
+            self.contributions["r2"] = (
+                1 - ratio - (excess_N**2 - ratio * centred_N**2) / spread,)
 
     def measure(self, weights_RN: Floats) -> dict[str, Floats]:
-        """See `core.target.Measured`.
+        """See `core.data.metric.Measured`.
 
         bias: the mean of prediction minus truth.
         r2: 1 - squared error / variance of the truth; undefined if that is 0.

@@ -18,7 +18,7 @@ from ml_assets.targets.metrics.order import Order, slates_of
 
 
 class MeasuredRanking:
-    """N labels and one model's scores, see `core.target.Measured`.
+    """N labels and one model's scores, see `core.data.metric.Measured`.
 
     labels_N: whether it was taken; scores_N: probabilities of that, with their losses
 
@@ -30,6 +30,8 @@ class MeasuredRanking:
         policy: SlatePolicy,
     ) -> None:
         self.shares: dict[str, tuple[int, int]] = {}
+        self.contributions: dict[str, tuple[Floats, ...]] = {}
+        self.unsure: frozenset[str] = frozenset()
         slate_N, position_N = slates_of(subjects.event_ids)
         order = Order.of(slate_N, scores_N)
         taken_N = labels_N[order.order].astype(np.float64)
@@ -53,7 +55,7 @@ class MeasuredRanking:
         self._items = np.flatnonzero(np.diff(item[by_item], prepend=-1))
 
     def measure(self, weights_RN: Floats) -> dict[str, Floats]:
-        """See `core.target.Measured`.
+        """See `core.data.metric.Measured`.
 
         ndcg, recall, mrr: at page, the mean over slates of which something was taken. Of an item
             that was taken, recall counts it, mrr the inverse of the first one's rank, ndcg each

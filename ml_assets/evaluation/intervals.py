@@ -1,0 +1,158 @@
+"""95% intervals in closed form: of means of rows, of shares of pairs, of differences of both.
+
+A *contribution* is what a row adds to a value: a mean of rows has one group of them, the area under
+the ROC curve two, those of the rows of either label (DeLong, DeLong and Clarke-Pearson, "Comparing
+the areas under two or more correlated receiver operating characteristic curves", Biometrics 44,
+1988). The variance of the value is the sum over groups of the variance of their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, sqrt
+
+import numpy as np
+from scipy.special import bdtrc, stdtrit
+
+from ml_assets.core.target import Floats
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """variance: of a value; freedom: how many degrees this variance has, by the kurtosis of the
+    contributions: a variance that rests on few rows is not sure itself (Satterthwaite 1946)."""
+
+    variance: float
+    freedom: float
+
+    @classmethod
+    def of(cls, groups: Sequence[Floats]) -> Spread:
+        """groups: of contributions, each (N,)"""
+        variances, weights = [], 0.0
+        for each_N in groups:
+            excess_N, rows = each_N - each_N.mean(), len(each_N)
+            squares = float(excess_N @ excess_N)
+            if rows < 2 or squares <= 0:
+                continue
+            variance = squares / (rows - 1) / rows
+            kurtosis = rows * float((excess_N**4).sum()) / squares**2
+            variances.append(variance)
+            weights += variance**2 * max(kurtosis - 1, 2 / rows) / (2 * rows)
+        whole = sum(variances)
+        return cls(variance=whole, freedom=max(1.0, whole**2 / weights) if weights else inf)
+
+    @property
+    def reach(self) -> float:
+        """By how many standard deviations an interval goes to either side."""
+        return float(stdtrit(min(self.freedom, 1e6), 0.975))
+
+
+def of_mean(values_N: Floats) -> Interval | None:
+    """Of the mean of skewed values, such as losses; None of fewer than two, or if none differs.
+
+    The studentised mean is transformed so that its skewness is removed (Hall, "On the removal of
+    skewness by transformation", Journal of the Royal Statistical Society B 54, 1992).
+
+    >>> low, high = of_mean(np.r_[np.full(95, 0.01), np.full(5, 2.0)])
+    >>> round(low, 3), round(high, 3)  # its mean is .11; two standard errors are .087
+    (0.041, 0.255)
+    """
+    rows = len(values_N)
+    if rows < 2:
+        return None
+    mean, excess_N = float(values_N.mean()), values_N - values_N.mean()
+    deviation = sqrt(float(excess_N @ excess_N) / (rows - 1))
+    if deviation <= 1e-12 * max(1.0, abs(mean)):
+        return None
+    skewness = float((excess_N**3).mean()) / deviation**3
+    edge, error = float(stdtrit(rows - 1, 0.975)), deviation / sqrt(rows)
+    low, high = (mean - error * _unskewed(each, skewness, rows) for each in (edge, -edge))
+    return min(low, mean), max(high, mean)
+
+
+def _unskewed(value: float, skewness: float, rows: int) -> float:
+    if abs(skewness) < 1e-6:
+        return value
+    root = sqrt(rows)
+    inner = 1 + skewness * (value / root - skewness / 6 / rows)
+    return 3 * root / skewness * (float(np.cbrt(inner)) - 1)
+
+
+def of_trials(hits: int, trials: int) -> Interval:
+    """Of a share of independent rows: the mid-P interval, which is exact but for half of the chance
+    of what came out (Lancaster, "Significance tests in discrete distributions", JASA 56, 1961).
+
+    >>> low, high = of_trials(0, 20)
+    >>> low, round(high, 3)  # Clopper and Pearson: .168
+    (0.0, 0.139)
+    """
+    def beyond(share: float) -> float:
+        return float(bdtrc(hits - 1, trials, share) + bdtrc(hits, trials, share)) / 2 if hits else (
+            float(bdtrc(0, trials, share)) / 2 + 0.5)
+
+    low = 0.0 if hits == 0 else _where(beyond, 0.025, hits / trials, 0.0)
+    high = 1.0 if hits == trials else _where(beyond, 0.975, 1.0, hits / trials)
+    return low, high
+
+
+def _where(rising: Callable[[float], float], level: float, high: float, low: float) -> float:
+    """Between the two, where a rising function reaches the level."""
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < level else (low, middle)
+    return (low + high) / 2
+
+
+def of_share(value: float, groups: Sequence[Floats], *, trials: int) -> Interval:
+    """Of a value in [0, 1] that is no share of independent rows: Wilson's interval of a share of as
+    many trials as have the same variance, with a quantile of Student's t.
+
+    trials: what the value counts as if its rows do not differ, as at 0 and 1
+
+    >>> low, high = of_share(1.0, [np.ones(20), np.ones(40)], trials=20)
+    >>> round(low, 3), high
+    (0.839, 1.0)
+    """
+    spread = Spread.of(groups)
+    return _wilson(value, spread.variance, spread.reach, trials)
+
+
+def of_spread(value: float, variance: float, *, trials: int) -> Interval:
+    """Of a value in [0, 1] whose variance is known otherwise, such as from a bootstrap."""
+    return _wilson(value, variance, Spread(variance=0.0, freedom=inf).reach, trials)
+
+
+def _wilson(value: float, variance: float, edge: float, trials: int) -> Interval:
+    """The interval of a share of as many trials as have this variance."""
+    inner = value * (1 - value)
+    if variance <= 0 or inner <= 0:
+        many, edge = float(max(1, trials)), Spread(variance=0.0, freedom=inf).reach
+    else:
+        many = inner / variance
+    centre = value + edge**2 / (2 * many)
+    reach = edge * sqrt(max(0.0, inner) / many + edge**2 / (4 * many**2))
+    scale = 1 + edge**2 / many
+    return (max(0.0, min((centre - reach) / scale, value)),
+            min(1.0, max((centre + reach) / scale, value)))
+
+
+def of_difference(
+    value: float, groups: Sequence[Floats], first: Interval, second: Interval,
+    values: tuple[float, float],
+) -> Interval:
+    """Of the difference of two paired values that have several groups of contributions.
+
+    groups: differences of contributions. If none differs although the models do, both values are at
+    a bound, and the interval comes from those of the two (Newcombe, "Interval estimation for the
+    difference between independent proportions", Statistics in Medicine 17, 1998).
+    """
+    spread = Spread.of(groups)
+    if spread.variance > 0:
+        reach = spread.reach * sqrt(spread.variance)
+        return value - reach, value + reach
+    below = sqrt((values[0] - first[0])**2 + (second[1] - values[1])**2)
+    above = sqrt((first[1] - values[0])**2 + (values[1] - second[0])**2)
+    return value - below, value + above
