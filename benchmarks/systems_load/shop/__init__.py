@@ -79,7 +79,7 @@ def judged(*, of: int, every: int, until: date, settings: Settings) -> tuple[Jud
 
 
 def measure(*, quick: bool) -> Iterator[Measurement]:
-    of, every = (40, 20) if quick else (10, 1)
+    of, every = (40, 20) if quick else (10, 3)
     with TemporaryDirectory(prefix="ml_assets-shop-") as scratch:
         settings = Settings(var=Path(scratch))
         nightly, completion = judged(of=of, every=every, until=TRAINED_UNTIL, settings=settings)

@@ -18,6 +18,7 @@ import pandas as pd
 from benchmarks.systems_load.shop.protocol import PAGE, Query
 from ml_assets.core.settings import Settings
 from ml_assets.core.slates import SlatePolicy
+from ml_assets.core.source import Source
 from ml_assets.core.system import Calendar, System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.offline import OfflineFeatures
@@ -41,7 +42,7 @@ of one that is paid on the day itself is known."""
 def of_households(of: int) -> System:
     """The shop as declared, with every household whose number `of` divides, and its whole history.
     """
-    sources = {"visits": visit_rows(of), "purchases": purchase_rows(of)}
+    sources: dict[str, Source] = {"visits": visit_rows(of), "purchases": purchase_rows(of)}
     return replace(
         SHOP, calendar=Calendar(first_day=FIRST, go_live=END + DAY),
         streams=tuple(replace(each, source=sources[each.name]) for each in SHOP.streams))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,20 +70,20 @@ def days(cache: Path, of: int) -> Iterator[Day]:
         select household, basket, grocery, place, put_at, sold_at from puts
         order by sold_at, basket, place
     """.strip())
-    today: list[dict[str, object]] = []
+    today: list[dict[str, Any]] = []
     for batch in query.batches(query.fetch(cache)):
         for row in batch.to_pylist():
-            if today and row["sold_at"].date() != today[0]["sold_at"].date():  # type: ignore[attr-defined]
+            if today and row["sold_at"].date() != today[0]["sold_at"].date():
                 yield _day(today)
                 today = []
             today.append(row)
     yield _day(today)
 
 
-def _day(rows: Sequence[Mapping[str, object]]) -> Day:
-    day: date = rows[0]["sold_at"].date()  # type: ignore[attr-defined]
+def _day(rows: Sequence[Mapping[str, Any]]) -> Day:
+    day: date = rows[0]["sold_at"].date()
     bought: dict[str, set[str]] = defaultdict(set)
-    baskets: dict[str, list[Mapping[str, object]]] = defaultdict(list)
+    baskets: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         bought[str(row["household"])].add(str(row["grocery"]))
         baskets[str(row["basket"])].append(row)
@@ -94,7 +95,7 @@ def _day(rows: Sequence[Mapping[str, object]]) -> Day:
         first, rest = lines[:IN_BASKET], lines[IN_BASKET:]
         completion.append(Query(
             household=str(lines[0]["household"]), midnight=start,
-            at=first[-1]["put_at"] + DAY / 86_400,  # type: ignore[operator]
+            at=first[-1]["put_at"] + DAY / 86_400,
             basket=tuple(str(line["grocery"]) for line in first),
             wanted=frozenset(str(line["grocery"]) for line in rest)))
     return Day(

@@ -7,7 +7,7 @@ from feast.aggregation import Aggregation
 
 from ml_assets.features.declaration import derived_view, event_stream, table_view, windowed_view
 from ml_assets.systems.shop import PRODUCTS, PROMOTIONS
-from ml_assets.systems.shop.compared import compared
+from ml_assets.systems.shop.compared import WINDOWS, compared
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 WHILE_SHOPPING = 60 * MINUTE
@@ -20,9 +20,9 @@ def of(
                        slide_interval=slide, name=name)
 
 
-def now(function: str, name: str, column: str = "") -> Aggregation:
+def now(function: str, name: str) -> Aggregation:
     """Of the hour in which a basket fills."""
-    return Aggregation(function=function, column=column, time_window=WHILE_SHOPPING,
+    return Aggregation(function=function, time_window=WHILE_SHOPPING,
                        slide_interval=5 * MINUTE, name=name)
 
 
@@ -36,9 +36,9 @@ bought = event_stream("shop", "purchases")
 
 by_household = windowed_view(
     "by_household", system="shop", entities=[household], source=bought,
-    aggregations=[now("count", "in_basket"), now("last_n(5)", "basket_5", "grocery"),
+    aggregations=[now("count", "in_basket"),
                   of("count", 28, "all_theirs_28d"), of("count", 112, "all_theirs_112d")],
-    description="How much a household buys, and what is in its basket.",
+    description="How much a household buys, and how much is in its basket.",
 )
 by_grocery = windowed_view(
     "by_grocery", system="shop", entities=[grocery], source=bought,
@@ -52,9 +52,9 @@ by_grocery = windowed_view(
 together = windowed_view(
     "together", system="shop", entities=[household, grocery], source=bought,
     aggregations=[now("count", "in_basket_already"),
-                  *(of("count", days, f"theirs_{days}d") for days in (7, 14, 28, 56, 112)),
-                  of("time_since_last", 112, "since_theirs"),
-                  of("time_since_first", 112, "since_their_first")],
+                  *(of("count", days, f"theirs_{days}d") for days in WINDOWS),
+                  of("time_since_last", WINDOWS[-1], "since_theirs"),
+                  of("time_since_first", WINDOWS[-1], "since_their_first")],
     description="How often, and how lately, a household bought it.",
 )
 by_commodity = windowed_view(
@@ -63,16 +63,17 @@ by_commodity = windowed_view(
                   *(of("sum", days, f"commodity_paid_{days}d", "paid") for days in (7, 28))],
     description="How well a commodity sells: for systems that ask about commodities.",
 )
-shelf = table_view("shop", PRODUCTS, entities=[grocery])
+shelf = table_view("shop", PRODUCTS, entities=[grocery], columns=("own_brand",))
 promotions = table_view("shop", PROMOTIONS, entities=[grocery])
 comparisons = derived_view(
     "comparisons", system="shop", function=compared,
-    gives=["their_share_28d", "their_share_112d", "overdue", "price_now", "discount_now",
+    gives=["decayed", "their_share_28d", "their_share_112d", "overdue", "price_now", "discount_now",
            "share_of_sales", "weekday", "hour"],
     features=[by_household[["all_theirs_28d", "all_theirs_112d"]],
               by_grocery[["sold_7d", "sold_112d", "paid_7d", "paid_112d", "discount_7d",
                           "discount_112d"]],
-              together[["theirs_28d", "theirs_112d", "since_theirs", "since_their_first"]]],
+              together[[*(f"theirs_{days}d" for days in WINDOWS), "since_theirs",
+                         "since_their_first"]]],
     columns={"event_timestamp": "instant"},
 )
 shop_order = FeatureService(
