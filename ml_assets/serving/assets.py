@@ -149,13 +149,16 @@ def _batch_predictions(system: System) -> dg.AssetsDefinition:
 
 
 def _candidates(system: System, policy: SlatePolicy) -> dg.AssetsDefinition:
+    told = dict.fromkeys(kind.stream for kind in policy.taken if kind.stream is not None)
+
     @dg.asset(
         key=key(system, "candidates"),
-        deps=keys(system, "deployment", "events", "labels", system.feature_service),
+        deps=keys(system, "deployment", "events", "labels", *told, system.feature_service),
         description="What slates are made of on the day after: one row for each item of each list. "
-        "For every user who was active lately the best of the popular items by the model in force, "
-        "as of the end of the day; and the popular ones for everybody else. Source: `events`, "
-        "`labels` and the streams that the features are computed from. The API reads the latest "
+        "For every user who was active lately the best of the popular items, and of his own if the "
+        "system says so, by the model in force, as of the end of the day; and the popular ones for "
+        "everybody else. Source: `events`, `labels`, the streams that say what was taken, and "
+        "those that the features are computed from. The API reads the latest "
         "day's lists from a file, which this replaces.",
         code_version="1",
         metadata={"dagster/column_schema": column_schema(CANDIDATES)},
