@@ -145,8 +145,14 @@ def labels_known_in(
         # Of history there are whole days, of live events on a day few are left to history.
         old = known_then.set_axis([*KNOWN_COLUMNS[:2], "label", "known_at"], axis=1).assign(
             label=known_then["outcome"].infer_objects(), basis="archive")[[*KNOWN_COLUMNS]]
-        known = pd.concat([old, known], ignore_index=True) if rows else old
+        # One kind of UTC for both: columns of two kinds come together as objects.
+        known = pd.concat([_in_utc(old), _in_utc(known)], ignore_index=True) if rows else old
     return known.sort_values(["known_at", "event_id"], kind="stable", ignore_index=True)
+
+
+def _in_utc(known: pd.DataFrame) -> pd.DataFrame:
+    return known.assign(**{
+        name: pd.to_datetime(known[name], utc=True) for name in ("event_timestamp", "known_at")})
 
 
 def label_id(event_id: str, known_at: datetime, label: Label) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ml_assets.core.feedback import Crowd, FeedbackPolicy, TrustClass
 from ml_assets.core.truths import Complaints, Outcomes, Recorded, Truth
 from ml_assets.ingest.labels import labels_known_in, latest_labels
+from ml_assets.ingest.lake import INSTANT
 from ml_assets.ingest.log.event_log import Feedback, Prediction
 from ml_assets.ingest.tables import RECORD_COLUMNS
 
@@ -160,6 +162,22 @@ def test_an_archived_outcome_counts_from_the_instant_that_its_record_says() -> N
         rows = labels_known_in(POLICY, TRUST, start=start, end=start + DAY, archived=archived,
                                predictions=[], feedback=[])
         assert list(zip(rows["known_at"], rows["label"], rows["basis"], strict=True)) == expected
+
+
+def test_labels_of_history_and_of_live_events_come_together_in_one_table() -> None:
+    """As in the days after going live: instants stay instants, wherever they were read."""
+    archived = pd.DataFrame({
+        "event_id": ["a"], "outcome": [True],
+        **{name: pd.Series([at], dtype=pd.ArrowDtype(INSTANT)).astype("datetime64[us, UTC]")
+           for name, at in (("event_timestamp", START - DAY), ("outcome_known_at", START + HOUR))},
+    })
+    archived = pa.Table.from_pandas(archived, preserve_index=False).to_pandas()
+    rows = labels_known_in(POLICY, TRUST, start=START, end=START + DAY, archived=archived,
+                           predictions=[served(START)], feedback=[said(START + 2 * HOUR, False)])
+    assert rows["event_id"].tolist() == ["a", "e"]
+    assert rows["basis"].tolist() == ["archive", "feedback"]
+    assert rows["label"].tolist() == [True, False]
+    assert rows["known_at"].dt.hour.tolist() == [1, 2]
 
 
 instants = st.integers(0, 9 * 24).map(lambda hours: START + hours * HOUR)
