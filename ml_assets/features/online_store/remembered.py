@@ -7,8 +7,9 @@ the seconds since an event grows by a second each second. All else stays as it i
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, repeat
+from itertools import accumulate, chain, repeat
 from operator import eq
 
 import numpy as np
@@ -85,10 +86,10 @@ class Remembered:
         if self._ages:
             values[:, self._ages] = (now - values[:, self._ages]) / 1e6
         if not known.all():
-            new = np.flatnonzero(~known)
-            blobs = [blob for _, mine in asked for blob in mine]
-            names = [(view, key) for view, (keys, _) in enumerate(asked) for key in keys]
-            unknown = [(*names[row], blobs[row] or b"") for row in new.tolist()]
+            new = np.flatnonzero(~known).tolist()
+            ends = list(accumulate(len(keys) for keys, _ in asked))
+            unknown = [(view := bisect_right(ends, row), *_at(asked[view], row - ends[view]))
+                       for row in new]
             values[new], status[new] = found = self._decoder.many(
                 [blob for _, _, blob in unknown], [now] * len(unknown))
             self._note(unknown, now, *found)
@@ -156,3 +157,9 @@ class Remembered:
         self._blobs, self._bytes = [b""], 0
         self._values, self._status = self._decoder.many([None], [0])
         self._least, self._most = np.array([NEVER]), np.array([-NEVER])
+
+
+def _at(mine: tuple[Sequence[bytes], Sequence[bytes | None]], row: int) -> tuple[bytes, bytes]:
+    """A key and its blob."""
+    keys, blobs = mine
+    return keys[row], blobs[row] or b""
