@@ -51,12 +51,15 @@ class Nightly:
     top: how many items a list has, at most
     pool: from how many popular items, scored by the model that answers, it is chosen
     own: from which of his own beside them; None if an item is hardly taken twice
+    drawn: the share of a list that is drawn from all that it would lack, and not chosen by the
+        model that answers: so another model may bring it up
     active: a user whose latest event is older has no list
     """
 
     top: int = 200
     pool: int = 1000
     own: Own | None = None
+    drawn: float = 0.0
     active: timedelta = timedelta(days=28)
 
     def __post_init__(self) -> None:
@@ -65,4 +68,5 @@ class Nightly:
         offered = self.pool + (0 if self.own is None else self.own.top)
         require(offered >= self.top, self, "pool", self.pool,
                 f"at least top, {self.top}, together with `own`")
+        require(0 <= self.drawn < 1, self, "drawn", self.drawn, "a share in [0, 1)")
         require(self.active > timedelta(0), self, "active", self.active, "a positive time")

@@ -112,6 +112,24 @@ def said(lists: Sequence[UserList]) -> dict[str, list[object]]:
     return {each.user: list(each.items) for each in lists}
 
 
+def test_a_share_of_a_list_may_be_drawn_from_what_it_would_lack(shop: Shop) -> None:
+    """So that another model finds it there; what is best stays, and the draw is the same twice."""
+    for number in range(20):
+        shop.looked(f"user {number:02}", END - timedelta(hours=1))
+    assert POLICY.candidates is not None
+    best = {each.user: each.items for each in shop.lists()}
+    policy = replace(POLICY, candidates=replace(POLICY.candidates, drawn=0.3))
+    drawn = {each.user: each for each in shop.lists(policy)}
+    assert drawn == {each.user: each for each in shop.lists(policy)}
+    last = set()
+    for user, each in drawn.items():
+        if user:
+            assert each.items[:2] == best[user][:2] and len(each.items) == 3
+            assert list(each.scores) == sorted(each.scores, key=lambda score: -(score or 0))
+            last.add(each.items[2])
+    assert len(last) == 2, "one would be the third, the other would be missing"
+
+
 def test_every_active_user_has_the_best_of_the_popular_items_and_newcomers_the_popular_ones(
     shop: Shop
 ) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml_assets.core.slates import SlatePolicy
+from ml_assets.core.slates import Nightly, SlatePolicy
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
 from ml_assets.features.derived.declared import HAPPENED
@@ -90,8 +90,7 @@ class NightlyScores:
             scores = self._scores(self.scorer, contexts, offers)
             for user, offer, (start, end) in zip(users, offers, pairwise(bounds), strict=True):
                 mine = scores[start:end]
-                # Of equal scores the more popular item comes first.
-                best = np.argsort(-mine, kind="stable")[: nightly.top].tolist()
+                best = chosen(mine, nightly, seed=f"{self.system.name}\0{self.end}\0{user}")
                 yield UserList(user=user, items=[offer[each] for each in best],
                                scores=mine[best].tolist())
 
@@ -131,3 +130,20 @@ class NightlyScores:
             dense = dense_vectors(self.system, some, features[start : start + SCORED_AT_ONCE])
             parts.append(self.system.target.score(outputs_of(scorer, some, dense)))
         return np.concatenate(parts)
+
+
+def chosen(scores: npt.NDArray[np.float64], nightly: Nightly, *, seed: str) -> list[int]:
+    """Which of the items with these scores a list has, the best first; the same seed draws the
+    same.
+
+    Of equal scores the more popular item, which is given first, comes first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if not nightly.drawn or len(order) <= nightly.top:
+        first: list[int] = order[: nightly.top].tolist()
+        return first
+    best = nightly.top - max(1, round(nightly.drawn * nightly.top))
+    draw = np.random.default_rng(list(seed.encode()))
+    rest = np.sort(draw.choice(len(order) - best, nightly.top - best, replace=False))
+    found: list[int] = order[[*range(best), *(best + rest)]].tolist()
+    return found
