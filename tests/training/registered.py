@@ -76,6 +76,7 @@ def history_of(system: System) -> TrainingSet:
                           for event in events])
     frame["of_store"] = np.where(draw.random(len(frame)) < 0.3, np.nan, draw.random(len(frame)))
     if system.target.slates is not None:
+        frame["hour"] = frame["hour"].astype(float)  # as a training set has numbers
         frame["propensity"] = np.where(np.arange(len(frame)) % 4, 0.9, 0.05)
     frame["split"] = np.where(np.arange(len(frame)) < 0.8 * len(frame), "train", "holdout")
     days = [event.event_timestamp for event in events]

@@ -17,16 +17,20 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.serving.models.scoring import Floats
 from ml_assets.training import artifact
+from tests.tracks import PAGE
 from tests.training.registered import Registered, registered
 
 pytestmark = pytest.mark.slow
@@ -55,6 +59,27 @@ with mlflow.start_run():
     result = mlflow.models.evaluate(
         f"models:/{name}/1", pd.read_parquet(rows), targets="label", model_type=model_type,
         model_config={"answer": "decision"})
+print(json.dumps(result.metrics, default=float))
+"""
+
+EVALUATE_ORDER = """
+import json, sys
+import mlflow, pandas as pd
+
+name, page, rows = sys.argv[1:]
+mlflow.set_experiment(name)
+rows = pd.read_parquet(rows)
+model = mlflow.pyfunc.load_model(f"models:/{name}/1")
+rows["score"] = model.predict(rows[model.metadata.signature.inputs.input_names()])["probability"]
+rows["slate"] = rows["event_id"].str.rpartition("#")[0]
+ordered = rows.sort_values("score", ascending=False, kind="stable")
+pages = pd.DataFrame({
+    "ordered": ordered.groupby("slate")["item"].agg(list),
+    "taken": rows[rows["label"]].groupby("slate")["item"].agg(list)}).dropna()
+with mlflow.start_run():
+    result = mlflow.models.evaluate(
+        data=pages, predictions="ordered", targets="taken", model_type="retriever",
+        evaluator_config={"retriever_k": int(page)})
 print(json.dumps(result.metrics, default=float))
 """
 
@@ -136,6 +161,20 @@ def test_predict_gives_the_scores_of_the_api_in_an_environment_of_its_own(
     require_close(answered["predictions"], of_api(model))
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "ranking"])
+def test_predict_gives_them_in_the_environment_at_hand(
+    kind: str, models: dict[str, Registered], environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    """The package's own, or any other with what requirements.txt names."""
+    model = models[kind]
+    (tmp_path / "rows.json").write_text(sent(model))
+    run(MLFLOW, "models", "predict", "--model-uri", f"models:/{model.system.name}/1",
+        "--env-manager", "local", "--input-path", "rows.json", "--output-path", "scores.json",
+        environment=environment, cwd=tmp_path)
+    answered: dict[str, Any] = json.loads((tmp_path / "scores.json").read_text())
+    require_close(answered["predictions"], of_api(model))
+
+
 @pytest.mark.parametrize("kind", ["classes", "number"])
 def test_serve_gives_the_scores_of_the_api_over_a_socket(
     kind: str, models: dict[str, Registered], environment: Mapping[str, str], tmp_path: Path
@@ -156,14 +195,16 @@ def test_serve_gives_the_scores_of_the_api_over_a_socket(
 
 
 @contextmanager
-def served(model: Registered, environment: Mapping[str, str], folder: Path) -> Iterator[str]:
+def served(
+    model: Registered, environment: Mapping[str, str], folder: Path, *options: str
+) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [MLFLOW, "models", "serve", "--model-uri", f"models:/{model.system.name}/1",
-             "--port", str(port)],
+             "--port", str(port), *options],
             cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         address = f"http://127.0.0.1:{port}"
@@ -180,7 +221,18 @@ def served(model: Registered, environment: Mapping[str, str], folder: Path) -> I
         server.wait(60)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_serve_answers_for_the_rows_of_a_slate_in_the_environment_at_hand(
+    models: dict[str, Registered], environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    model = models["ranking"]
+    with served(model, environment, tmp_path, "--env-manager", "local") as address:
+        answer = httpx.post(f"{address}/invocations", content=sent(model),
+                            headers={"content-type": "application/json"}, timeout=60)
+        assert answer.status_code == 200, answer.text
+        require_close(answer.json()["predictions"], of_api(model))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "ranking"])
 def test_evaluate_measures_the_decisions(
     kind: str, models: dict[str, Registered], environment: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -202,6 +254,29 @@ def test_evaluate_measures_the_decisions(
         assert metrics["accuracy_score"] == pytest.approx(right)
     else:
         assert metrics["mean_squared_error"] == pytest.approx(target.losses(codes, outputs).mean())
+
+
+def test_evaluate_measures_the_order_of_slates(
+    models: dict[str, Registered], environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    """MLflow's own NDCG and recall of the model's order are those of the asset `evaluation`."""
+    model = models["ranking"]
+    # Of ties, which the asset averages over, MLflow knows nothing.
+    unseen = model.unseen.assign(of_store=np.linspace(0, 1, len(model.unseen)))
+    model = replace(model, unseen=unseen)
+    rows = unseen.assign(event_id=model.event_ids, item=model.items,
+                         output=[row["probability"] for row in of_api(model)])
+    assert rows["output"].is_unique
+    rows.drop(columns="output").to_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "evaluate.py").write_text(EVALUATE_ORDER)
+    said = run(sys.executable, "evaluate.py", model.system.name, str(PAGE), "rows.parquet",
+               environment={**environment, "PYTHONPATH": str(ROOT)}, cwd=tmp_path)
+    metrics, target = json.loads(said.splitlines()[-1]), model.system.target
+    measured = target.measured(
+        target.codes(rows["label"].tolist()), rows[["output"]].to_numpy(),
+        Subjects.of(rows["event_id"].tolist(), {})).measure(np.ones((1, len(rows))))
+    assert metrics[f"ndcg_at_{PAGE}/mean"] == pytest.approx(measured["ndcg"][0])
+    assert metrics[f"recall_at_{PAGE}/mean"] == pytest.approx(measured["recall"][0])
 
 
 def test_the_dockerfile_names_what_is_needed(
