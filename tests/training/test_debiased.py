@@ -80,12 +80,13 @@ def test_rows_count_by_their_propensity_if_the_target_says_so() -> None:
     assert isinstance(TRACKS.target, Ranking)
     debiased = replace(TRACKS, target=replace(TRACKS.target, debias=True))
     training_set = history_of(debiased)
-    assert rows_of(TRACKS, training_set, "train").whole().weights is None
     assert rows_of(debiased, training_set, "holdout").whole().weights is None
+    plain = rows_of(TRACKS, training_set, "train").whole().weights
     weights = rows_of(debiased, training_set, "train").whole().weights
-    assert weights is not None
-    assert weights[0] / weights[1] == pytest.approx(18)
-    assert weights.mean() == pytest.approx(1)
+    assert plain is not None and weights is not None
+    by_propensity = weights / plain
+    assert by_propensity[0] / by_propensity[1] == pytest.approx(18)
+    assert by_propensity.mean() == pytest.approx(1)
 
 
 @pytest.mark.slow
