@@ -156,7 +156,7 @@ TOY = System(
     retraining=RetrainingPolicy(
         after_labels=50, max_age=timedelta(days=14), cooldown=timedelta(days=1)
     ),
-    drift=DriftPolicy(min_events=20),
+    drift=DriftPolicy(effect=0.25, min_events=20),
 )
 
 

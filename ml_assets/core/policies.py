@@ -143,10 +143,13 @@ class DriftPolicy:
     index) *and* significantly at `false_discovery_rate` (p-values of Kolmogorov-Smirnov for
     numbers and of chi-square for categories, Benjamini-Hochberg over all columns). Drift is
     confirmed when a column drifts on `persistence` days in a row.
+
+    An index of .05 is a shift of about .22 standard deviations: `effect` says what matters, the
+    test what is sure.
     """
 
     window: timedelta = timedelta(days=7)
-    effect: float = 0.25
+    effect: float = 0.05
     false_discovery_rate: float = 0.01
     persistence: int = 3
     min_events: int = 100

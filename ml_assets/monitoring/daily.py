@@ -13,6 +13,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.sql import name_of
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
+from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.parity import compare
 from ml_assets.ingest.lake import Lake
@@ -23,10 +24,17 @@ from ml_assets.monitoring.drift import Samples
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
-from ml_assets.monitoring.samples import EVENT_FOUND, References, champion_at, samples
+from ml_assets.monitoring.samples import (
+    EVENT_FOUND,
+    References,
+    champion_at,
+    filled_from,
+    samples,
+)
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 
+SERVED = "features, feature_names, model_version, score, event_timestamp"
 COUNTS = ("checked", "unexplained", "degraded", "other_features", "without_position", "unparsable")
 """What a day's parity report counts."""
 
@@ -49,6 +57,8 @@ def report_drift(
     reports, references = DriftReports(settings, system), References(settings, system)
     history = Deployments(settings.deployments).history(system.name)
     kept, columns = [], dict[str, Samples]()
+    service = load_manifest(settings).services.get(system.feature_service)
+    filled = {} if service is None else filled_from(system, service)
     for day in days:
         champion = champion_at(history, midnight(day) + DAY)
         if champion is None:
@@ -56,7 +66,7 @@ def report_drift(
         else:
             reference = references.read(champion.version)
             served = served_in_window(lake, system, midnight(day) + DAY)
-            columns, count = samples(reference, served, champion.version, system.drift)
+            columns, count = samples(reference, served, champion.version, system.drift, filled)
             report = drift_report.judge_day(
                 day, columns, reports.read(day - DAY), system.drift,
                 model_version=champion.version, reference=reference.training_set,
@@ -81,7 +91,7 @@ def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) ->
     found = [EVENT_FOUND, *categories] if categories else []
     return select(
         lake,
-        f"select {', '.join(['features, feature_names, model_version, score', *found])} "
+        f"select {', '.join([SERVED, *found])} "
         f"from {name}.predictions {of_events} where day >= $1 and day < $2 and accepted_at >= $3",
         [start.date(), end.date(), start],
     )

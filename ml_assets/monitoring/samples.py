@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -20,6 +20,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import replacing
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
+from ml_assets.core.time import midnight
+from ml_assets.features.service import Service
 from ml_assets.monitoring.categories import CategorySamples, counts_of
 from ml_assets.monitoring.drift import ColumnSamples, Samples
 from ml_assets.registry.deployments import Deployment
@@ -46,6 +48,7 @@ class Reference:
     categories: of the same rows, how often each value of an event's category columns occurs.
     scores: (h,) float64, the model's scores of the held-out rows: on rows that it was fitted
         to, it is surer of itself than on any it will meet.
+    at: (n,) when the events of the rows happened, in microseconds; empty if that is not known.
     """
 
     training_set: str
@@ -54,6 +57,7 @@ class Reference:
     scores: npt.NDArray[np.float64]
     coded: frozenset[str] = frozenset()
     categories: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    at: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def reference_of(
@@ -73,9 +77,17 @@ def reference_of(
         else np.empty(0)
     return Reference(
         training_set=training_set.version, names=tuple(names), dense=dense, scores=scores,
-        coded=training_set.coded,
+        coded=training_set.coded, at=_microseconds(rows),
         categories={name: counted(rows[name]) for name in categories if name in rows.columns},
     )
+
+
+def _microseconds(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
+    if "event_timestamp" not in rows.columns:
+        return np.empty(0, np.int64)
+    instants = rows["event_timestamp"].dt.tz_convert("UTC").dt.tz_localize(None)
+    since: npt.NDArray[np.int64] = instants.to_numpy("datetime64[us]").astype(np.int64)
+    return since
 
 
 def counted(values: pd.Series) -> dict[str, int]:
@@ -102,12 +114,12 @@ class References:
             self.keep(model_version, self._make(model_version))
         try:
             with np.load(path, allow_pickle=False) as stored:
-                if "categories" not in stored.files:  # of before there were categories
+                if "at" not in stored.files:  # of an earlier release
                     path.unlink()
                     return self.read(model_version)
                 return Reference(
                     training_set=str(stored["training_set"]), names=tuple(stored["names"].tolist()),
-                    dense=stored["dense"], scores=stored["scores"],
+                    dense=stored["dense"], scores=stored["scores"], at=stored["at"],
                     coded=frozenset(stored["coded"].tolist()),
                     categories=msgspec.json.decode(
                         str(stored["categories"]), type=dict[str, dict[str, int]]),
@@ -121,7 +133,7 @@ class References:
         with replacing(self._path(model_version)) as temporary, temporary.open("wb") as file:
             np.savez(file, training_set=np.array(reference.training_set),
                      names=np.array(reference.names, dtype=np.str_), dense=reference.dense,
-                     scores=reference.scores,
+                     scores=reference.scores, at=reference.at,
                      coded=np.array(sorted(reference.coded), dtype=np.str_),
                      categories=np.array(msgspec.json.encode(reference.categories).decode()))
 
@@ -148,23 +160,47 @@ class References:
         return folder / f"{model_version}.npz"
 
 
+def filled_from(system: System, service: Service) -> dict[str, datetime]:
+    """From when on each windowed feature looks at a whole window of history, by its name.
+
+    Until then counters grow by construction, whatever happens; what functions make of several
+    features is whole once all of them are.
+    """
+    windows = {name: each.window for view in service.views for each in view.windowed.aggregates
+               for name in each.columns}
+    for derived in service.derived:
+        read = [windows[name] for name in derived.features if name in windows]
+        windows |= dict.fromkeys(derived.gives, max(read)) if read else {}
+    start = midnight(system.calendar.first_day)
+    return {name: start + timedelta(microseconds=window) for name, window in windows.items()}
+
+
 def samples(
-    reference: Reference, predictions: pd.DataFrame, model_version: int, policy: DriftPolicy
+    reference: Reference, predictions: pd.DataFrame, model_version: int, policy: DriftPolicy,
+    filled: Mapping[str, datetime] | None = None,
 ) -> tuple[dict[str, Samples], int]:
     """The columns to compare, and how many predictions stand behind them.
 
     predictions: rows of `tables.predictions_schema`, beside `EVENT_FOUND` and the category columns
         of their events, if the reference has any; those whose features have other names than the
         champion's are left out. Scores are compared if the champion itself gave enough.
+    filled: from when on a feature is whole, see `filled_from`: earlier rows of either side are left
+        out, and a feature of which too few are left is not judged
     """
     alike = [tuple(names) == reference.names for names in predictions["feature_names"]]
     rows = predictions[alike]
     if rows.empty:
         return {}, 0
     current = np.stack(rows["features"].to_list()).astype(np.float32)
+    happened = _microseconds(rows)
     columns: dict[str, Samples] = {}
     for index, name in enumerate(reference.names):
         then, now = reference.dense[:, index], current[:, index]
+        if (since := (filled or {}).get(name)) is not None and len(reference.at):
+            start = int(since.timestamp() * 1_000_000)
+            then, now = then[reference.at >= start], now[happened >= start]
+            if min(len(then), len(now)) < policy.min_events:
+                continue
         columns[name] = CategorySamples(
             reference=counts_of(then), current=counts_of(now)
         ) if name in reference.coded else ColumnSamples(reference=then, current=now)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+from time import process_time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +22,7 @@ from ml_assets.monitoring.drift import (
     ks_statistic,
     stability_index,
 )
+from ml_assets.monitoring.drift_report import DriftReport, judge_day
 
 POLICY = DriftPolicy(effect=0.25, false_discovery_rate=0.01)
 
@@ -81,7 +85,7 @@ def test_a_change_of_units_that_keeps_the_order_changes_nothing() -> None:
             stability_index(reference, current))
 
 
-@pytest.mark.parametrize(("n", "m"), [(2000, 500), (2000, 100), (300, 100), (40, 30)])
+@pytest.mark.parametrize(("n", "m"), [(2000, 500), (2000, 100), (300, 100), (100, 100), (30, 30)])
 def test_the_statistic_and_its_p_value_agree_with_scipy(n: int, m: int) -> None:
     random = np.random.default_rng(n + m)
     for shift in (0.0, 0.1, 0.3, 0.5):
@@ -93,6 +97,49 @@ def test_the_statistic_and_its_p_value_agree_with_scipy(n: int, m: int) -> None:
         assert p_value == pytest.approx(peer.pvalue, rel=0.15, abs=0.03)
         if 0.001 < peer.pvalue < 0.1:
             assert p_value == pytest.approx(peer.pvalue, rel=0.1)
+
+
+def days(per_day: int, count: int, seed: int, *, shift: float = 0.0) -> date | None:
+    """The day on which drift of one of 30 columns is first confirmed, under the default policy; the
+    first column shifts by so many standard deviations from day 10 on."""
+    random, policy = np.random.default_rng(seed), DriftPolicy()
+    reference = random.normal(size=(30, 2_000)).astype(np.float32)
+    live = random.normal(size=(30, per_day * count)).astype(np.float32)
+    live[0, 10 * per_day:] += np.float32(shift)
+    report: DriftReport | None = None
+    for day in range(7, count + 1):
+        current = live[:, (day - 7) * per_day:day * per_day]
+        report = judge_day(
+            date(2024, 1, 1) + timedelta(days=day),
+            {str(n): ColumnSamples(reference=reference[n], current=current[n]) for n in range(30)},
+            report, policy, model_version=1, reference="r", reference_rows=2_000,
+            rows=current.shape[1])
+        if report.confirmed:
+            return report.day
+    return None
+
+
+@pytest.mark.slow
+def test_sixty_identical_days_of_thirty_columns_rarely_alarm() -> None:
+    """At most 5% of runs: of 40, five or more come of 5% in one of 20 cases."""
+    assert sum(days(50, 60, seed) is not None for seed in range(40)) <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shift", "within"), [(0.3, 20), (0.4, 15), (0.5, 10)])
+def test_a_shift_is_confirmed_within_the_documented_days(shift: float, within: int) -> None:
+    """Of 50 events a day, in at least 95% of runs."""
+    found = [days(50, 10 + within, 100 + seed, shift=shift) for seed in range(20)]
+    assert sum(day is not None for day in found) >= 19
+
+
+def test_thirty_columns_of_a_hundred_thousand_rows_take_little() -> None:
+    """CPU, so that a busy machine does not decide; .35 s where it was written."""
+    random = np.random.default_rng(3)
+    then, now = random.normal(size=(2, 30, 100_000)).astype(np.float32)
+    began = process_time()
+    compare({str(n): ColumnSamples(reference=then[n], current=now[n]) for n in range(30)}, POLICY)
+    assert process_time() - began < 1.5
 
 
 @given(nps.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1)),

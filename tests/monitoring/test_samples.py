@@ -154,3 +154,19 @@ def test_a_reference_is_plain_values() -> None:
     empty = Reference(training_set="", names=(), dense=np.empty((0, 0), np.float32),
                       scores=np.empty(0))
     assert samples(empty, predictions([1]), 1, POLICY) == ({}, 0)
+
+
+def test_a_counter_is_compared_only_where_its_window_is_whole() -> None:
+    """Before, it grows by construction; with too few such rows it is not judged at all."""
+    days = [AT + timedelta(days=day) for day in range(-4, 0)]
+    reference = replace(
+        reference_of(training_set(), HalfTheAmount()),
+        at=np.array([int(day.timestamp() * 1e6) for day in days], np.int64))
+    served = predictions([1, 1, 1, 1]).assign(event_timestamp=pd.to_datetime([AT] * 4))
+    filled = {"shop_events": AT - timedelta(days=2)}
+    columns, _ = samples(reference, served, 1, POLICY, filled)
+    amounts, counts = columns["amount"], columns["shop_events"]
+    assert isinstance(amounts, ColumnSamples) and isinstance(counts, ColumnSamples)
+    assert (len(amounts.reference), counts.reference.tolist()) == (4, [2.0, 3.0])
+    columns, _ = samples(reference, served, 1, POLICY, {"shop_events": AT - timedelta(days=1)})
+    assert "amount" in columns and "shop_events" not in columns
