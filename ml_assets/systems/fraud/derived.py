@@ -9,6 +9,9 @@ from ml_assets.features.derived.declared import Arrays
 DAYS = (1, 7, 30)
 DELAY = 7
 """Days after which it is known whether a payment was fraud."""
+RISKY = (5, 20, 40, 60, 80)
+"""Percent. A share that is nearly always 0 lies so far out where it is not that a model, which
+sees numbers up to 5 deviations, could not tell 20% from 80%."""
 
 
 def compared(rows: Arrays) -> Arrays:
@@ -27,8 +30,10 @@ def compared(rows: Arrays) -> Arrays:
         given[f"customer_mean_{days}d"] = (count * np.nan_to_num(mean) + amount) / (count + 1)
         old = rows[f"terminal_payments_{days + DELAY}d"] - rows[f"terminal_payments_{DELAY}d"]
         given[f"terminal_known_{days}d"] = old
-        given[f"terminal_risk_{days}d"] = np.minimum(
-            rows[f"terminal_fraud_{days}d"] / np.maximum(old, 1), 1)
+        risk = np.minimum(rows[f"terminal_fraud_{days}d"] / np.maximum(old, 1), 1)
+        given[f"terminal_risk_{days}d"] = risk
+        for percent in RISKY:
+            given[f"terminal_risk_{days}d_over_{percent}"] = 100 * risk > percent
     usual = rows["customer_amount_30d"]
     given["times_usual"] = amount / np.maximum(usual, 1)
     given["above_usual"] = (amount - usual) / np.maximum(rows["customer_amount_std_30d"], 1)
@@ -42,4 +47,5 @@ def compared(rows: Arrays) -> Arrays:
 
 GIVES = ("at_night", "on_weekend", "times_usual", "above_usual",
          *(f"{what}_{days}d" for days in DAYS for what in (
-             "customer_count", "customer_mean", "terminal_known", "terminal_risk")))
+             "customer_count", "customer_mean", "terminal_known", "terminal_risk")),
+         *(f"terminal_risk_{days}d_over_{percent}" for days in DAYS for percent in RISKY))

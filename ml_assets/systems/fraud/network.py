@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from ml_assets.training.encoding.shapes import Shapes
+from ml_assets.training.encoding.shapes import Shapes
+from ml_assets.training.networks.columns import Arrays, BrokenLines
 
 
 class FraudNet(nn.Module):
-    """Two hidden layers over what is known of a payment; of a number also whether it is known."""
+    """Two hidden layers over what is known of a payment: each number as it is, whether it is
+    missing, and as a broken line, so that what matters from some size on is found there.
+    """
 
-    def __init__(self, inputs: Shapes, hidden: int = 64, dropout: float = 0.2) -> None:
+    def __init__(
+        self, inputs: Shapes, hidden: int = 64, pieces: int = 8, dropout: float = 0.1
+    ) -> None:
         super().__init__()
+        self.lines = BrokenLines(len(inputs.numbers), pieces)
         self.layers = nn.Sequential(
-            nn.Linear(2 * len(inputs.numbers), hidden), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear((2 + pieces) * len(inputs.numbers), hidden), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
 
+    def learn(self, arrays: Arrays) -> None:
+        """Where the lines break: by the training rows, not by the optimiser."""
+        self.lines.learn(arrays["numbers"], arrays["missing"])
+
     def forward(self, numbers: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.layers(torch.cat([numbers, missing], dim=1))
+        known = torch.cat([numbers, missing, self.lines(numbers, missing)], dim=1)
+        logits: torch.Tensor = self.layers(known)
         return logits
