@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from math import inf, sqrt
 
 import numpy as np
-from scipy.special import bdtrc, stdtrit
 
 from ml_assets.core.target import Floats
 
@@ -47,7 +46,14 @@ class Spread:
     @property
     def reach(self) -> float:
         """By how many standard deviations an interval goes to either side."""
-        return float(stdtrit(min(self.freedom, 1e6), 0.975))
+        return _student(min(self.freedom, 1e6))
+
+
+def _student(freedom: float) -> float:
+    """The 97.5% quantile of Student's t."""
+    from scipy.special import stdtrit  # sensors import this room and need no interval
+
+    return float(stdtrit(freedom, 0.975))
 
 
 def of_mean(values_N: Floats) -> Interval | None:
@@ -68,7 +74,7 @@ def of_mean(values_N: Floats) -> Interval | None:
     if deviation <= 1e-12 * max(1.0, abs(mean)):
         return None
     skewness = float((excess_N**3).mean()) / deviation**3
-    edge, error = float(stdtrit(rows - 1, 0.975)), deviation / sqrt(rows)
+    edge, error = _student(rows - 1), deviation / sqrt(rows)
     low, high = (mean - error * _unskewed(each, skewness, rows) for each in (edge, -edge))
     return min(low, mean), max(high, mean)
 
@@ -89,6 +95,8 @@ def of_trials(hits: int, trials: int) -> Interval:
     >>> low, round(high, 3)  # Clopper and Pearson: .168
     (0.0, 0.139)
     """
+    from scipy.special import bdtrc
+
     def beyond(share: float) -> float:
         return float(bdtrc(hits - 1, trials, share) + bdtrc(hits, trials, share)) / 2 if hits else (
             float(bdtrc(0, trials, share)) / 2 + 0.5)
