@@ -41,8 +41,8 @@ def _drift(system: System) -> dg.AssetsDefinition:
         "its score, over the "
         f"predictions of the last {policy.window.days} days, beside the champion's training set. "
         f"A column drifts if its stability index reaches {policy.effect:g} and the change is "
-        f"significant (false-discovery rate {policy.false_discovery_rate:g}). Counters over long "
-        "windows grow for weeks after going live: that is drift, and reported as such. Source: "
+        f"significant (false-discovery rate {policy.false_discovery_rate:g}). A windowed "
+        "feature is compared only once its window lies within history: until then it grows. Source: "
         f"`{system.name}/predictions` and the training set named by the deployed model.",
         code_version="1",
         check_specs=[
