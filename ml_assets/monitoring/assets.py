@@ -42,7 +42,8 @@ def _drift(system: System) -> dg.AssetsDefinition:
         f"predictions of the last {policy.window.days} days, beside the champion's training set. "
         f"A column drifts if its stability index reaches {policy.effect:g} and the change is "
         f"significant (false-discovery rate {policy.false_discovery_rate:g}). A windowed "
-        "feature is compared only once its window lies within history: until then it grows. Source: "
+        "feature is compared only once its window lies within history: it grows until then. "
+        "Source: "
         f"`{system.name}/predictions` and the training set named by the deployed model.",
         code_version="1",
         check_specs=[
