@@ -185,7 +185,9 @@ def transcript() -> list[tuple[str, Any, Any]]:
 def test_the_documented_page_changes_as_it_is_documented(
     loop: WholeLoop, api: httpx.Client
 ) -> None:
-    """The same calls to a real server: answers of the same form, and what was played leads."""
+    """The same calls to a real server: answers of the same form, and what was played comes first,
+    or second after what was played before it.
+    """
     at, calls = NINE + timedelta(hours=3), transcript()
     assert [path.rpartition("/")[2] for path, _, _ in calls].count("rank") == 3
     pages: tuple[list[int], list[int]] = ([], [])
@@ -209,4 +211,6 @@ def test_the_documented_page_changes_as_it_is_documented(
             assert [list(each) for each in found["items"]] == [
                 list(each) for each in documented["items"]]
             pages = tracks(documented), tracks(found)
-            assert played is None or (pages[0][0], pages[1][0]) == played
+            if played is not None:
+                # A model hardly tells what was played a minute ago from what was played just now.
+                assert pages[0][0] == played[0] and played[1] in pages[1][:2]
