@@ -13,7 +13,8 @@ import pytest
 
 from ml_assets.core.errors import NotReady
 from ml_assets.core.runtime import keeper
-from ml_assets.replay.api import Client, Server, _free_port
+from ml_assets.replay.api import Client, Server
+from ml_assets.replay.together.apis import _free_port
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)
 

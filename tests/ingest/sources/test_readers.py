@@ -304,7 +304,7 @@ def test_a_query_joins_files_of_packages_and_reads_no_others(orders: Path, tmp_p
         archive.write(tmp_path / "times.parquet", "shop/times.parquet")
     packaged = PackagedFile(package=Local(name="shop", version="1.0", sha256="", path=wheel),
                             member="shop/times.parquet")
-    files = {"orders": str(orders), "times": packaged}
+    files: dict[str, str | PackagedFile] = {"orders": str(orders), "times": packaged}
     sql = 'select note, paid from orders join times using ("order") order by note'
     rows = SqlQuery(sql=sql, files=files)
     assert read(rows, tmp_path) == [{"note": "a, b", "paid": AT, ORIGIN: "query:1"},
