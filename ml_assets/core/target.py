@@ -142,6 +142,10 @@ class Target(ABC):
         """What a network with one logit is fitted to (N,): the codes, scaled."""
         return np.asarray((codes_N - scale.mean) / scale.deviation)
 
+    def apart(self, outputs_NW: Floats, others_NW: Floats, scale: Scale) -> Floats:
+        """How far outputs of the same rows are apart, (N, W), as the network sees it."""
+        return np.asarray(np.abs(outputs_NW - others_NW) / scale.deviation)
+
     @abstractmethod
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
         """The outputs that N rows of logits stand for, without those that `carries` names."""

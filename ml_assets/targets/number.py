@@ -144,6 +144,9 @@ class Number(Target):
     def wanted(self, codes_N: Floats, scale: Scale) -> Floats:
         return super().wanted(self._measured_as(codes_N), scale)
 
+    def apart(self, outputs_NW: Floats, others_NW: Floats, scale: Scale) -> Floats:
+        return super().apart(self._measured_as(outputs_NW), self._measured_as(others_NW), scale)
+
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
         measured_N1: Floats = logits_NK * scale.deviation + scale.mean
         if self.interval is None:

@@ -21,8 +21,8 @@ def largest_difference(
     farther apart, or if one of them gives no number.
     """
     served, trained = fitted.scorer.outputs(texts, dense), fitted.trained(texts, dense)
-    differences = np.nan_to_num(np.abs(served - trained), nan=np.inf)
-    differences /= fitted.scorer.scale.deviation
+    differences = np.nan_to_num(
+        fitted.scorer.target.apart(served, trained, fitted.scorer.scale), nan=np.inf)
     row, place = np.unravel_index(int(np.argmax(differences)), differences.shape)
     if differences[row, place] > TOLERANCE:
         raise ModelRefused(

@@ -121,7 +121,8 @@ def load(folder: Path) -> TrainedScorer:
         log.warning("model %s was stored before checksums (format %d): it is proved on its example "
                     "alone. Train again to have them", folder, stored)
     said, outputs = np.array(example.outputs), scorer.outputs(example.texts, dense)
-    if not np.allclose(outputs, said, rtol=0, atol=TOLERANCE * scorer.scale.deviation):
+    if outputs.shape != said.shape or not np.all(
+            scorer.target.apart(outputs, said, scorer.scale) <= TOLERANCE):
         row, place = np.unravel_index(int(np.argmax(np.abs(outputs - said))), said.shape)
         raise ModelRefused(
             f"model {folder} does not reproduce its stored example: row {row} has "
