@@ -18,7 +18,7 @@ from ml_assets.core.project import FILE, Project, project
 from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.system import System
 
-REFERENCE = ("spam", "fraud", "movies", "shop")
+REFERENCE = ("spam", "fraud", "movies", "shop", "trends")
 """The packages beside this file."""
 
 
