@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.training_load.task import COLUMNS, SHARE, fit_of, network
-from benchmarks.training_load.used import Used
+from benchmarks.training_load.used import Used, digest
 
 
 def main(path: Path, epochs: int) -> None:
@@ -55,7 +55,7 @@ def main(path: Path, epochs: int) -> None:
         if losses[-1] == min(losses):
             best = {name: value.clone() for name, value in judge.state_dict().items()}
     judge.load_state_dict(best)
-    used.say(losses=losses, network=judge)
+    used.say(losses=losses, weights=digest(judge))
 
 
 if __name__ == "__main__":

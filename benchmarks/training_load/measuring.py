@@ -31,10 +31,10 @@ class Took:
     weights: str
 
 
-def took(loop: str, path: Path, epochs: int, python: Path = Path(sys.executable)) -> Took:
+def took(loop: str, *arguments: object, python: Path = Path(sys.executable)) -> Took:
     """What the loop in the module `loop` beside this one took. Raises PeerFailed."""
     done = subprocess.run(
-        [python, "-m", f"benchmarks.training_load.{loop}", path, str(epochs)], cwd=ROOT,
+        [python, "-m", f"benchmarks.training_load.{loop}", *map(str, arguments)], cwd=ROOT,
         capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise PeerFailed(f"the loop {loop!r} ended with status {done.returncode}:\n"

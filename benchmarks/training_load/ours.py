@@ -6,23 +6,24 @@ import sys
 from pathlib import Path
 
 from benchmarks.training_load.task import COLUMNS, LOSS, SEED, SHARE, Encoded, fit_of, network
-from benchmarks.training_load.used import Used
-from ml_assets.training.loop.parquet_rows import ParquetRows, parts_in_time
+from benchmarks.training_load.used import Used, digest
+from ml_assets.core.storage.row_range import RowRange
+from ml_assets.training.loop.parquet_rows import ParquetRows
 from ml_assets.training.loop.train import train
 
 
 def main(path: Path, epochs: int) -> None:
     """Train, checkpoints included, and say what it took."""
     fit, judge, used = fit_of(epochs), network(), Used()
-    fitted, validated = parts_in_time(path, SHARE)
+    fitted, validated = RowRange.of(path).divided_in_time(SHARE)
 
-    def rows(part: range, *, shuffle: bool) -> ParquetRows:
-        return ParquetRows(path=path, columns=COLUMNS, encode=Encoded(), start=part.start,
-                           stop=part.stop, buffer=fit.buffer, shuffle=shuffle)
+    def rows(part: RowRange, *, shuffle: bool) -> ParquetRows:
+        return ParquetRows(stored=part, columns=COLUMNS, encode=Encoded(), buffer=fit.buffer,
+                           shuffle=shuffle)
 
     history = train(judge, fit, rows(fitted, shuffle=True), rows(validated, shuffle=False),
                     loss=LOSS, seed=SEED, folder=path.parent / "checkpoints")
-    used.say(losses=history.losses, network=judge)
+    used.say(losses=history.losses, weights=digest(judge))
 
 
 if __name__ == "__main__":

@@ -22,16 +22,23 @@ class Used:
         _first_step()
         self.cpu, self.wall = process_time(), perf_counter()
 
-    def say(self, *, losses: Sequence[float], network: torch.nn.Module) -> None:
-        """As JSON on standard output: CPU and wall seconds, peak memory, losses, weights."""
-        bits = hashlib.sha256()
-        for value in network.state_dict().values():
-            bits.update(value.numpy().tobytes())
+    def say(self, *, losses: Sequence[float], weights: str) -> None:
+        """As JSON on standard output: CPU and wall seconds, peak memory, losses, a digest of the
+        weights.
+        """
         sys.stdout.write(json.dumps({
             "cpu_s": process_time() - self.cpu, "wall_s": perf_counter() - self.wall,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "losses": list(losses), "weights": bits.hexdigest(),
+            "losses": list(losses), "weights": weights,
         }) + "\n")
+
+
+def digest(network: torch.nn.Module) -> str:
+    """Of the bits of its weights."""
+    bits = hashlib.sha256()
+    for value in network.state_dict().values():
+        bits.update(value.numpy().tobytes())
+    return bits.hexdigest()
 
 
 def _first_step() -> None:

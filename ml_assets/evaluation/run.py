@@ -13,7 +13,8 @@ from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
 from ml_assets.evaluation.subjects import subjects_of
-from ml_assets.features.training_sets.training_set import TrainingSet, TrainingSets
+from ml_assets.features.training_sets.stored import TrainingSet
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.training import artifact
@@ -66,7 +67,7 @@ def evaluate_candidate(
     Raises NotReady if there is no candidate, no held-out row, or if the candidate was
     trained for another target, or on another training set: then it may have seen these rows.
     """
-    rows = training_set.rows[training_set.rows["split"] == "holdout"].reset_index(drop=True)
+    rows = training_set.held_out()
     candidate = _candidate(system, training_set, registry)
     if rows.empty:
         raise NotReady(

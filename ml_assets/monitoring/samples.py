@@ -30,10 +30,12 @@ from ml_assets.serving.models.scoring import Scorer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ml_assets.features.training_sets.training_set import TrainingSet
+    from ml_assets.features.training_sets.stored import TrainingSet
 
 SCORE = "model score"
 """The column that stands for prediction drift; no feature can have this name."""
+LARGEST = 2**17
+"""Rows of a training set that stand for all of them, at most."""
 EVENT_FOUND = "_event_found"
 """Of a prediction's row: null unless the columns of its event are beside it."""
 
@@ -43,7 +45,8 @@ class Reference:
     """What a model learnt from and how it scored what it had not learnt from.
 
     training_set: its version; names: the D columns of `dense`.
-    dense: (n, D) float32, all rows of the training set, held-out ones included.
+    dense: (n, D) float32, of `LARGEST` rows of the training set at most, evenly spread over all,
+        held-out ones included.
     coded: those of `names` whose numbers are codes of categories.
     categories: of the same rows, how often each value of an event's category columns occurs.
     scores: (h,) float64, the model's scores of the held-out rows: on rows that it was fitted
@@ -67,18 +70,17 @@ def reference_of(
 
     categories: columns of events that it reads
     """
-    rows = training_set.rows
     names = training_set.feature_names
-    dense = rows[list(names)].to_numpy(np.float32)
-    held_out = (rows["split"] == "holdout").to_numpy(bool)
-    texts = {text: [key_text(value) for value in rows.loc[held_out, text]]
-             for text in scorer.texts}
-    scores = scorer.target.score(scorer.outputs(texts, dense[held_out])) if held_out.any() \
-        else np.empty(0)
+    there = [name for name in categories if name in training_set.columns]
+    when = [name for name in ("event_timestamp",) if name in training_set.columns]
+    rows, held_out = training_set.sample(LARGEST, [*names, *there, *when]), training_set.held_out()
+    texts = {text: [key_text(value) for value in held_out[text]] for text in scorer.texts}
+    scores = np.empty(0) if held_out.empty else scorer.target.score(
+        scorer.outputs(texts, held_out[list(names)].to_numpy(np.float32)))
     return Reference(
-        training_set=training_set.version, names=tuple(names), dense=dense, scores=scores,
-        coded=training_set.coded, at=_microseconds(rows),
-        categories={name: counted(rows[name]) for name in categories if name in rows.columns},
+        training_set=training_set.version, names=tuple(names), scores=scores,
+        dense=rows[list(names)].to_numpy(np.float32), coded=training_set.coded,
+        at=_microseconds(rows), categories={name: counted(rows[name]) for name in there},
     )
 
 

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
-from ml_assets.features.training_sets.training_set import TrainingSet
+from ml_assets.features.training_sets.stored import TrainingSet
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.targets.stored import as_json
 from ml_assets.training import artifact

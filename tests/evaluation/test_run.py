@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -20,12 +19,14 @@ from ml_assets.core.truths import Recorded
 from ml_assets.evaluation import assets as evaluation
 from ml_assets.evaluation.report import EvaluationReport
 from ml_assets.evaluation.run import evaluate_candidate, opponent_of
-from ml_assets.features.training_sets.training_set import TrainingSet, TrainingSets
+from ml_assets.features.training_sets.stored import TrainingSet
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.registry import assets as registry_assets
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.targets import Classes
 from ml_assets.training.run import train
+from tests.made_sets import stored
 from tests.toy import TOY
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)
@@ -58,9 +59,9 @@ def training_set(version: str = "v1", rows: int = 200) -> TrainingSet:
         "shop_returns": np.where(generator.random(rows) < 0.2, np.nan, said * 1.0),
     })
     return TrainingSet(
-        version=version, as_of=AT, rows=frame, feature_names=("amount", "shop_returns"),
+        version=version, as_of=AT, feature_names=("amount", "shop_returns"),
         texts=("note",), partitions=(date(2024, 1, 1), date(2024, 1, 8)),
-        feature_service="toy_returns", labels=rows, events_lacking=0, path=Path("none"),
+        feature_service="toy_returns", labels=rows, events_lacking=0, path=stored(frame),
     )
 
 
@@ -129,7 +130,7 @@ def test_a_candidate_of_another_training_set_is_not_judged(settings: Settings) -
 def test_a_training_set_that_holds_nothing_out_judges_nobody(settings: Settings) -> None:
     system, data = named("nothing_out"), training_set()
     trained(system, data, settings)
-    data = replace(data, rows=data.rows[data.rows["split"] == "train"])
+    data = replace(data, path=stored(data.rows[data.rows["split"] == "train"]))
     with pytest.raises(NotReady, match="training set v1 of 'nothing_out' holds nothing out"):
         judged(system, data, settings)
 
@@ -139,7 +140,7 @@ def test_a_champion_is_scored_without_the_columns_that_are_gone(settings: Settin
     trained(system, data, settings)
     deploy(system, 1, settings)
     lean = replace(data, version="v2", feature_names=("amount",),
-                   rows=data.rows.drop(columns=["shop_returns"]))
+                   path=stored(data.rows.drop(columns=["shop_returns"])))
     trained(system, lean, settings)
     evaluated = evaluate_candidate(
         system, lean, ModelRegistry(settings), Deployments(settings.deployments)
@@ -155,8 +156,8 @@ def test_a_version_whose_answers_meant_something_else_is_no_opponent(settings: S
     deploy(before, 1, settings)
     now = replace(before, target=Classes(name="fate", classes=("kept", "returned")), gates=(),
                   scores_by=None, truth=Recorded(source="buyer", within=timedelta(days=1)))
-    told = replace(data, version="v2", rows=data.rows.assign(
-        label=np.where(data.rows["label"], "returned", "kept")))
+    told = replace(data, version="v2", path=stored(data.rows.assign(
+        label=np.where(data.rows["label"], "returned", "kept"))))
     trained(before, replace(data, version="v2"), settings)
     with pytest.raises(NotReady, match=r"version 2 .* was trained to predict another target"):
         judged(now, told, settings)

@@ -15,7 +15,7 @@ import pytest
 from ml_assets.core.errors import UnknownName
 from ml_assets.core.policies import DriftPolicy
 from ml_assets.core.settings import Settings
-from ml_assets.features.training_sets.training_set import TrainingSet
+from ml_assets.features.training_sets.stored import TrainingSet
 from ml_assets.monitoring.categories import CategorySamples
 from ml_assets.monitoring.drift import ColumnSamples
 from ml_assets.monitoring.samples import (
@@ -28,6 +28,7 @@ from ml_assets.monitoring.samples import (
     samples,
 )
 from ml_assets.registry.deployments import Deployments
+from tests.made_sets import stored
 from tests.toy import TOY
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)
@@ -56,9 +57,9 @@ def training_set() -> TrainingSet:
         "shop_events": [np.nan, 1.0, 2.0, 3.0],
     })
     return TrainingSet(
-        version="set1", as_of=AT, rows=rows, feature_names=("amount", "shop_events"),
+        version="set1", as_of=AT, feature_names=("amount", "shop_events"),
         texts=("note",), partitions=(date(2024, 1, 1), date(2024, 1, 7)),
-        feature_service="toy_returns", labels=4, events_lacking=0, path=Path("nowhere"),
+        feature_service="toy_returns", labels=4, events_lacking=0, path=stored(rows),
     )
 
 
@@ -110,7 +111,8 @@ def test_categories_are_compared_by_how_often_each_value_occurs() -> None:
     """Of events that were found; a missing value is a value."""
     data = training_set()
     channels = pd.Series(["web", "web", None, "shop"], dtype=object)
-    data = replace(data, rows=data.rows.assign(channel=channels), coded=frozenset({"shop_events"}))
+    data = replace(data, path=stored(data.rows.assign(channel=channels)),
+                   coded=frozenset({"shop_events"}))
     reference = reference_of(data, HalfTheAmount(), categories=("channel",))
     rows = predictions([1, 1, 1]).assign(channel=channels[1:].reset_index(drop=True))
     rows[EVENT_FOUND] = pd.Series([True, True, None], dtype=object)

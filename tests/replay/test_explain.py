@@ -21,7 +21,8 @@ from ml_assets.cli import main
 from ml_assets.core.time import day_bounds
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.online_load import load_view
-from ml_assets.features.training_sets.training_set import TrainingSet, TrainingSets
+from ml_assets.features.training_sets.stored import TrainingSet
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog

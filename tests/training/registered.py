@@ -13,9 +13,10 @@ import pandas as pd
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.features.training_sets.training_set import TrainingSet
+from ml_assets.features.training_sets.stored import TrainingSet
 from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.training.run import train
+from tests.made_sets import stored
 from tests.tickets import TICKETS
 from tests.toy import TOY
 from tests.tracks import TRACKS
@@ -82,8 +83,8 @@ def history_of(system: System) -> TrainingSet:
     days = [event.event_timestamp for event in events]
     first, last = min(days), max(days)
     return TrainingSet(
-        version="v1", as_of=last + timedelta(days=9), rows=frame,
+        version="v1", as_of=last + timedelta(days=9),
         feature_names=(*system.model.numbers, "of_store"), texts=system.model.texts,
         partitions=(first.date(), last.date()), feature_service=system.feature_service,
-        labels=len(frame), events_lacking=0, path=Path("none"),
+        labels=len(frame), events_lacking=0, path=stored(frame),
     )

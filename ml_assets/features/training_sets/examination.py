@@ -11,7 +11,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.training_sets.leakage import find_leaks
 from ml_assets.features.training_sets.statistics import dead, describe
-from ml_assets.features.training_sets.training_set import TrainingSet
+from ml_assets.features.training_sets.stored import TrainingSet
 
 
 @dataclass(frozen=True, kw_only=True)

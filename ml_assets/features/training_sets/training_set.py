@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.training_sets import GROUP, LOOKED_AT
 from ml_assets.features.training_sets.labelled import drawn, labelled_events
 from ml_assets.features.training_sets.shown import shown_fields
+from ml_assets.features.training_sets.stored import TrainingSet
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
 from ml_assets.ingest.tables import events_schema
 
@@ -33,37 +33,6 @@ MEANING = ("feature_names", "coded", "texts", "feature_service", "definitions")
 """What is said of a training set that gives its values their meaning."""
 AT_ONCE = 20_000
 """Rows of a stored one that are looked through together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSet:
-    """What a model is trained and judged on.
-
-    version:  address of the content: the same rows, columns and service have the same
-    as_of:    no label in it was known at or after this instant
-    rows:     events whose whole maturity window had passed: event_id, event_timestamp,
-              accepted_at, label, known_at, split ('train' or 'holdout'), all columns that the
-              system declares, the store's features (NaN where unknown); ordered by
-              event_timestamp; `holdout` are the latest events
-    feature_names: the model's dense inputs: event numbers, then store features
-    coded:    those of them that are codes of texts or ids, see `Service.coded`
-    texts:    the model's texts
-    partitions: the first and last day that an event in it happened
-    events_lacking: labels left out because their event is not (a quarantined record, say)
-    path:     the Parquet file
-    """
-
-    version: str
-    as_of: datetime
-    rows: pd.DataFrame
-    feature_names: tuple[str, ...]
-    texts: tuple[str, ...]
-    partitions: tuple[date, date]
-    feature_service: str
-    labels: int
-    events_lacking: int
-    path: Path
-    coded: frozenset[str] = frozenset()
 
 
 class TrainingSets:
@@ -90,7 +59,7 @@ class TrainingSets:
             write_atomically(self._about(version), json.dumps(about, indent=1).encode())
         before = self.concluded_as_of()
         self._write_latest({**about, CONCLUDED: before and before.isoformat()})
-        return self._training_set(about, rows)
+        return self._training_set(about)
 
     def conclude(self, version: str) -> None:
         """A training on `version` has come to a verdict: it passed its gates or did not.
@@ -128,7 +97,7 @@ class TrainingSets:
         the features are declared differently.
         """
         recorded = self._recorded(version)
-        rows, about = self._assemble(datetime.fromisoformat(recorded["as_of"]))
+        _, about = self._assemble(datetime.fromisoformat(recorded["as_of"]))
         if about["version"] != version:
             changed = [name for name, meaning in about.items()
                        if meaning != recorded.get(name) and name != "version"]
@@ -136,7 +105,7 @@ class TrainingSets:
                 f"training set {version} of {self.system.name!r}, as of {recorded['as_of']}, comes "
                 f"out as {about['version']}; what differs: {', '.join(changed) or 'values'}"
             )
-        return self._training_set(about, rows)
+        return self._training_set(about)
 
     def difference(self, version: str, *, at_most: int = LOOKED_AT) -> str | None:
         """Why `version` cannot be built once more from the lake; None if nothing speaks against it.
@@ -205,11 +174,11 @@ class TrainingSets:
             raise NotReady(f"{self.system.name!r} has no training set yet; "
                            f"materialise {self.system.name}/training_set first")
         about = self._read_about(path)
-        return self._training_set(about, self._read(about["version"]))
+        return self._training_set(about)
 
     def load(self, version: str) -> TrainingSet:
         """One version, as of the first time it was built. Raises UnknownName."""
-        return self._training_set(self._recorded(version), self._read(version))
+        return self._training_set(self._recorded(version))
 
     def _recorded(self, version: str) -> dict[str, Any]:
         if not self._about(version).exists():
@@ -252,10 +221,6 @@ class TrainingSets:
     def _about(self, version: str) -> Path:
         return self.folder / f"{version}.json"
 
-    def _read(self, version: str) -> pd.DataFrame:
-        with naming(path := self._path(version)):
-            return frame_of(pq.read_table(path))
-
     def _read_drawn(self, version: str, share: float) -> pd.DataFrame:
         with naming(path := self._path(version)), pq.ParquetFile(path) as file:
             return frame_of(pa.Table.from_batches([
@@ -263,12 +228,11 @@ class TrainingSets:
                 for batch in file.iter_batches(batch_size=AT_ONCE)
             ], file.schema_arrow))
 
-    def _training_set(self, about: Mapping[str, Any], rows: pd.DataFrame) -> TrainingSet:
+    def _training_set(self, about: Mapping[str, Any]) -> TrainingSet:
         first, last = about["partitions"]
         return TrainingSet(
             version=about["version"],
             as_of=datetime.fromisoformat(about["as_of"]),
-            rows=rows,
             feature_names=tuple(about["feature_names"]),
             texts=tuple(about["texts"]),
             partitions=(date.fromisoformat(first), date.fromisoformat(last)),

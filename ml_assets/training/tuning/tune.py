@@ -13,7 +13,7 @@ from ml_assets.core.model.minibatch import Minibatch
 from ml_assets.core.model.model import Model
 from ml_assets.core.model.search import value_of, with_values
 from ml_assets.core.system import System
-from ml_assets.features.training_sets.training_set import TrainingSet
+from ml_assets.features.training_sets.stored import TrainingSet
 from ml_assets.training.fit import fit
 from ml_assets.training.loop.checkpoints import Checkpoints
 from ml_assets.training.rows.reading import rows_of

@@ -13,6 +13,7 @@ import torch
 
 from ml_assets.core.errors import NotReady, TrainingFailed
 from ml_assets.core.model.minibatch import Minibatch
+from ml_assets.core.storage.row_range import RowRange
 from ml_assets.training.loop.blocks import InMemory, RowBlock
 from ml_assets.training.loop.parquet_rows import ParquetRows
 from ml_assets.training.loop.train import train
@@ -178,7 +179,8 @@ def test_devices_that_are_not_there_are_named() -> None:
 
 def test_a_file_that_fits_in_the_buffer_trains_as_its_rows_in_memory_do(tmp_path: Path) -> None:
     path = write_numbered(tmp_path / "rows.parquet", 300, group=70)
-    rows = ParquetRows(path=path, columns=("number",), encode=Numbered(), start=0, stop=300)
+    rows = ParquetRows(stored=RowRange(path=path, start=0, stop=300), columns=("number",),
+                       encode=Numbered())
     [block] = replace(rows, shuffle=False)(0, 0)
     streamed, held = Numbers(), Numbers()
     held.load_state_dict(streamed.state_dict())
@@ -189,7 +191,7 @@ def test_a_file_that_fits_in_the_buffer_trains_as_its_rows_in_memory_do(tmp_path
 
 def test_a_file_that_does_not_fit_is_learnt_from_as_well(tmp_path: Path) -> None:
     path = write_numbered(tmp_path / "rows.parquet", 3000, group=50)
-    rows = ParquetRows(path=path, columns=("number",), encode=Numbered(), start=0, stop=3000,
+    rows = ParquetRows(stored=RowRange.of(path), columns=("number",), encode=Numbered(),
                        buffer=500)
     network = Numbers()
     history = train(network, Minibatch(batch=50, epochs=12, rate=0.05, buffer=500), rows, None,

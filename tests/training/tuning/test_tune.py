@@ -24,6 +24,7 @@ from ml_assets.training.tuning import assets
 from ml_assets.training.tuning.study import Trial, best_of
 from ml_assets.training.tuning.tune import Search
 from ml_assets.tune_cli import tune
+from tests.made_sets import stored
 from tests.toy import TOY
 from tests.trips import TRIPS
 from tests.whole_loop import repository_of
@@ -86,7 +87,7 @@ def test_the_holdout_is_not_seen(tmp_path: Path) -> None:
     training_set = with_training_set(settings, DURATIONS).latest()
     rows = training_set.rows.copy()
     rows.loc[rows["split"] == "holdout", "label"] = 1e6
-    spoilt = replace(training_set, rows=rows)
+    spoilt = replace(training_set, path=stored(rows))
     found = [Search(system=DURATIONS, training_set=each, folder=tmp_path / name).go(
         2, lambda trial: None) for name, each in (("a", training_set), ("b", spoilt))]
     assert found[0] == found[1]
