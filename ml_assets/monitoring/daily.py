@@ -82,9 +82,10 @@ def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) ->
     start = end - system.drift.window
     name, events = name_of(system.name), name_of(system.asked.table)
     categories = [name_of(each) for each in system.model.categories]
+    texts = [f"cast({each} as varchar) as {each}" for each in categories]  # ids are numbers
     # An archived event may have the id of one that was posted, but was not accepted when it was.
     of_events = f"""
-        left join (select event_id, accepted_at, {', '.join(categories)}, true as {EVENT_FOUND}
+        left join (select event_id, accepted_at, {', '.join(texts)}, true as {EVENT_FOUND}
                    from {name}.{events} where day >= $1 and day < $2)
         using (event_id, accepted_at)
     """ if categories else ""

@@ -43,6 +43,8 @@ FORMS: dict[str, Callable[..., TrainedScorer]] = {
 FILES = {ONNX: (FILE,)}
 """Of each form, beside those that all have."""
 log = logging.getLogger(__name__)
+STATE = "network.safetensors"
+"""A network's own weights, for who has torch."""
 TOLERANCE = 1e-5
 """Runtimes and processors agree to about this in float32."""
 
@@ -76,7 +78,7 @@ def save(
     with replacing(folder / "weights.safetensors") as temporary:
         save_file(dict(parts.tensors), temporary)
     if state is not None and not any(name.startswith(NETWORK) for name in parts.tensors):
-        with replacing(folder / "network.safetensors") as temporary:
+        with replacing(folder / STATE) as temporary:
             save_file({name: np.ascontiguousarray(each) for name, each in state.items()}, temporary)
     for name, content in parts.files.items():
         write_atomically(folder / name, content)

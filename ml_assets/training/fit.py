@@ -11,7 +11,7 @@ from ml_assets.training.hashed_text.fit import fit_hashed_text
 from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.networks.fit import fit_network
 from ml_assets.training.rows.training_rows import TrainingRows
-from ml_assets.training.scored import Fitted, TrainedScorer
+from ml_assets.training.scored import Before, Fitted, TrainedScorer
 
 
 def fit(
@@ -19,12 +19,14 @@ def fit(
     target: Target,
     rows: TrainingRows,
     *,
+    before: Before | None = None,
     folder: Path | None = None,
     data: str = "",
     progress: StepProgress = untold,
 ) -> Fitted[TrainedScorer]:
     """Train on rows in the order of time.
 
+    before: whose weights a network begins with, where they fit
     folder, data: see `loop.train`
     The same arguments give the same weights, to the bit, on the same machine. Raises NotReady if
     nothing can be learnt from such labels.
@@ -32,7 +34,8 @@ def fit(
     target.require_learnable(rows.codes)
     if isinstance(model.network, HashedText):
         return fit_hashed_text(model, target, rows.whole(), progress=progress)
-    return fit_network(model, target, rows, folder=folder, data=data, progress=progress)
+    return fit_network(model, target, rows, before=before, folder=folder, data=data,
+                       progress=progress)
 
 
 def fit_linear(model: Model, target: Target, rows: TrainingRows) -> TrainedScorer:

@@ -16,6 +16,7 @@ from ml_assets.targets.stored import as_json
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference
 from ml_assets.training.baselines import HeldOut, compared
+from ml_assets.training.champion import champion
 from ml_assets.training.convergence import Convergence
 from ml_assets.training.fit import fit
 from ml_assets.training.loop.checkpoints import discard
@@ -24,7 +25,7 @@ from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.rows.reading import rows_of
 from ml_assets.training.rows.scoring import outputs_of_rows
 from ml_assets.training.rows.training_rows import TrainingRows
-from ml_assets.training.scored import Ended, Fitted, TrainedScorer
+from ml_assets.training.scored import Before, Ended, Fitted, TrainedScorer
 from ml_assets.training.shipping.flavor import flavor_of
 
 EXAMPLE_ROWS = 4
@@ -37,6 +38,7 @@ class Trained:
 
     difference: the largest between the model's outputs as served and as torch gives them
     held_out: what it loses on rows that it did not see; None if there are none
+    began: as which version its weights began, or why they were drawn; None if nothing was asked for
     """
 
     rows: int
@@ -45,6 +47,7 @@ class Trained:
     seconds: float
     difference: float
     held_out: HeldOut | None
+    began: str | None = None
 
 
 def train(
@@ -64,9 +67,10 @@ def train(
     started = perf_counter()
     checkpoints = registry.settings.folder_of(system.name) / "training"
     rows, kept_back = _parted(system.target, rows_of(system, training_set, "train"))
+    before = champion(system, registry)
     fitted = _calibrated(
-        fit(system.model, system.target, rows, data=training_set.version,
-            folder=checkpoints, progress=progress),
+        fit(system.model, system.target, rows, data=training_set.version, folder=checkpoints,
+            before=before if isinstance(before, Before) else None, progress=progress),
         kept_back)
     seconds = perf_counter() - started
     held_out = rows_of(system, training_set, "holdout")
@@ -77,6 +81,7 @@ def train(
         seconds=seconds,
         difference=max(largest_difference(fitted, block.texts, block.dense)
                        for block in (held_out if len(held_out) else rows).blocks()),
+        began=before if isinstance(before, str) else fitted.began,
         held_out=compared(system.model, fitted.scorer, rows, held_out) if len(held_out) else None,
     )
     some = rows.part(0, min(EXAMPLE_ROWS, len(rows))).whole()
@@ -104,6 +109,7 @@ def train(
                 "as_of": training_set.as_of.isoformat(),
                 "feature_service": training_set.feature_service,
                 "seed": str(system.model.seed),
+                **({} if trained.began is None else {"began": trained.began}),
             },
             flavor=flavor_of(fitted.scorer, texts=some.texts, dense=some.dense),
         )
@@ -134,6 +140,7 @@ def figures(
         "version": version.version,
         "train_loss": trained.convergence.losses[-1],
         "ended": trained.convergence.said,
+        **({} if trained.began is None else {"began": trained.began}),
         **({} if trained.held_out is None else trained.held_out.named()),
         "parameters": trained.parameters,
         "seconds": trained.seconds,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.target import Scale, Target
+from ml_assets.training.encoding.encoder import Encoder
 
 Floats = npt.NDArray[np.float32]
 Texts = Mapping[str, Sequence[str]]
@@ -98,17 +99,33 @@ S = TypeVar("S", bound=TrainedScorer, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Before:
+    """A trained network whose weights another begins with.
+
+    name: `version 3`, for people; state: its weights, by their names
+    """
+
+    name: str
+    target: Target
+    scale: Scale
+    encoder: Encoder
+    state: Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fitted(Generic[S]):
     """A trained network, and the form in which it is stored and served.
 
     logits: (B, K) that the network itself gives for B rows
     state: the network's own weights, by their names
+    began: as which model its weights began, or why they did not; None if none was asked for
     """
 
     scorer: S
     logits: Callable[[Texts, Floats], Outputs]
     state: Mapping[str, npt.NDArray[Any]]
     convergence: Ended
+    began: str | None = None
 
     def trained(self, texts: Texts, dense: Floats) -> Outputs:
         """The outputs that the network itself gives; `agreement` compares them with the scorer's.

@@ -66,7 +66,7 @@ def of(system: System, settings: Settings) -> Registered:
 
 def history_of(system: System) -> TrainingSet:
     """The first rows of the archive, with a made-up feature of the store that is often missing."""
-    archive = recorded() if system is TOY else system.source.archive(Path())
+    archive = recorded() if system.name == TOY.name else system.source.archive(Path())
     usable = (event for event in archive if isinstance(event.outcome, (bool, str, float))
               and event.event_id and event.event_id[0] in "htro" and event.event_timestamp
               and event.request.get("shop") != "\ud800" and event.request.get("amount", 1))

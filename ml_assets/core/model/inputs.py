@@ -52,7 +52,8 @@ class Numbers:
 
 @dataclass(frozen=True, init=False)
 class Categories:
-    """Columns of categories, or of texts of which few are different: `Categories("channel")`.
+    """Columns of categories, of texts of which few are different, or of integers that are ids:
+    `Categories("channel")`.
 
     A value that is rare in training counts as unknown, except with `buckets`: then every value
     is hashed into one of so many, which suits columns of very many values.
@@ -61,7 +62,7 @@ class Categories:
     columns: tuple[str, ...]
     buckets: int | None
 
-    dtypes: ClassVar[tuple[Dtype, ...]] = ("category", "text")
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("category", "text", "integer")
 
     def __init__(self, *columns: str, buckets: int | None = None) -> None:
         object.__setattr__(self, "columns", _named(self, columns))

@@ -35,6 +35,8 @@ class Minibatch:
         named counts 1. Other weights than 1 change what outputs mean: they are no longer
         frequencies
     sample_weights: a column of numbers, how much each row counts; None for 1 each
+    warm_start: begin with the champion's weights instead of drawn ones, where they fit: what it
+        knew keeps its meaning, and new values of categories get rows of their own
     buffer: rows that are in memory and shuffled at a time
     device: `auto` (a GPU if there is one, else the CPU) or the one named
     devices: how many of them share each batch
@@ -56,6 +58,7 @@ class Minibatch:
     clip: float | None = 1.0
     class_weights: Weighting | tuple[tuple[bool | str | float, float], ...] = "equal"
     sample_weights: str | None = None
+    warm_start: bool = False
     buffer: int = 2**18
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1

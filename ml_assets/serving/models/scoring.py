@@ -91,7 +91,7 @@ def require_names(system: System, scorer: Scorer, store: Sequence[str] | None) -
             f"service or another declaration of {system.name!r}: train it again"
         )
     columns = {column.name for column in system.columns
-               if column.dtype in ("text", "category") and not column.many}
+               if column.dtype in ("text", "category", "integer") and not column.many}
     if missing := sorted(set(scorer.texts) - columns):
         raise ModelRefused(
             f"the model reads the texts {missing}, which {system.name!r} does not declare"

@@ -5,8 +5,10 @@ Row 0 is for whatever is missing, rare or new.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,8 +49,8 @@ class Codebook:
     Values that are texts are looked up by their codes, so that a text and a feature that is its
     code have the same row.
 
-    known: (K,) int64, ascending; buckets: None, or how many rows codes are hashed into, and no
-    code is known
+    known: (K,) int64, the code of each row from 1 on; buckets: None, or how many rows codes are
+    hashed into, and no code is known
     """
 
     known: Ids
@@ -87,17 +89,54 @@ class Codebook:
             return np.where(there, 1 + whole % self.buckets, 0)
         if not len(self.known):
             return np.zeros(codes.shape, np.int64)
-        place = np.minimum(np.searchsorted(self.known, whole), len(self.known) - 1)
-        return np.where(there & (self.known[place] == whole), 1 + place, 0)
+        ascending, rows = self._ascending
+        place = np.minimum(np.searchsorted(ascending, whole), len(ascending) - 1)
+        return np.where(there & (ascending[place] == whole),
+                        1 + (place if rows is None else rows[place]), 0)
 
-    def of_texts(self, texts: Sequence[str | None]) -> Ids:
-        """(B,) the rows of B texts; empty means missing."""
-        return self.of_codes(text_codes(texts))
+    @cached_property
+    def _ascending(self) -> tuple[Ids, Ids | None]:
+        """The codes in order, and at which place of `known` each is, unless at the same."""
+        if (np.diff(self.known) > 0).all():
+            return self.known, None
+        order = np.argsort(self.known)
+        return self.known[order], order
+
+    def extended(self, other: Codebook) -> Codebook:
+        """With rows of their own for the codes that only the other knows.
+
+        Raises ModelRefused if the two hash otherwise, or if there would be too many rows.
+        """
+        if self.buckets != other.buckets:
+            raise ModelRefused(f"has {_said(self)}, now {_said(other)}")
+        known = np.concatenate([self.known, np.setdiff1d(other.known, self.known)])
+        if len(known) > MOST:
+            raise ModelRefused(f"would have {len(known):,} known values, which is more than "
+                               f"{MOST:,}")
+        return Codebook(known=known, buckets=self.buckets)
+
+
+def _said(book: Codebook) -> str:
+    return "rows of known values" if book.buckets is None else f"{book.buckets} buckets"
 
 
 def text_codes(texts: Sequence[str | None]) -> npt.NDArray[np.float64]:
     """(B,) the codes of B texts, NaN where a text is missing or empty."""
     return codes_of([text or None for text in texts])
+
+
+def id_codes(texts: Sequence[str | None]) -> npt.NDArray[np.float64]:
+    """(B,) the codes of B ids, which are whole numbers, written out: the ids themselves, as in
+    features; NaN where one is missing, or is no number.
+    """
+    return np.array([_number(text) for text in texts])
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
 
 
 def books_of(
@@ -109,7 +148,7 @@ def books_of(
         known = tensors.get(f"{prefix}{name}")
         if known is None or known.dtype != np.int64 or known.ndim != 1:
             raise ModelRefused(f"tensor {prefix + name!r} is missing, or no list of int64")
-        if (np.diff(known) <= 0).any():
-            raise ModelRefused(f"tensor {prefix + name!r} holds numbers that do not ascend")
+        if len(np.unique(known)) < len(known):
+            raise ModelRefused(f"tensor {prefix + name!r} holds a number twice")
         books[name] = Codebook(known=known, buckets=count)
     return books

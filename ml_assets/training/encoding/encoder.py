@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.model import Text
-from ml_assets.training.encoding.codebook import Codebook
+from ml_assets.training.encoding.codebook import Codebook, id_codes, text_codes
 from ml_assets.training.encoding.columns import Standardiser
 from ml_assets.training.encoding.shapes import Shapes
 from ml_assets.training.encoding.tokens import token_count, token_ids
@@ -29,6 +29,7 @@ class Encoder:
     categories: category columns of the event, then those of `dense` that are codes
     sequences: features that are lists, each with its columns of `dense` in order
     of: the category column whose codebook a sequence shares
+    ids: those category columns of the event that hold whole numbers
     """
 
     feature_names: tuple[str, ...]
@@ -39,6 +40,7 @@ class Encoder:
     sequences: Mapping[str, tuple[str, ...]]
     codebooks: Mapping[str, Codebook]
     of: Mapping[str, str]
+    ids: frozenset[str] = frozenset()
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
@@ -69,8 +71,10 @@ class Encoder:
                 dense if every else dense[:, self._number_places])
         if self.categories:
             arrays["categories"] = np.stack([
-                book.of_codes(dense[:, self._places[name]]) if name in self._places
-                else book.of_texts(texts[name]) for name, book in self.categories.items()
+                book.of_codes(
+                    dense[:, self._places[name]] if name in self._places
+                    else id_codes(texts[name]) if name in self.ids else text_codes(texts[name]))
+                for name, book in self.categories.items()
             ], axis=1)
         for each in self.text_inputs:
             arrays[each.column] = token_ids(texts[each.column], each.unit, length=each.length,

@@ -12,7 +12,7 @@ from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.model import Categories, Model, Text
 from ml_assets.core.model import Sequence as Listed
-from ml_assets.training.encoding.codebook import Codebook, CodeCounts, text_codes
+from ml_assets.training.encoding.codebook import Codebook, CodeCounts, id_codes, text_codes
 from ml_assets.training.encoding.columns import Standardiser
 from ml_assets.training.encoding.encoder import Encoder
 from ml_assets.training.rows.labelled import LabelledRows
@@ -32,7 +32,8 @@ def learnt(model: Model, rows: TrainingRows, some: LabelledRows) -> Encoder:
     numbers = tuple(name for name in names if name not in taken and name not in rows.coded)
     coded = [name for name in names if name in rows.coded and name not in taken]
     buckets = {name: each.buckets for each in model.of(Categories) for name in each.columns}
-    categories = {name: _Coded(texts=name, buckets=buckets[name]) for name in model.categories}
+    categories = {name: _Coded(texts=name, ids=name in rows.ids, buckets=buckets[name])
+                  for name in model.categories}
     categories |= {name: _Coded(dense=(names.index(name),)) for name in coded}
     own = {each.feature: _Coded(dense=tuple(map(names.index, sequences[each.feature])),
                                 buckets=each.buckets)
@@ -44,20 +45,23 @@ def learnt(model: Model, rows: TrainingRows, some: LabelledRows) -> Encoder:
         categories={name: next(books) for name in categories}, sequences=sequences,
         codebooks={name: next(books) for name in own},
         of={each.feature: each.of for each in model.of(Listed) if each.of is not None},
+        ids=rows.ids.intersection(categories),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Coded:
-    """Where codes are: a column of texts, or some of `dense`."""
+    """Where codes are: a column of texts, or of ids, or some of `dense`."""
 
     texts: str | None = None
+    ids: bool = False
     dense: tuple[int, ...] = ()
     buckets: int | None = None
 
     def codes(self, rows: LabelledRows) -> npt.NDArray[np.floating]:
-        return rows.dense[:, list(self.dense)] if self.texts is None else text_codes(
-            rows.texts[self.texts])
+        if self.texts is None:
+            return rows.dense[:, list(self.dense)]
+        return (id_codes if self.ids else text_codes)(rows.texts[self.texts])
 
 
 def _books(rows: TrainingRows, columns: Sequence[_Coded]) -> list[Codebook]:

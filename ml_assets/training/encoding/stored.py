@@ -28,6 +28,7 @@ class StoredEncoder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     sequences: dict[str, tuple[str, ...]]
     codebooks: dict[str, int | None]
     of: dict[str, str]
+    ids: tuple[str, ...] = ()
 
 
 def stored(encoder: Encoder) -> tuple[StoredEncoder, dict[str, npt.NDArray[Any]]]:
@@ -41,6 +42,7 @@ def stored(encoder: Encoder) -> tuple[StoredEncoder, dict[str, npt.NDArray[Any]]
         categories={name: book.buckets for name, book in encoder.categories.items()},
         sequences=dict(encoder.sequences), of=dict(encoder.of),
         codebooks={name: book.buckets for name, book in encoder.codebooks.items()},
+        ids=tuple(sorted(encoder.ids)),
     )
     return about, tensors
 
@@ -61,4 +63,5 @@ def encoder_of(
         standardiser=Standardiser(mean=require(tensors, "mean", numbers), deviation=deviation),
         categories=books_of(about.categories, CATEGORY, tensors), sequences=about.sequences,
         codebooks=books_of(about.codebooks, SEQUENCE, tensors), of=about.of,
+        ids=frozenset(about.ids),
     )

@@ -10,7 +10,6 @@ from torch import nn
 
 from ml_assets.core.model import FullBatch, Minibatch, Model
 from ml_assets.core.target import Target
-from ml_assets.training.encoding.learning import learnt
 from ml_assets.training.exported.export import Positional, export
 from ml_assets.training.exported.scorer import OnnxScorer
 from ml_assets.training.full_batch import minimise
@@ -19,31 +18,25 @@ from ml_assets.training.loop.losses import Loss, MeanLoss, loss_of
 from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.loop.train import train
 from ml_assets.training.loop.weighing import Weighing
-from ml_assets.training.networks.building import build, reading, tensors
+from ml_assets.training.networks.building import tensors
+from ml_assets.training.networks.preparing import prepared
 from ml_assets.training.rows.encoding import RowEncoding
 from ml_assets.training.rows.training_rows import TrainingRows
-from ml_assets.training.scored import Ended, Fitted, Floats, Outputs, Texts
-
-LEARNT_FROM = 2**18
-"""Rows, at most, from which it is learnt how numbers spread."""
+from ml_assets.training.scored import Before, Ended, Fitted, Floats, Outputs, Texts
 
 
 def fit_network(
-    model: Model, target: Target, rows: TrainingRows, *, folder: Path | None = None,
-    data: str = "", progress: StepProgress = untold,
+    model: Model, target: Target, rows: TrainingRows, *, before: Before | None = None,
+    folder: Path | None = None, data: str = "", progress: StepProgress = untold,
 ) -> Fitted[OnnxScorer]:
     """See `ml_assets.training.fit.fit`."""
-    some, scale = rows.sample(LEARNT_FROM), target.scale(rows.codes)
-    encoder = learnt(model, rows, some)
-    shapes, arrays = encoder.shapes(target.logits), encoder(some.texts, some.dense)
-    network = build(model.network, shapes, arrays, seed=model.seed)
-    arrays = {name: values[:1] for name, values in reading(network, shapes, arrays).items()}
+    made = prepared(model, target, rows, before)
+    encoder, network, arrays = made.encoder, made.network, made.arrays
     encode = RowEncoding(
-        encoder=encoder, read=tuple(arrays), target=target, scale=scale,
+        encoder=encoder, read=tuple(arrays), target=target, scale=made.scale,
         weighing=Weighing.of(model.fit, target, rows.codes) if isinstance(model.fit, Minibatch)
         else None)
     loss = loss_of(network, MeanLoss(target.loss))
-    del some
     every, rows = rows, _after_remembering(network, rows, encode)
     if isinstance(model.fit, Minibatch):
         convergence: Ended = _in_batches(network, model.fit, rows, encode, loss, seed=model.seed,
@@ -54,7 +47,7 @@ def fit_network(
     network.eval()
     _remember(network, every, encode)
     scorer = OnnxScorer(
-        target=target, scale=scale, encoder=encoder, network=export(network, arrays),
+        target=target, scale=made.scale, encoder=encoder, network=export(network, arrays),
         parameters=sum(each.numel() for each in network.parameters()))
     plain = Positional(network, list(arrays))
 
@@ -66,7 +59,8 @@ def fit_network(
             return np.asarray(logits_BK.double().numpy())
 
     state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
-    return Fitted(scorer=scorer, logits=logits, state=state, convergence=convergence)
+    return Fitted(scorer=scorer, logits=logits, state=state, convergence=convergence,
+                  began=made.began)
 
 
 def _after_remembering(

@@ -21,6 +21,7 @@ class LabelledRows:
     dense: (B, D) numbers, NaN where one is missing; feature_names: of the D columns
     codes: (B,) of the labels, as the target has them
     coded: those columns of `dense` that are codes of texts or ids
+    ids: those columns of `texts` that hold ids: whole numbers, written out
     weights: (B,) how much each row counts; None for 1 each
     """
 
@@ -29,6 +30,7 @@ class LabelledRows:
     codes: Codes
     feature_names: tuple[str, ...]
     coded: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
     weights: Floats | None = None
 
     def __post_init__(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ml_assets.core.model import Minibatch
 from ml_assets.core.slates.propensity import shown_evenly
@@ -31,8 +33,13 @@ def rows_of(
     weights = _weights(system, stored, codes) if split == "train" else None
     return StoredRows(stored=stored, reading=RowReading(
         texts=system.model.texts, feature_names=training_set.feature_names,
-        coded=training_set.coded,
+        coded=training_set.coded, ids=_ids(stored.path, system.model.texts),
         labels=RowLabels(first=stored.start, codes=codes, weights=weights)))
+
+
+def _ids(path: Path, texts: tuple[str, ...]) -> frozenset[str]:
+    schema = pq.read_schema(path)
+    return frozenset(name for name in texts if pa.types.is_integer(schema.field(name).type))
 
 
 def _codes(target: Target, table: pa.Table) -> Codes:

@@ -39,6 +39,7 @@ class RowReading:
     texts: tuple[str, ...]
     feature_names: tuple[str, ...]
     coded: frozenset[str]
+    ids: frozenset[str]
     labels: RowLabels
 
     @property
@@ -53,7 +54,7 @@ class RowReading:
                    for name in self.texts},
             dense=dense_of(table, self.feature_names),
             codes=labels.codes[at], feature_names=self.feature_names, coded=self.coded,
-            weights=None if labels.weights is None else labels.weights[at],
+            ids=self.ids, weights=None if labels.weights is None else labels.weights[at],
         )
 
 
@@ -80,6 +81,11 @@ class StoredRows:
     def coded(self) -> frozenset[str]:
         """Those of them that are codes of texts or ids."""
         return self.reading.coded
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Columns of `texts` that hold ids: whole numbers, written out."""
+        return self.reading.ids
 
     def __len__(self) -> int:
         return len(self.stored)

@@ -33,6 +33,11 @@ class TrainingRows(Protocol):
         ...
 
     @property
+    def ids(self) -> frozenset[str]:
+        """Columns of `texts` that hold ids: whole numbers, written out."""
+        ...
+
+    @property
     def codes(self) -> Codes:
         """(N,) of all labels."""
         ...

@@ -21,7 +21,7 @@ def smaller() -> nn.Sequential:
 def test_a_network_of_the_same_shape_takes_all() -> None:
     ours, theirs = grown(), grown()
     given = {name: value.numpy() for name, value in theirs.state_dict().items()}
-    assert start_from(ours, given, matching=False) == ()
+    start_from(ours, given)
     for name, value in theirs.state_dict().items():
         assert torch.equal(ours.state_dict()[name], value)
 
@@ -29,8 +29,8 @@ def test_a_network_of_the_same_shape_takes_all() -> None:
 def test_another_shape_is_refused_by_name_and_changes_nothing() -> None:
     ours = grown()
     before = {name: value.clone() for name, value in ours.state_dict().items()}
-    with pytest.raises(ModelRefused, match=r"'2.weight' is \(1, 4\), \(2, 4\) here.*matching"):
-        start_from(ours, smaller().state_dict(), matching=False)
+    with pytest.raises(ModelRefused, match=r"'2.weight' is \(1, 4\), \(2, 4\) here"):
+        start_from(ours, smaller().state_dict())
     assert all(torch.equal(before[name], value) for name, value in ours.state_dict().items())
 
 
@@ -38,17 +38,13 @@ def test_what_is_missing_and_what_is_unknown_are_named() -> None:
     given = grown().state_dict()
     given["more"] = given.pop("0.bias")
     with pytest.raises(ModelRefused, match=r"'0.bias' is missing, .*'more' is unknown here"):
-        start_from(grown(), given, matching=False)
+        start_from(grown(), given)
 
 
-def test_what_fits_is_taken_if_declared() -> None:
-    ours, theirs = grown(), smaller()
-    own = ours.state_dict()["2.bias"].clone()
-    assert start_from(ours, theirs.state_dict(), matching=True) == ("2.weight", "2.bias")
-    assert torch.equal(ours.state_dict()["0.weight"], theirs.state_dict()["0.weight"])
-    assert torch.equal(ours.state_dict()["2.bias"], own)
-
-
-def test_nothing_that_fits_is_refused() -> None:
-    with pytest.raises(ModelRefused, match="No tensor fits"):
-        start_from(grown(), {"0.weight": torch.zeros(9)}, matching=True)
+def test_rows_that_a_table_has_more_than_before_stay_as_they_were() -> None:
+    ours, theirs = nn.Embedding(5, 2), nn.Embedding(3, 2)
+    fresh = ours.weight.detach().clone()
+    start_from(ours, theirs.state_dict(), grown=((3, 5),))
+    assert torch.equal(ours.weight[:3], theirs.weight) and torch.equal(ours.weight[3:], fresh[3:])
+    with pytest.raises(ModelRefused, match=r"'weight' is \(3, 2\), \(5, 2\) here"):
+        start_from(ours, theirs.state_dict(), grown=((3, 6),))
