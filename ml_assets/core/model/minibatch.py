@@ -9,6 +9,8 @@ from ml_assets.core.declaration import closest, declaration
 from ml_assets.core.policies import require
 
 MOST_DEVICES = 64
+STEPS, SMALLEST, LARGEST = 8, 16, 1024
+"""Unless a batch is declared, an epoch has at least so many steps, and a batch so many rows."""
 Weighting = Literal["equal", "balanced"]
 
 
@@ -16,7 +18,7 @@ Weighting = Literal["equal", "balanced"]
 class Minibatch:
     """Rows are streamed, and each batch of them takes the network one step further.
 
-    batch: rows of a step
+    batch: rows of a step; None for what suits the number of rows, see `batch_of`
     epochs: how often all rows are seen, at most
     validation: the share of the training rows, the latest by time, that nothing is fitted to: the
         weights that lose least on them are kept. 0 keeps the last weights
@@ -43,7 +45,7 @@ class Minibatch:
     checkpoint_s: a training that is killed repeats at most about this many seconds
     """
 
-    batch: int = 1024
+    batch: int | None = None
     epochs: int = 20
     validation: float = 0.1
     patience: int | None = 3
@@ -65,15 +67,17 @@ class Minibatch:
     checkpoint_s: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("batch", "epochs", "decay_epochs", "devices"):
+        for name in ("epochs", "decay_epochs", "devices"):
             self._whole(name)
-        if self.patience is not None:
-            self._whole("patience")
-        self._whole("buffer", least=self.batch, said=f"a whole number from batch on, {self.batch}")
+        for name in ("batch", "patience"):
+            if getattr(self, name) is not None:
+                self._whole(name)
+        least = self.batch or SMALLEST
+        self._whole("buffer", least=least, said=f"a whole number from batch on, {least}")
         require(self.devices <= MOST_DEVICES, self, "devices", self.devices,
                 f"at most {MOST_DEVICES}")
-        require(self.devices <= self.batch, self, "devices", self.devices,
-                f"at most one for each row of a batch, {self.batch}")
+        require(self.devices <= least, self, "devices", self.devices,
+                f"at most one for each row of a batch, {least}")
         self._within("validation", 0, 0.9, said="a share in [0, 0.9]")
         self._within("warmup", 0, 1, said="a share in [0, 1]")
         self._within("momentum", 0, 0.9999, said="a share in [0, 1)")
@@ -85,6 +89,15 @@ class Minibatch:
         require(self.clip is None or (_number(self.clip) and self.clip > 0), self, "clip",
                 self.clip, "none, or a number above 0")
         self._require_class_weights()
+
+    def batch_of(self, rows: int) -> int:
+        """Rows of a step of a training on so many rows, unless declared: a power of two, so that
+        few rows give more than a handful of steps, and many no more than are worth their while.
+        """
+        if self.batch is not None:
+            return self.batch
+        few = 1 << max(0, (rows // STEPS).bit_length() - 1)
+        return min(max(few, SMALLEST), LARGEST, self.buffer)
 
     def _require_class_weights(self) -> None:
         if isinstance(words := self.class_weights, str):

@@ -48,7 +48,8 @@ class OnDevice:
         self.network, self.fit, self.source, self.validation = network, fit, source, validation
         self.seed, self.device, self.share = seed, device, share
         self.checkpoints, self.progress = checkpoints, progress
-        self.steps = math.ceil(source.rows / fit.batch)
+        self.batch = fit.batch_of(source.rows)
+        self.steps = math.ceil(source.rows / self.batch)
         if not self.steps:
             raise NotReady("there is no row to train on")
         self.loss = loss_of(network, loss)
@@ -92,7 +93,7 @@ class OnDevice:
     def _take_epoch(self) -> None:
         reached = self.reached
         self.network.train()
-        rows = batches(self.source(reached.epoch, self.seed), self.fit.batch)
+        rows = batches(self.source(reached.epoch, self.seed), self.batch)
         for batch in islice(rows, reached.step, None):
             self._step(batch)
             reached.step += 1
@@ -188,7 +189,7 @@ class OnDevice:
         self.network.eval()
         lost, weight = torch.zeros_like(self.lost), 0.0
         with torch.inference_mode():
-            for batch in batches(self.validation(0, self.seed), WIDER * self.fit.batch):
+            for batch in batches(self.validation(0, self.seed), WIDER * self.batch):
                 weight += batch.weight
                 part = self.share.rows(batch)
                 if len(part):

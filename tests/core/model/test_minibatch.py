@@ -35,3 +35,10 @@ def test_a_word_is_refused_with_the_closest_one() -> None:
 ])
 def test_what_can_be_is_a_value_that_may_be_a_key(fields: dict[str, Any]) -> None:
     assert hash(Minibatch(**fields)) == hash(Minibatch(**fields))
+
+
+def test_a_batch_follows_from_the_rows_unless_it_is_declared() -> None:
+    """Few rows give eight steps an epoch, many no larger batches than are worth their while."""
+    sizes = {rows: Minibatch().batch_of(rows) for rows in (1, 150, 630, 2700, 8192, 10**7)}
+    assert sizes == {1: 16, 150: 16, 630: 64, 2700: 256, 8192: 1024, 10**7: 1024}
+    assert Minibatch(batch=300).batch_of(10) == 300 and Minibatch(buffer=50).batch_of(10**6) == 50

@@ -56,8 +56,8 @@ def test_a_model_of_ids_comes_back_as_it_was_stored(tmp_path: Path) -> None:
 def test_the_type_of_a_stored_column_says_that_it_holds_ids() -> None:
     """Also if some are missing."""
     made = set_of(TRIPS)
-    shop = pd.array([None if at % 9 == 0 else at % 4 for at in range(len(made.rows))], "Int64")
-    data = replace(made, path=stored(made.rows.assign(shop=shop)))
-    system = replace(TRIPS, model=replace(TRIPS.model, inputs=(Categories("shop"),)))
+    zone = pd.array([None if at % 9 == 0 else at % 4 for at in range(len(made.rows))], "Int64")
+    data = replace(made, path=stored(made.rows.assign(zone=zone)))
+    system = replace(TRIPS, model=replace(TRIPS.model, inputs=(Categories("zone"),)))
     found = rows_of(system, data, "train").whole()
-    assert found.ids == {"shop"} and found.texts["shop"][:5] == ["", "1", "2", "3", "0"]
+    assert found.ids == {"zone"} and found.texts["zone"][:5] == ["", "1", "2", "3", "0"]

@@ -19,7 +19,8 @@ from ml_assets.training.loop.blocks import InMemory, RowBlock, batches
 from ml_assets.training.loop.train import train
 from tests.training.loop.made_up import YES_OR_NO, a_network, returned, weights
 
-FIT = Minibatch(batch=50, epochs=6, rate=0.02, checkpoint_s=1e-9)
+BATCH = 50
+FIT = Minibatch(batch=BATCH, epochs=6, rate=0.02, checkpoint_s=1e-9)
 """Every step is stored."""
 
 
@@ -35,7 +36,7 @@ class Slow:
         return self.source.rows
 
     def __call__(self, epoch: int, seed: int) -> Iterator[RowBlock]:
-        for number, batch in enumerate(batches(self.source(epoch, seed), FIT.batch)):
+        for number, batch in enumerate(batches(self.source(epoch, seed), BATCH)):
             sys.stdout.write(f"step {epoch} {number}\n")
             sys.stdout.flush()
             time.sleep(self.pause_s)
