@@ -52,7 +52,8 @@ def test_a_wrong_model_is_named(make: Any, message: str) -> None:
         ((Text("nott"),), r"model\.inputs: Text names 'nott'; .* Closest: 'note'"),
         ((Text("amount"),), "'amount', which is number; expected a column of 'text'"),
         ((Numbers("note"),), "'note', which is text; expected a column of 'number', 'integer'"),
-        ((Categories("amount"),), "expected a column of 'category' or 'text': note, shop"),
+        ((Categories("amount"),),
+         "expected a column of 'category', 'text' or 'integer': note, shop"),
     ],
 )
 def test_a_column_that_an_event_lacks_or_that_cannot_be_read_so_is_refused(

@@ -60,7 +60,7 @@ def test_a_wrong_value_is_named(kind: Any, arguments: dict[str, Any], field: str
         ({"model": replace(TOY.model, inputs=(Numbers("amuont"),))},
          "Numbers names 'amuont'; .*: amount. Closest: 'amount'"),
         ({"model": replace(TOY.model, inputs=(Categories("amount"),))},
-         "'amount', which is number; expected a column of 'category' or 'text'"),
+         "'amount', which is number; expected a column of 'category', 'text' or 'integer'"),
         ({"gates": (*TOY.gates, TOY.gates[0])}, "each gate once"),
         ({"gates": (Gate(metric="auc", at_least=0.9),)},
          "gates names 'auc', which is not a declared metric of returned.*Closest: 'roc_auc'"),

@@ -18,6 +18,8 @@ boolean: true or false
 instant: a moment, UTC, in microseconds
 """
 
+LONGEST_LIST = 10_000
+"""Values of a list, at most."""
 RESERVED_COLUMNS = frozenset(
     {"event_id", "event_timestamp", "accepted_at", "label", "known_at", "label_id", "log_seq",
      "day"}
@@ -34,6 +36,7 @@ class Column:
     values: all that a category can be; None if that is not known beforehand
     optional: whether a row may lack it; it is then null everywhere
     many: whether a row has a list of such values, which may be empty
+    length: of such a list, if all rows have as many; None for any
     """
 
     name: str
@@ -46,6 +49,7 @@ class Column:
     values: tuple[str, ...] | None = None
     optional: bool = False
     many: bool = False
+    length: int | None = None
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier(), self, "name", self.name, "an identifier")
@@ -65,6 +69,8 @@ class Column:
                     f"none for a {self.dtype}")
         require(self.max_length is None or self.max_length >= 1, owner, "max_length",
                 self.max_length, "at least 1")
+        require(self.length is None or (self.many and 1 <= self.length <= LONGEST_LIST), owner,
+                "length", self.length, f"none, or, with many=True, 1 to {LONGEST_LIST:,}")
         if self.values is not None:
             require(self.dtype == "category", owner, "values", self.values,
                     f"none for a {self.dtype}")

@@ -94,7 +94,32 @@ class Sequence:
         return ()
 
 
-Input = Text | Numbers | Categories | Sequence
+@declaration
+class Embedding:
+    """A column that is a list of `size` numbers, such as what another model makes of a picture or
+    a text: `Embedding("picture", size=64)`. It is read as it is; a missing one is all zeros.
+    """
+
+    column: str = field(kw_only=False)
+    size: int
+
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("number",)
+
+    def __post_init__(self) -> None:
+        require(self.size >= 1, self, "size", self.size, "at least 1")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """None of the event's plain columns: it is a list."""
+        return ()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Of its numbers in a feature vector: `picture_1`, `picture_2` ..."""
+        return tuple(f"{self.column}_{place}" for place in range(1, self.size + 1))
+
+
+Input = Text | Numbers | Categories | Sequence | Embedding
 
 
 def _named(owner: object, columns: Several[str]) -> tuple[str, ...]:

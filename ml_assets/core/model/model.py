@@ -11,14 +11,14 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.declaration import closest, declaration, listed
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.model.hashed_text import HashedText
-from ml_assets.core.model.inputs import Categories, Input, Numbers, Sequence, Text
+from ml_assets.core.model.inputs import Categories, Embedding, Input, Numbers, Sequence, Text
 from ml_assets.core.model.network import Fit, Network
 from ml_assets.core.model.search import Among, Between, value_of, with_values
 from ml_assets.core.policies import require
 
 SEARCHED = ("network.", "fit.")
 """What a search may change: not which rows there are."""
-Kind = TypeVar("Kind", Text, Numbers, Categories, Sequence)
+Kind = TypeVar("Kind", Text, Numbers, Categories, Sequence, Embedding)
 TENSORS = ("numbers", "missing", "categories")
 """Names that networks know other inputs by."""
 
@@ -69,6 +69,7 @@ class Model:
             "Text": tuple((each.column, each.unit) for each in self.of(Text)),
             "Numbers": self.numbers, "Categories": self.categories,
             "Sequence": tuple(each.feature for each in self.of(Sequence)),
+            "Embedding": tuple(each.column for each in self.of(Embedding)),
         }
         for name, found in read.items():
             twice = [each for each in dict.fromkeys(found) if found.count(each) > 1]
@@ -80,9 +81,10 @@ class Model:
         """Networks know their inputs by name."""
         names = [each.column for each in self.of(Text)]
         names += [each.feature for each in self.of(Sequence)]
+        names += [each.column for each in self.of(Embedding)]
         for name in names:
             require(names.count(name) == 1 and name not in TENSORS, self, "inputs", name,
-                    f"another name: a network knows texts and sequences by theirs, each once, "
+                    f"another name: a network knows texts, lists and vectors by theirs, each once, "
                     f"and {listed(TENSORS)} are others")
         for field, name in (*self.network.named,
                             *(("of", each.of) for each in self.of(Sequence) if each.of)):
@@ -110,8 +112,11 @@ class Model:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """The columns read as numbers."""
-        return tuple(name for each in self.of(Numbers) for name in each.columns)
+        """Of the numbers that a feature vector has of an event: columns read as numbers, then the
+        places of embeddings.
+        """
+        return (*(name for each in self.of(Numbers) for name in each.columns),
+                *(name for each in self.of(Embedding) for name in each.places))
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -138,6 +143,7 @@ class Model:
         """Raise DeclarationError unless the event has all that is read, in the kinds that it can
         be read in.
         """
+        self._require_vectors(columns)
         plain = {column.name: column.dtype for column in columns if not column.many}
         for each in self.inputs:
             known = [name for name, dtype in plain.items() if dtype in each.dtypes]
@@ -148,3 +154,18 @@ class Model:
                         f"{type(each).__name__} names {name!r}{found}; expected a column of "
                         f"{listed(each.dtypes)}: {', '.join(sorted(known)) or 'there is none'}."
                         f"{closest(name, known)}")
+
+    def _require_vectors(self, columns: Collection[Column]) -> None:
+        known = {column.name: column for column in columns}
+        lists = [column.name for column in columns if column.many and column.dtype == "number"]
+        for each in self.of(Embedding):
+            found = known.get(each.column)
+            if found is None or found.name not in lists:
+                raise DeclarationError(
+                    f"Embedding names {each.column!r}; expected a column of numbers with "
+                    f"many=True: {', '.join(lists) or 'there is none'}."
+                    f"{closest(each.column, lists)}")
+            if found.length != each.size:
+                raise DeclarationError(
+                    f"Embedding({each.column!r}, size={each.size}), but the column has "
+                    f"length={found.length}; expected the same")

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_assets.core.errors import NotReady, NotReproducible, StateDamaged, unknown
+from ml_assets.core.model import Embedding
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import read_object
 from ml_assets.core.storage.files import write_atomically
@@ -25,6 +26,7 @@ from ml_assets.features.training_sets import GROUP, LOOKED_AT
 from ml_assets.features.training_sets.labelled import drawn, labelled_events
 from ml_assets.features.training_sets.shown import shown_fields
 from ml_assets.features.training_sets.stored import TrainingSet
+from ml_assets.features.training_sets.vectors import vectors_of
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
 from ml_assets.ingest.tables import events_schema
 
@@ -148,7 +150,7 @@ class TrainingSets:
         values = features.read(rows, rows["event_timestamp"], accepted_at=rows["accepted_at"])
         features.require_alone(rows, values)
         remembered = pd.DataFrame(values, columns=list(features.names), index=rows.index)
-        rows = pd.concat([rows, remembered], axis=1)
+        rows = pd.concat([rows, remembered, *vectors_of(system.model, rows)], axis=1)
         about: dict[str, Any] = {
             "feature_names": [*system.model.numbers, *service.features],
             "texts": list(system.model.texts),
@@ -213,6 +215,8 @@ class TrainingSets:
             event_id, happened, accepted, ("label", label), ("known_at", INSTANT),
             ("split", pa.string()), *columns, *shown_fields(self.system),
             *((name, pa.float32()) for name in features),
+            *((name, pa.float32()) for each in self.system.model.of(Embedding)
+              for name in each.places),
         ])
 
     def _path(self, version: str) -> Path:

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_assets.core.data.columns import Column
+from ml_assets.core.data.columns import LONGEST_LIST, Column
 from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.time import declared_instant
 from ml_assets.ingest.contracts.rows import INSTANTS, Contract
-from ml_assets.ingest.contracts.values import LONGEST_LIST, breach_of
+from ml_assets.ingest.contracts.values import breach_of
 from ml_assets.ingest.tables import LOG_SEQ
 
 BETWEEN_BOUNDS = ("number", "integer", "instant")
@@ -58,14 +58,19 @@ def column_keeps(column: Column, values: pa.ChunkedArray, *, is_key: bool) -> bo
         return False
     values = values.filter(pc.invert(missing))
     if column.many:
-        longest = pc.max(pc.list_value_length(values)).as_py()
-        if longest is not None and longest > LONGEST_LIST:
+        lengths = pc.min_max(pc.list_value_length(values)).as_py()
+        if any(each is not None and not _fits(column, each) for each in lengths.values()):
             return False
         values = pc.list_flatten(values)
         if pc.any(_missing(values)).as_py():
             return False
-    return all(breach_of(column, [each] if column.many else each, is_key=is_key) is None
-               for each in _telling(column, values))
+    return all(
+        breach_of(column, [each] * (column.length or 1) if column.many else each, is_key=is_key)
+        is None for each in _telling(column, values))
+
+
+def _fits(column: Column, length: int) -> bool:
+    return length <= LONGEST_LIST if column.length is None else length == column.length
 
 
 def _telling(column: Column, values: pa.ChunkedArray) -> list[object]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_assets.core.data.columns import Column, Dtype
+from ml_assets.core.data.columns import LONGEST_LIST, Column, Dtype
 from ml_assets.core.declaration import closest, listed
 from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.texts import KEY_LENGTH, name_fault, shown, text_fault
@@ -23,8 +23,6 @@ probability of a number, so that one hostile request would make a challenger loo
 
 WIDEST = 2**63
 """An integer is at least `-WIDEST` and less than `WIDEST`."""
-LONGEST_LIST = 10_000
-"""Values that a list may have."""
 
 
 def is_missing(value: object) -> bool:
@@ -57,6 +55,8 @@ def taken(column: Column, value: object, *, is_key: bool = False) -> object:
     if len(value) > LONGEST_LIST:
         raise Quarantined(f"{column.name} has {len(value):,} values; expected at most "
                           f"{LONGEST_LIST:,}")
+    if column.length is not None and len(value) != column.length:
+        raise Quarantined(f"{column.name} has {len(value):,} values; expected {column.length:,}")
     take = _TAKEN[column.dtype]
     try:
         return [take(column, _plain(each), is_key) for each in value]

@@ -70,7 +70,11 @@ class EventRows:
         """What clients post, for the API's documentation."""
         def of(column: Column) -> dict[str, object]:
             one = {**_SCHEMAS[column.dtype], "description": column.description}
-            return {"type": "array", "items": one} if column.many else one
+            if not column.many:
+                return one
+            length = {} if column.length is None else {
+                "minItems": column.length, "maxItems": column.length}
+            return {"type": "array", "items": one, **length}
 
         return {"type": "object", "additionalProperties": False,
                 "properties": {column.name: of(column) for column in self.columns},

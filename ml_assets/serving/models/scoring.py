@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.errors import ModelRefused
+from ml_assets.core.model import Embedding
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
 from ml_assets.core.texts import key_text
@@ -50,10 +51,18 @@ def dense_vectors(
     """(B, D) float32: each event's declared numbers, then its store features (B, F)."""
     names = system.model.numbers
     dense = np.empty((len(events), len(names) + features.shape[1]), np.float32)
-    for place, name in enumerate(names):
+    vectors = system.model.of(Embedding)
+    plain = names[:len(names) - sum(each.size for each in vectors)]
+    for place, name in enumerate(plain):
         column = [event[name] for event in events]
         # The rows of a slate share the very objects of their request.
         dense[:, place] = column[0] if len(set(map(id, column))) == 1 else column
+    start = len(plain)
+    for each in vectors:
+        for row, event in zip(dense, events, strict=True):
+            vector: Any = event[each.column]
+            row[start:start + each.size] = np.nan if vector is None else vector
+        start += each.size
     dense[:, len(names) :] = features
     return dense
 

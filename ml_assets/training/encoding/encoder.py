@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,7 @@ class Encoder:
     sequences: features that are lists, each with its columns of `dense` in order
     of: the category column whose codebook a sequence shares
     ids: those category columns of the event that hold whole numbers
+    vectors: columns that are lists of numbers, each with its columns of `dense` in order
     """
 
     feature_names: tuple[str, ...]
@@ -41,6 +42,7 @@ class Encoder:
     codebooks: Mapping[str, Codebook]
     of: Mapping[str, str]
     ids: frozenset[str] = frozenset()
+    vectors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
@@ -59,6 +61,7 @@ class Encoder:
             sequences={name: (len(columns), self._book(name).size)
                        for name, columns in self.sequences.items()},
             of=self.of, logits=logits,
+            vectors={name: len(columns) for name, columns in self.vectors.items()},
         )
 
     def __call__(self, texts: Texts, dense: Floats) -> dict[str, npt.NDArray[Any]]:
@@ -81,6 +84,8 @@ class Encoder:
                                             ids=each.ids)
         for name, places in self._sequence_places.items():
             arrays[name] = self._book(name).of_codes(dense[:, places])
+        for name, places in self._vector_places.items():
+            arrays[name] = np.nan_to_num(dense[:, places])
         return arrays
 
     def _book(self, sequence: str) -> Codebook:
@@ -94,6 +99,11 @@ class Encoder:
     @cached_property
     def _number_places(self) -> list[int]:
         return [self._places[name] for name in self.numbers]
+
+    @cached_property
+    def _vector_places(self) -> dict[str, list[int]]:
+        return {name: [self._places[column] for column in columns]
+                for name, columns in self.vectors.items()}
 
     @cached_property
     def _sequence_places(self) -> dict[str, list[int]]:

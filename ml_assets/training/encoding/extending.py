@@ -9,7 +9,7 @@ from ml_assets.core.errors import ModelRefused
 from ml_assets.training.encoding.codebook import Codebook
 from ml_assets.training.encoding.encoder import Encoder
 
-SAME = ("numbers", "text_inputs", "sequences", "of", "ids")
+SAME = ("numbers", "text_inputs", "sequences", "of", "ids", "vectors")
 """What both must read alike."""
 
 

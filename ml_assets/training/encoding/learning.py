@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
-from ml_assets.core.model import Categories, Model, Text
+from ml_assets.core.model import Categories, Embedding, Model, Text
 from ml_assets.core.model import Sequence as Listed
 from ml_assets.training.encoding.codebook import Codebook, CodeCounts, id_codes, text_codes
 from ml_assets.training.encoding.columns import Standardiser
@@ -27,8 +27,12 @@ def learnt(model: Model, rows: TrainingRows, some: LabelledRows) -> Encoder:
     """
     names = rows.feature_names
     _require_known("without", model.without, names)
-    sequences = {each.feature: _columns_of(each, names) for each in model.of(Listed)}
-    taken = {*model.without, *(name for columns in sequences.values() for name in columns)}
+    vectors = {each.column: each.places for each in model.of(Embedding)}
+    of_vectors = {name for places in vectors.values() for name in places}
+    sequences = {each.feature: _columns_of(each, [name for name in names if name not in of_vectors])
+                 for each in model.of(Listed)}
+    taken = {*model.without, *of_vectors, *(
+        name for columns in sequences.values() for name in columns)}
     numbers = tuple(name for name in names if name not in taken and name not in rows.coded)
     coded = [name for name in names if name in rows.coded and name not in taken]
     buckets = {name: each.buckets for each in model.of(Categories) for name in each.columns}
@@ -45,7 +49,7 @@ def learnt(model: Model, rows: TrainingRows, some: LabelledRows) -> Encoder:
         categories={name: next(books) for name in categories}, sequences=sequences,
         codebooks={name: next(books) for name in own},
         of={each.feature: each.of for each in model.of(Listed) if each.of is not None},
-        ids=rows.ids.intersection(categories),
+        ids=rows.ids.intersection(categories), vectors=vectors,
     )
 
 

@@ -29,6 +29,7 @@ class StoredEncoder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     codebooks: dict[str, int | None]
     of: dict[str, str]
     ids: tuple[str, ...] = ()
+    vectors: dict[str, tuple[str, ...]] = {}
 
 
 def stored(encoder: Encoder) -> tuple[StoredEncoder, dict[str, npt.NDArray[Any]]]:
@@ -42,7 +43,7 @@ def stored(encoder: Encoder) -> tuple[StoredEncoder, dict[str, npt.NDArray[Any]]
         categories={name: book.buckets for name, book in encoder.categories.items()},
         sequences=dict(encoder.sequences), of=dict(encoder.of),
         codebooks={name: book.buckets for name, book in encoder.codebooks.items()},
-        ids=tuple(sorted(encoder.ids)),
+        ids=tuple(sorted(encoder.ids)), vectors=dict(encoder.vectors),
     )
     return about, tensors
 
@@ -51,7 +52,8 @@ def encoder_of(
     about: StoredEncoder, feature_names: tuple[str, ...], tensors: Tensors
 ) -> Encoder:
     """The inverse of `stored`. Raises ModelRefused for what no training writes."""
-    used = (*about.numbers, *(name for columns in about.sequences.values() for name in columns))
+    lists = (*about.sequences.values(), *about.vectors.values())
+    used = (*about.numbers, *(name for columns in lists for name in columns))
     if unknown := sorted(set(used) - set(feature_names)):
         raise ModelRefused(f"it reads {unknown}, which are not among its features")
     numbers = (len(about.numbers),)
@@ -63,5 +65,5 @@ def encoder_of(
         standardiser=Standardiser(mean=require(tensors, "mean", numbers), deviation=deviation),
         categories=books_of(about.categories, CATEGORY, tensors), sequences=about.sequences,
         codebooks=books_of(about.codebooks, SEQUENCE, tensors), of=about.of,
-        ids=frozenset(about.ids),
+        ids=frozenset(about.ids), vectors=about.vectors,
     )

@@ -52,7 +52,7 @@ class BrokenLines(nn.Module):
 
 class Columns(nn.Module):
     """(B, `size`): numbers, their pieces, whether they are missing; what categories mean; of texts
-    and sequences the mean of what their tokens and items mean.
+    and sequences the mean of what their tokens and items mean; vectors as they are.
 
     shapes: of all arrays that come in; read: those columns of them that this reads
     """
@@ -62,13 +62,14 @@ class Columns(nn.Module):
         self.numbers = [shapes.numbers.index(name) for name in read.numbers]
         self.every_number = len(self.numbers) == len(shapes.numbers)
         self.categories = [list(shapes.categories).index(name) for name in read.categories]
-        self.listed = {**read.texts, **read.sequences}
+        self.listed, self.vectors = {**read.texts, **read.sequences}, list(read.vectors)
         self.pieces = BrokenLines(len(self.numbers), pieces) if self.numbers and pieces else None
         self.tables = nn.ModuleList(table(rows, width) for rows in read.categories.values())
         self.lists = nn.ModuleDict({
             _key(name): table(rows, width) for name, (_, rows) in self.listed.items()})
         self.size = (len(self.numbers) * (2 + pieces)
-                     + width * (len(self.categories) + len(self.listed)))
+                     + width * (len(self.categories) + len(self.listed))
+                     + sum(read.vectors.values()))
 
     def learn(self, arrays: Arrays) -> None:
         """What is learnt from the rows and not by the optimiser."""
@@ -85,6 +86,7 @@ class Columns(nn.Module):
         found += [means(arrays["categories"][:, at])
                   for at, means in zip(self.categories, self.tables, strict=True)]
         found += [mean_of(arrays[name], self.lists[_key(name)]) for name in self.listed]
+        found += [arrays[name] for name in self.vectors]
         return torch.cat(found, dim=1)
 
     def _of(self, array_BN: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -148,8 +149,8 @@ def dense_of(table: pa.Table, names: tuple[str, ...]) -> Floats:
     return dense
 
 
-def column_of(table: pa.Table, name: str, kind: pa.DataType) -> npt.NDArray[np.floating]:
+def column_of(table: pa.Table, name: str, kind: pa.DataType) -> npt.NDArray[Any]:
     """(B,) of a type of floats, NaN where a number is missing."""
-    found: npt.NDArray[np.floating] = table[name].cast(kind, safe=False).combine_chunks().to_numpy(
+    found: npt.NDArray[Any] = table[name].cast(kind, safe=False).combine_chunks().to_numpy(
         zero_copy_only=False)
     return found

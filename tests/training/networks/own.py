@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Mixed(nn.Module):
-    """Numbers, categories, a text and what was seen before."""
+    """Numbers, categories, a text, a vector and what was seen before."""
 
     def __init__(self, inputs: Any, hidden: int = 8) -> None:
         super().__init__()
@@ -19,16 +19,18 @@ class Mixed(nn.Module):
         self.films = nn.Embedding(films, 4, padding_idx=0)
         self.recent = nn.GRU(4, 4, batch_first=True)
         size = 2 * len(inputs.numbers) + 4 * len(inputs.categories) + 8
+        size += inputs.vectors["look"]
         self.layers = nn.Sequential(nn.Linear(size, hidden), nn.GELU(),
                                     nn.Linear(hidden, inputs.logits))
 
     def forward(
         self, numbers: torch.Tensor, missing: torch.Tensor, categories: torch.Tensor,
-        note: torch.Tensor, seen: torch.Tensor, clicks: torch.Tensor,
+        note: torch.Tensor, seen: torch.Tensor, clicks: torch.Tensor, look: torch.Tensor,
     ) -> torch.Tensor:
         found = [table(categories[:, i]) for i, table in enumerate(self.categories)]
         _, recent = self.recent(self.films(seen).flip(1))
-        x = torch.cat([numbers, missing, *found, self.words(note).mean(1), recent[0]], dim=1)
+        x = torch.cat([numbers, missing, *found, self.words(note).mean(1), recent[0], look],
+                      dim=1)
         logits: torch.Tensor = self.layers(x) + (clicks > 0).float().mean(1, keepdim=True)
         return logits
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ml_assets.core.codes import code_of
 from ml_assets.core.model import (
     Categories,
+    Embedding,
     Minibatch,
     Model,
     Network,
@@ -25,12 +26,14 @@ from ml_assets.core.model import (
 from ml_assets.training.rows.labelled import LabelledRows
 
 FILMS = tuple(f"film {n}" for n in range(6))
-FEATURES = ("amount", "age", "seen_1", "seen_2", "seen_3", "clicks_1", "clicks_2", "kind")
-"""The first is a number of the event; the others are features."""
-CODED = frozenset(FEATURES[2:])
+FEATURES = ("amount", "age", "seen_1", "seen_2", "seen_3", "clicks_1", "clicks_2", "kind",
+            "look_1", "look_2")
+"""The first is a number of the event, and so is the vector `look`; the others are features."""
+CODED = frozenset(FEATURES[2:8])
 INPUTS = (
     Text("note", unit="words", length=6, ids=64), Numbers("amount"), Categories("film"),
     Categories("visitor", buckets=16), Sequence("seen", of="film"), Sequence("clicks", buckets=8),
+    Embedding("look", size=2),
 )
 FEW = Minibatch(batch=64, epochs=2)
 NETWORKS: dict[str, Network] = {
@@ -44,7 +47,7 @@ NETWORKS: dict[str, Network] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """Texts and categories by column, dense (B, 8), the films' labels (B,)."""
+    """Texts and categories by column, dense (B, 10), the films' labels (B,)."""
 
     texts: dict[str, list[str]]
     dense: npt.NDArray[np.float32]
@@ -71,6 +74,7 @@ def made(count: int = 300, seed: int = 0) -> Made:
     dense[:, 2:5] = np.array([code_of(each) for each in FILMS])[seen]
     dense[:, 5:7] = draw.integers(1, 9, (count, 2))
     dense[:, 7] = np.array([code_of("new"), code_of("old")])[draw.integers(2, size=count)]
+    dense[:, 8:] = draw.normal(size=(count, 2))
     dense[draw.random(dense.shape) < 0.15] = np.nan
     odds = 2.0 * (seen == film[:, None]).any(1) - 0.1 * np.nan_to_num(dense[:, 0]) + 0.5
     words = np.array(["good", "bad", "late", "again", "never"])

@@ -24,7 +24,7 @@ HERE = "tests.training.networks.own"
     (f"{HERE}:OneLayer", {"size": 1, "depth": 2}, "unexpected keyword argument 'depth'"),
     (f"{HERE}:Unknown", {}, "forward reads 'nubmers', .*Closest: 'numbers'"),
     (f"{HERE}:OneLayer", {"size": 2},
-     "does not read 'categories', 'note', 'seen' or 'clicks', .*it reads numbers"),
+     "does not read 'categories', 'note', 'seen', 'clicks' or 'look', .*it reads numbers"),
 ])
 def test_a_network_that_cannot_be_made_is_refused(
     path: str, arguments: dict[str, Any], says: str
@@ -47,7 +47,7 @@ def test_logits_of_another_shape_are_refused() -> None:
     ({"without": ("aeg",)}, "without names 'aeg', which is no feature; .*Closest: 'age'"),
     ({"network": TwoTower(item=("flim",))}, "'flim', which is no input; .*Closest: 'film'"),
     ({"network": TwoTower(item=("film", "visitor", "note", "amount", "age", "kind", "seen",
-                                "clicks"))}, "names all inputs"),
+                                "clicks", "look"))}, "names all inputs"),
     ({"network": SequenceRanker(item="visitor")}, "no input is a sequence of it"),
 ])
 def test_names_that_only_the_feature_service_knows_are_checked_before_training(
@@ -63,6 +63,7 @@ def test_a_sequence_that_is_no_list_of_the_service_is_refused() -> None:
     from ml_assets.core.model import Sequence
 
     rows = made(40)
-    declared = Model(inputs=(*INPUTS[:-1], Sequence("click")), network=Torch(f"{HERE}:Mixed"))
+    inputs = (*INPUTS[:-2], INPUTS[-1], Sequence("click"))
+    declared = Model(inputs=inputs, network=Torch(f"{HERE}:Mixed"))
     with pytest.raises(DeclarationError, match=r"its lists: seen, clicks\. Closest: 'clicks'"):
         fit(declared, Binary(name="taken"), rows.labelled)
