@@ -10,6 +10,7 @@ from ml_assets.core.target import Target
 from ml_assets.training.hashed_text.fit import fit_hashed_text
 from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.networks.fit import fit_network
+from ml_assets.training.rows.room import require_room
 from ml_assets.training.rows.training_rows import TrainingRows
 from ml_assets.training.scored import Before, Fitted, TrainedScorer
 
@@ -29,9 +30,11 @@ def fit(
     before: whose weights a network begins with, where they fit
     folder, data: see `loop.train`
     The same arguments give the same weights, to the bit, on the same machine. Raises NotReady if
-    nothing can be learnt from such labels.
+    nothing can be learnt from such labels, or if a `FullBatch` cannot hold the rows.
     """
     target.require_learnable(rows.codes)
+    if isinstance(model.fit, FullBatch):
+        require_room(rows)
     if isinstance(model.network, HashedText):
         return fit_hashed_text(model, target, rows.whole(), progress=progress)
     return fit_network(model, target, rows, before=before, folder=folder, data=data,

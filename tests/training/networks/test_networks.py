@@ -91,9 +91,10 @@ def test_every_kind_of_target_can_have_a_network_of_its_own(target: Target) -> N
     codes = target.codes([labels[int(4 < each < 6)] for each in number])
     declared = Model(inputs=(Numbers("number"),), network=Tabular(hidden=8, blocks=0, dropout=0),
                      fit=FullBatch(iterations=40))
-    dense = number[:, None]
+    dense = np.column_stack([number, *(np.ones_like(number) for _ in target.carries)])
+    declared = replace(declared, without=target.carries)
     fitted = fit(declared, target, LabelledRows(
-        texts={}, dense=dense, codes=codes, feature_names=("number",)))
+        texts={}, dense=dense, codes=codes, feature_names=("number", *target.carries)))
     assert largest_difference(fitted, {}, dense) <= 1e-5
     own = target.losses(codes, fitted.scorer.outputs({}, dense)).mean()
     constant = target.losses(codes, np.tile(target.constant(codes), (400, 1))).mean()
