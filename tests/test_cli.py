@@ -18,6 +18,7 @@ from ml_assets.core.errors import DeclarationError, NotReady
 from ml_assets.core.runtime.locks import alone
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.systems import SYSTEMS
 from tests.meter import METER
 from tests.toy import TOY
 
@@ -31,8 +32,8 @@ def command_line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> CliRunn
 @pytest.mark.parametrize(
     ("arguments", "answer"),
     [
-        (["run", "spamm"], "there is no system 'spamm'. Closest: spam."),
-        (["status", "spamm"], "there is no system 'spamm'. Closest: spam."),
+        (["run", "spamm"], "there is no system 'spamm'. Closest: spam, shop."),
+        (["status", "spamm"], "there is no system 'spamm'. Closest: spam, shop."),
         (["explain", "nothing"], "there is no prediction 'nothing'"),
         (["run", "spam", "--days", "0"], "0 is not in the range x>=1"),
     ],
@@ -156,8 +157,10 @@ def test_an_empty_installation_is_served_and_says_in_one_line_what_it_lacks(
         logged = server.communicate(timeout=30)[1]
     lines = logged.splitlines()
     assert "Traceback" not in logged
-    assert sum("feature store" in line for line in lines) <= 1, logged
-    assert len(lines) <= 2, logged
+    for system in SYSTEMS:
+        about = f"{system.name}: the feature store"
+        assert sum(about in line for line in lines) <= 1, logged
+    assert len(lines) <= len(SYSTEMS) + 1, logged
 
 
 def test_a_server_that_cannot_use_its_folder_does_not_start(settings: Settings) -> None:

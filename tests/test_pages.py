@@ -31,8 +31,8 @@ COMMANDS = [each for page in PAGES for each in shown(page)]
 CALLS = [each for each in COMMANDS if each.words[0] == "curl"
          and "localhost:8080" in each.command and "/metrics" not in each.command]
 
-TEACHING = {"payments_1d", "amount_mean_30d", "fraud_rate_90d"}
-"""Features of the examples about cards."""
+TEACHING = {"payments_1d", "amount_mean_30d", "fraud_rate_90d", "looks_1d"}
+"""Features of examples."""
 
 SUFFIXES = ("py", "md", "json", "yaml", "sqlite", "lmdb", "lock")
 

@@ -111,7 +111,7 @@ def test_without_a_champion_status_says_how_to_get_one(settings: Settings) -> No
 @pytest.mark.parametrize(
     ("command", "answer"),
     [
-        ("status spamm", "there is no system 'spamm'. Closest: spam."),
+        ("status spamm", "there is no system 'spamm'. Closest: spam, shop."),
         ("promote spam 7 --reason x", "no version of model 'spam' '7'. Known: 1, 2, 3, 4"),
         ("promote spam 2", "Missing option '--reason'"),
         ('promote spam 2 --reason " "', "give the reason in a sentence"),

@@ -14,6 +14,7 @@ from tests.targets.test_laws import about, drawn, each_target
 
 PANELS = {  # by name or kind
     "wait": ["predicted", "residuals", "errors", "coverage"],
+    "sales": ["predicted", "residuals", "errors", "coverage"],
     "binary": ["roc", "precision_recall", "calibration", "scores"],
     "classes": ["confusion", "recall", "calibration", "confidence"],
     "ranking": ["ranks", "recall", "calibration", "items"],
