@@ -142,7 +142,8 @@ class DriftPolicy:
     `window` differs from the champion's training set by at least `effect` (population stability
     index) *and* significantly at `false_discovery_rate` (p-values of Kolmogorov-Smirnov for
     numbers and of chi-square for categories, Benjamini-Hochberg over all columns). Drift is
-    confirmed when a column drifts on `persistence` days in a row.
+    confirmed when a column drifts on `persistence` days in a row. Days whose window begins before
+    going live do not count.
 
     An index of .05 is a shift of about .22 standard deviations: `effect` says what matters, the
     test what is sure.

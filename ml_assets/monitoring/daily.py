@@ -64,13 +64,14 @@ def report_drift(
         if champion is None:
             columns, report = {}, nothing_deployed(day)
         else:
-            reference = references.read(champion.version)
-            served = served_in_window(lake, system, midnight(day) + DAY)
+            reference, end = references.read(champion.version), midnight(day) + DAY
+            served = served_in_window(lake, system, end)
             columns, count = samples(reference, served, champion.version, system.drift, filled)
             report = drift_report.judge_day(
                 day, columns, reports.read(day - DAY), system.drift,
                 model_version=champion.version, reference=reference.training_set,
                 reference_rows=len(reference.dense), rows=count,
+                whole=end - system.drift.window >= system.calendar.live_from,
             )
         reports.write(report)
         kept.append(report)

@@ -79,18 +79,25 @@ def judge_day(
     reference: str,
     reference_rows: int,
     rows: int,
+    whole: bool = True,
 ) -> DriftReport:
-    """The report of `day`; `previous` is that of the day before, None if there is none."""
+    """The report of `day`; `previous` is that of the day before, None if there is none.
+
+    whole: whether all of the window has been live. Three days are no sample of a week: at a
+    weekend, whatever tells the days of the week apart would have drifted.
+    """
     if previous is not None and previous.reference != reference:
         previous = None  # another champion: what was measured against the old one is over
-    judged = rows >= policy.min_events
+    judged = whole and rows >= policy.min_events
     if judged:
         judgements = confirm(compare(columns, policy), day, previous, policy.persistence)
         drifted = sum(column.drifted for column in judgements)
         note = f"{drifted} of {len(judgements)} columns drift"
     else:
         judgements = previous.columns if previous is not None else ()
-        note = f"{rows} events in the window, {policy.min_events} needed: this day does not count"
+        short = (f"{rows} events in the window, {policy.min_events} needed" if whole else
+                 "the window begins before going live")
+        note = f"{short}: this day does not count"
     since = None
     if any(column.confirmed_on is not None for column in judgements):
         since = previous.confirmed_since if previous is not None else None

@@ -49,6 +49,8 @@ PREDICTIONS = predictions_schema(TOY)
 RAW = raw_schema(TOY)
 
 LIVE = TOY.calendar.go_live
+WHOLE = LIVE + timedelta(days=6)
+"""The first day whose drift window has been live throughout."""
 NAMES = ("amount", "shop_events")
 
 
@@ -126,10 +128,10 @@ def test_a_planted_shift_warns_on_the_day_that_confirms_it(settings: Settings) -
     keep_reference(settings)
     deploy(settings, 1, TOY.calendar.live_from)
     for number in range(6):
-        serve(settings, LIVE + timedelta(days=number), shift=0 if number < 2 else 5)
+        serve(settings, WHOLE + timedelta(days=number), shift=0 if number < 2 else 5)
     warned = []
     for number in range(6):
-        result = materialise(settings, "drift", LIVE + timedelta(days=number))
+        result = materialise(settings, "drift", WHOLE + timedelta(days=number))
         assert result.success
         warned.append(not checks(result)["no_confirmed_drift"])
     # The shift shows from its first day on, for the window is young.
@@ -160,7 +162,7 @@ def test_a_category_of_events_that_changes_is_confirmed_and_drawn(settings: Sett
     deploy(settings, 1, TOY.calendar.live_from)
     lake, schema = Lake(settings.lake), events_schema(system)
     for number, shops in enumerate([("corner", "mall")] * 3 + [("station",) * 2] * 3):
-        day = LIVE + timedelta(days=number)
+        day = WHOLE + timedelta(days=number)
         serve(settings, day, shift=0)
         served = lake.read("toy", "predictions", PREDICTIONS, start=day, end=day + DAY)
         rows = served[["event_id", "event_timestamp", "accepted_at"]].assign(
@@ -169,9 +171,9 @@ def test_a_category_of_events_that_changes_is_confirmed_and_drawn(settings: Sett
         archived = midnight(TOY.calendar.first_day) + timedelta(hours=number)
         lake.write("toy", "events", archived.date(), rows.assign(
             shop="archived", accepted_at=archived), schema)
-    result = materialise(settings, "drift", LIVE, LIVE + timedelta(days=5), system)
+    result = materialise(settings, "drift", WHOLE, WHOLE + timedelta(days=5), system)
     assert result.success and not checks(result)["no_confirmed_drift"]
-    reports = list(DriftReports(settings, system).between(LIVE, LIVE + timedelta(days=6)))
+    reports = list(DriftReports(settings, system).between(WHOLE, WHOLE + timedelta(days=6)))
     assert [report.drifted for report in reports] == [()] * 3 + [("shop",)] * 3
     assert reports[-1].confirmed == ("shop",)
     assert metadata(result, "drift")["plot"].startswith("[![drift on ")
@@ -193,11 +195,11 @@ def test_one_run_over_many_days_gives_the_reports_of_single_days(settings: Setti
 
 def test_days_without_a_champion_or_with_few_events_say_so(settings: Settings) -> None:
     keep_reference(settings)
-    serve(settings, LIVE, shift=0, count=5)
-    result = materialise(settings, "drift", LIVE)
+    serve(settings, WHOLE, shift=0, count=5)
+    result = materialise(settings, "drift", WHOLE)
     assert "no model was deployed" in metadata(result, "drift")["note"]
     deploy(settings, 1, TOY.calendar.live_from)
-    result = materialise(settings, "drift", LIVE)
+    result = materialise(settings, "drift", WHOLE)
     assert checks(result) == {"no_confirmed_drift": True}
     assert metadata(result, "drift")["note"] == (
         "5 events in the window, 20 needed: this day does not count")

@@ -36,11 +36,12 @@ def day(
     policy: DriftPolicy = POLICY,
     reference: str = "set1",
     rows: int = 200,
+    whole: bool = True,
 ) -> DriftReport:
     columns = {"steady": ColumnSamples(reference=REFERENCE, current=SAME),
                "moving": ColumnSamples(reference=REFERENCE, current=current)}
     return judge_day(FIRST + timedelta(days=number), columns, previous, policy, model_version=1,
-                     reference=reference, reference_rows=len(REFERENCE), rows=rows)
+                     reference=reference, reference_rows=len(REFERENCE), rows=rows, whole=whole)
 
 
 def run(shifted: list[bool], policy: DriftPolicy = POLICY) -> list[DriftReport]:
@@ -124,3 +125,12 @@ def test_reports_come_back_as_they_were_written(settings: Settings) -> None:
     assert reports.latest() == written[-1]
     assert list(reports.between(FIRST, FIRST + timedelta(days=2))) == written[:2]
     assert reports.folder == settings.lake / "toy" / "drift"
+
+
+def test_days_whose_window_begins_before_going_live_do_not_count() -> None:
+    """The first three days after going live are no sample of a week."""
+    early = day(0, SHIFTED, None, policy=DriftPolicy(persistence=1), whole=False)
+    assert (early.judged, early.confirmed) == (False, ())
+    assert "begins before going live" in early.note
+    later = day(1, SHIFTED, early, policy=DriftPolicy(persistence=1))
+    assert later.confirmed == ("moving",)

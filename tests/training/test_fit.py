@@ -142,16 +142,17 @@ def test_every_kind_of_target_learns_what_a_category_and_a_peak_say(target: Targ
     codes = target.codes([labels[int(peak != place)] for peak, place in
                           zip((number > 4) & (number < 6), shop == 1, strict=True)])
     texts = {"shop": [f"shop {each}" for each in shop]}
-    dense = number.astype(np.float32)[:, None]
+    names = ("number", *target.carries)
+    dense = np.column_stack([number, *(np.ones(600) for _ in target.carries)]).astype(np.float32)
     config = Model(inputs=(Numbers("number"), Categories("shop")),
                    network=HashedText(l2_dense=0.1))
     fitted = fit(config, target, LabelledRows(
-        texts=texts, dense=dense, codes=codes, feature_names=("number",)))
+        texts=texts, dense=dense, codes=codes, feature_names=names))
     assert largest_difference(fitted, texts, dense) <= 1e-5
     model = target.losses(codes, fitted.scorer.outputs(texts, dense)).mean()
     constant = target.losses(codes, np.tile(target.constant(codes), (600, 1))).mean()
     linear = fit_linear(config, target, LabelledRows(
-        texts=texts, dense=dense, codes=codes, feature_names=("number",)))
+        texts=texts, dense=dense, codes=codes, feature_names=names))
     assert model < 0.4 * constant
     assert model < 0.5 * target.losses(codes, linear.outputs(texts, dense)).mean()
 
