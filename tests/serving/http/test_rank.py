@@ -295,7 +295,7 @@ def test_one_version_answers_a_whole_slate_and_shadows_score_what_was_shown(
             versions[user] = answer["model_version"]
             assert api.post(PATH, json=look(user=user)).json()["model_version"] == versions[user]
         assert set(versions.values()) == {1, 2}
-        wait_until(lambda: api.get("/v1/shelf/version").json()["counts"]["shadowed"] == 120)
+        wait_until(lambda: api.get("/v1/shelf/version").json()["counts"]["shadowed"] == 240)
     rows = logged(shelf.settings)
     by_slate: dict[str, set[tuple[int, str, float]]] = {}
     for row in rows:
@@ -305,7 +305,9 @@ def test_one_version_answers_a_whole_slate_and_shadows_score_what_was_shown(
     assert {each for of in by_slate.values() for each in of} == {
         (1, "champion", 0.5), (2, "challenger", 0.5)}
     with closing(EventLog(shelf.settings.event_log)) as log:
-        assert [each.model_version for each in log.shadows.on(rows[0].prediction_id)] == [4]
+        # Who has a share of the traffic scores what the others answered, too.
+        assert {each.model_version for each in log.shadows.on(rows[0].prediction_id)} == (
+            {1, 2, 4} - {rows[0].model_version})
 
 
 def test_a_challenger_that_fails_leaves_the_page_to_the_champion(shelf: Shelf) -> None:

@@ -44,12 +44,12 @@ def scorer_of(fields: tuple[Text, ...], target: Target) -> HashedTextScorer:
     def some(*shape: int) -> Floats:
         return rng.normal(size=shape).astype(np.float32)
 
-    vocabulary = len(fields) << BITS
+    vocabulary, names = len(fields) << BITS, (*target.carries, *"abcde")[:NUMBERS]
     importance = np.abs(some(vocabulary))
     importance[rng.random(vocabulary) < 0.3] = 0
     return HashedTextScorer(
-        target=target, scale=Scale(), fields=fields, feature_names=tuple("abcde"),
-        numbers=tuple("abcde"), coded={},
+        target=target, scale=Scale(), fields=fields, feature_names=names,
+        numbers=names, coded={},
         buckets=2**BITS,
         weighting=NaiveBayesWeights(importance=importance),
         standardiser=Standardiser(mean=some(NUMBERS), deviation=np.abs(some(NUMBERS))),
@@ -89,7 +89,8 @@ def plainly(scorer: HashedTextScorer, row: dict[str, str], dense: Floats) -> lis
         logit = float(np.vecdot(active, network.output_KH[place]) + network.output_bias_K[place]
                       + np.vecdot(inputs, network.linear_KI[place]))
         logits.append(logit + of_texts(scorer, row, words_V))
-    return list(scorer.target.link(np.array([logits]), scorer.scale)[0])
+    return [*scorer.target.link(np.array([logits]), scorer.scale)[0],
+            *dense[: len(scorer.target.carries)]]
 
 
 def of_texts(scorer: HashedTextScorer, row: dict[str, str], words_V: Floats) -> float:
@@ -128,4 +129,5 @@ def test_a_row_gets_what_is_written_down_alone_and_among_others(
     assert outputs.shape == (len(rows), len(target.outputs))
     for place, row in enumerate(rows):
         alone = scorer.outputs({name: [text] for name, text in row.items()}, dense[place, None])
-        assert alone.tolist() == [outputs[place].tolist()] == [plainly(scorer, row, dense[place])]
+        for other in (alone[0], plainly(scorer, row, dense[place])):
+            np.testing.assert_array_equal(outputs[place], other)
