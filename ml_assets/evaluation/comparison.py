@@ -150,6 +150,9 @@ def _lead(
     if all(name in each.unsure for each in samples) and not math.isnan(leads_R[0]):
         return Estimate(value=float(leads_R[0]), low=None, high=None)
     both = [sample.contributions.get(name) for sample in samples]
+    if alone and both[0] is None and metric.best is None and (
+            metric.lowest, metric.highest) == (0, 1):
+        return _of_pair(metric, values, measured)
     if not alone or both[0] is None or both[1] is None or metric.best is not None:
         return _interval(leads_R, LEAD)
     sign = 1.0 if metric.higher else -1.0
@@ -166,6 +169,26 @@ def _lead(
         value, groups, (low, high), (other_low, other_high),  # type: ignore[arg-type]
         (float(values[0][0]), float(values[1][0])))
     return Estimate(value=value, low=low, high=high)
+
+
+def _of_pair(
+    metric: Metric, values: Sequence[Floats], measured: Sequence[Estimate]
+) -> Estimate:
+    """The lead in a metric within [0, 1], of the interval of each model."""
+    one, other = measured if metric.higher else measured[::-1]
+    first, second = (values if metric.higher else values[::-1])
+    if one.value is None or other.value is None:
+        return Estimate(value=None, low=None, high=None)
+    lead = one.value - other.value
+    if None in (one.low, one.high, other.low, other.high):
+        return Estimate(value=lead, low=None, high=None)
+    drawn = np.array([first[1:], second[1:]])
+    drawn = drawn[:, ~np.isnan(drawn).any(axis=0)]
+    alike = len(drawn[0]) > 1 and drawn.std(axis=1).min() > 0
+    low, high = intervals.of_pair(
+        (one.value, other.value), (one.low, one.high), (other.low, other.high),  # type: ignore[arg-type]
+        float(np.corrcoef(drawn)[0, 1]) if alike else 0.0)
+    return Estimate(value=lead, low=low, high=high)
 
 
 def _root(end: float | None) -> float | None:

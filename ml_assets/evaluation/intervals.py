@@ -161,6 +161,23 @@ def of_difference(
     if spread.variance > 0:
         reach = spread.reach * sqrt(spread.variance)
         return value - reach, value + reach
-    below = sqrt((values[0] - first[0])**2 + (second[1] - values[1])**2)
-    above = sqrt((first[1] - values[0])**2 + (values[1] - second[0])**2)
-    return value - below, value + above
+    return of_pair(values, first, second, 0.0)
+
+
+def of_pair(
+    values: tuple[float, float], first: Interval, second: Interval, correlation: float
+) -> Interval:
+    """Of the difference of two paired values, from the interval of each and how they move together.
+
+    Bounds keep each value's interval lopsided, and so the difference's (Zou and Donner,
+    "Construction of confidence limits about effect measures: a general approach", Statistics in
+    Medicine 27, 2008).
+
+    >>> of_pair((0.9, 0.9), (0.8, 0.94), (0.8, 0.94), 1.0)[0].__round__(2)
+    -0.06
+    """
+    down, up = (values[0] - first[0], values[1] - second[0]), (
+        first[1] - values[0], second[1] - values[1])
+    below = sqrt(max(0.0, down[0]**2 + up[1]**2 - 2 * correlation * down[0] * up[1]))
+    above = sqrt(max(0.0, up[0]**2 + down[1]**2 - 2 * correlation * up[0] * down[1]))
+    return values[0] - values[1] - below, values[0] - values[1] + above

@@ -23,7 +23,8 @@ KINDS: dict[str, type[Target]] = {
 
 def as_json(target: Target) -> dict[str, Any]:
     """A JSON object of its kind and all its fields."""
-    return {"kind": target.kind, **msgspec.to_builtins(target)}
+    stored: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(target))
+    return {"kind": target.kind, **stored}
 
 
 def of_json(description: Mapping[str, Any]) -> Target:

@@ -93,7 +93,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(
 ) -> None:
     truth = truth_of(target, draw)
     given, held = covered(target, draw, rows, truth)
-    assert len(given) >= 5
+    assert len(given) >= 4
     missed = {name: (given[name] - held[name]) / REPEATS for name in given}
     assert {name: share for name, share in missed.items() if share > MOST_MISSED} == {}
 
