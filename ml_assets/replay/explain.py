@@ -77,10 +77,10 @@ def print_trace(
         found = [trace(settings, system, log, event_id) for system in systems]
     traces = [each for each in found if each is not None]
     if not traces:
-        names = " nor ".join(repr(system.name) for system in systems)
+        names = ", ".join(system.name for system in systems)
         raise UnknownName(
-            f"{names} never saw an event {event_id!r}; expected the `event_id` of an answer, or "
-            "of a row of the lake's table `raw`"
+            f"no system has seen an event {event_id!r}; expected the `event_id` of an answer, or "
+            f"of a row of the lake's table `raw`. Looked in: {names}"
         )
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(traces), indent=2).decode())

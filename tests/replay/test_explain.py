@@ -295,5 +295,6 @@ def test_an_event_that_was_not_taken_in_yet_is_found_in_the_log(
 def test_an_event_that_nobody_saw_is_named(installation: Installation) -> None:
     result = installation.ml_assets("trace", "nothing")
     assert result.exit_code == 1
-    assert "'spam' never saw an event 'nothing'" in result.output
+    assert "no system has seen an event 'nothing'" in result.output
+    assert "Looked in: spam" in result.output
     assert "Traceback" not in result.output
