@@ -32,7 +32,7 @@ def forecast(
 
     frozen: by the model of before the first of them, for all
     """
-    rows = week_of(year.built.rows)
+    rows = week_of(year.rows)
     scorer: TrainedScorer | None = None
     found = []
     for week in weeks:
@@ -47,7 +47,7 @@ def forecast(
 
 
 def _rows(year: Year, chosen: np.ndarray) -> LabelledRows:
-    rows = year.built.rows[chosen]
+    rows = year.rows[chosen]
     return LabelledRows(
         texts={}, dense=rows[list(year.built.feature_names)].to_numpy(np.float32),
         codes=rows["label"].to_numpy(np.float64), feature_names=year.built.feature_names,

@@ -21,7 +21,7 @@ def planted(year: Year, since: int, growth: float, chosen: Bools) -> Year:
     """
     after = np.maximum(0, np.array(year.weeks) - since + 1)
     sold = np.where(chosen[:, None], year.sold * growth**after, year.sold)
-    rows = week_of(year.built.rows).reset_index(drop=True)
+    rows = week_of(year.rows).reset_index(drop=True)
     at = {name: place for place, name in enumerate(year.commodities)}
     who = rows["commodity"].map(at).to_numpy()
     week = np.searchsorted(year.weeks, rows["week"])
@@ -37,4 +37,4 @@ def planted(year: Year, since: int, growth: float, chosen: Bools) -> Year:
     derived = compared({str(name): rows[name].to_numpy(np.float64) for name in rows
                         if rows[name].dtype.kind == "f"})
     rows[list(GIVES)] = np.stack([derived[name] for name in GIVES], axis=1)
-    return replace(year, sold=sold, built=replace(year.built, rows=rows.drop(columns="week")))
+    return replace(year, sold=sold, rows=rows.drop(columns="week"))

@@ -18,7 +18,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import midnight
 from ml_assets.definitions import definitions
-from ml_assets.features.training_sets.training_set import TrainingSet, TrainingSets
+from ml_assets.features.training_sets.stored import TrainingSet
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.replay.runs import Runs
 from ml_assets.replay.together.company import members
 
@@ -34,12 +35,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Year:
-    """sold: (N, W) of N commodities in W weeks; weeks: (W); built: the rows, with features"""
+    """sold: (N, W) of N commodities in W weeks; weeks: (W); built: the training set;
+    rows: its rows, with features"""
 
     sold: Floats
     commodities: list[str]
     weeks: list[int]
     built: TrainingSet
+    rows: pd.DataFrame
 
     @property
     def scale(self) -> Floats:
@@ -78,7 +81,7 @@ def year(folder: Path) -> Year:
     early = rows.pivot(index="commodity", columns="week", values="sold_1w")[min(sold.columns)]
     weeks = [int(week) for week in sold.columns]
     return Year(sold=np.column_stack([early, sold]), commodities=list(map(str, sold.index)),
-                weeks=[weeks[0] - 1, *weeks], built=built)
+                weeks=[weeks[0] - 1, *weeks], built=built, rows=built.rows)
 
 
 def week_of(rows: pd.DataFrame) -> pd.DataFrame:
