@@ -64,7 +64,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     dagster, mlflow, api = (f"http://127.0.0.1:{port}" for port in ports)
     try:
         until = time.monotonic() + PATIENCE_S
-        while b"Ctrl-C stops" not in (folder / "said").read_bytes():
+        while b"Ctrl-C stops" not in b" ".join((folder / "said").read_bytes().split()):
             assert process.poll() is None and time.monotonic() < until, (
                 (folder / "said").read_text())
             time.sleep(0.2)
