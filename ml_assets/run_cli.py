@@ -60,12 +60,12 @@ def _named(systems: tuple[str, ...]) -> list[str]:
 
 def _together(names: list[str]) -> list[list[str]]:
     """The names in groups: those in one share feature views."""
+    if len(names) == 1:
+        return [names]
     from ml_assets.core.runtime.isolation import Fault, attempt
     from ml_assets.replay.together.company import companies
     from ml_assets.systems import SYSTEMS
 
-    if len(names) == 1:
-        return [names]
     sound = [system for name in names for system in SYSTEMS if system.name == name]
     groups = attempt(companies, opened(), sound)
     if isinstance(groups, Fault):  # whoever it concerns says so when it runs
