@@ -38,10 +38,6 @@ class Parsed:
         """`rows` for pandas."""
         return frame_of(self.rows)
 
-    @property
-    def share_quarantined(self) -> float:
-        return len(self.quarantine) / max(1, len(self.quarantine) + len(self.rows))
-
     def reasons(self, count: int) -> dict[str, int]:
         """The most frequent reasons to set a record aside, each with how often it was one."""
         return dict(Counter(self.quarantine["reason"]).most_common(count))

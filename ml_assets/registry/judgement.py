@@ -147,4 +147,5 @@ def _hold(version: int, reason: str) -> Judged:
 
 
 def _days(policy: RolloutPolicy) -> str:
-    return f"{policy.deadline / DAY:g} days"
+    days = policy.deadline / DAY
+    return "a day" if days == 1 else f"{days:g} days"

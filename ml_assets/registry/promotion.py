@@ -64,7 +64,7 @@ def admit(report: Mapping[str, Any], history: Sequence[Deployment]) -> Entry:
             f"version {candidate} waits until version {tried[0].version} has its verdict, "
             f"{passed}"))
     return Entry(action=Shadow(version=candidate),
-                     reason=f"version {candidate} challenges version {current.version}, {passed}")
+                 reason=f"version {candidate} challenges version {current.version}, {passed}")
 
 
 @dataclass(frozen=True, kw_only=True)

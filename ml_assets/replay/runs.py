@@ -137,6 +137,9 @@ class Runs:
             if self.interrupted():
                 report_stopped(self.instance, run_id)
             raise
+        finally:
+            # An instance keeps listeners for good, and with them all that they reach.
+            self.instance._subscribers.pop(run_id, None)
         if self.interrupted():
             if not result.success:
                 report_stopped(self.instance, run_id)

@@ -81,7 +81,7 @@ def _weeks(both: Served) -> Table:
 def _whole(both: Served) -> Table:
     compared = both.compared()
     table = Table(
-        title=f"All {len(both.codes):,} replayed events (95% intervals; paired bootstrap)",
+        title=f"All {len(both.codes):,} replayed events (95% intervals)",
         title_style="",
     )
     for name in ("", "the loop", "frozen", "the loop is better by"):

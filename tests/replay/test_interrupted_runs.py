@@ -70,6 +70,7 @@ def test_who_watches_hears_which_step_runs_and_what_it_logs(
         jobs=[dg.define_asset_job(RETRAINING.format("toy"), [model])],
     ), hear=lambda step, line: heard.append((step, line))).retraining({})
     assert heard == [("model", ""), ("model", "epoch 1 of 2"), ("model", "epoch 2 of 2")]
+    assert not instance._subscribers, "nobody listens to a run that is over"
 
 
 def nothing() -> None:
