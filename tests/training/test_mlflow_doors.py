@@ -97,7 +97,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Registered]:
 def environment(
     models: dict[str, Registered], tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, str]:
-    """Variables of a user who knows where MLflow's database is, and nothing of this checkout."""
+    """Variables of a user who has activated the environment and knows where MLflow's database is,
+    and nothing of this checkout.
+    """
     kept = {name: value for name, value in os.environ.items()
             if name not in ("PYTHONPATH", "PYENV_ROOT")
             and not name.startswith(("ML_ASSETS_", "MLFLOW_"))}
@@ -105,7 +107,7 @@ def environment(
     (folder / "pyenv").write_text(PYENV.replace("$HERE", str(folder)))
     (folder / "pyenv").chmod(0o700)
     return kept | {
-        "PATH": f"{folder}:{os.environ['PATH']}",
+        "PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "MLFLOW_TRACKING_URI": next(iter(models.values())).settings.mlflow_tracking_uri,
         "MLFLOW_ENV_ROOT": str(tmp_path_factory.mktemp("environments")),
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -9,6 +9,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from ml_assets.core.model import Minibatch, Tabular, Text
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
@@ -52,4 +54,5 @@ def _said(epoch: int, step: int, steps: int, loss: float) -> None:
 
 if __name__ == "__main__":
     on_device.TOLD_S = 0.0
+    torch.set_num_threads(1)  # as in the tests: weights are the same for as many threads
     trained_in(Path(sys.argv[1]), _said)
