@@ -15,7 +15,7 @@ from ml_assets.core.target import Floats
 from ml_assets.evaluation.report import JudgedRows, loss_bound
 from ml_assets.evaluation.sequential import BoundedLeads
 from ml_assets.feedback.judging import weighed
-from ml_assets.feedback.pairs import Pairs
+from ml_assets.feedback.pairs import Paired, Pairs
 from ml_assets.registry.judgement import judge_challenger, judge_champion
 from ml_assets.registry.rollout import Canary, Promote, Withdraw
 from ml_assets.registry.trials import Tried
@@ -50,6 +50,13 @@ def leads_of(two: Two, rows: int, seed: int) -> tuple[Floats, float, Floats]:
     return others_N - own_N, bound, member_N.astype(float)
 
 
+def _pairs(leads_N: Floats, bound: float) -> Pairs:
+    """Of independent rows."""
+    all_N = np.ones(len(leads_N), dtype=bool)
+    return Pairs(leads_C=leads_N, reaches_C=np.full(len(leads_N), bound), units_C=None,
+                 supports_C=all_N, accuses_C=all_N)
+
+
 def live(two: Two, policy: RolloutPolicy, days: int, seed: int) -> Life:
     """One life of so many days: trial, promotion, watch."""
     rows = days * PER_DAY
@@ -63,10 +70,11 @@ def live(two: Two, policy: RolloutPolicy, days: int, seed: int) -> Life:
         now, known = START + timedelta(days=day), day * PER_DAY
         exposed += tried.share * PER_DAY
         chosen = slice(began, known)
-        seen = weighed(Pairs(
-            at=at[chosen], leads_N=leads_N[chosen], reaches_N=np.full(known - began, bound),
-            units_N=None, slices={"part": member_N[chosen] > 0}), policy, step_at=tried.step_at,
-            intervals=False)
+        some_N = leads_N[chosen]
+        seen = weighed(Paired(
+            at=at[chosen], whole=_pairs(some_N, bound),
+            slices={"part": _pairs(some_N[member_N[chosen] > 0], bound)}), policy,
+            step_at=tried.step_at, intervals=False)
         judged = (judge_challenger if promoted is None else judge_champion)(
             tried, seen, policy, now=now)
         match judged.action:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.data.metric import Bools as Bools
+from ml_assets.core.data.metric import Cases as Cases
 from ml_assets.core.data.metric import Floats as Floats
 from ml_assets.core.data.metric import Measured as Measured
 from ml_assets.core.data.metric import Metric as Metric
@@ -70,7 +71,7 @@ class Target(ABC):
     @property
     @abstractmethod
     def metrics(self) -> Mapping[str, Metric]:
-        """By name; the first is the mean of `losses`."""
+        """By name; the first is the mean loss of `cases`."""
 
     @property
     @abstractmethod
@@ -81,6 +82,12 @@ class Target(ABC):
     def slates(self) -> SlatePolicy | None:
         """How requests are answered with slates; None if each event has an answer of its own."""
         return None
+
+    @property
+    def selects(self) -> bool:
+        """Whether the model chooses which rows there are, as a page shows what it ranks highest:
+        rows of history, or of another model, are no sample of those that it answers then."""
+        return False
 
     @property
     def entities(self) -> tuple[str, ...]:
@@ -216,12 +223,17 @@ class Target(ABC):
 
     @property
     def currency(self) -> str:
-        """The name of the mean of `losses`."""
+        """The name of the mean loss of `cases`: what gates, monitoring and tests compare."""
         return next(iter(self.metrics))
 
     @abstractmethod
     def losses(self, codes_N: Floats, outputs_NW: Floats) -> Floats:
-        """One loss per row (N,): what gates, monitoring and tests compare. Lower is better."""
+        """One loss per row (N,), of the row alone. Lower is better."""
+
+    def cases(self, codes_N: Floats, outputs_NW: Floats, subjects: Subjects) -> Cases:
+        """What is judged: each row, unless rows are answered together. Which rows make a case
+        follows from codes and subjects, whatever the outputs are."""
+        return Cases(losses=self.losses(codes_N, outputs_NW), rows=np.arange(len(codes_N)))
 
     @abstractmethod
     def right(self, codes_N: Floats, decisions_N: Floats) -> Bools:

@@ -51,7 +51,7 @@ class EvaluationReport:
 
     candidate, champion: versions; data_version: of the training set whose held-out part was
     scored; target: as it was declared then; metrics: of all its rows; slices: of the declared
-    parts of it. largest_loss: what a single row counts at most in a comparison by live outcomes,
+    parts of it. largest_loss: what a single case counts at most in a comparison by live outcomes,
     None of reports of before; see `loss_bound`.
     """
 
@@ -128,19 +128,22 @@ def evaluate(
 
 
 def loss_bound(target: Target, judged: JudgedRows) -> float | None:
-    """What a loss is cut down to, so that a single row cannot decide: known before any outcome that
-    it is used on.
+    """What a loss is cut down to, so that a single case cannot decide: known before any outcome
+    that it is used on.
 
     Nearly all losses of both models (`BOUNDED_SHARE`) are below it, and so is the mean loss of
     answers that are all the same. Cut losses are losses too, of the same order; and a mean of
-    bounded ones needs no assumption about their tail. None without rows.
+    bounded ones needs no assumption about their tail. None without cases.
     """
     if not len(judged.codes):
         return None
     models = [outputs for outputs in (judged.candidate, judged.champion) if outputs is not None]
-    losses = np.concatenate([target.losses(judged.codes, outputs_NW) for outputs_NW in models])
     same_NW = np.tile(target.constant(judged.codes), (len(judged.codes), 1))
-    usual = float(target.losses(judged.codes, same_NW).mean())
+    *lost, usual_C = (target.cases(judged.codes, outputs_NW, judged.subjects).losses
+                      for outputs_NW in (*models, same_NW))
+    if not len(usual_C):
+        return None
+    losses, usual = np.concatenate(lost), float(usual_C.mean())
     bound = max(float(np.quantile(losses, BOUNDED_SHARE)), usual)
     return bound if np.isfinite(bound) and bound > 0 else None
 

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from math import exp
 
-import numpy as np
-
 from ml_assets.core.errors import NotReady
 from ml_assets.core.policies import RolloutPolicy
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.target import Bools
 from ml_assets.core.time import DAY, midnight
-from ml_assets.evaluation.sequential import Leads
-from ml_assets.feedback.pairs import Pairs, paired
+from ml_assets.feedback.pairs import Paired, Pairs, paired
 from ml_assets.registry.aliases import follow
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.judgement import (
@@ -147,26 +143,25 @@ def _evidence(
 
 
 def weighed(
-    pairs: Pairs, policy: RolloutPolicy, *, step_at: datetime, intervals: bool = True
+    pairs: Paired, policy: RolloutPolicy, *, step_at: datetime, intervals: bool = True
 ) -> Evidence:
     """What paired outcomes say, on all rows and on each slice.
 
     intervals: without them the same is decided at a tenth of the cost
     """
-    parts: list[tuple[str | None, Bools]] = [
-        (None, np.ones(len(pairs.leads_N), dtype=bool)), *pairs.slices.items()]
-    found = [_part(name, pairs.leads(chosen), policy, intervals) for name, chosen in parts]
-    return Evidence(parts=tuple(found), step_pairs=int((pairs.at >= step_at).sum()))
+    parts: list[tuple[str | None, Pairs]] = [(None, pairs.whole), *pairs.slices.items()]
+    return Evidence(parts=tuple(_part(name, each, policy, intervals) for name, each in parts),
+                    step_pairs=int((pairs.at >= step_at).sum()))
 
 
-def _part(
-    name: str | None, leads: Leads, policy: RolloutPolicy, intervals: bool
-) -> PartEvidence:
+def _part(name: str | None, pairs: Pairs, policy: RolloutPolicy, intervals: bool) -> PartEvidence:
+    leads = pairs.whole
     if not leads.rows:
         return PartEvidence(name=name, pairs=0, lead=None, low=None, high=None, better=0.0,
                             worse=0.0)
     low, high = leads.interval() if intervals else (None, None)
     return PartEvidence(
         name=name, pairs=leads.rows, lead=leads.mean, low=low, high=high,
-        better=leads.against(-policy.worse_by), worse=leads.mirrored.against(0.0),
+        better=pairs.supporting.against(-policy.worse_by),
+        worse=pairs.accusing.mirrored.against(0.0),
     )

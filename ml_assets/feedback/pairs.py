@@ -1,4 +1,4 @@
-"""Two models on the same matured outcomes: what one loses less than the other, row by row.
+"""Two models on the same matured outcomes: what one loses less than the other, case by case.
 
 Of each event one version answered; the others that are tried scored it in its shadow. Only events
 as old as the label's maturity count, for the reason that `monitoring.performance` gives.
@@ -17,7 +17,7 @@ import pandas as pd
 from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.target import Bools, Floats, Whole
+from ml_assets.core.target import Bools, Floats, Target, Whole
 from ml_assets.core.time import DAY
 from ml_assets.evaluation.sequential import BoundedLeads, ClusteredLeads, Leads
 from ml_assets.evaluation.slices import rows_of
@@ -34,32 +34,73 @@ from ml_assets.targets.stored import kept_outputs
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pairs:
-    """N matured outcomes that both versions were scored on, in the order of time.
+    """C cases whose outcomes matured and that both versions were scored on, see `Target.cases`.
 
-    at: (N,) when their events happened; leads_N: by how much the version loses less than its
-    reference, each loss cut at the bound, weighted if labels side with who answered; reaches_N: no
-    lead is farther from 0; units_N: the unit of each row, None if rows are independent; slices:
-    which rows (N,) belong to each declared slice
+    leads_C: by how much the version loses less than its reference, each loss cut at the bound,
+        weighted if what is known sides with who answered; reaches_C: no lead is farther from 0
+    units_C: the unit of each case, None if cases are independent
+    supports_C, accuses_C: which leads may speak for the version, and which against it: all, but
+        those of rows that one of the two alone has chosen, which speak for whoever chose them only
     """
 
-    at: pd.Series[pd.Timestamp]
-    leads_N: Floats
-    reaches_N: Floats
-    units_N: Whole | None
-    slices: Mapping[str, Bools]
+    leads_C: Floats
+    reaches_C: Floats
+    units_C: Whole | None
+    supports_C: Bools
+    accuses_C: Bools
 
-    def leads(self, chosen: Bools) -> Leads:
-        """Of some rows, as a sequential test takes them."""
-        if self.units_N is None:
-            return BoundedLeads(leads_N=self.leads_N[chosen], reaches_N=self.reaches_N[chosen])
-        return ClusteredLeads.of(self.leads_N[chosen], self.units_N[chosen],
-                                 float(self.reaches_N.max(initial=0.0)))
+    @property
+    def whole(self) -> Leads:
+        """Of all cases, as a sequential test takes them."""
+        return self._leads(np.ones(len(self.leads_C), dtype=bool))
+
+    @property
+    def supporting(self) -> Leads:
+        return self._leads(self.supports_C)
+
+    @property
+    def accusing(self) -> Leads:
+        return self._leads(self.accuses_C)
+
+    def _leads(self, chosen: Bools) -> Leads:
+        if self.units_C is None:
+            return BoundedLeads(leads_N=self.leads_C[chosen], reaches_N=self.reaches_C[chosen])
+        return ClusteredLeads.of(self.leads_C[chosen], self.units_C[chosen],
+                                 float(self.reaches_C.max(initial=0.0)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Paired:
+    """at: (N,) when the events of the rows happened that both versions were scored on, in order;
+    whole: their cases; slices: those of the rows of each declared slice."""
+
+    at: pd.Series[pd.Timestamp]
+    whole: Pairs
+    slices: Mapping[str, Pairs]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exposure:
+    """What follows for each of N rows from who answered it, see `Pairs`.
+
+    weights_N: how much it counts; reaches_N: at most could have counted, before it was drawn who
+    answers
+    """
+
+    weights_N: Floats
+    reaches_N: Floats
+    supports_N: Bools
+    accuses_N: Bools
+
+    def of_rows(self, chosen: Bools | Whole) -> Exposure:
+        return Exposure(weights_N=self.weights_N[chosen], reaches_N=self.reaches_N[chosen],
+                        supports_N=self.supports_N[chosen], accuses_N=self.accuses_N[chosen])
 
 
 def paired(
     system: System, settings: Settings, tried: Tried, history: Sequence[Deployment], *,
     bound: float, end: datetime,
-) -> Pairs:
+) -> Paired:
     """What is known at `end` of the outcomes since the trial began.
 
     history: all records of the system, oldest first; bound: what a loss is cut at
@@ -72,16 +113,32 @@ def paired(
     rows = rows.reset_index(drop=True)
     scored = _shadow_scores(system, settings, tried, end)
     both = [_outputs(system, rows, scored, version) for version in (tried.version, tried.reference)]
-    weights_N, reaches_N = _weights(system, rows, tried, history)
-    found_N = np.all([~np.isnan(each[:, 0]) for each in both], axis=0) & (weights_N > 0)
+    exposure = _exposure(system, rows, tried, history)
+    found_N = np.all([~np.isnan(each[:, 0]) for each in both], axis=0) & (exposure.weights_N > 0)
     rows, both = rows[found_N].reset_index(drop=True), [each[found_N] for each in both]
+    exposure, subjects = exposure.of_rows(found_N), subjects_of(system.target, rows)
     codes_N = system.target.codes(rows["label"].tolist())
-    own_N, others_N = (np.minimum(system.target.losses(codes_N, each), bound) for each in both)
+
+    def of(chosen: Bools) -> Pairs:
+        return _pairs(system.target, codes_N[chosen], [each[chosen] for each in both],
+                      subjects.of_rows(chosen), exposure.of_rows(chosen), bound)
+
+    return Paired(at=rows["event_timestamp"], whole=of(np.ones(len(rows), dtype=bool)),
+                  slices={name: of(chosen)
+                          for name, chosen in _slices(system, settings, rows).items()})
+
+
+def _pairs(
+    target: Target, codes_N: Floats, both: Sequence[Floats], subjects: Subjects,
+    exposure: Exposure, bound: float,
+) -> Pairs:
+    own, others = (target.cases(codes_N, outputs_NW, subjects) for outputs_NW in both)
+    counts, units_N = exposure.of_rows(own.rows), target.units(subjects)
+    leads_C = np.minimum(others.losses, bound) - np.minimum(own.losses, bound)
     return Pairs(
-        at=rows["event_timestamp"], leads_N=(others_N - own_N) * weights_N[found_N],
-        reaches_N=bound * reaches_N[found_N], units_N=_units(system, rows),
-        slices=_slices(system, settings, rows),
-    )
+        leads_C=leads_C * counts.weights_N, reaches_C=bound * counts.reaches_N,
+        units_C=None if units_N is None else units_N[own.rows],
+        supports_C=counts.supports_N, accuses_C=counts.accuses_N)
 
 
 def _shadow_scores(
@@ -116,19 +173,23 @@ def _outputs(
     return outputs
 
 
-def _weights(
+def _exposure(
     system: System, rows: pd.DataFrame, tried: Tried, history: Sequence[Deployment]
-) -> tuple[Floats, Floats]:
-    """How much each row counts (N,), and at most could have counted, before its version was drawn.
+) -> Exposure:
+    """How who answered a row sides with one of the two, and what makes up for it.
 
     If silence confirms whatever was answered, a mistake that nobody reports becomes a label in
-    favour of who made it. While both versions have traffic, inverse propensities let the labels
-    side with each of them half of the time, so that equal models stay equal. What a third version
-    answered does not count then. As long as only one of the two answers, all labels side with it.
+    favour of who made it. If a model selects what it answers, its own order says least about what
+    it has put on top itself: another one, as good as it, orders a page better than who made it.
+    While both versions have traffic, inverse propensities let the rows side with each of them half
+    of the time, so that equal models stay equal. What a third version answered does not count
+    then. As long as only one of the two answers, all rows side with it, or against it if it
+    selects them: then they say nothing in favour of the other.
     """
-    ones_N = np.ones(len(rows))
-    if not system.truth.silence_agrees or not len(rows):
-        return ones_N, ones_N
+    count, target = len(rows), system.target
+    ones_N, all_N = np.ones(count), np.ones(count, dtype=bool)
+    if not (system.truth.silence_agrees or target.selects) or not count:
+        return Exposure(weights_N=ones_N, reaches_N=ones_N, supports_N=all_N, accuses_N=all_N)
     began = np.array([record.at.timestamp() for record in history])
     at = np.array([each.timestamp() for each in rows["event_timestamp"]])
     record_N = np.maximum(np.searchsorted(began, at, side="right") - 1, 0)
@@ -141,12 +202,10 @@ def _weights(
     weights_N = np.where(split_N, np.divide(0.5, own_N, out=np.zeros_like(own_N),
                                             where=own_N > 0), ones_N)
     reaches_N = np.where(split_N, 0.5 / np.maximum(shares.min(axis=1), 1e-9), ones_N)
-    return weights_N, reaches_N
-
-
-def _units(system: System, rows: pd.DataFrame) -> Whole | None:
-    subjects: Subjects = subjects_of(system.target, rows)
-    return system.target.units(subjects)
+    return Exposure(
+        weights_N=weights_N, reaches_N=reaches_N,
+        supports_N=split_N | (by_N == tried.version) if target.selects else all_N,
+        accuses_N=split_N | (by_N == tried.reference) if target.selects else all_N)
 
 
 def _slices(system: System, settings: Settings, rows: pd.DataFrame) -> dict[str, Bools]:

@@ -86,6 +86,7 @@ def _drift(system: System) -> dg.AssetsDefinition:
 
 def _performance(system: System) -> dg.AssetsDefinition:
     maturity = system.truth.maturity
+    standard = "that of its own first days" if system.target.selects else "its held-out one"
 
     @dg.asset(
         key=key(system, "performance"),
@@ -99,7 +100,7 @@ def _performance(system: System) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "live_quality_holds", asset=key(system, "performance"),
                 description=f"The champion's live {system.target.currency} is not significantly "
-                "above its held-out one: their 95% intervals overlap.",
+                f"above {standard}: their 95% intervals overlap.",
             )
         ],
         **attributes(system, "monitoring", "numpy", "json"),

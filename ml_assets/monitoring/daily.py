@@ -31,7 +31,8 @@ from ml_assets.monitoring.samples import (
     filled_from,
     samples,
 )
-from ml_assets.registry.deployments import Deployments
+from ml_assets.monitoring.standards import Standard, first_served, held_out
+from ml_assets.registry.deployments import Deployment, Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry
 
 SERVED = "features, feature_names, model_version, score, event_timestamp"
@@ -115,12 +116,28 @@ def report_performance(
                              start=(end - reach).date(), end=day + DAY)
         report = performance.judge_day(
             day, outcomes, reports.read(day - DAY), system, champion=version,
-            held_out_loss=None if version is None else performance.held_out(
-                system.target, registry.evaluation(system.name, version)),
+            standard=_standard(system, lake, registry, history, end),
         )
         reports.write(report)
         kept.append(report)
     return kept
+
+
+def _standard(
+    system: System, lake: Lake, registry: ModelRegistry, history: Sequence[Deployment],
+    end: datetime,
+) -> Standard:
+    """What the live loss of the champion at `end` is compared with."""
+    reigns = takeovers([record for record in history if record.at < end])
+    if not reigns:
+        return Standard()
+    version, since = reigns[-1].version, reigns[-1].at
+    if not system.target.selects:
+        return held_out(system.target, registry.evaluation(system.name, version))
+    first = lake.read(
+        system.name, "outcomes", outcomes_schema(system), start=since.date(), end=min(
+            end, since + timedelta(days=WINDOWS[0]) + system.truth.maturity).date() + DAY)
+    return first_served(system, first, end, champion=version, since=since)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,26 +7,26 @@ and every new model would seem to fail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ml_assets.core.data.subjects import Subjects
-from ml_assets.core.errors import ContractViolation
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
 from ml_assets.core.time import DAY, midnight
 from ml_assets.evaluation.comparison import Estimate, compare, share
-from ml_assets.evaluation.report import EvaluationReport
 from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.monitoring.reports import DailyReports
 from ml_assets.targets.stored import kept_outputs
+
+if TYPE_CHECKING:
+    from ml_assets.monitoring.standards import Standard
 
 WINDOWS = (7, 28)
 """Days of events that are judged together: what is new, and what is sure."""
@@ -66,9 +66,10 @@ class PerformanceReport:
 
     champion: the version in force at the end of the day; None if nothing was deployed.
     live: for each of `WINDOWS` all predictions, then each version's own.
-    held_out_loss: the champion's, from its evaluation; None if that is not known.
-    fallen: the champion's live loss is significantly above its held-out one: their 95%
-        intervals do not overlap (for equal widths, a one-sided test at 0.3%: strict, because
+    held_out_loss: what the champion's live loss is compared with, its `Standard`; None if that is
+        not known.
+    fallen: the champion's live loss is significantly above this one: their 95% intervals do not
+        overlap (for equal widths, a one-sided test at 0.3%: strict, because
         it is asked every day). Needs `DriftPolicy.min_events` events.
     fallen_since: the first of the days on which that has held without a break.
     """
@@ -157,7 +158,7 @@ def judge_day(
     system: System,
     *,
     champion: int | None,
-    held_out_loss: Estimate | None,
+    standard: Standard,
 ) -> PerformanceReport:
     """The report of `day`; `previous` is that of the day before, None if there is none."""
     live, target = [], system.target
@@ -174,55 +175,19 @@ def judge_day(
             for version in np.unique(answered_by) for its in [answered_by == version]
         )]
     own = next((each for each in live
-                if each.days == WINDOWS[-1] and each.model_version == champion), None)
+                if each.days == standard.days and each.model_version == champion), None)
     if champion is None:
         fallen, note = False, "no model was deployed by the end of the day"
     else:
-        fallen, note = has_fallen(own, held_out_loss, loss=target.currency,
-                                  least=system.drift.min_events)
+        fallen, note = standard.has_fallen(own, loss=target.currency,
+                                           least=system.drift.min_events)
     since = None
     if fallen:
         lasts = previous is not None and previous.champion == champion and previous.fallen
         since = previous.fallen_since if previous is not None and lasts else day
     return PerformanceReport(day=day, champion=champion, live=tuple(live),
-                             held_out_loss=held_out_loss, fallen=fallen, fallen_since=since,
+                             held_out_loss=standard.loss, fallen=fallen, fallen_since=since,
                              note=note)
-
-
-def has_fallen(
-    live: LiveQuality | None, held_out: Estimate | None, *, loss: str, least: int
-) -> tuple[bool, str]:
-    """Whether the live loss is significantly above the held-out one, and why, in words.
-
-    loss: its name
-    """
-    name = loss.replace("_", " ")
-    n = 0 if live is None else live.n
-    if live is None or n < least:
-        return False, f"{n} mature outcomes of the champion, {least} needed to judge it"
-    now = live.loss
-    if held_out is None or held_out.high is None or now.low is None:
-        return False, f"the champion's held-out {name} is not known"
-    fallen = now.low > held_out.high
-    return fallen, (
-        f"live {name} {_said(now)} on {n} events is "
-        f"{'significantly worse than' if fallen else 'not significantly worse than'} the held-out "
-        f"{_said(held_out)}"
-    )
-
-
-def held_out(target: Target, evaluation: Mapping[str, Any] | None) -> Estimate | None:
-    """The mean loss of a model on its held-out events, from its stored evaluation report.
-
-    None if it was not evaluated, or by an earlier release.
-    """
-    if evaluation is None:
-        return None
-    try:
-        measured = EvaluationReport.from_json(evaluation).metrics.candidate
-    except ContractViolation:
-        return None
-    return None if measured is None else measured.get(target.currency)
 
 
 def figures(report: PerformanceReport, target: Target) -> dict[str, float | int | str]:
@@ -245,7 +210,7 @@ def table(report: PerformanceReport, target: Target) -> pd.DataFrame:
     return pd.DataFrame([
         {"events of days": live.days, "version": live.model_version or "all",
          "labels": live.labels,
-         **{name: _said(each) for name, each in (
+         **{name: said(each) for name, each in (
              ("error_rate", live.error_rate), *live.rates.items(), (target.currency, live.loss),
              *live.metrics.items())},
          **{name: f"{each:,.0f}" for name, each in live.costs.items()}}
@@ -253,7 +218,8 @@ def table(report: PerformanceReport, target: Target) -> pd.DataFrame:
     ])
 
 
-def _said(estimate: Estimate) -> str:
+def said(estimate: Estimate) -> str:
+    """A value with its interval, as a person reads it."""
     if estimate.value is None:
         return "none"
     if estimate.low is None or estimate.high is None:

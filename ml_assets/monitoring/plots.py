@@ -82,7 +82,7 @@ def performance(reports: Sequence[PerformanceReport], loss: str) -> bytes:
               if report.held_out_loss is not None and report.held_out_loss.value is not None]
     if judged:
         panels[1].step([day for day, _ in judged], [value for _, value in judged], where="post",
-                       color="black", linewidth=1, label="champion, held out")
+                       color="black", linewidth=1, label="what it is held to")
     for axes in panels:
         _date_axis(axes, reports)
         axes.legend(fontsize=7)

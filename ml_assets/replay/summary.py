@@ -65,28 +65,37 @@ def print_summary(
 
 
 def _weeks(both: Served) -> Table:
-    table = Table(title="Live quality by week: the loop / its first model, frozen", title_style="")
+    table = Table(title="Live quality by week: the loop / its first model, frozen"
+                        f"{_whose(both)}", title_style="")
     metrics = both.target.shown[:WEEKLY]
-    for name in ("week from", "labels", "errors", *map(_spelled, metrics)):
+    errors = [] if both.target.selects else ["errors"]
+    for name in ("week from", "labels", *errors, *map(_spelled, metrics)):
         table.add_column(name, justify="right")
     for start, week in both.weeks():
         compared = week.compared()
         table.add_row(
-            str(start), week.target.described(week.codes), " / ".join(map(str, week.errors)),
+            str(start), week.target.described(week.codes),
+            *(" / ".join(map(str, week.errors)) for _ in errors),
             *(_pair(compared, metric) for metric in metrics),
         )
     return table
 
 
+def _whose(both: Served) -> str:
+    """What of a target that selects is compared: its first model has not chosen these rows."""
+    return ", on what the loop selected" if both.target.selects else ""
+
+
 def _whole(both: Served) -> Table:
     compared = both.compared()
     table = Table(
-        title=f"All {len(both.codes):,} replayed events (95% intervals)",
+        title=f"All {len(both.codes):,} replayed events{_whose(both)} (95% intervals)",
         title_style="",
     )
     for name in ("", "the loop", "frozen", "the loop is better by"):
         table.add_column(name, justify="right")
-    table.add_row("errors", *map(str, both.errors), str(both.errors[1] - both.errors[0]))
+    if not both.target.selects:  # a page has an order; whether a row is "right" decides nothing
+        table.add_row("errors", *map(str, both.errors), str(both.errors[1] - both.errors[0]))
     for name, (looped, frozen) in both.costs.items():
         table.add_row(f"{_spelled(name)}, all", *(
             f"{each:,.0f}" for each in (looped, frozen, frozen - looped)))

@@ -12,16 +12,21 @@ from ml_assets.core.data.subjects import Subjects, groups
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import Gate
 from ml_assets.core.slates import Nightly, Popular, SlatePolicy
-from ml_assets.core.target import Floats, Measured, Metric, Whole
+from ml_assets.core.target import Cases, Floats, Measured, Metric, Whole
 from ml_assets.targets.booleans import Booleans
-from ml_assets.targets.metrics.order import slates_of
-from ml_assets.targets.metrics.ranking import MeasuredRanking
+from ml_assets.targets.metrics.order import Order, slates_of
+from ml_assets.targets.metrics.ranking import MeasuredRanking, of_page
 
 
 @declaration
 class Ranking(Booleans):
     """Each item of a slate is a row, whose label says whether it was taken; a model answers with
     the probability of that, and the rows of a slate stand in its order.
+
+    It is judged by its order: a case is a slate of which something was taken, and loses what its
+    NDCG at `page` lacks to 1. Scores that are right on average among items drawn evenly are too
+    high for the best ten of all, so log losses of rows drawn and of rows shown say nothing about
+    each other.
 
     item, user, page, explore, candidates, newcomers, debias: see `SlatePolicy`
     """
@@ -37,6 +42,7 @@ class Ranking(Booleans):
 
     kind: ClassVar[str] = "ranking"
     metrics: ClassVar = {
+        "ndcg_loss": Metric(higher=False, highest=1),
         "log_loss": Metric(higher=False),
         "ndcg": Metric(higher=True, highest=1),
         "recall": Metric(higher=True, highest=1),
@@ -46,7 +52,7 @@ class Ranking(Booleans):
         "ips_log_loss": Metric(higher=False),
         "ips_taken": Metric(higher=True, highest=1),
     }
-    shown: ClassVar = ("log_loss", "ndcg", "recall", "mrr", "auc", "coverage", "ips_taken")
+    shown: ClassVar = ("ndcg", "auc", "mrr", "ips_taken")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,6 +61,10 @@ class Ranking(Booleans):
     @cached_property
     def slates(self) -> SlatePolicy:
         return self._policy()
+
+    @property
+    def selects(self) -> bool:
+        return True
 
     @property
     def entities(self) -> tuple[str, ...]:
@@ -71,6 +81,16 @@ class Ranking(Booleans):
 
     def rates(self, codes_N: Floats, decisions_N: Floats) -> dict[str, tuple[int, int]]:
         return {"taken": (int((codes_N > 0).sum()), len(codes_N))}
+
+    def cases(self, codes_N: Floats, outputs_NW: Floats, subjects: Subjects) -> Cases:
+        """Each slate of which something was taken, in the order of their requests' ids."""
+        slate_N, _ = slates_of(subjects.event_ids)
+        order = Order.of(slate_N, outputs_NW[:, 0])
+        ndcg_S, _, _, some_S = of_page(order, codes_N[order.order], self.page)
+        first_S = np.full(len(order.starts), len(codes_N))
+        np.minimum.at(first_S, slate_N, np.arange(len(codes_N)))
+        judged = some_S > 0
+        return Cases(losses=1 - ndcg_S[judged], rows=first_S[judged])
 
     def measured(self, codes_N: Floats, outputs_NW: Floats, subjects: Subjects) -> Measured:
         return MeasuredRanking(codes_N > 0, outputs_NW[:, 0], self.losses(codes_N, outputs_NW),

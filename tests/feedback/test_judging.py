@@ -16,7 +16,7 @@ from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.core.truths import Complaints
 from ml_assets.feedback.judging import decide_day, told, weighed
-from ml_assets.feedback.pairs import Pairs, paired
+from ml_assets.feedback.pairs import Paired, paired
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.rollout import Action, Canary, Promote, Shadow
 from ml_assets.registry.trials import challenged
@@ -40,7 +40,7 @@ def trial_of(settings: Settings, *actions: Action, system: System = TOY,
     return trial
 
 
-def pairs_of(trial: Trial, end: datetime, *, bound: float = 2.0) -> Pairs:
+def pairs_of(trial: Trial, end: datetime, *, bound: float = 2.0) -> Paired:
     history = trial.deployments.history(trial.system.name)
     return paired(trial.system, trial.settings, challenged(history)[0], history, bound=bound,
                   end=end)
@@ -50,17 +50,17 @@ def test_only_matured_outcomes_count_each_once_and_in_order(settings: Settings) 
     """Of five days, the last three are younger than the maturity of a label."""
     trial = trial_of(settings, Promote(version=1), Shadow(version=2), v1=STEADY, v2=BETTER)
     pairs = pairs_of(trial, trial.serve(5))
-    assert len(pairs.leads_N) == 2 * PER_DAY
+    assert len(pairs.whole.leads_C) == 2 * PER_DAY
     assert pairs.at.is_monotonic_increasing
-    assert pairs.leads_N == pytest.approx(np.full(2 * PER_DAY, log(0.8 / 0.7)))
-    assert (pairs.reaches_N == 2.0).all()
-    assert pairs.slices["cheap"].mean() == pytest.approx(0.5, abs=0.05)
+    assert pairs.whole.leads_C == pytest.approx(np.full(2 * PER_DAY, log(0.8 / 0.7)))
+    assert (pairs.whole.reaches_C == 2.0).all()
+    assert len(pairs.slices["cheap"].leads_C) == pytest.approx(PER_DAY, abs=5)
 
 
 def test_a_loss_counts_no_more_than_the_bound(settings: Settings) -> None:
     trial = trial_of(settings, Promote(version=1), Shadow(version=2), v1=STEADY, v2=[1e-9])
     pairs = pairs_of(trial, trial.serve(5))
-    assert pairs.leads_N == pytest.approx(np.full(2 * PER_DAY, -log(0.7) - 2.0))
+    assert pairs.whole.leads_C == pytest.approx(np.full(2 * PER_DAY, -log(0.7) - 2.0))
 
 
 def test_while_two_share_the_traffic_each_outcome_still_compares_both(settings: Settings) -> None:
@@ -68,7 +68,7 @@ def test_while_two_share_the_traffic_each_outcome_still_compares_both(settings: 
     trial = trial_of(settings, Promote(version=1), Canary(version=2, share=0.3),
                      v1=STEADY, v2=BETTER)
     pairs = pairs_of(trial, trial.serve(5))
-    assert pairs.leads_N == pytest.approx(np.full(2 * PER_DAY, log(0.8 / 0.7)))
+    assert pairs.whole.leads_C == pytest.approx(np.full(2 * PER_DAY, log(0.8 / 0.7)))
 
 
 ERRS = [0.9] * 8 + [0.1] + [0.9]
@@ -83,15 +83,15 @@ def test_labels_that_side_with_who_answered_are_weighed_by_propensities(
     seems worse, while both answer it does not."""
     alone = trial_of(settings, Promote(version=1), Shadow(version=2), system=SIDED, v1=ERRS,
                      v2=ERRS_TOO)
-    in_shadow = pairs_of(alone, alone.serve(30, reported=0.0), bound=3.0)
-    assert in_shadow.leads_N.mean() < -0.2
+    in_shadow = pairs_of(alone, alone.serve(30, reported=0.0), bound=3.0).whole
+    assert in_shadow.leads_C.mean() < -0.2
     both = trial_of(Settings(var=tmp_path / "both"), Promote(version=1),
                     Canary(version=2, share=0.3), system=SIDED, v1=ERRS, v2=ERRS_TOO)
-    shared = pairs_of(both, both.serve(30, reported=0.0), bound=3.0)
-    error = shared.leads_N.std() / np.sqrt(len(shared.leads_N))
-    assert abs(shared.leads_N.mean()) < 3 * error < 0.2
-    assert shared.reaches_N == pytest.approx(np.full(len(shared.leads_N), 3.0 * 0.5 / 0.3))
-    assert (np.abs(shared.leads_N) <= shared.reaches_N).all()
+    shared = pairs_of(both, both.serve(30, reported=0.0), bound=3.0).whole
+    error = shared.leads_C.std() / np.sqrt(len(shared.leads_C))
+    assert abs(shared.leads_C.mean()) < 3 * error < 0.2
+    assert shared.reaches_C == pytest.approx(np.full(len(shared.leads_C), 3.0 * 0.5 / 0.3))
+    assert (np.abs(shared.leads_C) <= shared.reaches_C).all()
 
 
 def test_harm_on_a_slice_is_found_although_all_in_all_the_version_is_better(

@@ -18,14 +18,14 @@ from ml_assets.monitoring.performance import (
     LiveQuality,
     PerformanceReport,
     PerformanceReports,
-    has_fallen,
-    held_out,
     judge_day,
     mature,
     quality,
     table,
 )
+from ml_assets.monitoring.standards import Standard, first_served, held_out
 from tests.toy import TOY
+from tests.tracks import TRACKS
 
 OUTCOMES = outcomes_schema(TOY)
 
@@ -70,7 +70,8 @@ def report(
     held_out: Estimate | None = GOOD,
     day: date = DAY,
 ) -> PerformanceReport:
-    return judge_day(day, rows, previous, TOY, champion=champion, held_out_loss=held_out)
+    return judge_day(day, rows, previous, TOY, champion=champion,
+                     standard=Standard(loss=held_out))
 
 
 def test_the_measures_are_those_of_scikit_learn() -> None:
@@ -171,10 +172,10 @@ def test_the_standard_is_the_held_out_log_loss_of_the_models_evaluation() -> Non
     scored = Scored(version=1, outputs=rows[["score"]].to_numpy(np.float64))
     stored = evaluate(TOY, rows, scored).to_json()
     standard = held_out(TOY.target, json.loads(json.dumps(stored)))
-    assert standard is not None
-    assert standard.value == pytest.approx(log_loss(rows["label"], rows["score"]))
-    assert held_out(TOY.target, None) is None
-    assert held_out(TOY.target, {**stored, "format": 1}) is None
+    assert standard.loss is not None
+    assert standard.loss.value == pytest.approx(log_loss(rows["label"], rows["score"]))
+    assert held_out(TOY.target, None) == Standard()
+    assert held_out(TOY.target, {**stored, "format": 1}) == Standard()
 
 
 def test_a_few_events_or_an_unknown_standard_are_no_fall() -> None:
@@ -194,7 +195,7 @@ def test_a_model_as_good_as_it_was_held_out_to_be_rarely_seems_to_fall() -> None
     for seed in range(150):
         before = quality(TOY.target, outcomes(150, seed=seed), days=28, model_version=1)
         now = quality(TOY.target, outcomes(150, seed=10_000 + seed), days=28, model_version=1)
-        falls += has_fallen(now, before.loss, loss="log_loss", least=100)[0]
+        falls += Standard(loss=before.loss).has_fallen(now, loss="log_loss", least=100)[0]
     assert falls <= 3  # 0.3% would be none or one; intervals of 150 rows are a bit narrow
 
 
@@ -207,3 +208,49 @@ def test_reports_come_back_as_they_were_written(settings: Settings) -> None:
     reports.write(empty)
     assert reports.latest() == empty
     assert isinstance(empty.live[0], LiveQuality)
+
+
+def pages(first: date, days: int, *, found_at: int, version: int = 1) -> pd.DataFrame:
+    """Outcomes of 30 pages a day of five tracks, of which the one at a position was played."""
+    shown = [(day, page, position) for day in range(days) for page in range(30)
+             for position in range(1, 6)]
+    at = [datetime(first.year, first.month, first.day, tzinfo=UTC) + timedelta(
+        days=day, minutes=page) for day, page, _ in shown]
+    return pd.DataFrame({
+        "prediction_id": [f"{first}-{each}" for each in shown],
+        "event_id": [f"{first}-{day}-{page}#{position}" for day, page, position in shown],
+        "event_timestamp": pd.to_datetime(at, utc=True),
+        "known_at": pd.to_datetime(at, utc=True) + TRACKS.truth.maturity,
+        "label": [position == found_at for _, _, position in shown], "basis": "silence",
+        "model_version": version, "score": [1 / position for _, _, position in shown],
+        "decision": True, "listener": [f"l{page}" for _, page, _ in shown],
+    }).reindex(columns=outcomes_schema(TRACKS).names)
+
+
+def test_a_model_that_selects_is_held_to_its_own_first_days() -> None:
+    """A page says how well its own ten are ordered: rows that were drawn are no standard for it.
+    Another version's pages do not count, and until two weeks are over nothing is compared."""
+    began = datetime(2024, 6, 9, tzinfo=UTC)
+    served = pd.concat([pages(began.date(), 7, found_at=1),
+                        pages(began.date() + timedelta(days=7), 8, found_at=4)])
+    others = pages(began.date(), 8, found_at=5, version=2).assign(
+        prediction_id=lambda rows: "other " + rows["prediction_id"],
+        event_id=lambda rows: "other-" + rows["event_id"])
+    rows = pd.concat([served, others], ignore_index=True)
+
+    def asked(day: int) -> PerformanceReport:
+        end = began + timedelta(days=day)
+        standard = first_served(TRACKS, rows, end, champion=1, since=began)
+        return judge_day((end - timedelta(days=1)).date(), rows, None, TRACKS, champion=1,
+                         standard=standard)
+
+    early = asked(14)
+    assert not early.fallen and early.held_out_loss is None
+    assert early.note == ("not comparable yet: version 1 selects what it is judged by, so it is "
+                          "compared with its own first 7 days, from 2024-06-23 on")
+    late = asked(15)
+    assert late.held_out_loss is not None and late.held_out_loss.value == pytest.approx(0)
+    assert late.fallen and late.note.startswith("live ndcg loss 0.5")
+    assert "significantly worse than that of its first 7 days, 0.000" in late.note
+    nobody = first_served(TRACKS, others, began + timedelta(days=15), champion=1, since=began)
+    assert nobody.loss is None and "answered 0 events with an outcome" in nobody.missing

@@ -52,7 +52,7 @@ def copies(subjects: Subjects, times: NDArray[np.int64]) -> Subjects:
 def test_every_metric_is_measured_and_within_its_bounds(
     target: Target, labels: list[Label], seed: int, rows: int
 ) -> None:
-    """The first is the mean of the losses."""
+    """The first is the mean loss of a case."""
     codes, outputs = some(target, labels, rows, seed)
     subjects = about(rows, seed)
     values = measured(target, codes, outputs, subjects)
@@ -60,7 +60,9 @@ def test_every_metric_is_measured_and_within_its_bounds(
     for name, metric in target.metrics.items():
         if not np.isnan(values[name]):
             assert metric.lowest - 1e-9 <= values[name] <= metric.highest + 1e-9, name
-    assert values[target.currency] == pytest.approx(target.losses(codes, outputs).mean())
+    cases = target.cases(codes, outputs, subjects)
+    assert cases.losses.shape == cases.rows.shape and len(cases.rows)
+    assert values[target.currency] == pytest.approx(cases.losses.mean())
     for name, (hits, trials) in target.measured(codes, outputs, subjects).shares.items():
         assert values[name] == pytest.approx(hits / trials)
 
@@ -108,8 +110,8 @@ def test_equal_models_have_no_lead_and_a_better_one_has(
     assert equal.better_by is not None
     for lead in equal.better_by.values():
         assert (lead.value, lead.low, lead.high) == (0, 0, 0)
-    constant = np.tile(target.constant(codes), (300, 1))
-    better = compare(target, codes, constant, outputs, subjects=subjects).better_by
+    best = np.stack([target.constant(codes[[row]]) for row in range(300)])
+    better = compare(target, codes, best, outputs, subjects=subjects).better_by
     assert better is not None
     lead = better[target.currency]
     assert lead.low is not None and lead.low > 0

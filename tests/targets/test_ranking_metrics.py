@@ -107,6 +107,22 @@ def test_a_slate_of_which_nothing_was_taken_says_nothing_of_the_order() -> None:
         assert both[name] == alone[name] == 1
 
 
+@given(SLATES)
+@settings(max_examples=60, deadline=None)
+def test_a_case_is_a_slate_of_which_something_was_taken(slates: list[Slate]) -> None:
+    """It loses what the mean of its orders lacks to 1, and its first row stands for it."""
+    codes, outputs, subjects = rows(slates)
+    cases = TARGET.cases(codes, outputs, subjects)
+    starts = np.cumsum([0, *map(len, slates)])
+    lost = {int(start): 1 - np.mean([plainly(order)["ndcg"] for order in orders(slate)])
+            for start, slate in zip(starts, slates, strict=False)
+            if any(taken for taken, _ in slate)}
+    assert dict(zip(cases.rows.tolist(), cases.losses, strict=True)) == pytest.approx(lost)
+    order = np.random.default_rng(len(codes)).permutation(len(codes))
+    mixed = TARGET.cases(codes[order], outputs[order], subjects.of_rows(order))
+    assert sorted(mixed.losses) == pytest.approx(sorted(cases.losses))
+
+
 def test_coverage_counts_the_items_on_any_page_among_all_that_are_known() -> None:
     slates: list[Slate] = [[(False, score / 10) for score in (5, 4, 3, 2, 1)]] * 2
     same, other = ("a", "b", "c", "d", "e"), ("a", "b", "f", "d", "e")

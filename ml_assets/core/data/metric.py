@@ -37,6 +37,17 @@ class Metric:
         return values if self.higher else -values
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cases:
+    """What answers lost, case by case: C cases among N rows.
+
+    losses: (C,) of each, lower is better; rows: (C,) the first row of each
+    """
+
+    losses: Floats
+    rows: npt.NDArray[np.int64]
+
+
 class Measured(Protocol):
     """N rows of codes and outputs, prepared to be measured under any weighting.
 

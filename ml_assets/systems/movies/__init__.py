@@ -91,7 +91,7 @@ MOVIES = System(
     ),
     gates=(
         Gate(metric="auc", at_least=0.5),
-        Gate(metric="log_loss", better_than_champion_by=0.0),
+        Gate(metric="ndcg", better_than_champion_by=0.0),
     ),
     slices=(
         Slice(name="newcomers", where="coalesce(their_films_ever, 0) < 5",

@@ -105,7 +105,7 @@ SHOP = System(
         holdout=timedelta(days=3), history=timedelta(days=56),
     ),
     gates=(Gate(metric="auc", at_least=0.7),
-           Gate(metric="log_loss", better_than_champion_by=0.0)),
+           Gate(metric="ndcg", better_than_champion_by=0.0)),
     slices=(
         Slice(name="empty_basket", where="coalesce(in_basket, 0) = 0",
               description="before anything is in the basket"),

@@ -37,7 +37,7 @@ class MeasuredRanking:
         taken_N = labels_N[order.order].astype(np.float64)
         self._order, self._first = order.order, order.order[order.starts]
         self._by_slate = np.stack([
-            *_of_page(order, taken_N, policy.page), *_of_pairs(order, taken_N)], axis=1)
+            *of_page(order, taken_N, policy.page), *_of_pairs(order, taken_N)], axis=1)
         weights_N = inverse_propensities(subjects.propensities)[order.order]
         agrees_N = _agrees(order, position_N[order.order] - 1)
         losses = losses_N[order.order]
@@ -57,6 +57,7 @@ class MeasuredRanking:
     def measure(self, weights_RN: Floats) -> dict[str, Floats]:
         """See `core.data.metric.Measured`.
 
+        ndcg_loss: 1 - ndcg.
         ndcg, recall, mrr: at page, the mean over slates of which something was taken. Of an item
             that was taken, recall counts it, mrr the inverse of the first one's rank, ndcg each
             one's 1 / log2(rank + 1), divided by what the best order would reach.
@@ -74,9 +75,11 @@ class MeasuredRanking:
         """
         rows = (weights_RN[:, self._order] @ self._by_row).T
         slates = (weights_RN[:, self._first] @ self._by_slate).T
+        ndcg_R = _ratio(slates[0], slates[3])
         return {
+            "ndcg_loss": 1 - ndcg_R,
             "log_loss": _ratio(rows[0], rows[1]),
-            "ndcg": _ratio(slates[0], slates[3]),
+            "ndcg": ndcg_R,
             "recall": _ratio(slates[1], slates[3]),
             "mrr": _ratio(slates[2], slates[3]),
             "auc": _ratio(slates[4], slates[5]),
@@ -95,7 +98,7 @@ class MeasuredRanking:
         return seen / self._known
 
 
-def _of_page(order: Order, taken_N: Floats, page: int) -> list[Floats]:
+def of_page(order: Order, taken_N: Floats, page: int) -> list[Floats]:
     """ndcg, recall, mrr at page and whether anything was taken, (S,) each; 0 if nothing was."""
     gains = 1 / np.log2(np.arange(page) + 2.0)
     taken_S = order.sums(taken_N)
