@@ -16,8 +16,9 @@ from ml_assets.core.target import Label
 from ml_assets.core.texts import ID_LENGTH, name_fault, shown, storable
 from ml_assets.core.time import EARLIEST, declared_instant
 
-PLAIN = {str, float, bool, type(None)}
-"""Any value of these can become JSON; not so every whole number, of thousands of digits."""
+PLAIN, WHOLE_BITS = {str, float, bool, type(None)}, 64
+"""Any value of these can become JSON, and so can a whole number of so many bits; not so every one,
+of thousands of digits."""
 LONGEST_RECORD = 10_000
 """Characters that are kept of a record that cannot be read as JSON."""
 
@@ -82,8 +83,12 @@ def _written(request: Request) -> str:
 
 def _is_json(request: Request) -> bool:
     """Whether a request can become JSON, which most need not be made for that."""
-    return ({type(key) for key in request} <= {str} and set(map(type, request.values())) <= PLAIN
+    return ({type(key) for key in request} <= {str} and all(map(_is_plain, request.values()))
             ) or not isinstance(attempt(_written, request), Fault)
+
+
+def _is_plain(value: object) -> bool:
+    return type(value) in PLAIN or (type(value) is int and value.bit_length() <= WHOLE_BITS)
 
 
 def _checked(system: System, event: ArchivedEvent, seen: set[str]) -> Record:
