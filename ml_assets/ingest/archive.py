@@ -74,7 +74,8 @@ def usable(system: System, history: Iterable[ArchivedEvent]) -> Iterator[Archive
 
 def _record(system: System, event: ArchivedEvent, seen: set[str]) -> Record:
     """Raises Quarantined, or whatever its request does when it becomes JSON."""
-    return _checked(system, event, seen)._replace(request=_written(event.request))
+    event_id, at, _, outcome, known_at, _ = _checked(system, event, seen)
+    return Record(event_id, at, _written(event.request), outcome, known_at)
 
 
 def _written(request: Request) -> str:

@@ -60,6 +60,8 @@ class Journey:
     _end: datetime = EARLIEST
     _several: bool = False
     """Whether more than one version scores each event."""
+    _unshadowed: int = 0
+    """Answers that other versions may not have scored yet."""
 
     @property
     def clock(self) -> EventClock:
@@ -164,6 +166,7 @@ class Journey:
     def close_day(self, api: Client, day: date) -> None:
         """Ingest a day that is over."""
         now = midnight(day) + DAY
+        self._await_shadows(api)
         self._advance(now)
         before = self.deployments.history(self.system.name)
         self.runs.day(day, lent=not self.asks)
@@ -181,10 +184,22 @@ class Journey:
             self.latencies_ms += each.latencies_ms
             self._people.receive(
                 each.event, prediction_id=each.prediction_id, decision=each.decision)
-        if self._several:
-            api.await_shadows()  # else what is scored in time would depend on the machine
+            self._unshadowed += self._several
+        if self._unshadowed >= AT_ONCE:
+            self._await_shadows(api)
         self.answered += len(wave)
-        self.step(wave[-1].event_timestamp, self.answered)
+        try:
+            self.step(wave[-1].event_timestamp, self.answered)
+        except KeyboardInterrupt:
+            self._await_shadows(api)  # they would be lost with the server
+            raise
+
+    def _await_shadows(self, api: Client) -> None:
+        """What is scored in time must not depend on the machine: no more may wait than the API
+        keeps (512), and nothing when a day is judged."""
+        if self._unshadowed:
+            api.await_shadows()
+            self._unshadowed = 0
 
     def _tell(self, api: Client, until: datetime) -> None:
         """What happened in the other streams before `until`."""
