@@ -111,7 +111,8 @@ def judge_challenger(
     if share is not None and evidence.step_pairs >= policy.step_labels:
         return Judged(
             version=version, action=Canary(version=version, share=share),
-            reason=f"no harm in {evidence.step_pairs} outcomes at {percent(tried.share)}: {said}")
+            reason=f"no harm in {evidence.step_pairs} outcomes "
+                   f"{f'at {percent(tried.share)}' if tried.share else 'in the shadow'}: {said}")
     return _hold(version, f"no evidence yet: {said}")
 
 

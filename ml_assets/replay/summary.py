@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 from statistics import median
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,7 @@ from ml_assets.registry.deployments import Deployment, Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.rollout import percent
 from ml_assets.replay.quality import Served, served
+from ml_assets.targets.metrics.order import slates_of
 
 WEEKLY = 2
 """Metrics in the table of weeks: the first that the target shows."""
@@ -81,6 +83,14 @@ def _weeks(both: Served) -> Table:
     return table
 
 
+def _counted(both: Served) -> str:
+    rows = f"{len(both.codes):,}"
+    if both.target.slates is None:
+        return f"{rows} replayed events"
+    slates, _ = slates_of(both.subjects.event_ids)
+    return f"{rows} rows of {len(np.unique(slates)):,} replayed slates"
+
+
 def _whose(both: Served) -> str:
     """What of a target that selects is compared: its first model has not chosen these rows."""
     return ", on what the loop selected" if both.target.selects else ""
@@ -89,7 +99,7 @@ def _whose(both: Served) -> str:
 def _whole(both: Served) -> Table:
     compared = both.compared()
     table = Table(
-        title=f"All {len(both.codes):,} replayed events{_whose(both)} (95% intervals)",
+        title=f"All {_counted(both)}{_whose(both)} (95% intervals)",
         title_style="",
     )
     for name in ("", "the loop", "frozen", "the loop is better by"):
