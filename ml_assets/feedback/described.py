@@ -41,13 +41,14 @@ def described(system: System, settings: Settings, outcomes: pd.DataFrame) -> pd.
 
 def _features(seen: pd.DataFrame) -> pd.DataFrame:
     """What each prediction saw, a column for each feature."""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for index, names in enumerate(seen["feature_names"]):
+        if hasattr(names, "__len__"):
+            alike.setdefault(tuple(names), []).append(index)
     vectors: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
-    for place, (names, values) in enumerate(zip(seen["feature_names"], seen["features"],
-                                                strict=True)):
-        if not hasattr(names, "__len__"):
-            continue
-        for name, value in zip(names, values, strict=True):
-            if name not in vectors:
-                vectors[name] = np.full(len(seen), np.nan)
-            vectors[name][place] = value
+    values = seen["features"].to_numpy()
+    for together, rows in alike.items():
+        columns = np.stack(list(values[rows])).astype(np.float64).T
+        for name, column in zip(together, columns, strict=True):
+            vectors.setdefault(name, np.full(len(seen), np.nan))[rows] = column
     return pd.DataFrame(vectors, index=range(len(seen)))
