@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ml_assets.core.settings import Settings
+from ml_assets.core.slates import position_of
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.ingest.lake import Lake
@@ -34,6 +35,8 @@ def described(system: System, settings: Settings, outcomes: pd.DataFrame) -> pd.
     mine = seen.reindex(outcomes["prediction_id"])
     table["accepted_at"] = mine["accepted_at"].to_numpy()
     table["split"] = "live"
+    if system.target.slates is not None:  # the propensity is an outcome's own
+        table["position"] = [*map(position_of, outcomes["event_id"])]
     numbers = _features(mine)
     return pd.concat([table.reset_index(drop=True), numbers[
         [name for name in numbers.columns if name not in table.columns]]], axis=1)

@@ -33,6 +33,12 @@ def split(event_id: str) -> tuple[str, int] | None:
     return match[1], int(match[2])
 
 
+def position_of(event_id: str) -> int:
+    """Where a row stood; an event of its own is its only one."""
+    row = split(event_id)
+    return 1 if row is None else row[1]
+
+
 def request_fault(request_id: str) -> str | None:
     """What keeps an id from naming a request to rank; None if nothing does."""
     if not request_id:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ml_assets.core.slates import OF_ROWS, split
+from ml_assets.core.slates import OF_ROWS, position_of
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import predictions_schema
@@ -26,11 +26,10 @@ def shown(lake: Lake, system: System, rows: pd.DataFrame) -> pd.DataFrame:
 
     What the API has answered says how probable it was; of recorded history nobody knows.
     """
-    places = [split(event_id) for event_id in rows["event_id"]]
     live = rows["accepted_at"] >= system.calendar.live_from
     said = _propensities(lake, system, rows[live])
     return rows.assign(
-        position=np.array([1 if place is None else place[1] for place in places], dtype=np.int64),
+        position=np.array([*map(position_of, rows["event_id"])], dtype=np.int64),
         propensity=rows["event_id"].map(said).where(live).astype("float64"))
 
 
