@@ -135,6 +135,8 @@ class System:
                 if not column.optional and column.minimum is not None and column.minimum >= 0}
         self._require_known("target", self.target.carries, sure & set(self.model.numbers),
                             "number that the model reads, every event has and is never negative")
+        require(self.model.loss is None or self.target.margins, owner, "model.loss",
+                self.model.loss, f"none: no label of {self.target.name} is a side of a margin")
         self._require_slates()
         slices = {part.name for part in self.slices}
         self._require_known("gates", [gate.slice for gate in self.gates if gate.slice], slices,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from ml_assets.core.data.metric import Cases as Cases
 from ml_assets.core.data.metric import Floats as Floats
 from ml_assets.core.data.metric import Measured as Measured
 from ml_assets.core.data.metric import Metric as Metric
+from ml_assets.core.data.scale import Scale as Scale
 from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.errors import InvalidRequest, NotReady
 from ml_assets.core.policies import Gate, require
@@ -31,19 +31,6 @@ Label = bool | str | float
 """What came true of one event."""
 
 Whole = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How codes become what a network is fitted to, `(code - mean) / deviation`, and back.
-
-    below, above: how far an interval reaches from an expected code, see `Target.calibrated`
-    """
-
-    mean: float = 0.0
-    deviation: float = 1.0
-    below: float = 0.0
-    above: float = 0.0
 
 
 class Target(ABC):
@@ -60,6 +47,9 @@ class Target(ABC):
     """Of labels and decisions in the lake, as `pyarrow.type_for_alias` spells it."""
     loss: ClassVar[str]
     """The function of `torch.nn.functional` that training minimises."""
+    margins: ClassVar[bool] = False
+    """Whether a network may be fitted to a margin instead (`Model.loss`), of which `link` makes
+    log-odds by the scale's line."""
     variety: ClassVar[str]
     """What must occur among labels to learn from, in words."""
     model_type: ClassVar[Literal["classifier", "regressor"]] = "classifier"

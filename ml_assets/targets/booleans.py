@@ -22,6 +22,7 @@ class Booleans(Discrete):
 
     lake_type: ClassVar = "bool"
     loss: ClassVar[str] = "binary_cross_entropy_with_logits"
+    margins: ClassVar[bool] = True
     variety: ClassVar[str] = "both True and False"
 
     @property
@@ -41,7 +42,7 @@ class Booleans(Discrete):
         return ("probability",)
 
     def link(self, logits_NK: Floats, scale: Scale) -> Floats:
-        return sigmoid(logits_NK)
+        return sigmoid(logits_NK * scale.slope + scale.offset)
 
     def check(self, outputs_NW: Floats) -> Bools:
         sound_N: Bools = np.all((outputs_NW >= 0) & (outputs_NW <= 1), axis=1)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ml_assets.core.model import Categories, FullBatch, HashedText, Model, Numbers
+from ml_assets.core.model import Categories, FullBatch, HashedText, Minibatch, Model, Numbers
+from ml_assets.core.model.model import CALIBRATED
 from ml_assets.core.target import Target
+from ml_assets.training.calibration import calibrated_on
 from ml_assets.training.hashed_text.fit import fit_hashed_text
 from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.networks.fit import fit_network
@@ -35,6 +37,25 @@ def fit(
     target.require_learnable(rows.codes)
     if isinstance(model.fit, FullBatch):
         require_room(rows)
+    fitted = _fitted(model, target, rows, before=before, folder=folder, data=data,
+                     progress=progress)
+    if model.loss is None:
+        return fitted
+    if isinstance(model.fit, Minibatch) and model.fit.validation:
+        _, unseen = rows.divided(model.fit.validation)
+        return replace(fitted, scorer=fitted.scorer.rescaled(calibrated_on(fitted, unseen)))
+    earlier, later = rows.divided(CALIBRATED)
+    target.require_learnable(earlier.codes)
+    # Drawn weights: a champion may have learnt the later rows.
+    of_earlier = _fitted(model, target, earlier, before=None, folder=None, data=data,
+                         progress=untold)
+    return replace(fitted, scorer=fitted.scorer.rescaled(calibrated_on(of_earlier, later)))
+
+
+def _fitted(
+    model: Model, target: Target, rows: TrainingRows, *, before: Before | None,
+    folder: Path | None, data: str, progress: StepProgress,
+) -> Fitted[TrainedScorer]:
     if isinstance(model.network, HashedText):
         return fit_hashed_text(model, target, rows.whole(), progress=progress)
     return fit_network(model, target, rows, before=before, folder=folder, data=data,
@@ -48,7 +69,7 @@ def fit_linear(model: Model, target: Target, rows: TrainingRows) -> TrainedScore
     same = isinstance(model.network, HashedText)
     declared = model.network if isinstance(model.network, HashedText) else HashedText()
     plain = replace(
-        model, network=replace(declared, hidden=0, pieces=0),
+        model, network=replace(declared, hidden=0, pieces=0), loss=None,
         fit=model.fit if same else FullBatch(),
         inputs=tuple(each for each in model.inputs if isinstance(each, Numbers | Categories)))
     return fit(plain, target, rows).scorer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 from ml_assets.core.data.columns import Column
 from ml_assets.core.declaration import closest, declaration, listed
@@ -19,6 +19,8 @@ from ml_assets.core.policies import require
 SEARCHED = ("network.", "fit.")
 """What a search may change: not which rows there are."""
 Kind = TypeVar("Kind", Text, Numbers, Categories, Sequence, Embedding)
+Loss = Literal["squared_hinge"]
+CALIBRATED = 0.2
 TENSORS = ("numbers", "missing", "categories")
 """Names that networks know other inputs by."""
 
@@ -31,6 +33,11 @@ class Model:
         are codes of texts as categories
     without: features of the service that are not read
     network: what is learnt
+    loss: what training minimises; None for the target's own. `squared_hinge` fits a margin of 1
+        between True and False, spends nothing on rows that are surely right, and often ranks
+        better if labels are nearly separable. Its margins become probabilities by a line that is
+        fitted to rows that were not learnt from: the `validation` rows of `Minibatch`, otherwise
+        the latest `CALIBRATED` of all, as a model of the earlier ones sees them
     fit: how; as suits the network unless it is declared
     holdout: of the matured events, those of the latest time so long are not trained on: a
         candidate is judged on them
@@ -42,6 +49,7 @@ class Model:
     inputs: tuple[Input, ...] = ()
     without: tuple[str, ...] = ()
     network: Network = HashedText()
+    loss: Loss | None = None
     fit: Fit | None = None
     holdout: timedelta = timedelta(days=3)
     history: timedelta | None = None
@@ -54,6 +62,8 @@ class Model:
             object.__setattr__(self, "fit", network.fits[0]())
         require(type(self.fit) in network.fits, self, "fit", self.fit,
                 f"a fit of {network.__name__}: {listed(kind.__name__ for kind in network.fits)}")
+        require(self.loss is None or self.loss in get_args(Loss), self, "loss", self.loss,
+                f"none, or {listed(get_args(Loss))}.{closest(str(self.loss), get_args(Loss))}")
         self._require_inputs()
         require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
         require(self.history is None or self.history > self.holdout, self, "history", self.history,
@@ -137,7 +147,8 @@ class Model:
             said[name] = type(part).__name__
             parts = asdict(part)  # type: ignore[arg-type]  # each is a dataclass
             said |= {f"{name}.{field}": value for field, value in parts.items()}
-        return {**said, "holdout": self.holdout, "history": self.history, "seed": self.seed}
+        return {**said, "loss": self.loss, "holdout": self.holdout, "history": self.history,
+                "seed": self.seed}
 
     def require_columns(self, columns: Collection[Column]) -> None:
         """Raise DeclarationError unless the event has all that is read, in the kinds that it can

@@ -64,7 +64,7 @@ def fit_hashed_text(
         text_BV, transposed(text_BV), torch.from_numpy(scorer.inputs(dense)),
         torch.from_numpy(scorer.rows(texts, dense)),
     )
-    wanted_B, row_loss = wanted_of(target, codes, scale), MeanLoss(target.loss)
+    wanted_B, row_loss = wanted_of(target, codes, scale), MeanLoss(model.loss or target.loss)
     weights_B = None if rows.weights is None else torch.from_numpy(rows.weights)
 
     def mean_loss() -> torch.Tensor:

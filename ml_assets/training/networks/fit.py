@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ml_assets.core.errors import DeclarationError
 from ml_assets.core.model import FullBatch, Minibatch, Model
 from ml_assets.core.target import Target
 from ml_assets.training.exported.export import Positional, export
@@ -36,7 +37,9 @@ def fit_network(
         encoder=encoder, read=tuple(arrays), target=target, scale=made.scale,
         weighing=Weighing.of(model.fit, target, rows.codes) if isinstance(model.fit, Minibatch)
         else None)
-    loss = loss_of(network, MeanLoss(target.loss))
+    if model.loss is not None:
+        _require_plain(network, model.loss)
+    loss = loss_of(network, MeanLoss(model.loss or target.loss))
     every, rows = rows, _after_remembering(network, rows, encode)
     if isinstance(model.fit, Minibatch):
         convergence: Ended = _in_batches(network, model.fit, rows, encode, loss, seed=model.seed,
@@ -61,6 +64,15 @@ def fit_network(
     state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
     return Fitted(scorer=scorer, logits=logits, state=state, convergence=convergence,
                   began=made.began)
+
+
+def _require_plain(network: nn.Module, loss: str) -> None:
+    """Raise DeclarationError if the network has a method that leaves no room for `Model.loss`."""
+    for name, why in (("loss", "it is one too"),
+                      ("remember", "the rows that margins are calibrated on would be remembered")):
+        if callable(getattr(network, name, None)):
+            raise DeclarationError(f"Model.loss is {loss!r}, and {type(network).__name__} has a "
+                                   f"method {name}: {why}. Declare loss=None, or leave it out")
 
 
 def _after_remembering(
