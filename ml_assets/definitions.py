@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from ml_assets.automation import assets as automation
 from ml_assets.automation import sensors
 from ml_assets.automation.jobs import jobs_of
 from ml_assets.core.assets import flatten
@@ -28,7 +29,8 @@ from ml_assets.training import assets as training
 
 log = logging.getLogger(__name__)
 
-FLOW = (ingest, features, training, evaluation, registry, serving, feedback, monitoring)
+FLOW = (ingest, features, training, evaluation, registry, serving, feedback, monitoring,
+        automation)
 """The rooms in the order in which data passes through them."""
 
 
@@ -52,13 +54,13 @@ def definitions(settings: Settings, systems: Sequence[System] | None = None) -> 
         else:
             sound.append(system)
             parts.append(found)
-    assets, automation = flatten(of for of, _ in parts), flatten(of for _, of in parts)
+    assets, triggers = flatten(of for of, _ in parts), flatten(of for _, of in parts)
     return dg.Definitions(
         assets=[part for part in assets if not isinstance(part, AssetChecksDefinition)],
         asset_checks=[part for part in assets if isinstance(part, AssetChecksDefinition)],
         jobs=flatten(map(jobs_of, sound)),
-        sensors=[part for part in automation if isinstance(part, dg.SensorDefinition)],
-        schedules=[part for part in automation if isinstance(part, dg.ScheduleDefinition)],
+        sensors=[part for part in triggers if isinstance(part, dg.SensorDefinition)],
+        schedules=[part for part in triggers if isinstance(part, dg.ScheduleDefinition)],
         resources={"settings": settings, "duckdb": lake_resource(settings, sound)},
         executor=dg.in_process_executor,
     )

@@ -83,7 +83,7 @@ def _a_reason_stands(settings: Settings) -> bool:
     The recorded days may end, within seconds, while a training that a killed daemon had queued
     still has the declared time to start; nothing evaluates the sensors after that.
     """
-    situation = gather(SPAM, settings, settings.clock_of("spam").now(), training_in_progress=False)
+    situation = gather(SPAM, settings, settings.clock_of("spam").now())
     return decide(situation, SPAM.retraining).train
 
 

@@ -36,7 +36,7 @@ def daily_job(system: System) -> UnresolvedAssetJobDefinition:
         selection=dg.AssetSelection.assets(
             *_streams(system, archives=False),
             *keys(system, "labels", "predictions", "outcomes", "rollout", "drift", "performance",
-                  "parity",
+                  "parity", "retraining",
                   *_candidates(system)),
         ) | feature_view_selection(system),
         description=daily_job.__doc__,

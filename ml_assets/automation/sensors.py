@@ -1,7 +1,7 @@
 """What triggers the loop: feedback, drift, age, and the end of each day.
 
-All of them ask `retraining.decide`; each tick says in words what it saw and why it fired or did
-not.
+All of them ask `retraining.decide`, each for its own kinds of reason; each tick says in words what
+it saw and why it fired or did not.
 """
 
 from collections.abc import Collection
@@ -10,11 +10,11 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.automation.attempts import ASKED_TAG, cursor_of, in_cursor, last_attempt
-from ml_assets.automation.dead_runs import IN_PROGRESS, report_dead_runs
+from ml_assets.automation.attempts import attempts_at, claim
+from ml_assets.automation.dead_runs import report_dead_runs
 from ml_assets.automation.jobs import DAILY, RETRAINING
-from ml_assets.automation.retraining import RetrainingDecision, decide
-from ml_assets.core.runtime.locks import replay_elsewhere
+from ml_assets.automation.retraining import Reason, decide, in_words
+from ml_assets.core.runtime.locks import asking, replay_elsewhere
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
@@ -26,8 +26,9 @@ def build(system: System) -> list[Any]:
     """The sensors and schedules of a system."""
     return [
         _retraining_sensor(
-            system, "feedback", {"first", "labels"},
-            f"Retrains after {system.retraining.after_labels} newly matured labels.",
+            system, "feedback", {"first", "labels"}, "Trains the first model, and retrains after "
+            f"{system.retraining.after_labels} newly matured labels."
+            if system.retraining.after_labels is not None else "Trains the first model.",
         ),
         _retraining_sensor(
             system, "drift", {"drift", "performance"},
@@ -39,7 +40,7 @@ def build(system: System) -> list[Any]:
 
 
 def _retraining_sensor(
-    system: System, name: str, kinds: Collection[str], description: str
+    system: System, name: str, kinds: Collection[Reason], description: str
 ) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{system.name}_{name}_sensor",
@@ -50,44 +51,27 @@ def _retraining_sensor(
     )
     def sensor(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
-    ) -> dg.SensorResult:
-        if replay_elsewhere(settings, system.name):
-            return dg.SensorResult(skip_reason=dg.SkipReason(REPLAYING))
-        now = settings.clock_of(system.name).now()
-        attempted_at, wrong = in_cursor(context.cursor, now)
-        if wrong is not None:
-            context.log.warning(wrong)
-        decision = _decide(system, settings, context.instance, now, attempted_at)
-        if decision.train and decision.kind in kinds:
-            return dg.SensorResult(
-                run_requests=[_training_request(decision, now)], cursor=cursor_of(now),
-            )
-        return dg.SensorResult(
-            skip_reason=dg.SkipReason(decision.reason),
-            cursor=context.cursor if wrong is None else cursor_of(None),
-        )
+    ) -> dg.RunRequest | dg.SkipReason:
+        return _ask(system, settings, context.instance, kinds)
 
     return sensor
 
 
 def _age_schedule(system: System) -> dg.ScheduleDefinition:
+    limit = system.retraining.max_age
+
     @dg.schedule(
         name=f"{system.name}_age_schedule",
         job_name=RETRAINING.format(system.name),
         cron_schedule="37 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Retrains a model older than {system.retraining.max_age.days} days.",
+        description="Looks whether a new model is worth its training, and how old the model is"
+        + ("." if limit is None else f" (limit {in_words(limit)})."),
     )
     def schedule(
         context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.RunRequest | dg.SkipReason:
-        if replay_elsewhere(settings, system.name):
-            return dg.SkipReason(REPLAYING)
-        now = settings.clock_of(system.name).now()
-        decision = _decide(system, settings, context.instance, now, None)
-        if decision.train and decision.kind == "age":
-            return _training_request(decision, now)
-        return dg.SkipReason(decision.reason)
+        return _ask(system, settings, context.instance, {"age", "worth"})
 
     return schedule
 
@@ -177,27 +161,23 @@ def next_lent_day(system: System, settings: Settings) -> date:
     return min(found, default=first)
 
 
-def _decide(
-    system: System,
-    settings: Settings,
-    instance: dg.DagsterInstance,
-    now: datetime,
-    attempted_at: datetime | None,
-) -> RetrainingDecision:
-    from ml_assets.automation.situation import gather
+def _ask(
+    system: System, settings: Settings, instance: dg.DagsterInstance, kinds: Collection[Reason]
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a training, if there is a reason of these kinds."""
+    from ml_assets.automation.situation import gather, judged_at
 
-    job = RETRAINING.format(system.name)
+    if replay_elsewhere(settings, system.name):
+        return dg.SkipReason(REPLAYING)
     report_dead_runs(instance)
-    running = instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS))
-    situation = gather(
-        system, settings, now, training_in_progress=running > 0,
-        attempted_at=last_attempt(instance, job, now, attempted_at),
-    )
-    return decide(situation, system.retraining)
-
-
-def _training_request(decision: RetrainingDecision, now: datetime) -> dg.RunRequest:
-    return dg.RunRequest(tags={
-        "ml_assets/reason": decision.kind, "ml_assets/why": decision.reason,
-        ASKED_TAG: now.isoformat(),
-    })
+    with asking(settings, system.name):
+        now = settings.clock_of(system.name).now()
+        attempts = attempts_at(instance, settings, system.name, RETRAINING.format(system.name),
+                               judged_at(system, settings))
+        decision = decide(gather(system, settings, now, attempts), system.retraining, kinds)
+        if not decision.train:
+            return dg.SkipReason(decision.reason)
+        return dg.RunRequest(tags={
+            "ml_assets/reason": decision.kind, "ml_assets/why": decision.reason,
+            **claim(instance, settings, system.name, now),
+        })

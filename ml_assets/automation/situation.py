@@ -3,50 +3,77 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ml_assets.automation.retraining import Situation
+from ml_assets.automation.worth import Day, ExpectedBenefit, Lag, expected, lag_of
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.time import DAY
+
+if TYPE_CHECKING:
+    from ml_assets.automation.attempts import Attempts
+    from ml_assets.features.training_sets.training_set import Learnt
+    from ml_assets.registry.deployments import Deployment
 
 
 def gather(
-    system: System,
-    settings: Settings,
-    now: datetime,
-    *,
-    training_in_progress: bool,
-    attempted_at: datetime | None = None,
+    system: System, settings: Settings, now: datetime, attempts: Attempts | None = None
 ) -> Situation:
     """The situation of `system` at `now`, from what its assets have stored.
 
-    attempted_at: when a training was last requested, if the caller remembers
+    attempts: at trainings that have not been judged, if the caller can see runs
     """
+    from ml_assets.evaluation.benefits import measure_of
     from ml_assets.monitoring.drift_report import DriftReports
     from ml_assets.monitoring.performance import PerformanceReports
+    from ml_assets.registry.deployments import Deployments
+    from ml_assets.registry.trials import challenged
 
-    last = last_trained_at(system, settings)
-    if last is not None and last > now:
-        last = None  # the clock was set back: nothing known now was trained on
+    learnt = last_learnt(system, settings, now)
     drift = DriftReports(settings, system).latest()
     performance = PerformanceReports(settings, system).latest()
+    history = Deployments(settings.deployments).history(system.name)
+    lag, benefit = worth_of(system, settings, learnt, now)
     return Situation(
         now=now,
-        new_labels=new_labels(system, settings, last, now),
-        last_trained_at=last,
-        training_in_progress=training_in_progress,
-        attempted_at=attempted_at,
+        new_labels=new_labels(system, settings, None if learnt is None else learnt.until, now),
+        last_trained_at=None if learnt is None else learnt.as_of,
+        learnt_until=None if learnt is None else learnt.until,
+        training_in_progress=attempts is not None and attempts.in_progress,
+        attempted_at=None if attempts is None else attempts.at,
+        failed=attempts.failed if attempts else 0,
         drift_confirmed=drift.confirmed if drift else (),
         drift_confirmed_at=drift.confirmed_at if drift else None,
         fallen_at=performance.fallen_at if performance else None,
-        champion_age=champion_age(system, settings, now),
+        champion_age=champion_age(history, now, learnt),
+        measure="" if system.retraining.worth is None else measure_of(system),
+        lag=lag,
+        benefit=benefit,
+        on_trial=tuple(each.version for each in challenged(history)),
     )
 
 
-def last_trained_at(system: System, settings: Settings) -> datetime | None:
-    """As of when the training set of the latest training with a verdict was built, if any."""
+def judged_at(system: System, settings: Settings) -> datetime | None:
+    """As of when the training set was built of the latest training with a verdict, if any."""
     from ml_assets.features.training_sets.training_set import TrainingSets
 
-    return TrainingSets(settings, system).concluded_as_of()
+    learnt = TrainingSets(settings, system).concluded()
+    return None if learnt is None else learnt.as_of
+
+
+def last_learnt(system: System, settings: Settings, now: datetime) -> Learnt | None:
+    """What the latest training with a verdict knew, if there was one.
+
+    If the clock has been set back since, what counts is the days that it learnt from. If even
+    these lie more than a day ahead, nothing that this clock knows was trained on.
+    """
+    from ml_assets.features.training_sets.training_set import Learnt, TrainingSets
+
+    learnt = TrainingSets(settings, system).concluded()
+    if learnt is None or learnt.as_of <= now:
+        return learnt
+    return None if learnt.until - now > DAY else Learnt(as_of=learnt.until, until=learnt.until)
 
 
 def new_labels(
@@ -73,14 +100,37 @@ def new_labels(
     return int(events.filter(known).group_by(["id", "old"]).aggregate([]).num_rows)
 
 
-def champion_age(system: System, settings: Settings, now: datetime) -> timedelta | None:
+def worth_of(
+    system: System, settings: Settings, learnt: Learnt | None, now: datetime
+) -> tuple[Lag, ExpectedBenefit | None]:
+    """How far the model is behind one of today, and what that is expected to cost."""
+    from ml_assets.evaluation.benefits import Benefits
+    from ml_assets.features.training_sets.training_set import TrainingSets
+    from ml_assets.ingest.lake import Lake
+
+    worth = system.retraining.worth
+    if worth is None or learnt is None:
+        return Lag(), None
+    lake, since = Lake(settings.lake), learnt.until.date()
+    days = [Day(rows=lake.count(system.name, "events", day),
+                labels=lake.count(system.name, "labels", day))
+            for day in lake.days(system.name, "labels") if since <= day < now.date()]
+    seen = TrainingSets(settings, system).latest().labels
+    return (lag_of(days, seen=seen, whole=system.model.history is None),
+            expected(Benefits(settings, system).known(now), worth.prior))
+
+
+def champion_age(
+    history: list[Deployment], now: datetime, learnt: Learnt | None
+) -> timedelta | None:
     """Time since the champion first shipped, right after its training; None if nothing has.
 
-    A rollback puts an old model back in force but does not make it younger.
+    A rollback puts an old model back in force but does not make it younger. If it shipped after
+    `now`, the clock was set back: then since the last training.
     """
-    from ml_assets.registry.deployments import Deployments
-
-    history = Deployments(settings.deployments).history(system.name)
     if not history:
         return None
-    return now - min(record.at for record in history if record.version == history[-1].version)
+    shipped = min(record.at for record in history if record.version == history[-1].version)
+    if shipped > now and learnt is not None:
+        return now - learnt.as_of
+    return now - shipped

@@ -37,7 +37,8 @@ PLOTS_PATH = "/plots/"
 """The path at which the web server of `ml-assets ui` serves an installation's plots."""
 
 Room = Literal[
-    "ingest", "features", "training", "evaluation", "registry", "serving", "feedback", "monitoring"
+    "ingest", "features", "training", "evaluation", "registry", "serving", "feedback", "monitoring",
+    "automation",
 ]
 
 

@@ -6,6 +6,7 @@ All are frozen and keyword-only; a wrong value fails on construction, naming the
 from __future__ import annotations
 
 from datetime import timedelta
+from math import isfinite
 from typing import Literal
 
 from ml_assets.core.declaration import declaration
@@ -116,22 +117,64 @@ class RolloutPolicy:
 
 
 @declaration
+class Worth:
+    """What a training costs, so that a model is retrained if that is expected to pay.
+
+    A model that has not seen the latest labels loses more than one that has. How much, is
+    estimated from what past retrainings brought. Once all rows that were answered since the last
+    training are expected to have lost `training` in this way, the next one is due: for a gap that
+    grows evenly this is the schedule of least total cost, and it never costs more than twice what
+    the best decision in hindsight would have.
+
+    training: the cost of a training, in the unit of `measure`, summed over rows: 20 (EUR)
+    measure: a metric of the target that is a mean of rows, lower is better; None for the loss
+        that all targets have
+    prior: what is expected before anything was observed: by which share the measure falls if all
+        labels that a model learns from are new. It weighs as much as one retraining.
+    """
+
+    training: float
+    measure: str | None = None
+    prior: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(isfinite(self.training) and self.training > 0, self, "training", self.training,
+                "a cost above 0")
+        require(isfinite(self.prior) and self.prior > 0, self, "prior", self.prior,
+                "a share above 0")
+
+
+@declaration
 class RetrainingPolicy:
-    """When a model is retrained.
+    """When a model is retrained. Each reason holds by itself, and None or False leaves it out.
 
     after_labels: after this many newly matured labels since the last training
     max_age: if the champion's training is older than this
-    cooldown: no two trainings start within this time, for any reason
+    on_drift: if drift is confirmed; on_fall: if live quality has significantly fallen
+    worth: if a new model is expected to be worth its training, see `Worth`
+    cooldown: no two trainings start within this time, for any reason. One that failed before its
+        candidate was judged is asked for again after it, then after twice as long, and so on, see
+        `automation.retraining.backs_off`
+    weigh_again: confirmed drift or fallen quality that still stands so long after a candidate was
+        judged, and while none is on trial, is a reason once more
     """
 
-    after_labels: int
-    max_age: timedelta
+    after_labels: int | None = None
+    max_age: timedelta | None = None
+    on_drift: bool = True
+    on_fall: bool = True
+    worth: Worth | None = None
     cooldown: timedelta
+    weigh_again: timedelta = timedelta(days=7)
 
     def __post_init__(self) -> None:
-        require(self.after_labels > 0, self, "after_labels", self.after_labels, "at least 1")
-        require(self.max_age > timedelta(0), self, "max_age", self.max_age, "a positive time")
-        require(self.cooldown >= timedelta(0), self, "cooldown", self.cooldown, "no negative time")
+        zero = timedelta(0)
+        require(self.after_labels is None or self.after_labels > 0, self, "after_labels",
+                self.after_labels, "at least 1, or None")
+        require(self.max_age is None or self.max_age > zero, self, "max_age", self.max_age,
+                "a positive time, or None")
+        require(self.cooldown >= zero, self, "cooldown", self.cooldown, "no negative time")
+        require(self.weigh_again > zero, self, "weigh_again", self.weigh_again, "a positive time")
 
 
 @declaration

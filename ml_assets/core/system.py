@@ -145,6 +145,11 @@ class System:
             object.__setattr__(self, "gates", self.target.gates)
         self._require_known("gates", [gate.metric for gate in self.gates],
                             set(self.target.metrics), f"metric of {self.target.name}")
+        worth = self.retraining.worth
+        if worth is not None and worth.measure is not None:
+            self._require_known("retraining.worth.measure", [worth.measure], {
+                name for name, metric in self.target.metrics.items()
+                if not metric.higher and metric.root_of is None}, "metric of which less is better")
         gates = [gate.name for gate in self.gates]
         require(len(set(gates)) == len(gates), owner, "gates", gates, "each gate once")
         self._require_truth()

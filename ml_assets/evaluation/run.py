@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
+from ml_assets.evaluation.benefits import Benefits, benefit_of, fresh_share
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
 from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.features.training_sets.stored import TrainingSet
@@ -42,11 +44,20 @@ def evaluate_latest(system: System, settings: Settings) -> Evaluated:
     """Judge the latest candidate on the latest training set, see `evaluate_candidate`.
 
     If it misses a bound of its own, its training has come to a verdict here: it goes no further.
+    What the retraining brought is noted, see `benefits`.
     """
-    sets = TrainingSets(settings, system)
+    sets, registry = TrainingSets(settings, system), ModelRegistry(settings)
+    training_set = sets.latest()
     evaluated = evaluate_candidate(
-        system, sets.latest(), ModelRegistry(settings), Deployments(settings.deployments))
+        system, training_set, registry, Deployments(settings.deployments))
     report = evaluated.report
+    before = None if report.champion is None else (
+        registry.get(system.name, report.champion).tags.get("as_of"))
+    benefit = benefit_of(
+        system, report, at=settings.clock_of(system.name).now(),
+        fresh=1.0 if before is None else fresh_share(training_set, datetime.fromisoformat(before)))
+    if benefit is not None:
+        Benefits(settings, system).note(benefit)
     if any(not gate.passed and not gate.comparing for gate in report.gates):
         sets.conclude(report.data_version)
     return evaluated

@@ -85,6 +85,14 @@ class Lake:
         folder = self.table(system, table)
         return sorted(map(_day_of, folder.glob(DAYS)))
 
+    def count(self, system: str, table: str, day: date) -> int:
+        """How many rows a day has; none if it was not written."""
+        path = self.partition(system, table, day)
+        if not path.exists():
+            return 0
+        with naming(path):
+            return int(pq.read_metadata(path).num_rows)
+
     def read(
         self,
         system: str,

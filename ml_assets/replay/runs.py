@@ -53,7 +53,6 @@ class Runs:
     instance: dg.DagsterInstance
     interrupted: Callable[[], bool] = lambda: False
     hear: Callable[[str, str], None] = lambda step, line: None
-    cursors: dict[str, str | None] = field(default_factory=dict)
     _in_process: dict[str, dg.JobDefinition] = field(default_factory=dict)
 
     def history(self, until: date, *, lent: bool = False) -> None:
@@ -114,11 +113,10 @@ class Runs:
 
     def _sensor_tick(self, sensor: dg.SensorDefinition) -> Iterator[tuple[str, dg.RunRequest]]:
         with dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursors.get(sensor.name),
-            resources={"settings": self.settings}, sensor_name=sensor.name,
+            instance=self.instance, resources={"settings": self.settings},
+            sensor_name=sensor.name,
         ) as context:
             ticked = sensor.evaluate_tick(context)
-        self.cursors[sensor.name] = ticked.cursor or self.cursors.get(sensor.name)
         for request in ticked.run_requests or []:
             yield sensor.name, request
 

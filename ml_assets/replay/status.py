@@ -60,7 +60,7 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
         yield "challenger", f"version {challenger.version} answers {percent(challenger.share)}"
     for shadow in history[-1].shadows if history else ():
         yield "shadow", f"version {shadow}"
-    situation = gather(system, settings, now, training_in_progress=False)
+    situation = gather(system, settings, now)
     yield "retraining", decide(situation, system.retraining).reason
 
 

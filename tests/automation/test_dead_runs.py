@@ -124,17 +124,17 @@ def test_the_reason_of_a_dead_training_fires_again_exactly_once(
     EventClock(settings.clock_file("toy")).set(NOW)
     trained(settings, NOW - timedelta(days=5))
     label(settings, 60, NOW - timedelta(hours=12))
-    why, _, cursor = tick("toy_feedback_sensor", settings, instance)
+    why, _, tags = tick("toy_feedback_sensor", settings, instance)
     assert len(why) == 1
-    run(instance, STARTED, **{PROCESS_TAG: dead_process()})
-    why, _, cursor = tick("toy_feedback_sensor", settings, instance, cursor)
+    run(instance, STARTED, **tags, **{PROCESS_TAG: dead_process()})
+    why, _, tags = tick("toy_feedback_sensor", settings, instance)
     assert len(why) == 1, "it is asked for again, in spite of the cooldown"
-    again = run(instance, STARTED, **{PROCESS_TAG: this_process()})
-    why, reason, cursor = tick("toy_feedback_sensor", settings, instance, cursor)
+    again = run(instance, STARTED, **tags, **{PROCESS_TAG: this_process()})
+    why, reason, _ = tick("toy_feedback_sensor", settings, instance)
     assert why == [] and "in progress" in reason
     instance.report_run_failed(again)
-    why, reason, _ = tick("toy_feedback_sensor", settings, instance, cursor)
-    assert why == [] and "cooldown" in reason
+    why, reason, _ = tick("toy_feedback_sensor", settings, instance)
+    assert why == [] and "back-off" in reason
 
 
 REAL = """

@@ -10,17 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.automation.retraining import RetrainingDecision, Situation, decide, in_words
+from ml_assets.automation.retraining import (
+    KINDS,
+    RetrainingDecision,
+    Situation,
+    decide,
+    in_words,
+    reasons,
+)
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import RetrainingPolicy
 
-POLICY = RetrainingPolicy(
-    after_labels=200, max_age=timedelta(days=14), cooldown=timedelta(days=2)
-)
+LABELS, MAX_AGE = 200, timedelta(days=14)
+POLICY = RetrainingPolicy(after_labels=LABELS, max_age=MAX_AGE, cooldown=timedelta(days=2))
 TRAINED = datetime(2002, 8, 29, tzinfo=UTC)
 NOW = TRAINED + timedelta(days=4)
 QUIET = Situation(
-    now=NOW, new_labels=87, last_trained_at=TRAINED, champion_age=timedelta(days=4)
+    now=NOW, new_labels=87, last_trained_at=TRAINED, learnt_until=TRAINED,
+    champion_age=timedelta(days=4),
 )
 
 spans = st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=60))
@@ -34,13 +41,14 @@ def situations(draw: st.DrawFn) -> Situation:
     return Situation(
         now=NOW,
         new_labels=draw(st.integers(0, 500)),
-        last_trained_at=trained,
+        last_trained_at=trained, learnt_until=trained,
         training_in_progress=draw(st.booleans()),
         attempted_at=draw(st.none() | spans.map(lambda span: NOW - span)),
         drift_confirmed=() if drift is None else ("links", "score"),
         drift_confirmed_at=drift,
         fallen_at=draw(st.none() | spans.map(lambda span: NOW - span)),
         champion_age=draw(st.none() | spans),
+        on_trial=draw(st.sampled_from([(), (2,)])),
     )
 
 
@@ -48,7 +56,8 @@ def after_training(situation: Situation, wait: timedelta) -> Situation:
     """The same world `wait` after a training at `situation.now` whose model was not shipped."""
     age = situation.champion_age
     return replace(
-        situation, now=situation.now + wait, last_trained_at=situation.now, new_labels=0,
+        situation, now=situation.now + wait, last_trained_at=situation.now,
+        learnt_until=situation.now, new_labels=0, attempted_at=None,
         champion_age=None if age is None else age + wait,
     )
 
@@ -87,7 +96,47 @@ def test_drift_that_the_last_training_has_seen_means_wait() -> None:
     drifted = replace(QUIET, drift_confirmed=("links",), drift_confirmed_at=TRAINED)
     decision = decide(drifted, POLICY)
     assert not decision.train
-    assert "the drift of links was confirmed before it" in decision.reason
+    assert "the drift of links was confirmed before it and is weighed again" in decision.reason
+
+
+def test_drift_that_stands_after_a_refused_candidate_is_weighed_again() -> None:
+    """After the declared time, and not while live outcomes have to decide on another one."""
+    drifted = replace(QUIET, drift_confirmed=("links",), drift_confirmed_at=TRAINED)
+    later = replace(drifted, now=TRAINED + POLICY.weigh_again)
+    assert decide(later, POLICY) == RetrainingDecision(
+        train=True, kind="drift",
+        reason="drift of links has stood confirmed since 2002-08-29 00:00, and the candidate of "
+        "2002-08-29 has not ended it in 7 days: retrain",
+    )
+    tried = decide(replace(later, on_trial=(7,)), POLICY)
+    assert not tried.train and "and version 7 is on trial" in tried.reason
+    fallen = replace(QUIET, fallen_at=TRAINED, now=later.now)
+    assert decide(fallen, POLICY).kind == "performance"
+
+
+def test_what_is_not_declared_is_no_reason() -> None:
+    """Each can be left out; the sentence says so."""
+    alarmed = replace(QUIET, new_labels=900, drift_confirmed=("links",), drift_confirmed_at=NOW,
+                      fallen_at=NOW, champion_age=timedelta(days=99))
+    never = RetrainingPolicy(on_drift=False, on_fall=False, cooldown=timedelta(0))
+    assert decide(alarmed, never) == RetrainingDecision(
+        train=False, kind="none",
+        reason="900 labels matured since the last training on 2002-08-29, the drift of links was "
+        "confirmed and is no reason here, live quality had fallen and is no reason here, the model "
+        "is 99 days old: wait",
+    )
+    assert [kind for kind, _ in reasons(alarmed, never)] == []
+
+
+@given(situations())
+def test_each_reason_holds_by_itself(situation: Situation) -> None:
+    """J1: an automaton that asks for one kind is answered as if there were no other."""
+    standing = [kind for kind, _ in reasons(situation, POLICY)]
+    for kind in KINDS:
+        alone = decide(situation, POLICY, {kind})
+        assert alone.kind == kind if alone.train else True
+        if decide(situation, POLICY).train:
+            assert alone.train == (kind in standing)
 
 
 def test_fallen_quality_means_train_once() -> None:
@@ -95,7 +144,7 @@ def test_fallen_quality_means_train_once() -> None:
     assert decide(fallen, POLICY).kind == "performance"
     later = decide(after_training(fallen, timedelta(days=5)), POLICY)
     assert not later.train
-    assert "live quality had fallen before it" in later.reason
+    assert "live quality had fallen before it and is weighed again on 2002-09-09" in later.reason
 
 
 def test_an_old_model_is_trained_again() -> None:
@@ -125,8 +174,7 @@ def test_whoever_waits_past_a_limit_says_until_when_and_then_no_longer_waits(
 ) -> None:
     decision = decide(situation, POLICY)
     last, age = situation.last_trained_at, situation.champion_age
-    past = (situation.new_labels >= POLICY.after_labels
-            or (age is not None and age > POLICY.max_age))
+    past = (situation.new_labels >= LABELS or (age is not None and age > MAX_AGE))
     if decision.train or situation.training_in_progress or last is None or not past:
         return
     until = re.search(r"wait until (\d{4}-\d\d-\d\d \d\d:\d\d)$", decision.reason)
@@ -160,12 +208,36 @@ def test_the_cooldown_is_said_with_its_end() -> None:
     )
 
 
-def test_a_training_that_failed_is_tried_again_after_the_cooldown_and_not_before() -> None:
-    asked = replace(QUIET, new_labels=213, attempted_at=NOW)
+def test_a_training_that_failed_is_tried_again_after_the_cooldown_and_then_ever_later() -> None:
+    asked = replace(QUIET, new_labels=213, attempted_at=NOW, failed=1)
     soon = decide(replace(asked, now=NOW + timedelta(hours=1)), POLICY)
     assert not soon.train
-    assert "the last training started 1 hour ago" in soon.reason
+    assert ("the last training failed (1 in a row), asked for 1 hour ago (back-off 2 days): wait "
+            "until 2002-09-04 00:00") in soon.reason
     assert decide(replace(asked, now=NOW + POLICY.cooldown), POLICY).kind == "labels"
+    for failed, days in ((2, 4), (3, 7), (20, 7)):
+        often = replace(asked, failed=failed)
+        assert not decide(replace(often, now=NOW + timedelta(days=days, hours=-1)), POLICY).train
+        assert decide(replace(often, now=NOW + timedelta(days=days)), POLICY).train
+
+
+@pytest.mark.parametrize("cooldown", [timedelta(0), timedelta(minutes=1)])
+def test_a_failed_training_is_never_asked_for_every_half_minute(cooldown: timedelta) -> None:
+    """Although no cooldown is declared."""
+    eager = replace(POLICY, cooldown=cooldown)
+    failed = replace(QUIET, new_labels=213, attempted_at=NOW, failed=1)
+    assert not decide(replace(failed, now=NOW + timedelta(minutes=59)), eager).train
+    assert decide(replace(failed, now=NOW + timedelta(hours=1)), eager).train
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=3650)])
+def test_an_attempt_ahead_of_the_clock_holds_back_no_longer_than_twice(ahead: timedelta) -> None:
+    """The clock was set back: by an hour the attempt still counts, by ten years it is none."""
+    failed = replace(QUIET, new_labels=213, attempted_at=NOW + ahead, failed=1)
+    decision = decide(failed, POLICY)
+    assert decision.train == (ahead > POLICY.cooldown)
+    assert decision.train or "1 hour ahead of the clock" in decision.reason
+    assert decide(replace(failed, now=NOW + 2 * POLICY.cooldown), POLICY).train
 
 
 def test_a_drift_without_its_instant_is_refused() -> None:
@@ -182,12 +254,14 @@ def test_a_training_in_progress_is_never_joined_by_another(situation: Situation)
 
 @given(situations(), st.timedeltas(min_value=timedelta(0), max_value=POLICY.cooldown))
 def test_no_training_starts_within_the_cooldown(situation: Situation, wait: timedelta) -> None:
-    early = replace(situation, last_trained_at=situation.now - wait)
+    early = replace(situation, last_trained_at=situation.now - wait,
+                    learnt_until=situation.now - wait)
     assert not decide(early, POLICY).train or wait == POLICY.cooldown
 
 
 @given(situations())
 def test_a_reason_that_the_cooldown_held_back_fires_after_it(situation: Situation) -> None:
+    situation = replace(situation, on_trial=())
     eager = decide(replace(situation, training_in_progress=False),
                    replace(POLICY, cooldown=timedelta(0)))
     patient = decide(replace(situation, training_in_progress=False), POLICY)
@@ -197,7 +271,8 @@ def test_a_reason_that_the_cooldown_held_back_fires_after_it(situation: Situatio
         assert decide(ended, POLICY).train
 
 
-@given(situations(), st.timedeltas(min_value=timedelta(0), max_value=POLICY.max_age))
+@given(situations(), st.timedeltas(
+    min_value=timedelta(0), max_value=POLICY.weigh_again - timedelta(microseconds=1)))
 def test_one_reason_leads_to_one_run(situation: Situation, wait: timedelta) -> None:
     """Whatever came of the training, the same facts do not start a second one."""
     if decide(situation, POLICY).train:

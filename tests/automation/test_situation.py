@@ -6,13 +6,15 @@ import json
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import pandas as pd
 
+from ml_assets.automation.attempts import Attempts
 from ml_assets.automation.retraining import Situation
 from ml_assets.automation.situation import gather
 from ml_assets.core.settings import ROOT, Settings
-from ml_assets.core.time import DAY
+from ml_assets.core.time import DAY, midnight
 from ml_assets.evaluation.comparison import Estimate
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
@@ -21,6 +23,7 @@ from ml_assets.monitoring.drift import ColumnDrift
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports
 from ml_assets.monitoring.performance import PerformanceReport, PerformanceReports
 from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.rollout import Promote, Shadow
 from tests.toy import TOY
 
 LABELS = known_schema(TOY)
@@ -41,15 +44,19 @@ def know(settings: Settings, *labels: tuple[str, datetime]) -> None:
         Lake(settings.lake).write("toy", "labels", date.fromisoformat(str(day)), part, LABELS)
 
 
-def trained(settings: Settings, as_of: datetime) -> None:
-    """Leave the note that building a training set leaves."""
+def trained(
+    settings: Settings, as_of: datetime, learnt_until: datetime | None = None
+) -> None:
+    """Leave the note that a judged training leaves."""
     folder = TrainingSets(settings, TOY).folder
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "latest.json").write_text(json.dumps({"as_of": as_of.isoformat()}))
+    known = {} if learnt_until is None else {
+        "concluded_as_of": as_of.isoformat(), "concluded_learnt_until": learnt_until.isoformat()}
+    (folder / "latest.json").write_text(json.dumps({"as_of": as_of.isoformat(), **known}))
 
 
 def ask(settings: Settings, now: datetime) -> Situation:
-    return gather(TOY, settings, now, training_in_progress=False)
+    return gather(TOY, settings, now)
 
 
 def test_an_empty_installation_has_nothing_to_say(settings: Settings) -> None:
@@ -72,10 +79,43 @@ def test_labels_count_from_the_last_training_on_and_before_now(settings: Setting
     assert found.last_trained_at == NOON
 
 
+def test_a_label_of_a_day_that_was_open_during_the_training_is_new(settings: Settings) -> None:
+    """It was filed at the day's end: the training at noon could not know it."""
+    know(settings, ("old", NOON - DAY), ("morning", NOON - timedelta(hours=2)))
+    trained(settings, NOON, learnt_until=midnight(FIRST))
+    assert ask(settings, NOON + DAY).new_labels == 1
+
+
+def test_a_clock_that_was_set_back_neither_repeats_nor_loses_what_was_learnt(
+    settings: Settings
+) -> None:
+    """By an hour or a week: what counts is which closed days the training knew."""
+    know(settings, ("old", NOON - DAY), ("next", NOON + timedelta(hours=1)))
+    trained(settings, NOON + 7 * DAY, learnt_until=midnight(FIRST))
+    found = ask(settings, NOON)
+    assert (found.last_trained_at, found.new_labels) == (midnight(FIRST), 0)
+    assert ask(settings, NOON + DAY).new_labels == 1
+    trained(settings, NOON + 3650 * DAY)
+    found = ask(settings, NOON)
+    assert (found.last_trained_at, found.new_labels) == (None, 1), "of days that never were"
+
+
+def test_a_challenger_is_on_trial_and_a_watched_predecessor_is_not(settings: Settings) -> None:
+    """Only of a challenger something is awaited that a new candidate could ask again."""
+    deployments = Deployments(settings.deployments)
+    act = partial(deployments.act, "toy", reason="test", by="test")
+    act(Promote(version=1), at=NOON)
+    assert ask(settings, NOON).on_trial == ()
+    act(Shadow(version=2), at=NOON)
+    assert ask(settings, NOON).on_trial == (2,)
+    act(Promote(version=2, watched=True), at=NOON + DAY)
+    assert ask(settings, NOON + DAY).on_trial == ()
+
+
 def test_what_the_caller_knows_is_passed_on(settings: Settings) -> None:
-    found = gather(TOY, settings, NOON, training_in_progress=True, attempted_at=NOON - DAY)
+    found = gather(TOY, settings, NOON, Attempts(at=NOON - DAY, failed=2, in_progress=True))
     assert found.training_in_progress
-    assert found.attempted_at == NOON - DAY
+    assert (found.attempted_at, found.failed) == (NOON - DAY, 2)
 
 
 def test_the_champion_is_as_old_as_its_first_deployment(settings: Settings) -> None:
@@ -115,7 +155,7 @@ def test_gathering_imports_neither_torch_nor_feast_nor_mlflow(settings: Settings
         "from ml_assets.automation.situation import gather\n"
         "from tests.toy import TOY\n"
         "now = datetime.datetime.now(datetime.UTC)\n"
-        "gather(TOY, Settings(var=pathlib.Path(sys.argv[1])), now, training_in_progress=False)\n"
+        "gather(TOY, Settings(var=pathlib.Path(sys.argv[1])), now)\n"
         "print({'torch', 'feast', 'mlflow', 'matplotlib', 'scipy'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", code, str(settings.var)],

@@ -28,7 +28,7 @@ from ml_assets.features.online_load import load_view
 from ml_assets.features.online_store.following import portions, projection
 from ml_assets.features.service import Service
 from ml_assets.features.store import apply_if_changed, open_store
-from ml_assets.features.training_sets.training_set import TrainingSets
+from ml_assets.features.training_sets.training_set import Learnt, TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog, Prediction
 from ml_assets.ingest.log.positions import note_load
@@ -386,15 +386,16 @@ def test_only_a_training_that_came_to_a_verdict_settles_why_it_was_asked_for(
     as_of = midnight(DAYS[-1])
     sets = TrainingSets(settings, SPAM)
     built = sets.build(as_of - DAY)
-    assert sets.concluded_as_of() is None
+    assert sets.concluded() is None
     sets.conclude(built.version)
-    assert sets.concluded_as_of() == as_of - DAY
+    first = Learnt(as_of=as_of - DAY, until=as_of - DAY)
+    assert sets.concluded() == first
     later = sets.build(as_of)
-    assert sets.concluded_as_of() == as_of - DAY
+    assert sets.concluded() == first
     sets.conclude(built.version)
-    assert sets.concluded_as_of() == as_of - DAY, "another training's verdict"
+    assert sets.concluded() == first, "another training's verdict"
     sets.conclude(later.version)
-    assert sets.concluded_as_of() == as_of
+    assert sets.concluded() == Learnt(as_of=as_of, until=as_of)
     assert sets.latest().version == later.version
 
 

@@ -2,6 +2,7 @@
 
 `replay.lock`: one replay at a time. `serving.lock`: shared by the servers of the system; whoever
 forgets the system holds it alone, because a server would go on answering with what it has loaded.
+`asking.lock`: for the moment in which an automaton looks whether to train, and asks for it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_private
 
-REPLAY, SERVING = "replay.lock", "serving.lock"
+REPLAY, SERVING, ASKING = "replay.lock", "serving.lock", "asking.lock"
 GLANCE_S = 0.2
 
 
@@ -62,6 +63,14 @@ def out_of_service(settings: Settings, system: str) -> Iterator[None]:
                 "loaded. Stop `ml-assets serve` or `ml-assets ui` first; `ml-assets serve SYSTEM` "
                 "can serve the other systems meanwhile"
             )
+        yield
+
+
+@contextmanager
+def asking(settings: Settings, system: str) -> Iterator[None]:
+    """Let no other automaton of the system ask for a training meanwhile; waits for whoever does."""
+    with _file(settings, system, ASKING) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import read_object
 from ml_assets.core.storage.files import write_atomically
 from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.training_sets import GROUP, LOOKED_AT
@@ -30,11 +32,22 @@ from ml_assets.features.training_sets.vectors import vectors_of
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
 from ml_assets.ingest.tables import events_schema
 
-CONCLUDED = "concluded_as_of"
+CONCLUDED, LEARNT, CONCLUDED_LEARNT = "concluded_as_of", "learnt_until", "concluded_learnt_until"
 MEANING = ("feature_names", "coded", "texts", "feature_service", "definitions")
 """What is said of a training set that gives its values their meaning."""
 AT_ONCE = 20_000
 """Rows of a stored one that are looked through together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """What a training set knew: all before `as_of` in the days that had been closed `until` then.
+
+    A label of a day that was still open is filed later, and is news although it came before.
+    """
+
+    as_of: datetime
+    until: datetime
 
 
 class TrainingSets:
@@ -59,8 +72,12 @@ class TrainingSets:
                           group=GROUP)
         if not self._about(version).exists():
             write_atomically(self._about(version), json.dumps(about, indent=1).encode())
-        before = self.concluded_as_of()
-        self._write_latest({**about, CONCLUDED: before and before.isoformat()})
+        before = self.concluded()
+        self._write_latest({
+            **about, LEARNT: self._learnt_until(as_of).isoformat(),
+            CONCLUDED: before and before.as_of.isoformat(),
+            CONCLUDED_LEARNT: before and before.until.isoformat(),
+        })
         return self._training_set(about)
 
     def conclude(self, version: str) -> None:
@@ -71,10 +88,11 @@ class TrainingSets:
         path = self.folder / "latest.json"
         latest = self._read_about(path) if path.exists() else {}
         if latest.get("version") == version:
-            self._write_latest({**latest, CONCLUDED: latest["as_of"]})
+            self._write_latest({**latest, CONCLUDED: latest["as_of"],
+                                CONCLUDED_LEARNT: latest.get(LEARNT, latest["as_of"])})
 
-    def concluded_as_of(self) -> datetime | None:
-        """As of when the latest was built on which a training came to a verdict, if any.
+    def concluded(self) -> Learnt | None:
+        """What the latest knew on which a training came to a verdict, if any.
 
         A training that died half-way has left a training set and no verdict: why it was asked
         for still stands.
@@ -85,7 +103,15 @@ class TrainingSets:
         latest = self._read_about(path)
         # Files of the first releases do not tell verdicts from trials.
         at = latest.get(CONCLUDED, latest["as_of"])
-        return None if at is None else datetime.fromisoformat(at)
+        if at is None:
+            return None
+        return Learnt(as_of=datetime.fromisoformat(at),
+                      until=datetime.fromisoformat(latest.get(CONCLUDED_LEARNT) or at))
+
+    def _learnt_until(self, as_of: datetime) -> datetime:
+        """The end of the last day of labels that a training set of `as_of` reads."""
+        days = self.lake.days(self.system.name, "labels")
+        return min(as_of, midnight(days[-1]) + DAY) if days else as_of
 
     def _write_latest(self, about: Mapping[str, Any]) -> None:
         write_atomically(self.folder / "latest.json", json.dumps(about, indent=1).encode())
