@@ -268,11 +268,11 @@ class Target(ABC):
 
     @abstractmethod
     def strata(self, codes_N: Floats) -> Whole:
-        """The stratum (N,) of each row, within which a bootstrap resamples."""
+        """The stratum (N,) of each row: what must occur is as sure as its rarest one allows."""
 
     def units(self, subjects: Subjects) -> Whole | None:
-        """The unit (N,) of each row, from 0 on, if a bootstrap resamples whole units: rows of one
-        are too much alike to stand for themselves. None if rows are resampled, within strata.
+        """The unit (N,) of each row, from 0 on, if rows of one are too much alike to stand for
+        themselves. None if each row is one of its own.
         """
         return None
 

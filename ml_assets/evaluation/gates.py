@@ -113,7 +113,7 @@ def _verdict(gate: Gate, judged: Estimate | None, passed: bool, says: str) -> Ve
 
 def _span(estimate: Estimate) -> str:
     if estimate.low is None:
-        return "too few rows for an interval"
+        return f"no interval: {estimate.why or 'too few rows'}"
     return f"{number(estimate.low)} to {number(estimate.high)}"
 
 

@@ -27,7 +27,7 @@ def metrics(report: EvaluationReport) -> Records:
     measured = part.candidate or {}
     for metric in measured:
         rows.append((metric, *(
-            _interval(estimates[metric]) if estimates else "-"
+            said(estimates[metric]) if estimates else "-"
             for estimates in (part.candidate, part.champion, part.better_by)
         )))
     champion = "no champion" if report.champion is None else f"version {report.champion}"
@@ -41,7 +41,7 @@ def slices(report: EvaluationReport, target: Target) -> Records:
         ("slice", "labels", *target.shown),
         (
             (name, part.labels, *(
-                _interval(part.candidate[metric]) if part.candidate else "too few rows"
+                said(part.candidate[metric]) if part.candidate else "too few rows"
                 for metric in target.shown
             ))
             for name, part in parts.items()
@@ -49,12 +49,22 @@ def slices(report: EvaluationReport, target: Target) -> Records:
     )
 
 
-def _interval(estimate: Estimate) -> str:
+def said(estimate: Estimate) -> str:
+    """A value with its interval, for people."""
     if estimate.value is None:
         return "-"
     if estimate.low is None:
         return f"{number(estimate.value)} (no interval)"
     return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
+
+
+def unsure(part: Part) -> dict[str, list[str]]:
+    """The candidate's metrics that have no interval, by why they have none."""
+    found: dict[str, list[str]] = {}
+    for name, each in (part.candidate or {}).items():
+        if each.value is not None and each.low is None:
+            found.setdefault(each.why or "too few rows", []).append(name)
+    return found
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Records:

@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 WINDOWS = (7, 28)
 """Days of events that are judged together: what is new, and what is sure."""
 
-RESAMPLES = 300
-"""Bootstrap draws for an interval; enough for two digits, and a day has many intervals."""
-
-
 NOTHING = Estimate(value=None, low=None, high=None)
 
 
@@ -135,8 +131,7 @@ def quality(
     labels, decisions = (target.codes(rows[name].tolist()) for name in ("label", "decision"))
     lists = rows["outputs"].tolist() if "outputs" in rows.columns else [None] * len(rows)
     outputs = kept_outputs(target, rows["score"].tolist(), lists)
-    measured = compare(target, labels, outputs, None, subjects=subjects,
-                       resamples=RESAMPLES).candidate
+    measured = compare(target, labels, outputs, None, subjects=subjects).candidate
     costs = {name: float(each.sum())
              for name, each in target.costs(labels, decisions, outputs).items()}
     wrong = int(np.count_nonzero(~target.right(labels, decisions)))

@@ -42,7 +42,7 @@ class Ranking(Booleans):
 
     kind: ClassVar[str] = "ranking"
     metrics: ClassVar = {
-        "ndcg_loss": Metric(higher=False, highest=1),
+        "ndcg_loss": Metric(higher=False, highest=1, complement_of="ndcg"),
         "log_loss": Metric(higher=False),
         "ndcg": Metric(higher=True, highest=1),
         "recall": Metric(higher=True, highest=1),
@@ -94,7 +94,7 @@ class Ranking(Booleans):
 
     def measured(self, codes_N: Floats, outputs_NW: Floats, subjects: Subjects) -> Measured:
         return MeasuredRanking(codes_N > 0, outputs_NW[:, 0], self.losses(codes_N, outputs_NW),
-                               subjects, self.slates)
+                               subjects, self.slates, self.units(subjects))
 
     def figures(
         self, codes_N: Floats, models: Mapping[str, Floats], title: str, subjects: Subjects
@@ -106,7 +106,7 @@ class Ranking(Booleans):
         return drawing.pictures(
             plots.panels(codes_N > 0, scores, subjects, self.slates), title)
 
-    def units(self, subjects: Subjects) -> Whole | None:
+    def units(self, subjects: Subjects) -> Whole:
         """The users; each slate that is nobody's, and all slates if they are of a single user."""
         slate_N, _ = slates_of(subjects.event_ids)
         users = subjects.keys.get(self.user) if self.user is not None else None

@@ -35,7 +35,7 @@ def sample(seed: int, rows: int = 200, skill: float = 2.0) -> tuple[Bools, Float
 def test_an_interval_contains_its_value(seed: int) -> None:
     labels, scores = sample(seed, rows=80)
     _, other = sample(seed + 1, rows=80)
-    compared = compare(labels, scores, other, resamples=200)
+    compared = compare(labels, scores, other)
     assert compared.better_by is not None
     given = 0
     for found in (*compared.candidate.values(), *compared.better_by.values()):
@@ -54,8 +54,8 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     _, other = sample(seed + 1, rows=60)
     scores = np.round(scores, 1)  # ties too
     order = np.random.default_rng(seed).permutation(60)
-    straight = compare(labels, scores, other, resamples=50)
-    shuffled = compare(labels[order], scores[order], other[order], resamples=50)
+    straight = compare(labels, scores, other)
+    shuffled = compare(labels[order], scores[order], other[order])
     assert shuffled == straight
 
 
@@ -71,8 +71,8 @@ def test_a_model_has_no_lead_over_itself() -> None:
 def test_a_lead_is_the_other_ones_lag() -> None:
     labels, scores = sample(1)
     _, other = sample(2)
-    there = compare(labels, scores, other, resamples=100).better_by
-    back = compare(labels, other, scores, resamples=100).better_by
+    there = compare(labels, scores, other).better_by
+    back = compare(labels, other, scores).better_by
     assert there is not None
     assert back is not None
     for name in METRICS:
@@ -128,12 +128,12 @@ def test_a_perfect_order_of_few_rows_is_not_taken_for_certain() -> None:
 def test_intervals_of_a_model_that_is_nearly_perfect_cover_the_truth() -> None:
     """Most samples of 40 rows show no mistake of its order."""
     everyone, scores = sample(8, rows=100_000, skill=5.0)
-    truth = compare(everyone, scores, None, resamples=0).candidate["roc_auc"].value
+    truth = compare(everyone, scores, None).candidate["roc_auc"].value
     assert truth is not None and 0.99 < truth < 1
     generator, covered, perfect = np.random.default_rng(9), 0, 0
     for _ in range(200):
         drawn = generator.integers(len(everyone), size=40)
-        found = compare(everyone[drawn], scores[drawn], None, resamples=100).candidate["roc_auc"]
+        found = compare(everyone[drawn], scores[drawn], None).candidate["roc_auc"]
         assert found.value is not None and found.low is not None and found.high is not None
         perfect += found.value == 1
         covered += found.low <= truth <= found.high

@@ -46,12 +46,12 @@ each_target = pytest.mark.parametrize(
     ("target", "labels"), TARGETS, ids=[target.name for target, _ in TARGETS])
 
 
-def about(rows: int, seed: int) -> Subjects:
-    """Rows of slates of three, each of one of four users; what of is known in part."""
+def about(rows: int, seed: int, users: int = 4) -> Subjects:
+    """Rows of slates of three, each of one of the users; what of is known in part."""
     draw = np.random.default_rng(seed)
     return Subjects.of(
         [row_id(f"r{row // 3}", row % 3 + 1) for row in range(rows)],
-        {"viewer": [f"v{row // 3 % 4}" for row in range(rows)],
+        {"viewer": [f"v{row // 3 % users}" for row in range(rows)],
          "film": draw.integers(5, size=rows).tolist()},
         np.where(draw.random(rows) < 0.7, draw.uniform(0.005, 1, rows), np.nan),
         np.datetime64("2024-01-01") + draw.integers(3, size=rows),

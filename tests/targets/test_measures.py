@@ -14,9 +14,12 @@ from sklearn import metrics as peer
 from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.target import Floats, Label, Target
 from ml_assets.evaluation.comparison import compare
-from ml_assets.evaluation.resampling import Resampling
 from ml_assets.targets import Classes, Number
 from tests.targets.test_laws import TARGETS, about, drawn, each_target
+
+MEANS = ("log_loss", "brier", "squared_error", "mae", "bias", "squared_log_error", "cost",
+         "cost_of_misses", "cost_of_alarms", "accuracy", "within_tolerance", "r2")
+"""Sums over rows, divided by how many rows there are, whatever these weigh."""
 
 
 def some(target: Target, labels: list[Label], rows: int, seed: int) -> tuple[Floats, Floats]:
@@ -85,12 +88,15 @@ def test_the_order_of_rows_does_not_matter(
 def test_a_weighting_measures_what_repeated_rows_measure(
     target: Target, labels: list[Label], seed: int, rows: int
 ) -> None:
-    """A resample is measured as if it were the sample; bins stay those of the sample."""
+    """Some units more than once, others never; bins stay those of the sample."""
     codes, outputs = some(target, labels, rows, seed)
     subjects = about(rows, seed)
-    _, resampled = Resampling.of(target, codes, subjects).weightings(1, seed)
-    times = resampled[0].astype(int)
-    assert times.sum() == rows or target.units(subjects) is not None
+    unit_N = target.units(subjects)
+    unit_N = np.arange(rows) if unit_N is None else unit_N
+    units = int(unit_N.max()) + 1
+    times = np.bincount(
+        np.random.default_rng(seed).integers(units, size=units), minlength=units)[unit_N]
+    resampled = times[None].astype(float)
     taken = np.repeat(np.arange(rows), times)
     weighted = target.measured(codes, outputs, subjects).measure(resampled)
     repeated = measured(target, codes[taken], outputs[taken], copies(subjects, times))
@@ -100,12 +106,38 @@ def test_a_weighting_measures_what_repeated_rows_measure(
 
 
 @each_target
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(20, 60))
+@settings(max_examples=15, deadline=None)
+def test_what_rows_add_is_how_the_metric_moves_with_their_weights(
+    target: Target, labels: list[Label], seed: int, rows: int
+) -> None:
+    """Its mean is the value; of units, what all their rows add together."""
+    codes, outputs = some(target, labels, rows, seed)
+    subjects, step = about(rows, seed), 1e-6
+    unit_N = target.units(subjects)
+    unit_N = np.arange(rows) if unit_N is None else unit_N
+    units = int(unit_N.max()) + 1
+    moved = step * (unit_N == np.arange(units)[:, None])
+    sample = target.measured(codes, outputs, subjects)
+    value = {name: each[0] for name, each in sample.measure(np.ones((1, rows))).items()}
+    heavier = sample.measure(1 + moved)
+    for name, groups in sample.contributions.items():
+        if len(groups) > 1 or not len(groups[0]) or np.isnan(value[name]):
+            continue
+        if name != "r2":  # around a mean that moves too
+            assert groups[0].mean() == pytest.approx(value[name], abs=1e-9), name
+        if len(groups[0]) == units and name not in MEANS:
+            slope = (heavier[name] - value[name]) / step
+            assert (groups[0] - value[name]) / units == pytest.approx(slope, abs=1e-4), name
+
+
+@each_target
 def test_equal_models_have_no_lead_and_a_better_one_has(
     target: Target, labels: list[Label]
 ) -> None:
     """Their intervals say so."""
     codes, outputs = some(target, labels, 300, 3)
-    subjects = about(300, 3)
+    subjects = about(300, 3, users=20)
     equal = compare(target, codes, outputs, outputs.copy(), subjects=subjects)
     assert equal.better_by is not None
     for lead in equal.better_by.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,7 @@ class Metric:
     lowest, highest: between these every value lies
     best: the value that is best, if neither more nor less than it is: then the distance from it
         alone says how bad a value is
-    root_of: the metric whose square root it is
+    root_of: the metric whose square root it is; complement_of: 1 minus which it is
     """
 
     higher: bool
@@ -29,6 +29,12 @@ class Metric:
     highest: float = np.inf
     best: float | None = None
     root_of: str | None = None
+    complement_of: str | None = None
+
+    @property
+    def complemented(self) -> Metric:
+        """What 1 minus the metric is, if that lies in [0, 1]."""
+        return Metric(higher=not self.higher, highest=1)
 
     def goodness(self, values: Floats) -> Floats:
         """The values turned so that more is better: differences of these are leads."""
@@ -48,6 +54,29 @@ class Cases:
     rows: npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeanOfShares:
+    """The mean of K shares of rows.
+
+    hits, trials: (K,)
+    alike: how the shares move together, correlations (K, K)
+    turned: what a share counts as: rising, from [0, 1] to [0, 1]; None if as itself
+    below, above: how much less or more their mean may be for a reason that has nothing to do with
+        them, such as a threshold that is estimated
+    """
+
+    hits: Floats
+    trials: Floats
+    alike: Floats
+    turned: Callable[[Floats], Floats] | None = None
+    below: float = 0.0
+    above: float = 0.0
+
+    def counted(self, shares: Floats) -> Floats:
+        """What shares count as."""
+        return shares if self.turned is None else self.turned(shares)
+
+
 class Measured(Protocol):
     """N rows of codes and outputs, prepared to be measured under any weighting.
 
@@ -60,15 +89,21 @@ class Measured(Protocol):
         ...
 
     @property
-    def contributions(self) -> Mapping[str, tuple[Floats, ...]]:
-        """Of the metrics that are means of rows (one group), or shares of pairs (a group for either
-        side), what each row adds: they have intervals in closed form."""
+    def means(self) -> Mapping[str, MeanOfShares]:
+        """The metrics that are means of such shares, such as one for each class."""
         ...
 
     @property
-    def unsure(self) -> frozenset[str]:
+    def contributions(self) -> Mapping[str, tuple[Floats, ...]]:
+        """What each row adds to a metric, so that their mean is its value: of means of rows and of
+        what is as good as one (one group), of shares of pairs (a group for either side). If rows
+        come in units that are alike, what each unit adds."""
+        ...
+
+    @property
+    def unsure(self) -> Mapping[str, str]:
         """The metrics of which these rows are too few to give an interval, or of which none is
-        known to hold: they are told without."""
+        known to hold: they are told without. Why, in words, by name."""
         ...
 
     def measure(self, weights_RN: Floats) -> dict[str, Floats]:

@@ -6,14 +6,20 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ml_assets.core.data.metric import MeanOfShares
 from ml_assets.core.target import Bools, Floats
-from ml_assets.targets.metrics.calibration import FEWEST_WRONG, bins
-from ml_assets.targets.metrics.top_precision import MeasuredTop
+from ml_assets.targets.metrics.calibration import FEW_WRONG, FEWEST_WRONG, OVERSTATED, bins
+from ml_assets.targets.metrics.ranked import RecallWithin, precision_of_rows
+from ml_assets.targets.metrics.top_precision import FEW_DAYS, FEWEST_DAYS, MeasuredTop
 
 RATES = {"recall_at_fpr_0.5%": 0.005, "recall_at_fpr_1%": 0.01}
 BY_RANK = ("roc_auc", "average_precision", *RATES)
 FEWEST_ALARMS = 5
 """So many false ones must be allowed before a recall at their rate has an interval."""
+FEWEST_TRUE = 10
+"""Rows that are True below which an average precision has no interval: it is biased then."""
+FEW_TRUE = f"fewer than {FEWEST_TRUE} of these rows are True"
+FEW_ALARMS = f"the rate allows fewer than {FEWEST_ALARMS} false alarms among these rows"
 
 
 class MeasuredBinary:
@@ -36,14 +42,26 @@ class MeasuredBinary:
         self.contributions: dict[str, tuple[Floats, ...]] = {
             "log_loss": (losses_N,), "brier": ((scores_N - labels_N) ** 2,),
             **{name: (cost_N,) for name, cost_N in costs.items()}}
+        self.means: dict[str, MeanOfShares] = {}
+        self.contributions |= {"recall": (decided_N[labels_N].astype(np.float64),),
+                               "false_positive_rate": (decided_N[~labels_N].astype(np.float64),),
+                               **{name: (top.daily,) for name, top in tops.items()}}
         if self.positives and self.negatives:
             self.contributions["roc_auc"] = _placements(scores_N[labels_N], scores_N[~labels_N])
+            self.contributions["average_precision"] = (precision_of_rows(labels_N, scores_N),)
+            for name, rate in RATES.items():
+                if rate * self.negatives >= FEWEST_ALARMS:
+                    within = RecallWithin.of(rate, scores_N[labels_N], scores_N[~labels_N])
+                    self.means[name], self.contributions[name] = within.share, within.added
         # A share of alarms says something if some are allowed; an error of calibration is
         # overstated by any sample.
         wrong = self.positives - found + alarms
-        self.unsure = frozenset({"calibration_error"} | {
-            name for name, rate in RATES.items() if rate * self.negatives < FEWEST_ALARMS
-        } | ({"log_loss", "brier"} if wrong < FEWEST_WRONG else set()))
+        self.unsure = {"calibration_error": OVERSTATED} | {
+            name: FEW_ALARMS for name, rate in RATES.items()
+            if rate * self.negatives < FEWEST_ALARMS
+        } | (dict.fromkeys(("log_loss", "brier"), FEW_WRONG) if wrong < FEWEST_WRONG else {}) | (
+            {"average_precision": FEW_TRUE} if self.positives < FEWEST_TRUE else {}) | {
+            name: FEW_DAYS for name, top in tops.items() if len(top.daily) < FEWEST_DAYS}
         self._by_row = _columns(labels_N, scores_N, losses_N, decided_N)
         self._costs, self._tops = costs, tops
         self._order = np.argsort(-scores_N, kind="stable")

@@ -11,6 +11,9 @@ BINS = 10
 FEWEST_WRONG = 5
 """Mistakes below which the mean loss of probabilities has no interval: it is made by what these
 rows may lack."""
+OVERSTATED = "any sample overstates it"
+FEW_WRONG = f"fewer than {FEWEST_WRONG} of these rows are answered wrong, and such losses make it"
+"""Why a calibration error, and the mean loss of probabilities, have none."""
 Z95 = 1.959963984540054
 """The 97.5% quantile of the normal distribution."""
 

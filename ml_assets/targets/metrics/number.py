@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ml_assets.core.data.metric import MeanOfShares
 from ml_assets.core.target import Bools, Floats
 
 NAMES = ("squared_error", "rmse", "mae", "r2", "bias", "within_tolerance")
@@ -27,6 +28,8 @@ class MeasuredNumber:
         self.rows, self._others = len(true_N), others
         self.shares = {"within_tolerance": (int(within_N.sum()), self.rows)}
         self._intervals: Floats | None = None
+        self.contributions: dict[str, tuple[Floats, ...]] = {}
+        self.means: dict[str, MeanOfShares] = {}
         if ends.shape[1]:
             lower_N, upper_N = ends.T
             known_N = ~np.isnan(lower_N)
@@ -34,11 +37,14 @@ class MeasuredNumber:
             width_N = np.where(known_N, upper_N - lower_N, 0)
             self._intervals = np.stack([known_N, holds_N, width_N], axis=1).astype(np.float64)
             self.shares["coverage"] = (int(holds_N.sum()), int(known_N.sum()))
+            self.contributions = {"coverage": (holds_N[known_N].astype(float),),
+                                  "width": (width_N[known_N],)}
         excess_N = predicted_N - true_N
-        self.contributions: dict[str, tuple[Floats, ...]] = {
+        self.contributions |= {
+            "within_tolerance": (within_N.astype(float),),
             "squared_error": (excess_N**2,), "mae": (np.abs(excess_N),), "bias": (excess_N,),
             **{name: (values_N,) for name, values_N in others.items()}}
-        self.unsure: frozenset[str] = frozenset()
+        self.unsure: dict[str, str] = {}
         # Around their mean, so that the squares lose no digits.
         centred_N = true_N - (true_N.mean() if self.rows else 0)
         self._by_row = np.stack([

@@ -10,28 +10,34 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml_assets.core.data.metric import MeanOfShares
 from ml_assets.core.data.subjects import Subjects, groups
 from ml_assets.core.slates import SlatePolicy
 from ml_assets.core.slates.propensity import inverse_propensities
 from ml_assets.core.target import Bools, Floats, Whole
 from ml_assets.targets.metrics.order import Order, slates_of
 
+FEWEST_UNITS = 10
+"""Users below which nothing has an interval."""
+FEW_UNITS = f"fewer than {FEWEST_UNITS} users (slates, if those have none) are judged"
+FEW_ITEMS = "fewer users are shown fewer items, so any sample understates it"
+
 
 class MeasuredRanking:
     """N labels and one model's scores, see `core.data.metric.Measured`.
 
     labels_N: whether it was taken; scores_N: probabilities of that, with their losses
+    unit_N: whose slate each is of, from 0 on; without a user of its own each slate is a unit
 
     All rows of a slate have one weight: slates are drawn whole.
     """
 
     def __init__(
         self, labels_N: Bools, scores_N: Floats, losses_N: Floats, subjects: Subjects,
-        policy: SlatePolicy,
+        policy: SlatePolicy, unit_N: Whole,
     ) -> None:
         self.shares: dict[str, tuple[int, int]] = {}
-        self.contributions: dict[str, tuple[Floats, ...]] = {}
-        self.unsure: frozenset[str] = frozenset()
+        self.means: dict[str, MeanOfShares] = {}
         slate_N, position_N = slates_of(subjects.event_ids)
         order = Order.of(slate_N, scores_N)
         taken_N = labels_N[order.order].astype(np.float64)
@@ -44,6 +50,10 @@ class MeasuredRanking:
         self._by_row = np.stack([
             losses, np.ones_like(losses), weights_N * losses, weights_N,
             weights_N * agrees_N * taken_N, weights_N * agrees_N], axis=1)
+        self.contributions = self._of_units(unit_N)
+        units = int(unit_N.max(initial=-1)) + 1
+        self.unsure = {"coverage": FEW_ITEMS} if units >= FEWEST_UNITS else dict.fromkeys(
+            ("coverage", *self.contributions), FEW_UNITS)
         items = subjects.keys.get(policy.item)
         self._known = subjects.known.get(policy.item, 0)
         on_page = order.before < policy.page
@@ -88,6 +98,16 @@ class MeasuredRanking:
             "ips_taken": _ratio(rows[4], rows[5]),
         }
 
+    def _of_units(self, unit_N: Whole) -> dict[str, tuple[Floats, ...]]:
+        """What each unit adds to a metric, which is a ratio of two sums over units."""
+        rows: Floats = _summed(unit_N[self._order], self._by_row)
+        slates: Floats = _summed(unit_N[self._first], self._by_slate)
+        return {name: (_added(sums[:, part], sums[:, whole]),)
+                for name, sums, part, whole in (
+                    ("log_loss", rows, 0, 1), ("ips_log_loss", rows, 2, 3),
+                    ("ips_taken", rows, 4, 5), ("ndcg", slates, 0, 3), ("recall", slates, 1, 3),
+                    ("mrr", slates, 2, 3), ("auc", slates, 4, 5)) if sums[:, whole].sum() > 0}
+
     def _coverage(self, weights_RN: Floats) -> Floats:
         if not self._known:
             return np.full(len(weights_RN), np.nan)
@@ -96,6 +116,18 @@ class MeasuredRanking:
         weights = weights_RN[:, self._shown]
         seen: Floats = (np.maximum.reduceat(weights, self._items, axis=1) > 0).sum(axis=1)
         return seen / self._known
+
+
+def _summed(unit_N: Whole, columns_NC: Floats) -> Floats:
+    """(U, C)"""
+    return np.stack([np.bincount(unit_N, column_N).astype(np.float64)
+                     for column_N in columns_NC.T], axis=1)
+
+
+def _added(part_U: Floats, whole_U: Floats) -> Floats:
+    ratio = part_U.sum() / whole_U.sum()
+    added_U: Floats = ratio + (part_U - ratio * whole_U) / whole_U.mean()
+    return added_U
 
 
 def of_page(order: Order, taken_N: Floats, page: int) -> list[Floats]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from ml_assets.core.data.subjects import Subjects, groups
 from ml_assets.core.target import Bools, Floats, Whole
 from ml_assets.targets.top_precision import TopPrecision
+
+FEWEST_DAYS = 5
+FEW_DAYS = f"fewer than {FEWEST_DAYS} days are judged, and rows of one day are alike"
 
 
 class MeasuredTop:
@@ -37,20 +42,33 @@ class MeasuredTop:
 
     def measure(self, weights_RN: Floats) -> Floats:
         """(R,), NaN without any group. A day with fewer groups has fewer at its top."""
+        shares_RD = self._by_day(weights_RN)
+        days_R = (~np.isnan(shares_RD)).sum(axis=1)
+        means_R: Floats = np.divide(np.nansum(shares_RD, axis=1), days_R,
+                                    out=np.full(len(days_R), np.nan), where=days_R > 0)
+        return means_R
+
+    @cached_property
+    def daily(self) -> Floats:
+        """The share of each day that has a group, in order."""
+        rows = max((int(day.rows.max()) + 1 for day in self._days), default=0)
+        shares_D: Floats = self._by_day(np.ones((1, rows)))[0]
+        there_D: Floats = shares_D[~np.isnan(shares_D)]
+        return there_D
+
+    def _by_day(self, weights_RN: Floats) -> Floats:
+        """(R, D), NaN of a day without any group."""
         found_RG = np.zeros((len(weights_RN), self._groups), bool)
-        sums, days = np.zeros(len(weights_RN)), np.zeros(len(weights_RN))
-        for day in self._days:
+        shares_RD = np.full((len(weights_RN), len(self._days)), np.nan)
+        for number, day in enumerate(self._days):
             there_RD = weights_RN[:, day.rows] > 0
             if self._declared.repeat == "once":
                 there_RD &= ~found_RG[:, day.group]
             taken_RK, right_RK = day.highest(there_RD, self._declared.top)
             found_RG[:, day.groups] |= right_RK
             count = taken_RK.sum(axis=1)
-            sums += np.divide(right_RK.sum(axis=1), count, out=np.zeros(len(sums)),
-                              where=count > 0)
-            days += count > 0
-        shares_R: Floats = np.divide(sums, days, out=np.full(len(sums), np.nan), where=days > 0)
-        return shares_R
+            np.divide(right_RK.sum(axis=1), count, out=shares_RD[:, number], where=count > 0)
+        return shares_RD
 
 
 class _Day:
