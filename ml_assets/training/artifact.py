@@ -134,6 +134,16 @@ def load(folder: Path) -> TrainedScorer:
     return scorer
 
 
+def example(folder: Path, scorer: TrainedScorer) -> tuple[StoredExample, Floats]:
+    """The rows stored with a model that `load` gave: (texts and outputs, numbers (B, D))."""
+    shown = _objects(folder / "example.json")
+    if "scores" in shown:  # of before targets
+        shown = {"texts": shown["texts"], "dense": shown["dense"],
+                 "outputs": [[score] for score in shown["scores"]]}
+    stored = msgspec.convert(shown, StoredExample)
+    return stored, _dense(stored, scorer)
+
+
 def _objects(path: Path) -> dict[str, Any]:
     return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
 

@@ -23,13 +23,18 @@ def champion(system: System, registry: ModelRegistry) -> Before | str | None:
     in_force = Deployments(registry.settings.deployments).current(system.name)
     if in_force is None:
         return "drawn weights: no version is in force yet"
-    name = f"version {in_force.version}"
+    return weights_of(system, registry, in_force.version)
+
+
+def weights_of(system: System, registry: ModelRegistry, version: int) -> Before | str:
+    """A version's network; a reason if it cannot be begun as."""
+    name = f"version {version}"
     try:
-        folder = registry.folder(system.name, in_force.version)
+        folder = registry.folder(system.name, version)
         scorer = artifact.load(folder)
         if not isinstance(scorer, OnnxScorer):
             return f"drawn weights: {name} is a network of another kind, {scorer.parts.form}"
-        return Before(name=name, target=scorer.target, scale=scorer.scale, encoder=scorer.encoder,
-                      state=load_file(folder / artifact.STATE))
+        return Before(name=name, version=version, target=scorer.target, scale=scorer.scale,
+                      encoder=scorer.encoder, state=load_file(folder / artifact.STATE))
     except (ModelRefused, OSError, SafetensorError) as error:
         return f"drawn weights: {name} cannot be read: {error}"

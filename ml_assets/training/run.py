@@ -18,6 +18,7 @@ from ml_assets.training.agreement import largest_difference
 from ml_assets.training.baselines import HeldOut, compared
 from ml_assets.training.champion import champion
 from ml_assets.training.convergence import Convergence
+from ml_assets.training.environment import TAG, environment
 from ml_assets.training.fit import fit
 from ml_assets.training.loop.checkpoints import discard
 from ml_assets.training.loop.history import FitHistory
@@ -30,6 +31,8 @@ from ml_assets.training.shipping.flavor import flavor_of
 
 EXAMPLE_ROWS = 4
 """Rows stored with a model to prove, whenever it is loaded, that it still scores the same."""
+BEGAN_WITH = "began_with_version"
+"""The tag that says which version's weights a training began with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +69,10 @@ def train(
     """
     started = perf_counter()
     checkpoints = registry.settings.folder_of(system.name) / "training"
-    rows, kept_back = _parted(system.target, rows_of(system, training_set, "train"))
     before = champion(system, registry)
-    fitted = _calibrated(
-        fit(system.model, system.target, rows, data=training_set.version, folder=checkpoints,
-            before=before if isinstance(before, Before) else None, progress=progress),
-        kept_back)
+    rows, fitted = fitted_to(
+        system, training_set, before=before if isinstance(before, Before) else None,
+        folder=checkpoints, progress=progress)
     seconds = perf_counter() - started
     held_out = rows_of(system, training_set, "holdout")
     trained = Trained(
@@ -93,7 +94,7 @@ def train(
             system.name,
             folder,
             params={**system.model.described, "target": as_json(system.target),
-                    "rows": len(rows)},
+                    "rows": len(rows), "parameters": trained.parameters},
             metrics={"train_loss": trained.convergence.losses[-1],
                      "train_seconds": trained.seconds,
                      "train_evaluations": len(trained.convergence.losses),
@@ -109,12 +110,28 @@ def train(
                 "as_of": training_set.as_of.isoformat(),
                 "feature_service": training_set.feature_service,
                 "seed": str(system.model.seed),
+                TAG: environment(system.model).tag(),
+                **({BEGAN_WITH: str(before.version)} if isinstance(before, Before) else {}),
                 **({} if trained.began is None else {"began": trained.began}),
             },
             flavor=flavor_of(fitted.scorer, texts=some.texts, dense=some.dense),
         )
     discard(checkpoints)
     return version, trained
+
+
+def fitted_to(
+    system: System, training_set: TrainingSet, *, before: Before | None,
+    folder: Path | None = None, progress: StepProgress = untold,
+) -> tuple[TrainingRows, Fitted[TrainedScorer]]:
+    """(the rows that were fitted, what came of them).
+
+    before, folder: see `fit`
+    """
+    rows, kept_back = _parted(system.target, rows_of(system, training_set, "train"))
+    fitted = fit(system.model, system.target, rows, data=training_set.version, folder=folder,
+                 before=before, progress=progress)
+    return rows, _calibrated(fitted, kept_back)
 
 
 def _parted(target: Target, rows: TrainingRows) -> tuple[TrainingRows, TrainingRows]:

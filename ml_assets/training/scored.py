@@ -102,10 +102,12 @@ S = TypeVar("S", bound=TrainedScorer, covariant=True)
 class Before:
     """A trained network whose weights another begins with.
 
-    name: `version 3`, for people; state: its weights, by their names
+    name: `version 3`, for people; version: 3, None if it is not registered; state: its weights, by
+    their names
     """
 
     name: str
+    version: int | None = None
     target: Target
     scale: Scale
     encoder: Encoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -125,15 +125,35 @@ class TrainingSets:
         the features are declared differently.
         """
         recorded = self._recorded(version)
-        _, about = self._assemble(datetime.fromisoformat(recorded["as_of"]))
+        about, _ = self._again(version, datetime.fromisoformat(recorded["as_of"]), recorded)
+        return self._training_set(about)
+
+    def restored(self, version: str, as_of: datetime, folder: Path) -> TrainingSet:
+        """The same in a file of its own, in `folder`, whether or not anything is left of the one
+        that was recorded. Raises NotReproducible, NotReady.
+        """
+        recorded = self._read_about(self._about(version)) if self._about(version).exists() else {}
+        about, rows = self._again(version, as_of, recorded)
+        path = folder / f"{version}.parquet"
+        features = load_manifest(self.settings).service(self.system).features
+        write_parquet(pa.Table.from_pandas(rows, self._schema(features), preserve_index=False),
+                      path, group=GROUP)
+        return replace(self._training_set(about), path=path)
+
+    def _again(
+        self, version: str, as_of: datetime, recorded: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], pd.DataFrame]:
+        """What is known of it, and its rows, assembled once more; raises NotReproducible."""
+        rows, about = self._assemble(as_of)
         if about["version"] != version:
             changed = [name for name, meaning in about.items()
                        if meaning != recorded.get(name) and name != "version"]
             raise NotReproducible(
-                f"training set {version} of {self.system.name!r}, as of {recorded['as_of']}, comes "
-                f"out as {about['version']}; what differs: {', '.join(changed) or 'values'}"
+                f"training set {version} of {self.system.name!r}, as of {as_of.isoformat()}, comes "
+                f"out as {about['version']}; what differs: "
+                f"{', '.join(changed) if recorded and changed else 'values'}"
             )
-        return self._training_set(about)
+        return about, rows
 
     def difference(self, version: str, *, at_most: int = LOOKED_AT) -> str | None:
         """Why `version` cannot be built once more from the lake; None if nothing speaks against it.
