@@ -18,6 +18,7 @@ from ml_assets.run_cli import INTERRUPTED, run
 from ml_assets.store_cli import store
 from ml_assets.token_cli import token
 from ml_assets.tune_cli import tune
+from ml_assets.version_cli import report, reproduce
 
 STATE_LIBRARIES = ("sqlite3", "sqlalchemy", "duckdb", "pyarrow", "alembic")
 """They read the files of an installation, so an error of theirs is about a file, not a bug."""
@@ -58,6 +59,8 @@ def main() -> None:
       ml-assets ui           look at the result: Dagster, the API and MLflow
       ml-assets status       where each system stands
       ml-assets rollout -h   which model versions answer, and how to change that
+      ml-assets report       write the model card of a version as a web page
+      ml-assets reproduce    make a version again from its record, and compare
       ml-assets tune -h      search for better values of a model's declaration
       ml-assets token -h     who may call the API
       ml-assets doctor       what is damaged under var/, and how to repair it
@@ -175,7 +178,7 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 @main.command()
 @click.argument("area", type=click.Choice(
     ["start", "features", "serving", "scoring", "ranking", "training", "systems", "judgement",
-     "fuzz", "faults", "loop"]))
+     "intervals", "fuzz", "faults", "loop"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
@@ -202,6 +205,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       training  the training loop beside a bare PyTorch one, and 10 million rows in memory
       systems   the reference systems' predictions beside published ones and beside peers
       judgement simulated rollouts: how often equal, better and worse models are promoted
+      intervals simulated samples: how often the intervals of each metric hold the truth
       fuzz      hostile requests down both paths into the API: do answers differ, who is harmed?
       faults    kill -9 of every process of the main job (full run: half an hour)
       loop      a made-up system's whole loop, from archive to model and 30 replayed days
@@ -228,6 +232,8 @@ main.add_command(new)
 main.add_command(check)
 main.add_command(run)
 main.add_command(tune)
+main.add_command(report)
+main.add_command(reproduce)
 main.add_command(rollout)
 main.add_command(token)
 main.add_command(doctor)

@@ -34,7 +34,7 @@ else:
     """The return annotation of assets: Dagster does not accept `MaterializeResult[Any]`."""
 
 PLOTS_PATH = "/plots/"
-"""The path at which the web server of `ml-assets ui` serves an installation's plots."""
+"""The path at which the web server of `ml-assets ui` serves an installation's plots and reports."""
 
 Room = Literal[
     "ingest", "features", "training", "evaluation", "registry", "serving", "feedback", "monitoring",
@@ -162,11 +162,23 @@ def plot(settings: Settings, system: System, png: bytes, title: str) -> dg.Metad
     The image is stored in the installation, in the system's folder, under the hash of its content;
     `ml-assets ui` serves it.
     """
-    name = f"{system.name}/{hashlib.blake2b(png, digest_size=16).hexdigest()}.png"
+    address = _stored(settings, system, png, "png")
+    return dg.MetadataValue.md(f"[![{title}]({address})]({address})")
+
+
+def page(settings: Settings, system: System, html: str, title: str) -> dg.MetadataValue:
+    """A link to an HTML page, under `ml-assets ui`; stored and served as plots are."""
+    address = _stored(settings, system, html.encode(), "html")
+    return dg.MetadataValue.md(f"[{title}]({address})")
+
+
+def _stored(settings: Settings, system: System, content: bytes, kind: str) -> str:
+    """The address of a file with this content."""
+    name = f"{system.name}/{hashlib.blake2b(content, digest_size=16).hexdigest()}.{kind}"
     path = settings.plots / name
     if not path.exists():
-        write_atomically(path, png)
-    return dg.MetadataValue.md(f"[![{title}]({PLOTS_PATH}{name})]({PLOTS_PATH}{name})")
+        write_atomically(path, content)
+    return f"{PLOTS_PATH}{name}"
 
 
 def legible(value: Any) -> Any:

@@ -120,7 +120,7 @@ class Settings:
 
     @property
     def plots(self) -> Path:
-        """Images that asset pages show, by the hash of their content."""
+        """Images and reports that asset pages show, by the hash of their content."""
         return self.var / "plots"
 
     @property

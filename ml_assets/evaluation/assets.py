@@ -10,6 +10,7 @@ from ml_assets.core.assets import (
     check_result,
     key,
     keys,
+    page,
     plot,
     rows,
     table,
@@ -33,7 +34,7 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
         description="The latest candidate beside the champion on the held-out part of the training "
         "set, which is later than all they learnt from: metrics with 95% intervals, slices, and "
         "one check for each declared gate. Source: the training set and the model registry; the "
-        "report is stored with the model version.",
+        "report is stored with the model version, and a model card for people with it.",
         code_version="1",
         check_specs=[_spec(system, gate) for gate in system.gates],
         **attributes(system, "evaluation", "numpy", "mlflow", partitioned=False),
@@ -69,10 +70,14 @@ def _evaluation(system: System) -> dg.AssetsDefinition:
 
 def _metadata(system: System, settings: Settings, evaluated: "Evaluated") -> dict[str, Any]:
     from ml_assets.evaluation import tables
+    from ml_assets.evaluation.card.publishing import published
     from ml_assets.evaluation.run import values
 
     report = evaluated.report
+    card = published(system, settings, report.candidate)
     return {
+        "report": page(settings, system, card.page, f"open the report on version {card.version}"),
+        "model_card": dg.MetadataValue.md(card.markdown),
         "curves": plot(settings, system, evaluated.figures["overview"],
                        f"how well {system.target.name} is answered"),
         **{name.replace("%", "pc").replace(".", "_"): value

@@ -13,12 +13,14 @@ from ml_assets.core.assets import (
     days,
     key,
     keys,
+    page,
     preview,
     records,
     rows,
 )
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.time import midnight
 
 COLUMNS = [
     ("prediction_id", "string", "the prediction"),
@@ -106,6 +108,7 @@ def _rollout(system: System) -> dg.AssetsDefinition:
     def rollout(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
+        from ml_assets.evaluation.card.publishing import refreshed
         from ml_assets.feedback.judging import decide_day, told
 
         day = days(context)[-1]
@@ -113,10 +116,14 @@ def _rollout(system: System) -> dg.AssetsDefinition:
         for each in decided:
             context.log.info(each.judged.reason)
         harmful = [each.judged.reason for each in decided if each.judged.harmful]
+        cards = refreshed(system, settings, midnight(day))
         return dg.MaterializeResult(
             metadata=rows(
                 sum(each.pairs for each in decided), tried=len(decided),
                 **({"verdicts": records(told(decided), 50)} if decided else {}),
+                **{f"report_on_version_{each.version}": page(
+                    settings, system, each.page, f"open the report on version {each.version}")
+                   for each in cards},
             ),
             check_results=[check_result(
                 not harmful, "nothing_harmful", {"reasons": harmful},

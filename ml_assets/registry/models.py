@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +33,8 @@ CHECKSUM = "files_sha256"
 """The tag of a version that says what its files held when they were registered."""
 EVALUATION = "evaluation"
 REPORT = f"{EVALUATION}/report.json"
+CARD = "card"
+"""The folder, of a version's run, of what people read of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,19 @@ class ModelVersion:
     uri: str
     page: str
     tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """What MLflow keeps of the run that made a version.
+
+    params: as texts; metrics: the latest of each; began, ended: by the wall clock, None if unknown
+    """
+
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    began: datetime | None
+    ended: datetime | None
 
 
 class ModelRegistry:
@@ -158,16 +174,31 @@ class ModelRegistry:
 
     def evaluation(self, system: str, version: int) -> Mapping[str, Any] | None:
         """The verdict on a version, None if it was not judged yet."""
-        run_id = str(self._find(system, version).run_id)
-        if all(stored.path != REPORT for stored in self._client.list_artifacts(run_id, EVALUATION)):
+        folder = self._stored(system, version, EVALUATION)
+        if folder is None or not (path := folder / Path(REPORT).name).exists():
             return None
-        from mlflow.artifacts import download_artifacts
-
-        uri = self._client.get_run(run_id).info.artifact_uri
-        uri = f"{within(self.settings.mlflow_artifacts, uri)}/{REPORT}"
-        path = Path(download_artifacts(artifact_uri=uri))
         report: Mapping[str, Any] = json.loads(path.read_text())
         return report
+
+    def figures(self, system: str, version: int) -> dict[str, bytes]:
+        """The PNGs of its evaluation, by name; none if it was not judged."""
+        folder = self._stored(system, version, EVALUATION)
+        paths = [] if folder is None else sorted(folder.glob("*.png"))
+        return {path.stem: path.read_bytes() for path in paths}
+
+    def training(self, system: str, version: int) -> TrainingRun:
+        """What its training was given, and what it came to. Raises UnknownName."""
+        run = self._client.get_run(str(self._find(system, version).run_id))
+        began, ended = (None if at is None else datetime.fromtimestamp(at / 1000, UTC)
+                        for at in (run.info.start_time, run.info.end_time))
+        return TrainingRun(params=dict(run.data.params), metrics=dict(run.data.metrics),
+                           began=began, ended=ended)
+
+    def log_card(self, system: str, version: int, *, page: str, markdown: str) -> None:
+        """Store what people read of a version, in place of what was there before."""
+        run_id = str(self._find(system, version).run_id)
+        for name, text in (("report.html", page), ("model_card.md", markdown)):
+            self._client.log_text(run_id, text, f"{CARD}/{name}")
 
     def set_alias(self, system: str, alias: Alias, version: int) -> None:
         """Let `alias` name this version and no other."""
@@ -198,6 +229,17 @@ class ModelRegistry:
                     raise
             runs.forget(self._client, system)
         delete_tree(self.settings.mlflow_artifacts / system, keeping=self.settings.cache)
+
+    def _stored(self, system: str, version: int, folder: str) -> Path | None:
+        """A folder of files that its run put out, on this machine; None if there is none."""
+        run_id = str(self._find(system, version).run_id)
+        if not self._client.list_artifacts(run_id, folder):
+            return None
+        from mlflow.artifacts import download_artifacts
+
+        uri = within(self.settings.mlflow_artifacts,
+                     self._client.get_run(run_id).info.artifact_uri)
+        return Path(download_artifacts(artifact_uri=f"{uri}/{folder}"))
 
     @cached_property
     def _client(self) -> MlflowClient:

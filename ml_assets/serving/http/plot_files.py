@@ -1,4 +1,4 @@
-"""The plots of an installation, beside pages that show them."""
+"""The plots and reports of an installation, beside pages that show them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 from starlette.responses import FileResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_NAME = re.compile(r"([a-z0-9_]+/)?[0-9a-f]{32}\.png")
+_NAME = re.compile(r"([a-z0-9_]+/)?[0-9a-f]{32}\.(png|html)")
 """In the folder of its system; those of before are in none."""
+TYPES = {"png": "image/png", "html": "text/html; charset=utf-8"}
+ALONE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
+"""What a report may load and do: nothing but what is in it."""
 
 
 class WithPlots:
@@ -26,10 +29,12 @@ class WithPlots:
             await self._app(scope, receive, send)
             return
         name = scope["path"].removeprefix(self._prefix)
-        if _NAME.fullmatch(name) and (self._folder / name).is_file():
+        named = _NAME.fullmatch(name)
+        if named and (self._folder / name).is_file():
             answer: ASGIApp = FileResponse(
-                self._folder / name, media_type="image/png",
-                headers={"cache-control": "private, max-age=31536000, immutable",
+                self._folder / name, media_type=TYPES[named[2]],
+                headers={"content-security-policy": ALONE,
+                         "cache-control": "private, max-age=31536000, immutable",
                          "x-content-type-options": "nosniff"},
             )
         else:

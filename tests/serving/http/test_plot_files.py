@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from ml_assets.core.assets import PLOTS_PATH, plot
+from ml_assets.core.assets import PLOTS_PATH, page, plot
 from ml_assets.core.settings import Settings
 from ml_assets.serving.http.plot_files import WithPlots
 from tests.toy import TOY
@@ -44,6 +44,14 @@ def test_what_the_metadata_names_is_served(settings: Settings, pages: Pages) -> 
     answer = pages.get(address)
     assert (answer.content, answer.headers["content-type"]) == (b"\x89PNG first", "image/png")
     assert [path.parent.name for path in settings.plots.rglob("*.png")] == ["toy"]
+
+
+def test_a_report_is_served_and_may_load_nothing(settings: Settings, pages: Pages) -> None:
+    address = str(page(settings, TOY, "<p>said</p>", "open").value).rpartition("(")[2][:-1]
+    answer = pages.get(address)
+    assert (answer.text, answer.headers["content-type"]) == (
+        "<p>said</p>", "text/html; charset=utf-8")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
 def test_a_plot_of_before_there_were_folders_is_served(settings: Settings, pages: Pages) -> None:
