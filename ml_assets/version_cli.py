@@ -56,7 +56,7 @@ def reproduce(system: str, version: int) -> None:
     from rich.console import Console
 
     from ml_assets.systems import find
-    from ml_assets.training.reproduction import reproduce as made_again
+    from ml_assets.training.reproducing.reproduction import reproduce as made_again
 
     with Console(stderr=True).status(f"{system}: making version {version} again ..."):
         found = made_again(find(system), opened(), version)

@@ -18,11 +18,11 @@ from ml_assets.training.agreement import largest_difference
 from ml_assets.training.baselines import HeldOut, compared
 from ml_assets.training.champion import champion
 from ml_assets.training.convergence import Convergence
-from ml_assets.training.environment import TAG, environment
 from ml_assets.training.fit import fit
 from ml_assets.training.loop.checkpoints import discard
 from ml_assets.training.loop.history import FitHistory
 from ml_assets.training.loop.progress import StepProgress, untold
+from ml_assets.training.reproducing.environment import TAG, environment
 from ml_assets.training.rows.reading import rows_of
 from ml_assets.training.rows.scoring import outputs_of_rows
 from ml_assets.training.rows.training_rows import TrainingRows

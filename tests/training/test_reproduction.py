@@ -14,8 +14,8 @@ from ml_assets.core.model import Categories, Minibatch, Model, Numbers, Tabular
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.registry.models import ModelRegistry
-from ml_assets.training.environment import TrainingEnvironment
-from ml_assets.training.reproduction import reproduce
+from ml_assets.training.reproducing.environment import TrainingEnvironment
+from ml_assets.training.reproducing.reproduction import reproduce
 from tests.meter import METER
 from tests.whole_loop import WHOLE, WholeLoop, whole_loop
 

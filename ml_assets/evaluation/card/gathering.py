@@ -13,7 +13,7 @@ from ml_assets.evaluation.card.data import CardData, card_data
 from ml_assets.evaluation.report import EvaluationReport
 from ml_assets.registry.deployments import Deployment, Deployments
 from ml_assets.registry.models import ModelRegistry, ModelVersion, TrainingRun
-from ml_assets.training.environment import TAG, TrainingEnvironment
+from ml_assets.training.reproducing.environment import TAG, TrainingEnvironment
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +9,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +23,7 @@ from ml_assets.core.time import DAY, midnight
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.training_sets import GROUP, LOOKED_AT
+from ml_assets.features.training_sets.address import address, digest
 from ml_assets.features.training_sets.labelled import drawn, labelled_events
 from ml_assets.features.training_sets.shown import shown_fields
 from ml_assets.features.training_sets.stored import TrainingSet
@@ -176,7 +175,7 @@ class TrainingSets:
         changed = [name for name in MEANING if about.get(name) != recorded.get(name)]
         names = [name for name in rows.columns if name != "split"]  # that depends on all rows
         stored = self._read_drawn(version, share)
-        if not changed and _digest(stored[names]) == _digest(self._as_stored(rows)[names]):
+        if not changed and digest(stored[names]) == digest(self._as_stored(rows)[names]):
             return None
         return (f"of training set {version} of {self.system.name!r}, as of {recorded['as_of']}, "
                 f"{len(stored):,} rows were built again, and come out differently: "
@@ -205,7 +204,7 @@ class TrainingSets:
         }
         if service.coded:
             about["coded"] = sorted(service.coded)
-        version = _address(rows, about)
+        version = address(rows, about)
         days = rows["event_timestamp"].dt.date
         about |= {
             "version": version, "as_of": as_of.isoformat(), "labels": len(rows),
@@ -292,23 +291,3 @@ class TrainingSets:
             path=self._path(about["version"]),
             coded=frozenset(about.get("coded", ())),
         )
-
-
-def _address(rows: pd.DataFrame, about: Mapping[str, Any]) -> str:
-    """Of values and their meaning; neither file format nor library version enters."""
-    meaning = json.dumps([list(rows.columns), about], sort_keys=True).encode()
-    return hashlib.sha256(meaning + _digest(rows)).hexdigest()[:16]
-
-
-def _digest(rows: pd.DataFrame) -> bytes:
-    lists = [name for name in rows.select_dtypes(object)
-             if rows[name].map(lambda each: isinstance(each, np.ndarray)).any()]
-    hashed = rows.assign(**{str(name): rows[name].map(_written) for name in lists})
-    # Uncategorised: pandas takes two texts for the same that differ only after a NUL.
-    values = pd.util.hash_pandas_object(hashed, index=False, categorize=False)
-    return bytes(values.to_numpy().tobytes())
-
-
-def _written(value: object) -> str | None:
-    """A list as a text that tells it from every other."""
-    return repr(value.tolist()) if isinstance(value, np.ndarray) else None

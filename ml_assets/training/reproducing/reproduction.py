@@ -25,8 +25,8 @@ from ml_assets.registry.tracking.runs import texts
 from ml_assets.targets.stored import as_json
 from ml_assets.training import artifact
 from ml_assets.training.champion import weights_of
-from ml_assets.training.environment import TAG, TrainingEnvironment, environment
 from ml_assets.training.loop.progress import StepProgress, untold
+from ml_assets.training.reproducing.environment import TAG, TrainingEnvironment, environment
 from ml_assets.training.rows.reading import rows_of
 from ml_assets.training.rows.scoring import outputs_of_rows
 from ml_assets.training.run import BEGAN_WITH, fitted_to

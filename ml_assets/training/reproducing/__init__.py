@@ -1,0 +1,1 @@
+"""What a version was trained with, and whether it comes out the same once more."""
