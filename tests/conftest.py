@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import settings as budget
 
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.files import make_private
+from ml_assets.registry.tracking import runs
 
 # How long an example takes says more about what else the machine does than about the law.
 budget.register_profile("law", deadline=None)
@@ -25,3 +30,27 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def settings(tmp_path: Path) -> Settings:
     """An installation of its own, empty."""
     return Settings(var=tmp_path / "var")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_of_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Making them takes MLflow two CPU seconds: each installation gets a copy of the first ones."""
+    made = tmp_path_factory.mktemp("mlflow") / "tables.sqlite"
+
+    def with_tables(path: Path) -> None:
+        make_private(path)
+        if not made.exists():
+            patch.setattr(runs, "make_private", make_private)
+            runs.connect(Settings(var=made.parent / "var")).search_registered_models()
+            patch.setattr(runs, "make_private", with_tables)
+            _copy(runs.database(Settings(var=made.parent / "var")), made)
+        _copy(made, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "make_private", with_tables)
+        yield
+
+
+def _copy(database: Path, path: Path) -> None:
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(path)) as target:
+        source.backup(target)
