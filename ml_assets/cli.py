@@ -177,8 +177,8 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 
 @main.command()
 @click.argument("area", type=click.Choice(
-    ["start", "features", "serving", "scoring", "ranking", "training", "systems", "judgement",
-     "intervals", "fuzz", "faults", "loop"]))
+    ["start", "features", "serving", "scoring", "ranking", "training", "bulk", "systems",
+     "judgement", "intervals", "fuzz", "faults", "loop"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
@@ -203,6 +203,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       serving   CPU and latency of a prediction beside other servers; kills, swaps, restarts
       ranking   CPU and latency of a slate, and of another system beside
       training  the training loop beside a bare PyTorch one, and 10 million rows in memory
+      bulk      training sets of up to 10 million rows: memory and CPU, beside pandas
       systems   the reference systems' predictions beside published ones and beside peers
       judgement simulated rollouts: how often equal, better and worse models are promoted
       intervals simulated samples: how often the intervals of each metric hold the truth

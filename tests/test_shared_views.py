@@ -42,6 +42,7 @@ from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.together import travel as replay
 from ml_assets.replay.together.company import companies, members, require_alone
 from ml_assets.serving.answer.explanation import Provenance
+from tests.features.training_sets.twins import built_as_at_once
 from tests.market import recorded
 from tests.meter import METER
 from tests.serving.kit import serving
@@ -145,7 +146,7 @@ def test_what_the_lender_is_told_shows_in_the_next_answer_of_the_reader(both: Bo
 
 def test_the_training_set_of_the_reader_knows_no_future_of_the_lender(both: Both) -> None:
     sets = TrainingSets(both.settings, both.vans)
-    built = sets.build(midnight(UNTIL))
+    built = built_as_at_once(both.settings, both.vans, midnight(UNTIL))
     assert len(built.rows) > 100
     assert not find_leaks(both.settings, both.vans, built.rows).leaking.any()
     assert sets.difference(built.version) is None

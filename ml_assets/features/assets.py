@@ -256,7 +256,7 @@ def _training_set(system: System) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(built.version),
             metadata=rows(
-                len(built.rows),
+                built.labels,
                 labels="; ".join(f"{split}: {said}" for split, said in found.labels.items()),
                 held_out=found.rows.get("holdout", 0),
                 events_lacking=built.events_lacking,
@@ -266,7 +266,7 @@ def _training_set(system: System) -> dg.AssetsDefinition:
                 partitions=f"{first} to {last}",
                 features=list(built.feature_names),
                 statistics=preview(found.statistics, len(found.statistics)),
-                preview=preview(built.rows.drop(columns=list(built.texts))),
+                preview=preview(built.first(5).drop(columns=list(built.texts))),
             ),
             check_results=_verdicts(found, before, difference),
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +14,22 @@ import pandas as pd
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EARLIEST
+from ml_assets.features.derived.alone import Alone
 from ml_assets.features.derived.computing import Deriving
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.history.prefix import LoadedRows, Prefix
 from ml_assets.features.manifest import load_manifest
-from ml_assets.features.service import Chosen, ChosenRows
+from ml_assets.features.service import Chosen, ChosenRows, TableView, View
 from ml_assets.features.sharing.days import require_days
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import from_us, to_us
+
+if TYPE_CHECKING:
+    from ml_assets.features.history.lookup import Lookup
+    from ml_assets.features.history.relations.duck import Connection
+    from ml_assets.features.history.spine import Spine
 
 Vectors = npt.NDArray[np.float32]
 
@@ -30,7 +38,8 @@ class OfflineFeatures:
     """Reads the feature service of `system` as of past instants.
 
     names: the features, in the order of the columns that `read` returns.
-    columns: those of events that it needs: entity keys, and what derived features read
+    keys: the entity keys; columns: those of events that it needs: keys, and what derived features
+        read
     Raises UnknownName where the repository does not declare the service.
     """
 
@@ -42,7 +51,8 @@ class OfflineFeatures:
         self._system, self._owners = system.name, manifest.owners(system)
         self._chosen, self._kept = service.chosen, service.kept
         self._deriving = Deriving(service.derived, service.read)
-        self.columns = (*service.keys, *self._deriving.columns)
+        self.keys = service.keys
+        self.columns = (*self.keys, *self._deriving.columns)
         self._lake = Lake(settings.lake)
 
     def read(
@@ -64,15 +74,35 @@ class OfflineFeatures:
             *(self._values(part, keys, micros(at), known_by=known_by) for part in self._chosen),
             *(self._rows(part, keys, micros(at)) for part in self._kept),
         ], len(keys))
-        return self._derived(vectors, keys)
+        return self.derived(vectors, keys)
 
-    def require_alone(self, keys: pd.DataFrame, vectors: Vectors) -> None:
-        """Raise DeclarationError unless what is derived in `vectors` depends on each row alone.
+    def lookups(self, con: Connection, spine: Spine) -> list[Lookup]:
+        """What `read` asks of each view, for a spine of any length that says when its rows arrived.
 
-        keys, vectors: as `read` takes and gives them
+        Their answers have, in order, the features that `derived` begins with. Raises NotReady.
         """
-        columns = {name: keys[name] for name in self._deriving.columns}
-        self._deriving.require_alone(vectors[:, : len(self._service.read)], columns)
+        from ml_assets.features.history.ask import WindowedNumbers
+        from ml_assets.features.history.kept import KeptNumbers
+
+        at = np.array([spine.low, spine.high])
+        for part in self._service.parts:
+            require_days(
+                self._lake, self._system, self._owners[part.view.system], part.view, at)
+        return [
+            *(WindowedNumbers(
+                con, part.view.windowed, self._folder(part.view), part.columns, spine,
+                since=first_day(part.view.windowed, at)) for part in self._chosen),
+            *(KeptNumbers(
+                con, self._folder(part.view), part.view.keys, part.columns, part.view.plain.ttl,
+                spine) for part in self._kept),
+        ]
+
+    def _folder(self, view: View | TableView) -> Path:
+        return self._lake.table(view.system, view.table)
+
+    def alone(self, count: int) -> Alone:
+        """Sees whether what is derived of so many rows depends on each row alone."""
+        return Alone(self._deriving, count)
 
     def read_at(
         self, keys: pd.DataFrame, at: pd.Series[pd.Timestamp], positions: Ints
@@ -93,10 +123,13 @@ class OfflineFeatures:
             *(self._rows(part, keys, micros(at), LoadedRows(
                 upto=positions, loads=loads[part.view.name])) for part in self._kept),
         ], len(keys))
-        return self._derived(vectors, keys)
+        return self.derived(vectors, keys)
 
-    def _derived(self, vectors: Vectors, keys: pd.DataFrame) -> Vectors:
-        """What is derived is missing if a column is: of pairs that are scored before any event."""
+    def derived(self, vectors: Vectors, keys: pd.DataFrame) -> Vectors:
+        """All features, of those that the views give.
+
+        What is derived is missing if a column is: of pairs that are scored before any event.
+        """
         if set(self._deriving.columns) <= set(keys):
             return self._deriving(vectors, {name: keys[name] for name in self._deriving.columns})
         nothing = np.full((len(keys), len(self.names) - vectors.shape[1]), np.nan, np.float32)
@@ -112,7 +145,7 @@ class OfflineFeatures:
         view = part.view
         require_days(self._lake, self._system, self._owners[view.system], view, at)
         found = windowed_at(
-            view.windowed, self._lake.table(view.system, view.table), keys, at,
+            view.windowed, self._folder(view), keys, at,
             known_by=known_by if view.windowed.created else None, prefix=prefix,
             since=first_day(view.windowed, at),
         )
@@ -125,7 +158,7 @@ class OfflineFeatures:
 
         view = part.view
         require_days(self._lake, self._system, self._owners[view.system], view, at)
-        return kept_at(self._lake.table(view.system, view.table), view.keys, part.columns,
+        return kept_at(self._folder(view), view.keys, part.columns,
                        view.plain.ttl, keys, at, loaded=loaded)
 
     def _join(self, parts: Sequence[Floats], rows: int) -> Vectors:

@@ -32,6 +32,7 @@ from ml_assets.training import artifact
 from ml_assets.training.fit import fit
 from ml_assets.training.rows.labelled import LabelledRows
 from tests.features.recorded import first_days
+from tests.features.training_sets.twins import built_as_at_once
 from tests.market import MARKET, STALLS, basket, look, recorded, without_codes
 from tests.monitoring.test_parity_of_workers import PATIENCE, close_the_day, served
 from tests.serving.kit import serving
@@ -137,7 +138,9 @@ def require_texts(settings: Settings, latest: Prediction, coded: frozenset[str])
 def test_a_system_with_tables_and_derived_features_goes_through_the_whole_loop(
     tmp_path: Path,
 ) -> None:
-    """Trained without leaks, served, its day closed with parity 0."""
+    """Trained without leaks, served, its day closed with parity 0; its training set is the one that
+    pandas makes at once.
+    """
     system = replace(without_codes(recorded()), name="market")
     with repository_of(tmp_path / "repository", system), dg.DagsterInstance.ephemeral() as instance:
         loop = Market(settings=Settings(var=tmp_path / "var"), system=system)
@@ -155,3 +158,4 @@ def test_a_system_with_tables_and_derived_features_goes_through_the_whole_loop(
         loop.close(TODAY)
         report = ParityReports(loop.settings, system).read(TODAY)
         assert report is not None and (report.checked, report.unexplained) == (21, 0)
+        built_as_at_once(loop.settings, system, midnight(TODAY) + DAY)

@@ -21,7 +21,6 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.slates import row_id, split
 from ml_assets.core.time import DAY, midnight
 from ml_assets.evaluation.report import EvaluationReport
-from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.archive import usable
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
@@ -36,6 +35,7 @@ from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.quality import served
 from ml_assets.replay.slates import as_sent
 from ml_assets.replay.together.travel import live_through
+from tests.features.training_sets.twins import built_as_at_once
 from tests.serving.kit import serving
 from tests.tracks import LIVE, PAGE, PER_DAY, TRACKS, TRACKS_KNOWN, moments
 from tests.whole_loop import WholeLoop, repository_of
@@ -157,8 +157,8 @@ def test_a_training_set_knows_where_each_row_stood_and_how_probable_that_was(
     replayed: Replayed,
 ) -> None:
     """Of history nobody knows the latter. Its rows are those whose ten minutes have passed."""
-    rows = TrainingSets(replayed.loop.settings, TRACKS).build(
-        midnight(LIVE + timedelta(days=DAYS))).rows
+    rows = built_as_at_once(
+        replayed.loop.settings, TRACKS, midnight(LIVE + timedelta(days=DAYS))).rows
     live = rows["accepted_at"] >= TRACKS.calendar.live_from
     assert live.sum() > PER_DAY * PAGE
     assert rows.loc[~live, "propensity"].isna().all()

@@ -47,6 +47,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
     An error or a `kill -9` inside the block leaves `path` unchanged.
     """
+    with beside(path) as temporary:
+        yield temporary
+        move(temporary, path)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder, for a file whose name is known once it is written.
+
+    What has not been moved from there by the end of the block is gone.
+    """
     make_folder(path.parent)
     # Created with mode 0600, regardless of the umask.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -54,10 +65,14 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(PRIVATE_FILE)  # some writers replace the file
-        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def move(temporary: Path, path: Path) -> None:
+    """What `beside` gave becomes `path`, and replaces what was there."""
+    temporary.chmod(PRIVATE_FILE)  # some writers replace the file
+    temporary.replace(path)
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:

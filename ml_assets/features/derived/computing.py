@@ -19,8 +19,6 @@ Vectors = npt.NDArray[np.float32]
 Columns = Mapping[str, Any]
 """The event's columns of n rows: sequences, or pandas' Series."""
 
-TRIED = 16
-"""Rows that are computed alone, to see whether they come out the same."""
 MOST_FAULTS = 1_000
 """Rows of one call that a function may fail for: of a broken one nobody tries each of a million."""
 
@@ -32,17 +30,18 @@ class Deriving:
 
     names: the F features that vectors have, in order
     columns: the event's columns that are needed, each once
+    places: where each of `names` is in a vector; loaded: what is derived, with its functions
     """
 
     def __init__(self, derived: Sequence[Derived], names: Sequence[str]) -> None:
         self.columns = tuple(dict.fromkeys(name for each in derived for name, _ in each.columns))
-        self._places = {name: place for place, name in enumerate(names)}
-        self._loaded = [(each, each.load()) for each in derived]
+        self.places = {name: place for place, name in enumerate(names)}
+        self.loaded = [(each, each.load()) for each in derived]
         self._lines = SparseLog()
 
     def __bool__(self) -> bool:
         """Whether there is anything to derive."""
-        return bool(self._loaded)
+        return bool(self.loaded)
 
     def __call__(self, vectors: Vectors, columns: Columns) -> Vectors:
         """(n, F) -> (n, F and what is derived); what is not finite has no value.
@@ -54,8 +53,8 @@ class Deriving:
         if not self:
             return vectors
         parts = [vectors]
-        for each, function in self._loaded:
-            rows = self._read(each, vectors, columns)
+        for each, function in self.loaded:
+            rows = self.read(each, vectors, columns)
             parts.append(self._each_row(each, function, rows, len(vectors)))
         return np.hstack(parts)
 
@@ -66,7 +65,7 @@ class Deriving:
         while waiting:
             start, end = waiting.pop()
             try:
-                found[start:end] = _answered(
+                found[start:end] = answered(
                     each, function, {name: values[start:end] for name, values in rows.items()},
                     end - start)
             except DeclarationError:
@@ -86,56 +85,14 @@ class Deriving:
                     ) from error
         return found
 
-    def require_alone(self, vectors: Vectors, columns: Columns) -> None:
-        """Raise DeclarationError unless some rows come out alone as they do among all, or if a
-        function fails for all of them.
-        """
-        among = self(vectors, columns)
-        tried = np.unique(np.linspace(0, len(vectors) - 1, TRIED).astype(int)).tolist() \
-            if len(vectors) and self else []
-        for row in tried:
-            alone = self(vectors[row : row + 1], self._of(columns, row))[0]
-            differ = np.flatnonzero(alone.view(np.uint32) != among[row].view(np.uint32))
-            for place in differ.tolist():
-                if not (np.isnan(alone[place]) and np.isnan(among[row, place])):
-                    raise self._not_alone(place, float(alone[place]), float(among[row, place]))
-        if tried:
-            self._require_some([(vectors[row : row + 1], self._of(columns, row)) for row in tried])
-
-    def _of(self, columns: Columns, row: int) -> Columns:
-        return {name: columns[name][row : row + 1] for name in self.columns}
-
-    def _require_some(self, rows: Sequence[tuple[Vectors, Columns]]) -> None:
-        for each, function in self._loaded:
-            faults: list[Exception] = []
-            for vectors, columns in rows:
-                try:
-                    _answered(each, function, self._read(each, vectors, columns), 1)
-                except Exception as error:
-                    faults.append(error)
-            if len(faults) == len(rows):
-                raise DeclarationError(
-                    f"derived view {each.view!r}: {each.function} fails for each of {len(rows)} "
-                    f"rows that were tried: {type(faults[0]).__name__}: {faults[0]}"
-                ) from faults[0]
-
-    def _read(self, each: Derived, vectors: Vectors, columns: Columns) -> Arrays:
+    def read(self, each: Derived, vectors: Vectors, columns: Columns) -> Arrays:
         """What a function gets."""
         rows: dict[str, npt.NDArray[Any]] = {
-            name: vectors[:, self._places[name]].astype(np.float64) for name in each.features}
+            name: vectors[:, self.places[name]].astype(np.float64) for name in each.features}
         return rows | {name: read_column(dtype, columns[name]) for name, dtype in each.columns}
 
-    def _not_alone(self, place: int, alone: float, among: float) -> DeclarationError:
-        names = [*self._places, *(name for each, _ in self._loaded for name in each.gives)]
-        owner = next(each for each, _ in self._loaded if names[place] in each.gives)
-        return DeclarationError(
-            f"derived view {owner.view!r}: {names[place]!r} of a row is {alone!r} if "
-            f"{owner.function} gets it alone and {among!r} among others; a prediction sees its "
-            "own row only, so a feature may depend on nothing else"
-        )
 
-
-def _answered(each: Derived, function: Function, rows: Arrays, count: int) -> Vectors:
+def answered(each: Derived, function: Function, rows: Arrays, count: int) -> Vectors:
     """(count, gives)"""
     owner = f"derived view {each.view!r}: {each.function}"
     with np.errstate(all="ignore"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pyarrow as pa
 
 from ml_assets.features.engine.exact import Floats, Ints
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.history.lookup import Asked
+from ml_assets.features.history.lookup import Asked, numbers
 from ml_assets.features.history.prefix import Prefix
 from ml_assets.features.history.relations.duck import (
+    Connection,
     Limits,
     array_of,
     half_of_memory,
@@ -22,8 +24,8 @@ from ml_assets.features.history.relations.duck import (
 )
 from ml_assets.features.history.relations.refusing import explained
 from ml_assets.features.history.relations.source import Source, parquet_files, relation_of
-from ml_assets.features.history.spine import INSTANT, spine_of_table
-from ml_assets.features.history.windowed import aggregate_rows, events_sql
+from ml_assets.features.history.spine import INSTANT, Spine, spine_of_table
+from ml_assets.features.history.windowed import aggregate_rows, bytes_of_rows, events_sql
 
 _AT = "event_timestamp"
 
@@ -47,11 +49,7 @@ def windowed_at(
     no Parquet file, UnknownName for a column that it lacks, DeclarationError and
     ContractViolation for types and values that cannot be aggregated.
     """
-    files = parquet_files(folder)
-    if since is not None:  # unless none is left: an empty table has columns too
-        files = tuple(each for each in files if Path(each).stem >= since.isoformat()) or files[-1:]
-    source = Source(folder.name, folder, files, writer=f"{folder.parent.name}/{folder.name}")
-    source.require()
+    source = stream_source(folder, since)
     if not len(keys):
         return np.empty((0, len(view.columns)))
     asked_at = pa.array(at).cast(INSTANT)
@@ -71,3 +69,42 @@ def windowed_at(
             return aggregate_rows(view, found, asked, known_by=known_by)
         positions = prefix.positions(array_of(found, "own"), array_of(found, "filed"))
         return aggregate_rows(view, found, asked, known_by=prefix.upto, arrived=positions)
+
+
+class WindowedNumbers:
+    """Some features of a windowed view as numbers for a spine, as a `Lookup`.
+
+    Raises what `windowed_at` raises.
+    """
+
+    def __init__(
+        self, con: Connection, view: WindowedView, folder: Path, columns: Sequence[str],
+        spine: Spine, *, since: date | None = None,
+    ) -> None:
+        self._view, self._columns = view, columns
+        relation = relation_of(con, stream_source(folder, since))
+        self.asked = spine.asked(view.keys)
+        self.rows = events_sql(
+            relation, view, spine, {key: key for key in view.keys}, before=spine.high,
+            known_by=spine.known_by if view.created else None)
+        self.row_bytes, self.asked_bytes = bytes_of_rows(view)
+        self.reach: int | None = view.reach
+
+    def answer(self, rows: pa.Table, asked: Asked) -> pa.Table:
+        known_by = asked.known_by if self._view.created else None
+        values = aggregate_rows(self._view, rows, asked, known_by=known_by)
+        return numbers(asked, {
+            name: values[:, self._view.columns.index(name)] for name in self._columns})
+
+    def values(self, found: str) -> None:
+        """What `answer` gives has the features already."""
+
+
+def stream_source(folder: Path, since: date | None) -> Source:
+    """The files of a stream; see `windowed_at`. Raises NotReady where there is none."""
+    files = parquet_files(folder)
+    if since is not None:  # unless none is left: an empty table has columns too
+        files = tuple(each for each in files if Path(each).stem >= since.isoformat()) or files[-1:]
+    source = Source(folder.name, folder, files, writer=f"{folder.parent.name}/{folder.name}")
+    source.require()
+    return source

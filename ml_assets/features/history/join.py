@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ml_assets.core.errors import InvalidRequest
-from ml_assets.features.history.lookup import ANSWERED, Asked, Lookup
+from ml_assets.features.history.lookup import ANSWERED, Asked, Planned
+from ml_assets.features.history.pieces import of_size, read_features, write_features
 from ml_assets.features.history.plain import PlainLookup
 from ml_assets.features.history.plan import ViewPlan
 from ml_assets.features.history.relations.duck import (
     Connection,
     array_of,
-    batches_of,
-    row_of,
     table_of,
 )
 from ml_assets.features.history.relations.refusing import explained
@@ -51,14 +49,14 @@ def joined(
             yield from _in_pieces(con, spine, lookups, scratch, memory, size)
 
 
-def _lookup(con: Connection, plan: ViewPlan, spine: Spine, known: bool) -> Lookup:
+def _lookup(con: Connection, plan: ViewPlan, spine: Spine, known: bool) -> Planned:
     relation = relation_of(con, plan.source, plan.declared)
     if plan.windowed is not None:
         return WindowedLookup(relation, plan, plan.windowed, spine, known=known)
     return PlainLookup(relation, plan, spine, known=known)
 
 
-def _at_once(con: Connection, spine: Spine, lookups: Sequence[Lookup]) -> pa.Table:
+def _at_once(con: Connection, spine: Spine, lookups: Sequence[Planned]) -> pa.Table:
     assert spine.table is not None
     table = spine.table
     for lookup in lookups:
@@ -78,15 +76,15 @@ def _at_once(con: Connection, spine: Spine, lookups: Sequence[Lookup]) -> pa.Tab
 
 
 def _in_pieces(
-    con: Connection, spine: Spine, lookups: Sequence[Lookup], scratch: Path, memory: int, size: int
+    con: Connection, spine: Spine, lookups: Sequence[Planned], scratch: Path, memory: int, size: int
 ) -> Iterator[pa.Table]:
     """The same with bounded memory: each view's features wait in a file, in spine order."""
     files = []
     for number, lookup in enumerate(lookups):
         files.append(scratch / f"view_{number}.parquet")
-        _write_features(con, lookup, files[-1], memory)
-    parts = [_of_size(spine.parts(size), size)]
-    parts += [_of_size(_read(file, size), size) for file in files]
+        write_features(con, lookup, files[-1], memory)
+    parts = [of_size(spine.parts(size), size)]
+    parts += [of_size(read_features(file, size), size) for file in files]
     for beside in zip(*parts, strict=True):
         table = beside[0]
         for features in beside[1:]:
@@ -95,56 +93,7 @@ def _in_pieces(
         yield table
 
 
-def _write_features(con: Connection, lookup: Lookup, file: Path, memory: int) -> None:
-    con.execute(f"create table asked as {lookup.asked}")
-    con.execute(f"create table rows as {lookup.rows}")
-    rows, asked = row_of(con, "select (select count(*) from rows), (select count(*) from asked)")
-    needed = rows * lookup.row_bytes + asked * lookup.asked_bytes
-    pieces = max(1, -(-needed // max(memory // 2, 1)))
-    for piece in range(pieces):
-        # Those without an entity have a negative remainder: they are never answered.
-        some = f"where code % {pieces} = {piece}"
-        found = lookup.answer(
-            table_of(con, f"select * from rows {some}"),
-            Asked.of(table_of(con, f"select * from asked {some}")),
-        )
-        con.register("piece", found)
-        con.execute(
-            "create table found as from piece" if not piece else "insert into found from piece"
-        )
-        con.unregister("piece")
-    con.execute("drop table rows")
-    values = lookup.values("found") or "select * from found"
-    reader = batches_of(
-        con, f"select v.* exclude ({ANSWERED}) from asked as a "
-        f"left join ({values}) as v on a.i = v.{ANSWERED} order by a.i",
-    )
-    with pq.ParquetWriter(file, reader.schema, compression="lz4") as writer:
-        for batch in reader:
-            writer.write_batch(batch)
-    con.execute("drop table found; drop table asked")
-
-
-def _read(file: Path, size: int) -> Iterator[pa.Table]:
-    with pq.ParquetFile(file) as features:
-        yield features.schema_arrow.empty_table()
-        for batch in features.iter_batches(size):
-            yield pa.Table.from_batches([batch])
-
-
-def _of_size(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of just `size`, but for the last; at least one table."""
-    waiting: pa.Table | None = None
-    for table in tables:
-        waiting = table if waiting is None else pa.concat_tables([waiting, table])
-        while waiting.num_rows > size:
-            yield waiting.slice(0, size)
-            waiting = waiting.slice(size)
-    if waiting is not None:
-        yield waiting
-
-
-def _bytes_at_once(con: Connection, lookup: Lookup, spine: Spine) -> int:
+def _bytes_at_once(con: Connection, lookup: Planned, spine: Spine) -> int:
     """At most so much is needed to answer a view in one piece."""
     rows = count_of(con, lookup.plan.source)
     return rows * lookup.row_bytes + spine.rows * lookup.asked_bytes

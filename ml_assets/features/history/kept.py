@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 
 from ml_assets.core.codes import codes_of
 from ml_assets.features.engine.exact import Floats, Ints
-from ml_assets.features.history.lookup import Asked, of_entities
+from ml_assets.features.history.lookup import Asked, numbers, of_entities
 from ml_assets.features.history.prefix import LoadedRows
 from ml_assets.features.history.relations.as_of import Rows, latest
 from ml_assets.features.history.relations.duck import (
+    Connection,
     Limits,
     array_of,
     half_of_memory,
@@ -25,7 +26,7 @@ from ml_assets.features.history.relations.duck import (
 )
 from ml_assets.features.history.relations.refusing import explained
 from ml_assets.features.history.relations.source import PLACE, Source, parquet_files, relation_of
-from ml_assets.features.history.spine import INSTANT, spine_of_table
+from ml_assets.features.history.spine import INSTANT, Spine, spine_of_table
 
 EVENT_TIMESTAMP, KNOWN_AT = "event_timestamp", "known_at"
 """The columns of a table's rows: from when on they hold, and when they became known."""
@@ -48,39 +49,71 @@ def kept_at(
     NaN where a key is missing, no row holds or its value is null. Raises NotReady where the
     folder has no Parquet file.
     """
-    source = Source(
-        folder.name, folder, parquet_files(folder), writer=f"{folder.parent.name}/{folder.name}"
-    )
-    source.require()
     if not len(asked):
+        table_source(folder)
         return np.empty((0, len(columns)))
     spine_rows = pa.Table.from_pandas(asked[list(keys)], preserve_index=False)
     spine_rows = spine_rows.append_column(_AT, pa.array(at).cast(INSTANT))
     with opened(limits or Limits(memory=half_of_memory())) as con, explained():
-        relation, spine = relation_of(con, source), spine_of_table(con, spine_rows, _AT, keys)
-        assert spine.high is not None
-        questions = Asked.of(table_of(con, spine.asked(keys))).in_order()
+        spine = spine_of_table(con, spine_rows, _AT, keys)
+        lookup = KeptNumbers(con, folder, keys, columns, ttl, spine)
+        questions = Asked.of(table_of(con, lookup.asked)).in_order()
+        return lookup.found(table_of(con, lookup.rows), questions, loaded)
+
+
+class KeptNumbers:
+    """Features of a table's rows as numbers for a spine, as a `Lookup`; see `kept_at`."""
+
+    reach: int | None = None
+
+    def __init__(
+        self, con: Connection, folder: Path, keys: Sequence[str], columns: Sequence[str], ttl: int,
+        spine: Spine,
+    ) -> None:
+        self._columns, self._ttl = columns, ttl
+        self.row_bytes, self.asked_bytes = 80 + 80 * len(columns), 100 + 16 * len(columns)
+        relation = relation_of(con, table_source(folder))
+        self.asked = spine.asked(keys)
         select = [f"{relation.micros(EVENT_TIMESTAMP)} as at", f"{PLACE} as place",
                   f"{relation.micros(KNOWN_AT)} as known",
                   *(f"{relation.column(name)} as v{n}" for n, name in enumerate(columns))]
+        assert spine.high is not None
         where = [relation.compared(EVENT_TIMESTAMP, "<=", spine.high)]
-        found = table_of(con, of_entities(select, relation, keys, spine, keys, where))
-    values = np.stack([
-        _floats(found[f"v{n}"]) for n in range(len(columns))
-    ], axis=1) if columns else np.empty((len(found), 0))
-    ages = [n for n in range(len(columns)) if pa.types.is_timestamp(found[f"v{n}"].type)]
-    answers = np.full((len(asked), len(columns)), np.nan)
-    rows = Rows(entity=array_of(found, "code"), at=array_of(found, "at"),
-                created=array_of(found, "known"), place=array_of(found, "place"))
-    for some, seen in _parts(rows, len(asked), loaded):
-        mine = Rows(entity=rows.entity[seen], at=rows.at[seen], place=rows.place[seen],
-                    created=None if rows.created is None else rows.created[seen])
-        which = latest(mine, questions.code[some], questions.at[some], ttl=ttl,
-                       known=loaded is None)
-        there = which >= 0
-        answers[some[there]] = values[seen[which[there]]]
-    answers[:, ages] = (at[:, None] - answers[:, ages] * 1e6) / 1e6
-    return answers
+        self.rows = of_entities(select, relation, keys, spine, keys, where)
+
+    def answer(self, rows: pa.Table, asked: Asked) -> pa.Table:
+        found = self.found(rows, asked, None)
+        return numbers(asked, {name: found[:, n] for n, name in enumerate(self._columns)})
+
+    def values(self, found: str) -> None:
+        """What `answer` gives has the features already."""
+
+    def found(self, rows: pa.Table, asked: Asked, loaded: LoadedRows | None) -> Floats:
+        """(m, columns) of m questions."""
+        columns = range(len(self._columns))
+        values = np.stack([_floats(rows[f"v{n}"]) for n in columns], axis=1) \
+            if self._columns else np.empty((len(rows), 0))
+        ages = [n for n in columns if pa.types.is_timestamp(rows[f"v{n}"].type)]
+        answers = np.full((len(asked.at), len(self._columns)), np.nan)
+        held = Rows(entity=array_of(rows, "code"), at=array_of(rows, "at"),
+                    created=array_of(rows, "known"), place=array_of(rows, "place"))
+        for some, seen in _parts(held, len(asked.at), loaded):
+            mine = Rows(entity=held.entity[seen], at=held.at[seen], place=held.place[seen],
+                        created=None if held.created is None else held.created[seen])
+            which = latest(mine, asked.code[some], asked.at[some], ttl=self._ttl,
+                           known=loaded is None)
+            there = which >= 0
+            answers[some[there]] = values[seen[which[there]]]
+        answers[:, ages] = (asked.at[:, None] - answers[:, ages] * 1e6) / 1e6
+        return answers
+
+
+def table_source(folder: Path) -> Source:
+    """The files of a table. Raises NotReady where there is none."""
+    source = Source(
+        folder.name, folder, parquet_files(folder), writer=f"{folder.parent.name}/{folder.name}")
+    source.require()
+    return source
 
 
 def _parts(

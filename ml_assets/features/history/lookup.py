@@ -7,13 +7,14 @@ step spill where they must, the middle one is given as many entities at a time a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from ml_assets.features.engine.exact import Floats
 from ml_assets.features.history.plan import ViewPlan
 from ml_assets.features.history.relations.as_of import Ints
 from ml_assets.features.history.relations.duck import array_of
@@ -27,37 +28,43 @@ ANSWERED = "__spine_row"
 
 @dataclass(frozen=True)
 class Asked:
-    """m questions: the row of the spine (i), whose (code, -1 for nobody's) and as of when."""
+    """m questions: the row of the spine (i), whose (code, -1 for nobody's) and as of when.
+
+    known_by: the instant up to which an event had to have arrived, if the spine says so
+    """
 
     i: Ints
     at: Ints
     code: Ints
+    known_by: Ints | None = None
 
     @staticmethod
     def of(table: pa.Table) -> Asked:
         """As `Spine.asked` gives them."""
-        return Asked(array_of(table, "i"), array_of(table, "at"), array_of(table, "code"))
+        known_by = array_of(table, "known_by") if "known_by" in table.schema.names else None
+        return Asked(array_of(table, "i"), array_of(table, "at"), array_of(table, "code"), known_by)
 
     def in_order(self) -> Asked:
         """All questions of a spine, in its order."""
         order = np.empty_like(self.i)
         order[self.i] = np.arange(len(self.i))
-        return Asked(self.i[order], self.at[order], self.code[order])
+        return Asked(self.i[order], self.at[order], self.code[order],
+                     None if self.known_by is None else self.known_by[order])
 
 
 class Lookup(Protocol):
-    """One view of a retrieval.
+    """One view that is asked.
 
-    plan: what is asked of it
     asked, rows: SQL; both give a `code`, and what belongs together has the same
     row_bytes, asked_bytes: how much numpy needs at once for each of `rows` and of `asked`
+    reach: microseconds; what happened longer before a question has no effect on it. None if it may
     """
 
-    plan: ViewPlan
     asked: str
     rows: str
     row_bytes: int
     asked_bytes: int
+    reach: int | None
 
     def answer(self, rows: pa.Table, asked: Asked) -> pa.Table:
         """What was found, with the row that it answers; rows without an answer may be absent."""
@@ -66,6 +73,19 @@ class Lookup(Protocol):
     def values(self, found: str) -> str | None:
         """SQL that makes of a relation of such answers the features; None where they are that."""
         ...
+
+
+class Planned(Lookup, Protocol):
+    """One view of a retrieval. plan: what is asked of it"""
+
+    plan: ViewPlan
+
+
+def numbers(asked: Asked, columns: Mapping[str, Floats]) -> pa.Table:
+    """An answer to all of `asked`: each column as a vector has it, float32, NaN where none."""
+    with np.errstate(over="ignore"):
+        return pa.table({ANSWERED: pa.array(asked.i), **{
+            name: pa.array(values.astype(np.float32)) for name, values in columns.items()}})
 
 
 def of_entities(

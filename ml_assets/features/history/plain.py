@@ -25,6 +25,7 @@ class PlainLookup:
 
     row_bytes = 80
     asked_bytes = 100
+    reach: int | None = None
 
     def __init__(
         self, relation: Relation, plan: ViewPlan, spine: Spine, *, known: bool

@@ -23,7 +23,6 @@ from ml_assets.features.history.relations.duck import (
     columns_of,
     micros,
     micros_of,
-    names_of,
     row_of,
 )
 from ml_assets.features.history.relations.instants import EXPECTED, instants_of
@@ -32,7 +31,7 @@ from ml_assets.features.history.relations.refusing import REQUEST, explained, re
 from ml_assets.features.history.relations.source import parquet_files, relation_of
 
 INSTANT = pa.timestamp("us", tz="UTC")
-_ROW, _AT = "__spine_row", "__spine_at"
+_ROW, _AT, _KNOWN = "__spine_row", "__spine_at", "__spine_known"
 
 
 @dataclass
@@ -42,7 +41,10 @@ class Spine:
     schema: the columns as they are given back; the event timestamp is aware UTC
     timestamp: the column that says as of when
     empty: columns of nothing but nulls
-    rows: how many; low, high: the first and last instant, None where there is none
+    arrived: the column that says when a row itself arrived, if one does: only what had arrived
+        strictly before is seen
+    rows: how many; low, high: the first and last instant, None where there is none; known_by: the
+        last one up to which some row sees what arrived
     """
 
     con: Connection
@@ -51,15 +53,18 @@ class Spine:
     table: pa.Table | None
     file: Path | None
     empty: Collection[str] = ()
+    arrived: str = ""
     rows: int = 0
     low: int | None = None
     high: int | None = None
+    known_by: int | None = None
     _numbered: dict[tuple[str, ...], str] = field(default_factory=dict)
     _kinds: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.rows, self.low, self.high = row_of(
-            self.con, f"select count(*), min({_AT}), max({_AT}) from spine"
+        known_by = f"max({_KNOWN})" if self.arrived else "null"
+        self.rows, self.low, self.high, self.known_by = row_of(
+            self.con, f"select count(*), min({_AT}), max({_AT}), {known_by} from spine"
         )
         self._kinds = columns_of(self.con, "spine")
 
@@ -107,11 +112,14 @@ class Spine:
         return self._numbered[known]
 
     def asked(self, keys: Sequence[str]) -> str:
-        """SQL for what is asked: i (the row), at (microseconds), code (-1 without entity)."""
+        """SQL for what is asked: i (the row), at (microseconds), code (-1 without entity); and
+        known_by, if the spine says when a row arrived.
+        """
         entities = self.entities(keys)
         on = " and ".join(f"{self.key(key).sql} = e.k{place}" for place, key in enumerate(keys))
+        known_by = f"{_KNOWN} as known_by, " if self.arrived else ""
         return (
-            f"select {_ROW} as i, coalesce({_AT}, 0) as at, "
+            f"select {_ROW} as i, coalesce({_AT}, 0) as at, {known_by}"
             f"case when {_AT} is null then -1 else coalesce(code, -1) end as code "
             f"from spine as p left join {entities} as e on ({on or 'true'})"
         )
@@ -164,13 +172,21 @@ def spine_of_sql(
         found, file = _kept(reader, scratch / "spine.parquet", memory)
     if found is not None:
         return spine_of_table(con, found, timestamp, keys)
-    columns = names_of(key for key in keys if key in kinds)
+    assert file is not None
+    return spine_of_file(con, file, timestamp, [key for key in keys if key in kinds])
+
+
+def spine_of_file(
+    con: Connection, file: Path, timestamp: str, keys: Sequence[str], *, arrived: str = ""
+) -> Spine:
+    """A spine that lies in a Parquet file of its own, with aware instants; see `Spine`."""
+    known = f", epoch_us({name_of(arrived)}) - 1 as {_KNOWN}" if arrived else ""
     con.execute(
-        f"create view spine as select file_row_number as {_ROW}, epoch_us({instant}) as {_AT}"
-        f"{', ' if columns else ''}{columns} from read_parquet({file_of(file)}, "
-        "hive_partitioning = false)"
+        f"create view spine as select file_row_number as {_ROW}, epoch_us({name_of(timestamp)}) "
+        f"as {_AT}{known}{''.join(f', {name_of(key)}' for key in keys)} "
+        f"from read_parquet({file_of(file)}, hive_partitioning = false)"
     )
-    return Spine(con, reader.schema, timestamp, None, file)
+    return Spine(con, pq.read_schema(file), timestamp, None, file, arrived=arrived)
 
 
 def spine_of_all(

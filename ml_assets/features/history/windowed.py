@@ -44,9 +44,8 @@ class WindowedLookup:
             before=spine.high,
             known_by=spine.high if self._known else None,
         )
-        # Sorting, and running sums of four limbs each, take several times what events do.
-        self.row_bytes = 200 + 80 * len(view.slots)
-        self.asked_bytes = 250 + 16 * len(view.columns)
+        self.row_bytes, self.asked_bytes = bytes_of_rows(view)
+        self.reach: int | None = None  # a foreign source may have an id twice
 
     def answer(self, rows: pa.Table, asked: Asked) -> pa.Table:
         values = aggregate_rows(
@@ -60,6 +59,12 @@ class WindowedLookup:
 
     def values(self, found: str) -> None:
         """What `answer` gives has the features already."""
+
+
+def bytes_of_rows(view: WindowedView) -> tuple[int, int]:
+    """What numpy needs at once for each event and for each question."""
+    # Sorting, and running sums of four limbs each, take several times what events do.
+    return 200 + 80 * len(view.slots), 250 + 16 * len(view.columns)
 
 
 def events_sql(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,15 +38,20 @@ class Leaks:
 
     @property
     def unseen(self) -> float:
-        """The share of leaking rows from which on at least one is examined, with CONFIDENCE.
+        """See `unseen`."""
+        return unseen(self.examined)
 
-        0 if all rows are examined. With a smaller share p of n rows examined, the chance that
-        none leaks is at most (1 - p)^n.
-        """
-        count = int(self.examined.sum())
-        if count == len(self.examined):
-            return 0.0
-        return float(1 - (1 - CONFIDENCE) ** (1 / count))
+
+def unseen(examined: Bools) -> float:
+    """The share of leaking rows from which on at least one is examined, with CONFIDENCE.
+
+    0 if all rows are examined. With a smaller share p of n rows examined, the chance that
+    none leaks is at most (1 - p)^n.
+    """
+    count = int(examined.sum())
+    if count == len(examined):
+        return 0.0
+    return float(1 - (1 - CONFIDENCE) ** (1 / count))
 
 
 def find_leaks(
@@ -67,12 +73,11 @@ def find_leaks(
     return Leaks(examined=examined, leaking=leaking)
 
 
-def sample(event_ids: list[str], size: int) -> Bools:
+def sample(event_ids: Iterable[str], size: int) -> Bools:
     """Which `size` of n events are examined; all if there are no more. Their order is no matter."""
-    chosen = np.ones(len(event_ids), dtype=bool)
-    if len(event_ids) > size:
-        lots = np.array([lot(each) for each in event_ids], dtype=np.uint64)
-        chosen[np.argsort(lots, kind="stable")[size:]] = False
+    lots = np.fromiter(map(lot, event_ids), dtype=np.uint64)
+    chosen = np.ones(len(lots), dtype=bool)
+    chosen[np.argsort(lots, kind="stable")[size:]] = False
     return chosen
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.storage.row_range import RowRange
@@ -46,9 +48,9 @@ class TrainingSet:
     path: Path
     coded: frozenset[str] = frozenset()
 
-    @cached_property
+    @property
     def rows(self) -> pd.DataFrame:
-        """All rows, in memory, and kept there: for who must look at each of them.
+        """All rows, in memory: for tests and small sets.
 
         Events whose whole maturity window had passed: event_id, event_timestamp, accepted_at,
         label, known_at, split ('train' or 'holdout'), all columns that the system declares, the
@@ -56,6 +58,35 @@ class TrainingSet:
         events.
         """
         return self._frame(0, None)
+
+    def frames(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+        """The same in order, some at a time; columns: of them, unless all."""
+        with naming(self.path):
+            for table in RowRange.of(self.path).tables(columns):
+                yield frame_of(table)
+
+    def column(self, name: str) -> pd.DataFrame:
+        """One column of all rows."""
+        with naming(self.path):
+            return frame_of(RowRange.of(self.path).table([name]))
+
+    def event_ids(self) -> Iterator[str]:
+        """Of all rows, in order."""
+        for rows in self.frames(["event_id"]):
+            yield from rows["event_id"]
+
+    def chosen(self, rows_N: npt.NDArray[np.bool_]) -> pd.DataFrame:
+        """Those of all rows, of which there should be few, that a mask names."""
+        with naming(self.path):
+            at, parts = 0, [RowRange.of(self.path).part(0, 0).table()]
+            for table in RowRange.of(self.path).tables():
+                parts.append(table.filter(pa.array(rows_N[at : at + len(table)])))
+                at += len(table)
+            return frame_of(pa.concat_tables(parts))
+
+    def first(self, count: int) -> pd.DataFrame:
+        """The first rows."""
+        return self._frame(0, min(count, self.labels))
 
     def held_out(self) -> pd.DataFrame:
         """The rows that nothing was trained on, all columns."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,18 +19,18 @@ from ml_assets.core.errors import NotReady, NotReproducible, StateDamaged, unkno
 from ml_assets.core.model import Embedding
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import read_object
-from ml_assets.core.storage.files import write_atomically
+from ml_assets.core.storage.files import beside, move, write_atomically
 from ml_assets.core.system import System
+from ml_assets.core.target import Floats
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.manifest import load_manifest
-from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.training_sets import GROUP, LOOKED_AT
-from ml_assets.features.training_sets.address import address, digest
-from ml_assets.features.training_sets.labelled import drawn, labelled_events
+from ml_assets.features.training_sets.address import Address, digest
+from ml_assets.features.training_sets.assembling import assembled
+from ml_assets.features.training_sets.labelled import drawn
 from ml_assets.features.training_sets.shown import shown_fields
 from ml_assets.features.training_sets.stored import TrainingSet
-from ml_assets.features.training_sets.vectors import vectors_of
-from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming, write_parquet
+from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming
 from ml_assets.ingest.tables import events_schema
 
 CONCLUDED, LEARNT, CONCLUDED_LEARNT = "concluded_as_of", "learnt_until", "concluded_learnt_until"
@@ -62,13 +64,11 @@ class TrainingSets:
 
         Raises NotReady where nothing was.
         """
-        rows, about = self._assemble(as_of)
-        version = about["version"]
-        if not self._path(version).exists():
-            features = load_manifest(self.settings).service(self.system).features
-            write_parquet(pa.Table.from_pandas(rows, self._schema(features),
-                                               preserve_index=False), self._path(version),
-                          group=GROUP)
+        with beside(self._path("new")) as temporary:
+            about = self._assemble(as_of, into=temporary)
+            version = about["version"]
+            if not self._path(version).exists():
+                move(temporary, self._path(version))
         if not self._about(version).exists():
             write_atomically(self._about(version), json.dumps(about, indent=1).encode())
         before = self.concluded()
@@ -124,26 +124,24 @@ class TrainingSets:
         the features are declared differently.
         """
         recorded = self._recorded(version)
-        about, _ = self._again(version, datetime.fromisoformat(recorded["as_of"]), recorded)
-        return self._training_set(about)
+        return self._training_set(
+            self._again(version, datetime.fromisoformat(recorded["as_of"]), recorded))
 
     def restored(self, version: str, as_of: datetime, folder: Path) -> TrainingSet:
         """The same in a file of its own, in `folder`, whether or not anything is left of the one
         that was recorded. Raises NotReproducible, NotReady.
         """
         recorded = self._read_about(self._about(version)) if self._about(version).exists() else {}
-        about, rows = self._again(version, as_of, recorded)
         path = folder / f"{version}.parquet"
-        features = load_manifest(self.settings).service(self.system).features
-        write_parquet(pa.Table.from_pandas(rows, self._schema(features), preserve_index=False),
-                      path, group=GROUP)
-        return replace(self._training_set(about), path=path)
+        return replace(
+            self._training_set(self._again(version, as_of, recorded, into=path)), path=path)
 
     def _again(
-        self, version: str, as_of: datetime, recorded: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], pd.DataFrame]:
-        """What is known of it, and its rows, assembled once more; raises NotReproducible."""
-        rows, about = self._assemble(as_of)
+        self, version: str, as_of: datetime, recorded: Mapping[str, Any], *,
+        into: Path | None = None,
+    ) -> dict[str, Any]:
+        """What is known of it, assembled once more; raises NotReproducible."""
+        about = self._assemble(as_of, into=into)
         if about["version"] != version:
             changed = [name for name, meaning in about.items()
                        if meaning != recorded.get(name) and name != "version"]
@@ -152,7 +150,7 @@ class TrainingSets:
                 f"out as {about['version']}; what differs: "
                 f"{', '.join(changed) if recorded and changed else 'values'}"
             )
-        return about, rows
+        return about
 
     def difference(self, version: str, *, at_most: int = LOOKED_AT) -> str | None:
         """Why `version` cannot be built once more from the lake; None if nothing speaks against it.
@@ -168,8 +166,10 @@ class TrainingSets:
                 return str(error)
             return None
         share = at_most / recorded["labels"]
+        as_of, about = datetime.fromisoformat(recorded["as_of"]), self._meaning()
         try:
-            rows, about = self._assemble(datetime.fromisoformat(recorded["as_of"]), share=share)
+            with assembled(self.settings, self.system, as_of, share=share) as made:
+                rows = pd.concat(list(made.frames()), ignore_index=True)
         except NotReady as error:
             return str(error)
         changed = [name for name in MEANING if about.get(name) != recorded.get(name)]
@@ -181,21 +181,31 @@ class TrainingSets:
                 f"{len(stored):,} rows were built again, and come out differently: "
                 f"{', '.join(changed) or 'other values'}")
 
-    def _assemble(
-        self, as_of: datetime, *, share: float = 1.0
-    ) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """(rows, what is known of them); share: of all events, chosen by their ids"""
+    def _assemble(self, as_of: datetime, *, into: Path | None = None) -> dict[str, Any]:
+        """What is known of the training set; its rows are written into a file, if one is given."""
+        about, target, codes = self._meaning(), self.system.target, list[Floats]()
+        with assembled(self.settings, self.system, as_of) as made, ExitStack() as stack:
+            schema = self._schema(load_manifest(self.settings).service(self.system).features)
+            file = None if into is None else stack.enter_context(
+                pq.ParquetWriter(into, schema, compression="zstd"))
+            address = Address(schema.names, about, made.partly)
+            for rows in made.frames():
+                address.add(rows)
+                codes.append(target.codes(rows["label"].tolist()))
+                if file is not None:
+                    table = pa.Table.from_pandas(rows, schema, preserve_index=False)
+                    file.write_table(table, GROUP)
+            return about | {
+                "version": str(address), "as_of": as_of.isoformat(), "labels": made.count,
+                "described": target.described(np.concatenate(codes)),
+                "events_lacking": made.lacking,
+                "partitions": [made.first.isoformat(), made.last.isoformat()],
+            }
+
+    def _meaning(self) -> dict[str, Any]:
+        """What of a set is part of its address, beside values."""
         system = self.system
         service = load_manifest(self.settings).service(system)
-        rows, lacking = labelled_events(self.lake, system, as_of, share=share)
-        if rows.empty:
-            raise NotReady(f"no label of {system.name!r} was known before {as_of.isoformat()}; "
-                           f"materialise {system.name}/events and {system.name}/labels first")
-        features = OfflineFeatures(self.settings, system)
-        values = features.read(rows, rows["event_timestamp"], accepted_at=rows["accepted_at"])
-        features.require_alone(rows, values)
-        remembered = pd.DataFrame(values, columns=list(features.names), index=rows.index)
-        rows = pd.concat([rows, remembered, *vectors_of(system.model, rows)], axis=1)
         about: dict[str, Any] = {
             "feature_names": [*system.model.numbers, *service.features],
             "texts": list(system.model.texts),
@@ -204,15 +214,7 @@ class TrainingSets:
         }
         if service.coded:
             about["coded"] = sorted(service.coded)
-        version = address(rows, about)
-        days = rows["event_timestamp"].dt.date
-        about |= {
-            "version": version, "as_of": as_of.isoformat(), "labels": len(rows),
-            "described": system.target.described(system.target.codes(rows["label"].tolist())),
-            "events_lacking": lacking,
-            "partitions": [days.min().isoformat(), days.max().isoformat()],
-        }
-        return rows, about
+        return about
 
     def latest(self) -> TrainingSet:
         """The one that was built last. Raises NotReady where none was."""

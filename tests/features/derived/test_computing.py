@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ml_assets.core.data.columns import Dtype
 from ml_assets.core.errors import DeclarationError
+from ml_assets.features.derived.alone import require_alone
 from ml_assets.features.derived.computing import Deriving, read_column
 from ml_assets.features.derived.declared import Arrays, Derived
 from ml_assets.ingest.lake import frame_of
@@ -68,11 +69,11 @@ def test_what_is_derived_stands_behind_what_is_read() -> None:
 
 
 def test_a_function_that_looks_at_other_rows_is_refused() -> None:
-    deriving().require_alone(vectors(), {})
-    deriving().require_alone(vectors(0), {})
+    require_alone(deriving(), vectors(), {})
+    require_alone(deriving(), vectors(0), {})
     with pytest.raises(DeclarationError, match=r"'toy_more': 'square' of a row is .* if "
                        r"tests.*:less_the_mean gets it alone and .* among others"):
-        deriving("less_the_mean").require_alone(vectors(), {})
+        require_alone(deriving("less_the_mean"), vectors(), {})
 
 
 def test_a_row_that_the_function_fails_for_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -88,10 +89,10 @@ def test_a_row_that_the_function_fails_for_fails_alone(caplog: pytest.LogCapture
 
 
 def test_a_function_that_fails_for_all_rows_is_refused_before_a_training() -> None:
-    deriving("choosy").require_alone(vectors(), {})
+    require_alone(deriving("choosy"), vectors(), {})
     with pytest.raises(DeclarationError, match=r"broken fails for each of 16 rows that were tried: "
                        "KeyError: 'sise'"):
-        deriving("broken").require_alone(vectors(), {})
+        require_alone(deriving("broken"), vectors(), {})
     with pytest.raises(DeclarationError, match=r"fails for more than 1000 of 5000 rows"):
         deriving("broken")(vectors(5000), {})
 
