@@ -73,6 +73,45 @@ class Slice:
 
 
 @declaration
+class Guardrails:
+    """What takes a version out at once: its faults beside those of the one it is compared with.
+
+    A challenger is compared with the champion, a new champion with its predecessor, on the same
+    events at the same time; what happens to both alike is the fault of neither. None switches one
+    off. Outputs that the target does not allow, such as NaN, and other outputs for the same event
+    are never tolerated.
+
+    level: the chance that any of them takes out a version which keeps to them, in its whole life
+        (of each start of the API)
+    failures: the share of events that it may fail to score and the other one scores
+    slow_ms: how long it may take to score an event; twice as long as the other one takes, if that
+        is more. In one of twenty it may take longer: this is a bound of the 95% quantile.
+    degraded: by how much its share of answers without features may exceed the other's
+    changed: the share of events for which an output may be on another side of a cut than the
+        other's: cuts divide the range of the other's outputs evenly. A new model may change its
+        mind; one that says something else of so many is broken.
+    constant_after: outputs that are all the same, so many times in a row, while the other's differ
+    """
+
+    level: float = 0.01
+    failures: float | None = 0.0005
+    slow_ms: float | None = 10.0
+    degraded: float | None = 0.05
+    changed: float | None = 0.4
+    constant_after: int | None = 50
+
+    def __post_init__(self) -> None:
+        for name in ("level", "failures", "degraded", "changed"):
+            share: float | None = getattr(self, name)
+            require(share is None or 0 < share < 0.9, self, name, share,
+                    "a share in (0, 0.9)" if name == "level" else "none, or a share in (0, 0.9)")
+        require(self.slow_ms is None or self.slow_ms > 0, self, "slow_ms", self.slow_ms,
+                "none, or a positive time")
+        require(self.constant_after is None or self.constant_after >= 10, self, "constant_after",
+                self.constant_after, "none, or at least 10")
+
+
+@declaration
 class RolloutPolicy:
     """How a candidate that passed its gates becomes the champion, and what sends it back.
 
@@ -91,6 +130,7 @@ class RolloutPolicy:
     watch: so long a predecessor scores in the new champion's shadow, to be put back if that
         proves worse
     approval: whether a person must approve each promotion
+    guardrails: what takes a version out at once, without waiting for outcomes; None for nothing
     """
 
     shares: tuple[float, ...] = (0.1, 0.5)
@@ -102,6 +142,7 @@ class RolloutPolicy:
     at_deadline: Literal["keep", "promote"] = "keep"
     watch: timedelta = timedelta(days=14)
     approval: bool = False
+    guardrails: Guardrails | None = Guardrails()
 
     def __post_init__(self) -> None:
         require(all(0 < share <= 0.5 for share in self.shares)

@@ -100,7 +100,8 @@ def _rollout(system: System) -> dg.AssetsDefinition:
         check_specs=[
             dg.AssetCheckSpec(
                 "nothing_harmful", asset=key(system, "rollout"),
-                description="No version was taken out of traffic on evidence of harm.",
+                description="No version was taken out on evidence of harm, or by a guardrail of "
+                "the API.",
             )
         ],
         **attributes(system, "feedback", "numpy", "sqlite"),
@@ -109,17 +110,19 @@ def _rollout(system: System) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
         from ml_assets.evaluation.card.publishing import refreshed
-        from ml_assets.feedback.judging import decide_day, told
+        from ml_assets.feedback.judging import decide_day, guarded, told
 
         day = days(context)[-1]
         decided = decide_day(system, settings, day, by=f"dagster run {context.run.run_id}")
         for each in decided:
             context.log.info(each.judged.reason)
-        harmful = [each.judged.reason for each in decided if each.judged.harmful]
+        harmful = [*guarded(system, settings, day),
+                   *(each.judged.reason for each in decided if each.judged.harmful)]
         cards = refreshed(system, settings, midnight(day))
         return dg.MaterializeResult(
             metadata=rows(
                 sum(each.pairs for each in decided), tried=len(decided),
+                **({"taken_out": "; ".join(harmful)} if harmful else {}),
                 **({"verdicts": records(told(decided), 50)} if decided else {}),
                 **{f"report_on_version_{each.version}": page(
                     settings, system, each.page, f"open the report on version {each.version}")

@@ -24,6 +24,7 @@ from ml_assets.registry.judgement import (
 )
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.promotion import ship
+from ml_assets.registry.record import BY_GUARDRAIL
 from ml_assets.registry.rollout import Shadow
 from ml_assets.registry.trials import Tried, challenged, superseded, watched
 
@@ -67,6 +68,12 @@ def told(decided: Sequence[Decided]) -> list[TrialFinding]:
         )
         for each in decided for part in each.evidence.parts
     ]
+
+
+def guarded(system: System, settings: Settings, day: date) -> list[str]:
+    """Why guardrails of the API took versions out on that day, in the order of time."""
+    return [record.reason for record in Deployments(settings.deployments).history(system.name)
+            if record.by.startswith(BY_GUARDRAIL) and record.at.date() == day]
 
 
 def _e_value(log_e: float) -> str:

@@ -25,6 +25,8 @@ from ml_assets.registry.rollout import (
 COLUMNS = ("system, version, previous, rollback, reason, by, at, action, challengers, shadows,"
            " salt, about")
 """Of the table `deployments`, in the order of `row_of`."""
+BY_GUARDRAIL = "guardrail"
+"""Who decides, in records of guardrails: followed by the name of the guardrail."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 Verb = Literal["promote", "canary", "shadow", "withdraw", "approve", "rollback"]

@@ -36,6 +36,9 @@ from ml_assets.serving.answer.slates.ranker import Ranker
 from ml_assets.serving.batching.executor import Executor
 from ml_assets.serving.batching.micro_batches import MicroBatches
 from ml_assets.serving.contract.redaction import hide
+from ml_assets.serving.guardrails.guard import Guard
+from ml_assets.serving.guardrails.probe import Probe
+from ml_assets.serving.guardrails.watcher import Watcher
 from ml_assets.serving.http.app import GuardedApp
 from ml_assets.serving.http.bodies.predictions import Predictions
 from ml_assets.serving.http.bodies.rankings import Rankings
@@ -105,7 +108,8 @@ def create_app(
     hide(settings.var, settings.cache)
     lines, patience = SparseLog(), Patience(LOG_PATIENCE_S)
     backends = backends or Backends.of(settings)
-    served = {system.name: served_system(system, settings, backends, lines, patience)
+    processes = 1 if workers is None else workers.count
+    served = {system.name: served_system(system, settings, backends, lines, patience, processes)
               for system in systems}
     # To sync a disk takes long, and several workers wait for each other.
     executor = Executor(at_once=settings.ack == "process" and workers is None and traces is None)
@@ -143,11 +147,13 @@ def create_app(
 
 
 def served_system(
-    system: System, settings: Settings, backends: Backends, lines: SparseLog, patience: Patience
+    system: System, settings: Settings, backends: Backends, lines: SparseLog, patience: Patience,
+    processes: int = 1,
 ) -> ServedSystem:
     """The parts that answer for one system.
 
     lines: where refusals and faults are logged. patience: of all systems, see LOG_PATIENCE_S
+    processes: how many answer beside each other, this one included
     """
     def now() -> datetime:
         return settings.clock_of(system.name).now()  # a replay puts another clock in its place
@@ -170,20 +176,24 @@ def served_system(
         require_names(system, scorer, state.names)
         return scorer
 
-    models = ModelPool(system.name, SameFile(settings.deployments).watched(backends.deployments),
-                       load, now)
-    shadows = Shadows(models, now=instants.now, counts=counters.kinds)
+    deployments = SameFile(settings.deployments).watched(backends.deployments)
+    models = ModelPool(system.name, deployments, load, now)
+    guard = Guard(system.rollout.guardrails, processes=processes)
+    probe = Probe(guard, models)
+    shadows = Shadows(models, now=instants.now, counts=counters.kinds, guard=guard)
     policy = system.target.slates
     candidates = Candidates(settings.candidates(system.name), system.name)
     return ServedSystem(
         system=system, log=log, instants=instants, state=state, models=models,
         scores=LatestScores(system, state), shadows=shadows, counters=counters, lines=lines,
+        guard=guard, watcher=Watcher(system.name, guard, models, deployments, now, stands),
         predictor=Predictor(
             system, log=log, instants=instants, state=state, models=models, shadows=shadows,
-            counters=counters, lines=lines),
+            counters=counters, lines=lines, guard=guard, probe=probe),
         ranker=None if policy is None else Ranker(
             system, policy, log=log, instants=instants, state=state, models=models,
-            shadows=shadows, counters=counters, lines=lines, candidates=candidates),
+            shadows=shadows, counters=counters, lines=lines, candidates=candidates, guard=guard,
+            probe=probe),
         told=ToldIntake(system, log=log, instants=instants, state=state, counts=counters.kinds,
                         lines=lines),
         feedback=FeedbackIntake(system, log=log, instants=instants, counts=counters.kinds),

@@ -15,10 +15,11 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.core.truths import Complaints
-from ml_assets.feedback.judging import decide_day, told, weighed
+from ml_assets.feedback.judging import decide_day, guarded, told, weighed
 from ml_assets.feedback.pairs import Paired, paired
 from ml_assets.registry.models import ModelRegistry
-from ml_assets.registry.rollout import Action, Canary, Promote, Shadow
+from ml_assets.registry.record import BY_GUARDRAIL
+from ml_assets.registry.rollout import Action, Canary, Promote, Shadow, Withdraw
 from ml_assets.registry.trials import challenged
 from tests.feedback.trial import FIRST, PER_DAY, Trial
 from tests.toy import TOY
@@ -55,6 +56,15 @@ def test_only_matured_outcomes_count_each_once_and_in_order(settings: Settings) 
     assert pairs.whole.leads_C == pytest.approx(np.full(2 * PER_DAY, log(0.8 / 0.7)))
     assert (pairs.whole.reaches_C == 2.0).all()
     assert len(pairs.slices["cheap"].leads_C) == pytest.approx(PER_DAY, abs=5)
+
+
+def test_what_a_guardrail_took_out_is_told_on_that_day(settings: Settings) -> None:
+    trial = trial_of(settings, Promote(version=1), Shadow(version=2), Shadow(version=3))
+    for version, by in ((2, f"{BY_GUARDRAIL} failures"), (3, "ann")):
+        trial.deployments.act("toy", Withdraw(version=version), reason=f"{version} fails", by=by,
+                              at=START + timedelta(hours=30))
+    assert guarded(TOY, settings, FIRST) == []
+    assert guarded(TOY, settings, FIRST + DAY) == ["2 fails"]
 
 
 def test_a_loss_counts_no_more_than_the_bound(settings: Settings) -> None:

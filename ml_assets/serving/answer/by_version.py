@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ml_assets.core.errors import ModelRefused
 from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.ingest.log.served import prediction_id
 from ml_assets.registry.routing import sticky_key
 from ml_assets.serving.answer.features import GuardedState
 from ml_assets.serving.answer.intake.admission import Admitted
+from ml_assets.serving.guardrails.guard import Guard
 from ml_assets.serving.models.loaded_rollout import Arm, LineUp
 from ml_assets.serving.models.pool import ModelPool
-from ml_assets.serving.models.scoring import Floats, dense_vectors, listed, outputs_of
+from ml_assets.serving.models.scoring import Floats, checked, dense_vectors, listed, outputs_of
 
 Seen = tuple[Floats, list[datetime], int | None]
 """Vectors (B, D) of a batch, the instants whose state they show, and the log's position that was
@@ -24,16 +24,19 @@ read; without one they are degraded."""
 class ScoresByVersion:
     """Scores one system's events, each by its own version. One call at a time."""
 
-    def __init__(self, system: System, state: GuardedState, models: ModelPool) -> None:
-        self._system, self._state, self._models = system, state, models
+    def __init__(
+        self, system: System, state: GuardedState, models: ModelPool, guard: Guard
+    ) -> None:
+        self._system, self._state, self._models, self._guard = system, state, models, guard
 
     def score(
         self, lineup: LineUp, admitted: list[Admitted], accepted_at: Sequence[datetime]
     ) -> list[Prediction]:
         """What each event's version says of it, not logged yet.
 
-        A challenger that fails has no traffic from here on: the champion, who has it now,
-        answers in its place.
+        Where a challenger fails the champion answers in its place, and where a new champion
+        fails its predecessor, if it is still there. A challenger that fails too often has no
+        traffic from here on.
         """
         system = self._system
         arms = [lineup.arm(sticky_key(system, one.event, one.event_id)) for one in admitted]
@@ -47,12 +50,16 @@ class ScoresByVersion:
             try:
                 answered = self._score_by(arm, rows, admitted, seen, accepted_at)
             except Exception as error:
-                if arm.role == "champion":
+                substitute = lineup.substitute(arm.model.version)
+                if substitute is None:
                     raise
-                self._models.dismiss(arm.model.version, error)
-                lineup = lineup.without(arm.model.version)
-                champion = lineup.arms[lineup.rollout.version]
-                answered = self._score_by(champion, rows, admitted, seen, accepted_at)
+                # If this fails too, the events are to blame: they are tried one by one.
+                answered = self._score_by(substitute, rows, admitted, seen, accepted_at)
+                if self._guard.failed(lineup, arm.model.version, error):
+                    self._models.dismiss(arm.model.version, error)
+                arm = substitute
+            self._guard.answered(lineup, arm.model.version, len(rows),
+                                 degraded=answered[0].degraded)
             predictions.update(zip(rows, answered, strict=True))
         return [predictions[row] for row in range(len(admitted))]
 
@@ -78,10 +85,8 @@ class ScoresByVersion:
             dense = dense[rows]
             mine, until = [admitted[row] for row in rows], [until[row] for row in rows]
         system, target = self._system.name, self._system.target
-        outputs = outputs_of(model.scorer, [one.event for one in mine], dense)
-        if not target.check(outputs).all():
-            raise ModelRefused(f"version {model.version} of {system!r} gave {outputs.tolist()}, "
-                               f"which {target} does not allow")
+        outputs = checked(model.version, outputs_of(
+            model.scorer, [one.event for one in mine], dense), target)
         scores: list[float] = target.score(outputs).tolist()
         decisions = map(target.label_of, target.decide(outputs).tolist())
         return [

@@ -24,6 +24,8 @@ from ml_assets.serving.answer.intake.admission import (
 )
 from ml_assets.serving.answer.log_handle import LogHandle
 from ml_assets.serving.answer.shadows import Shadows
+from ml_assets.serving.guardrails.guard import Guard
+from ml_assets.serving.guardrails.probe import Probe
 from ml_assets.serving.models.pool import ModelPool
 
 log = logging.getLogger(__name__)
@@ -34,18 +36,21 @@ class Predictor:
 
     instants: gives each batch an instant of its own
     shadows: score once more, later, what was answered
+    guard, probe: see what each version does
     """
 
     def __init__(
         self, system: System, *, log: LogHandle, instants: Instants, state: GuardedState,
-        models: ModelPool, shadows: Shadows, counters: Counters, lines: SparseLog,
+        models: ModelPool, shadows: Shadows, counters: Counters, lines: SparseLog, guard: Guard,
+        probe: Probe,
     ) -> None:
         self._system, self._lines = system, lines
         self._log, self._instants = log, instants
         self._state, self._models = state, models
         self._shadows, self._counters = shadows, counters
         self._admission = Admission(system)
-        self._by_version = ScoresByVersion(system, state, models)
+        self._by_version = ScoresByVersion(system, state, models, guard)
+        self._probe = probe
 
     def predict(
         self, requests: Sequence[EventRequest | Exception], *, waits: bool = True,
@@ -128,6 +133,8 @@ class Predictor:
         if counted is not None:
             self._state.follow(appended, counted[1])
         self._counters.committed(len(logged))
+        if self._probe.due:
+            self._probe.take([(logged[row], admitted[row].event) for row in appended.new])
         return [
             self._answered(stored, one) if stored is mine
             # The same event, twice in this batch or at this moment in another process.

@@ -23,6 +23,8 @@ from ml_assets.serving.answer.readiness import Readiness
 from ml_assets.serving.answer.shadows import Shadows
 from ml_assets.serving.answer.slates.ranker import Ranker
 from ml_assets.serving.answer.slates.slate import Slate, logged_slate
+from ml_assets.serving.guardrails.guard import Guard
+from ml_assets.serving.guardrails.watcher import Watcher
 from ml_assets.serving.models.pool import ModelPool
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class ServedSystem:
     models: ModelPool
     scores: LatestScores
     shadows: Shadows
+    guard: Guard
+    watcher: Watcher
     predictor: Predictor
     ranker: Ranker | None
     told: ToldIntake
@@ -59,9 +63,11 @@ class ServedSystem:
         self.state.check(self.instants.now())
         self.models.refresh()
         self.models.start()
+        self.watcher.start()
 
     def close(self) -> None:
-        """Stop following, give the shadows a last second, close the log."""
+        """Stop watching and following, give the shadows a last second, close the log."""
+        self.watcher.stop()
         self.models.stop()
         ends = monotonic() + FAREWELL_SECONDS
         while self.shadows and monotonic() < ends:

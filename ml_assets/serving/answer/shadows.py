@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from time import monotonic
 
-import numpy as np
-
-from ml_assets.core.errors import LogUnavailable, ModelRefused
+from ml_assets.core.errors import LogUnavailable
 from ml_assets.core.source import Event
 from ml_assets.ingest.log.event_log import EventLog, Prediction, ShadowScore
-from ml_assets.serving.models.loaded_rollout import LoadedModel
+from ml_assets.serving.guardrails.guard import Guard
 from ml_assets.serving.models.pool import ModelPool
-from ml_assets.serving.models.scoring import listed, outputs_of
+from ml_assets.serving.models.rescoring import FeaturesDiffer, score_again
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +35,11 @@ class Shadows:
     """
 
     def __init__(
-        self, models: ModelPool, *, now: Callable[[], datetime], counts: Counter[str]
+        self, models: ModelPool, *, now: Callable[[], datetime], counts: Counter[str],
+        guard: Guard,
     ) -> None:
-        self._models, self._now, self._counts = models, now, counts
+        """guard: sees what each version says"""
+        self._models, self._now, self._counts, self._guard = models, now, counts, guard
         self._waiting: deque[tuple[Prediction, Event]] = deque()
 
     def __len__(self) -> int:
@@ -80,23 +80,37 @@ class Shadows:
         made: list[ShadowScore] = []
         if lineup is None:
             return made
+        sides = self._guard.of(lineup)
         for model in lineup.models.values():
             mine = [each for each in some if each[0].model_version != model.version]
             if not mine:
                 continue
             try:
-                scores = _scored(model, mine)
-            except Exception as error:
-                # Whatever its code raises: a shadow's fault must reach nobody. Of a version that
-                # answers, the answers decide whether it stays.
+                scores = score_again(model, mine)
+            except FeaturesDiffer as error:
                 if model in lineup.shadows:
                     self._models.dismiss(model.version, error)
                 continue
+            except Exception as error:  # whatever its code raises: it must reach nobody
+                if self._guard.failed(lineup, model.version, error):
+                    self._models.dismiss(model.version, error)
+                continue
+            if (own := sides.get(model.version)) is not None:
+                own.scored(len(mine))
             made += [
                 ShadowScore(prediction_id=answered.prediction_id, score=score, outputs=several,
                             model_version=model.version, scored_at=self._now())
                 for (answered, _), (score, several) in zip(mine, scores, strict=True)
             ]
+            for (answered, _), (score, several) in zip(mine, scores, strict=True):
+                said, other = several or (score,), answered.outputs or (answered.score,)
+                if own is not None:
+                    own.again(answered.prediction_id, said)
+                    if own.reference == answered.model_version:
+                        own.paired(said, other)
+                asked = sides.get(answered.model_version)
+                if asked is not None and asked.reference == model.version:
+                    asked.paired(other, said)
         return made
 
 
@@ -108,19 +122,3 @@ def _next_size(taken: int, *, spent: float) -> int:
     """
     rest = TURN_SECONDS - spent
     return max(1, taken if spent * 2 <= TURN_SECONDS else int(taken * rest / spent))
-
-
-def _scored(
-    shadow: LoadedModel, some: Sequence[tuple[Prediction, Event]]
-) -> list[tuple[float, tuple[float, ...]]]:
-    """Of each the score, and the outputs if there are several."""
-    for answered, _ in some:
-        if tuple(shadow.scorer.feature_names) != answered.feature_names:
-            raise ModelRefused(f"it reads {shadow.scorer.feature_names}; the answer was made from "
-                               f"{answered.feature_names}")
-    outputs = outputs_of(shadow.scorer, [event for _, event in some],
-                         np.stack([answered.features for answered, _ in some]))
-    target = shadow.scorer.target
-    if not target.check(outputs).all():
-        raise ModelRefused(f"it gave {outputs.tolist()}, which {target} does not allow")
-    return list(zip(target.score(outputs).tolist(), listed(outputs), strict=True))

@@ -35,9 +35,15 @@ class LineUp:
 
     rollout: what this process does, which differs from what the record says if versions were
     refused; arms: the versions that answer; shadows: those that only score
+    predecessor: the champion before this one, while it scores in its shadow; None if it does not
+    compared: the versions that are tried, each with the one that it is compared with: a
+    challenger with the champion, a new champion with its predecessor
     """
 
-    def __init__(self, rollout: Rollout, models: Mapping[int, LoadedModel]) -> None:
+    def __init__(
+        self, rollout: Rollout, models: Mapping[int, LoadedModel], previous: int | None = None
+    ) -> None:
+        """previous: the champion before this one, if it may be put back"""
         self.rollout = rollout
         self.models = {version: models[version] for version in rollout.named}
         self.champion = self.models[rollout.version]
@@ -50,11 +56,24 @@ class LineUp:
             for version in rollout.answering
         }
         self.shadows = tuple(self.models[version] for version in rollout.shadows)
+        self.predecessor = next((each for each in self.shadows if each.version == previous), None)
+        self.compared = dict.fromkeys(rollout.named[1:], rollout.version)
+        if self.predecessor is not None:
+            del self.compared[self.predecessor.version]
+            self.compared[rollout.version] = self.predecessor.version
 
     def without(self, version: int) -> LineUp:
         """The same, with its share for the champion. Not for the champion itself."""
         rest = [each for each in self.rollout.named if each != version]
-        return LineUp(self.rollout.only(rest), self.models)
+        return LineUp(self.rollout.only(rest), self.models,
+                      self.predecessor and self.predecessor.version)
+
+    def substitute(self, version: int) -> Arm | None:
+        """Who answers what this version fails on: for a challenger the champion, for a new
+        champion its predecessor; None if there is nobody."""
+        if version != self.rollout.version:
+            return self.arms[self.rollout.version]
+        return self.predecessor and Arm(model=self.predecessor, role="champion", propensity=1.0)
 
     def arm(self, key: str) -> Arm:
         """Who answers what `key` sends."""

@@ -17,6 +17,10 @@ from ml_assets.core.texts import key_text
 Floats = npt.NDArray[np.float32]
 
 
+class OutputsRefused(ModelRefused):
+    """A model's outputs are none that its target allows."""
+
+
 class Scorer(Protocol):
     """A loaded model, as `ml_assets.training.artifact.load` returns it."""
 
@@ -77,6 +81,18 @@ def outputs_of(
     """
     texts = {name: [key_text(event[name]) for event in events] for name in scorer.texts}
     return scorer.outputs(texts, dense)
+
+
+def checked(
+    version: int, outputs: npt.NDArray[np.float64], target: Target
+) -> npt.NDArray[np.float64]:
+    """The outputs (B, W) of a version. Raises OutputsRefused unless the target allows all."""
+    allowed_B = target.check(outputs)
+    if not allowed_B.all():
+        first = outputs[~allowed_B][0].tolist()
+        raise OutputsRefused(f"version {version} gave {first} for {int((~allowed_B).sum())} of "
+                             f"{len(outputs)} events, which {target} does not allow")
+    return outputs
 
 
 def listed(outputs: npt.NDArray[np.float64]) -> list[tuple[float, ...]]:

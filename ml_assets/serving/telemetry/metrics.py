@@ -164,6 +164,10 @@ class Metrics(Collector):
                 counts["predictions", name, str(version), role] = count
             for version, count in list(counters.degraded.items()):
                 counts["degraded", name, str(version)] = count
+            for version, count in list(system.guard.failures.items()):
+                counts["version_failures", name, str(version)] = count
+            for (version, guardrail), count in list(system.guard.breaches.items()):
+                counts["guardrail_breaches", name, str(version), guardrail] = count
             for metric, kind in KINDS.items():
                 if metric not in ("predictions", "degraded"):
                     counts[metric, name] = counters.kinds[kind]
@@ -182,6 +186,10 @@ COUNTERS: dict[str, tuple[str, Labels]] = {
     "predictions": ("Events answered anew", ("system", "model_version", "role")),
     "degraded": ("Events answered anew without features from the store",
                  ("system", "model_version")),
+    "version_failures": ("Calls in which a version failed and another one answered or had answered",
+                         ("system", "model_version")),
+    "guardrail_breaches": ("Versions that were taken out for breaching a guardrail",
+                           ("system", "model_version", "guardrail")),
     "repeated": ("Events answered from the log, which had their answer", ("system",)),
     "refused": ("Events refused: unusable, invalid or changed", ("system",)),
     "feedback": ("Words of feedback that were new", ("system",)),

@@ -32,6 +32,7 @@ class WorkerMetrics:
     """
 
     def __init__(self, folder: Path, *, worker: int, workers: int) -> None:
+        self.count = workers
         self._files = [folder / str(each) for each in range(workers)]
         self._mine = self._files[worker]
         self._own: Callable[[], WorkerSamples] = WorkerSamples

@@ -17,6 +17,7 @@ from ml_assets.ingest.log.event_log import EventLog, Prediction
 from ml_assets.registry.rollout import Shadow
 from ml_assets.serving.answer import shadows as shadows_module
 from ml_assets.serving.answer.shadows import Shadows
+from ml_assets.serving.guardrails.guard import Guard
 from ml_assets.serving.models.pool import ModelPool
 from tests.serving.kit import NOON, FakeScorer, Toy, event
 
@@ -57,7 +58,8 @@ def pool_of(toy: Toy) -> ModelPool:
 def shadows_of(toy: Toy) -> tuple[Shadows, Counter[str], ModelPool]:
     counts: Counter[str] = Counter()
     pool = pool_of(toy)
-    return Shadows(pool, now=lambda: NOON, counts=counts), counts, pool
+    guard = Guard(toy.system.rollout.guardrails)
+    return Shadows(pool, now=lambda: NOON, counts=counts, guard=guard), counts, pool
 
 
 def answered(log: EventLog, number: int) -> Prediction:

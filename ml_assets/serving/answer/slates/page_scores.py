@@ -11,7 +11,7 @@ from itertools import accumulate, chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from ml_assets.core.errors import ModelRefused, NotReady
+from ml_assets.core.errors import NotReady
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.slates import SlatePolicy
 from ml_assets.core.system import System
@@ -22,9 +22,10 @@ from ml_assets.serving.answer.by_version import Seen, see
 from ml_assets.serving.answer.features import GuardedState
 from ml_assets.serving.answer.slates.candidates import Candidates
 from ml_assets.serving.answer.slates.page import Page
+from ml_assets.serving.guardrails.guard import Guard
 from ml_assets.serving.models.loaded_rollout import Arm, LineUp
 from ml_assets.serving.models.pool import ModelPool
-from ml_assets.serving.models.scoring import outputs_of
+from ml_assets.serving.models.scoring import checked, outputs_of
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +60,9 @@ class PageScores:
 
     def __init__(
         self, system: System, policy: SlatePolicy, state: GuardedState, models: ModelPool,
-        candidates: Candidates, lines: SparseLog,
+        candidates: Candidates, lines: SparseLog, guard: Guard,
     ) -> None:
-        self._item = policy.item
+        self._item, self._guard = policy.item, guard
         self._system, self._state, self._models = system, state, models
         self._candidates, self._lines = candidates, lines
 
@@ -80,11 +81,9 @@ class PageScores:
             try:
                 found = self._score_by(arm, mine, pages, seen)
             except Exception as error:
-                if arm.role == "champion":
-                    found = [self._without_model(pages, error)]
-                else:
-                    self._models.dismiss(arm.model.version, error)
-                    return self.score(pages)
+                found = self._instead(lineup, arm.model.version, mine, pages, seen, error)
+            self._guard.answered(lineup, found[0].version, len(mine),
+                                 degraded=found[0].position is None)
             ranked.update(zip(mine, found, strict=True))
         return [ranked[index] for index in range(len(pages))]
 
@@ -123,9 +122,7 @@ class PageScores:
         outputs = outputs_of(model.scorer, rows, parts[0] if len(parts) == 1
                              else np.concatenate(parts))
         target = self._system.target
-        if not target.check(outputs).all():
-            raise ModelRefused(f"version {model.version} of {self._system.name!r} gave outputs "
-                               f"that {target} does not allow")
+        checked(model.version, outputs, target)
         ranked, start = [], 0
         for index, features in zip(mine, parts, strict=True):
             page, end = pages[index], start + len(features)
@@ -137,6 +134,23 @@ class PageScores:
                 outputs=of_page))
             start = end
         return ranked
+
+    def _instead(
+        self, lineup: LineUp, version: int, mine: Sequence[int], pages: Sequence[Page],
+        seen: dict[tuple[str, ...], Seen], error: Exception,
+    ) -> list[Ranked]:
+        """What another version says of the pages that this one failed on."""
+        substitute = lineup.substitute(version)
+        if substitute is None:
+            return [self._without_model(pages, error)]
+        try:
+            found = self._score_by(substitute, mine, pages, seen)
+        except Exception:
+            # Both fail: a page is to blame. Which one, is found out page by page.
+            return [self._without_model(pages, error)]
+        if self._guard.failed(lineup, version, error):
+            self._models.dismiss(version, error)
+        return found
 
     def _without_model(self, pages: Sequence[Page], error: Exception) -> Ranked:
         """The one page that the champion fails on."""

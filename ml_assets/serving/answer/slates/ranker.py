@@ -28,6 +28,8 @@ from ml_assets.serving.answer.slates.exploration import page_of
 from ml_assets.serving.answer.slates.page import Page, PageAdmission
 from ml_assets.serving.answer.slates.page_scores import PageScores, Ranked
 from ml_assets.serving.answer.slates.slate import RankRequest, Slate
+from ml_assets.serving.guardrails.guard import Guard
+from ml_assets.serving.guardrails.probe import Probe
 from ml_assets.serving.models.pool import ModelPool
 from ml_assets.serving.models.scoring import listed
 
@@ -46,14 +48,15 @@ class Ranker:
     def __init__(
         self, system: System, policy: SlatePolicy, *, log: LogHandle, instants: Instants,
         state: GuardedState, models: ModelPool, shadows: Shadows, candidates: Candidates,
-        counters: Counters, lines: SparseLog,
+        counters: Counters, lines: SparseLog, guard: Guard, probe: Probe,
     ) -> None:
         self._system, self._policy = system, policy
         self._log, self._instants, self._state = log, instants, state
         self._shadows, self._counters, self._lines = shadows, counters, lines
         self.candidates = candidates
         self._admission = PageAdmission(system, policy, state, candidates)
-        self._scores = PageScores(system, policy, state, models, candidates, lines)
+        self._scores = PageScores(system, policy, state, models, candidates, lines, guard)
+        self._probe = probe
 
     def rank(
         self, requests: Sequence[RankRequest | Exception], *, waits: bool = True
@@ -165,6 +168,7 @@ class Ranker:
             self._counters.answer(row)
             if row.feature_names:  # else there was no model, whose features a shadow could read
                 self._shadows.add(row, event)
+        self._probe.take(rows)
 
     def _shown(self, page: Page, ranked: Ranked, accepted_at: datetime) -> Rows:
         """The rows of a page as they are logged, each with its event."""
