@@ -17,6 +17,8 @@ import numpy as np
 from benchmarks.environments import Environment, NotInstalled
 from benchmarks.judgement_load.lives import Life, first_crossing, leads_of, live
 from benchmarks.judgement_load.models import Two
+from benchmarks.judgement_load.rollback import send_back
+from benchmarks.serving_load.installation import installed
 from ml_assets.bench import Measurement
 from ml_assets.core.policies import RolloutPolicy
 from ml_assets.core.target import Floats
@@ -44,6 +46,7 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
     yield _sent_back("5 points worse on a slice of a tenth", Two(better_on_slice=-0.05),
                      60 if quick else 120, lives // 2)
     yield _beside_confseq(create=not quick)
+    yield _rolled_back(3 if quick else 20)
 
 
 def _at_every_label(lives: int, labels: int) -> Measurement:
@@ -95,6 +98,21 @@ def _shares(
 ) -> Measurement:
     return Measurement(bench=f"{name}, {lives:,} lives", ours=100 * count / lives, peer=None,
                        unit="%", ratio=None, goal=goal, met=met, equal=None, note=note)
+
+
+def _rolled_back(times: int) -> Measurement:
+    """A champion rolled back by hand, and a broken canary that the API takes out itself."""
+    with installed() as made:
+        found = send_back(made, times=times)
+    errors = sum(found.outcome.errors.values())
+    return Measurement(
+        bench=f"judgement: rollback under {found.rate:,.0f} requests/s, {found.times} times",
+        ours=found.slowest_s, peer=None, unit="s from the record to the last answer, at most",
+        ratio=None, goal="under 1 s, no failed request", equal=None,
+        met=found.slowest_s < 1 and errors == 0,
+        note=f"{found.outcome.answered:,} answers, {errors} failed; a canary that learnt labels "
+             f"the wrong way round was taken out by `{found.guardrail}` {found.found_s:.2f} s and "
+             f"{found.answers} answers after its first one")
 
 
 def _beside_confseq(*, create: bool) -> Measurement:

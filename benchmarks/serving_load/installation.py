@@ -63,7 +63,7 @@ def installed() -> Iterator[Installation]:
         features.prepare(settings)
         exported = Path(folder) / "exported"
         for version in range(1, 4):
-            _train(settings, exported / str(version), seed=10 + version)
+            train(settings, exported / str(version), seed=10 + version)
         made = Installation(
             settings=settings, rows=rows, templates=payments(rows), exported=exported / "1",
             scores=_scores(exported / "1", rows), began=settings.clock_of(PAYMENTS.name).now(),
@@ -74,8 +74,11 @@ def installed() -> Iterator[Installation]:
         yield made
 
 
-def _train(settings: Settings, folder: Path, *, seed: int) -> None:
-    """Fit a model to rows of its own and register it as the next version."""
+def train(
+    settings: Settings, folder: Path, *, seed: int, upside_down: bool = False
+) -> None:
+    """Fit a model to rows of its own, or to their labels the wrong way round, and register it as
+    the next version."""
     import torch
 
     from ml_assets.training import artifact
@@ -84,9 +87,10 @@ def _train(settings: Settings, folder: Path, *, seed: int) -> None:
 
     torch.set_num_threads(1)  # so small a model does not fill two
     rows = draw(TRAINED_ON, seed=seed)
+    codes = rows.labels.astype(float)
     names = (*NUMBERS, *features.SERVICE.features)
     scorer = fit(PAYMENTS.model, PAYMENTS.target, LabelledRows(
-        texts={"note": rows.notes}, dense=rows.dense, codes=rows.labels.astype(float),
+        texts={"note": rows.notes}, dense=rows.dense, codes=1 - codes if upside_down else codes,
         feature_names=names)).scorer
     artifact.save(scorer, folder, texts={"note": rows.notes[:4]}, dense=rows.dense[:4])
     ModelRegistry(settings).register(
