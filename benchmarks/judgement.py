@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.environments import Environment, NotInstalled
 from benchmarks.judgement_load.lives import Life, first_crossing, leads_of, live
 from benchmarks.judgement_load.models import Two
+from benchmarks.judgement_load.partial import FILTER, FORECAST, learnt, mean_of
 from benchmarks.judgement_load.rollback import send_back
 from benchmarks.serving_load.installation import installed
 from ml_assets.bench import Measurement
@@ -47,6 +48,8 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
                      60 if quick else 120, lives // 2)
     yield _beside_confseq(create=not quick)
     yield _rolled_back(3 if quick else 20)
+    yield from _partly_reported(2 if quick else 8)
+    yield from _lied_to(2 if quick else 8)
 
 
 def _at_every_label(lives: int, labels: int) -> Measurement:
@@ -113,6 +116,44 @@ def _rolled_back(times: int) -> Measurement:
         note=f"{found.outcome.answered:,} answers, {errors} failed; a canary that learnt labels "
              f"the wrong way round was taken out by `{found.guardrail}` {found.found_s:.2f} s and "
              f"{found.answers} answers after its first one")
+
+
+def _partly_reported(seeds: int) -> Iterator[Measurement]:
+    """Models that learn, one after the other, from what people report of the mistakes."""
+    for name, system in (("a filter", FILTER), ("a forecast", FORECAST)):
+        began = process_time()
+        found = {way: [learnt(system, seed, way=way) for seed in range(seeds)]
+                 for way in ("true", "silence", "audits")}
+        told = "; ".join(
+            f"{way}: loss {mean_of(each, 'loss'):.4f}, mean off by {mean_of(each, 'off'):.3f} sd, "
+            f"errors judged {mean_of(each, 'judged'):.1%} of {mean_of(each, 'wrong'):.1%}"
+            for way, each in found.items())
+        naive, made = (abs(mean_of(found[way], "judged") - mean_of(found[way], "wrong"))
+                       for way in ("silence", "audits"))
+        yield Measurement(
+            bench=f"judgement: {name}, of whose mistakes a part is reported, {seeds} times",
+            ours=100 * made, peer=100 * naive, ratio=made / naive, equal=None, met=made <= 0.02,
+            unit="points that the error rate is judged wrong by (peer: without audits)",
+            goal="at most 2 points", note=f"{told}; {process_time() - began:.0f} CPU s")
+
+
+def _lied_to(seeds: int) -> Iterator[Measurement]:
+    """Hostile feedback: what it costs the filter's AUC."""
+    before = np.mean([learnt(FILTER, seed, way="audits").auc for seed in range(seeds)])
+    for name, source, share in (
+        ("strangers lie about 5% of all predictions", "stranger", 0.05),
+        ("the trusted reader, in 5% of the words", "recipient", 0.002),
+        ("the trusted reader, about 5% of all predictions", "recipient", 0.05),
+    ):
+        began = process_time()
+        found = [learnt(FILTER, seed, way="audits", hostile=share, as_source=source).auc
+                 for seed in range(seeds)]
+        cost = 100 * float(before - np.mean(found))
+        yield Measurement(
+            bench=f"judgement: {name}, {seeds} times", ours=cost, peer=None, unit="points of AUC",
+            ratio=None, goal="at most .5", met=cost <= 0.5, equal=None,
+            note=f"AUC {np.mean(found):.4f}, {before:.4f} without lies; "
+                 f"{process_time() - began:.0f} CPU s")
 
 
 def _beside_confseq(*, create: bool) -> Measurement:

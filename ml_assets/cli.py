@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ml_assets import __version__
+from ml_assets.audit_cli import audits
 from ml_assets.core.errors import DeclarationError, MlAssetsError
 from ml_assets.core.installation import opened
 from ml_assets.doctor_cli import doctor
@@ -236,6 +237,7 @@ main.add_command(tune)
 main.add_command(report)
 main.add_command(reproduce)
 main.add_command(rollout)
+main.add_command(audits)
 main.add_command(token)
 main.add_command(doctor)
 main.add_command(store)

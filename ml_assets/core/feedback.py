@@ -10,6 +10,7 @@ from typing import Literal
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 from ml_assets.core.texts import SOURCE_LENGTH, name_fault
+from ml_assets.core.truths.base import draw
 
 ConflictPolicy = Literal["last_write_wins", "labeler_priority", "majority_vote", "median"]
 """How contradictions between trusted sources are resolved, in Feast's terms.
@@ -29,6 +30,9 @@ As in a Feast `LabelView`, whose `labeler_field` is our `source`, every word is 
 
 ANONYMOUS = "anonymous"
 """The class of every source that no trusted class claims."""
+
+AUDIT = "audit"
+"""The class of those who answer audits, unless a policy has another one for them."""
 
 TRUTH = "truth"
 """The class of the truth's source, if a policy trusts nobody by name."""
@@ -104,6 +108,32 @@ class Crowd:
 
 
 @declaration
+class Audit:
+    """A sample of predictions whose truth is asked for, whatever else is said of them.
+
+    Where people report some of the mistakes only, silence turns the others into labels that
+    agree with who made them. The sample tells how many: by it reports are weighed up again, see
+    `ml_assets.ingest.audits`.
+
+    share: of all predictions; which ones follows from their ids
+    source: in whose name its answers come, through the same call as all feedback; it is trusted,
+        and without a limit
+    """
+
+    share: float
+    source: str = "audit"
+
+    def __post_init__(self) -> None:
+        require(0 < self.share <= 1, self, "share", self.share, "a share in (0, 1]")
+        require(name_fault(self.source, SOURCE_LENGTH) is None and not self.source.endswith(":"),
+                self, "source", self.source, "text on one line that is no prefix")
+
+    def propensity(self, prediction_id: str) -> float | None:
+        """How probable it was that this prediction would be audited; None if it is not."""
+        return self.share if draw(prediction_id, "audit") < self.share else None
+
+
+@declaration
 class FeedbackPolicy:
     """Which label follows from what several sources say about one prediction.
 
@@ -121,6 +151,8 @@ class FeedbackPolicy:
     anonymous words are kept but make no label. A known label stands until it is outranked. See
     `ml_assets.ingest.log.resolution.resolve`.
 
+    `audit` asks for the truth of a sample.
+
     A source's name is the client's claim: if strangers can reach the API, accept a trusted name
     (`class_of` tells which ones are) only from clients entitled to it.
     """
@@ -129,6 +161,7 @@ class FeedbackPolicy:
     conflict: ConflictPolicy = "last_write_wins"
     crowd: Crowd | None = field(default_factory=Crowd)
     limit: FeedbackLimit = FeedbackLimit(words=100, window=timedelta(hours=1))
+    audit: Audit | None = None
 
     def __post_init__(self) -> None:
         names = [trust.name for trust in self.trusted]
@@ -137,6 +170,10 @@ class FeedbackPolicy:
                 "each source in one class")
         require(bool(self.trusted) or self.crowd is not None, self, "crowd", self.crowd,
                 "a Crowd if no source is trusted: otherwise no word could become a label")
+
+    def propensity(self, prediction_id: str) -> float | None:
+        """How probable it was that this prediction would be audited; None if it is not."""
+        return None if self.audit is None else self.audit.propensity(prediction_id)
 
     @property
     def claimed(self) -> tuple[str, ...]:
@@ -161,11 +198,14 @@ class FeedbackPolicy:
 
 
 def trusting(policy: FeedbackPolicy, source: str) -> FeedbackPolicy:
-    """`policy`; if it trusts nobody by name, with this source trusted, and without a limit."""
-    if policy.trusted:
-        return policy
-    return replace(policy, trusted=(
-        TrustClass(name=TRUTH, sources=(source,), unlimited=True),))
+    """`policy`; if it trusts nobody by name, with this source trusted, and without a limit. So
+    are auditors."""
+    trusted = policy.trusted or (TrustClass(name=TRUTH, sources=(source,), unlimited=True),)
+    if policy.audit is not None and policy.class_of(policy.audit.source) is None:
+        heaviest = max(trust.weight for trust in trusted)
+        trusted = (*trusted, TrustClass(name=AUDIT, sources=(policy.audit.source,),
+                                        weight=heaviest, unlimited=True))
+    return policy if trusted == policy.trusted else replace(policy, trusted=trusted)
 
 
 def _claims(claim: str, source: str) -> bool:

@@ -23,6 +23,7 @@ from ml_assets.evaluation.sequential import BoundedLeads, ClusteredLeads, Leads
 from ml_assets.evaluation.slices import rows_of
 from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.feedback.described import described
+from ml_assets.feedback.unreported import Unreported, unreported
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
@@ -118,10 +119,12 @@ def paired(
     rows, both = rows[found_N].reset_index(drop=True), [each[found_N] for each in both]
     exposure, subjects = exposure.of_rows(found_N), subjects_of(system.target, rows)
     codes_N = system.target.codes(rows["label"].tolist())
+    lacking = unreported(system, settings, rows, end)
 
     def of(chosen: Bools) -> Pairs:
         return _pairs(system.target, codes_N[chosen], [each[chosen] for each in both],
-                      subjects.of_rows(chosen), exposure.of_rows(chosen), bound)
+                      subjects.of_rows(chosen), exposure.of_rows(chosen), bound,
+                      lacking and lacking.of_rows(chosen))
 
     return Paired(at=rows["event_timestamp"], whole=of(np.ones(len(rows), dtype=bool)),
                   slices={name: of(chosen)
@@ -130,14 +133,21 @@ def paired(
 
 def _pairs(
     target: Target, codes_N: Floats, both: Sequence[Floats], subjects: Subjects,
-    exposure: Exposure, bound: float,
+    exposure: Exposure, bound: float, lacking: Unreported | None,
 ) -> Pairs:
-    own, others = (target.cases(codes_N, outputs_NW, subjects) for outputs_NW in both)
-    counts, units_N = exposure.of_rows(own.rows), target.units(subjects)
-    leads_C = np.minimum(others.losses, bound) - np.minimum(own.losses, bound)
+    def leads_by(codes_N: Floats) -> tuple[Floats, Whole]:
+        own, others = (target.cases(codes_N, outputs_NW, subjects) for outputs_NW in both)
+        return np.minimum(others.losses, bound) - np.minimum(own.losses, bound), own.rows
+
+    leads_C, rows_C = leads_by(codes_N)
+    counts, units_N = exposure.of_rows(rows_C), target.units(subjects)
+    reaches_C = bound * counts.reaches_N
+    if lacking is not None:  # then each row is a case
+        leads_C = lacking.leads(leads_C, leads_by(lacking.silent_N)[0])
+        reaches_C = reaches_C * lacking.reaches_N
     return Pairs(
-        leads_C=leads_C * counts.weights_N, reaches_C=bound * counts.reaches_N,
-        units_C=None if units_N is None else units_N[own.rows],
+        leads_C=leads_C * counts.weights_N, reaches_C=reaches_C,
+        units_C=None if units_N is None else units_N[rows_C],
         supports_C=counts.supports_N, accuses_C=counts.accuses_N)
 
 

@@ -17,6 +17,7 @@ from ml_assets.core.data.streams import Stream
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, day_bounds, midnight
+from ml_assets.ingest.audits import matured
 from ml_assets.ingest.contracts.rows import Contract
 from ml_assets.ingest.contracts.stored import keeps
 from ml_assets.ingest.events import READ, archived_rows, logged_rows, parse_raw
@@ -27,6 +28,7 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.told import LABELS
 from ml_assets.ingest.tables import (
     QUARANTINE,
+    audits_schema,
     events_schema,
     labels_schema,
     raw_schema,
@@ -188,6 +190,9 @@ def _store_labels_of(
         archived=archived.known_before(end), predictions=predictions.values(), feedback=words,
         first_heard={source: first for source in {word.source for word in words}
                      if (first := log.feedback.first_word(name, source)) is not None})
+    if system.feedback.audit is not None:
+        lake.write(name, "audits", day, matured(
+            system, predictions.values(), words, start=start, end=end), audits_schema(system))
     arrived = {each.accepted_at.date() for each in predictions.values()}
     arrived |= set(known["event_timestamp"].dt.date) if len(known) else set()
     events = lake.read_days(name, "events", events_schema(system), sorted(arrived),

@@ -32,7 +32,7 @@ KNOWN_COLUMNS = ("event_id", "event_timestamp", "known_at", "label", "basis")
 
 PREDICTION_COLUMNS = ("prediction_id", "event_id", "event_timestamp", "accepted_at",
                       "features_as_of", "features", "feature_names", "model_version", "score",
-                      "decision", "degraded", "role", "propensity", "state_seq", "outputs")
+                      "decision", "degraded", "role", "propensity", "state_seq", "outputs", "audit")
 """Of `predictions_schema`, whatever the system."""
 
 OUTCOME_COLUMNS = ("prediction_id", "event_id", "event_timestamp", "known_at", "label", "basis",
@@ -141,7 +141,8 @@ def labels_schema(system: System) -> pa.Schema:
 def predictions_schema(system: System) -> pa.Schema:
     """What was served on a day (the partition is the day of `accepted_at`).
 
-    `outputs` are the model's W numbers, null if there is only one, which is the score.
+    `outputs` are the model's W numbers, null if there is only one, which is the score. `audit` is
+    how probable it was that its truth is asked for, null if it is not.
     """
     return pa.schema([
         ("prediction_id", pa.string()), ("event_id", pa.string()), ("event_timestamp", INSTANT),
@@ -150,7 +151,21 @@ def predictions_schema(system: System) -> pa.Schema:
         ("model_version", pa.int64()), ("score", pa.float64()), ("decision", label_type(system)),
         ("degraded", pa.bool_()), later("role", pa.string(), "champion"),
         later("propensity", pa.float64(), 1.0), later("state_seq", pa.int64(), None),
-        later("outputs", OUTPUTS, None),
+        later("outputs", OUTPUTS, None), later("audit", pa.float64(), None),
+    ])
+
+
+def audits_schema(system: System) -> pa.Schema:
+    """What became of the audited predictions that matured on a day (the day of `known_at`).
+
+    `expected` is what silence says of it. `wrong` is whether the audit found something else, null
+    if nobody answered in time; `reported` whether anybody else said so in time. `propensity`: of
+    being audited.
+    """
+    return pa.schema([
+        ("event_id", pa.string()), ("event_timestamp", INSTANT), ("known_at", INSTANT),
+        ("prediction_id", pa.string()), ("expected", label_type(system)), ("wrong", pa.bool_()),
+        ("reported", pa.bool_()), ("propensity", pa.float64()),
     ])
 
 
@@ -217,5 +232,6 @@ def tables_of(system: System) -> dict[str, pa.Schema]:
         "predictions": predictions_schema(system),
         "batch_predictions": batch_schema(system),
         "outcomes": outcomes_schema(system),
+        **({} if system.feedback.audit is None else {"audits": audits_schema(system)}),
         **({} if system.target.slates is None else {"candidates": candidates_schema(system)}),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -20,6 +20,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.lake_in_sql import select
 from ml_assets.ingest.tables import outcomes_schema, predictions_schema, raw_schema
 from ml_assets.monitoring import drift_report, performance
+from ml_assets.monitoring.audited import audited
 from ml_assets.monitoring.drift import Samples
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
@@ -118,6 +119,7 @@ def report_performance(
             day, outcomes, reports.read(day - DAY), system, champion=version,
             standard=_standard(system, lake, registry, history, end),
         )
+        report = replace(report, audited=audited(lake, system, end))
         reports.write(report)
         kept.append(report)
     return kept

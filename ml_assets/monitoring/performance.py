@@ -22,6 +22,7 @@ from ml_assets.core.time import DAY, midnight
 from ml_assets.evaluation.comparison import Estimate, compare, share
 from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.ingest.labels import latest_labels
+from ml_assets.monitoring.audited import Audited, audit_figures
 from ml_assets.monitoring.reports import DailyReports
 from ml_assets.targets.stored import kept_outputs
 
@@ -68,6 +69,7 @@ class PerformanceReport:
         overlap (for equal widths, a one-sided test at 0.3%: strict, because
         it is asked every day). Needs `DriftPolicy.min_events` events.
     fallen_since: the first of the days on which that has held without a break.
+    audited: what audits say, if the system declares some.
     """
 
     day: date
@@ -77,6 +79,7 @@ class PerformanceReport:
     fallen_since: date | None
     note: str
     held_out_loss: Estimate | None = None
+    audited: Audited | None = None
 
     @property
     def fallen_at(self) -> datetime | None:
@@ -197,7 +200,8 @@ def figures(report: PerformanceReport, target: Target) -> dict[str, float | int 
     }
     spent = {} if recent is None else {
         f"{name}_{WINDOWS[0]}d": each for name, each in recent.costs.items()}
-    return {**known, **spent, "champion": report.champion or 0, "note": report.note}
+    return {**known, **spent, **audit_figures(report.audited),
+            "champion": report.champion or 0, "note": report.note}
 
 
 def table(report: PerformanceReport, target: Target) -> pd.DataFrame:

@@ -44,6 +44,7 @@ SERVED = [
     ("role", "string", "of the version when it answered: champion or challenger"),
     ("propensity", "double", "how probable it was that this version would answer"),
     ("state_seq", "int", "the log's position that the features were read at"),
+    ("audit", "double", "how probable it was that its truth is asked for; null: it is not"),
 ]
 
 

@@ -38,7 +38,7 @@ from ml_assets.serving.batching.micro_batches import MicroBatches
 from ml_assets.serving.contract.redaction import hide
 from ml_assets.serving.guardrails.guard import Guard
 from ml_assets.serving.guardrails.probe import Probe
-from ml_assets.serving.guardrails.watcher import Watcher
+from ml_assets.serving.guardrails.watcher import Watcher, WritableRecord
 from ml_assets.serving.http.app import GuardedApp
 from ml_assets.serving.http.bodies.predictions import Predictions
 from ml_assets.serving.http.bodies.rankings import Rankings
@@ -48,7 +48,7 @@ from ml_assets.serving.http.connection.fast_path import FastPath
 from ml_assets.serving.http.handlers import Handlers
 from ml_assets.serving.http.lifespan import Lifespan
 from ml_assets.serving.http.pages import Pages
-from ml_assets.serving.models.pool import DeploymentRecord, ModelPool
+from ml_assets.serving.models.pool import ModelPool
 from ml_assets.serving.models.scoring import Scorer, require_names
 from ml_assets.serving.telemetry.freshness import Freshness
 from ml_assets.serving.telemetry.metrics import Metrics, Requests
@@ -67,7 +67,7 @@ systems of an API share it: they write the same file on the same thread."""
 class Backends:
     """What answers come from. Each call makes a new one; tests put fakes here."""
 
-    deployments: Callable[[], DeploymentRecord]
+    deployments: Callable[[], WritableRecord]
     model: Callable[[System, int], Scorer]
     state: Callable[[System, sqlite3.Connection], SystemState]
 
@@ -75,7 +75,7 @@ class Backends:
     def of(cls, settings: Settings) -> Backends:
         """The installation's own: deployment record, MLflow registry, Feast online store."""
 
-        def deployments() -> DeploymentRecord:
+        def deployments() -> WritableRecord:
             from ml_assets.registry.deployments import Deployments
 
             return Deployments(settings.deployments)

@@ -31,7 +31,7 @@ DAY = NOON.date()
 def predictions(decisions: dict[str, bool]) -> pd.DataFrame:
     rows = [
         (f"p-{event}", event, NOON, NOON, NOON, [1.0], ["amount"], 3, 0.9 if decision else 0.1,
-         decision, False, "champion", 1.0, None, None)
+         decision, False, "champion", 1.0, None, None, None)
         for event, decision in decisions.items()
     ]
     return pd.DataFrame(rows, columns=PREDICTIONS.names)

@@ -89,7 +89,8 @@ class Trial:
             outcomes, columns=outcomes_schema(self.system).names), outcomes_schema(self.system))
         rows = [(each.prediction_id, each.event_id, each.event_timestamp, each.accepted_at,
                  each.features_as_of, each.features.tolist(), list(each.feature_names),
-                 each.model_version, each.score, each.decision, False, "champion", 1.0, None, None)
+                 each.model_version, each.score, each.decision, False, "champion", 1.0, None, None,
+                 each.audit)
                 for each in predictions]
         schema = predictions_schema(self.system)
         lake.write(name, "predictions", day, pd.DataFrame(rows, columns=schema.names), schema)

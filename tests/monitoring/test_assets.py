@@ -91,7 +91,7 @@ def serve(settings: Settings, day: date, *, shift: float, count: int = 60) -> No
         "event_timestamp": at, "accepted_at": at, "features_as_of": at.floor("D"),
         "features": list(dense.astype(np.float32)), "feature_names": [list(NAMES)] * count,
         "model_version": 1, "score": scores, "decision": scores >= 0.5, "degraded": False,
-        "role": "champion", "propensity": 1.0, "state_seq": 0, "outputs": None,
+        "role": "champion", "propensity": 1.0, "state_seq": 0, "outputs": None, "audit": None,
     })
     Lake(settings.lake).write("toy", "predictions", day, rows, PREDICTIONS)
 
@@ -286,7 +286,7 @@ def test_parity_holds_for_what_history_gives_and_stops_at_one_changed_bit(
         features_as_of=events["event_timestamp"], features=list(vectors),
         feature_names=pd.Series([[*system.model.numbers, *service.features]] * len(events)),
         model_version=1, score=0.5, decision=True, degraded=False, role="champion",
-        propensity=1.0, state_seq=loaded + np.arange(len(events)), outputs=None)
+        propensity=1.0, state_seq=loaded + np.arange(len(events)), outputs=None, audit=None)
     lake.write(system.name, "predictions", day, served[PREDICTIONS.names], PREDICTIONS)
     result = materialise(settings, "parity", day, system=system)
     assert checks(result) == {"parity_holds": True}

@@ -86,6 +86,7 @@ ADDED = {
     ("predictions", "seq"): "integer",        # its own position; see `positions`
     ("predictions", "counts"): "blob",        # what it counts in the online state, packed
     ("predictions", "outputs"): "blob",  # float64, little endian; null if the score is all
+    ("predictions", "audit"): "real",    # how probable it was that it is audited; null: it is not
     ("shadow_scores", "outputs"): "blob",
     ("loads", "counts"): "blob",
     ("told", "counts"): "blob",  # as of predictions

@@ -16,7 +16,7 @@ from ml_assets.core.target import Label
 
 COLUMNS = ("prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,"
            " features, feature_names, model_version, score, decision, degraded, role, propensity,"
-           " state_seq, seq, outputs, counts")
+           " state_seq, seq, outputs, audit, counts")
 """Of the table `predictions`, in the order of `row_of`."""
 READ = COLUMNS.removesuffix(", counts").replace(
     "feature_names", "coalesce((select names from feature_lists where list_id = feature_names),"
@@ -41,6 +41,7 @@ class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     seq: the position at which its event counts in the online state; None if it is not logged yet,
     or of before there were positions
     outputs: the model's W numbers; empty if there is only one, which is the score
+    audit: how probable it was that its truth is asked for; None if it is not
     """
 
     prediction_id: str
@@ -61,6 +62,7 @@ class Prediction(Struct, frozen=True, kw_only=True, gc=False):
     state_seq: int | None = None
     seq: int | None = None
     outputs: tuple[float, ...] = ()
+    audit: float | None = None
 
 
 class ShadowScore(Struct, frozen=True, kw_only=True, gc=False):
@@ -139,7 +141,8 @@ def row_of(p: Prediction, seq: int, counts: bytes | None) -> tuple[object, ...]:
         p.prediction_id, p.system, p.event_id, to_us(p.event_timestamp), to_us(p.accepted_at),
         p.request, to_us(p.features_as_of), p.features.astype(_STORED, copy=False).tobytes(),
         list_of(p.feature_names)[0], p.model_version, p.score, stored_label(p.decision),
-        p.degraded, p.role, p.propensity, p.state_seq, seq, stored_outputs(p.outputs), counts,
+        p.degraded, p.role, p.propensity, p.state_seq, seq, stored_outputs(p.outputs),
+        p.audit, counts,
     )
 
 
@@ -178,7 +181,7 @@ def prediction_of(row: tuple[object, ...]) -> Prediction:
     """The inverse of `row_of`."""
     (prediction_id, system, event_id, event_timestamp, accepted_at, request, features_as_of,
      features, feature_names, model_version, score, decision, degraded, role, propensity,
-     state_seq, seq, outputs) = row
+     state_seq, seq, outputs, audit) = row
     return Prediction(
         prediction_id=str(prediction_id), system=str(system), event_id=str(event_id),
         event_timestamp=from_us(int(str(event_timestamp))),
@@ -189,7 +192,7 @@ def prediction_of(row: tuple[object, ...]) -> Prediction:
         model_version=int(str(model_version)), score=float(str(score)),
         decision=restored_label(decision), degraded=bool(degraded), role=cast(AnsweringRole, role),
         propensity=float(str(propensity)), state_seq=_whole(state_seq), seq=_whole(seq),
-        outputs=restored_outputs(outputs),
+        outputs=restored_outputs(outputs), audit=None if audit is None else float(str(audit)),
     )
 
 

@@ -98,6 +98,7 @@ class ScoresByVersion:
                 score=score, decision=decision,
                 degraded=position is None, role=arm.role, propensity=arm.propensity,
                 state_seq=position, outputs=several,
+                audit=self._system.feedback.propensity(prediction_id(system, one.event_id)),
             )
             for row, one, features, as_of, score, decision, several in zip(
                 rows, mine, dense, until, scores, decisions, listed(outputs), strict=True)

@@ -27,7 +27,7 @@ def served_rows(predictions: Iterable[Prediction]) -> pd.DataFrame:
     rows = [
         (p.prediction_id, p.event_id, p.event_timestamp, p.accepted_at, p.features_as_of,
          p.features, list(p.feature_names), p.model_version, p.score, p.decision, p.degraded,
-         p.role, p.propensity, p.state_seq, p.outputs or None)
+         p.role, p.propensity, p.state_seq, p.outputs or None, p.audit)
         for p in predictions
     ]
     return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)

@@ -58,7 +58,7 @@ class SideBySide:
         self._scored = self._failed = 0
         self._fault = ""
         self._reads = {version: [0, 0], reference: [0, 0]}
-        self._seen = (0, 0, 0, 0)
+        self._seen: tuple[int, ...] = (0, 0, 0, 0)
         self._apart = SharesApart()
         self._probes = self._slow = 0
         self._took = (0.0, 0.0)

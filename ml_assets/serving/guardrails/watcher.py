@@ -6,10 +6,12 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from ml_assets.core.errors import ModelRefused, NotReady
+from ml_assets.registry.deployments import Deployment
 from ml_assets.registry.record import BY_GUARDRAIL
-from ml_assets.registry.rollout import Withdraw
+from ml_assets.registry.rollout import Action, Withdraw
 from ml_assets.registry.trials import Tried, challenged, watched
 from ml_assets.serving.guardrails.guard import Guard
 from ml_assets.serving.guardrails.side_by_side import Breach
@@ -18,6 +20,17 @@ from ml_assets.serving.models.pool import DeploymentRecord, ModelPool
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
+
+
+class WritableRecord(DeploymentRecord, Protocol):
+    """The same, to be written too."""
+
+    def history(self, system: str) -> list[Deployment]: ...
+
+    def act(
+        self, system: str, action: Action, *, reason: str, by: str, at: datetime,
+        expecting: int | None = None,
+    ) -> Deployment: ...
 
 
 class Watcher:
@@ -34,7 +47,7 @@ class Watcher:
 
     def __init__(
         self, system: str, guard: Guard, models: ModelPool,
-        open_deployments: Callable[[], DeploymentRecord], now: Callable[[], datetime],
+        open_deployments: Callable[[], WritableRecord], now: Callable[[], datetime],
         stands: Callable[[], bool],
     ) -> None:
         self._system, self._guard, self._models = system, guard, models

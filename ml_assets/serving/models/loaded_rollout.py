@@ -66,14 +66,16 @@ class LineUp:
         """The same, with its share for the champion. Not for the champion itself."""
         rest = [each for each in self.rollout.named if each != version]
         return LineUp(self.rollout.only(rest), self.models,
-                      self.predecessor and self.predecessor.version)
+                      None if self.predecessor is None else self.predecessor.version)
 
     def substitute(self, version: int) -> Arm | None:
         """Who answers what this version fails on: for a challenger the champion, for a new
         champion its predecessor; None if there is nobody."""
         if version != self.rollout.version:
             return self.arms[self.rollout.version]
-        return self.predecessor and Arm(model=self.predecessor, role="champion", propensity=1.0)
+        if self.predecessor is None:
+            return None
+        return Arm(model=self.predecessor, role="champion", propensity=1.0)
 
     def arm(self, key: str) -> Arm:
         """Who answers what `key` sends."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ml_assets.core.errors import MlAssetsError, NotReady
 from ml_assets.registry.deployments import Deployment
-from ml_assets.registry.rollout import Action, Role
+from ml_assets.registry.rollout import Role
 from ml_assets.serving.models.loaded_rollout import LineUp, LoadedModel
 from ml_assets.serving.models.scoring import Scorer
 
@@ -24,20 +24,13 @@ RETRY_SECONDS = 30.0
 
 
 class DeploymentRecord(Protocol):
-    """The record of deployments, as `ml_assets.registry.deployments.Deployments` keeps it."""
+    """The record of deployments, as `ml_assets.registry.deployments` keeps it."""
 
     def sequence(self) -> int:
         """Grows with every decision; cheap to ask."""
         ...
 
     def current(self, system: str) -> Deployment | None: ...
-
-    def history(self, system: str) -> list[Deployment]: ...
-
-    def act(
-        self, system: str, action: Action, *, reason: str, by: str, at: datetime,
-        expecting: int | None = None,
-    ) -> Deployment: ...
 
 
 @dataclass(frozen=True, kw_only=True)

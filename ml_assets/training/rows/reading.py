@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml_assets.core.model import Minibatch
@@ -15,6 +16,8 @@ from ml_assets.core.storage.row_range import RowRange
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
 from ml_assets.features.training_sets.stored import TrainingSet
+from ml_assets.ingest.audits import label_weights
+from ml_assets.ingest.lake import INSTANT, Lake
 from ml_assets.training.rows.slate_weights import slate_weights
 from ml_assets.training.rows.stored import RowLabels, RowReading, StoredRows, column_of
 from ml_assets.training.rows.training_rows import Codes, TrainingRows
@@ -30,7 +33,7 @@ def rows_of(
     stored = training_set.part(split)
     codes = np.concatenate([np.empty(0), *(
         _codes(system.target, table) for table in stored.tables([LABEL]))])
-    weights = _weights(system, stored, codes) if split == "train" else None
+    weights = _weights(system, training_set, stored, codes) if split == "train" else None
     return StoredRows(stored=stored, reading=RowReading(
         texts=system.model.texts, feature_names=training_set.feature_names,
         coded=training_set.coded, ids=_ids(stored.path, system.model.texts),
@@ -49,11 +52,14 @@ def _codes(target: Target, table: pa.Table) -> Codes:
     return codes
 
 
-def _weights(system: System, stored: RowRange, codes: Codes) -> Floats | None:
-    """(N,) how much each row counts: by a column, its slate, and how seldom it was shown."""
+def _weights(
+    system: System, training_set: TrainingSet, stored: RowRange, codes: Codes
+) -> Floats | None:
+    """(N,) how much each row counts: by a column, its slate, how seldom it was shown, and how
+    seldom such a label becomes known."""
     fit, policy = system.model.fit, system.target.slates
     by_column = fit.sample_weights if isinstance(fit, Minibatch) else None
-    if by_column is None and policy is None:
+    if by_column is None and policy is None and system.feedback.audit is None:
         return None
     weights = np.ones(len(codes))
     if by_column is not None:
@@ -63,4 +69,16 @@ def _weights(system: System, stored: RowRange, codes: Codes) -> Floats | None:
         if policy.debias:
             weights *= shown_evenly(
                 column_of(stored.table(["propensity"]), "propensity", pa.float64()))
+    if system.feedback.audit is not None:
+        weights *= _standing_for(system, training_set, stored)
     return weights.astype(np.float32)
+
+
+def _standing_for(system: System, training_set: TrainingSet, stored: RowRange) -> Codes:
+    """(N,) see `ingest.audits.label_weights`."""
+    rows = stored.table(["event_id", "accepted_at", LABEL])
+    live_from = pa.scalar(system.calendar.live_from, INSTANT)
+    live_N = pc.greater_equal(rows["accepted_at"], live_from).to_numpy(zero_copy_only=False)
+    lake = Lake(training_set.path.parents[2])  # <lake>/<system>/training_set/<version>.parquet
+    return label_weights(lake, system, training_set.as_of, rows["event_id"].to_pylist(),
+                         rows[LABEL].to_pylist(), live_N)

@@ -192,6 +192,7 @@ class Ranker:
                 decision=target.label_of(code), degraded=degraded, role=ranked.role,
                 propensity=ranked.propensity * place.propensity, state_seq=ranked.position,
                 outputs=several,
+                audit=self._system.feedback.propensity(prediction_id(system, name)),
             ), event))
         return rows
 
