@@ -122,9 +122,9 @@ def number(rows: int, generator: np.random.Generator) -> Sample:
 
 
 def relative(rows: int, generator: np.random.Generator) -> Sample:
-    """Quantities of any size, with intervals; the logarithms' errors have a heavy tail."""
+    """Quantities of any size, with intervals."""
     size_N = np.exp(generator.normal(3, 1, rows))
-    truth_N = size_N * np.exp(0.3 * generator.standard_t(8, rows))
+    truth_N = size_N * np.exp(0.3 * generator.normal(size=rows))
     return _alone(truth_N, np.stack([size_N, 0.6 * size_N, 1.6 * size_N], axis=1))
 
 

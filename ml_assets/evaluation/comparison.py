@@ -142,7 +142,7 @@ def _estimate(
     if name in sample.means:
         low, high = intervals.of_mean_of_shares(sample.means[name])
         return Estimate(value=value, low=min(low, value), high=max(high, value))
-    if metric.root_of is not None:
+    if metric.root_of is not None and metric.root_of not in sample.unsure:
         square = _of_mean(value**2, sample.contributions[metric.root_of][0], Metric(higher=False))
         return Estimate(value=value, low=_root(square.low), high=_root(square.high),
                         why=square.why)
@@ -150,7 +150,8 @@ def _estimate(
         return _without(value, UNKNOWN)
     added = sample.contributions[name]
     if _is_share(metric):
-        low, high = intervals.of_share(value, added, trials=trials)
+        low, high = (intervals.of_area(value, (added[0], added[1]), trials=trials)
+                     if len(added) > 1 else intervals.of_share(value, added, trials=trials))
         return Estimate(value=value, low=low, high=high)
     if metric.higher and metric.highest == 1:
         return _spanning(value, intervals.of_explained(value, added[0]))
@@ -172,7 +173,7 @@ def _lead(name: str, metric: Metric, first: _Model, second: _Model) -> Estimate:
         metric.best is None and metric.root_of is None)
     if by_row and not all(unsure) and added[0] is not None and added[1] is not None:
         sign = 1.0 if metric.higher else -1.0
-        return _of_mean(lead, sign * (added[0][0] - added[1][0]), LEAD)
+        return _of_mean(lead, sign * (added[0][0] - added[1][0]), LEAD, degrees=1.0)
     if one.low is None or one.high is None or other.low is None or other.high is None:
         return _without(lead, one.why or other.why)
     if metric.root_of is not None:  # as the squares do, so do the roots
@@ -220,8 +221,10 @@ def _root(end: float | None) -> float | None:
     return None if end is None else math.sqrt(end)
 
 
-def _of_mean(value: float, rows_N: Floats, metric: Metric) -> Estimate:
-    found = intervals.of_mean(rows_N)
+def _of_mean(
+    value: float, rows_N: Floats, metric: Metric, *, degrees: float = 2.0
+) -> Estimate:
+    found = intervals.of_mean(rows_N, degrees=degrees)
     if math.isnan(value):
         return Estimate(value=None, low=None, high=None)
     if found is None:

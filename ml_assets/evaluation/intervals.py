@@ -18,6 +18,8 @@ from ml_assets.core.data.metric import MeanOfShares
 from ml_assets.core.target import Floats
 
 Interval = tuple[float, float]
+MODELLED = 2.0
+"""Degrees of freedom that a modelled variance of an area counts as."""
 FEWEST_FREE = 3.0
 """Degrees of freedom below which the variance of a mean of skewed values is not known well enough
 to give an interval: of values that are mostly 0, fewer than two that are not. A higher bound would
@@ -61,7 +63,7 @@ def _student(freedom: float) -> float:
     return float(stdtrit(freedom, 0.975))
 
 
-def of_mean(values_N: Floats) -> Interval | None:
+def of_mean(values_N: Floats, *, degrees: float = 2.0) -> Interval | None:
     """Of the mean of skewed values, such as losses; None of fewer than two, if none differs, or if
     too few of them make up its variance.
 
@@ -69,7 +71,7 @@ def of_mean(values_N: Floats) -> Interval | None:
     skewness by transformation", Journal of the Royal Statistical Society B 54, 1992). Its quantile
     is that of Student's t with twice the degrees that the kurtosis says: with n - 1 the intervals
     of means with a heavy tail were too short in simulations, with the plain degrees those of costs
-    that are mostly 0 too long.
+    that are mostly 0 too long. Differences of two models have tails on both sides: `degrees=1`.
 
     >>> low, high = of_mean(np.r_[np.full(95, 0.01), np.full(5, 2.0)])
     >>> round(low, 3), round(high, 3)  # its mean is .11; two standard errors are .087
@@ -84,7 +86,7 @@ def of_mean(values_N: Floats) -> Interval | None:
     if deviation <= 1e-12 * max(1.0, abs(mean)):
         return None
     skewness = float((excess_N**3).mean()) / deviation**3
-    edge, error = _student(min(rows - 1, 2 * spread.freedom)), deviation / sqrt(rows)
+    edge, error = _student(min(rows - 1, degrees * spread.freedom)), deviation / sqrt(rows)
     low, high = (mean - error * _unskewed(each, skewness, rows) for each in (edge, -edge))
     return min(low, mean), max(high, mean)
 
@@ -136,6 +138,32 @@ def of_share(value: float, groups: Sequence[Floats], *, trials: int) -> Interval
     """
     spread = Spread.of(groups)
     return _wilson(value, spread.variance, spread.reach, trials)
+
+
+def of_area(value: float, groups: tuple[Floats, Floats], *, trials: int) -> Interval:
+    """Of the area under the ROC curve, from the placements of the rows of either label.
+
+    Few rows of the rarer label may lack the misplaced ones, and DeLong's variance is then too
+    small: the fewer degrees of freedom it has, the more counts that of exponential scores with the
+    same area (Hanley and McNeil, "The meaning and use of the area under a receiver operating
+    characteristic (ROC) curve", Radiology 143, 1982; in the form of Newcombe, "Confidence intervals
+    for an effect size measure based on the Mann-Whitney statistic. Part 2", Statistics in Medicine
+    25, 2006). The weight was chosen by simulation: with none the interval held in 90 to 92% of
+    samples of 20 to 50 rows of the rarer label.
+    """
+    spread = Spread.of(groups)
+    variance = spread.variance
+    if variance > 0:
+        sure = 1 / (1 + MODELLED / spread.freedom)
+        modelled = _exponential(value, len(groups[0]), len(groups[1]))
+        variance = sure * variance + (1 - sure) * max(variance, modelled)
+    return _wilson(value, variance, spread.reach, trials)
+
+
+def _exponential(area: float, true: int, false: int) -> float:
+    pairs = (true + false) / 2 - 1
+    return area * (1 - area) / (true * false) * (
+        1 + pairs * ((1 - area) / (2 - area) + area / (1 + area)))
 
 
 def _wilson(value: float, variance: float, edge: float, trials: int) -> Interval:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ml_assets.core.data.metric import MeanOfShares
 from ml_assets.core.target import Bools, Floats
+from ml_assets.targets.cost import MISSES
 from ml_assets.targets.metrics.calibration import FEW_WRONG, FEWEST_WRONG, OVERSTATED, bins
 from ml_assets.targets.metrics.ranked import RecallWithin, precision_of_rows
 from ml_assets.targets.metrics.top_precision import FEW_DAYS, FEWEST_DAYS, MeasuredTop
@@ -19,6 +20,9 @@ FEWEST_ALARMS = 5
 FEWEST_TRUE = 10
 """Rows that are True below which an average precision has no interval: it is biased then."""
 FEW_TRUE = f"fewer than {FEWEST_TRUE} of these rows are True"
+FEWEST_MISSED = 10
+"""Misses below which what misses cost has no interval: it is made by what these rows may lack."""
+FEW_MISSED = f"fewer than {FEWEST_MISSED} of these rows are missed, and misses make it"
 FEW_ALARMS = f"the rate allows fewer than {FEWEST_ALARMS} false alarms among these rows"
 
 
@@ -61,7 +65,9 @@ class MeasuredBinary:
             if rate * self.negatives < FEWEST_ALARMS
         } | (dict.fromkeys(("log_loss", "brier"), FEW_WRONG) if wrong < FEWEST_WRONG else {}) | (
             {"average_precision": FEW_TRUE} if self.positives < FEWEST_TRUE else {}) | {
-            name: FEW_DAYS for name, top in tops.items() if len(top.daily) < FEWEST_DAYS}
+            name: FEW_DAYS for name, top in tops.items() if len(top.daily) < FEWEST_DAYS} | (
+            dict.fromkeys({"cost", MISSES} & set(costs), FEW_MISSED)
+            if self.positives - found < FEWEST_MISSED else {})
         self._by_row = _columns(labels_N, scores_N, losses_N, decided_N)
         self._costs, self._tops = costs, tops
         self._order = np.argsort(-scores_N, kind="stable")

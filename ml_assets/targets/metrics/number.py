@@ -10,6 +10,8 @@ from ml_assets.core.data.metric import MeanOfShares
 from ml_assets.core.target import Bools, Floats
 
 NAMES = ("squared_error", "rmse", "mae", "r2", "bias", "within_tolerance")
+FEW_LARGE = "of quantities of any size a few of the largest decide it"
+"""Why squares have none if errors count in proportion: their mean may not even be finite."""
 
 
 class MeasuredNumber:
@@ -18,7 +20,7 @@ class MeasuredNumber:
     within_N: which predictions are close enough
     ends: (N, 2), the lower and upper ends of the intervals, NaN for a row without; (N, 0) if the
         model gives none
-    others: (N,) by name: of these the mean is a metric too
+    others: (N,) by name, losses of relative errors: of these the mean is a metric too
     """
 
     def __init__(
@@ -44,7 +46,8 @@ class MeasuredNumber:
             "within_tolerance": (within_N.astype(float),),
             "squared_error": (excess_N**2,), "mae": (np.abs(excess_N),), "bias": (excess_N,),
             **{name: (values_N,) for name, values_N in others.items()}}
-        self.unsure: dict[str, str] = {}
+        self.unsure: dict[str, str] = dict.fromkeys(
+            ("squared_error", "rmse", "r2", "bias"), FEW_LARGE) if others else {}
         # Around their mean, so that the squares lose no digits.
         centred_N = true_N - (true_N.mean() if self.rows else 0)
         self._by_row = np.stack([
