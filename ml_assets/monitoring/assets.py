@@ -37,20 +37,20 @@ def _drift(system: System) -> dg.AssetsDefinition:
         key=key(system, "drift"),
         deps=keys(system, "predictions", "deployment",
                   *([system.asked.table] if system.model.categories else [])),
-        description="One report for each day: every number and category that the model reads, and "
-        "its score, over the "
-        f"predictions of the last {policy.window.days} days, beside the champion's training set. "
-        f"A column drifts if its stability index reaches {policy.effect:g} and the change is "
-        f"significant (false-discovery rate {policy.false_discovery_rate:g}). A windowed "
-        "feature is compared only once its window lies within history: it grows until then. "
-        "Source: "
+        description="One report for each day: every number and category that the model reads, its "
+        "score, and all numbers together, over the days since the champion took over, beside its "
+        f"training set. A column drifts if it differs by a stability index of {policy.effect:g}, "
+        f"or {policy.missing_effect:.0%} more or fewer missing values, and if that is no chance: "
+        "over all columns and days false discoveries are at most "
+        f"{policy.false_discovery_rate:.0%}. What grows by construction, such as a counter or a "
+        "date, is compared with the days before. Source: "
         f"`{system.name}/predictions` and the training set named by the deployed model.",
-        code_version="1",
+        code_version="2",
         check_specs=[
             dg.AssetCheckSpec(
                 "no_confirmed_drift", asset=key(system, "drift"),
-                description=f"No column has drifted on {policy.persistence} days in a row against "
-                "the same training set.",
+                description=f"No column has drifted for {policy.persistence} days against the same "
+                "training set.",
             )
         ],
         **attributes(system, "monitoring", "numpy", "json"),
@@ -60,7 +60,7 @@ def _drift(system: System) -> dg.AssetsDefinition:
         duckdb: DuckDBResource,
     ) -> Materialized:
         from ml_assets.monitoring import plots
-        from ml_assets.monitoring.daily import report_drift
+        from ml_assets.monitoring.drift.of_days import report_drift
         from ml_assets.monitoring.drift_report import figures
 
         with duckdb.get_connection() as lake:
@@ -69,7 +69,7 @@ def _drift(system: System) -> dg.AssetsDefinition:
             context.log.info(f"{each.day}: {each.note}")
         last = drifts.reports[-1]
         pictures = {"plot": plot(
-            settings, system, plots.drift(last, drifts.samples, policy.effect),
+            settings, system, plots.drift(last, drifts.columns, policy.effect),
             f"drift on {last.day}")} if last.judged else {}
         return dg.MaterializeResult(
             metadata=rows(last.rows, **pictures, **figures(last),

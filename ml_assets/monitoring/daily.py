@@ -2,103 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-import pandas as pd
-from duckdb import DuckDBPyConnection
-
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.sql import name_of
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
-from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.parity import compare
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.lake_in_sql import select
 from ml_assets.ingest.tables import outcomes_schema, predictions_schema, raw_schema
-from ml_assets.monitoring import drift_report, performance
+from ml_assets.monitoring import performance
 from ml_assets.monitoring.audited import audited
-from ml_assets.monitoring.drift import Samples
-from ml_assets.monitoring.drift_report import DriftReport, DriftReports, nothing_deployed
+from ml_assets.monitoring.drift.of_days import champion_at
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
-from ml_assets.monitoring.samples import (
-    EVENT_FOUND,
-    References,
-    champion_at,
-    filled_from,
-    samples,
-)
 from ml_assets.monitoring.standards import Standard, first_served, held_out
 from ml_assets.registry.deployments import Deployment, Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry
 
-SERVED = "features, feature_names, model_version, score, event_timestamp"
 COUNTS = ("checked", "unexplained", "degraded", "other_features", "without_position", "unparsable")
 """What a day's parity report counts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DriftOfDays:
-    """reports: one for each day, in order; samples: what the last of them compared, by column."""
-
-    reports: tuple[DriftReport, ...]
-    samples: Mapping[str, Samples]
-
-
-def report_drift(
-    system: System, settings: Settings, lake: DuckDBPyConnection, days: Sequence[date]
-) -> DriftOfDays:
-    """Compare the window that ends with each day with what the champion learnt from; keep reports.
-
-    lake: a connection that has the system's tables, see `ingest.lake_in_sql`
-    """
-    reports, references = DriftReports(settings, system), References(settings, system)
-    history = Deployments(settings.deployments).history(system.name)
-    kept, columns = [], dict[str, Samples]()
-    service = load_manifest(settings).services.get(system.feature_service)
-    filled = {} if service is None else filled_from(system, service)
-    for day in days:
-        champion = champion_at(history, midnight(day) + DAY)
-        if champion is None:
-            columns, report = {}, nothing_deployed(day)
-        else:
-            reference, end = references.read(champion.version), midnight(day) + DAY
-            served = served_in_window(lake, system, end)
-            columns, count = samples(reference, served, champion.version, system.drift, filled)
-            report = drift_report.judge_day(
-                day, columns, reports.read(day - DAY), system.drift,
-                model_version=champion.version, reference=reference.training_set,
-                reference_rows=len(reference.dense), rows=count,
-                whole=end - system.drift.window >= system.calendar.live_from,
-            )
-        reports.write(report)
-        kept.append(report)
-    return DriftOfDays(reports=tuple(kept), samples=columns)
-
-
-def served_in_window(lake: DuckDBPyConnection, system: System, end: datetime) -> pd.DataFrame:
-    """The columns for `samples` of what was accepted in the drift window before `end`."""
-    start = end - system.drift.window
-    name, events = name_of(system.name), name_of(system.asked.table)
-    categories = [name_of(each) for each in system.model.categories]
-    texts = [f"cast({each} as varchar) as {each}" for each in categories]  # ids are numbers
-    # An archived event may have the id of one that was posted, but was not accepted when it was.
-    of_events = f"""
-        left join (select event_id, accepted_at, {', '.join(texts)}, true as {EVENT_FOUND}
-                   from {name}.{events} where day >= $1 and day < $2)
-        using (event_id, accepted_at)
-    """ if categories else ""
-    found = [EVENT_FOUND, *categories] if categories else []
-    return select(
-        lake,
-        f"select {', '.join([SERVED, *found])} "
-        f"from {name}.predictions {of_events} where day >= $1 and day < $2 and accepted_at >= $3",
-        [start.date(), end.date(), start],
-    )
 
 
 def report_performance(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ml_assets.core.texts import as_name
-from ml_assets.monitoring.categories import OTHERS, CategorySamples
-from ml_assets.monitoring.drift import ColumnSamples, Samples
+from ml_assets.monitoring.drift.judge import LiveColumn
 from ml_assets.monitoring.drift_report import DriftReport
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport
 
@@ -21,35 +21,36 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Columns in the bar chart: the furthest from their reference."""
-LONGEST = 14
-"""Characters of a category's value, for which there is room."""
+LONGEST = 24
+"""Characters of a name, for which there is room."""
 
 CALM, WARNING, ALARM, BEFORE = "#4c78a8", "#f2a3a2", "#d62f2e", "#9d9d9d"
 
 
-def drift(report: DriftReport, columns: Mapping[str, Samples], effect: float) -> bytes:
-    """Stability index by column, and the furthest column then and now.
+def drift(report: DriftReport, columns: Mapping[str, LiveColumn], effect: float) -> bytes:
+    """Stability index by column, with how sure each is, and the furthest column then and now.
 
-    columns: the samples that the report judged, at least one.
+    columns: those that the report judged, at least one.
     """
     worst = report.by_size()[:SHOWN]
-    figure, (bars, overlay) = _panels(height=1.1 + 0.22 * len(worst), left_margin=0.24)
+    figure, (bars, shares) = _panels(height=1.2 + 0.24 * len(worst), left_margin=0.22)
     colors = [ALARM if column.confirmed_on else WARNING if column.drifted else CALM
               for column in worst]
-    bars.barh(range(len(worst)), [column.psi for column in worst], height=0.7, color=colors)
+    bars.barh(range(len(worst)), [column.effect for column in worst], height=0.7, color=colors)
     bars.axvline(effect, color="black", linestyle="--", linewidth=1)
-    bars.set_yticks(range(len(worst)), [column.name for column in worst], fontsize=8)
+    for place, column in enumerate(worst):
+        if column.drifted:
+            bars.annotate(f" {column.says}; {column.odds}", (0, place), fontsize=7, va="center")
+    bars.set_yticks(range(len(worst)), [as_name(column.name, LONGEST) + (
+        " (ages)" if column.moves else "") for column in worst], fontsize=8)
     bars.invert_yaxis()
-    bars.set_xlabel(f"population stability index; limit {effect:g}; pink: drifts, red: confirmed",
+    bars.set_xlim(right=max(1.6 * effect, *(1.05 * column.effect for column in worst)))
+    bars.set_xlabel(f"stability index, from {effect:g} on if sure: red: confirmed, pink: drifts",
                     fontsize=8)
-    bars.set_title(f"{report.day}: {report.rows} events beside {report.reference_rows} "
-                   "of the training set", fontsize=9, y=1.0)
-    furthest = columns[worst[0].name]
-    if isinstance(furthest, CategorySamples):
-        _shares(overlay, furthest)
-    elif isinstance(furthest, ColumnSamples):
-        _overlay(overlay, furthest)
-    overlay.set_title(f"furthest: {worst[0].name}", fontsize=9, y=1.0)
+    bars.set_title(f"{report.day}: the last {report.rows:,} answers beside "
+                   f"{report.reference_rows:,} rows learnt from", fontsize=9, y=1.0)
+    _shares(shares, columns[worst[0].name], worst[0].since, report.day)
+    shares.set_title(f"{worst[0].name}: {worst[0].says}", fontsize=9, y=1.0)
     return _png(figure)
 
 
@@ -89,41 +90,22 @@ def performance(reports: Sequence[PerformanceReport], loss: str) -> bytes:
     return _png(figure)
 
 
-def _shares(axes: Axes, samples: CategorySamples) -> None:
-    """Of a category's values, the most frequent ones first: shares of the rows, then and now."""
-    pairs = samples.counted()
-    rest = pairs.pop(OTHERS, None)
-    shown = dict(list(pairs.items())[:SHOWN])
-    others = np.array([*list(pairs.values())[SHOWN:], *([rest] if rest else [])])
-    if len(others):
-        shown[OTHERS] = (int(others[:, 0].sum()), int(others[:, 1].sum()))
-    rows = sum(samples.reference.values()), sum(samples.current.values())
-    for side, (label, color) in enumerate((("training set", BEFORE), ("window", ALARM))):
-        places = np.arange(len(shown)) + 0.4 * side - 0.2
-        axes.barh(places, [pair[side] / rows[side] for pair in shown.values()], height=0.38,
-                  color=color, alpha=0.8, label=label)
-    axes.set_yticks(range(len(shown)), [as_name(value, LONGEST) or "missing" for value in shown],
-                    fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlabel("share of rows", fontsize=8)
-    axes.legend(fontsize=7)
-
-
-def _overlay(axes: Axes, samples: ColumnSamples) -> None:
-    """Both distributions of a number, as shares of its rows."""
-    then, now = samples.reference, samples.current
-    both = np.concatenate([then[~np.isnan(then)], now[~np.isnan(now)]])
-    if len(both):
-        # Beyond these, single values would squeeze all others into one bar.
-        low, high = (float(edge) for edge in np.quantile(both, [0.005, 0.995]))
-        edges = np.linspace(low, high if high > low else low + 1, 31)
-        for values, color, label in ((then, BEFORE, "training set"), (now, ALARM, "window")):
-            present = np.clip(values[~np.isnan(values)], edges[0], edges[-1])
-            axes.hist(present, edges.tolist(), weights=np.full(len(present), 1 / len(values)),
-                      histtype="stepfilled", color=color, alpha=0.6,
-                      label=f"{label}, {np.isnan(values).mean():.0%} missing")
-        axes.legend(fontsize=7)
+def _shares(axes: Axes, column: LiveColumn, since: date | None, day: date) -> None:
+    """Shares of rows by bin, in the reference and in the days since it differs most surely."""
+    then_B = column.yardstick.counts_B
+    days = min((day - since).days + 1 if since else 1, WINDOWS[0])
+    now_B = column.live_TB[-days:].sum(axis=0)
+    both = [counts / max(1, counts.sum()) for counts in (then_B, now_B)]
+    shown = np.flatnonzero(then_B + now_B > 0)
+    for side, (share_B, label, color) in enumerate(zip(
+            both, ("learnt from", "live"), (BEFORE, ALARM), strict=True)):
+        axes.bar(np.arange(len(shown)) + 0.4 * side - 0.2, share_B[shown], width=0.38, color=color,
+                 alpha=0.8, label=label)
+    names = [as_name(column.names[place], LONGEST) for place in shown]
+    axes.set_xticks(range(len(shown)), names, fontsize=7, rotation=35, ha="right",
+                    rotation_mode="anchor")
     axes.set_ylabel("share of rows", fontsize=8)
+    axes.legend(fontsize=7)
 
 
 def _date_axis(axes: Axes, reports: Sequence[PerformanceReport]) -> None:
@@ -141,7 +123,7 @@ def _panels(*, height: float, left_margin: float) -> tuple[Figure, tuple[Axes, A
     figure = Figure(figsize=(9, height), dpi=72)
     left, right = figure.subplots(1, 2)
     # Set by hand: matplotlib's own layout engine doubles the time of a plot.
-    figure.subplots_adjust(left=left_margin, right=0.98, bottom=0.5 / height, wspace=0.2,
+    figure.subplots_adjust(left=left_margin, right=0.98, bottom=0.7 / height, wspace=0.2,
                            top=1 - 0.3 / height)
     for axes in (left, right):
         axes.tick_params(labelsize=7)

@@ -19,7 +19,7 @@ from ml_assets.evaluation.comparison import Estimate
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import known_schema
-from ml_assets.monitoring.drift import ColumnDrift
+from ml_assets.monitoring.drift.judge import ColumnDrift
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports
 from ml_assets.monitoring.performance import PerformanceReport, PerformanceReports
 from ml_assets.registry.deployments import Deployments
@@ -129,7 +129,7 @@ def test_the_champion_is_as_old_as_its_first_deployment(settings: Settings) -> N
 
 def test_alarms_come_from_the_latest_reports(settings: Settings) -> None:
     column = ColumnDrift(
-        name="amount", psi=1.0, ks=0.5, p_value=0.0, reference_missing=0.0, missing=0.0,
+        name="amount", effect=1.0, log_e=9.0, says="higher", reference_missing=0.0, missing=0.0,
         drifted=True, days=4, confirmed_on=FIRST,
     )
     for days, columns in ((0, ()), (1, (column,))):

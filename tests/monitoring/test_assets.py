@@ -34,10 +34,12 @@ from ml_assets.ingest.tables import (
     raw_schema,
 )
 from ml_assets.monitoring.assets import build
+from ml_assets.monitoring.drift.columns import SCORE
+from ml_assets.monitoring.drift.reference import Reference, References, Values
+from ml_assets.monitoring.drift.together import TOGETHER
 from ml_assets.monitoring.drift_report import DriftReports
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.monitoring.performance import PerformanceReports
-from ml_assets.monitoring.samples import SCORE, Reference, References
 from ml_assets.registry.deployments import Deployments
 from ml_assets.systems import SYSTEMS
 from ml_assets.systems.spam import SPAM
@@ -138,15 +140,15 @@ def test_a_planted_shift_warns_on_the_day_that_confirms_it(settings: Settings) -
     assert warned == [False] * 4 + [True] * 2
     said = metadata(result, "drift")
     assert said["dagster/row_count"] == 360
-    assert (said["drifted"], said["confirmed"]) == (1, 1)
+    assert (said["drifted"], said["confirmed"]) == (2, 2)
     assert said["largest_index"] > TOY.drift.effect
     assert 0 <= said["score_index"] < TOY.drift.effect
     assert said["plot"].startswith("[![drift on ") and len(said["plot"]) < 1000
     assert all(path.stat().st_size < 50_000 for path in settings.plots.rglob("*.png"))
     latest = DriftReports(settings, TOY).latest()
     assert latest is not None
-    assert latest.confirmed == ("amount",)
-    assert [column.name for column in latest.columns] == [*NAMES, SCORE]
+    assert set(latest.confirmed) == {"amount", TOGETHER}
+    assert [column.name for column in latest.columns] == [*NAMES, SCORE, TOGETHER]
 
 
 def test_a_category_of_events_that_changes_is_confirmed_and_drawn(settings: Settings) -> None:
@@ -158,7 +160,8 @@ def test_a_category_of_events_that_changes_is_confirmed_and_drawn(settings: Sett
         training_set="set1", names=NAMES, scores=np.empty(0),
         dense=np.column_stack([random.normal(size=800), random.poisson(2, size=800)]
                               ).astype(np.float32),
-        categories={"shop": {"corner": 500, "mall": 290, "": 10}}))
+        categories={"shop": Values(texts=("", "corner", "mall"), places=np.repeat(
+            np.arange(3, dtype=np.int32), [10, 500, 290]))}))
     deploy(settings, 1, TOY.calendar.live_from)
     lake, schema = Lake(settings.lake), events_schema(system)
     for number, shops in enumerate([("corner", "mall")] * 3 + [("station",) * 2] * 3):

@@ -7,15 +7,18 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ml_assets.core.policies import DriftPolicy
 from ml_assets.core.settings import Settings
-from ml_assets.monitoring.drift import ColumnSamples
+from ml_assets.evaluation.comparison import Estimate
+from ml_assets.monitoring.drift.bins import Counts, NumberBins
+from ml_assets.monitoring.drift.evidence import Yardstick
+from ml_assets.monitoring.drift.judge import LiveColumn
+from ml_assets.monitoring.drift.together import Apart
 from ml_assets.monitoring.drift_report import (
     DriftReport,
     DriftReports,
+    figures,
     judge_day,
     nothing_deployed,
 )
@@ -25,30 +28,33 @@ FIRST = date(2024, 1, 8)
 REFERENCE = np.linspace(0, 1, 500)
 SAME = np.linspace(0, 1, 200)
 SHIFTED = SAME + 0.5
+BINS = NumberBins.of(REFERENCE)
 POLICY = DriftPolicy(persistence=3, min_events=100)
 
 
+def column(days: list[bool]) -> LiveColumn:
+    counts: Counts = np.array([BINS.counted(SHIFTED if moved else SAME) for moved in days])
+    return LiveColumn(
+        yardstick=Yardstick(days_DB=BINS.counted(REFERENCE)[None, :], ordered=True),
+        names=BINS.names, live_TB=counts)
+
+
 def day(
-    number: int,
-    current: np.ndarray[tuple[int], np.dtype[np.float64]],
-    previous: DriftReport | None,
-    *,
-    policy: DriftPolicy = POLICY,
-    reference: str = "set1",
-    rows: int = 200,
-    whole: bool = True,
+    days: list[bool], previous: DriftReport | None, *, policy: DriftPolicy = POLICY,
+    reference: str = "set1", rows: int = 200, lacking: str | None = None,
 ) -> DriftReport:
-    columns = {"steady": ColumnSamples(reference=REFERENCE, current=SAME),
-               "moving": ColumnSamples(reference=REFERENCE, current=current)}
-    return judge_day(FIRST + timedelta(days=number), columns, previous, policy, model_version=1,
-                     reference=reference, reference_rows=len(REFERENCE), rows=rows, whole=whole)
+    """The report of the last of the live days, on which "moving" is shifted or not."""
+    columns = {"steady": column([False] * len(days)), "moving": column(days)}
+    return judge_day(FIRST + timedelta(days=len(days) - 1), columns, previous, policy,
+                     model_version=1, reference=reference, reference_rows=len(REFERENCE),
+                     rows=rows, lacking=lacking)
 
 
 def run(shifted: list[bool], policy: DriftPolicy = POLICY) -> list[DriftReport]:
     reports: list[DriftReport] = []
-    for number, moved in enumerate(shifted):
+    for number in range(len(shifted)):
         previous = reports[-1] if reports else None
-        reports.append(day(number, SHIFTED if moved else SAME, previous, policy=policy))
+        reports.append(day(shifted[:number + 1], previous, policy=policy))
     return reports
 
 
@@ -65,30 +71,31 @@ def test_a_planted_shift_is_confirmed_after_exactly_the_declared_days(persistenc
 
 def test_columns_that_follow_are_the_same_drift_until_all_are_well() -> None:
     """One episode is one reason to train, however many related columns cross the limit."""
-    first = run([True, True, True])[-1]
-    later = replace(first.columns[1], name="steady", confirmed_on=FIRST + timedelta(days=9))
+    first = run([True] * 3)[-1]
+    later = replace(first.columns[0], name="steady", confirmed_on=FIRST + timedelta(days=9))
     both = replace(first, columns=(later, first.columns[1]))
     assert first.confirmed_since == both.confirmed_since == FIRST + timedelta(days=2)
-    still = day(3, SHIFTED, both)
+    still = day([True] * 4, both)
     assert still.confirmed_since == FIRST + timedelta(days=2)
-    well = day(4, SAME, still)
-    assert (well.confirmed_since, well.confirmed_at) == (None, None)
-    again = well
-    for number in (5, 6, 7):
-        again = day(number, SHIFTED, again)
-    assert again.confirmed_since == FIRST + timedelta(days=7)
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=12))
-def test_drift_is_confirmed_exactly_where_the_last_days_all_drifted(shifted: list[bool]) -> None:
-    for number, report in enumerate(run(shifted)):
-        lasting = number >= 2 and all(shifted[number - 2 : number + 1])
-        assert report.confirmed == (("moving",) if lasting else ())
+def test_a_drift_that_has_ended_is_cleared_and_a_new_one_is_a_new_one() -> None:
+    days = [True] * 4 + [False] * 10 + [True] * 4
+    reports = run(days)
+    assert [bool(report.confirmed) for report in reports[:4]] == [False, False, True, True]
+    cleared = next(number for number in range(4, 14) if not reports[number].confirmed)
+    assert not any(report.confirmed for report in reports[cleared:14])
+    assert reports[cleared].confirmed_since is None
+    again = reports[-1]
+    assert again.confirmed == ("moving",)
+    assert again.confirmed_since is not None and again.confirmed_since >= FIRST + timedelta(days=16)
+    watched = again.columns[1].watched_from
+    assert watched is not None and watched > FIRST + timedelta(days=4)
 
 
-def test_another_reference_starts_the_count_again() -> None:
+def test_another_reference_starts_anew() -> None:
     before = run([True, True])[-1]
-    after = day(2, SHIFTED, before, reference="set2")
+    after = day([True], before, reference="set2")
     assert after.drifted == ("moving",)
     assert after.confirmed == ()
     assert after.columns[1].days == 1
@@ -96,21 +103,22 @@ def test_another_reference_starts_the_count_again() -> None:
 
 def test_a_day_with_few_events_neither_confirms_nor_clears() -> None:
     before = run([True, True])[-1]
-    quiet = day(2, SHIFTED, before, rows=99)
+    quiet = day([True] * 3, before, rows=99)
     assert not quiet.judged
     assert quiet.confirmed == ()
     assert quiet.note == "99 events in the window, 100 needed: this day does not count"
-    assert day(3, SHIFTED, quiet).confirmed == ("moving",)
-    assert day(3, SAME, quiet).confirmed == ()
-    standing = run([True, True, True])[-1]
-    assert day(3, SAME, standing, rows=0).confirmed == ("moving",)
+    standing = run([True] * 3)[-1]
+    assert day([True] * 4, standing, rows=0).confirmed == ("moving",)
+    early = day([True] * 3, None, lacking="the window begins before going live")
+    assert (early.judged, early.confirmed) == (False, ())
+    assert "begins before going live" in early.note
 
 
 def test_a_day_without_a_champion_says_so() -> None:
     report = nothing_deployed(FIRST)
     assert report.model_version is None
     assert "no model was deployed" in report.note
-    assert day(1, SHIFTED, report).columns[1].days == 1
+    assert day([True], report).columns[1].days == 1
 
 
 def test_reports_come_back_as_they_were_written(settings: Settings) -> None:
@@ -118,6 +126,8 @@ def test_reports_come_back_as_they_were_written(settings: Settings) -> None:
     assert reports.latest() is None
     assert reports.read(FIRST) is None
     written = run([True, True, True])
+    written[-1] = replace(written[-1], together=Apart(
+        auc=Estimate(value=0.7, low=0.6, high=0.8), tells=("moving (100%)",)))
     for report in written:
         reports.write(report)
     assert reports.days() == [FIRST + timedelta(days=n) for n in range(3)]
@@ -125,12 +135,5 @@ def test_reports_come_back_as_they_were_written(settings: Settings) -> None:
     assert reports.latest() == written[-1]
     assert list(reports.between(FIRST, FIRST + timedelta(days=2))) == written[:2]
     assert reports.folder == settings.lake / "toy" / "drift"
-
-
-def test_days_whose_window_begins_before_going_live_do_not_count() -> None:
-    """The first three days after going live are no sample of a week."""
-    early = day(0, SHIFTED, None, policy=DriftPolicy(persistence=1), whole=False)
-    assert (early.judged, early.confirmed) == (False, ())
-    assert "begins before going live" in early.note
-    later = day(1, SHIFTED, early, policy=DriftPolicy(persistence=1))
-    assert later.confirmed == ("moving",)
+    said = figures(written[-1])
+    assert (said["drifted"], said["confirmed"], said["told_apart_auc"]) == (1, 1, 0.7)

@@ -1,0 +1,1 @@
+"""Simulated reigns of champions for `ml-assets bench drift`."""

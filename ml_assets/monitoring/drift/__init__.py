@@ -1,0 +1,1 @@
+"""What the champion reads and answers now, beside what it learnt from."""
