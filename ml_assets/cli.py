@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ml_assets import __version__
+from ml_assets.alerts_cli import alerts
 from ml_assets.audit_cli import audits
 from ml_assets.core.errors import DeclarationError, MlAssetsError
 from ml_assets.core.installation import opened
@@ -179,7 +180,7 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 @main.command()
 @click.argument("area", type=click.Choice(
     ["start", "features", "serving", "scoring", "ranking", "training", "bulk", "systems",
-     "judgement", "intervals", "fuzz", "faults", "loop"]))
+     "judgement", "intervals", "drift", "fuzz", "faults", "loop"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
@@ -208,6 +209,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       systems   the reference systems' predictions beside published ones and beside peers
       judgement simulated rollouts: how often equal, better and worse models are promoted
       intervals simulated samples: how often the intervals of each metric hold the truth
+      drift     simulated reigns: how often a change is heard, and how often none is
       fuzz      hostile requests down both paths into the API: do answers differ, who is harmed?
       faults    kill -9 of every process of the main job (full run: half an hour)
       loop      a made-up system's whole loop, from archive to model and 30 replayed days
@@ -239,6 +241,7 @@ main.add_command(reproduce)
 main.add_command(rollout)
 main.add_command(audits)
 main.add_command(token)
+main.add_command(alerts)
 main.add_command(doctor)
 main.add_command(store)
 

@@ -36,6 +36,7 @@ def build(system: System) -> list[Any]:
         ),
         _age_schedule(system),
         _daily_schedule(system),
+        _alerts_sensor(system),
     ]
 
 
@@ -53,6 +54,26 @@ def _retraining_sensor(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.RunRequest | dg.SkipReason:
         return _ask(system, settings, context.instance, kinds)
+
+    return sensor
+
+
+def _alerts_sensor(system: System) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{system.name}_alerts_sensor",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=60,
+        description=f"Tells {', '.join(system.owners)} what is wrong, and when it is over. Starts "
+        "no run.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.SkipReason:
+        from ml_assets.monitoring.alerts.telling import tell
+
+        if replay_elsewhere(settings, system.name):
+            return dg.SkipReason(REPLAYING)
+        return dg.SkipReason(tell(system, settings))
 
     return sensor
 

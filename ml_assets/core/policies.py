@@ -219,29 +219,47 @@ class RetrainingPolicy:
 
 
 @declaration
+class AlertPolicy:
+    """How the owners of a system are told what is wrong with it.
+
+    repeat: what still stands is told again after so long, and nothing more often
+    """
+
+    repeat: timedelta = timedelta(days=1)
+
+    def __post_init__(self) -> None:
+        require(self.repeat >= timedelta(minutes=1), self, "repeat", self.repeat,
+                "at least a minute")
+
+
+@declaration
 class DriftPolicy:
     """When a change in inputs or scores counts as drift.
 
-    A feature, or a category of the events, drifts on a day when its distribution over the last
-    `window` differs from the champion's training set by at least `effect` (population stability
-    index) *and* significantly at `false_discovery_rate` (p-values of Kolmogorov-Smirnov for
-    numbers and of chi-square for categories, Benjamini-Hochberg over all columns). Drift is
-    confirmed when a column drifts on `persistence` days in a row. Days whose window begins before
-    going live do not count.
+    A feature, a category of the events, or the model's score drifts if its rows since some day
+    differ from the champion's training set by at least `effect` (population stability index), or
+    their share of missing values by `missing_effect`, *and* if that is no chance: over all columns
+    and all days of a champion's reign, false discoveries are at most `false_discovery_rate`
+    (e-values of every day, e-BH), so this bounds the chance of any alarm while nothing changes.
+    Drift is confirmed once it has lasted `persistence` days. Days whose window begins before going
+    live do not count.
 
     An index of .05 is a shift of about .22 standard deviations: `effect` says what matters, the
-    test what is sure.
+    test what is sure. `window` is how many days effects are measured over at most.
     """
 
     window: timedelta = timedelta(days=7)
     effect: float = 0.05
-    false_discovery_rate: float = 0.01
+    missing_effect: float = 0.03
+    false_discovery_rate: float = 0.05
     persistence: int = 3
     min_events: int = 100
 
     def __post_init__(self) -> None:
         require(self.window >= timedelta(days=1), self, "window", self.window, "at least a day")
         require(self.effect > 0, self, "effect", self.effect, "a positive index")
+        require(0 < self.missing_effect <= 1, self, "missing_effect", self.missing_effect,
+                "a share in (0, 1]")
         require(0 < self.false_discovery_rate < 1, self, "false_discovery_rate",
                 self.false_discovery_rate, "a share in (0, 1)")
         require(self.persistence >= 1, self, "persistence", self.persistence, "at least 1 day")

@@ -13,6 +13,7 @@ from ml_assets.core.errors import DeclarationError, InvalidRequest
 from ml_assets.core.feedback import FeedbackPolicy, trusting
 from ml_assets.core.model import Model
 from ml_assets.core.policies import (
+    AlertPolicy,
     DriftPolicy,
     Gate,
     RetrainingPolicy,
@@ -108,6 +109,7 @@ class System:
     rollout: RolloutPolicy = field(default_factory=RolloutPolicy)
     retraining: RetrainingPolicy
     drift: DriftPolicy = field(default_factory=DriftPolicy)
+    alerts: AlertPolicy = field(default_factory=AlertPolicy)
 
     def __post_init__(self) -> None:
         owner = f"System {self.name!r}"

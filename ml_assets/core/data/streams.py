@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ml_assets.core.data.columns import Column
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
@@ -26,6 +28,7 @@ class Stream:
         `POST /v1/<system>/predict`. Any other one only feeds features: its events lie in the
         table of its name, and `POST /v1/<system>/events/<name>` takes them.
     source: recorded history, and how a request becomes a row
+    fresh_within: how long after its end a day must be ingested; None if nobody waits for it
     """
 
     name: str
@@ -33,11 +36,13 @@ class Stream:
     source: Source
     columns: tuple[Column, ...]
     asked: bool = False
+    fresh_within: timedelta | None = None
 
     def __post_init__(self) -> None:
         require(self.name.isidentifier() and self.name.islower(), self, "name", self.name,
                 "a lower-case identifier")
         require_free(self, self.name)
+        require_fresh(self, self.fresh_within)
         names = [column.name for column in self.columns]
         require(len(set(names)) == len(names), f"Stream {self.name!r}", "columns", names,
                 "unique names")
@@ -61,6 +66,12 @@ class Stream:
     def quarantine(self) -> str:
         """The table of what could not be used."""
         return "quarantine" if self.asked else f"quarantine_{self.name}"
+
+
+def require_fresh(owner: object, within: timedelta | None) -> None:
+    """Raise DeclarationError unless it is a time in which somebody could wait."""
+    require(within is None or within >= timedelta(0), owner, "fresh_within", within,
+            "none, or no negative time")
 
 
 def require_free(owner: object, name: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ml_assets.core.data.columns import Column
-from ml_assets.core.data.streams import require_free
+from ml_assets.core.data.streams import require_free, require_fresh
 from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 
@@ -48,6 +48,7 @@ class Table:
     ttl: a row older than this says nothing any more; None if it never expires
     zone: of instants that name none, as in "Europe/Berlin"; layout: how they are written, as for
         `strptime`; "" for ISO 8601
+    fresh_within: how long after its end a day must be ingested; None if nobody waits for it
     """
 
     name: str
@@ -60,6 +61,7 @@ class Table:
     ttl: timedelta | None = None
     zone: str = ""
     layout: str = ""
+    fresh_within: timedelta | None = None
 
     def __post_init__(self) -> None:
         owner = f"Table {self.name!r}"
@@ -76,6 +78,7 @@ class Table:
             require(key not in optional, owner, "keys", key, "columns that every row has one of")
         require(self.ttl is None or self.ttl > timedelta(0), owner, "ttl", self.ttl,
                 "a positive time")
+        require_fresh(self, self.fresh_within)
 
     @property
     def quarantine(self) -> str:
