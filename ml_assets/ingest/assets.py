@@ -1,5 +1,6 @@
 """`archive`, `event_log`, `raw`, `events`, `labels`: what reached the system and what it meant."""
 
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -20,6 +21,7 @@ from ml_assets.core.data.streams import Stream
 from ml_assets.core.data.tables import Table
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.time import DAY, Clock, midnight
 
 if TYPE_CHECKING:
     from ml_assets.ingest.daily import StoredEvents
@@ -118,7 +120,7 @@ def _events(system: System, stream: Stream) -> dg.AssetsDefinition:
                 "contract_holds", asset=table, blocking=True,
                 description="Every stored row keeps the data contract; no id occurs twice.",
             ),
-            _is_small(table),
+            _is_small(table), *_is_fresh(table, stream.fresh_within),
         ],
         **attributes(system, "ingest", "parquet", "pandas"),
     )
@@ -138,6 +140,7 @@ def _events(system: System, stream: Stream) -> dg.AssetsDefinition:
                 check_result(not stored.broken, "contract_holds",
                              {"broken_rows": len(stored.broken), "reasons": stored.broken[:5]}),
                 _small(stored),
+                *_fresh(stream.fresh_within, wanted[-1], settings.clock_of(system.name)),
             ],
         )
 
@@ -160,7 +163,7 @@ def _table(system: System, table: Table) -> dg.AssetsDefinition:
         f"Rows that break the data contract lie in the table `{table.quarantine}`.",
         code_version="1",
         metadata={"dagster/column_schema": column_schema(columns)},
-        check_specs=[_is_small(asset_key)],
+        check_specs=[_is_small(asset_key), *_is_fresh(asset_key, table.fresh_within)],
         **attributes(system, "ingest", "parquet"),
     )
     def kept(
@@ -173,7 +176,8 @@ def _table(system: System, table: Table) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata=rows(stored.usable, quarantined=stored.aside, days=len(wanted),
                           preview=preview(stored.first)),
-            check_results=[_small(stored)],
+            check_results=[_small(stored), *_fresh(
+                table.fresh_within, wanted[-1], settings.clock_of(system.name))],
         )
 
     return kept
@@ -194,6 +198,22 @@ def _small(stored: "StoredEvents") -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN if stored.aside < FEW
         else dg.AssetCheckSeverity.ERROR,
     )
+
+
+def _is_fresh(asset_key: dg.AssetKey, within: timedelta | None) -> list[dg.AssetCheckSpec]:
+    """Of a stream or table for which somebody waits."""
+    return [] if within is None else [dg.AssetCheckSpec(
+        "is_fresh", asset=asset_key,
+        description=f"A day is ingested within {within} of its end.")]
+
+
+def _fresh(within: timedelta | None, last: date, clock: Clock) -> list[dg.AssetCheckResult]:
+    if within is None:
+        return []
+    late = clock.now() - (midnight(last) + DAY + within)
+    return [check_result(late <= timedelta(0), "is_fresh",
+                         {"late_hours": max(0.0, late / timedelta(hours=1))},
+                         severity=dg.AssetCheckSeverity.WARN)]
 
 
 def _declared(columns: tuple[Column, ...]) -> list[tuple[str, str, str]]:

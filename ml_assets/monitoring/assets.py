@@ -122,7 +122,8 @@ def _performance(system: System) -> dg.AssetsDefinition:
             metadata=rows(
                 last.judged,
                 **figures(last, system.target),
-                plot=plot(settings, system, plots.performance(shown, system.target.currency),
+                plot=plot(settings, system, plots.performance(
+                    shown, system.target.currency, system.truth.maturity.days),
                           f"live quality up to {last.day}"),
                 quality=preview(table(last, system.target), 20),
             ),

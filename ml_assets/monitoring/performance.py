@@ -23,6 +23,9 @@ from ml_assets.evaluation.comparison import Estimate, compare, share
 from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.monitoring.audited import Audited, audit_figures
+from ml_assets.monitoring.concept import ConceptDrift
+from ml_assets.monitoring.concept import said as concept_said
+from ml_assets.monitoring.estimated import ExpectedLoss
 from ml_assets.monitoring.reports import DailyReports
 from ml_assets.targets.stored import kept_outputs
 
@@ -66,10 +69,13 @@ class PerformanceReport:
     held_out_loss: what the champion's live loss is compared with, its `Standard`; None if that is
         not known.
     fallen: the champion's live loss is significantly above this one: their 95% intervals do not
-        overlap (for equal widths, a one-sided test at 0.3%: strict, because
-        it is asked every day). Needs `DriftPolicy.min_events` events.
+        overlap (for equal widths, a one-sided test at 0.3%: strict, because it is asked every
+        day), or the losses of its reign say so together (`concept`). Needs
+        `DriftPolicy.min_events` events.
     fallen_since: the first of the days on which that has held without a break.
     audited: what audits say, if the system declares some.
+    concept: what the losses of its reign say together; None if held-out rows are no standard.
+    expected: what the latest answers will have lost, as it looks before their labels.
     """
 
     day: date
@@ -80,6 +86,8 @@ class PerformanceReport:
     note: str
     held_out_loss: Estimate | None = None
     audited: Audited | None = None
+    concept: ConceptDrift | None = None
+    expected: ExpectedLoss | None = None
 
     @property
     def fallen_at(self) -> datetime | None:
@@ -157,6 +165,8 @@ def judge_day(
     *,
     champion: int | None,
     standard: Standard,
+    concept: ConceptDrift | None = None,
+    expected: ExpectedLoss | None = None,
 ) -> PerformanceReport:
     """The report of `day`; `previous` is that of the day before, None if there is none."""
     live, target = [], system.target
@@ -179,13 +189,16 @@ def judge_day(
     else:
         fallen, note = standard.has_fallen(own, loss=target.currency,
                                            least=system.drift.min_events)
+        if concept is not None and concept.rows >= system.drift.min_events:
+            fallen = fallen or concept.sure
+            note = f"{note}; {concept_said(concept, target.currency.replace('_', ' '))}"
     since = None
     if fallen:
         lasts = previous is not None and previous.champion == champion and previous.fallen
         since = previous.fallen_since if previous is not None and lasts else day
     return PerformanceReport(day=day, champion=champion, live=tuple(live),
                              held_out_loss=standard.loss, fallen=fallen, fallen_since=since,
-                             note=note)
+                             note=note, concept=concept, expected=expected)
 
 
 def figures(report: PerformanceReport, target: Target) -> dict[str, float | int | str]:
@@ -200,6 +213,9 @@ def figures(report: PerformanceReport, target: Target) -> dict[str, float | int 
     }
     spent = {} if recent is None else {
         f"{name}_{WINDOWS[0]}d": each for name, each in recent.costs.items()}
+    expected = report.expected
+    if expected is not None and expected.loss.value is not None:
+        known[f"expected_{target.currency}_{expected.days}d"] = expected.loss.value
     return {**known, **spent, **audit_figures(report.audited),
             "champion": report.champion or 0, "note": report.note}
 

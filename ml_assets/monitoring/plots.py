@@ -25,10 +25,11 @@ LONGEST = 24
 """Characters of a name, for which there is room."""
 
 CALM, WARNING, ALARM, BEFORE = "#4c78a8", "#f2a3a2", "#d62f2e", "#9d9d9d"
+FORESEEN = "#54a24b"
 
 
 def drift(report: DriftReport, columns: Mapping[str, LiveColumn], effect: float) -> bytes:
-    """Stability index by column, with how sure each is, and the furthest column then and now.
+    """Stability index by column, with how sure each is, and the furthest one then and now.
 
     columns: those that the report judged, at least one.
     """
@@ -36,28 +37,35 @@ def drift(report: DriftReport, columns: Mapping[str, LiveColumn], effect: float)
     figure, (bars, shares) = _panels(height=1.2 + 0.24 * len(worst), left_margin=0.22)
     colors = [ALARM if column.confirmed_on else WARNING if column.drifted else CALM
               for column in worst]
-    bars.barh(range(len(worst)), [column.effect for column in worst], height=0.7, color=colors)
+    # What is not sure may be far off by chance, or differ from day to day: it sets no scale.
+    reach = 2.4 * max(2 * effect, *(column.effect for column in worst if column.drifted), 0)
+    bars.barh(range(len(worst)), [min(column.effect, reach) for column in worst], height=0.7,
+              color=colors)
     bars.axvline(effect, color="black", linestyle="--", linewidth=1)
     for place, column in enumerate(worst):
         if column.drifted:
-            bars.annotate(f" {column.says}; {column.odds}", (0, place), fontsize=7, va="center")
+            bars.annotate(f" {column.says}, {column.odds}", (column.effect, place), fontsize=7,
+                          va="center")
     bars.set_yticks(range(len(worst)), [as_name(column.name, LONGEST) + (
         " (ages)" if column.moves else "") for column in worst], fontsize=8)
     bars.invert_yaxis()
-    bars.set_xlim(right=max(1.6 * effect, *(1.05 * column.effect for column in worst)))
-    bars.set_xlabel(f"stability index, from {effect:g} on if sure: red: confirmed, pink: drifts",
-                    fontsize=8)
-    bars.set_title(f"{report.day}: the last {report.rows:,} answers beside "
-                   f"{report.reference_rows:,} rows learnt from", fontsize=9, y=1.0)
+    bars.set_xlim(right=reach)
+    bars.set_xlabel(f"stability index (limit {effect:g}); red: confirmed, pink: drifts, "
+                    "blue: not sure", fontsize=8)
+    bars.set_title(f"{report.day}: {report.rows:,} answers, {report.reference_rows:,} learnt from",
+                   fontsize=8, y=1.0)
     _shares(shares, columns[worst[0].name], worst[0].since, report.day)
-    shares.set_title(f"{worst[0].name}: {worst[0].says}", fontsize=9, y=1.0)
+    shares.set_title(f"{as_name(worst[0].name, LONGEST)}: {worst[0].says}", fontsize=8, y=1.0)
     return _png(figure)
 
 
-def performance(reports: Sequence[PerformanceReport], loss: str) -> bytes:
+def performance(
+    reports: Sequence[PerformanceReport], loss: str, maturity_days: int = 0
+) -> bytes:
     """Error rate and mean loss of all that was served, by day, and where the model changed.
 
-    loss: its name
+    loss: its name; maturity_days: after how many days an outcome is known. What was expected of a
+    window before its labels is drawn on the day on which they are known, so beside the truth.
     """
     figure, panels = _panels(height=3.0, left_margin=0.05)
     titles = {"error_rate": "error rate", "loss": loss.replace("_", " ")}
@@ -79,13 +87,21 @@ def performance(reports: Sequence[PerformanceReport], loss: str) -> bytes:
                               textcoords="offset points")
         axes.set_ylim(bottom=0)
         axes.set_title(f"live {title}, with 95% intervals", fontsize=9, y=1.0)
+    foreseen = [(report.day.toordinal() + maturity_days, report.expected.loss)
+                for report in reports if report.expected is not None]
+    if foreseen:
+        ahead = [day for day, _ in foreseen]
+        panels[1].plot(ahead, [each.value for _, each in foreseen], color=FORESEEN,
+                       linestyle="--", linewidth=1.2, label="expected before labels")
+        panels[1].fill_between(ahead, [each.low for _, each in foreseen],
+                               [each.high for _, each in foreseen], color=FORESEEN, alpha=0.12)
     judged = [(report.day.toordinal(), report.held_out_loss.value) for report in reports
               if report.held_out_loss is not None and report.held_out_loss.value is not None]
     if judged:
         panels[1].step([day for day, _ in judged], [value for _, value in judged], where="post",
                        color="black", linewidth=1, label="what it is held to")
     for axes in panels:
-        _date_axis(axes, reports)
+        _date_axis(axes, reports, maturity_days if foreseen else 0)
         axes.legend(fontsize=7)
     return _png(figure)
 
@@ -108,13 +124,13 @@ def _shares(axes: Axes, column: LiveColumn, since: date | None, day: date) -> No
     axes.legend(fontsize=7)
 
 
-def _date_axis(axes: Axes, reports: Sequence[PerformanceReport]) -> None:
+def _date_axis(axes: Axes, reports: Sequence[PerformanceReport], ahead: int) -> None:
     """Days on the x axis. Own ticks: matplotlib's date locators cost more than the plot."""
     days = [report.day for report in reports]
     step = max(1, len(days) // 5)
     axes.set_xticks([day.toordinal() for day in days[::step]],
                     [f"{day:%d %b}" for day in days[::step]], fontsize=7)
-    axes.set_xlim(days[0].toordinal() - 0.5, days[-1].toordinal() + 0.5)
+    axes.set_xlim(days[0].toordinal() - 0.5, days[-1].toordinal() + ahead + 0.5)
 
 
 def _panels(*, height: float, left_margin: float) -> tuple[Figure, tuple[Axes, Axes]]:

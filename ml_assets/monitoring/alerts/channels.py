@@ -22,7 +22,8 @@ FORM = ("smtp://user:password@host:587?from=alerts@example.com&to=team@example.c
 class Channel(Protocol):
     """name: of the channel, for the record"""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def send(self, message: Message) -> None:
         """Deliver it, or raise OSError or ValueError, in words."""

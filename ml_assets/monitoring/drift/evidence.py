@@ -267,11 +267,15 @@ def _log_mean(logs: Sequence[Floats]) -> Floats:
     return found
 
 
-def log_e(of_starts_T: Floats) -> float:
-    """ln of a column's e-value: the mean over when the change began, weighted by the prior."""
-    days = len(of_starts_T)
-    later = days * log(1 - HAZARD)  # it has not begun yet
-    weighted_T = of_starts_T + log(HAZARD) + np.arange(days) * log(1 - HAZARD)
+def log_e(of_starts_T: Floats, earlier: int = 0) -> float:
+    """ln of a column's e-value: the mean over when the change began, weighted by the prior.
+
+    earlier: days before the first that are not looked at any more; leaving their share out makes
+    an e-value smaller
+    """
+    days = earlier + np.arange(len(of_starts_T))
+    later = (earlier + len(of_starts_T)) * log(1 - HAZARD)  # it has not begun yet
+    weighted_T = of_starts_T + log(HAZARD) + days * log(1 - HAZARD)
     return float(np.logaddexp.reduce(np.append(weighted_T, later)))
 
 

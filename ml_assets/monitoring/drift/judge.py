@@ -80,7 +80,7 @@ class ColumnDrift:
         """How sure, in words: the e-value."""
         if self.log_e <= 0:
             return "none"
-        return (f"{exp(self.log_e):,.3g} to 1" if self.log_e < 14 else
+        return (f"{float(f'{exp(self.log_e):.2g}'):,.0f} to 1" if self.log_e < 14 else
                 f"10^{self.log_e / log(10):.0f} to 1")
 
 

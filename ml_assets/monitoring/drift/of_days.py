@@ -60,7 +60,7 @@ def _watch(
     system: System, settings: Settings, lake: DuckDBPyConnection, reign: Deployment
 ) -> tuple[Watch, KeptCounts]:
     policy, version = system.drift, reign.version
-    own = bool(getattr(system.target, "selects", False))
+    own = system.target.selects
     reference = References(settings, system).read(version)
     live_since = system.calendar.go_live
     first = max(live_since, reign.at.date())

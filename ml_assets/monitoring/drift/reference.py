@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LARGEST = 2**17
 """Rows of a training set that stand for all of them, at most."""
 HAPPENED = "event_timestamp"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,6 +79,7 @@ class Reference:
     categories: of the same rows, the values of an event's category columns.
     scores: (h,) float64, the model's scores of the held-out rows: on rows that it was fitted
         to, it is surer of itself than on any it will meet. scores_at: (h,) as `at`.
+    losses: (h,) float64, what these rows lost; empty if that is not known.
     """
 
     training_set: str
@@ -89,6 +90,7 @@ class Reference:
     categories: Mapping[str, Values] = field(default_factory=dict)
     at: Whole = field(default_factory=lambda: np.empty(0, np.int64))
     scores_at: Whole = field(default_factory=lambda: np.empty(0, np.int64))
+    losses: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
 
 def reference_of(
@@ -103,10 +105,15 @@ def reference_of(
     when = [name for name in (HAPPENED,) if name in training_set.columns]
     rows, held_out = training_set.sample(LARGEST, [*names, *there, *when]), training_set.held_out()
     texts = {text: [key_text(value) for value in held_out[text]] for text in scorer.texts}
-    scores = np.empty(0) if held_out.empty else scorer.target.score(
-        scorer.outputs(texts, held_out[list(names)].to_numpy(np.float32)))
+    scores, losses = np.empty(0), np.empty(0)
+    if not held_out.empty:
+        outputs = scorer.outputs(texts, held_out[list(names)].to_numpy(np.float32))
+        scores = scorer.target.score(outputs)
+        if "label" in held_out.columns:
+            losses = scorer.target.losses(
+                scorer.target.codes(held_out["label"].tolist()), outputs)
     return Reference(
-        training_set=training_set.version, names=tuple(names), scores=scores,
+        training_set=training_set.version, names=tuple(names), scores=scores, losses=losses,
         dense=rows[list(names)].to_numpy(np.float32), coded=training_set.coded,
         at=microseconds(rows), scores_at=microseconds(held_out),
         categories={name: Values.of(rows[name]) for name in there},
@@ -148,7 +155,8 @@ class References:
                 return Reference(
                     training_set=str(stored["training_set"]), names=tuple(stored["names"].tolist()),
                     dense=stored["dense"], scores=stored["scores"], at=stored["at"],
-                    scores_at=stored["scores_at"], coded=frozenset(stored["coded"].tolist()),
+                    scores_at=stored["scores_at"], losses=stored["losses"],
+                    coded=frozenset(stored["coded"].tolist()),
                     categories={name: Values(texts=tuple(each), places=stored[f"places_{index}"])
                                 for index, (name, each) in enumerate(texts.items())},
                 )
@@ -165,6 +173,7 @@ class References:
             np.savez(file, format=np.array(FORMAT), training_set=np.array(reference.training_set),
                      names=np.array(reference.names, dtype=np.str_), dense=reference.dense,
                      scores=reference.scores, at=reference.at, scores_at=reference.scores_at,
+                     losses=reference.losses,
                      coded=np.array(sorted(reference.coded), dtype=np.str_),
                      categories=np.array(msgspec.json.encode(texts).decode()),
                      **places)  # type: ignore[arg-type]

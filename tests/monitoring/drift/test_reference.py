@@ -133,7 +133,8 @@ def test_counts_of_days_come_back_unless_they_are_of_another_reference(
     again = KeptCounts(settings, TOY, 1, "this")
     assert list(again) == list(kept)
     assert again[day].rows == 5 and again[day].columns["a/ü"].tolist() == [1, 1, 1]
-    assert again[day].together is not None and again[day].together[1].shape == (2, 3)
+    together = again[day].together
+    assert together is not None and together[1].shape == (2, 3)
     assert len(KeptCounts(settings, TOY, 1, "other")) == 0
 
 
