@@ -48,7 +48,7 @@ def trial(system: str) -> None:
     channels = channels_of(settings)
     if not channels:
         raise click.UsageError(
-            "nobody is told: set ML_ASSETS_ALERT_WEBHOOK or ML_ASSETS_ALERT_EMAIL")
+            "nobody is told: set ML_ASSETS_WEBHOOK or ML_ASSETS_SMTP")
     message = trial_message(find(system), settings, WallClock().now())
     failed = False
     for channel in channels:

@@ -19,8 +19,8 @@ from ml_assets.core.storage.marker import is_noted
 from ml_assets.core.time import Clock, EventClock, WallClock
 
 PREFIX = "ML_ASSETS_"
-VARIABLES = ("ACK", "ALERT_EMAIL", "ALERT_WEBHOOK", "CACHE", "HOST", "HOSTS", "LOG", "PORT",
-             "PROJECT", "TOKEN", "TRACES", "UI", "VAR")
+VARIABLES = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "PROJECT", "SMTP", "TOKEN",
+             "TRACES", "UI", "VAR", "WEBHOOK")
 """Every variable read from the environment, without PREFIX. Any other name is a typo."""
 
 HOST = re.compile(
@@ -46,8 +46,8 @@ class Settings:
     `port`; `log` is its log format, `ack` what its acknowledgements survive, `traces` where its
     traces go. `hosts` are names by which browsers and proxies reach it, besides this machine's
     own. `in_replay` is set in the process that replays history: it evaluates the sensors itself,
-    and those of other processes leave the work to it. Alerts go to `alert_webhook` and by
-    `alert_email`, with links to the UI at `ui`.
+    and those of other processes leave the work to it. Alerts go to `webhook` and, as
+    e-mail, to the server `smtp`, with links to the UI at `ui`.
     """
 
     var: Path = field(default_factory=lambda: project().var)
@@ -60,8 +60,8 @@ class Settings:
     hosts: tuple[str, ...] = ()
     in_replay: bool = False
     ui: str = "http://localhost:3000"
-    alert_webhook: str = field(default="", repr=False)
-    alert_email: str = field(default="", repr=False)
+    webhook: str = field(default="", repr=False)
+    smtp: str = field(default="", repr=False)
     """Both may hold a secret."""
 
     @classmethod
@@ -93,9 +93,9 @@ class Settings:
             ack=ack,
             traces=traces,
             hosts=_hosts(os.environ.get("ML_ASSETS_HOSTS", "")),
-            ui=_address("UI", cls.ui),
-            alert_webhook=_address("ALERT_WEBHOOK", ""),
-            alert_email=_address("ALERT_EMAIL", "", ("smtp", "smtps")),
+            ui=_address("ML_ASSETS_UI", cls.ui),
+            webhook=_address("ML_ASSETS_WEBHOOK", ""),
+            smtp=_address("ML_ASSETS_SMTP", "", ("smtp", "smtps")),
         )
         if settings.cache == settings.var:
             raise DeclarationError(
@@ -190,9 +190,9 @@ def _folder(name: str, otherwise: Path) -> Path:
 def _address(name: str, otherwise: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
     """A URL of one of these schemes, or none. The message does not repeat it: it may hold a
     secret."""
-    given = os.environ.get(f"{PREFIX}{name}", otherwise).strip()
+    given = os.environ.get(name, otherwise).strip()
     if given and not given.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-        raise DeclarationError(f"{PREFIX}{name} is no address; expected one that begins with "
+        raise DeclarationError(f"{name} is no address; expected one that begins with "
                                f"{' or '.join(f'{scheme}://' for scheme in schemes)}")
     return given
 

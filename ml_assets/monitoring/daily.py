@@ -16,7 +16,7 @@ from ml_assets.ingest.tables import outcomes_schema, predictions_schema, raw_sch
 from ml_assets.monitoring import performance
 from ml_assets.monitoring.audited import audited
 from ml_assets.monitoring.drift.of_days import champion_at
-from ml_assets.monitoring.looking import look_ahead
+from ml_assets.monitoring.outlook import look_ahead
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
 from ml_assets.monitoring.standards import Standard, first_served, held_out
@@ -41,11 +41,11 @@ def report_performance(
         version = None if champion is None else champion.version
         outcomes = lake.read(system.name, "outcomes", outcomes_schema(system),
                              start=(end - reach).date(), end=day + DAY)
-        look = look_ahead(system, settings, registry, outcomes, history, end)
+        outlook = look_ahead(system, settings, registry, outcomes, history, end)
         report = performance.judge_day(
             day, outcomes, reports.read(day - DAY), system, champion=version,
             standard=_standard(system, lake, registry, history, end),
-            concept=look.concept, expected=look.expected,
+            concept=outlook.concept, expected=outlook.expected,
         )
         report = replace(report, audited=audited(lake, system, end))
         reports.write(report)

@@ -49,7 +49,7 @@ def test_thirty_columns_of_drift_and_a_fall_are_one_letter_that_explains_itself(
         day=DAY, champion=1, live=(), fallen=True, fallen_since=DAY,
         note="live log loss 0.9 is significantly worse than the held-out 0.5"))
     with mailbox() as box:
-        told = replace(settings, alert_email=f"smtp://127.0.0.1:{box.port}?from=a@example.com"
+        told = replace(settings, smtp=f"smtp://127.0.0.1:{box.port}?from=a@example.com"
                                              "&to=b@example.com")
         assert "opened drift; 1 messages delivered" in tick(told)
         assert "nothing new" in tick(told)

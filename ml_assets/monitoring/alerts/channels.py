@@ -74,7 +74,7 @@ class Email:
         author = told.get("from", [""])[0]
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname or port == -1 or (
                 "@" not in author):
-            raise DeclarationError(f"ML_ASSETS_ALERT_EMAIL is no address; expected {FORM}")
+            raise DeclarationError(f"ML_ASSETS_SMTP is no address; expected {FORM}")
         others = tuple(part for each in told.get("to", []) for part in each.split(",") if part)
         secure = parts.scheme == "smtps"
         return cls(host=parts.hostname, port=port or (465 if secure else 25), author=author,
@@ -120,8 +120,8 @@ def identity(message: Message) -> str:
 def channels_of(settings: Settings) -> list[Channel]:
     """Those that the settings name."""
     found = list[Channel]()
-    if settings.alert_webhook:
-        found.append(Webhook(url=settings.alert_webhook))
-    if settings.alert_email:
-        found.append(Email.of(settings.alert_email))
+    if settings.webhook:
+        found.append(Webhook(url=settings.webhook))
+    if settings.smtp:
+        found.append(Email.of(settings.smtp))
     return found

@@ -39,7 +39,7 @@ def tell(
     sent, failed = deliver(system, settings, record, channels, now)
     standing = ", ".join(sorted({each.cause for each in problems})) or "nothing"
     news = ", ".join(f"{kind} {problem.cause}" for kind, problem in said) or "nothing new"
-    where = "" if channels else "; nobody is told: set ML_ASSETS_ALERT_WEBHOOK or _ALERT_EMAIL"
+    where = "" if channels else "; nobody is told: set ML_ASSETS_WEBHOOK or ML_ASSETS_SMTP"
     return f"{standing} stands; {news}; {sent} messages delivered, {failed} failed{where}"
 
 

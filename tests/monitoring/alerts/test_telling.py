@@ -56,8 +56,8 @@ def hook() -> Iterator[Hook]:
 
 @pytest.fixture
 def told(settings: Settings, box: Mailbox, hook: Hook) -> Settings:
-    return replace(settings, alert_webhook=hook.url, ui="https://ui.example",
-                   alert_email=f"smtp://127.0.0.1:{box.port}?from=alerts@example.com")
+    return replace(settings, webhook=hook.url, ui="https://ui.example",
+                   smtp=f"smtp://127.0.0.1:{box.port}?from=alerts@example.com")
 
 
 def look(*found: Incident) -> object:
@@ -157,8 +157,8 @@ def test_a_message_that_a_server_refuses_is_tried_again_with_the_same_key(
 
 
 def test_servers_that_are_not_there_break_nothing(settings: Settings) -> None:
-    lost = replace(settings, alert_webhook="http://127.0.0.1:9/x",
-                   alert_email="smtp://127.0.0.1:9?from=a@example.com")
+    lost = replace(settings, webhook="http://127.0.0.1:9/x",
+                   smtp="smtp://127.0.0.1:9?from=a@example.com")
     clock = Hand()
     assert "0 messages delivered, 2 failed" in round_of(lost, clock, problem())
     waiting = record_of(SYSTEM, lost).deliveries()
@@ -196,8 +196,8 @@ def test_a_mail_address_that_is_none_is_refused_without_its_password(url: str) -
 def test_settings_name_the_channels_and_hide_what_may_be_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("ML_ASSETS_ALERT_WEBHOOK", "https://hooks.example/T0/secret")
-    monkeypatch.setenv("ML_ASSETS_ALERT_EMAIL",
+    monkeypatch.setenv("ML_ASSETS_WEBHOOK", "https://hooks.example/T0/secret")
+    monkeypatch.setenv("ML_ASSETS_SMTP",
                        "smtps://me:p%40ss@mail.example?from=a@example.com&to=b@example.com")
     settings = Settings.from_environment()
     hook, mail = channels_of(settings)
@@ -205,8 +205,8 @@ def test_settings_name_the_channels_and_hide_what_may_be_secret(
     assert (mail.port, mail.password, mail.encrypted) == (465, "p@ss", True)
     assert mail.addressees(SYSTEM.owners) == ("ann@example.com", "b@example.com")
     assert "secret" not in repr(settings) and hook.name == "webhook"
-    monkeypatch.setenv("ML_ASSETS_ALERT_WEBHOOK", "hooks.example/secret")
-    with pytest.raises(DeclarationError, match="ALERT_WEBHOOK is no address") as refused:
+    monkeypatch.setenv("ML_ASSETS_WEBHOOK", "hooks.example/secret")
+    with pytest.raises(DeclarationError, match="WEBHOOK is no address") as refused:
         Settings.from_environment()
     assert "secret" not in str(refused.value)
 
@@ -216,8 +216,8 @@ def test_the_command_sends_a_trial_and_lists_what_was_told(
 ) -> None:
     monkeypatch.setattr("ml_assets.systems.find", lambda name: SYSTEM)
     monkeypatch.setenv("ML_ASSETS_VAR", str(told.var))
-    monkeypatch.setenv("ML_ASSETS_ALERT_WEBHOOK", told.alert_webhook)
-    monkeypatch.setenv("ML_ASSETS_ALERT_EMAIL", told.alert_email)
+    monkeypatch.setenv("ML_ASSETS_WEBHOOK", told.webhook)
+    monkeypatch.setenv("ML_ASSETS_SMTP", told.smtp)
     done = CliRunner().invoke(main, ["alerts", "test", "toy"])
     assert (done.exit_code, done.output) == (0, "webhook: delivered\nemail: delivered\n")
     assert box.mails[0][1]["Subject"] == "[toy] test: this is only a test"

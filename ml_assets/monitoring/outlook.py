@@ -30,7 +30,7 @@ BOUNDED_SHARE = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Outlook:
     """None each, if too little is known."""
 
     concept: ConceptDrift | None = None
@@ -40,22 +40,22 @@ class Look:
 def look_ahead(
     system: System, settings: Settings, registry: ModelRegistry, outcomes: pd.DataFrame,
     history: Sequence[Deployment], end: datetime,
-) -> Look:
+) -> Outlook:
     """Of the champion at `end`. What selects its own rows is no standard for itself.
 
     outcomes: rows of `tables.outcomes_schema` that became known lately, see `performance.WINDOWS`
     """
     reign = reign_at(history, end)
     if reign is None or system.target.selects:
-        return Look()
+        return Outlook()
     try:
         reference = References(settings, system).read(reign.version)
     except (NotReady, UnknownName):  # what it was trained on is not known
-        return Look()
+        return Outlook()
     if not len(reference.losses):
-        return Look()
+        return Outlook()
     bound = (registry.evaluation(system.name, reign.version) or {}).get("largest_loss")
-    return Look(
+    return Outlook(
         concept=_concept(system, outcomes, reign, reference, end,
                          None if bound is None else float(bound)),
         expected=_expected(system, settings, reign.version, reference, end))
