@@ -87,21 +87,22 @@ def performance(
                               textcoords="offset points")
         axes.set_ylim(bottom=0)
         axes.set_title(f"live {title}, with 95% intervals", fontsize=9, y=1.0)
-    foreseen = [(report.day.toordinal() + maturity_days, report.expected.loss)
-                for report in reports if report.expected is not None]
-    if foreseen:
-        ahead = [day for day, _ in foreseen]
-        panels[1].plot(ahead, [each.value for _, each in foreseen], color=FORESEEN,
-                       linestyle="--", linewidth=1.2, label="expected before labels")
-        panels[1].fill_between(ahead, [each.low for _, each in foreseen],
-                               [each.high for _, each in foreseen], color=FORESEEN, alpha=0.12)
+    foreseen = np.array([
+        (report.day.toordinal() + maturity_days, each.value, each.low, each.high)
+        for report in reports if report.expected is not None for each in [report.expected.loss]
+    ], dtype=np.float64).reshape(-1, 4)
+    if len(foreseen):
+        ahead, value, low, high = foreseen.T
+        panels[1].plot(ahead, value, color=FORESEEN, linestyle="--", linewidth=1.2,
+                       label="expected before labels")
+        panels[1].fill_between(ahead, low, high, color=FORESEEN, alpha=0.12)
     judged = [(report.day.toordinal(), report.held_out_loss.value) for report in reports
               if report.held_out_loss is not None and report.held_out_loss.value is not None]
     if judged:
         panels[1].step([day for day, _ in judged], [value for _, value in judged], where="post",
                        color="black", linewidth=1, label="what it is held to")
     for axes in panels:
-        _date_axis(axes, reports, maturity_days if foreseen else 0)
+        _date_axis(axes, reports, maturity_days if len(foreseen) else 0)
         axes.legend(fontsize=7)
     return _png(figure)
 

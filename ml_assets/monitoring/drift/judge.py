@@ -63,12 +63,12 @@ class ColumnDrift:
     """
 
     name: str
-    effect: float
-    log_e: float
-    says: str
     reference_missing: float
     missing: float
     drifted: bool
+    effect: float = 0.0  # reports of an earlier release have neither this nor the next two
+    log_e: float = 0.0
+    says: str = ""
     since: date | None = None
     moves: bool = False
     days: int = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from zipfile import BadZipFile
@@ -19,7 +18,6 @@ from ml_assets.core.storage.sql import name_of
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
 from ml_assets.ingest.lake_in_sql import select
-from ml_assets.monitoring.drift.bins import Counts
 from ml_assets.monitoring.drift.columns import LiveRows
 from ml_assets.monitoring.drift.reference import Values, microseconds
 from ml_assets.monitoring.drift.watch import DayCounts
@@ -40,13 +38,21 @@ class KeptCounts(UserDict[date, DayCounts]):
 
     def save(self) -> None:
         """Replace the file."""
-        stored: dict[str, npt.NDArray[np.generic]] = {"made_of": np.array(self._made_of)}
-        for day, each in self.items():
-            stored[f"{day}/rows"] = np.array(each.rows)
-            for name, counts in each.columns.items():
-                stored[f"{day}/column/{name.encode().hex()}"] = counts
-            if each.together is not None:
-                stored[f"{day}/today"], stored[f"{day}/reference"] = each.together
+        days = sorted(self)
+        if not days:
+            return
+        told = [(day, self[day].together) for day in days]
+        stored: dict[str, npt.NDArray[np.generic]] = {
+            "made_of": np.array(self._made_of), "days": np.array([str(day) for day in days]),
+            "rows": np.array([self[day].rows for day in days]),
+            "names": np.array(list(self[days[0]].columns), dtype=np.str_),
+            "told": np.array([str(day) for day, each in told if each is not None], dtype=np.str_),
+        }
+        for index, name in enumerate(self[days[0]].columns):
+            stored[f"column_{index}"] = np.array([self[day].columns[name] for day in days])
+        if len(stored["told"]):
+            stored["today"] = np.array([each[0] for _, each in told if each is not None])
+            stored["reference"] = np.array([each[1] for _, each in told if each is not None])
         with replacing(self._path) as temporary, temporary.open("wb") as file:
             np.savez(file, **stored)  # type: ignore[arg-type]
 
@@ -55,27 +61,18 @@ class KeptCounts(UserDict[date, DayCounts]):
             with np.load(self._path, allow_pickle=False) as stored:
                 if str(stored["made_of"]) != self._made_of:
                     return {}
-                return _days_of({name: stored[name] for name in stored.files})
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile):
+                names = stored["names"].tolist()
+                columns = [stored[f"column_{index}"] for index in range(len(names))]
+                told = stored["told"].tolist()
+                together = dict(zip(told, zip(stored["today"], stored["reference"], strict=True),
+                                    strict=True)) if told else {}
+                return {date.fromisoformat(day): DayCounts(
+                    rows=int(rows), together=together.get(day),
+                    columns={name: each[place] for name, each in zip(names, columns, strict=True)})
+                    for place, (day, rows) in enumerate(zip(
+                        stored["days"].tolist(), stored["rows"], strict=True))}
+        except (OSError, EOFError, ValueError, KeyError, IndexError, BadZipFile):
             return {}  # counted anew
-
-
-def _days_of(stored: Mapping[str, npt.NDArray[np.int64]]) -> dict[date, DayCounts]:
-    columns = dict[str, dict[str, Counts]]()
-    for name, counts in stored.items():
-        day, _, rest = name.partition("/")
-        if rest.startswith("column/"):
-            known = bytes.fromhex(rest.removeprefix("column/")).decode()
-            columns.setdefault(day, {})[known] = counts
-    found = dict[date, DayCounts]()
-    for name, rows in stored.items():
-        day, _, rest = name.partition("/")
-        if rest == "rows":
-            together = (stored[f"{day}/today"], stored[f"{day}/reference"]) if (
-                f"{day}/today" in stored) else None
-            found[date.fromisoformat(day)] = DayCounts(
-                rows=int(rows), columns=columns.get(day, {}), together=together)
-    return found
 
 
 def served(

@@ -69,14 +69,15 @@ def test_a_change_of_units_that_keeps_the_order_changes_nothing() -> None:
 
 
 def draws(kind: str, random: np.random.Generator, rows: int) -> np.ndarray:
-    return {
-        "normal": lambda: random.normal(size=rows),
-        "heavy": lambda: random.standard_t(2, size=rows),
-        "count": lambda: random.poisson(0.7, size=rows) / 1.0,
-        "rare": lambda: (random.random(rows) < 0.002) / 1.0,
-        "gappy": lambda: np.where(random.random(rows) < 0.02, np.nan, random.normal(size=rows)),
-        "constant": lambda: np.zeros(rows),
-    }[kind]()
+    drawn = {
+        "normal": random.normal(size=rows),
+        "heavy": random.standard_t(2, size=rows),
+        "count": random.poisson(0.7, size=rows) / 1.0,
+        "rare": (random.random(rows) < 0.002) / 1.0,
+        "gappy": np.where(random.random(rows) < 0.02, np.nan, random.normal(size=rows)),
+        "constant": np.zeros(rows),
+    }
+    return drawn[kind]
 
 
 @pytest.mark.slow

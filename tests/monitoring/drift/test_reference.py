@@ -128,13 +128,15 @@ def test_counts_of_days_come_back_unless_they_are_of_another_reference(
     kept = KeptCounts(settings, TOY, 1, "this")
     ones, day = np.ones((2, 3), np.int64), date(2024, 1, 8)
     kept[day] = DayCounts(rows=5, columns={"a/ü": ones[0]}, together=(ones[0], ones))
-    kept[day + timedelta(days=1)] = DayCounts(rows=0, columns={})
+    kept[day + timedelta(days=1)] = DayCounts(rows=0, columns={"a/ü": ones[0] * 2})
     kept.save()
     again = KeptCounts(settings, TOY, 1, "this")
     assert list(again) == list(kept)
     assert again[day].rows == 5 and again[day].columns["a/ü"].tolist() == [1, 1, 1]
     together = again[day].together
     assert together is not None and together[1].shape == (2, 3)
+    later = again[day + timedelta(days=1)]
+    assert later.columns["a/ü"].tolist() == [2, 2, 2] and later.together is None
     assert len(KeptCounts(settings, TOY, 1, "other")) == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -135,5 +136,13 @@ def test_reports_come_back_as_they_were_written(settings: Settings) -> None:
     assert reports.latest() == written[-1]
     assert list(reports.between(FIRST, FIRST + timedelta(days=2))) == written[:2]
     assert reports.folder == settings.lake / "toy" / "drift"
+    path = reports.folder / f"{FIRST}.json"
+    columns = json.loads(path.read_text())["columns"]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "columns": [
+        {name: each[name] for name in ("name", "reference_missing", "missing", "drifted", "days")}
+        for each in columns]}))
+    old = reports.read(FIRST)  # of an earlier release
+    assert old is not None and old.columns[0].says == ""
+    assert day([True, True], old).judged
     said = figures(written[-1])
     assert (said["drifted"], said["confirmed"], said["told_apart_auc"]) == (1, 1, 0.7)
