@@ -93,7 +93,7 @@ def _volume(
 ) -> list[DataFault]:
     """The latest day has far fewer or more rows than the days before."""
     recent = [day for day in days if day >= days[-1] - HISTORY * DAY]
-    counts = [lake.rows(system.name, table, day) for day in recent]
+    counts = [lake.count(system.name, table, day) for day in recent]
     expected = usual(counts[:-1])
     if expected is None or expected[0] <= counts[-1] <= expected[1]:
         return []
@@ -107,7 +107,7 @@ def _volume(
 def _quarantined(
     system: System, lake: Lake, table: str, quarantine: str, day: date
 ) -> list[DataFault]:
-    aside, usable = lake.rows(system.name, quarantine, day), lake.rows(system.name, table, day)
+    aside, usable = lake.count(system.name, quarantine, day), lake.count(system.name, table, day)
     if aside < FEW or aside <= QUARANTINED * (aside + usable):
         return []
     return [DataFault(

@@ -32,7 +32,7 @@ from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import known_schema
-from ml_assets.monitoring.drift import ColumnDrift
+from ml_assets.monitoring.drift.judge import ColumnDrift
 from ml_assets.monitoring.drift_report import DriftReport, DriftReports
 from tests.automation.test_sensors import tick
 from tests.toy import TOY
@@ -92,7 +92,7 @@ class World:
                 for number in range(self.known)]
         Lake(self.settings.lake).write("toy", "labels", self.day,
                                        pd.DataFrame(rows, columns=LABELS.names), LABELS)
-        column = ColumnDrift(name="amount", psi=1.0, ks=0.5, p_value=0.0, reference_missing=0.0,
+        column = ColumnDrift(name="amount", effect=1.0, log_e=9.0, reference_missing=0.0,
                              missing=0.0, drifted=True, days=4, confirmed_on=self.day)
         DriftReports(self.settings, TOY).write(DriftReport(
             day=self.day, model_version=1, reference="set", reference_rows=9, rows=9, judged=True,
