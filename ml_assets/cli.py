@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from ml_assets import __version__
-from ml_assets.alerts_cli import alerts
 from ml_assets.audit_cli import audits
 from ml_assets.core.errors import DeclarationError, MlAssetsError
 from ml_assets.core.installation import opened
+from ml_assets.doctor.alerts import alerts
 from ml_assets.doctor_cli import doctor
 from ml_assets.project_cli import check, init, new
 from ml_assets.rollout_cli import rollout
