@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -24,6 +25,7 @@ from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.training.run import train
+from tests.made_sets import stored
 from tests.tickets import TICKETS
 from tests.toy import TOY
 from tests.tracks import TRACKS
@@ -180,7 +182,9 @@ def test_what_is_gone_is_said(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_asset_shows_it(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
     cards.make(TICKETS)
-    monkeypatch.setattr(TrainingSets, "latest", lambda self: cards.sets["tickets"])
+    made = cards.sets["tickets"]
+    told = pd.read_parquet(made.path).assign(known_at=pd.Timestamp(AT))
+    monkeypatch.setattr(TrainingSets, "latest", lambda self: replace(made, path=stored(told)))
     result = dg.materialize(evaluation.build(TICKETS), resources={"settings": cards.settings})
     metadata = result.asset_materializations_for_node("tickets__evaluation")[0].metadata
     assert str(metadata["model_card"].value).startswith("# Model card: tickets, version 2")
