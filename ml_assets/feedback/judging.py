@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from math import exp
@@ -89,30 +89,46 @@ def decide_day(system: System, settings: Settings, day: date, *, by: str) -> lis
     """
     registry, deployments = ModelRegistry(settings), Deployments(settings.deployments)
     end, now = midnight(day) + DAY, settings.clock_of(system.name).now()
+    decided = decide_trials(
+        system, deployments, by=by, at=now,
+        evidence=lambda tried, history: _evidence(system, settings, registry, tried, history, end),
+        let_in=lambda: _let_in(system, registry, deployments, by=by, at=now))
+    follow(system.name, registry, deployments)
+    return decided
+
+
+def decide_trials(
+    system: System, deployments: Deployments, *,
+    evidence: Callable[[Tried, Sequence[Deployment]], Evidence], let_in: Callable[[], None],
+    by: str, at: datetime,
+) -> list[Decided]:
+    """Judge what is tried, by the evidence on it, and carry it out.
+
+    let_in: brings the next candidate in, once none is tried any more
+    """
     history = deployments.history(system.name)
     decided = list[Decided]()
     new = watched(history)
     if new is not None:
-        evidence = _evidence(system, settings, registry, new, history, end)
-        judged = judge_champion(new, evidence, system.rollout, now=now)
-        decided.append(Decided(evidence=evidence, judged=judged))
-        history = _act(system, deployments, history, judged, by=by, at=now)
+        found = evidence(new, history)
+        judged = judge_champion(new, found, system.rollout, now=at)
+        decided.append(Decided(evidence=found, judged=judged))
+        history = _act(system, deployments, history, judged, by=by, at=at)
     trials = challenged(history)
     for tried in trials:
         if tried not in challenged(history):
             continue  # the champion that it was compared with has gone
-        evidence = _evidence(system, settings, registry, tried, history, end)
-        judged = judge_challenger(tried, evidence, system.rollout, now=now, trials=len(trials))
-        decided.append(Decided(evidence=evidence, judged=judged))
-        history = _act(system, deployments, history, judged, by=by, at=now)
+        found = evidence(tried, history)
+        judged = judge_challenger(tried, found, system.rollout, now=at, trials=len(trials))
+        decided.append(Decided(evidence=found, judged=judged))
+        history = _act(system, deployments, history, judged, by=by, at=at)
     for version in superseded(history):
         history = _act(system, deployments, history, Judged(
             version=version, action=Shadow(version=version, stop=True),
             reason=f"version {version} retires, version {history[-1].version} is the champion"),
-            by=by, at=now)
+            by=by, at=at)
     if history and not challenged(history):
-        _let_in(system, registry, deployments, by=by, at=now)
-    follow(system.name, registry, deployments)
+        let_in()
     return decided
 
 

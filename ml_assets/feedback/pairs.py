@@ -6,7 +6,7 @@ as old as the label's maturity count, for the reason that `monitoring.performanc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,22 +113,38 @@ def paired(
     rows = known[(happened >= tried.since) & (happened < end - system.truth.maturity)]
     rows = rows.reset_index(drop=True)
     scored = _shadow_scores(system, settings, tried, end)
-    both = [_outputs(system, rows, scored, version) for version in (tried.version, tried.reference)]
+    return paired_of(
+        system, rows,
+        [_outputs(system, rows, scored, version) for version in (tried.version, tried.reference)],
+        tried, history, bound=bound, slices=lambda found: _slices(system, settings, found),
+        lacking=lambda found: unreported(system, settings, found, end))
+
+
+def paired_of(
+    system: System, rows: pd.DataFrame, both: Sequence[Floats], tried: Tried,
+    history: Sequence[Deployment], *, bound: float,
+    slices: Callable[[pd.DataFrame], Mapping[str, Bools]],
+    lacking: Callable[[pd.DataFrame], Unreported | None] = lambda found: None,
+) -> Paired:
+    """What rows with an outcome say of the outputs (N, W) of a version and of its reference.
+
+    rows: of outcomes since the trial began; both: NaN where a version has no output; slices,
+    lacking: of some rows, which belong to each declared slice, and which mistakes nobody reports
+    """
     exposure = _exposure(system, rows, tried, history)
     found_N = np.all([~np.isnan(each[:, 0]) for each in both], axis=0) & (exposure.weights_N > 0)
     rows, both = rows[found_N].reset_index(drop=True), [each[found_N] for each in both]
     exposure, subjects = exposure.of_rows(found_N), subjects_of(system.target, rows)
     codes_N = system.target.codes(rows["label"].tolist())
-    lacking = unreported(system, settings, rows, end)
+    missed = lacking(rows)
 
     def of(chosen: Bools) -> Pairs:
         return _pairs(system.target, codes_N[chosen], [each[chosen] for each in both],
                       subjects.of_rows(chosen), exposure.of_rows(chosen), bound,
-                      lacking and lacking.of_rows(chosen))
+                      missed and missed.of_rows(chosen))
 
     return Paired(at=rows["event_timestamp"], whole=of(np.ones(len(rows), dtype=bool)),
-                  slices={name: of(chosen)
-                          for name, chosen in _slices(system, settings, rows).items()})
+                  slices={name: of(chosen) for name, chosen in slices(rows).items()})
 
 
 def _pairs(
