@@ -16,7 +16,7 @@ from ml_assets.doctor.alerts import alerts
 from ml_assets.doctor_cli import doctor
 from ml_assets.project_cli import check, init, new
 from ml_assets.rollout_cli import rollout
-from ml_assets.run_cli import INTERRUPTED, run
+from ml_assets.run_cli import INTERRUPTED, replay, run
 from ml_assets.store_cli import store
 from ml_assets.token_cli import token
 from ml_assets.tune_cli import tune
@@ -235,6 +235,7 @@ main.add_command(init)
 main.add_command(new)
 main.add_command(check)
 main.add_command(run)
+main.add_command(replay)
 main.add_command(tune)
 main.add_command(report)
 main.add_command(reproduce)

@@ -1,13 +1,18 @@
-"""The command `ml-assets run`: the closed loop of one system, or of several."""
+"""The commands `ml-assets run`, the closed loop of one system or of several, and `ml-assets
+replay`, retraining policies beside each other on recorded days.
+"""
 
 from __future__ import annotations
 
 import sys
+from datetime import datetime
+from pathlib import Path
 
 import click
 
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.installation import opened
+from ml_assets.core.policies import Worth
 from ml_assets.core.runtime.interrupts import remembered
 
 INTERRUPTED = 130
@@ -93,3 +98,61 @@ def _ran(names: list[str], *, fresh: bool, days: int | None, others: bool) -> bo
         click.echo(f"Error: {', '.join(names)}: {kind}{error}", err=True)
         return False
     return True
+
+
+@click.command()
+@click.argument("system")
+@click.option("--policy", "policies", multiple=True, metavar="NAME", help="never, daily, weekly, "
+              "performance, labels, cost-aware, declared (the system's own, without drift), or "
+              "oracle: the cheapest schedule in hindsight. May be repeated; all but 'declared' "
+              "unless given.")
+@click.option("--fault", "faults", multiple=True, metavar="NAME[@DATE]", help="feature-bug, "
+              "broken-candidate, hostile-feedback, label-outage, api-crash or drift, in the middle "
+              "unless dated. May be repeated.")
+@click.option("--training-costs", type=float, metavar="COST", help="In the unit of the measure, "
+              "summed over answers; as declared (`Worth`) unless given.")
+@click.option("--measure", metavar="METRIC", help="What is counted, such as 'cost'; the target's "
+              "loss, or as declared, unless given.")
+@click.option("--prior", type=float, metavar="SHARE", help="What the cost-aware policy expects "
+              "before it has seen a retraining, see `Worth`.")
+@click.option("--days", type=click.IntRange(1), help="So many live days; all unless given.")
+@click.option("--from", "start", type=click.DateTime(["%Y-%m-%d"]), help="The first live day.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write a PNG.")
+def replay(
+    system: str, policies: tuple[str, ...], faults: tuple[str, ...], training_costs: float | None,
+    measure: str | None, prior: float | None, days: int | None, start: datetime | None,
+    plot: Path | None,
+) -> None:
+    """Play retraining policies through SYSTEM's recorded days, offline: the same features,
+    training, gates and rollout as in production, without an API. Prints quality against cost.
+
+    Two runs print the same digests.
+    """
+    from rich.console import Console
+
+    from ml_assets.replay.league import table
+    from ml_assets.replay.league.policies import POLICIES
+    from ml_assets.replay.league.run import described, ends_of, league
+    from ml_assets.systems import find
+
+    found, settings = find(system), opened()
+    declared = found.retraining.worth
+    costs = training_costs if declared is None or training_costs is not None else (
+        declared.training)
+    worth = None if costs is None else Worth(
+        training=costs, measure=measure or (declared.measure if declared else None),
+        prior=prior or (declared.prior if declared else Worth(training=1.0).prior))
+    console = Console(highlight=False)
+    with console.status("...") as status:
+        played = league(found, settings, policies=policies or POLICIES, faults=faults, worth=worth,
+                        days=days, live_from=start and start.date(), say=status.update)
+    worth = worth or declared
+    assert worth is not None  # or the league would have refused
+    counted, price = described(found, worth)
+    first, last = ends_of(played)
+    title = f"{system}, {first} to {last}, {price}" + (f", {', '.join(faults)}" if faults else "")
+    console.print(table.table(played, title=title, measure=counted, training=worth.training))
+    if plot is not None:
+        plot.write_bytes(table.plot(played, title=title, measure=counted,
+                                    training=worth.training))
+        console.print(f"plot: {plot}")
