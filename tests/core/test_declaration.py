@@ -39,7 +39,7 @@ class Paint:
 
 DECLARED: list[Any] = [
     *TOY.columns, *TOY.model.of(Text), *TOY.gates, TOY.feedback, TOY.rollout,
-    Minibatch(),
+    TOY.model, Minibatch(),
     Paint(colour="red", trim="red", others=("green",)),
 ]
 WORDS = [(each, name) for each in DECLARED for name in vocabularies(type(each))]

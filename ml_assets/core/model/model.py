@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from datetime import timedelta
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 from ml_assets.core.data.columns import Column
 from ml_assets.core.declaration import closest, declaration, listed
@@ -62,8 +62,6 @@ class Model:
             object.__setattr__(self, "fit", network.fits[0]())
         require(type(self.fit) in network.fits, self, "fit", self.fit,
                 f"a fit of {network.__name__}: {listed(kind.__name__ for kind in network.fits)}")
-        require(self.loss is None or self.loss in get_args(Loss), self, "loss", self.loss,
-                f"none, or {listed(get_args(Loss))}.{closest(str(self.loss), get_args(Loss))}")
         self._require_inputs()
         require(self.holdout > timedelta(0), self, "holdout", self.holdout, "a positive time")
         require(self.history is None or self.history > self.holdout, self, "history", self.history,
