@@ -27,11 +27,6 @@ The first are asymptotic in the rows, the second average over what the reference
 
 Rows of a day are alike: weekdays, campaigns and outages move all of them. How much more the days
 (and weeks) of the reference differ than independent rows would is measured, and counts in full.
-
-Several columns are judged by e-BH (Wang and Ramdas, "False discovery rate control with e-values",
-J. R. Stat. Soc. B 84, 2022), which holds whatever the columns have to do with each other, and with
-e-processes on every day (Wang, Dandapanthula and Ramdas, "Anytime-valid FDR control with the
-stopped e-BH procedure", 2025).
 """
 
 from __future__ import annotations
@@ -39,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, log
+from math import log
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +49,11 @@ SHIFTS = (0.1, 0.35)
 STRENGTHS = (4.0, 30.0)
 """Of the beta priors of a share that has changed: how many rows they are worth."""
 POLYNOMIALS = {"location": 0.45, "spread": 0.15, "skewness": 0.1}
-MISSING, OUTSIDE = 0.2, 0.1
+MISSING, OUTSIDE, COMMONEST = 0.2, 0.1, 0.1
 """Weights of what is weighed of a number; a category's shares all have the same."""
+ROWS_OF_KURTOSIS = 20
+"""A mean of a polynomial is taken for normal from as many rows a unit of its kurtosis on: of an
+event in a hundredth of rows, say, from twenty such events on."""
 FEWEST_BLOCKS = 4
 """Days, or weeks, of a reference that say how much they differ."""
 
@@ -104,22 +102,36 @@ class Yardstick:
         found = np.array(basis[1:]).reshape(-1, len(rank_B))
         return np.hstack([found, np.zeros((len(found), 1))])
 
+    @property
+    def commonest(self) -> int:
+        """The bin that most present rows of the reference are in."""
+        return int(np.argmax(self.counts_B[:-1]))
+
+    @cached_property
+    def fewest_rows_J(self) -> Floats:
+        """Rows from which on the mean of each polynomial may be taken for normal."""
+        mean_J, variance_J = self.moments(self.scores_JB)
+        share_B = self.counts_B / max(1, self.rows)
+        fourth_J = (self.scores_JB - mean_J[:, None]) ** 4 @ share_B
+        return np.asarray(ROWS_OF_KURTOSIS * fourth_J / np.maximum(variance_J, 1e-12) ** 2)
+
     @cached_property
     def shares_KB(self) -> Floats:
         """Which bins (0 or 1) make up each share that is weighed."""
         width = len(self.counts_B)
         if not self.ordered:
             return np.eye(width)
-        missing, outside = np.zeros(width), np.zeros(width)
+        missing, outside = np.zeros((2, width))
         missing[-1], outside[[0, -2]] = 1, 1
-        return np.array([missing, outside])
+        return np.array([missing, outside, np.eye(width)[self.commonest]])
 
     @cached_property
     def weights(self) -> Floats:
         """Of the polynomials, then of the shares."""
         if not self.ordered:
             return np.full(len(self.counts_B), 1 / len(self.counts_B))
-        found = np.array([*list(POLYNOMIALS.values())[:len(self.scores_JB)], MISSING, OUTSIDE])
+        found = np.array([*list(POLYNOMIALS.values())[:len(self.scores_JB)],
+                          MISSING, OUTSIDE, COMMONEST])
         return np.asarray(found / found.sum())
 
     @cached_property
@@ -194,7 +206,8 @@ def telling(yardstick: Yardstick, now_B: Counts) -> tuple[str, int]:
     if best < scores:
         return list(POLYNOMIALS)[best], best
     if yardstick.ordered:
-        return ("share", len(now_B) - 1) if best == scores else ("outside", 0)
+        return (("share", len(now_B) - 1), ("outside", 0),
+                ("share", yardstick.commonest))[best - scores]
     return "share", best - scores
 
 
@@ -233,7 +246,8 @@ def _of_means(
         whole_JT = noise_JT + shift**2
         of_shifts.append(0.5 * np.log(noise_JT / whole_JT)
                          + squared_JT / 2 * shift**2 / (noise_JT * whole_JT))
-    return _log_mean(of_shifts)
+    enough_JT = np.minimum(rows_T, yardstick.rows) >= yardstick.fewest_rows_J[:, None]
+    return np.where(enough_JT, _log_mean(of_shifts), 0.0)
 
 
 def _of_shares(
@@ -277,15 +291,3 @@ def log_e(of_starts_T: Floats, earlier: int = 0) -> float:
     later = (earlier + len(of_starts_T)) * log(1 - HAZARD)  # it has not begun yet
     weighted_T = of_starts_T + log(HAZARD) + days * log(1 - HAZARD)
     return float(np.logaddexp.reduce(np.append(weighted_T, later)))
-
-
-def discovered(log_e_F: Sequence[float], rate: float) -> npt.NDArray[np.bool_]:
-    """(F,) which columns have changed by e-BH, with a false-discovery rate of at most `rate`.
-
-    If nothing has changed at all, `rate` bounds the chance of any discovery.
-    """
-    evidence = np.array(log_e_F, dtype=np.float64)
-    count = len(evidence)
-    ordered = np.sort(evidence)[::-1]
-    enough = np.flatnonzero(ordered >= np.log(count / (rate * np.arange(1, count + 1))))
-    return np.asarray(evidence >= (ordered[enough[-1]] if len(enough) else inf), dtype=bool)

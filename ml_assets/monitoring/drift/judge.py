@@ -17,9 +17,9 @@ import numpy as np
 from ml_assets.core.policies import DriftPolicy
 from ml_assets.core.time import DAY
 from ml_assets.monitoring.drift.bins import Counts, stability_index
+from ml_assets.monitoring.drift.discoveries import discovered
 from ml_assets.monitoring.drift.evidence import (
     Yardstick,
-    discovered,
     log_e,
     log_e_of_starts,
     telling,
