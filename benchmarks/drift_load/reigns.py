@@ -70,8 +70,10 @@ class World:
     def names(self) -> tuple[str, ...]:
         return NAMES + (BY_CONSTRUCTION if self.grows else ())
 
-    def rows(self, g: np.random.Generator, day: date, count: int) -> tuple[Floats32, npt.NDArray]:
-        """(n, D) of a day, and when they happened."""
+    def rows(
+        self, g: np.random.Generator, day: date, count: int
+    ) -> tuple[Floats32, npt.NDArray[np.int64]]:
+        """(n, D) of a day, and when they happened, in microseconds since 1970."""
         seconds = np.sort(g.random(count)) * 86_400
         columns = [draw(g, count) for draw in COLUMNS.values()]
         columns[0] = columns[0] + self.noisy * g.normal()
