@@ -157,7 +157,8 @@ def test_a_prediction_is_packed_as_a_batch_packs_it(
 
 def test_a_view_whose_decisions_are_of_another_type_is_named_with_what_to_write() -> None:
     manifest = load_manifest(Settings())
-    graded = replace(SPAM, target=Number(name="harm", unit="EUR", tolerance=1), gates=(),
+    graded = replace(SPAM, model=replace(SPAM.model, loss=None), gates=(),
+                     target=Number(name="harm", unit="EUR", tolerance=1),
                      truth=Recorded(source="recipient", within=timedelta(days=1)))
     with pytest.raises(DeclarationError, match=r"has one by sender of decisions that are Bool\. .*"
                        r"scores_view\('spam', sender, decisions='double'\)"):
