@@ -95,7 +95,7 @@ def test_a_backfill_then_days_one_by_one_then_a_training_set(settings: Settings)
     assert metadata(materialise(settings, VIEWS, DAYS[2]), "sender_mail")["dagster/row_count"] == 0
 
     result = materialise(settings, ["training_set"])
-    assert failed(result) == {"features_vary"}, "the recorded mails have no bodies"
+    assert not failed(result)
     said = metadata(result, "training_set")
     assert said["dagster/row_count"] > 0
     assert said["events_lacking"] == 0

@@ -59,9 +59,9 @@ def _role(facts: CardFacts) -> str:
 def _purpose(facts: CardFacts) -> Section:
     system, target = facts.system, facts.system.target
     return Section(title="Purpose", said=(system.description,), facts=(
-        ("answers", f"{target.name} ({target.kind})"),
+        ("answers", target.name),
         *((name, said) for name, value in as_json(target).items()
-          if name not in ("kind", "name") and (said := _declared(value))),
+          if name != "name" and (said := _declared(value))),
         ("predictions are for", f"{system.asked.description} (stream {system.asked.name})"),
         ("owners", ", ".join(system.owners)),
         ("entities", ", ".join(f"{each.name} ({each.description})" for each in system.entities)),
