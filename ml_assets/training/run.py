@@ -23,6 +23,7 @@ from ml_assets.training.loop.checkpoints import discard
 from ml_assets.training.loop.history import FitHistory
 from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.reproducing.environment import TAG, environment
+from ml_assets.training.rows.fading import effective_rows
 from ml_assets.training.rows.reading import rows_of
 from ml_assets.training.rows.scoring import outputs_of_rows
 from ml_assets.training.rows.training_rows import TrainingRows
@@ -39,12 +40,14 @@ BEGAN_WITH = "began_with_version"
 class Trained:
     """What a training took: rows fitted, how it ended, weights, wall seconds.
 
+    effective: how many rows of equal weight would say as much: `rows` if all count the same
     difference: the largest between the model's outputs as served and as torch gives them
     held_out: what it loses on rows that it did not see; None if there are none
     began: as which version its weights began, or why they were drawn; None if nothing was asked for
     """
 
     rows: int
+    effective: float
     convergence: Ended
     parameters: int
     seconds: float
@@ -77,6 +80,7 @@ def train(
     held_out = rows_of(system, training_set, "holdout")
     trained = Trained(
         rows=len(rows),
+        effective=float(len(rows)) if rows.weights is None else effective_rows(rows.weights),
         convergence=fitted.convergence,
         parameters=fitted.scorer.parameters,
         seconds=seconds,
@@ -97,6 +101,7 @@ def train(
                     "rows": len(rows), "parameters": trained.parameters},
             metrics={"train_loss": trained.convergence.losses[-1],
                      "train_seconds": trained.seconds,
+                     "train_effective_rows": trained.effective,
                      "train_evaluations": len(trained.convergence.losses),
                      **_figures(trained.convergence),
                      "train_settled": trained.convergence.settled,
@@ -159,6 +164,7 @@ def figures(
         "ended": trained.convergence.said,
         **({} if trained.began is None else {"began": trained.began}),
         **({} if trained.held_out is None else trained.held_out.named()),
+        "effective_rows": round(trained.effective),
         "parameters": trained.parameters,
         "seconds": trained.seconds,
         "serving_difference": trained.difference,

@@ -39,6 +39,8 @@ def test_all_that_a_model_reads_of_an_event_is_named_once() -> None:
         (lambda: HashedText(buckets=1000), r"HashedText\.buckets is 1000; expected a power of two"),
         (lambda: HashedText(hidden=-1), r"HashedText\.hidden is -1"),
         (lambda: FullBatch(iterations=0), r"FullBatch\.iterations is 0"),
+        (lambda: FullBatch(half_life=timedelta(days=-1)),
+         r"FullBatch\.half_life is .*; expected none, or a positive time"),
     ],
 )
 def test_a_wrong_model_is_named(make: Any, message: str) -> None:

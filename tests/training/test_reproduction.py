@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.slow
 WARM = replace(METER, model=Model(
     inputs=(Numbers("reading", "celsius"), Categories("state")),
     network=Tabular(hidden=16, blocks=1, pieces=4),
-    fit=Minibatch(batch=32, epochs=2, warm_start=True)))
-"""Of another target: mini-batches, and weights that begin as the champion's."""
+    fit=Minibatch(batch=32, epochs=2, warm_start=True, half_life=timedelta(days=2))))
+"""Of another target: mini-batches of rows that fade, and weights that begin as the champion's."""
 
 
 @pytest.fixture(scope="module", params=[WHOLE, WARM], ids=lambda system: system.name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from typing import Literal, get_args
 
 from ml_assets.core.declaration import closest, declaration
+from ml_assets.core.model.full_batch import require_half_life
 from ml_assets.core.policies import require
 
 MOST_DEVICES = 64
@@ -37,6 +39,8 @@ class Minibatch:
         named counts 1. Other weights than 1 change what outputs mean: they are no longer
         frequencies
     sample_weights: a column of numbers, how much each row counts; None for 1 each
+    half_life: a row that happened so long before the latest counts half as much, whatever else it
+        counts: old labels fade, where `Model.history` cuts them off. None if age does not matter
     warm_start: begin with the champion's weights instead of drawn ones, where they fit: what it
         knew keeps its meaning, and new values of categories get rows of their own
     buffer: rows that are in memory and shuffled at a time
@@ -60,6 +64,7 @@ class Minibatch:
     clip: float | None = 1.0
     class_weights: Weighting | tuple[tuple[bool | str | float, float], ...] = "equal"
     sample_weights: str | None = None
+    half_life: timedelta | None = None
     warm_start: bool = False
     buffer: int = 2**18
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -88,6 +93,7 @@ class Minibatch:
                 self.weight_decay, "a number from 0 on")
         require(self.clip is None or (_number(self.clip) and self.clip > 0), self, "clip",
                 self.clip, "none, or a number above 0")
+        require_half_life(self, self.half_life)
         self._require_class_weights()
 
     def batch_of(self, rows: int) -> int:

@@ -122,6 +122,7 @@ def _training(facts: CardFacts) -> Section:
         ("network", params.get("network", "unknown")),
         ("weights", params.get("parameters", "unknown")),
         ("fit", params.get("fit", "unknown")),
+        *_effective(metrics.get("train_effective_rows"), params.get("rows")),
         ("seed", tags.get("seed", params.get("seed", "unknown"))),
         ("began with", tags.get("began", "drawn weights")),
         ("took", _seconds(metrics.get("train_seconds"))),
@@ -145,6 +146,13 @@ def _training(facts: CardFacts) -> Section:
             CardTable(title="Mean loss of a held-out row", head=("model", "loss"), rows=baselines),
             CardTable(title="Hyper-parameters", head=("name", "value"), rows=values),
         ) if table.rows))
+
+
+def _effective(found: float | None, rows: str | None) -> Facts:
+    """Said if rows do not all count the same."""
+    if found is None or rows is None or round(found) == int(rows):
+        return ()
+    return (("rows count together", f"as much as {found:,.0f} that count the same"),)
 
 
 def _evaluation(facts: CardFacts) -> Section:

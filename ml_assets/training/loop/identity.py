@@ -29,7 +29,7 @@ def identity_of(
     meaning = hashlib.sha256(json.dumps([
         declared, seed, data, source.rows, validation and validation.rows, str(network),
         torch.__version__, [str(device) for device in devices], torch.get_num_threads(),
-    ], sort_keys=True).encode())
+    ], sort_keys=True, default=str).encode())
     for name, value in network.state_dict().items():
         meaning.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         plain = value.detach().cpu().contiguous()

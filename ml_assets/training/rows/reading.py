@@ -18,6 +18,7 @@ from ml_assets.core.target import Target
 from ml_assets.features.training_sets.stored import TrainingSet
 from ml_assets.ingest.audits import label_weights
 from ml_assets.ingest.lake import INSTANT, Lake
+from ml_assets.training.rows.fading import fading_weights
 from ml_assets.training.rows.slate_weights import slate_weights
 from ml_assets.training.rows.stored import RowLabels, RowReading, StoredRows, column_of
 from ml_assets.training.rows.training_rows import Codes, TrainingRows
@@ -55,13 +56,17 @@ def _codes(target: Target, table: pa.Table) -> Codes:
 def _weights(
     system: System, training_set: TrainingSet, stored: RowRange, codes: Codes
 ) -> Floats | None:
-    """(N,) how much each row counts: by a column, its slate, how seldom it was shown, and how
-    seldom such a label becomes known."""
+    """(N,) how much each row counts: by its age, a column, its slate, how seldom it was shown, and
+    how seldom such a label becomes known."""
     fit, policy = system.model.fit, system.target.slates
+    assert fit is not None, "a model that declares none has its network's"
     by_column = fit.sample_weights if isinstance(fit, Minibatch) else None
-    if by_column is None and policy is None and system.feedback.audit is None:
+    if (fit.half_life, by_column, policy, system.feedback.audit) == (None, None, None, None):
         return None
     weights = np.ones(len(codes))
+    if fit.half_life is not None:
+        happened = stored.table(["event_timestamp"])["event_timestamp"].cast(INSTANT)
+        weights *= fading_weights(happened.cast(pa.int64()).to_numpy(), fit.half_life)
     if by_column is not None:
         weights *= column_of(stored.table([by_column]), by_column, pa.float64())
     if policy is not None:

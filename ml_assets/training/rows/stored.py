@@ -74,6 +74,13 @@ class StoredRows:
         return labels.codes[self.stored.start - labels.first:self.stored.stop - labels.first]
 
     @property
+    def weights(self) -> Floats | None:
+        """(N,) how much each row counts; None for 1 each."""
+        labels = self.reading.labels
+        return None if labels.weights is None else labels.weights[
+            self.stored.start - labels.first:self.stored.stop - labels.first]
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """The D columns of `dense`, in order."""
         return self.reading.feature_names

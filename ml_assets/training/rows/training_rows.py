@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.training.loop.blocks import BlockSource, RowBlock
+from ml_assets.training.scored import Floats
 
 if TYPE_CHECKING:
     from ml_assets.training.rows.labelled import LabelledRows
@@ -40,6 +41,11 @@ class TrainingRows(Protocol):
     @property
     def codes(self) -> Codes:
         """(N,) of all labels."""
+        ...
+
+    @property
+    def weights(self) -> Floats | None:
+        """(N,) how much each row counts; None for 1 each."""
         ...
 
     def __len__(self) -> int: ...

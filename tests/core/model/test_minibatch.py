@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from ml_assets.core.model.minibatch import Minibatch
     ("schedule", "linear"), ("device", "tpu"), ("class_weights", "balance"),
     ("class_weights", ()), ("class_weights", (True, 2.0)), ("class_weights", ((True, -1.0),)),
     ("class_weights", ((True, 1.0), (True, 2.0))), ("class_weights", {True: 2.0}),
+    ("half_life", timedelta(0)), ("half_life", 20),
 ])
 def test_what_cannot_be_is_refused_by_its_name(field: str, value: Any) -> None:
     with pytest.raises(DeclarationError, match=rf"Minibatch\.{field}\b"):

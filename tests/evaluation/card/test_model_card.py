@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from ml_assets import version_cli
 from ml_assets.core.errors import NotReady, UnknownName
+from ml_assets.core.model import FullBatch
 from ml_assets.core.policies import Slice
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
@@ -35,8 +36,10 @@ from tests.trips import TRIPS
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 REASON = "it | <b>is</b> [better](http://evil.example)"
 SYSTEMS = {system.target.kind: system for system in (
-    replace(TOY, slices=(Slice(name="cheap", where="amount < 50", description="up to 50"),
-                         Slice(name="dear", where="amount > 1e6", description="none"))),
+    replace(
+        TOY, model=replace(TOY.model, fit=FullBatch(iterations=20, half_life=timedelta(days=3))),
+        slices=(Slice(name="cheap", where="amount < 50", description="up to 50"),
+                Slice(name="dear", where="amount > 1e6", description="none"))),
     TICKETS, TRIPS, replace(TRACKS, slices=()))}
 
 
@@ -129,6 +132,14 @@ def test_what_is_too_small_to_judge_and_has_no_interval_is_a_limit(cards: Cards)
     assert "calibration_error: any sample overstates it" in text
     assert "fewer than 5 false alarms" in text
     assert "log loss of version 2 (red) and version 1 (blue)" in text, "slices are drawn"
+
+
+def test_rows_that_fade_are_said_to_count_less(cards: Cards) -> None:
+    text = Elements(cards.make(SYSTEMS["binary"]).page).text
+    assert "fit.half_life3 days" in text
+    counted = re.search(r"rows count togetheras much as ([\d,]+) that count the same", text)
+    assert counted is not None and 0 < int(counted.group(1)) < 240
+    assert "rows count together" not in cards.make(TICKETS).markdown
 
 
 def test_feedback_that_silence_completes_is_a_limit(cards: Cards) -> None:

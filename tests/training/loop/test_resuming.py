@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,7 @@ def test_another_training_does_not_resume_from_it(
         (a_network(seed=4), FIT, 1500, 5),
         (a_network(), Minibatch(batch=100, epochs=4, rate=0.03), 1500, 5),
         (a_network(), FIT, 1400, 5), (a_network(), FIT, 1500, 6),
+        (a_network(), replace(FIT, half_life=timedelta(days=1)), 1500, 5),
     ):
         (tmp_path / FILE).write_bytes(before)
         assert fitted(network, fit, rows=rows, seed=seed, folder=tmp_path).resumed == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -27,8 +28,8 @@ SYSTEM = replace(TICKETS, model=replace(
     TICKETS.model, network=Tabular(hidden=16, blocks=1, pieces=4),
     inputs=(*(each for each in TICKETS.model.inputs if not isinstance(each, Text)),
             Text("text", unit="words", length=8)),
-    fit=Minibatch(batch=16, epochs=4, buffer=64, checkpoint_s=1e-9)))
-"""Its rows do not fit in the buffer, and every step is stored."""
+    fit=Minibatch(batch=16, epochs=4, buffer=64, half_life=timedelta(days=2), checkpoint_s=1e-9)))
+"""Its rows do not fit in the buffer, the earlier count less, and every step is stored."""
 
 
 def set_of(system: System, *, group: int = 40) -> TrainingSet:
