@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as budget
 
+from dagster_feast.describe import check_when_called
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_private
 from ml_assets.registry.tracking import runs
@@ -18,6 +19,9 @@ from ml_assets.registry.tracking import runs
 # How long an example takes says more about what else the machine does than about the law.
 budget.register_profile("law", deadline=None)
 budget.load_profile("law")
+
+# Half of what importing Feast costs, in each process that runs tests.
+check_when_called()
 
 # A shell in the background and nohup have these ignored, and every server that a test starts and
 # stops by them would inherit that.

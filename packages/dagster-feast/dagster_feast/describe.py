@@ -15,7 +15,9 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +210,70 @@ def _relative(content: Any, repo: Path) -> Any:
     return content
 
 
+def check_when_called() -> None:
+    """Let Feast, if it is imported next, prepare a check of types when it is first needed.
+
+    Each method of Feast's classes checks its arguments, by `typeguard`, which parses and compiles
+    its module again: done for all of them this is half of what `import feast` costs, and a
+    repository calls few.
+    """
+    import typeguard
+
+    at_once: Callable[..., Any] = typeguard.typechecked
+
+    def typechecked(target: Any = None, **options: Any) -> Any:
+        if target is None:
+            return partial(typechecked, **options)
+        if not inspect.isclass(target) or "<locals>" in target.__qualname__:
+            return at_once(target, **options)
+        for name, found in list(vars(target).items()):
+            if isinstance(found, (classmethod, staticmethod)):
+                setattr(target, name, type(found)(later(target, found.__func__)))
+            elif isinstance(found, property):
+                ways = (later(target, way) for way in (found.fget, found.fset, found.fdel))
+                setattr(target, name, type(found)(*ways, doc=found.__doc__))
+            elif inspect.isfunction(found):
+                setattr(target, name, later(target, found))
+        return target
+
+    def later(target: type, method: Any) -> Any:
+        own = f"{target.__qualname__}."
+        if not inspect.isfunction(method) or method.__module__ != target.__module__ \
+                or not method.__qualname__.startswith(own) or hasattr(method, "__wrapped__"):
+            return method
+        checked: list[Callable[..., Any]] = []
+
+        @wraps(method)
+        def first(*arguments: Any, **named: Any) -> Any:
+            if not checked:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", typeguard.InstrumentationWarning)
+                    checked.append(at_once(method))
+            return checked[0](*arguments, **named)
+
+        return first
+
+    vars(typeguard)["typechecked"] = typechecked
+
+
+def import_feast() -> None:
+    """Import Feast as quickly as a process needs that only declares.
+
+    Without torch, which Feast imports only to hand out values as tensors: a module of the
+    repository that imports it gets it.
+    """
+    check_when_called()
+    torch = sys.modules.get("torch")
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+    try:
+        import feast  # noqa: F401
+    finally:
+        if torch is None:
+            del sys.modules["torch"]
+
+
 def main(arguments: list[str]) -> None:
+    import_feast()
     repo = Path(arguments[0]).resolve()
     config = Path(arguments[1]).resolve() if arguments[1:] else repo / "feature_store.yaml"
     with contextlib.redirect_stdout(sys.stderr):  # a repository may print

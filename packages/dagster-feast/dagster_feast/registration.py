@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FeastRepoError
-from .manifest import environment, last_words
+from .manifest import DESCRIBE, environment, last_words
 
 APPLIED = "dagster-feast/fingerprint"
 """A tag of the project in the registry: the fingerprint of the manifest that was applied."""
 APPLY = (
-    "import sys; from feast.cli.cli import cli; sys.path.insert(0, sys.argv.pop(1)); cli()"
+    "import runpy, sys; runpy.run_path(sys.argv.pop(1))['import_feast'](); "
+    "from feast.cli.cli import cli; sys.path.insert(0, sys.argv.pop(1)); cli()"
 )
 
 
@@ -37,7 +38,7 @@ def apply(repo: Path, feature_store_yaml: Path) -> None:
     Raises FeastRepoError with Feast's own words where it fails.
     """
     done = subprocess.run(
-        [sys.executable, "-P", "-c", APPLY, str(repo),
+        [sys.executable, "-P", "-c", APPLY, str(DESCRIBE), str(repo),
          "--chdir", str(repo), "--feature-store-yaml", str(feature_store_yaml), "apply"],
         cwd=repo, capture_output=True, check=False, env=environment(),
     )

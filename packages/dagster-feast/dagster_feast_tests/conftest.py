@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from dagster_feast import FeastManifest, FeastWarning, load_manifest
+from dagster_feast.describe import check_when_called
 from dagster_feast_tests.kit import EVERY_KIND, write_repo
+
+check_when_called()
 
 
 @pytest.fixture(autouse=True)

@@ -192,9 +192,19 @@ def test_a_manifest_is_made_again_only_when_what_it_depends_on_changes(
 
 
 @pytest.mark.slow
-def test_a_broken_repository_is_reported_in_its_own_words(tmp_path: Path) -> None:
-    repo = write_repo(tmp_path / "repo", "raise RuntimeError('the driver has no name')")
-    with pytest.raises(FeastRepoError, match=r"RuntimeError: the driver has no name$"):
+@pytest.mark.parametrize(("definitions", "words"), [
+    ("raise RuntimeError('the driver has no name')", r"RuntimeError: the driver has no name$"),
+    ("import feast\ndriver = feast.Entity(name='driver', join_keys='driver_id')",
+     r'TypeCheckError: argument "join_keys" \(str\) did not match any element in the union'),
+    ("import feast\nservice = feast.FeatureService(name='f', features=[])\n"
+     "service.infer_features(3)", r"TypeCheckError"),
+], ids=["raises", "wrong type", "wrong type of a call"])
+def test_a_broken_repository_is_reported_in_its_own_words(
+    definitions: str, words: str, tmp_path: Path
+) -> None:
+    """Also if all that is wrong is the type of an argument, which Feast checks."""
+    repo = write_repo(tmp_path / "repo", definitions)
+    with pytest.raises(FeastRepoError, match=words):
         load_manifest(repo, cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
