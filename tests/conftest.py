@@ -14,7 +14,11 @@ from hypothesis import settings as budget
 from dagster_feast.describe import check_when_called
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_private
+from ml_assets.core.storage.places import Place
 from ml_assets.registry.tracking import runs
+from tests.places import KINDS, fresh
+from tests.postgres_server import postgres_server as postgres_server
+from tests.postgres_server import postgres_url as postgres_url
 
 # How long an example takes says more about what else the machine does than about the law.
 budget.register_profile("law", deadline=None)
@@ -34,6 +38,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def settings(tmp_path: Path) -> Settings:
     """An installation of its own, empty."""
     return Settings(var=tmp_path / "var")
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Of an event log, in both profiles."""
+    if request.param == "sqlite":
+        return tmp_path / "var" / "log.sqlite"
+    return fresh(request.getfixturevalue("postgres_url"), "predictions")
 
 
 @pytest.fixture(scope="session", autouse=True)

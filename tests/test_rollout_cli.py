@@ -18,6 +18,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.marker import change_notes
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
+from tests.places import file_of
 from tests.serving.kit import Toy, serving
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)
@@ -40,8 +41,8 @@ def deployments(installation: Settings) -> Iterator[Deployments]:
     record = Deployments(installation.deployments)
     record.promote("spam", 1, reason="the first", by="a run", at=AT)
     yield record
-    installation.deployments.unlink()
-    change_notes(installation.var, drop=(installation.deployments.name,))
+    file_of(installation.deployments).unlink()
+    change_notes(installation.var, drop=(file_of(installation.deployments).name,))
 
 
 def run(settings: Settings, command: str, port: int = 9) -> Result:
@@ -150,7 +151,7 @@ def test_a_change_is_in_force_also_where_mlflow_cannot_follow(
     deployments.promote("spam", 2, reason="better", by="a run", at=AT)
     broken = Settings(var=tmp_path / "var")
     broken.var.mkdir()
-    installation.deployments.rename(broken.deployments)
+    file_of(installation.deployments).rename(file_of(broken.deployments))
     (broken.var / "mlflow").mkdir()
     (broken.var / "mlflow" / "mlflow.sqlite").write_text("this is no database" * 100)
     try:
@@ -159,7 +160,7 @@ def test_a_change_is_in_force_also_where_mlflow_cannot_follow(
         assert "spam: version 1 answers 100% (before: version 2 answers 100%)" in result.output
         assert "MLflow's aliases `champion` and `challenger` could not follow" in result.output
     finally:
-        broken.deployments.rename(installation.deployments)
+        file_of(broken.deployments).rename(file_of(installation.deployments))
 
 
 def test_it_says_what_the_api_has_loaded_and_what_it_refused(

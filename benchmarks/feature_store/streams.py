@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from ml_assets.core.storage.sqlite import use_wal, writing
+from ml_assets.core.storage.database import writing
+from ml_assets.core.storage.sqlite import open_file, use_wal
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.following.counts import Counted, Stream
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
@@ -17,7 +17,7 @@ class Counting:
     """A log in SQLite that says what each event counts, and its projection in LMDB."""
 
     def __init__(self, folder: Path, fed: Stream) -> None:
-        self._connection = sqlite3.connect(folder / "log.sqlite", isolation_level=None)
+        self._connection = open_file(folder / "log.sqlite")
         use_wal(self._connection, 1)
         self._connection.execute("pragma synchronous=normal")
         self._connection.execute("create table log (seq integer primary key, counts blob)")

@@ -1,32 +1,40 @@
-"""Paths, addresses and modes of an installation, read once from the environment."""
+"""Paths, addresses and modes of an installation, read once from the environment and from the
+project's `settings.toml` beneath it."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.profiles.cluster import Cluster
+from ml_assets.core.profiles.settings_file import Profile, profile_named, settings_in
 from ml_assets.core.project import ROOT as ROOT
 from ml_assets.core.project import project
 from ml_assets.core.storage.layout import SYSTEMS, clock_of
 from ml_assets.core.storage.marker import is_noted
+from ml_assets.core.storage.places import Place
 from ml_assets.core.time import Clock, EventClock, WallClock
 
 PREFIX = "ML_ASSETS_"
-VARIABLES = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "PROJECT", "SMTP", "TOKEN",
-             "TRACES", "UI", "VAR", "WEBHOOK")
+IN_FILE = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "POSTGRES", "SCHEMA", "SMTP",
+           "TRACES", "UI", "VAR", "WEBHOOK")
+"""What `settings.toml` may set for a profile, as the environment may."""
+VARIABLES = tuple(sorted((*IN_FILE, "PROFILE", "PROJECT", "TOKEN")))
 """Every variable read from the environment, without PREFIX. Any other name is a typo."""
 
 HOST = re.compile(
     r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?)\.?(?::(\d{1,5}))?"
 )
 """A host as in URLs and in the header `Host`, in lower case: its name, and its port."""
+
+SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 LogFormat = Literal["human", "json"]
 _LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
@@ -47,11 +55,12 @@ class Settings:
     traces go. `hosts` are names by which browsers and proxies reach it, besides this machine's
     own. `in_replay` is set in the process that replays history: it evaluates the sensors itself,
     and those of other processes leave the work to it. Alerts go to `webhook` and, as
-    e-mail, to the server `smtp`, with links to the UI at `ui`.
+    e-mail, to the server `smtp`, with links to the UI at `ui`. `cluster` names the servers of the
+    profile `cluster`; without it everything is in `var`.
     """
 
     var: Path = field(default_factory=lambda: project().var)
-    cache: Path = field(default_factory=lambda: _folder("CACHE", project().var / "cache"))
+    cache: Path = field(default_factory=lambda: _folder("ML_ASSETS_CACHE", project().var / "cache"))
     host: str = "127.0.0.1"
     port: int = 8080
     log: LogFormat = "human"
@@ -63,39 +72,45 @@ class Settings:
     webhook: str = field(default="", repr=False)
     smtp: str = field(default="", repr=False)
     """Both may hold a secret."""
+    cluster: Cluster | None = None
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `ML_ASSETS_VAR` and the other `VARIABLES`.
+        """Read `ML_ASSETS_VAR` and the other `VARIABLES`, and what the project's `settings.toml`
+        sets for the profile where they are not set.
 
         Raises DeclarationError for an invalid value, and for a variable that nothing reads.
         """
         _require_known(os.environ)
-        port = os.environ.get("ML_ASSETS_PORT", str(cls.port))
+        profile = profile_named(os.environ.get("ML_ASSETS_PROFILE", "local"))
+        said = _Said(profile)
+        port = said.get("ML_ASSETS_PORT", str(cls.port))
         if not port.isdigit() or not 0 <= int(port) < 65536:
             raise DeclarationError(f"ML_ASSETS_PORT is {port!r}; expected a port, 0 to 65535")
-        log = os.environ.get("ML_ASSETS_LOG", cls.log)
+        log = said.get("ML_ASSETS_LOG", cls.log)
         if log not in _LOG_FORMATS:
             raise DeclarationError(f"ML_ASSETS_LOG is {log!r}; expected 'human' or 'json'")
-        named = os.environ.get("ML_ASSETS_ACK", cls.ack)
+        named = said.get("ML_ASSETS_ACK", cls.ack)
         ack = next((known for known in get_args(Ack) if known == named), None)
         if ack is None:
             raise DeclarationError(f"ML_ASSETS_ACK is {named!r}; expected process or disk")
-        sent = os.environ.get("ML_ASSETS_TRACES", cls.traces)
+        sent = said.get("ML_ASSETS_TRACES", cls.traces)
         traces = next((known for known in get_args(Tracing) if known == sent), None)
         if traces is None:
             raise DeclarationError(f"ML_ASSETS_TRACES is {sent!r}; expected otlp or none")
         settings = cls(
-            var=_folder("VAR", project().var),
-            host=os.environ.get("ML_ASSETS_HOST", cls.host),
+            var=said.folder("ML_ASSETS_VAR", project().var),
+            cache=said.folder("ML_ASSETS_CACHE", project().var / "cache"),
+            host=said.get("ML_ASSETS_HOST", cls.host),
             port=int(port),
             log=_LOG_FORMATS[log],
             ack=ack,
             traces=traces,
-            hosts=_hosts(os.environ.get("ML_ASSETS_HOSTS", "")),
-            ui=_address("ML_ASSETS_UI", cls.ui),
-            webhook=_address("ML_ASSETS_WEBHOOK", ""),
-            smtp=_address("ML_ASSETS_SMTP", "", ("smtp", "smtps")),
+            hosts=_hosts(said.get("ML_ASSETS_HOSTS", "")),
+            ui=said.address("ML_ASSETS_UI", cls.ui),
+            webhook=said.address("ML_ASSETS_WEBHOOK", ""),
+            smtp=said.address("ML_ASSETS_SMTP", "", ("smtp", "smtps")),
+            cluster=None if profile == "local" else said.cluster(),
         )
         if settings.cache == settings.var:
             raise DeclarationError(
@@ -109,8 +124,12 @@ class Settings:
         return self.var / "lake"
 
     @property
-    def event_log(self) -> Path:
-        return self.var / "event_log.sqlite"
+    def profile(self) -> Profile:
+        return "local" if self.cluster is None else "cluster"
+
+    @property
+    def event_log(self) -> Place:
+        return self.var / "event_log.sqlite" if self.cluster is None else self.cluster.event_log
 
     @property
     def online_store(self) -> Path:
@@ -118,8 +137,16 @@ class Settings:
         return self.var / "online.lmdb"
 
     @property
-    def deployments(self) -> Path:
-        return self.var / "deployments.sqlite"
+    def deployments(self) -> Place:
+        if self.cluster is None:
+            return self.var / "deployments.sqlite"
+        return self.cluster.deployments
+
+    def alerts(self, system: str) -> Place:
+        """What a system's owners were told."""
+        if self.cluster is None:
+            return self.folder_of(system) / "alerts.sqlite"
+        return self.cluster.alerts(system)
 
     @property
     def tokens(self) -> Path:
@@ -179,22 +206,53 @@ class Settings:
         return {}
 
 
+class _Said:
+    """What the environment says, and beneath it a profile of the project's file."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile, self._project = profile, project().folder
+        said = settings_in(self._project, profile, IN_FILE)
+        self._file = {f"{PREFIX}{name}": value for name, value in said.items()}
+        self._all: Mapping[str, str] = {**self._file, **os.environ}
+
+    def get(self, name: str, otherwise: str) -> str:
+        return self._all.get(name, otherwise)
+
+    def folder(self, name: str, otherwise: Path) -> Path:
+        """The absolute folder that a variable names, in the file as seen from there. An empty one
+        would mean the current folder."""
+        given = self._all.get(name, str(otherwise))
+        if not given.strip():
+            raise DeclarationError(f"{name} is empty; name a folder, or unset it")
+        within = Path() if name in os.environ else self._project
+        return (within / given).resolve()
+
+    def address(
+        self, name: str, otherwise: str, schemes: tuple[str, ...] = ("http", "https")
+    ) -> str:
+        """A URL of one of these schemes, or none. The message does not repeat it: it may hold a
+        secret."""
+        given = self._all.get(name, otherwise).strip()
+        if given and not given.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise DeclarationError(f"{name} is no address; expected one that begins with "
+                                   f"{' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return given
+
+    def cluster(self) -> Cluster:
+        postgres = self.address("ML_ASSETS_POSTGRES", "", ("postgresql",))
+        if not postgres:
+            raise DeclarationError(
+                "the profile cluster needs a database: set ML_ASSETS_POSTGRES, or postgres under "
+                "[profiles.cluster] in settings.toml, to postgresql://user@host/database")
+        schema = self.get("ML_ASSETS_SCHEMA", Cluster.schema)
+        if not SCHEMA.fullmatch(schema):
+            raise DeclarationError(f"ML_ASSETS_SCHEMA is {schema!r}; expected lower-case letters, "
+                                   "digits and underscores, 40 at most")
+        return Cluster(postgres=postgres, schema=schema)
+
+
 def _folder(name: str, otherwise: Path) -> Path:
-    """The absolute folder that a variable names. An empty one would mean the current folder."""
-    given = os.environ.get(f"{PREFIX}{name}", str(otherwise))
-    if not given.strip():
-        raise DeclarationError(f"{PREFIX}{name} is empty; name a folder, or unset it")
-    return Path(given).resolve()
-
-
-def _address(name: str, otherwise: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
-    """A URL of one of these schemes, or none. The message does not repeat it: it may hold a
-    secret."""
-    given = os.environ.get(name, otherwise).strip()
-    if given and not given.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-        raise DeclarationError(f"{name} is no address; expected one that begins with "
-                               f"{' or '.join(f'{scheme}://' for scheme in schemes)}")
-    return given
+    return _Said("local").folder(name, otherwise)
 
 
 def _require_known(environment: Iterable[str]) -> None:

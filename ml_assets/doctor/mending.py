@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +25,9 @@ from ml_assets.core.storage.layout import (
 )
 from ml_assets.core.storage.marker import change_notes, read_marker
 from ml_assets.core.storage.modes import mend_modes
+from ml_assets.core.storage.places import Place
 from ml_assets.core.time import DAY, EventClock, midnight
+from ml_assets.ingest.log.storage.opening import looking
 from ml_assets.registry.tracking.moving import follow
 from ml_assets.registry.tracking.runs import database
 
@@ -126,10 +126,13 @@ def _set_clocks(settings: Settings, about: StateFile) -> Iterator[str]:
         yield f"the clock of {name!r} resumes from {latest:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _logged(path: Path, system: str) -> Iterator[datetime]:
-    if trouble_of(path, _about("event_log.sqlite"), made=True) is not None:
+def _logged(place: Place, system: str) -> Iterator[datetime]:
+    if isinstance(place, Path) and trouble_of(
+            place, _about("event_log.sqlite"), made=True) is not None:
         return
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=10)) as db:
+    with looking(place) as db:
+        if db is None:
+            return
         for question in ("select max(accepted_at) from predictions where system = ?",
                          "select max(received_at) from feedback where system = ?"):
             (found,) = db.execute(question, (system,)).fetchone()

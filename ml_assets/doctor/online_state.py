@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from time import monotonic
 
@@ -12,6 +11,7 @@ from ml_assets.doctor.findings import Finding
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.lmdb.writer_lock import WriterLock
 from ml_assets.ingest.log.positions import identity_of, last_position
+from ml_assets.ingest.log.storage.opening import looking
 
 PATIENCE_S = 2.0
 """A transaction takes some milliseconds: who writes for longer than this may hang."""
@@ -34,8 +34,6 @@ def examine_online_store(settings: Settings) -> Finding | None:
                        "answers of the API are degraded, until it lets go or ends")
     except LogUnavailable as error:
         return Finding(what=NAME, holds=HOLDS, trouble=f"cannot be used: {error}", remedy=REMEDY)
-    except sqlite3.Error:  # which is told of the log itself
-        note = ""
     return Finding(what=NAME, holds=HOLDS, note=note)
 
 
@@ -45,16 +43,24 @@ def _progress(settings: Settings) -> str:
         numbers = [found.id for found in store.views().values()]
         if not numbers:
             return "sound; no feature view is applied"
-        if not settings.event_log.exists():
-            return ""
         return _behind(settings, store, numbers)
 
 
 def _behind(settings: Settings, store: LmdbBackend, numbers: list[int]) -> str:
-    with closing(sqlite3.connect(f"{settings.event_log.as_uri()}?mode=ro", uri=True)) as log:
-        own = identity_of(log)
-        if store.sources(numbers) - {own}:
-            return "it has counted another event log; the next API or load counts this one"
-        reached = min(store.watermark(own, [number]) for number in numbers)
-        behind = last_position(log) - reached
+    end = _end_of_log(settings)
+    if end is None:
+        return ""
+    own, last = end
+    if store.sources(numbers) - {own}:
+        return "it has counted another event log; the next API or load counts this one"
+    behind = last - min(store.watermark(own, [number]) for number in numbers)
     return f"sound; {behind:,} positions behind the log, for the next reader" if behind else ""
+
+
+def _end_of_log(settings: Settings) -> tuple[bytes, int] | None:
+    """Which log it is, and its last position; None if there is none, or none that can be read."""
+    try:
+        with looking(settings.event_log) as log:
+            return None if log is None else (identity_of(log), last_position(log))
+    except LogUnavailable:  # which is told of the log itself
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from math import inf
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from ml_assets.core.errors import NotReady, StateDamaged
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.database import Database
 from ml_assets.core.system import System
 from ml_assets.features.derived.computing import Deriving
 from ml_assets.features.derived.declared import HAPPENED
@@ -57,7 +57,7 @@ class OnlineState:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, settings: Settings, system: System,
+        self, connection: Database, settings: Settings, system: System,
         service: Service | None = None, *, budget: timedelta = timedelta(seconds=30),
     ) -> None:
         views, service = _views_of(system, settings, service)

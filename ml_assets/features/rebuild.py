@@ -7,7 +7,6 @@ not, and those that have counted another log than this one.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -20,6 +19,7 @@ import click
 
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.database import Database
 from ml_assets.core.system import System
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.manifest import load_manifest
@@ -88,7 +88,7 @@ def rebuild(settings: Settings, system: System) -> list[Rebuilt]:
 
 
 def recover(
-    settings: Settings, system: System, views: Sequence[KeptView], connection: sqlite3.Connection,
+    settings: Settings, system: System, views: Sequence[KeptView], connection: Database,
     store: LmdbBackend,
 ) -> None:
     """Make anew what of these views was lost, or has counted another log."""
@@ -102,7 +102,7 @@ def recover(
 
 
 def projection_of(
-    settings: Settings, system: System, connection: sqlite3.Connection, store: LmdbBackend,
+    settings: Settings, system: System, connection: Database, store: LmdbBackend,
     views: Sequence[KeptView], origins: Origins | None = None,
 ) -> Projection:
     """These views, at the end of the log. Raises NotReady if one is not registered."""
@@ -152,7 +152,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _lost(
-    views: Sequence[KeptView], connection: sqlite3.Connection, store: LmdbBackend
+    views: Sequence[KeptView], connection: Database, store: LmdbBackend
 ) -> list[KeptView]:
     there, own = store.views(), identity_of(connection)
     nothing = not any(each.view.name in there for each in views) and any(
@@ -174,7 +174,7 @@ def _lost(
     return found
 
 
-def _is_known(connection: sqlite3.Connection, view: View) -> bool:
+def _is_known(connection: Database, view: View) -> bool:
     return knows_view(connection, view.name, digest_of(view))
 
 
@@ -192,7 +192,7 @@ def _renew(settings: Settings, system: System, store: LmdbBackend, kept: KeptVie
 
 
 def _require_days(
-    settings: Settings, connection: sqlite3.Connection, views: Sequence[KeptView]
+    settings: Settings, connection: Database, views: Sequence[KeptView]
 ) -> None:
     lake = Lake(settings.lake)
     for view, whose, table in views:

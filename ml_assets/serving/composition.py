@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING
 from ml_assets.core.runtime.hybrid_clock import HybridClock
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.files import SameFile
+from ml_assets.core.storage.database import Database
+from ml_assets.core.storage.places import watched
 from ml_assets.core.system import System
 from ml_assets.core.time import EventClock
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.log.patience import Patience
+from ml_assets.ingest.log.storage.patience import Patience
 from ml_assets.serving.access.doorkeeper import Doorkeeper
 from ml_assets.serving.access.hosts import Hosts
 from ml_assets.serving.answer.counters import Counters
@@ -69,7 +69,7 @@ class Backends:
 
     deployments: Callable[[], WritableRecord]
     model: Callable[[System, int], Scorer]
-    state: Callable[[System, sqlite3.Connection], SystemState]
+    state: Callable[[System, Database], SystemState]
 
     @classmethod
     def of(cls, settings: Settings) -> Backends:
@@ -86,7 +86,7 @@ class Backends:
 
             return artifact.load(ModelRegistry(settings).folder(system.name, version))
 
-        def state(system: System, connection: sqlite3.Connection) -> SystemState:
+        def state(system: System, connection: Database) -> SystemState:
             from ml_assets.features.online import OnlineState
 
             return OnlineState(connection, settings, system, budget=FEATURE_BUDGET)
@@ -163,9 +163,8 @@ def served_system(
         return isinstance(clock, EventClock) and clock.stands_still()
 
     counters = Counters()
-    log = LogHandle(SameFile(settings.event_log).watched(
-        lambda: EventLog(settings.event_log, patience=patience, ack=settings.ack)
-    ))
+    log = LogHandle(watched(settings.event_log, lambda: EventLog(
+        settings.event_log, patience=patience, ack=settings.ack)))
     instants = Instants(system.name, HybridClock(
         now, paced=lambda: not settings.clock_file(system.name).exists()), stands)
     state = GuardedState(system, lambda connection: backends.state(system, connection),
@@ -176,7 +175,7 @@ def served_system(
         require_names(system, scorer, state.names)
         return scorer
 
-    deployments = SameFile(settings.deployments).watched(backends.deployments)
+    deployments = watched(settings.deployments, backends.deployments)
     models = ModelPool(system.name, deployments, load, now)
     guard = Guard(system.rollout.guardrails, processes=processes)
     probe = Probe(guard, models)

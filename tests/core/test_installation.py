@@ -23,6 +23,7 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.serving.access.tokens import TokenFile
 from tests.core.kit import NOON, made, tree
+from tests.places import file_of
 
 
 def ran(settings: Settings, *arguments: str, **environment: str) -> Result:
@@ -116,7 +117,7 @@ def test_an_installation_of_an_earlier_version_is_adopted_with_what_it_holds(
     marker = read_marker(settings.var)
     assert marker is not None
     assert {"systems/toy/clock.json", "event_log.sqlite", "deployments.sqlite"} <= set(marker.files)
-    settings.event_log.unlink()
+    file_of(settings.event_log).unlink()
     with pytest.raises(StateDamaged, match=r"event_log\.sqlite .* is missing"):
         claim(settings)
 
@@ -270,5 +271,5 @@ def test_the_marker_says_what_was_made(settings: Settings) -> None:
     said = json.loads((settings.var / MARKER).read_bytes())
     assert said["product"] == "ml-assets" and said["format"] == 1
     assert "event_log.sqlite" in said["files"]
-    with sqlite3.connect(settings.event_log) as db:
+    with sqlite3.connect(file_of(settings.event_log)) as db:
         assert db.execute("select count(*) from predictions").fetchone() == (0,)

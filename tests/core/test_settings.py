@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.project import project as the_project
 from ml_assets.core.settings import ROOT, VARIABLES, Settings
 
 
@@ -64,3 +68,78 @@ def test_folders_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("ML_ASSETS_CACHE", "./there")
     settings = Settings.from_environment()
     assert (settings.var, settings.cache) == (tmp_path / "here", tmp_path / "there")
+
+
+# --- profiles -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "pyproject.toml").write_text("[tool.ml_assets]\n")
+    monkeypatch.setenv("ML_ASSETS_PROJECT", str(tmp_path))
+    the_project.cache_clear()
+    yield tmp_path
+    the_project.cache_clear()
+
+
+CLUSTER = """
+[profiles.local]
+port = 9000
+[profiles.cluster]
+postgres = "postgresql://ml:secret@db.example/ml"
+hosts = ["ml.example", "lab.example:8443"]
+var = "here"
+"""
+
+
+def test_a_profile_of_the_project_is_chosen_by_name_and_the_environment_counts_more(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "settings.toml").write_text(CLUSTER)
+    local = Settings.from_environment()
+    assert (local.profile, local.port, local.event_log) == (
+        "local", 9000, project / "var" / "event_log.sqlite")
+    monkeypatch.setenv("ML_ASSETS_PROFILE", "cluster")
+    monkeypatch.setenv("ML_ASSETS_PORT", "9001")
+    cluster = Settings.from_environment()
+    assert (cluster.profile, cluster.port, cluster.var) == ("cluster", 9001, project / "here")
+    assert cluster.hosts == ("ml.example", "lab.example:8443")
+    assert cluster.event_log != cluster.deployments
+    assert "secret" not in f"{cluster} {cluster.event_log!r} {cluster.event_log}"
+    assert "db.example/ml" in str(cluster.event_log)
+
+
+@pytest.mark.parametrize(("said", "fault"), [
+    ("[profiles.cluster]\npostgers = 'postgresql://a:secret@db'", r"'postgers', .* Closest: 'post"),
+    ("[profiles.local]\nprot = 1", r"\[profiles\.local\] has 'prot', .* Closest: 'port'"),
+    ("[profiles.clutser]\nport = 1", r"has 'clutser', .*expected local, cluster"),
+    ("[profile.cluster]\nport = 1", r"has 'profile', .*expected profiles"),
+    ("profiles = 3", r"profiles is no table"),
+    ("[profiles.cluster]\nport = 1.5", r"\[profiles\.cluster\] port is a float"),
+    ("[profiles.cluster]\npostgres = 'mysql://ml:secret@db'", r"POSTGRES is no address"),
+    ("[profiles.cluster]\nport = 1", r"needs a database: set ML_ASSETS_POSTGRES"),
+    ("[profiles", r"settings\.toml is no TOML"),
+])
+def test_what_a_settings_file_says_wrong_is_named_without_its_values(
+    project: Path, monkeypatch: pytest.MonkeyPatch, said: str, fault: str
+) -> None:
+    (project / "settings.toml").write_text(said)
+    monkeypatch.setenv("ML_ASSETS_PROFILE", "cluster")
+    with pytest.raises(DeclarationError, match=fault) as raised:
+        Settings.from_environment()
+    assert "secret" not in str(raised.value)
+
+
+def test_an_unknown_profile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_ASSETS_PROFILE", "clustre")
+    with pytest.raises(DeclarationError, match=r"'clustre'; expected local or cluster"):
+        Settings.from_environment()
+
+
+def test_the_local_profile_imports_no_client_of_a_server() -> None:
+    code = ("import sys; import ml_assets.serving.composition; from ml_assets.core.settings import "
+            "Settings; Settings.from_environment().event_log;"
+            "print([each for each in ('psycopg', 'redis', 'boto3') if each in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          cwd=ROOT)
+    assert done.stdout == "[]\n"

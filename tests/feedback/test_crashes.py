@@ -174,7 +174,7 @@ def test_of_two_processes_that_judge_the_same_record_one_wins_and_a_kill_leaves_
 ) -> None:
     record = Deployments(tmp_path / "deployments.sqlite")
     record.promote("toy", 1, reason="the first", by="tests", at=midnight(FIRST))
-    both = [subprocess.Popen([sys.executable, "-c", RACER, str(record.path), number], cwd=ROOT,
+    both = [subprocess.Popen([sys.executable, "-c", RACER, str(record.place), number], cwd=ROOT,
                              stdout=subprocess.PIPE, text=True) for number in ("1", "2")]
     first = both[0].stdout
     assert first is not None and first.readline()

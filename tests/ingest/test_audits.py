@@ -26,6 +26,7 @@ from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.tables import predictions_schema
 from ml_assets.serving.batch.tables import served_rows
 from ml_assets.targets import Number
+from tests.places import file_of
 from tests.toy import TOY
 
 TRUTH = Complaints(source="buyer", within=1 * DAY, maturity=2 * DAY)
@@ -204,7 +205,7 @@ def test_a_log_of_before_has_no_audits(settings: Settings, tmp_path: Path) -> No
     import sqlite3
 
     EventLog(settings.event_log).close()
-    with sqlite3.connect(settings.event_log) as db:
+    with sqlite3.connect(file_of(settings.event_log)) as db:
         db.execute("alter table predictions drop column audit")
     with closing(EventLog(settings.event_log)) as log:
         assert list(due(log, FILTER, LIVE)) == []

@@ -26,14 +26,17 @@ from ml_assets.registry.rollout import (
     Shadow,
     Withdraw,
 )
+from tests.places import KINDS, fresh, told
 from tests.strategies import changes
 
 AT = datetime(2024, 1, 8, 12, 30, 1, 234567, tzinfo=UTC)
 
 
-@pytest.fixture
-def deployments(tmp_path: Path) -> Deployments:
-    return Deployments(tmp_path / "deployments.sqlite")
+@pytest.fixture(params=KINDS)
+def deployments(request: pytest.FixtureRequest, tmp_path: Path) -> Deployments:
+    if request.param == "sqlite":
+        return Deployments(tmp_path / "deployments.sqlite")
+    return Deployments(fresh(request.getfixturevalue("postgres_url"), "deployments"))
 
 
 def deploy(deployments: Deployments, version: int, system: str = "toy") -> Deployment:
@@ -129,37 +132,50 @@ def test_what_is_in_force_is_the_last_that_was_not_undone(
         assert (None if current is None else current.version) == (stack[-1] if stack else None)
 
 
-@pytest.mark.parametrize("change", [
-    "update deployments set version = 9",
-    "delete from deployments",
-    "insert or replace into deployments select id, system, 9, previous, rollback, reason, by, at,"
-    " action, challengers, shadows, salt, about from deployments",
-])
-def test_no_program_can_change_a_record(deployments: Deployments, change: str) -> None:
+INSTEAD = ("into deployments select id, system, 9, previous, rollback, reason, by, at,"
+           " action, challengers, shadows, salt, about from deployments")
+
+
+def test_no_program_can_change_a_record(deployments: Deployments) -> None:
     first = deploy(deployments, 1)
-    database = sqlite3.connect(deployments.path)
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        database.execute(change)
-    database.close()
+    changes = ["update deployments set version = 9", "delete from deployments",
+               f"insert or replace {INSTEAD}" if isinstance(deployments.place, Path)
+               else f"insert {INSTEAD}"]
+    for change in changes:
+        with deployments._kept.open() as db, pytest.raises(
+                db.Error, match=r"append-only|GENERATED ALWAYS"):
+            db.execute(change)
     assert deployments.history("toy") == [first]
 
 
+def test_what_is_forgotten_leaves_the_others_and_no_id_comes_again(
+    deployments: Deployments,
+) -> None:
+    deploy(deployments, 1)
+    other = deploy(deployments, 7, "other")
+    deployments.forget("toy")
+    assert (deployments.history("toy"), deployments.current("other")) == ([], other)
+    assert deploy(deployments, 2).id > other.id
+    with deployments._kept.open() as db, pytest.raises(db.refusals, match="append-only"):
+        db.execute("delete from deployments")
+
+
 def test_a_record_without_a_reason_is_refused(deployments: Deployments) -> None:
-    with pytest.raises(sqlite3.IntegrityError, match="reason"):
+    with deployments._kept.open() as db, pytest.raises(db.refusals, match="reason"):
         deployments.promote("toy", 1, reason="", by="tests", at=AT)
     assert deployments.sequence() == 0
 
 
 def test_two_processes_that_deploy_at_once_make_one_chain(deployments: Deployments) -> None:
     code = (
-        "import sys; from datetime import UTC, datetime; from pathlib import Path;"
+        "import sys; from datetime import UTC, datetime; from tests.places import place_of;"
         "from ml_assets.registry.deployments import Deployments;"
-        "ds = Deployments(Path(sys.argv[1]));"
+        "ds = Deployments(place_of(sys.argv[1]));"
         "[ds.promote('toy', v, reason='r', by='b', at=datetime(2024, 1, 1, tzinfo=UTC))"
         " for v in range(int(sys.argv[2]), int(sys.argv[2]) + 25)]"
     )
     both = [
-        subprocess.Popen([sys.executable, "-c", code, str(deployments.path), start], cwd=ROOT)
+        subprocess.Popen([sys.executable, "-c", code, told(deployments.place), start], cwd=ROOT)
         for start in ("100", "200")
     ]
     assert [process.wait(60) for process in both] == [0, 0]
@@ -396,10 +412,10 @@ def test_two_processes_that_canary_at_once_never_give_away_more_than_half(
     """What was decided on is still so when it is written: one chain, no share twice."""
     deploy(deployments, 1)
     code = (
-        "import sys; from datetime import UTC, datetime; from pathlib import Path;"
+        "import sys; from datetime import UTC, datetime; from tests.places import place_of;"
         "from ml_assets.core.errors import RolloutRefused;"
         "from ml_assets.registry.deployments import Deployments;"
-        "ds = Deployments(Path(sys.argv[1]));"
+        "ds = Deployments(place_of(sys.argv[1]));"
         "from contextlib import suppress\n"
         "for version in range(int(sys.argv[2]), int(sys.argv[2]) + 20):\n"
         "    with suppress(RolloutRefused):\n"
@@ -407,7 +423,7 @@ def test_two_processes_that_canary_at_once_never_give_away_more_than_half(
         " at=datetime(2024, 1, 1, tzinfo=UTC))"
     )
     both = [
-        subprocess.Popen([sys.executable, "-c", code, str(deployments.path), start], cwd=ROOT)
+        subprocess.Popen([sys.executable, "-c", code, told(deployments.place), start], cwd=ROOT)
         for start in ("100", "200")
     ]
     assert [process.wait(60) for process in both] == [0, 0]

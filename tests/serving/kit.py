@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ import uvicorn
 
 from ml_assets.core.errors import ModelRefused
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.database import Database
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
 from ml_assets.core.time import EventClock
@@ -81,7 +81,7 @@ class FakeFeatures:
         values = [[self.by_shop.get(str(row.get("shop")), np.nan)] for row in keys]
         return np.array(values, np.float32).reshape(len(keys), 1), [LOADED for _ in at], 0
 
-    def open(self, connection: sqlite3.Connection) -> None:
+    def open(self, connection: Database) -> None:
         """The log was opened."""
 
     def count(self, events: Sequence[Mapping[str, object]]) -> tuple[PackedCounts, Any]:
@@ -153,7 +153,7 @@ class Toy:
             deployments=lambda: self.deployments, model=self._load, state=self._state
         )
 
-    def _state(self, system: System, connection: sqlite3.Connection) -> FakeFeatures:
+    def _state(self, system: System, connection: Database) -> FakeFeatures:
         if self.features.failure is not None:
             raise self.features.failure
         self.features.open(connection)

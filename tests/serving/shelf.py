@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from ml_assets.core.policies import RetrainingPolicy
 from ml_assets.core.settings import Settings
 from ml_assets.core.slates import Nightly, Popular
 from ml_assets.core.source import ArchivedEvent, Event, Request
+from ml_assets.core.storage.database import Database
 from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.target import Target
 from ml_assets.core.truths import Choices
@@ -137,7 +137,7 @@ class Shelf(Toy):
     def backends(self) -> Backends:
         return replace(super().backends(), state=self._online)
 
-    def _online(self, system: System, connection: sqlite3.Connection) -> Any:
+    def _online(self, system: System, connection: Database) -> Any:
         with closing(open_backend(self.settings)) as store:
             for view in VIEWS:
                 store.register(view.name, digest_of(view.windowed))

@@ -15,6 +15,7 @@ import pytest
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving import composition
+from tests.places import file_of
 from tests.serving.kit import NOON, Toy, asked, problem, serving
 from tests.serving.tiles import CountingToy
 from tests.toy import TOY
@@ -27,7 +28,7 @@ SLACK_S = 0.5
 def holding(toy: Toy) -> Iterator[None]:
     """Another process writes, and does not end."""
     EventLog(toy.settings.event_log).close()
-    other = sqlite3.connect(toy.settings.event_log, isolation_level=None, timeout=10)
+    other = sqlite3.connect(file_of(toy.settings.event_log), isolation_level=None, timeout=10)
     other.execute("begin immediate")
     try:
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.database import Database
 from ml_assets.core.system import System
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
@@ -37,7 +37,7 @@ SERVICE = Service(name=TOY.feature_service, chosen=(Chosen(
 
 
 def tiles(
-    connection: sqlite3.Connection, settings: Settings, system: System = TOY, *,
+    connection: Database, settings: Settings, system: System = TOY, *,
     budget: timedelta = timedelta(seconds=30),
 ) -> OnlineState:
     """How many events a shop had in the last seven days."""

@@ -4,11 +4,48 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 CHECKPOINT_PAGES = 4000
 """16 MB: a page that is rewritten often is copied into the file that much less often."""
+
+
+class SqliteDatabase(sqlite3.Connection):
+    """A `Database` in a file."""
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        return (sqlite3.IntegrityError,)
+
+    def begin(self) -> object:
+        return self.execute("begin immediate")
+
+    def wait_ms(self, most: int) -> None:
+        self.execute(f"pragma busy_timeout={most}")
+
+    def is_busy(self, error: Exception) -> bool:
+        """The lowest byte of a code is its kind; errors of Python's own module have no code."""
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+    def changed(self) -> tuple[int, int]:
+        """A look at the file's header: microseconds."""
+        (others,) = self.execute("pragma data_version").fetchone()
+        return others, self.total_changes
+
+    @contextmanager
+    def unguarded(self, table: str, trigger: str) -> Iterator[None]:
+        [(guard,)] = self.execute("select sql from sqlite_master where name = ?", (trigger,))
+        self.execute(f"drop trigger {trigger}")
+        yield
+        self.execute(guard)
+
+
+def open_file(path: Path | str, **options: Any) -> SqliteDatabase:
+    """As `sqlite3.connect`, in autocommit mode."""
+    return sqlite3.connect(path, isolation_level=None, factory=SqliteDatabase, **options)
 
 
 def use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
@@ -23,48 +60,3 @@ def use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-
-
-@contextmanager
-def writing(
-    connection: sqlite3.Connection, begin: Callable[[], object] | None = None
-) -> Iterator[None]:
-    """One transaction: committed if the block succeeds, otherwise rolled back.
-
-    begin: begins it, if that takes more than `begin immediate`
-    """
-    if begin is None:
-        connection.execute("begin immediate")
-    else:
-        begin()
-    try:
-        yield
-        connection.execute("commit")
-    except BaseException:
-        # A failed write may already have ended the transaction.
-        if connection.in_transaction:
-            connection.execute("rollback")
-        raise
-
-
-def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another process had locked the file. The lowest byte of a code is its kind."""
-    # Errors of Python's own module have no code.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-ASKED_AT_ONCE = 256
-
-
-def rows_of(
-    connection: sqlite3.Connection, query: str, ids: Sequence[str]
-) -> Iterator[tuple[object, ...]]:
-    """The rows of `query`, whose last word is a column, where it is one of `ids`: some at a time.
-
-    Few statements are prepared: nulls, which equal nothing, fill each up to a power of two.
-    """
-    for start in range(0, len(ids), ASKED_AT_ONCE):
-        some = ids[start : start + ASKED_AT_ONCE]
-        size = 1 << (len(some) - 1).bit_length()
-        yield from connection.execute(f"{query} in ({', '.join('?' * size)})",
-                                      [*some, *[None] * (size - len(some))])

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from ml_assets.core.errors import ContractViolation
 from ml_assets.core.settings import Ack
+from ml_assets.core.storage.database import Database
+from ml_assets.core.storage.places import Place
 from ml_assets.ingest.log.feedback_log import FeedbackLog
-from ml_assets.ingest.log.log_file import LogFile
-from ml_assets.ingest.log.patience import Patience
-from ml_assets.ingest.log.positions import Load, PackedCounts, last_position, loads_of
+from ml_assets.ingest.log.positions import (
+    VIEW_LIST,
+    Load,
+    PackedCounts,
+    last_position,
+    loads_of,
+)
 from ml_assets.ingest.log.served import (
     COLUMNS,
     READ,
@@ -28,12 +32,17 @@ from ml_assets.ingest.log.served import (
     to_us,
 )
 from ml_assets.ingest.log.shadow_log import ShadowLog
+from ml_assets.ingest.log.storage.opening import open_storage
+from ml_assets.ingest.log.storage.patience import Patience
 from ml_assets.ingest.log.told import ToldLog
 
 __all__ = ["Appended", "EventLog", "Feedback", "PackedCounts", "Prediction", "ShadowScore"]
 
 INSERT = (f"insert into predictions ({COLUMNS})"
           f" values ({', '.join('?' * len(COLUMNS.split(',')))}) on conflict do nothing")
+
+
+FEATURE_LIST = "insert into feature_lists values (?, ?) on conflict do nothing"
 
 
 class Appended(NamedTuple):
@@ -48,24 +57,25 @@ class Appended(NamedTuple):
 
 
 class EventLog:
-    """Append-only store of predictions, of what was `told`, of `feedback` and scores of `shadows`.
+    """Append-only store of predictions, of what was `told`, of `feedback` and scores of `shadows`:
+    in a file, or in tables of a database.
 
     One call of an instance at a time, on whichever thread; any number of instances and processes
-    may write at once. Every method raises LogUnavailable where the file cannot be read or
-    written, also where it was deleted or replaced after opening: what is written then could not
-    be found again.
+    may write at once. Every method raises LogUnavailable where the log cannot be read or
+    written, also where its file was deleted or replaced after opening: what is written then could
+    not be found again.
     """
 
     def __init__(
-        self, path: Path, *, patience_s: float = 10, patience: Patience | None = None,
+        self, place: Place, *, patience_s: float = 10, patience: Patience | None = None,
         ack: Ack = "process",
     ) -> None:
-        """Open `path`, creating it if it is missing; wait `patience_s` for other writers.
+        """Open the log at `place`, or make it; wait `patience_s` for other writers.
 
         patience: shared with others instead, see `Patience`
         ack: what each transaction survives once it is committed, see `core.settings`
         """
-        self._file = LogFile(path, patience=patience or Patience(patience_s), ack=ack)
+        self._file = open_storage(place, patience or Patience(patience_s), ack)
         self._db = self._file.connection
         self.told = ToldLog(self._file)
         self.feedback = FeedbackLog(self._file, self.told)
@@ -76,7 +86,7 @@ class EventLog:
         """The lists of views that are."""
 
     @property
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> Database:
         """For what else lies in the file, in the same transactions."""
         return self._db
 
@@ -142,7 +152,7 @@ class EventLog:
         try:
             if self._db.executemany(INSERT, rows).rowcount == len(rows):
                 return first, list(predictions)
-        except sqlite3.IntegrityError:
+        except self._db.refusals:
             pass  # one of them; which, is found below
         # Nothing else was written yet. A savepoint would have SQLite copy each page.
         self._file.restart()
@@ -154,11 +164,9 @@ class EventLog:
     ) -> tuple[int, list[tuple[object, ...]]]:
         """The first position, and all as rows. What they refer to is stored."""
         if lists := {each.feature_names for each in predictions} - self._lists:
-            self._db.executemany(
-                "insert or ignore into feature_lists values (?, ?)", map(list_of, lists)
-            )
+            self._db.executemany(FEATURE_LIST, map(list_of, lists))
         if counts is not None and counts.list_id not in self._views:
-            self._db.execute("insert or ignore into view_lists values (?, ?)", counts[:2])
+            self._db.execute(VIEW_LIST, counts[:2])
         first = last_position(self._db) + 1
         packed = [None] * len(predictions) if counts is None else counts.packed
         return first, [row_of(each, first + row, mine) for row, (each, mine) in
@@ -167,7 +175,7 @@ class EventLog:
     def _append_one(self, p: Prediction, row: tuple[object, ...]) -> Prediction:
         try:
             added = self._db.execute(INSERT, row).rowcount
-        except sqlite3.IntegrityError as error:
+        except self._db.refusals as error:
             raise ContractViolation(
                 f"the prediction for event {p.event_id!r} of {p.system!r} (score {p.score}) "
                 f"cannot be logged: {error}"
@@ -217,9 +225,8 @@ class EventLog:
         return loads_of(self._db, view, definition)
 
     def changes(self) -> int:
-        """Another number once another connection has changed the file. Costs microseconds."""
-        [(version,)] = self._file.read("pragma data_version")
-        return int(str(version))
+        """Another number once another connection has written. Cheap."""
+        return self._file.changes()
 
     def latest(self, system: str) -> datetime | None:
         """The latest instant at which anything came in; None before the first."""

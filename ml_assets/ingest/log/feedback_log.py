@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from ml_assets.core.errors import TooOften, UnknownName
 from ml_assets.core.feedback import FeedbackLimit
-from ml_assets.ingest.log.log_file import LogFile
 from ml_assets.ingest.log.served import (
     Feedback,
     feedback_of,
@@ -16,6 +15,7 @@ from ml_assets.ingest.log.served import (
     stored_label,
     to_us,
 )
+from ml_assets.ingest.log.storage.log_storage import LogStorage
 from ml_assets.ingest.log.told import ToldEvent, ToldLog
 
 COLUMNS = "prediction_id, system, label, source, received_at"
@@ -27,7 +27,7 @@ Settles = Callable[[int], ToldEvent | None]
 class FeedbackLog:
     """The feedback on all systems' predictions, in the file of the event log."""
 
-    def __init__(self, file: LogFile, told: ToldLog) -> None:
+    def __init__(self, file: LogStorage, told: ToldLog) -> None:
         self._file, self._db, self._told = file, file.connection, told
 
     def add(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from ml_assets.core.storage.sqlite import writing
+from ml_assets.core.storage.database import Database, writing
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.positions import last_position
 
@@ -35,16 +34,14 @@ def forget(log: EventLog, system: str, views: Collection[str]) -> None:
         db.executemany("delete from loads where view = ?", [(view,) for view in views])
 
 
-def _delete_what_refers(db: sqlite3.Connection, predictions: str, system: str) -> None:
-    [(guard,)] = db.execute("select sql from sqlite_master where name = ?", (GUARD,))
-    db.execute(f"drop trigger {GUARD}")
-    for table in ("feedback", "shadow_scores"):
-        db.execute(f"delete from {table} where prediction_id in ({predictions})", (system,))
-    db.execute(guard)
+def _delete_what_refers(db: Database, predictions: str, system: str) -> None:
+    with db.unguarded("feedback", GUARD):
+        for table in ("feedback", "shadow_scores"):
+            db.execute(f"delete from {table} where prediction_id in ({predictions})", (system,))
 
 
 @contextmanager
-def _keeping_positions(db: sqlite3.Connection) -> Iterator[None]:
+def _keeping_positions(db: Database) -> Iterator[None]:
     """A transaction; a load of nothing takes the last position if its row is gone at the end."""
     with writing(db):
         last = last_position(db)

@@ -8,12 +8,11 @@ writing.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ml_assets.core.storage.sqlite import rows_of
+from ml_assets.core.storage.database import Database, rows_of
 
 SCHEMA = """
 create table if not exists loads (
@@ -33,6 +32,7 @@ insert into log_identity select randomblob(8) where not exists (select 1 from lo
 """
 INDEX = ("create unique index if not exists predictions_by_seq on predictions (seq)"
          " where seq is not null")
+VIEW_LIST = "insert into view_lists values (?, ?) on conflict do nothing"
 UNCOUNTED = ("create index if not exists loads_uncounted on loads (view, seq)"
              " where counts is not null")
 """There are few at a time, of however many loads."""
@@ -44,9 +44,9 @@ union all select 1, '', '', 0, 0 where exists (select 1 from predictions)
 """For a log of before there were positions: what its views had counted then is at position 0, and
 that it is counted shows at position 1."""
 _LAST = """
-select max(coalesce((select max(seq) from predictions where seq is not null), 0),
-           coalesce((select max(seq) from told), 0),
-           coalesce((select max(seq) from loads), 0))
+select coalesce(max(last), 0) from (
+    select max(seq) as last from predictions where seq is not null
+    union all select max(seq) from told union all select max(seq) from loads) as taken
 """
 
 
@@ -113,60 +113,62 @@ class LoadEntry(NamedTuple):
     counts: bytes | None
 
 
-def identity_of(connection: sqlite3.Connection) -> bytes:
+def identity_of(connection: Database) -> bytes:
     """What tells this log from any other."""
     found: bytes = connection.execute("select id from log_identity").fetchone()[0]
     return found
 
 
-def views_of(connection: sqlite3.Connection, list_id: bytes) -> str:
+def views_of(connection: Database, list_id: bytes) -> str:
     """The views of a list that `add_views` has stored."""
     return str(connection.execute(
         "select views from view_lists where list_id = ?", (list_id,)).fetchone()[0])
 
 
-def knows_view(connection: sqlite3.Connection, view: str, definition: str) -> bool:
+def knows_view(connection: Database, view: str, definition: str) -> bool:
     """Whether a view that is defined so was ever loaded or fed."""
     (known,) = connection.execute(
         "select exists (select 1 from loads where seq = 0 or (view = ? and definition = ?))"
-        " or exists (select 1 from view_lists where instr(views, ?))",
+        " or exists (select 1 from view_lists where replace(views, ?, '') <> views)",
         (view, definition, f'["{view}", "{definition}", '),
     ).fetchone()
     return bool(known)
 
 
-# The plus keeps SQLite from an index of systems, by which it would read all that one has logged.
+# Appending nothing keeps a planner from an index of systems, by which it would read all that one
+# has logged.
 
 
 def positions_of(
-    connection: sqlite3.Connection, system: str, after: int, until: int, most: int
+    connection: Database, system: str, after: int, until: int, most: int
 ) -> list[Position]:
     """The first predictions of a system whose positions lie in `(after, until]`, in order."""
     return [Position(*row) for row in connection.execute(
         "select seq, event_id, event_timestamp, accepted_at, score, decision, model_version,"
-        " counts from predictions where seq > ? and seq <= ? and +system = ? order by seq limit ?",
+        " counts from predictions where seq > ? and seq <= ? and system || '' = ?"
+        " order by seq limit ?",
         (after, until, system, most),
     )]
 
 
 def told_of(
-    connection: sqlite3.Connection, system: str, after: int, until: int, most: int
+    connection: Database, system: str, after: int, until: int, most: int
 ) -> list[ToldPosition]:
     """The first events told to a system whose positions lie in `(after, until]`, in order."""
     return [ToldPosition(*row) for row in connection.execute(
         "select seq, stream, event_id, event_timestamp, accepted_at, request, counts from told"
-        " where seq > ? and seq <= ? and +system = ? order by seq limit ?",
+        " where seq > ? and seq <= ? and system || '' = ? order by seq limit ?",
         (after, until, system, most),
     )]
 
 
-def request_at(connection: sqlite3.Connection, seq: int) -> str:
+def request_at(connection: Database, seq: int) -> str:
     """What was asked in the prediction at this position."""
     return str(connection.execute(
         "select request from predictions where seq = ?", (seq,)).fetchone()[0])
 
 
-def counts_any(connection: sqlite3.Connection, system: str, stream: str | None = None) -> bool:
+def counts_any(connection: Database, system: str, stream: str | None = None) -> bool:
     """Whether the log has a prediction of the system, or an event told to a stream of it."""
     where, arguments = ("predictions where system = ?", [system]) if stream is None else (
         "told where system = ? and stream = ?", [system, stream])
@@ -175,7 +177,7 @@ def counts_any(connection: sqlite3.Connection, system: str, stream: str | None =
 
 
 def counted_ids(
-    connection: sqlite3.Connection, ids: Sequence[str],
+    connection: Database, ids: Sequence[str],
     table: Literal["predictions", "told"] = "predictions",
 ) -> set[str]:
     """Those that are logged at a position: ids of predictions, or `told.told_id`."""
@@ -184,13 +186,13 @@ def counted_ids(
     return {str(each) for (each,) in rows_of(connection, query, ids)}
 
 
-def last_position(connection: sqlite3.Connection) -> int:
+def last_position(connection: Database) -> int:
     """The last position that is taken; 0 before the first. Three looks at an index."""
     return int(connection.execute(_LAST).fetchone()[0])
 
 
 def note_load(
-    connection: sqlite3.Connection, view: str, definition: str, since: int, until: int,
+    connection: Database, view: str, definition: str, since: int, until: int,
     counts: bytes | None = None,
 ) -> int:
     """Give this load the next position, in the open transaction; returns it.
@@ -203,13 +205,13 @@ def note_load(
     return seq
 
 
-def forget_counts(connection: sqlite3.Connection, view: str, upto: int) -> None:
+def forget_counts(connection: Database, view: str, upto: int) -> None:
     """The view has counted its loads up to this position: their rows are in the lake anyway."""
     connection.execute("update loads set counts = null"
                        " where view = ? and seq <= ? and counts is not null", (view, upto))
 
 
-def first_load(connection: sqlite3.Connection, after: int, until: int) -> LoadEntry | None:
+def first_load(connection: Database, after: int, until: int) -> LoadEntry | None:
     """The first load of any view at a position in `(after, until]`."""
     row = connection.execute(
         "select seq, view, definition, since, until, counts from loads"
@@ -217,7 +219,7 @@ def first_load(connection: sqlite3.Connection, after: int, until: int) -> LoadEn
     return None if row is None else LoadEntry(*row)
 
 
-def loads_of(connection: sqlite3.Connection, view: str, definition: str) -> list[Load]:
+def loads_of(connection: Database, view: str, definition: str) -> list[Load]:
     """What was loaded into a view that is defined so, in the order of positions."""
     return [Load(seq=seq, since=since, until=until) for seq, since, until in connection.execute(
         "select seq, since, until from loads where seq = 0 or (view = ? and definition = ?)"

@@ -99,20 +99,21 @@ def from_us(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def stored_label(label: Label) -> int | str:
-    """A label as a column of whole numbers holds it, whatever it is of.
+def stored_label(label: Label) -> str:
+    """A label as a column holds it, whatever it is of.
 
-    The mark keeps SQLite from taking "01" or 37.0 for a whole number.
+    SQLite has columns of whole numbers for them, and keeps "1" and "0" as such. The mark keeps it
+    from taking the text "01" or 37.0 for one.
     """
     if isinstance(label, bool):
-        return int(label)
+        return "1" if label else "0"
     return f"={label}" if isinstance(label, str) else f"~{label!r}"
 
 
 def restored_label(stored: object) -> Label:
     """The inverse of `stored_label`."""
-    if not isinstance(stored, str):
-        return bool(stored)
+    if not isinstance(stored, str) or stored in ("0", "1"):
+        return bool(int(str(stored)))
     return stored[1:] if stored[0] == "=" else float(stored[1:])
 
 

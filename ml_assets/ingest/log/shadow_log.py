@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from ml_assets.ingest.log.log_file import LogFile
 from ml_assets.ingest.log.served import ShadowScore, shadow_score_of, stored_outputs, to_us
+from ml_assets.ingest.log.storage.log_storage import LogStorage
 
 
 class ShadowLog:
     """The scores of shadows, in the file of the event log."""
 
-    def __init__(self, file: LogFile) -> None:
+    def __init__(self, file: LogStorage) -> None:
         self._file, self._db = file, file.connection
 
     def add(self, scores: Sequence[ShadowScore]) -> None:

@@ -9,9 +9,9 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from ml_assets.ingest.log.log_file import LogFile
-from ml_assets.ingest.log.positions import PackedCounts, last_position
+from ml_assets.ingest.log.positions import VIEW_LIST, PackedCounts, last_position
 from ml_assets.ingest.log.served import from_us, to_us
+from ml_assets.ingest.log.storage.log_storage import LogStorage
 
 COLUMNS = "told_id, system, stream, event_id, event_timestamp, accepted_at, request, seq"
 INSERT = (f"insert into told ({COLUMNS}, counts) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -39,7 +39,7 @@ class ToldEvent(Struct, frozen=True, kw_only=True, gc=False):
 class ToldLog:
     """The events told to all systems, in the file of the event log."""
 
-    def __init__(self, file: LogFile) -> None:
+    def __init__(self, file: LogStorage) -> None:
         self._file, self._db = file, file.connection
 
     def append(
@@ -99,7 +99,7 @@ class ToldLog:
         self, events: Sequence[ToldEvent], counts: PackedCounts | None
     ) -> list[tuple[object, ...]]:
         if counts is not None:
-            self._db.execute("insert or ignore into view_lists values (?, ?)", counts[:2])
+            self._db.execute(VIEW_LIST, counts[:2])
         packed = [None] * len(events) if counts is None else counts.packed
         first = last_position(self._db) + 1
         return [(told_id(each.system, each.stream, each.event_id), each.system, each.stream,

@@ -1,4 +1,4 @@
-"""What was told, and what waits to be: `<var>/systems/<system>/alerts.sqlite`.
+"""What was told, and what waits to be: one record for each system.
 
 A message is recorded in the transaction that opens or closes its incident, and sent afterwards: a
 crash in between loses none, and a message that could not be delivered waits for its next attempt.
@@ -7,7 +7,6 @@ crash in between loses none, and a message that could not be delivered waits for
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -15,8 +14,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
+from ml_assets.core.storage.database import Database, writing
 from ml_assets.core.storage.files import make_private
-from ml_assets.core.storage.sqlite import use_wal, writing
+from ml_assets.core.storage.places import Place
+from ml_assets.core.storage.sqlite import open_file, use_wal
 from ml_assets.monitoring.alerts.incident import CAUSES, Incident, grouped
 from ml_assets.monitoring.alerts.message import News
 
@@ -28,12 +29,12 @@ LEASE = timedelta(minutes=2)
 GIVEN_UP = timedelta(days=2)
 SCHEMA = """
 create table if not exists incidents (
-    id integer primary key, cause text not null, problem text not null,
+    id {id} primary key, cause text not null, problem text not null,
     told_at text not null, closed_at text
 );
 create unique index if not exists one_open on incidents (cause) where closed_at is null;
 create table if not exists deliveries (
-    id integer primary key, incident integer not null references incidents (id),
+    id {id} primary key, incident bigint not null references incidents (id),
     channel text not null, news text not null, problem text not null, at text not null,
     due_at text not null, attempts integer not null default 0, error text, done_at text
 );
@@ -56,10 +57,12 @@ class Delivery:
 
 
 class AlertRecord:
-    """The record at `path`; safe to share between processes."""
+    """The record at `place`; safe to share between processes. Raises LogUnavailable if it is in
+    a database that does not answer.
+    """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     def update(
         self, problems: Sequence[Incident], now: datetime, *, repeat: timedelta,
@@ -125,20 +128,27 @@ class AlertRecord:
                 f"select {_FIELDS} from deliveries order by id desc limit ?", (most,))))
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        new = not self._path.exists()
+    def _open(self) -> Iterator[Database]:
+        if not isinstance(self._place, Path):
+            from ml_assets.core.storage.postgres import make_schema, session
+
+            with session(self._place) as tables:
+                make_schema(self._place, tables, SCHEMA.format(
+                    id="bigint generated always as identity").strip(";\n"))
+                yield tables
+            return
+        new = not self._place.exists()
         if new:
-            make_private(self._path)
-        with closing(sqlite3.connect(
-                self._path, timeout=PATIENCE_S, isolation_level=None)) as db:
+            make_private(self._place)
+        with closing(open_file(self._place, timeout=PATIENCE_S)) as db:
             if new:
                 use_wal(db, PATIENCE_S)
-            db.executescript(SCHEMA)
+            db.executescript(SCHEMA.format(id="integer"))
             yield db
 
 
 def _moved(
-    db: sqlite3.Connection, row: tuple[int, str, str, str | None] | None, problem: Incident | None,
+    db: Database, row: tuple[int, str, str, str | None] | None, problem: Incident | None,
     stands: bool, now: datetime, repeat: timedelta,
 ) -> tuple[int, News, Incident] | None:
     """The incident of a cause brought up to date, and what is to be told of it.
@@ -149,10 +159,10 @@ def _moved(
             problem is None or now - datetime.fromisoformat(row[2]) >= repeat)):
         if problem is None:
             return None
-        added = db.execute("insert into incidents (cause, problem, told_at) values (?, ?, ?)",
-                           (problem.cause, _stored(problem), _us(now)))
-        assert added.lastrowid is not None
-        return added.lastrowid, "opened", problem
+        (added,) = db.execute(
+            "insert into incidents (cause, problem, told_at) values (?, ?, ?) returning id",
+            (problem.cause, _stored(problem), _us(now))).fetchone()
+        return added, "opened", problem
     incident, stored, told_at, closed_at = row
     if problem is None:
         if closed_at is not None or stands:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def record_of(system: System, settings: Settings) -> AlertRecord:
     """Of what a system's owners were told."""
-    return AlertRecord(settings.folder_of(system.name) / "alerts.sqlite")
+    return AlertRecord(settings.alerts(system.name))
 
 
 def tell(

@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ml_assets.core.errors import LogUnavailable
-from ml_assets.core.storage.sqlite import writing
+from ml_assets.core.storage.database import writing
+from ml_assets.core.storage.sqlite import SqliteDatabase, open_file
 
 FOLDER = "/mlflow/artifacts/"
 """What an address of ours holds before the part that stays the same."""
@@ -68,10 +69,10 @@ def _moved(db: sqlite3.Connection, artifacts: Path, most: int = -1) -> list[tupl
 
 
 @contextmanager
-def _open(database: Path) -> Iterator[sqlite3.Connection]:
+def _open(database: Path) -> Iterator[SqliteDatabase]:
     try:
         uri = f"{database.as_uri()}?mode=rw"
-        with closing(sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)) as db:
+        with closing(open_file(uri, uri=True, timeout=10)) as db:
             yield db
     except sqlite3.Error as error:
         raise LogUnavailable(f"cannot read or write MLflow's {database}: {error}. "

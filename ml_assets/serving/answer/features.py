@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from ml_assets.core.errors import MlAssetsError, NotReady, StateDamaged
 from ml_assets.core.runtime.sparse_log import SparseLog
+from ml_assets.core.storage.database import Database
 from ml_assets.core.system import System
 from ml_assets.features.online_store.following.counts import Counted
 from ml_assets.features.online_store.latest_scores import Score
@@ -114,8 +114,8 @@ class GuardedState:
     def __init__(
         self,
         system: System,
-        open_state: Callable[[sqlite3.Connection], SystemState],
-        connect: Callable[[], sqlite3.Connection],
+        open_state: Callable[[Database], SystemState],
+        connect: Callable[[], Database],
         *,
         budget: timedelta = FEATURE_BUDGET,
         stands: Callable[[], bool] = lambda: False,
@@ -128,7 +128,7 @@ class GuardedState:
         self._budget, self._stands, self._seconds = budget, stands, seconds
         self._rests_until = -inf
         self._state: SystemState | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Database | None = None
         self.limits: Mapping[str, float] = {}
         self.told_limits: Mapping[str, Mapping[str, float]] = {}
         """Of event columns that the store sums: how large a value may not be. Once known, kept."""

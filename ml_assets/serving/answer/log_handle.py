@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ml_assets.core.errors import LogBusy, LogUnavailable
+from ml_assets.core.storage.database import Database
 from ml_assets.ingest.log.event_log import EventLog
 
 
@@ -26,7 +26,7 @@ class LogHandle:
             self.opened = self._open_log()
         return self.opened
 
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> Database:
         """Raises LogUnavailable."""
         return self.get().connection
 

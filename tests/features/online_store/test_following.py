@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -227,8 +227,8 @@ def test_a_load_says_how_many_of_its_events_were_new(tmp_path: Path) -> None:
         new = [following.load(followed, each) for _ in range(2)
                for each in portions(VIEWS[0], table_of(some))]
         assert new == [3, 0]
-        with closing(process.log.connection.execute("select count(counts) from loads")) as kept:
-            assert kept.fetchone() == (0,), "their rows are in the lake"
+        kept = process.log.connection.execute("select count(counts) from loads").fetchall()
+        assert kept == [(0,)], "their rows are in the lake"
 
 
 def test_what_does_not_parse_any_more_is_told_and_holds_nothing_up(

@@ -20,6 +20,7 @@ from ml_assets.monitoring.alerts.channels import Email, channels_of
 from ml_assets.monitoring.alerts.incident import CAUSES, Cause, Incident, grouped
 from ml_assets.monitoring.alerts.telling import record_of, tell
 from tests.monitoring.alerts.servers import Hook, Mailbox, mailbox, webhook
+from tests.places import KINDS, cluster_at, environment
 from tests.toy import TOY
 
 START = datetime(2024, 3, 1, 8, tzinfo=UTC)
@@ -54,8 +55,12 @@ def hook() -> Iterator[Hook]:
         yield found
 
 
-@pytest.fixture
-def told(settings: Settings, box: Mailbox, hook: Hook) -> Settings:
+@pytest.fixture(params=KINDS)
+def told(
+    request: pytest.FixtureRequest, settings: Settings, box: Mailbox, hook: Hook
+) -> Settings:
+    if request.param == "postgres":
+        settings = replace(settings, cluster=cluster_at(request.getfixturevalue("postgres_url")))
     return replace(settings, webhook=hook.url, ui="https://ui.example",
                    smtp=f"smtp://127.0.0.1:{box.port}?from=alerts@example.com")
 
@@ -215,7 +220,8 @@ def test_the_command_sends_a_trial_and_lists_what_was_told(
     told: Settings, box: Mailbox, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ml_assets.systems.find", lambda name: SYSTEM)
-    monkeypatch.setenv("ML_ASSETS_VAR", str(told.var))
+    for name, value in environment(told).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("ML_ASSETS_WEBHOOK", told.webhook)
     monkeypatch.setenv("ML_ASSETS_SMTP", told.smtp)
     done = CliRunner().invoke(main, ["alerts", "test", "toy"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.sqlite import open_file
 from ml_assets.ingest.log.event_log import Appended, EventLog
 from ml_assets.serving.answer.features import FEATURE_BUDGET, PATIENCE, REST, GuardedState
 from ml_assets.serving.composition import Backends
@@ -78,7 +78,7 @@ class Budgeted(CountingToy):
 
 
 def guarded(store: SlowFeatures, *, stands: bool = False) -> GuardedState:
-    connection = sqlite3.connect(":memory:")
+    connection = open_file(":memory:")
     return GuardedState(TOY, lambda connection: store, lambda: connection, stands=lambda: stands,
                         seconds=lambda: store.clock)
 
@@ -103,7 +103,7 @@ class BehindFeatures(FakeFeatures):
 def test_a_slow_machine_changes_no_answer_while_the_clock_stands_still() -> None:
     """A replay on a busy machine answers as one on an idle machine."""
     store = BehindFeatures(behind=20)
-    connection = sqlite3.connect(":memory:")
+    connection = open_file(":memory:")
     replayed = GuardedState(TOY, lambda connection: store, lambda: connection,
                             stands=lambda: True, seconds=lambda: store.clock)
     assert replayed.read([EVENT], [NOON], WANTED)[2] is not None

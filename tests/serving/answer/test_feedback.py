@@ -24,7 +24,7 @@ from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.log.feedback_log import FeedbackLog
-from ml_assets.ingest.log.patience import Patience
+from ml_assets.ingest.log.storage.patience import Patience
 from ml_assets.ingest.log.told import ToldLog
 from ml_assets.serving.answer import feedback_cache
 from ml_assets.serving.answer.feedback import Said

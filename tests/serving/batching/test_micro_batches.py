@@ -24,6 +24,7 @@ from ml_assets.serving.batching import executor as calls
 from ml_assets.serving.batching import loop_budget as pace
 from ml_assets.serving.batching.micro_batches import LARGEST_BATCH, MicroBatches
 from ml_assets.serving.telemetry.logs import REQUEST_ID
+from tests.places import file_of
 from tests.serving.kit import FakeFeatures, FakeScorer, Toy, asked, problem, serving, wait_until
 
 # --- turns of an event loop -----------------------------------------------------------------
@@ -351,7 +352,7 @@ def test_while_another_process_holds_the_log_all_of_a_batch_get_a_503_and_the_ap
     with held(toy, monkeypatch) as server:
         for n in range(3):
             server.ask(asked(f"e{n}"))
-        other = sqlite3.connect(toy.settings.event_log, isolation_level=None)
+        other = sqlite3.connect(file_of(toy.settings.event_log), isolation_level=None)
         other.execute("begin immediate")
         server.features.gate.set()
         assert server.api.get("/healthz").status_code == 200
@@ -406,7 +407,7 @@ def test_what_is_quick_runs_on_the_event_loop_and_what_would_wait_does_not(
         first, *others = toy.features.threads
         assert first == "predict", "nobody knows yet how long it takes"
         assert "predict" not in others
-        other = sqlite3.connect(toy.settings.event_log, isolation_level=None)
+        other = sqlite3.connect(file_of(toy.settings.event_log), isolation_level=None)
         other.execute("begin immediate")
         waiting = pool.submit(api.post, "/v1/toy/predict", json=asked("busy"))
         wait_until(lambda: toy.features.threads[-1] == "predict")

@@ -24,6 +24,7 @@ from ml_assets.serving.contract.redaction import hide, redacted
 from ml_assets.serving.http.bodies.predictions import Predictions
 from ml_assets.serving.http.responses import answer_to
 from ml_assets.serving.telemetry.metrics import Metrics
+from tests.places import file_of
 from tests.serving.kit import Toy, asked, serving
 
 TOLD_AS_THEY_ARE = {"EventRefused", "RequestRefused", "UnknownName", "Quarantined", "Overloaded",
@@ -106,16 +107,16 @@ def texts_of(api: httpx.Client) -> list[str]:
 
 
 def no_log(toy: Toy) -> None:
-    toy.settings.event_log.mkdir(parents=True)
+    file_of(toy.settings.event_log).mkdir(parents=True)
 
 
 def damaged_log(toy: Toy) -> None:
     toy.settings.var.mkdir(parents=True, exist_ok=True)
-    toy.settings.event_log.write_bytes(b"this is no database" * 100)
+    file_of(toy.settings.event_log).write_bytes(b"this is no database" * 100)
 
 
 def damaged_deployments(toy: Toy) -> None:
-    toy.settings.deployments.write_bytes(b"this is no database" * 100)
+    file_of(toy.settings.deployments).write_bytes(b"this is no database" * 100)
 
 
 def refused_model(toy: Toy) -> None:

@@ -273,7 +273,7 @@ def test_a_system_without_guardrails_is_not_watched(system: System, settings: Se
 
 def test_of_two_processes_that_see_the_same_one_writes_the_record(settings: Settings) -> None:
     from ml_assets.core.runtime.sparse_log import SparseLog
-    from ml_assets.ingest.log.patience import Patience
+    from ml_assets.ingest.log.storage.patience import Patience
 
     toy = made("toy", settings)
     toy.models[2] = sound("toy")

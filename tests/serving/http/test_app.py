@@ -18,6 +18,7 @@ from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
 from ml_assets.serving import composition
 from ml_assets.serving.batching import loop_budget as pace
+from tests.places import file_of
 from tests.serving.kit import LATER, LOADED, NOON, Toy, asked, event, problem, serving, wait_until
 from tests.toy import TOY, ToySource, with_stream
 
@@ -376,7 +377,7 @@ def test_without_its_log_nothing_is_answered_until_the_log_is_back(
     toy: Toy, api: httpx.Client
 ) -> None:
     """A new empty log in its place would forget what was acknowledged."""
-    path, aside = toy.settings.event_log, toy.settings.var / "aside"
+    path, aside = file_of(toy.settings.event_log), toy.settings.var / "aside"
     first = api.post("/v1/toy/predict", json=asked("e1"))
     aside.mkdir()
     for each in list(path.parent.glob("event_log.sqlite*")):
@@ -451,7 +452,7 @@ def test_a_log_that_another_writer_holds_is_a_503_and_not_an_unlogged_answer(
 
 def _refused_while_locked(toy: Toy, api: httpx.Client) -> None:
     api.post("/v1/toy/predict", json=asked("e0"))
-    other = sqlite3.connect(toy.settings.event_log, isolation_level=None)
+    other = sqlite3.connect(file_of(toy.settings.event_log), isolation_level=None)
     other.execute("begin immediate")
     answer = api.post("/v1/toy/predict", json=asked("e1"))
     problem(answer, 503, "log_unavailable")

@@ -17,6 +17,7 @@ from ml_assets.registry.deployments import Deployment
 from ml_assets.registry.rollout import Canary, Promote, Rollback, Rollout, Shadow
 from ml_assets.serving.models import pool as pool_module
 from ml_assets.serving.models.pool import ModelPool
+from tests.places import file_of
 from tests.serving.kit import NOON, FakeScorer, Toy, wait_until
 from tests.strategies import VERSIONS, rollouts
 
@@ -126,7 +127,7 @@ def test_a_record_that_cannot_be_read_is_a_problem_and_then_is_not(
     toy.deploy(1)
     pool.start()
     wait_until(lambda: loaded(pool) == 1)
-    path = toy.settings.deployments
+    path = file_of(toy.settings.deployments)
     path.rename(path.with_suffix(".away"))
     path.mkdir()
     wait_until(lambda: pool.problem)

@@ -8,14 +8,13 @@ between. State and watermark change in one transaction of the store.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 from time import monotonic
 
 import pyarrow as pa
 
 from ml_assets.core.errors import StateDamaged
-from ml_assets.core.storage.sqlite import writing
+from ml_assets.core.storage.database import Database, writing
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import OWN, Row, digest_of, floor_of
 from ml_assets.features.online_store.counting import event_rows
@@ -48,7 +47,7 @@ class Projection:
     """
 
     def __init__(
-        self, log: sqlite3.Connection, store: LmdbBackend, views: Sequence[Followed],
+        self, log: Database, store: LmdbBackend, views: Sequence[Followed],
         origins: Origins,
     ) -> None:
         self.views = tuple(views)
@@ -134,7 +133,7 @@ class Projection:
             pass
         if before is not None:
             # All that this connection has logged comes before the end of what was applied.
-            self._applied_to = before[0], self._log.total_changes
+            self._applied_to = before[0], self._log.changed()[1]
 
     def load(self, followed: Followed, portion: Portion) -> int:
         """Log a portion of the lake, and apply it; returns how many of its events were new.
@@ -179,6 +178,5 @@ class Projection:
         return self._store.append(view, followed.id, event_rows(view, table), counted)
 
     def _changes(self) -> tuple[int, int]:
-        """Others' changes of the log, and those of this connection: a look costs microseconds."""
-        (others,) = self._log.execute("pragma data_version").fetchone()
-        return others, self._log.total_changes
+        """Others' changes of the log, and those of this connection."""
+        return self._log.changed()

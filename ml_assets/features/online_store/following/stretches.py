@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ml_assets.core.runtime.isolation import Fault, attempt
+from ml_assets.core.storage.database import Database
 from ml_assets.features.engine.events import entity_key, uid
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import Row, View, digest_of
@@ -80,7 +80,7 @@ class LogRows:
     """
 
     def __init__(
-        self, log: sqlite3.Connection, views: Sequence[Followed], bounds: Sequence[int],
+        self, log: Database, views: Sequence[Followed], bounds: Sequence[int],
         origins: Origins,
     ) -> None:
         self._log, self._origins = log, origins

@@ -7,17 +7,16 @@ the last commits (`synchronous=NORMAL`), unless each is on disk before it counts
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-from ml_assets.core.errors import LogBusy, LogUnavailable
+from ml_assets.core.errors import LogUnavailable
 from ml_assets.core.settings import Ack
 from ml_assets.core.storage.files import identity, make_private
 from ml_assets.core.storage.marker import note, require_new
-from ml_assets.core.storage.sqlite import is_busy, rows_of, use_wal, writing
+from ml_assets.core.storage.sqlite import SqliteDatabase, open_file, use_wal
 from ml_assets.ingest.log import positions
-from ml_assets.ingest.log.patience import Patience
+from ml_assets.ingest.log.storage.log_storage import LogStorage
+from ml_assets.ingest.log.storage.patience import Patience
 
 SCHEMA = """
 create table if not exists predictions (
@@ -100,108 +99,50 @@ CACHE_KB = 65_536
 SYNCHRONOUS: dict[Ack, str] = {"process": "normal", "disk": "full"}
 
 
-class LogFile:
-    """A connection to the file. One call at a time, on whichever thread.
+class LogFile(LogStorage):
+    """The log in a file.
 
-    waits: whether a transaction waits for other writers, or raises LogBusy where there are some
-
-    Every method raises LogUnavailable where the file cannot be read or written, also where it
-    was deleted or replaced after opening: what is written then could not be found again.
+    What is written after the file was deleted or replaced could not be found again, and is refused.
     """
+
+    connection: SqliteDatabase
 
     def __init__(self, path: Path, *, patience: Patience, ack: Ack) -> None:
         """Open `path`, creating it if it is missing; other writers are waited for."""
+        super().__init__(path, patience)
         self.path = path
-        self.waits = True
-        self._patience, self._timeout_ms = patience, patience.left_ms
         patience_s = patience.left_ms / 1000
         try:
             require_new(path)
             make_private(path)
-            self.connection = sqlite3.connect(
-                path, timeout=patience_s, isolation_level=None, check_same_thread=False
-            )
-            use_wal(self.connection, patience_s)
-            self.connection.execute(f"pragma synchronous={SYNCHRONOUS[ack]}")
-            self.connection.execute("pragma foreign_keys=on")
-            self.connection.execute(f"pragma cache_size=-{CACHE_KB}")
-            # In one transaction, so that processes which open a new file at once queue up.
-            self.connection.executescript(
-                f"begin immediate; {SCHEMA} {positions.SCHEMA} commit;"
-            )
-            self._add_columns()
-            self.connection.execute(positions.UNCOUNTED)
+            self.connection = open_file(path, timeout=patience_s, check_same_thread=False)
+            try:
+                self._prepare(patience_s, ack)
+            except sqlite3.Error as error:
+                raise self._failure("open", error) from error
             note(path)
             self._opened = identity(path)
         except LogUnavailable:
             raise
         except (sqlite3.Error, OSError) as error:
-            if isinstance(error, sqlite3.Error) and is_busy(error):
-                raise self._busy(error) from error
             raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
 
-    def close(self) -> None:
-        self.connection.close()
+    def _prepare(self, patience_s: float, ack: Ack) -> None:
+        use_wal(self.connection, patience_s)
+        self.connection.execute(f"pragma synchronous={SYNCHRONOUS[ack]}")
+        self.connection.execute("pragma foreign_keys=on")
+        self.connection.execute(f"pragma cache_size=-{CACHE_KB}")
+        # In one transaction, so that processes which open a new file at once queue up.
+        self.connection.executescript(f"begin immediate; {SCHEMA} {positions.SCHEMA} commit;")
+        self._add_columns()
+        self.connection.execute(positions.UNCOUNTED)
 
-    def check(self) -> None:
-        """Prove by a write that something can be logged."""
-        with self.writing():
-            self.connection.execute("insert or replace into probe values (1, unixepoch())")
-
-    def read(self, query: str, *arguments: object) -> Iterator[tuple[object, ...]]:
-        try:
-            yield from self.connection.execute(query, arguments)
-        except sqlite3.Error as error:
-            raise LogUnavailable(f"cannot read the event log {self.path}: {error}") from error
-
-    def read_each(self, query: str, ids: Sequence[str]) -> Iterator[tuple[object, ...]]:
-        """The rows of `query`, whose last word is a column, where it is one of `ids`."""
-        try:
-            yield from rows_of(self.connection, query, ids)
-        except sqlite3.Error as error:
-            raise LogUnavailable(f"cannot read the event log {self.path}: {error}") from error
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """One transaction: committed when the block ends well, else undone."""
-        try:
-            if (found := identity(self.path)) != self._opened:
-                happened = "was replaced" if found else "is missing: it was deleted"
-                raise LogUnavailable(
-                    f"cannot write the event log {self.path}: it {happened} while it was open"
-                )
-            with writing(self.connection, self._begin):
-                yield
-        except LogUnavailable:
-            raise
-        except (sqlite3.Error, OSError) as error:
-            raise LogUnavailable(f"cannot write the event log {self.path}: {error}") from error
-
-    def _begin(self) -> None:
-        wanted_ms = self._patience.left_ms if self.waits else 0
-        if wanted_ms != self._timeout_ms:
-            self.connection.execute(f"pragma busy_timeout={wanted_ms}")
-            self._timeout_ms = wanted_ms
-        try:
-            self.connection.execute("begin immediate")
-        except sqlite3.OperationalError as error:
-            if not is_busy(error):
-                raise
-            raise self._busy(error) from error
-        self._patience.renewed()
-
-    def _busy(self, error: sqlite3.Error) -> LogBusy:
-        if self.waits:
-            self._patience.spent()
-        return LogBusy(
-            f"another process is writing the event log {self.path}, for longer than anyone waits "
-            f"here ({error}); nothing was logged. Send it again later, with the same event_id"
-        )
-
-    def restart(self) -> None:
-        """Undo what the open transaction has written, and begin another one."""
-        self.connection.execute("rollback")
-        self._begin()
+    def _require_same(self) -> None:
+        if (found := identity(self.path)) != self._opened:
+            happened = "was replaced" if found else "is missing: it was deleted"
+            raise LogUnavailable(
+                f"cannot write the event log {self.path}: it {happened} while it was open"
+            )
 
     def _add_columns(self) -> None:
         if not self._lacking():

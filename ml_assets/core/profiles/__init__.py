@@ -1,0 +1,1 @@
+"""What an installation runs on: files of one machine, or servers that several hosts share."""

@@ -1,0 +1,1 @@
+"""Where the rollout record is kept: in a SQLite file, or in PostgreSQL."""

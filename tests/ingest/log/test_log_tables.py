@@ -1,0 +1,123 @@
+"""The log in PostgreSQL: what only a server on another host can do to its writers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from ml_assets.core.errors import LogBusy, LogUnavailable
+from ml_assets.core.storage.places import PostgresTables
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.positions import last_position, note_load, positions_of
+from ml_assets.registry.deployments import Deployments
+from tests.ingest.log.test_event_log import NOON, name_of, prediction, said
+from tests.places import fresh
+from tests.postgres_server import PostgresServer
+
+
+@pytest.fixture
+def tables(postgres_url: str) -> PostgresTables:
+    return fresh(postgres_url, "predictions")
+
+
+@pytest.fixture
+def log(tables: PostgresTables) -> Iterator[EventLog]:
+    with closing(EventLog(tables)) as log:
+        yield log
+
+
+def test_a_crash_of_the_server_loses_nothing_acknowledged_and_is_survived(
+    postgres_server: PostgresServer, tables: PostgresTables, log: EventLog
+) -> None:
+    """Whoever holds a connection learns that it is gone; who asks next gets a new one."""
+    record = Deployments(fresh(tables.url, "deployments"))
+    for n in range(50):
+        log.append([prediction(f"{n} {k}") for k in range(4)])
+    log.feedback.add(said(name_of("0 0"), True))
+    first = record.promote("toy", 1, reason="the first", by="tests", at=NOON)
+    log.connection.begin()
+    log.connection.execute("delete from shadow_scores")  # in the middle of something
+    postgres_server.crash()
+    try:
+        with pytest.raises(LogUnavailable, match="cannot write the event log"):
+            log.append([prediction("late")])
+        with pytest.raises(LogUnavailable, match=f"cannot open the event log {tables.schema}"):
+            EventLog(tables)
+        with pytest.raises(LogUnavailable, match="cannot"):
+            record.current("toy")
+    finally:
+        postgres_server.restart()
+    assert record.current("toy") == first
+    with closing(EventLog(tables)) as again:
+        assert again.count("toy") == (200, 1)
+        assert again.append([prediction("0 0", score=0.9)])[0].score == 0.25
+        again.append([prediction("late")])
+        assert last_position(again.connection) == 201
+
+
+def test_a_writer_that_stands_still_loses_its_turn_and_what_it_had_begun(
+    tables: PostgresTables, log: EventLog
+) -> None:
+    """As one whose host was frozen, or cut off, in the middle of a transaction."""
+    with closing(EventLog(tables)) as frozen, closing(EventLog(tables, patience_s=0.05)) as short:
+        frozen.connection.execute("set idle_in_transaction_session_timeout to '500ms'")
+        frozen.connection.begin()
+        note_load(frozen.connection, "shop", "1", 10, 20)
+        with pytest.raises(LogBusy, match="another process is writing"):
+            short.append([prediction("a")])
+        log.append([prediction("a")])
+        assert (last_position(log.connection), log.loads("shop", "1")) == (1, [])
+        with pytest.raises(LogUnavailable, match="cannot write"):
+            frozen.append([prediction("b")])
+
+
+def test_a_reader_sees_positions_in_their_order_without_a_gap_whoever_writes(
+    tables: PostgresTables, log: EventLog
+) -> None:
+    """Else what was committed later at an earlier position would never be applied."""
+    def write(writer: int) -> None:
+        with closing(EventLog(tables)) as mine:
+            for n in range(30):
+                if n % 5 == writer:
+                    with mine._file.writing():
+                        note_load(mine.connection, "shop", f"{writer}", n, n + 1)
+                mine.append([prediction(f"{writer} {n} {k}") for k in range(1 + n % 3)])
+
+    with ThreadPoolExecutor(4) as pool:
+        writers = [pool.submit(write, number) for number in range(4)]
+        looks = 0
+        while not all(each.done() for each in writers):
+            head = last_position(log.connection)
+            there = {each.seq for each in positions_of(log.connection, "toy", 0, head, 10_000)}
+            there |= {load.seq for each in range(4) for load in log.loads("shop", f"{each}")
+                      if load.seq <= head}
+            assert there == set(range(1, head + 1))
+            looks += 1
+            time.sleep(0.005)
+        for each in writers:
+            each.result()
+    assert looks > 3
+
+
+def test_another_writer_is_noticed_and_one_s_own_writing_is_told_apart(
+    tables: PostgresTables, log: EventLog
+) -> None:
+    with closing(EventLog(tables)) as other:
+        before = log.changes()
+        log.append([prediction("a")])
+        assert log.changes() == before
+        other.append([prediction("b")])
+        assert log.changes() != before
+
+
+def test_answers_of_one_instant_come_in_the_order_of_code_points(log: EventLog) -> None:
+    """As from a file, whatever the language of the database."""
+    ids = ["B", "a", "Z", "e\u0301", "\u00e9", "_", "10", "9", "\U0001f600", "\uffee"]
+    log.append([prediction(each) for each in ids])
+    found = [each.event_id for each in log.predictions("toy", NOON, NOON + timedelta(days=1))]
+    assert found == sorted(ids)
