@@ -65,10 +65,16 @@ SHIFTS: Mapping[str, tuple[Shift, Mapping[int, int]]] = {
     "a shift of .5 sd": (moved("normal_0", 0.5), {50: 10, 500: 4}),
     "a share from .2 to .4": (replaced("yes_0", 0.25, 1.0), {50: 8, 500: 3}),
     "5% missing where none was": (missing("normal_0", 0.05), {50: 10, 500: 4}),
-    "15% missing instead of 10%": (missing("gappy_0", 0.05 / 0.9), {50: 45, 500: 8}),
+    "20% missing instead of 10%": (missing("gappy_0", 0.1 / 0.9), {50: 25, 500: 5}),
+    "15% missing instead of 10%": (missing("gappy_0", 0.05 / 0.9), {500: 8}),
     "a new category, 5% of rows": (replaced("kind_0", 0.05, 9.0), {50: 10, 500: 4}),
 }
-"""What changes on day 11, and by when it is declared to be found, in days, by answers a day."""
+"""What changes on day 11, and by when it is declared to be found, in days, by answers a day.
+
+15% instead of 10% of 50 answers a day is not declared: after 45 days it lies 5.4 standard errors
+from a reference of 2,000 rows, and after any number of days 7.5. An e-value that may be read every
+day needs about 5.2 for one of 34 columns, so two in three such changes are found.
+"""
 
 
 def measure(*, quick: bool) -> Iterator[Measurement]:

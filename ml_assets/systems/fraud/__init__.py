@@ -107,9 +107,7 @@ FRAUD = System(
         Gate(metric="roc_auc", at_least=0.7),
         Gate(metric="log_loss", better_than_champion_by=0.0),
     ),
-    retraining=RetrainingPolicy(
-        after_labels=10**9, max_age=timedelta(days=4), cooldown=timedelta(days=2)
-    ),
+    retraining=RetrainingPolicy(max_age=timedelta(days=4), cooldown=timedelta(days=2)),
     # What is true of a payment is known a week later: to wait for that would let a new fraud go
     # on for another week. A candidate that passed its gates takes over on the next day, and the
     # one before it is put back if the outcomes say so.

@@ -136,8 +136,6 @@ CARDS = System(
     ),
     gates=(Gate(metric="log_loss", at_most=1.0),),
     slices=(Slice(name="web", where="channel = 'web'", description="paid on the web"),),
-    retraining=RetrainingPolicy(
-        after_labels=10**9, max_age=timedelta(days=14), cooldown=timedelta(days=1)
-    ),
+    retraining=RetrainingPolicy(max_age=timedelta(days=14), cooldown=timedelta(days=1)),
     drift=DriftPolicy(persistence=60),
 )
