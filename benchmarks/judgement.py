@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.environments import Environment, NotInstalled
 from benchmarks.judgement_load.lives import Life, first_crossing, leads_of, live
 from benchmarks.judgement_load.models import Two
-from benchmarks.judgement_load.partial import FILTER, FORECAST, learnt, mean_of
+from benchmarks.judgement_load.partial import FILTER, FORECAST, ROUTER, learnt, mean_of
 from benchmarks.judgement_load.rollback import send_back
 from benchmarks.serving_load.installation import installed
 from ml_assets.bench import Measurement
@@ -48,8 +48,8 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
                      60 if quick else 120, lives // 2)
     yield _beside_confseq(create=not quick)
     yield _rolled_back(3 if quick else 20)
-    yield from _partly_reported(2 if quick else 8)
-    yield from _lied_to(2 if quick else 8)
+    yield from _partly_reported(2 if quick else 10)
+    yield from _lied_to(2 if quick else 20)
 
 
 def _at_every_label(lives: int, labels: int) -> Measurement:
@@ -138,22 +138,32 @@ def _partly_reported(seeds: int) -> Iterator[Measurement]:
 
 
 def _lied_to(seeds: int) -> Iterator[Measurement]:
-    """Hostile feedback: what it costs the filter's AUC."""
-    before = np.mean([learnt(FILTER, seed, way="audits").auc for seed in range(seeds)])
-    for name, source, share in (
-        ("strangers lie about 5% of all predictions", "stranger", 0.05),
-        ("the trusted reader, in 5% of the words", "recipient", 0.002),
-        ("the trusted reader, about 5% of all predictions", "recipient", 0.05),
-    ):
-        began = process_time()
-        found = [learnt(FILTER, seed, way="audits", hostile=share, as_source=source).auc
-                 for seed in range(seeds)]
-        cost = 100 * float(before - np.mean(found))
-        yield Measurement(
-            bench=f"judgement: {name}, {seeds} times", ours=cost, peer=None, unit="points of AUC",
-            ratio=None, goal="at most .5", met=cost <= 0.5, equal=None,
-            note=f"AUC {np.mean(found):.4f}, {before:.4f} without lies; "
-                 f"{process_time() - began:.0f} CPU s")
+    """Hostile feedback: what it costs in AUC, beside the same lives without lies."""
+    for what, system in (("a filter", FILTER), ("a router of three classes", ROUTER)):
+        before = np.array([learnt(system, seed, way="audits").auc for seed in range(seeds)])
+        for name, source, share in (
+            ("strangers lie about 5% of all predictions", "stranger", 0.05),
+            ("the trusted reader lies about .2% of all predictions", "recipient", 0.002),
+            ("the trusted reader lies about 5% of all predictions", "recipient", 0.05),
+        ):
+            began = process_time()
+            found = np.array([learnt(system, seed, way="audits", hostile=share,
+                                     as_source=source).auc for seed in range(seeds)])
+            cost, low, high = _mean_with_interval(100 * (before - found))
+            yield Measurement(
+                bench=f"judgement: {what}: {name}, {seeds} times", ours=cost, peer=None,
+                unit="points of AUC", ratio=None, goal="at most .5", met=cost <= 0.5, equal=None,
+                note=f"95%: {low:.2f} to {high:.2f}; AUC {found.mean():.4f}, {before.mean():.4f} "
+                     f"without lies; {process_time() - began:.0f} CPU s")
+
+
+def _mean_with_interval(found_S: Floats) -> tuple[float, float, float]:
+    """(mean, low, high) of S lives, by Student's t."""
+    from scipy.special import stdtrit
+
+    mean = float(found_S.mean())
+    reach = float(stdtrit(len(found_S) - 1, 0.975) * found_S.std(ddof=1) / np.sqrt(len(found_S)))
+    return mean, mean - reach, mean + reach
 
 
 def _beside_confseq(*, create: bool) -> Measurement:

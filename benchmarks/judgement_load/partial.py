@@ -2,8 +2,9 @@
 
 A model decides, people report some of its mistakes, silence confirms the rest; the next model
 learns from these labels, and so on. All by the product's own resolution, audits, weights and fit.
-Two systems: a filter (two labels, of whose mistakes one kind is hardly ever reported) and a
-forecast (a number; people complain about what is far off).
+Three systems: a filter (two labels, of whose mistakes one kind is hardly ever reported), a router
+(three classes, of whose mistakes half are reported) and a forecast (a number; people complain about
+what is far off).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ml_assets.ingest.audits import Reporting, matured
 from ml_assets.ingest.labels import known_of
 from ml_assets.ingest.log.event_log import Feedback, Prediction
 from ml_assets.ingest.log.resolution import first_words, resolve
-from ml_assets.targets import Binary, Number
+from ml_assets.targets import Binary, Classes, Number
 from ml_assets.training.fit import fit
 from ml_assets.training.rows.labelled import LabelledRows
 
@@ -46,17 +47,21 @@ FILTER = replace(
         trusted=(TrustClass(name="reader", sources=("recipient",), unlimited=True),),
         audit=AUDIT),
     model=Model(inputs=(Inputs(*NUMBERS),), fit=FullBatch(iterations=30)))
+ROUTER = replace(FILTER, gates=(),
+                 target=Classes(name="queue", classes=("billing", "returns", "other")))
 FORECAST = replace(FILTER, target=Number(name="delay", unit="min", tolerance=1.0), gates=())
 REPORTED: Mapping[Label, float] = {True: 0.1, False: 0.5}
-"""The share of mistakes that is reported, by what was answered; of forecasts half."""
+"""The share of mistakes that is reported, by what was answered; of others half."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learnt:
     """The last model, on rows with true labels.
 
-    auc: NaN of numbers; off: mean of what it expects less the mean of what came true, in standard
-    deviations of what came true; loss: mean loss of a row
+    auc: of classes, the mean of each against the rest; NaN of numbers
+    off: mean of what it expects less the mean of what came true, in standard deviations of what
+        came true; NaN of classes
+    loss: mean loss of a row
     judged: the error rate that the labels told of its predecessor; wrong: the true one
     """
 
@@ -75,7 +80,7 @@ def learnt(
 
     way: "true": every label is known; "silence": the labels as they become known; "audits": these,
         weighed by what audits tell
-    hostile: the share of predictions of which `as_source` says the opposite of the truth
+    hostile: the share of predictions of which `as_source` says what is not true
     """
     draw = np.random.default_rng(seed)
     dense, codes = _drawn(system, FIRST, draw)
@@ -91,23 +96,26 @@ def learnt(
             codes, weights = truth_N, None
         else:
             codes, weights = _known(
-                system, truth_N, decided_N, wrong_N, draw, weighed=way == "audits",
+                system, truth_N, decided_N, wrong_N, draw, outputs, weighed=way == "audits",
                 hostile=hostile, as_source=as_source)
         counted = np.ones(ROWS) if weights is None else weights
         judged = float(((~system.target.right(codes, decided_N)) * counted).sum() / counted.sum())
         model = _fitted(system, dense, codes, weights)
     dense, truth_N = _drawn(system, TESTED, np.random.default_rng(10_000 + seed))
     outputs = _outputs(model, dense)
-    binary = isinstance(system.target, Binary)
+    numbers, several = isinstance(system.target, Number), isinstance(system.target, Classes)
     return Learnt(
-        auc=_auc(outputs[:, 0], truth_N) if binary else nan, judged=judged, wrong=wrong,
-        off=float((outputs[:, 0].mean() - truth_N.mean()) / truth_N.std()),
+        auc=nan if numbers else float(np.mean([
+            _auc(outputs[:, place], truth_N == place if several else truth_N > 0)
+            for place in range(outputs.shape[1])])),
+        judged=judged, wrong=wrong,
+        off=nan if several else float((outputs[:, 0].mean() - truth_N.mean()) / truth_N.std()),
         loss=float(system.target.losses(truth_N, outputs).mean()))
 
 
 def _known(
     system: System, truth_N: Floats, decided_N: Floats, wrong_N: Bools, draw: np.random.Generator,
-    *, weighed: bool, hostile: float, as_source: str,
+    outputs_NW: Floats, *, weighed: bool, hostile: float, as_source: str,
 ) -> tuple[Floats, Floats | None]:
     """The codes that become known, and their weights if they are weighed."""
     target, truth, audit = system.target, system.truth, system.feedback.audit
@@ -127,7 +135,8 @@ def _known(
             audit=audit.propensity(name) if weighed else None))
         said = [("recipient", label, 1)] if told_N[n] else []
         if lies_N[n]:
-            said.append((as_source, target.label_of(1 - code), 2))
+            lie = (code + 1) % len(target.classes) if isinstance(target, Classes) else 1 - code
+            said.append((as_source, target.label_of(lie), 2))
         if predictions[-1].audit is not None:
             said.append((audit.source, label, 3))
         words += [Feedback(prediction_id=name, system=system.name, label=each, source=source,
@@ -144,13 +153,18 @@ def _known(
         return codes, None
     audits = matured(system, predictions, words, start=START, end=START + 30 * DAY)
     return codes, Reporting.of(audits, target).weights(
-        system, labels, [each.decision for each in predictions])
+        system, labels, [each.decision for each in predictions], outputs_NW,
+        np.array([each.audit is not None for each in predictions]))
 
 
 def _drawn(system: System, rows: int, draw: np.random.Generator) -> tuple[Floats, Floats]:
     """(N, D) numbers and (N,) codes."""
     dense = draw.normal(size=(rows, len(NUMBERS)))
     signal_N = dense @ WEIGHTS
+    if isinstance(system.target, Classes):
+        other_N = dense @ WEIGHTS[::-1]
+        logits_NC = 2 * np.column_stack([signal_N, other_N, np.zeros(rows)])
+        return dense, np.argmax(logits_NC + draw.gumbel(size=logits_NC.shape), axis=1).astype(float)
     if isinstance(system.target, Binary):
         return dense, (draw.random(rows) < 1 / (1 + np.exp(2.0 - 2.0 * signal_N))).astype(float)
     return dense, signal_N + draw.normal(0, 1.0, rows)
@@ -167,11 +181,10 @@ def _outputs(scorer: object, dense: Floats) -> Floats:
     return outputs
 
 
-def _auc(scores_N: Floats, truth_N: Floats) -> float:
+def _auc(scores_N: Floats, positive: Bools) -> float:
     """The share of pairs in order."""
     ranks_N = np.empty(len(scores_N))
     ranks_N[np.argsort(scores_N, kind="stable")] = np.arange(1, len(scores_N) + 1)
-    positive = truth_N > 0
     count = int(positive.sum())
     return float((ranks_N[positive].sum() - count * (count + 1) / 2)
                  / (count * (len(scores_N) - count)))

@@ -6,6 +6,11 @@ the inverse of the chance that a mistake becomes known then makes those that did
 (Horvitz and Thompson, "A generalization of sampling without replacement from a finite universe",
 JASA 47, 1952; for labels that are wrong at known rates: Natarajan et al., "Learning with noisy
 labels", NeurIPS 2013).
+
+Reports may be lies. Audits tell which share of them is true; which ones, the model that answered: a
+lie about what it was sure of is likelier than a mistake there (importance weights by the posterior
+of the label, Liu and Tao, "Classification with noisy labels by importance reweighting", IEEE TPAMI
+38, 2016).
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import exp, log
 
 import numpy as np
 import pandas as pd
@@ -25,6 +31,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.log.resolution import first_words, resolve
 from ml_assets.ingest.tables import audits_schema, predictions_schema
+from ml_assets.targets.stored import kept_outputs
 
 ALL = "all"
 """The group of all predictions, if silence does not say one of few labels."""
@@ -32,6 +39,8 @@ FEWEST = 10
 """Mistakes that audits must have found before anything is made of their share."""
 LEAST = 0.05
 """A mistake that became known stands for at most 20."""
+LEAST_ODDS = 0.001
+"""However sure a model was, a report may be true with such odds: it may know too little."""
 
 
 def due(log: EventLog, system: System, now: datetime) -> Iterator[Prediction]:
@@ -90,6 +99,24 @@ class Reports:
         heard = self.reported + self.denied
         return 1.0 if heard < FEWEST else self.reported / heard
 
+    def truthful_of(self, odds_N: Floats) -> Floats:
+        """(N,) how probable it is that each report is true: all together as many as audits say,
+        each by its odds; 1 if too few are known.
+
+        odds_N: of a mistake to none, by the model that answered, before anybody spoke; NaN if it
+        does not say
+        """
+        share = self.truthful
+        if not 0 < share < 1 or not len(odds_N) or np.isnan(odds_N).any():
+            return np.full(len(odds_N), share)
+        odds_N = np.clip(odds_N, LEAST_ODDS, 1 / LEAST_ODDS)
+        low, high = log(LEAST_ODDS) - 20, 20 - log(LEAST_ODDS)
+        for _ in range(60):
+            middle = (low + high) / 2
+            true_N: Floats = 1 / (1 + exp(-middle) / odds_N)
+            low, high = (middle, high) if true_N.mean() < share else (low, middle)
+        return true_N
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reporting:
@@ -137,22 +164,32 @@ class Reporting:
         return np.array([by_name[name] for name in names], dtype=np.float64)
 
     def weights(
-        self, system: System, labels: Sequence[Label], decisions: Sequence[Label]
+        self, system: System, labels: Sequence[Label], decisions: Sequence[Label],
+        outputs_NW: Floats | None = None, audited_N: Bools | None = None,
     ) -> Floats:
         """(N,) for how many rows each stands whose label is known, and what was answered.
 
-        A mistake that became known stands for those that did not, and for less if reports are
-        false. What silence says of the same decision stands for so much less that all together
-        stand for N: some of it is wrong.
+        A mistake that became known stands for those that did not, and for less the likelier it is
+        that its report is false. What silence says of the same decision stands for so much less
+        that all together stand for N: some of it is wrong.
+
+        outputs_NW: of the models that answered; unless given, reports of the same decision are
+        equally likely to be true. audited_N: whose labels an audit gave: these are true
         """
         expected = [_expected(system, each) for each in decisions]
         apart_N = contradicts(system, labels, decisions)
         weights_N, names = np.ones(len(labels)), _groups(system.target, expected)
         stands_N = 1 / self.chances(system.target, expected)
+        odds_N = np.full(len(labels), np.nan) if outputs_NW is None else _odds(
+            system.target, labels, expected, outputs_NW)
+        sure_N = np.zeros(len(labels), dtype=bool) if audited_N is None else audited_N
         for name in np.unique(names):
             mine_N = names == name
-            truthful = self.groups[name].truthful if name in self.groups else 1.0
-            weights_N[mine_N & apart_N] = truthful * stands_N[mine_N & apart_N]
+            told_N = mine_N & apart_N
+            weights_N[told_N] = stands_N[told_N]
+            if name in self.groups:
+                said_N = told_N & ~sure_N
+                weights_N[said_N] *= self.groups[name].truthful_of(odds_N[said_N])
             silent = int((mine_N & ~apart_N).sum())
             if silent:
                 left = int(mine_N.sum()) - float(weights_N[mine_N & apart_N].sum())
@@ -198,12 +235,18 @@ def label_weights(
     known = reporting(lake, system, until=as_of)
     if known is None or not live_N.any():
         return weights_N
-    served = lake.read(system.name, "predictions", predictions_schema(system),
-                       end=as_of.date() + DAY, columns=["event_id", "decision"])
-    decisions = dict(zip(served["event_id"], served["decision"], strict=True))
-    mine = [row for row in np.flatnonzero(live_N).tolist() if event_ids[row] in decisions]
-    decided = [decisions[event_ids[row]] for row in mine]
-    weights_N[mine] = known.weights(system, [labels[row] for row in mine], decided)
+    end = as_of.date() + DAY
+    served = lake.read(system.name, "predictions", predictions_schema(system), end=end,
+                       columns=["event_id", "decision", "score", "outputs"])
+    audits = lake.read(system.name, "audits", audits_schema(system), end=end)
+    sure = set(audits["event_id"][audits["wrong"].notna() & (audits["known_at"] < as_of)])
+    rows = {event_id: row for row, event_id in enumerate(served["event_id"])}
+    mine = [row for row in np.flatnonzero(live_N).tolist() if event_ids[row] in rows]
+    of_mine = served.iloc[[rows[event_ids[row]] for row in mine]]
+    weights_N[mine] = known.weights(
+        system, [labels[row] for row in mine], of_mine["decision"].tolist(),
+        kept_outputs(system.target, of_mine["score"].tolist(), of_mine["outputs"].tolist()),
+        np.array([event_ids[row] in sure for row in mine], dtype=bool))
     return weights_N
 
 
@@ -214,6 +257,17 @@ def _expected(system: System, decision: Label) -> Label:
 
 def _apart(target: Target, labels: Sequence[Label], expected: Sequence[Label]) -> Bools:
     return ~target.right(target.codes(labels), target.codes(expected))
+
+
+def _odds(
+    target: Target, labels: Sequence[Label], expected: Sequence[Label], outputs_NW: Floats
+) -> Floats:
+    """(N,) of what is said to what silence says, by outputs; NaN if these are no probabilities."""
+    if target.lake_type == "double":
+        return np.full(len(labels), np.nan)
+    said_N, silent_N = (target.losses(target.codes(each), outputs_NW)
+                        for each in (labels, expected))
+    return np.asarray(np.exp(silent_N - said_N))
 
 
 def _groups(target: Target, expected: Sequence[Label]) -> np.ndarray[tuple[int], np.dtype[np.str_]]:

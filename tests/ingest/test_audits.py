@@ -25,7 +25,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction
 from ml_assets.ingest.tables import predictions_schema
 from ml_assets.serving.batch.tables import served_rows
-from ml_assets.targets import Number
+from ml_assets.targets import Classes, Number
 from tests.places import file_of
 from tests.toy import TOY
 
@@ -171,6 +171,32 @@ def test_false_reports_that_audits_deny_count_less() -> None:
     weights_N = known.weights(FILTER, labels, decisions)
     assert weights_N[:10] == pytest.approx(np.full(10, 0.25 / 0.55))
     assert weights_N.sum() == pytest.approx(100)
+
+
+@pytest.mark.parametrize("kind", ["filter", "classes"])
+def test_a_report_against_what_the_model_was_sure_of_counts_less(kind: str) -> None:
+    """All together stand for as many true ones as audits say; the odds tell which."""
+    right: Label
+    wrong: Label
+    if kind == "filter":
+        system, right, wrong = FILTER, True, False
+        outputs_NW = np.repeat([0.55, 0.999], 50)[:, None]
+    else:
+        system = replace(FILTER, gates=(), target=Classes(name="queue", classes=("a", "b", "c")))
+        right, wrong = "a", "c"
+        outputs_NW = np.repeat([[0.5, 0.1, 0.4], [0.998, 0.001, 0.001]], 50, axis=0)
+    known = Reporting(groups={str(right): Reports(wrong=30, reported=30, denied=30)},
+                      propensity=0.1, audited=500)
+    told = np.arange(100) % 5 == 0
+    labels: list[Label] = [wrong if each else right for each in told]
+    decisions: list[Label] = [right] * 100
+    weights_N = known.weights(system, labels, decisions, outputs_NW)
+    unsure, sure = weights_N[told][:10], weights_N[told][10:]
+    assert unsure.min() > 0.9 and sure.max() < 0.1
+    assert weights_N[told].sum() == pytest.approx(10) and weights_N.sum() == pytest.approx(100)
+    # What an audit has found is no rumour.
+    audited_N = np.arange(100) == 95
+    assert known.weights(system, labels, decisions, outputs_NW, audited_N)[95] == 1
 
 
 def test_an_audit_is_due_until_it_is_answered_or_silence_speaks(settings: Settings) -> None:
