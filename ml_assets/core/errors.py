@@ -103,6 +103,10 @@ class RolloutRefused(MlAssetsError, ValueError):
     """A rollout change that contradicts the current state, which the message names."""
 
 
+class WorkersLost(MlAssetsError, ConnectionError):
+    """A cluster cannot be reached, or has lost every worker that began a piece of work."""
+
+
 class NotReady(MlAssetsError, RuntimeError):
     """An earlier step of the loop has not run yet. The message says which one."""
 

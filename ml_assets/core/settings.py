@@ -17,13 +17,14 @@ from ml_assets.core.profiles.cluster import Cluster
 from ml_assets.core.profiles.settings_file import Profile, profile_named, settings_in
 from ml_assets.core.project import ROOT as ROOT
 from ml_assets.core.project import project
+from ml_assets.core.runtime.workers import ray_address
 from ml_assets.core.storage.layout import SYSTEMS, clock_of
 from ml_assets.core.storage.marker import is_noted
 from ml_assets.core.storage.places import Place
 from ml_assets.core.time import Clock, EventClock, WallClock
 
 PREFIX = "ML_ASSETS_"
-IN_FILE = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "POSTGRES", "SCHEMA", "SMTP",
+IN_FILE = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "POSTGRES", "RAY", "SCHEMA", "SMTP",
            "TRACES", "UI", "VAR", "WEBHOOK")
 """What `settings.toml` may set for a profile, as the environment may."""
 VARIABLES = tuple(sorted((*IN_FILE, "PROFILE", "PROJECT", "TOKEN")))
@@ -56,7 +57,8 @@ class Settings:
     own. `in_replay` is set in the process that replays history: it evaluates the sensors itself,
     and those of other processes leave the work to it. Alerts go to `webhook` and, as
     e-mail, to the server `smtp`, with links to the UI at `ui`. `cluster` names the servers of the
-    profile `cluster`; without it everything is in `var`.
+    profile `cluster`; without it everything is in `var`. `ray` is the Ray cluster that computes
+    features; without one this process does.
     """
 
     var: Path = field(default_factory=lambda: project().var)
@@ -68,6 +70,7 @@ class Settings:
     traces: Tracing = "none"
     hosts: tuple[str, ...] = ()
     in_replay: bool = False
+    ray: str = ""
     ui: str = "http://localhost:3000"
     webhook: str = field(default="", repr=False)
     smtp: str = field(default="", repr=False)
@@ -108,6 +111,7 @@ class Settings:
             traces=traces,
             hosts=_hosts(said.get("ML_ASSETS_HOSTS", "")),
             ui=said.address("ML_ASSETS_UI", cls.ui),
+            ray=ray_address(said.get("ML_ASSETS_RAY", cls.ray)),
             webhook=said.address("ML_ASSETS_WEBHOOK", ""),
             smtp=said.address("ML_ASSETS_SMTP", "", ("smtp", "smtps")),
             cluster=None if profile == "local" else said.cluster(),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.project import SYSTEMS, systems_in
+from ml_assets.core.runtime.workers import shared_scratch
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_folder, write_atomically
 from ml_assets.core.storage.layout import LMDB_SIDES, SET_ASIDE
@@ -35,7 +36,7 @@ def open_store(settings: Settings, repo: Path = REPO) -> FeatureStore:
     """
     with _calm():
         apply_if_changed(settings, repo)
-        return _store(settings.var, repo)
+        return _store(settings.var, repo, settings.ray)
 
 
 def note_loaded(store: FeatureStore, view: str, start: datetime, until: datetime) -> None:
@@ -171,7 +172,7 @@ def _applied(note: Path) -> str | None:
 def _apply(settings: Settings, repo: Path) -> None:
     from feast.feature_view import DUMMY_ENTITY_NAME
 
-    store = _store(settings.var, repo)
+    store = _store(settings.var, repo, settings.ray)
     declared, unpublished = _declared(repo)
     names = {(_kind(each), each.name) for each in declared}
     registered: list[Any] = [
@@ -212,13 +213,15 @@ def _declared(repo: Path) -> tuple[list[Any], Mapping[str, str]]:
 
 
 @lru_cache(maxsize=32)
-def _store(var: Path, repo: Path) -> FeatureStore:
+def _store(var: Path, repo: Path, ray: str) -> FeatureStore:
     import yaml  # type: ignore[import-untyped]  # comes with Feast, ships no types
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
 
     written = (repo / "feature_store.yaml").read_text().replace("../var", str(var))
     parsed: dict[str, Any] = yaml.safe_load(written)
+    if ray:
+        parsed["offline_store"] |= {"ray": ray, "temp_directory": str(shared_scratch(var))}
     config = RepoConfig(**parsed)
     config.repo_path = repo
     make_folder(var / "feast")

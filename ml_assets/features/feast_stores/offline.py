@@ -28,6 +28,7 @@ from feast.saved_dataset import SavedDatasetStorage
 from feast.utils import compute_non_entity_date_range
 
 from ml_assets.core.errors import DeclarationError, InvalidRequest
+from ml_assets.core.runtime.workers import workers_at
 from ml_assets.features.feast_stores.declared_sources import (
     lake_of,
     locate,
@@ -53,6 +54,8 @@ class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):
         An answer asked for as one table comes on top; as a stream it does not
     threads: of DuckDB; as many as there are cores if not given
     temp_directory: the folder for what does not fit; the system's if not given
+    ray: the head of the Ray cluster that computes features; its workers must see the sources and
+        `temp_directory` under the same paths
     """
 
     type: str = "ml_assets.features.feast_stores.offline.LakeOfflineStore"
@@ -60,6 +63,7 @@ class LakeOfflineStoreConfig(DuckDBOfflineStoreConfig):
     memory_limit: str | None = None
     threads: int | None = None
     temp_directory: str | None = None
+    ray: str = ""
 
 
 class LakeOfflineStore(DuckDBOfflineStore):
@@ -113,7 +117,7 @@ class LakeOfflineStore(DuckDBOfflineStore):
 
         def join(con: Connection, scratch: Path, spine: Spine, size: int) -> Iterator[pa.Table]:
             return joined(con, spine, plans, known=filter_by_created_timestamp, scratch=scratch,
-                          memory=memory, size=size)
+                          memory=memory, size=size, workers=workers_at(config.offline_store.ray))
 
         return HistoricalJob(
             limits, _place(config), spine=spine, join=join, feature_refs=feature_refs,

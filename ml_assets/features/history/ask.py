@@ -82,8 +82,9 @@ class WindowedNumbers:
         spine: Spine, *, since: date | None = None,
     ) -> None:
         self._view, self._columns = view, columns
-        relation = relation_of(con, stream_source(folder, since))
-        self.asked = spine.asked(view.keys)
+        self.source = stream_source(folder, since)
+        relation = relation_of(con, self.source)
+        self.entities, self.asked = spine.entities(view.keys), spine.asked(view.keys)
         self.rows = events_sql(
             relation, view, spine, {key: key for key in view.keys}, before=spine.high,
             known_by=spine.known_by if view.created else None)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ml_assets.core.errors import InvalidRequest
+from ml_assets.core.runtime.workers import Workers
 from ml_assets.features.history.lookup import ANSWERED, Asked, Planned
 from ml_assets.features.history.pieces import of_size, read_features, write_features
 from ml_assets.features.history.plain import PlainLookup
@@ -20,6 +21,7 @@ from ml_assets.features.history.relations.duck import (
 )
 from ml_assets.features.history.relations.refusing import explained
 from ml_assets.features.history.relations.source import count_of, relation_of
+from ml_assets.features.history.sharded.answering import answering_of
 from ml_assets.features.history.spine import Spine
 from ml_assets.features.history.windowed import WindowedLookup
 
@@ -29,12 +31,13 @@ _WIDE = 32
 
 def joined(
     con: Connection, spine: Spine, plans: Sequence[ViewPlan], *, known: bool, scratch: Path,
-    memory: int, size: int,
+    memory: int, size: int, workers: Workers | None = None,
 ) -> Iterator[pa.Table]:
     """The spine with the features: at least one table, in order.
 
     known: rows of a source that were created after the instant do not count
     scratch: takes what does not fit in `memory` bytes; then tables have at most `size` rows
+    workers: answer the views, if there are any; `scratch` is theirs too
 
     Raises InvalidRequest where the spine lacks a join key or has a feature's name.
     """
@@ -43,10 +46,10 @@ def joined(
     largest = max((_bytes_at_once(con, each, spine) for each in lookups), default=0)
     answer = spine.rows * sum(_width(each.kind) for plan in plans for each in plan.outputs)
     with explained():
-        if spine.table is not None and largest + answer <= memory:
+        if workers is None and spine.table is not None and largest + answer <= memory:
             yield _at_once(con, spine, lookups)
         else:
-            yield from _in_pieces(con, spine, lookups, scratch, memory, size)
+            yield from _in_pieces(con, spine, lookups, scratch, memory, size, workers)
 
 
 def _lookup(con: Connection, plan: ViewPlan, spine: Spine, known: bool) -> Planned:
@@ -76,13 +79,14 @@ def _at_once(con: Connection, spine: Spine, lookups: Sequence[Planned]) -> pa.Ta
 
 
 def _in_pieces(
-    con: Connection, spine: Spine, lookups: Sequence[Planned], scratch: Path, memory: int, size: int
+    con: Connection, spine: Spine, lookups: Sequence[Planned], scratch: Path, memory: int,
+    size: int, workers: Workers | None,
 ) -> Iterator[pa.Table]:
     """The same with bounded memory: each view's features wait in a file, in spine order."""
     files = []
     for number, lookup in enumerate(lookups):
         files.append(scratch / f"view_{number}.parquet")
-        write_features(con, lookup, files[-1], memory)
+        write_features(con, lookup, files[-1], memory, answering_of(workers, scratch))
     parts = [of_size(spine.parts(size), size)]
     parts += [of_size(read_features(file, size), size) for file in files]
     for beside in zip(*parts, strict=True):

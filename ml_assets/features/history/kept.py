@@ -72,8 +72,9 @@ class KeptNumbers:
     ) -> None:
         self._columns, self._ttl = columns, ttl
         self.row_bytes, self.asked_bytes = 80 + 80 * len(columns), 100 + 16 * len(columns)
-        relation = relation_of(con, table_source(folder))
-        self.asked = spine.asked(keys)
+        self.source = table_source(folder)
+        relation = relation_of(con, self.source)
+        self.entities, self.asked = spine.entities(keys), spine.asked(keys)
         select = [f"{relation.micros(EVENT_TIMESTAMP)} as at", f"{PLACE} as place",
                   f"{relation.micros(KNOWN_AT)} as known",
                   *(f"{relation.column(name)} as v{n}" for n, name in enumerate(columns))]

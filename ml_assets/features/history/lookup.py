@@ -19,7 +19,7 @@ from ml_assets.features.history.plan import ViewPlan
 from ml_assets.features.history.relations.as_of import Ints
 from ml_assets.features.history.relations.duck import array_of
 from ml_assets.features.history.relations.keys import equal
-from ml_assets.features.history.relations.source import Relation
+from ml_assets.features.history.relations.source import Relation, Source
 from ml_assets.features.history.spine import Spine
 
 ANSWERED = "__spine_row"
@@ -53,15 +53,19 @@ class Asked:
 
 
 class Lookup(Protocol):
-    """One view that is asked.
+    """One view that is asked. Knows no connection, so other processes can be sent it.
 
-    asked, rows: SQL; both give a `code`, and what belongs together has the same
+    asked, rows: SQL; both give a `code`, and what belongs together has the same. `rows` ends with
+        its condition, and calls the source `s`
+    entities: the table of the codes, which both read; source: the files that `rows` reads
     row_bytes, asked_bytes: how much numpy needs at once for each of `rows` and of `asked`
     reach: microseconds; what happened longer before a question has no effect on it. None if it may
     """
 
     asked: str
     rows: str
+    entities: str
+    source: Source
     row_bytes: int
     asked_bytes: int
     reach: int | None

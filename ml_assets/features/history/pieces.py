@@ -5,9 +5,10 @@ The features wait in a file, in spine order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,26 +21,43 @@ from ml_assets.features.history.relations.duck import (
     table_of,
 )
 
+Answering: TypeAlias = Callable[[Connection, Lookup, int], str]
+"""Answers a view for the table `asked`, which has what its SQL of that name gives, in so many bytes
+of memory. Returns SQL for what it has found."""
 
-def write_features(con: Connection, lookup: Lookup, file: Path, memory: int) -> None:
-    """Write what a view answers, in spine order; null where nothing is found.
 
-    memory: bytes, of which numpy gets half
-    """
-    con.execute(f"create table asked as {lookup.asked}")
+def answered_here(con: Connection, lookup: Lookup, memory: int) -> str:
+    """`Answering` by this process."""
     con.execute(f"create table rows as {lookup.rows}")
-    for number, (rows, asked) in enumerate(_pieces(con, lookup, max(memory // 2, 1))):
-        found = lookup.answer(
-            table_of(con, f"select * from rows where {rows}"),
-            Asked.of(table_of(con, f"select * from asked where {asked}")),
-        )
+    for number, found in enumerate(answers(con, lookup, memory)):
         con.register("piece", found)
         con.execute(
             "create table found as from piece" if not number else "insert into found from piece"
         )
         con.unregister("piece")
     con.execute("drop table rows")
-    values = lookup.values("found") or "select * from found"
+    return "from found"
+
+
+def answers(con: Connection, lookup: Lookup, memory: int) -> Iterator[pa.Table]:
+    """What a view answers for a table `asked`, given the table `rows`; see `Lookup.answer`."""
+    for rows, asked in _pieces(con, lookup, max(memory // 2, 1)):
+        yield lookup.answer(
+            table_of(con, f"select * from rows where {rows}"),
+            Asked.of(table_of(con, f"select * from asked where {asked}")),
+        )
+
+
+def write_features(
+    con: Connection, lookup: Lookup, file: Path, memory: int, answered: Answering = answered_here
+) -> None:
+    """Write what a view answers, in spine order; null where nothing is found.
+
+    memory: bytes, of which numpy gets half
+    """
+    con.execute(f"create table asked as {lookup.asked}")
+    con.execute(f"create view answered as {answered(con, lookup, memory)}")
+    values = lookup.values("answered") or "select * from answered"
     reader = batches_of(
         con, f"select v.* exclude ({ANSWERED}) from asked as a "
         f"left join ({values}) as v on a.i = v.{ANSWERED} order by a.i",
@@ -47,7 +65,7 @@ def write_features(con: Connection, lookup: Lookup, file: Path, memory: int) -> 
     with pq.ParquetWriter(file, reader.schema, compression="lz4") as writer:
         for batch in reader:
             writer.write_batch(batch)
-    con.execute("drop table found; drop table asked")
+    con.execute("drop view answered; drop table if exists found; drop table asked")
 
 
 def _pieces(con: Connection, lookup: Lookup, room: int) -> Iterator[tuple[str, str]]:

@@ -32,7 +32,8 @@ class PlainLookup:
     ) -> None:
         self.plan, self._relation = plan, relation
         self._known = known and bool(plan.created)
-        self.asked = spine.asked(plan.spine_keys)
+        self.source = relation.source
+        self.entities, self.asked = spine.entities(plan.spine_keys), spine.asked(plan.spine_keys)
         select = [f"{relation.micros(plan.timestamp)} as at", f"{PLACE} as place"]
         where = ["false"]
         if spine.low is not None and spine.high is not None:

@@ -38,7 +38,8 @@ class WindowedLookup:
             if each.feature not in aggregates:
                 raise unknown("aggregation", each.feature, aggregates,
                               f"Feature view {view.name!r} has a field of that name.")
-        self.asked = spine.asked(plan.spine_keys)
+        self.source = relation.source
+        self.entities, self.asked = spine.entities(plan.spine_keys), spine.asked(plan.spine_keys)
         self.rows = events_sql(
             relation, view, spine, dict(zip(plan.keys, plan.spine_keys, strict=True)),
             before=spine.high,

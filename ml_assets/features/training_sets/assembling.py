@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_assets.core.errors import NotReady
+from ml_assets.core.runtime.workers import shared_scratch, workers_at
 from ml_assets.core.settings import Settings
 from ml_assets.core.slates import OF_ROWS
 from ml_assets.core.storage.sql import file_of, name_of
@@ -22,6 +23,7 @@ from ml_assets.core.system import System
 from ml_assets.features.history.pieces import of_size, read_features, write_features
 from ml_assets.features.history.relations.duck import Connection, Limits, opened, row_of
 from ml_assets.features.history.relations.refusing import explained
+from ml_assets.features.history.sharded.answering import answering_of
 from ml_assets.features.history.spine import Spine, spine_of_file
 from ml_assets.features.offline import OfflineFeatures, Vectors
 from ml_assets.features.training_sets import GROUP
@@ -100,8 +102,10 @@ def assembled(
     share: of all events, those that are `drawn`
     Raises NotReady if nothing was known.
     """
+    workers = workers_at(settings.ray)
+    place = None if workers is None else shared_scratch(settings.var)
     with (
-        TemporaryDirectory(prefix="ml_assets-training-set-") as folder, explained(),
+        TemporaryDirectory(prefix="ml_assets-training-set-", dir=place) as folder, explained(),
         opened(Limits(memory=MEMORY, scratch=Path(folder) / "duckdb")) as con,
     ):
         labelled = Path(folder) / "labelled.parquet"
@@ -117,7 +121,7 @@ def assembled(
         files = []
         for number, lookup in enumerate(features.lookups(con, spine)):
             files.append(Path(folder) / f"view_{number}.parquet")
-            write_features(con, lookup, files[-1], MEMORY)
+            write_features(con, lookup, files[-1], MEMORY, answering_of(workers, Path(folder)))
         yield Assembly(
             settings=settings, system=system, count=spine.rows, first=from_us(spine.low).date(),
             last=from_us(spine.high).date(), lacking=lacking,
