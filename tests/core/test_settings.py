@@ -143,3 +143,14 @@ def test_the_local_profile_imports_no_client_of_a_server() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           cwd=ROOT)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("address", ["ray://head:1", "head", "head:", "http://head:8265", "a b:1"])
+def test_an_address_of_ray_that_is_none_is_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_ASSETS_RAY", address)
+    with pytest.raises(DeclarationError, match=r"expected host:port of the head of a Ray cluster"):
+        Settings.from_environment()
+    monkeypatch.setenv("ML_ASSETS_RAY", " head.lab.example:6379 ")
+    assert Settings.from_environment().ray == "head.lab.example:6379"

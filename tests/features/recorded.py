@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 import pandas as pd
+import pyarrow as pa
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
@@ -24,6 +25,8 @@ def record(
 ) -> None:
     """Events and labels of `days`: few entities, some unknown; a third True, two days late."""
     draw = random.Random(seed)
+    numbered = {key for key in system.keys
+                if pa.types.is_integer(events_schema(system).field(key).type)}
     lake = Lake(settings.lake)
     labels: list[tuple[object, ...]] = []
     for day in days:
@@ -39,7 +42,8 @@ def record(
                 else:
                     row[column.name] = f"{column.name} {number}"
             for key in system.keys:
-                row[key] = draw.choice(["", *(f"{key}-{n}" for n in range(5))])
+                row[key] = draw.randrange(5) if key in numbered else draw.choice(
+                    ["", *(f"{key}-{n}" for n in range(5))])
             rows.append(row)
             labels.append((row["event_id"], at, at + 2 * DAY, draw.random() < 0.3, "archive",
                            f"label of {row['event_id']}", *(row[key] for key in system.keys), None))
