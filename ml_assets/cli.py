@@ -10,14 +10,14 @@ import click
 
 from ml_assets import __version__
 from ml_assets.audit_cli import audits
+from ml_assets.broker_cli import consume, publish
 from ml_assets.core.errors import DeclarationError, MlAssetsError
 from ml_assets.core.installation import opened
 from ml_assets.doctor.alerts import alerts
-from ml_assets.doctor_cli import doctor
+from ml_assets.doctor_cli import doctor, store
 from ml_assets.project_cli import check, init, new
 from ml_assets.rollout_cli import rollout
 from ml_assets.run_cli import INTERRUPTED, replay, run
-from ml_assets.store_cli import store
 from ml_assets.token_cli import token
 from ml_assets.tune_cli import tune
 from ml_assets.version_cli import report, reproduce
@@ -65,6 +65,7 @@ def main() -> None:
       ml-assets reproduce    make a version again from its record, and compare
       ml-assets tune -h      search for better values of a model's declaration
       ml-assets token -h     who may call the API
+      ml-assets consume -h   take events in from a message broker; `publish` sends answers to one
       ml-assets doctor       what is damaged under var/, and how to repair it
       ml-assets store -h     count the features of the online store again
 
@@ -236,6 +237,8 @@ main.add_command(new)
 main.add_command(check)
 main.add_command(run)
 main.add_command(replay)
+main.add_command(consume)
+main.add_command(publish)
 main.add_command(tune)
 main.add_command(report)
 main.add_command(reproduce)

@@ -1,4 +1,4 @@
-"""The command `ml-assets doctor`: finds and repairs damage in an installation."""
+"""The commands `ml-assets doctor` and `ml-assets store`: damage found, repaired, counted again."""
 
 from __future__ import annotations
 
@@ -55,3 +55,30 @@ def doctor(mends: bool, given_up: tuple[str, ...], as_json: bool) -> None:
         for said in mend(settings):
             click.echo(said, err=as_json)
     sys.exit(show(settings, list(examine(settings)), as_json=as_json))
+
+
+@click.group()
+def store() -> None:
+    """The online store: what serving reads features from."""
+
+
+@store.command()
+@click.argument("system_name", metavar="SYSTEM")
+def rebuild(system_name: str) -> None:
+    """Count a system's windowed features again, from the lake and the event log.
+
+    For a store whose state is damaged, or that you do not trust. What is lost is counted again
+    by itself when the API starts. Until this ends, the API answers without these features, and
+    says so; it need not be restarted.
+    """
+    from ml_assets.features.rebuild import rebuild as count_again
+    from ml_assets.systems import find
+
+    settings = Settings.from_environment()
+    found = count_again(settings, find(system_name))
+    if not found:
+        click.echo(f"No feature view of {system_name!r} was ever loaded or fed: there is nothing "
+                   "to rebuild.")
+    for each in found:
+        click.echo(f"{each.view}: {each.entities:,} entities, up to position {each.position:,} of "
+                   "the event log")

@@ -210,6 +210,13 @@ class EventLog:
             system, to_us(start), to_us(end),
         )
 
+    def predictions_after(self, system: str, after: int, until: int, most: int) -> list[Prediction]:
+        """The first of a system's whose positions lie in `(after, until]`, in order."""
+        # Appending nothing: see `positions`.
+        return list(self._predictions(
+            "seq > ? and seq <= ? and system || '' = ? order by seq limit ?",
+            after, until, system, most))
+
     def predictions_heard_of(
         self, system: str, start: datetime, end: datetime
     ) -> Iterator[Prediction]:

@@ -1,0 +1,94 @@
+"""The commands `ml-assets consume` and `ml-assets publish`: events from a broker, and to one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ml_assets.core.installation import opened
+
+if TYPE_CHECKING:
+    from ml_assets.serving.broker.outbox import PublishedKind
+
+metrics_option = click.option(
+    "--metrics", type=click.IntRange(1, 65535), metavar="PORT",
+    help="Serve /metrics, the lag among them, on this port of 127.0.0.1.")
+create_option = click.option(
+    "--create", is_flag=True, help="Make the queue if the broker has none of this name.")
+
+
+@click.command()
+@click.argument("system_name", metavar="SYSTEM")
+@click.argument("stream", required=False, metavar="[STREAM]")
+@click.option("--from", "source", required=True, metavar="QUEUE",
+              help="nats://HOST:4222/STREAM[/SUBJECT] or amqp://HOST:5672/[VHOST/]QUEUE")
+@click.option("--replay-dead", is_flag=True,
+              help="Take the messages of the dead-letter queue once more, and end.")
+@create_option
+@metrics_option
+def consume(
+    system_name: str, stream: str | None, source: str, replay_dead: bool, create: bool,
+    metrics: int | None,
+) -> None:
+    """Take the messages of a broker's queue into the log of SYSTEM, until Ctrl-C.
+
+    The body of a message is that of `POST /v1/SYSTEM/events/STREAM`, and is taken in by the same
+    rules: {"event_id": "c-17", "event": {...}}. Without an `event_id` the id of the message is
+    it. Each event counts once, however often it is delivered. Events of the stream that
+    predictions are made for are predicted; `ml-assets publish` sends the answers on.
+
+    \b
+      ml-assets consume films clicks --from nats://127.0.0.1:4222/clicks
+      ml-assets consume films clicks --from amqp://ann:secret@127.0.0.1:5672/clicks
+      ml-assets consume films --from nats://127.0.0.1:4222/films    subjects name the streams:
+                                                                    films.clicks, films.visits
+
+    A message is acknowledged once its event is in the log. While the log is busy or full, or no
+    model answers, messages wait in the queue. What can never be taken in goes to QUEUE-dead with
+    its bytes and the reason; --replay-dead tries those again. Several consumers may share a queue.
+
+    NATS JetStream and RabbitMQ. Needs `pip install 'ml-assets[broker]'`.
+    """
+    from ml_assets.serving.broker.address import parse_address
+    from ml_assets.serving.broker.commands import consume as run
+    from ml_assets.systems import find
+
+    run(opened(), find(system_name), stream, parse_address(source), create=create,
+        metrics=metrics, dead=replay_dead)
+
+
+@click.command()
+@click.argument("system_name", metavar="SYSTEM")
+@click.argument("kind", type=click.Choice(["predictions", "outcomes"]))
+@click.option("--to", "target", required=True, metavar="QUEUE",
+              help="nats://HOST:4222/SUBJECT or amqp://HOST:5672/[VHOST/]QUEUE")
+@click.option("--from-now", is_flag=True,
+              help="Leave out what is in the log already, if this queue got nothing of it yet.")
+@create_option
+@metrics_option
+def publish(
+    system_name: str, kind: PublishedKind, target: str, from_now: bool, create: bool,
+    metrics: int | None,
+) -> None:
+    """Publish the predictions or outcomes of SYSTEM to a broker's queue, until Ctrl-C.
+
+    Whatever made them, the API or `consume`: what is in the log is published, in the order of the
+    log, each at least once and with an id of its own. A prediction's message is the answer that
+    its client got; an outcome's says which label an event has, and since when it is known.
+
+    \b
+      ml-assets publish films predictions --to nats://127.0.0.1:4222/scores
+      ml-assets publish films outcomes --to amqp://ann:secret@127.0.0.1:5672/labels
+
+    How far it has got is kept in the installation, for each queue: started again, it goes on from
+    there.
+
+    NATS JetStream and RabbitMQ. Needs `pip install 'ml-assets[broker]'`.
+    """
+    from ml_assets.serving.broker.address import parse_address
+    from ml_assets.serving.broker.commands import publish as run
+    from ml_assets.systems import find
+
+    run(opened(), find(system_name), kind, parse_address(target), create=create,
+        from_now=from_now, metrics=metrics)
