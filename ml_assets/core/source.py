@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Request = Mapping[str, object]
 """The JSON object that a client of the API posts for one event, as it came."""
@@ -55,4 +55,13 @@ class Source(Protocol):
 
         Training and serving both call this one function, so it may read nothing but `request`.
         """
+        ...
+
+
+@runtime_checkable
+class SkippingSource(Source, Protocol):
+    """A source that need not make an event of each record that comes before those wanted."""
+
+    def archive_since(self, fetched: Path, since: datetime) -> Iterator[ArchivedEvent]:
+        """What `archive` gives of events that happened from `since` on, in the same order."""
         ...

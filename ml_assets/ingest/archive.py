@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.runtime.isolation import Fault, attempt
-from ml_assets.core.source import ArchivedEvent, Request
+from ml_assets.core.source import ArchivedEvent, Request, SkippingSource, Source
 from ml_assets.core.system import System
 from ml_assets.core.target import Label
 from ml_assets.core.texts import ID_LENGTH, name_fault, shown, storable
@@ -70,6 +71,23 @@ def usable(system: System, history: Iterable[ArchivedEvent]) -> Iterator[Archive
             seen.add(record.event_id)
             yield _with(event, record.at, record.outcome,
                         None if event.known_at is None else record.known_at)
+
+
+def usable_since(
+    system: System, source: Source, fetched: Path, since: datetime
+) -> Iterator[ArchivedEvent]:
+    """The usable events of `source` that happened from `since` on. Earlier ones cost as little as
+    the source allows, and their ids are not looked at.
+    """
+    history = (source.archive_since(fetched, since) if isinstance(source, SkippingSource)
+               else source.archive(fetched))
+    # Instants are only known to be sound once an event is usable; ids count from `since` on.
+    return usable(system, (event for event in history if not _before(event, since)))
+
+
+def _before(event: ArchivedEvent, since: datetime) -> bool:
+    at: object = event.event_timestamp
+    return isinstance(at, datetime) and at.tzinfo is not None and at < since
 
 
 def _record(system: System, event: ArchivedEvent, seen: set[str]) -> Record:

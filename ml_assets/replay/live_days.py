@@ -14,16 +14,15 @@ AT_ONCE = 10_000
 
 
 class LiveDays:
-    """recorded: how many events the archive has, history included"""
+    """Read once, in any order, and given back day by day."""
 
     def __init__(
         self, history: Iterable[ArchivedEvent], live_from: datetime, folder: Path
     ) -> None:
         """Read `history` once and keep its live events in `folder`, which is the caller's."""
-        self._folder, self._counts, self.recorded = folder, Counter[date](), 0
+        self._folder, self._counts = folder, Counter[date]()
         held: list[ArchivedEvent] = []
         for event in history:
-            self.recorded += 1
             if event.event_timestamp >= live_from:
                 held.append(event)
             if len(held) == AT_ONCE:

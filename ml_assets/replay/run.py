@@ -26,7 +26,7 @@ from ml_assets.core.runtime.locks import alone
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
-from ml_assets.ingest.archive import usable
+from ml_assets.ingest.archive import usable_since
 from ml_assets.replay.forgetting import forget, half_forgotten
 from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.slates import as_sent
@@ -100,10 +100,11 @@ def _recorded(console: Console, member: Member, settings: Settings, scratch: Pat
                       "and nobody asks it for predictions")
         return LiveDays((), system.calendar.live_from, folder)
     with console.status("fetching the recorded events ..."):
-        history = usable(system, system.source.archive(system.source.fetch(settings.cache)))
+        history = usable_since(system, system.source, system.source.fetch(settings.cache),
+                               system.calendar.live_from)
         live = LiveDays(as_sent(system, history), system.calendar.live_from, folder)
-    console.print(f"[bold]{system.name}[/]: {live.recorded:,} recorded events, {live.count():,} of "
-                  f"them to be served live from {system.calendar.go_live} on")
+    console.print(f"[bold]{system.name}[/]: {live.count():,} recorded events to be served live "
+                  f"from {system.calendar.go_live} on")
     return live
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
-from ml_assets.ingest.archive import usable
+from ml_assets.ingest.archive import usable_since
 
 AT_ONCE = 256
 """Events that are told in one request, at most."""
@@ -68,6 +68,5 @@ class OtherStreams:
 def _archived(
     system: System, stream: Stream, cache: Path, since: datetime
 ) -> Iterator[Happening]:
-    for event in usable(system, stream.source.archive(stream.source.fetch(cache))):
-        if event.event_timestamp >= since:
-            yield Happening(stream.name, event)
+    for event in usable_since(system, stream.source, stream.source.fetch(cache), since):
+        yield Happening(stream.name, event)

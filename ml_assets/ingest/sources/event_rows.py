@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,7 +16,7 @@ from ml_assets.core.policies import require
 from ml_assets.core.source import ArchivedEvent, Event, Request
 from ml_assets.core.target import Label
 from ml_assets.ingest.sources.cells import SourceClock, clock, posted_of, values_of
-from ml_assets.ingest.sources.ordering import OrderedColumns, Ordering
+from ml_assets.ingest.sources.ordering import OrderedColumns, Ordering, between
 from ml_assets.ingest.sources.places import noted, of_note
 
 _SCHEMAS: dict[Dtype, dict[str, object]] = {
@@ -93,6 +94,13 @@ class EventRows:
         A row that cannot be used is passed on with its problem. Raises DeclarationError for
         instants without a zone, FetchError for rows that cannot be read.
         """
+        return self._archive(fetched, None)
+
+    def archive_since(self, fetched: Path, since: datetime) -> Iterator[ArchivedEvent]:
+        """Of rows before `since` nothing is made but their order."""
+        return self._archive(fetched, since)
+
+    def _archive(self, fetched: Path, since: datetime | None) -> Iterator[ArchivedEvent]:
         at = clock(self.zone, self.layout)
         paths = {"rows": fetched}
         if self.outcomes is not None:
@@ -104,7 +112,8 @@ class EventRows:
         )
         outcomes = None if self.outcomes is None else self.outcomes.batches(paths["outcomes"])
         with ordering.ordered(self.rows.batches(paths["rows"]), outcomes) as batches:
-            for columns in ordering.columns(batches):
+            wanted = batches if since is None else between(batches, since, None)
+            for columns in ordering.columns(wanted):
                 yield from self._events(columns, at)
 
     def parse(self, request: Request) -> Event:

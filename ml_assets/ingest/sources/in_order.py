@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 
 from ml_assets.core.data.tables import StampedRows, Table
 from ml_assets.core.storage.files import replacing
-from ml_assets.ingest.sources.ordering import OrderedRow, Ordering
+from ml_assets.ingest.sources.ordering import SORT, OrderedRow, Ordering, between
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = 1
 """Raise it if the same rows are kept otherwise."""
-SORT = "sort"
-"""The column of what `Ordering.ordered` gives by which it is sorted."""
 
 
 def rows_between(
@@ -37,7 +35,7 @@ def rows_between(
     path = _kept(table, ordering, fetched, kept)
     if path is None:
         with ordering.ordered(table.rows.batches(fetched)) as batches:
-            yield from ordering.read(_between(batches, since, until))
+            yield from ordering.read(between(batches, since, until))
         return
     with _reader(path, since, until) as batches:
         yield from ordering.read(batches)
@@ -84,22 +82,4 @@ def _reader(
             bounds = file.metadata.row_group(number).column(index).statistics
             if bounds is None or (bounds.min < until and (since is None or bounds.max >= since)):
                 parts.append(number)
-        yield _between(file.iter_batches(row_groups=parts), since, until)
-
-
-def _between(
-    batches: Iterator[pa.RecordBatch] | pa.RecordBatchReader, since: datetime | None,
-    until: datetime,
-) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for batch in batches:
-        sort = batch[SORT]
-        wanted = pc.less(sort, pa.scalar(until, sort.type))
-        if since is not None:
-            wanted = pc.and_(wanted, pc.greater_equal(sort, pa.scalar(since, sort.type)))
-        if pc.any(wanted).as_py():
-            yield batch.filter(wanted)
-        if not pc.all(pc.less(sort, pa.scalar(until, sort.type))).as_py():
-            return
+        yield between(file.iter_batches(row_groups=parts), since, until)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MEMORY = "1GB"
+SORT = "sort"
+"""The column of what `Ordering.ordered` gives by which it is sorted."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONES = "'UTC' or 'Europe/Berlin'"
 
@@ -137,7 +139,7 @@ class Ordering:
                 if _are_instants(batch[name]):
                     columns[ours] = found = batch[name].cast(instant)
                     if ours == "at":
-                        columns["sort"] = found
+                        columns[SORT] = found
                         since = found[-1].as_py() if count else since
                     continue
                 found = [self._instant(name, cell, origins, problems, index)
@@ -145,7 +147,7 @@ class Ordering:
                 columns[ours] = pa.array(found, instant)
                 if ours == "at":
                     # One without an instant stays behind the row before it.
-                    columns["sort"] = pa.array(
+                    columns[SORT] = pa.array(
                         [since := since if at is None else at for at in found], instant)
             columns |= {"origin": pa.array(origins, pa.string()),
                         "problem": pa.array(problems, pa.string()),
@@ -197,6 +199,25 @@ class Ordering:
                 known_at=_instants(batch["known"]) if "known" in there else none,
                 problem=batch["problem"].to_pylist(),
             )
+
+
+def between(
+    batches: Iterator[pa.RecordBatch] | pa.RecordBatchReader, since: datetime | None,
+    until: datetime | None,
+) -> Iterator[pa.RecordBatch]:
+    """Of rows in order those that are sorted in `[since, until)`; None for no bound."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for batch in batches:
+        sort = batch[SORT]
+        first, last = (
+            none if at is None else pc.sum(pc.less(sort, pa.scalar(at, sort.type))).as_py() or 0
+            for at, none in ((since, 0), (until, len(sort))))
+        if first < last:
+            yield batch.slice(first, last - first)
+        if last < len(sort):
+            return
 
 
 def _are_instants(column: pa.Array) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ml_assets.core.data.columns import Column, Dtype
 from ml_assets.core.errors import DeclarationError, FetchError, Quarantined
 from ml_assets.core.source import ArchivedEvent
-from ml_assets.ingest.archive import records
+from ml_assets.ingest.archive import records, usable, usable_since
 from ml_assets.ingest.sources import CsvFile, EventRows, ParquetFiles
 from tests.toy import TOY
 
@@ -48,6 +48,28 @@ def test_rows_become_events_in_order_of_time(tmp_path: Path) -> None:
     assert (second.event_id, second.outcome, second.request["customer"]) == ("c", None, None)
     assert (third.event_id, third.outcome, third.request) == (
         "b", True, {"customer": "ann", "amount": 9.5})
+
+
+@pytest.mark.parametrize("since", [datetime(2024, 1, day, 8, tzinfo=UTC) for day in (1, 2, 9)])
+def test_later_rows_alone_are_those_of_all_rows(tmp_path: Path, since: datetime) -> None:
+    """Whether or not a source can skip: what cannot be used is left out, and ids count from
+    `since` on.
+    """
+    source = rows(tmp_path, HEAD + "b,2024-01-02 10:00,ann,9.5,yes,\na,2024-01-01 08:00,bob,,no,\n"
+                  "c,soon,,1,,\na,2024-01-02 08:00,eve,3,,\nd,2024-01-03,,1,,\n")
+    fetched = source.fetch(tmp_path)
+    found = list(usable_since(TOY, source, fetched, since))
+    assert found == list(usable_since(TOY, Whole(source), fetched, since))
+    assert found == [each for each in usable(TOY, source.archive(fetched))
+                     if each.event_timestamp >= since] or since.day == 2
+    assert [each.event_id for each in found] == {1: list("abd"), 2: list("abd"), 9: []}[since.day]
+
+
+class Whole:
+    """A source that gives all it has."""
+
+    def __init__(self, source: EventRows) -> None:
+        self.fetch, self.archive, self.parse = source.fetch, source.archive, source.parse
 
 
 def test_clocks_without_zone_are_refused_with_file_and_line(tmp_path: Path) -> None:
