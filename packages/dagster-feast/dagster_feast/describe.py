@@ -231,7 +231,7 @@ def check_when_called() -> None:
                 setattr(target, name, type(found)(later(target, found.__func__)))
             elif isinstance(found, property):
                 ways = (later(target, way) for way in (found.fget, found.fset, found.fdel))
-                setattr(target, name, type(found)(*ways, doc=found.__doc__))
+                setattr(target, name, type(found)(*ways, found.__doc__))
             elif inspect.isfunction(found):
                 setattr(target, name, later(target, found))
         return target
