@@ -31,9 +31,11 @@ ui: setup  ## Dagster, the API and MLflow, until Ctrl-C
 serve: setup  ## the prediction API alone
 	$(BIN)/ml-assets serve
 
-# Each file is one process's, so that what a file prepares is prepared once.
+# Each file is one process's, so that what a file prepares is prepared once. Files with slow tests
+# come first (tests/conftest.py): xdist would leave those of few tests, the longest, to the end.
 test: setup  ## all tests but those of the benchmarks, on all cores
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not bench"
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+		-m "not bench"
 
 benchtest: setup  ## every area of the benchmarks, quick, and nothing beside it
 	$(BIN)/python -m pytest -m bench tests/benchmarks

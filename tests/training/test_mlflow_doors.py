@@ -31,6 +31,7 @@ from ml_assets.registry.models import ModelRegistry
 from ml_assets.serving.models.scoring import Floats
 from ml_assets.training import artifact
 from tests.tracks import PAGE
+from tests.training.mlflow_scripts import EVALUATE, EVALUATE_ORDER, PREDICT
 from tests.training.registered import Registered, registered
 
 pytestmark = pytest.mark.slow
@@ -47,40 +48,6 @@ case "$1" in
         mkdir -p "$root/versions" && ln -sfn {sys.base_prefix} "$root/versions/$version" ;;
     *) exit 1 ;;
 esac
-"""
-
-EVALUATE = """
-import json, sys
-import mlflow, pandas as pd
-
-name, model_type, rows = sys.argv[1:]
-mlflow.set_experiment(name)
-with mlflow.start_run():
-    result = mlflow.models.evaluate(
-        f"models:/{name}/1", pd.read_parquet(rows), targets="label", model_type=model_type,
-        model_config={"answer": "decision"})
-print(json.dumps(result.metrics, default=float))
-"""
-
-EVALUATE_ORDER = """
-import json, sys
-import mlflow, pandas as pd
-
-name, page, rows = sys.argv[1:]
-mlflow.set_experiment(name)
-rows = pd.read_parquet(rows)
-model = mlflow.pyfunc.load_model(f"models:/{name}/1")
-rows["score"] = model.predict(rows[model.metadata.signature.inputs.input_names()])["probability"]
-rows["slate"] = rows["event_id"].str.rpartition("#")[0]
-ordered = rows.sort_values("score", ascending=False, kind="stable")
-pages = pd.DataFrame({
-    "ordered": ordered.groupby("slate")["item"].agg(list),
-    "taken": rows[rows["label"]].groupby("slate")["item"].agg(list)}).dropna()
-with mlflow.start_run():
-    result = mlflow.models.evaluate(
-        data=pages, predictions="ordered", targets="taken", model_type="retriever",
-        evaluator_config={"retriever_k": int(page)})
-print(json.dumps(result.metrics, default=float))
 """
 
 
@@ -163,18 +130,30 @@ def test_predict_gives_the_scores_of_the_api_in_an_environment_of_its_own(
     require_close(answered["predictions"], of_api(model))
 
 
+@pytest.fixture(scope="module")
+def predicted(
+    models: dict[str, Registered], environment: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What `mlflow models predict` says of each kind; by one process, whose imports take seconds.
+
+    A process that has only that model is made for each kind elsewhere here.
+    """
+    folder = tmp_path_factory.mktemp("predicted")
+    for model in models.values():
+        (folder / f"{model.system.name}.json").write_text(sent(model))
+    run(sys.executable, "-c", PREDICT, *(model.system.name for model in models.values()),
+        environment=environment, cwd=folder)
+    return {kind: json.loads((folder / f"{model.system.name}.scores.json").read_text())
+            for kind, model in models.items()}
+
+
 @pytest.mark.parametrize("kind", [*KINDS, "ranking"])
 def test_predict_gives_them_in_the_environment_at_hand(
-    kind: str, models: dict[str, Registered], environment: Mapping[str, str], tmp_path: Path
+    kind: str, models: dict[str, Registered], predicted: dict[str, Any]
 ) -> None:
     """The package's own, or any other with what requirements.txt names."""
-    model = models[kind]
-    (tmp_path / "rows.json").write_text(sent(model))
-    run(MLFLOW, "models", "predict", "--model-uri", f"models:/{model.system.name}/1",
-        "--env-manager", "local", "--input-path", "rows.json", "--output-path", "scores.json",
-        environment=environment, cwd=tmp_path)
-    answered: dict[str, Any] = json.loads((tmp_path / "scores.json").read_text())
-    require_close(answered["predictions"], of_api(model))
+    require_close(predicted[kind]["predictions"], of_api(models[kind]))
 
 
 @pytest.mark.parametrize("kind", ["classes", "number"])
@@ -234,18 +213,30 @@ def test_serve_answers_for_the_rows_of_a_slate_in_the_environment_at_hand(
         require_close(answer.json()["predictions"], of_api(model))
 
 
+@pytest.fixture(scope="module")
+def evaluated(
+    models: dict[str, Registered], environment: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, float]]:
+    """By system, what MLflow measures, in the environment of the tests, where this package is: as
+    in a notebook beside it.
+    """
+    folder, asked = tmp_path_factory.mktemp("evaluated"), list[str]()
+    for model in models.values():
+        model.unseen.to_parquet(folder / f"{model.system.name}.parquet")
+        asked += [model.system.name, model.system.target.model_type]
+    said = run(sys.executable, "-c", EVALUATE, *asked,
+               environment={**environment, "PYTHONPATH": str(ROOT)}, cwd=folder)
+    found: dict[str, dict[str, float]] = json.loads(said.splitlines()[-1])
+    return found
+
+
 @pytest.mark.parametrize("kind", [*KINDS, "ranking"])
 def test_evaluate_measures_the_decisions(
-    kind: str, models: dict[str, Registered], environment: Mapping[str, str], tmp_path: Path
+    kind: str, models: dict[str, Registered], evaluated: dict[str, dict[str, float]]
 ) -> None:
     model = models[kind]
-    target = model.system.target
-    model.unseen.to_parquet(tmp_path / "rows.parquet")
-    (tmp_path / "evaluate.py").write_text(EVALUATE)
-    # In the environment of the tests, where this package is: as in a notebook beside it.
-    said = run(sys.executable, "evaluate.py", model.system.name, target.model_type, "rows.parquet",
-               environment={**environment, "PYTHONPATH": str(ROOT)}, cwd=tmp_path)
-    metrics = json.loads(said.splitlines()[-1])
+    target, metrics = model.system.target, evaluated[model.system.name]
     assert metrics["example_count"] == len(model.unseen)
     codes = target.codes(model.unseen["label"].tolist())
     scorer = artifact.load(model.folder / "data")
