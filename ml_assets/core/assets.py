@@ -5,17 +5,18 @@ An asset reads, calls one function of its room, and returns the result with meta
 """
 
 import hashlib
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 import dagster as dg
 
 from ml_assets.core.errors import StateDamaged
-from ml_assets.core.settings import Settings
+from ml_assets.core.settings import PREFIX, VARIABLES, Settings
 from ml_assets.core.storage.files import write_atomically
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EventClock, midnight, parse_day
@@ -80,7 +81,7 @@ class ReachedDays(dg.DailyPartitionsDefinition):
 
     @property
     def end_timestamp(self) -> float | None:
-        return None if self.end is None else self.end.timestamp()
+        return None if (end := self.end) is None else end.timestamp()
 
 
 @cache
@@ -90,13 +91,21 @@ def _days_of(system: str) -> type[ReachedDays]:
 
 def _reached(system: str) -> datetime | None:
     """The end of the latest whole day of a replayed past; None if the wall clock applies."""
-    clock = Settings.from_environment().clock_of(system)
+    # Dagster asks some hundred times a run. A copy, because settings remember that there was no
+    # clock, and a replay may begin meanwhile.
+    clock = replace(_settings(*(os.environ.get(f"{PREFIX}{name}") for name in VARIABLES))
+                    ).clock_of(system)
     if not isinstance(clock, EventClock):
         return None
     try:
         return None if clock.stands_still() else midnight(clock.now().date())
     except StateDamaged:  # `ml-assets doctor` and everything that needs the clock report it
         return None
+
+
+@lru_cache(maxsize=8)
+def _settings(*variables: str | None) -> Settings:
+    return Settings.from_environment()
 
 
 def daily(system: System) -> dg.DailyPartitionsDefinition:
