@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -62,19 +63,28 @@ def repeatable() -> Iterator[None]:
     What torch draws outside is as if nothing had been drawn inside.
     """
     filling: Any = deterministic
-    before = (torch.are_deterministic_algorithms_enabled(),
-              torch.is_deterministic_algorithms_warn_only_enabled(),
-              filling.fill_uninitialized_memory)
+    before = torch.get_deterministic_debug_mode(), filling.fill_uninitialized_memory
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        _require_repeatable(1)
         filling.fill_uninitialized_memory = False  # it costs a pass over each new tensor
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-            filling.fill_uninitialized_memory = before[2]
+            _require_repeatable(before[0])
+            filling.fill_uninitialized_memory = before[1]
+
+
+def _require_repeatable(mode: int) -> None:
+    """mode: 0 no, 1 warn of an operation that is not, 2 refuse it"""
+    if "torch._inductor" in sys.modules:
+        torch.use_deterministic_algorithms(mode > 0, warn_only=mode == 1)
+        return
+    # That imports torch's compiler, which takes as long as torch itself and few networks use. One
+    # that does finds the variable.
+    os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
+    torch.set_deterministic_debug_mode(mode)
 
 
 def draw_afresh(seed: int, step: int, part: int, device: torch.device) -> None:
