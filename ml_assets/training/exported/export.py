@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from ml_assets.training.exported.scorer import LOGITS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+OPSET = 20
+"""Of ONNX: the version of its operators."""
 
 
 class Positional(nn.Module):
@@ -42,11 +46,11 @@ def export(network: nn.Module, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
         torch.from_numpy(np.concatenate([values[:1]] * 3)) for values in arrays.values())
     rows = torch.export.Dim("rows")
     try:
-        with _quietly():
+        with _quietly(), _translations_kept():
             program = torch.onnx.export(
                 Positional(network.eval(), list(arrays)), example, dynamo=True, verbose=False,
                 dynamic_shapes=(tuple({0: rows} for _ in example),),
-                input_names=list(arrays), output_names=[LOGITS], opset_version=20,
+                input_names=list(arrays), output_names=[LOGITS], opset_version=OPSET,
             )
     except Exception as error:
         raise ModelRefused(
@@ -80,3 +84,36 @@ def _quietly() -> Iterator[None]:
         finally:
             for each, level in zip(loggers, before, strict=True):
                 each.setLevel(level)
+
+
+@contextmanager
+def _translations_kept() -> Iterator[None]:
+    """Every export collects the translations of all operators anew, half of what a small network's
+    costs. They are the same each time.
+    """
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    known = _translations()
+    exporter: Any = ONNXRegistry
+    collect = vars(exporter)["from_torchlib"]
+
+    def kept(cls: type[ONNXRegistry], opset_version: int) -> ONNXRegistry:
+        assert opset_version == OPSET
+        again = cls()
+        again._opset_version = opset_version
+        again.functions = {target: list(each) for target, each in known.items()}
+        return again
+
+    exporter.from_torchlib = classmethod(kept)
+    try:
+        yield
+    finally:
+        exporter.from_torchlib = collect
+
+
+@cache
+def _translations() -> Mapping[Any, Sequence[Any]]:
+    """By operator."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    return ONNXRegistry.from_torchlib(opset_version=OPSET).functions
