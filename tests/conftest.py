@@ -6,9 +6,12 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import pytest
+from httpx._config import create_ssl_context
+from httpx._transports import default as transports
 from hypothesis import settings as budget
 
 from dagster_feast.describe import check_when_called
@@ -26,6 +29,9 @@ budget.load_profile("law")
 
 # Half of what importing Feast costs, in each process that runs tests.
 check_when_called()
+
+# Each client reads the certificates of all authorities, which costs more than all that it asks.
+vars(transports)["create_ssl_context"] = cache(create_ssl_context)
 
 # A shell in the background and nohup have these ignored, and every server that a test starts and
 # stops by them would inherit that.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -17,10 +19,12 @@ DOCS = Path(__file__).with_name("docs.html")
 
 
 class Pages:
-    """The same for everyone, made once."""
+    """The same for everyone, made once; the description when it is first asked for, because few
+    servers are asked and it takes longer than all else that a server does to start.
+    """
 
     def __init__(self, systems: Sequence[System]) -> None:
-        self._described = msgspec.json.format(msgspec.json.encode(openapi(systems)))
+        self._systems = systems
         self._listed = msgspec.json.format(msgspec.json.encode(index(systems)))
         self._docs = DOCS.read_text()
 
@@ -34,4 +38,8 @@ class Pages:
         return HTMLResponse(self._docs, headers={"x-frame-options": "SAMEORIGIN"})
 
     async def describe(self, request: Request) -> Response:
-        return JsonAnswer(self._described)
+        return JsonAnswer(await run_in_threadpool(lambda: self._described))
+
+    @cached_property
+    def _described(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(openapi(self._systems)))
