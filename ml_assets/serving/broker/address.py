@@ -15,6 +15,8 @@ _KINDS: dict[str, Kind] = {"nats": "nats", "tls": "nats", "amqp": "amqp", "amqps
 _SHAPES = "nats://HOST:4222/STREAM[/SUBJECT] or amqp://HOST:5672/[VHOST/]QUEUE"
 DEAD = "-dead"
 """What the name of a dead-letter queue ends with."""
+REPLAY = "ml-assets-replay"
+"""Who reads it: NATS lets nobody else read a stream whose messages go once they are taken."""
 
 
 class BrokerAddress(Struct, frozen=True, kw_only=True):

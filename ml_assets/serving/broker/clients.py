@@ -29,7 +29,11 @@ class BrokerSource(Protocol):
 
     Every method raises BrokerUnavailable; what was delivered and not acknowledged is then
     delivered again, to whoever opens the queue next.
+
+    found: how many messages waited as it was opened
     """
+
+    found: int
 
     def receive(self, most: int, wait_s: float) -> Sequence[BrokerMessage]:
         """What is there, oldest first; waits for the first one."""

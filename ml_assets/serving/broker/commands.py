@@ -14,7 +14,7 @@ from ml_assets.core.system import System
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.storage.patience import Patience
 from ml_assets.serving.answer.served_system import ServedSystem
-from ml_assets.serving.broker.address import BrokerAddress
+from ml_assets.serving.broker.address import REPLAY, BrokerAddress
 from ml_assets.serving.broker.broker_metrics import (
     ConsumerMetrics,
     PublisherMetrics,
@@ -45,7 +45,8 @@ def consume(
     """
     configure(settings.log)
     lines = SparseLog()
-    reader = "-".join(("ml-assets", system.name, *([stream] if stream else [])))
+    reader = REPLAY if dead else "-".join(
+        ("ml-assets", system.name, *([stream] if stream else [])))
     source = address.dead if dead else address
     with in_service(settings, [system.name]), until_stopped() as stopping:
         served = served_system(system, settings, backends or Backends.of(settings), lines,
@@ -55,7 +56,7 @@ def consume(
         most = None
         if dead:
             first = open_it()
-            most = first.lag()
+            most = first.found
             first.close()
         consumer = Consumer(source, door, open_it, lines,
                             idle=served.shadow if door.asks else _rest)

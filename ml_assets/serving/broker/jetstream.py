@@ -39,7 +39,8 @@ class _NatsConnection:
     def __init__(self, address: BrokerAddress) -> None:
         self.address = address
         self._loop = asyncio.new_event_loop()
-        self._lost: str | None = None
+        self._lost = False
+        self._said = ""
         try:
             self._client: Client = self.run(self._connect)
         except BaseException:
@@ -49,8 +50,8 @@ class _NatsConnection:
 
     def run(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
         """Raises BrokerUnavailable for whatever goes wrong with the connection or the server."""
-        if self._lost is not None:
-            raise BrokerUnavailable(f"{self.address}: the connection was lost: {self._lost}")
+        if self._lost:
+            self._require_connected()
         try:
             return self._loop.run_until_complete(asyncio.wait_for(work(), 3 * TIMEOUT_S))
         except (Error, OSError) as error:
@@ -89,17 +90,18 @@ class _NatsConnection:
         self._loop.close()
 
     def _require_connected(self) -> None:
-        if not self._client.is_connected:
-            self._lost = self._lost or "the server has closed it"
-            raise BrokerUnavailable(f"{self.address}: the connection was lost: {self._lost}")
+        if self._lost or not self._client.is_connected:
+            self._lost = True
+            raise BrokerUnavailable(f"{self.address}: the connection was lost{self._said}")
 
     async def _connect(self) -> Client:
         async def note(error: Exception) -> None:
-            self._said = str(error)
+            self._said = f": {error}"
 
         return await nats.connect(
             self.address.server, allow_reconnect=False, connect_timeout=TIMEOUT_S,
-            error_cb=note, name="ml-assets")
+            # Else the first connection is tried for ever.
+            max_reconnect_attempts=1, reconnect_time_wait=0, error_cb=note, name="ml-assets")
 
 
 class JetStreamSource:
@@ -117,6 +119,7 @@ class JetStreamSource:
         self._connected = _NatsConnection(address)
         try:
             self._connected.run(partial(self._subscribe, create))
+            self.found = self.lag()
         except BaseException:
             self._connected.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,31 +12,31 @@ from typing import Any
 from urllib.parse import quote
 
 import pika
-from pika.exceptions import (
-    AMQPError,
-    ChannelClosedByBroker,
-    NackError,
-    StreamLostError,
-    UnroutableError,
-)
+from pika.exceptions import AMQPError, ChannelClosedByBroker, StreamLostError
 
 from ml_assets.serving.broker.address import BrokerAddress
 from ml_assets.serving.broker.clients import PREFETCH, BrokerUnavailable, QueueMissing
 from ml_assets.serving.broker.messages import BrokerMessage, Outgoing
 
+logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it says, BrokerUnavailable says
 NOT_FOUND = 404
 PERSISTENT = 2
 
 
 class _RabbitConnection:
-    """One connection, which is not mended, and a channel on which publishing is confirmed."""
+    """One connection, which is not mended, and a channel to publish on.
+
+    A transaction is one wait for the broker's disk, whatever it publishes; to have each message
+    confirmed takes a wait for each.
+    """
 
     def __init__(self, address: BrokerAddress) -> None:
         self.address = address
+        self._returned: list[object] = []
         with self.guarded():
             self.connection = pika.BlockingConnection(pika.URLParameters(
                 f"{address.server}/{quote(address.scope, safe='')}"))
-            self._publishing = self._confirmed()
+            self._publishing = self._transactional()
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -54,7 +55,7 @@ class _RabbitConnection:
             except ChannelClosedByBroker as error:
                 if error.reply_code != NOT_FOUND:
                     raise
-                self._publishing = self._confirmed()
+                self._publishing = self._transactional()
                 return None
             return int(found.method.message_count)
 
@@ -67,19 +68,17 @@ class _RabbitConnection:
     def publish(self, name: str, messages: Sequence[Outgoing]) -> None:
         with self.guarded():
             for each in messages:
-                try:
-                    self._publishing.basic_publish(
-                        "", name, each.body, pika.BasicProperties(
-                            delivery_mode=PERSISTENT, message_id=each.message_id or None,
-                            headers=dict(each.headers)),
-                        mandatory=True)
-                except UnroutableError as error:
-                    raise QueueMissing(f"{self.address.shown} has no queue {name!r}. Declare it, "
-                                       "or use --create") from error
-                except NackError as error:
-                    raise BrokerUnavailable(
-                        f"{self.address.shown} does not keep what is published to {name!r}: it "
-                        "refused a message") from error
+                self._publishing.basic_publish(
+                    "", name, each.body, pika.BasicProperties(
+                        delivery_mode=PERSISTENT, message_id=each.message_id or None,
+                        headers=dict(each.headers)),
+                    mandatory=True)
+            self._publishing.tx_commit()
+            self.connection.process_data_events(0)  # what came back came before the commit
+        if self._returned:
+            self._returned.clear()
+            raise QueueMissing(f"{self.address.shown} has no queue {name!r}. Declare it, or use "
+                               "--create")
 
     def pause(self, seconds: float) -> None:
         """Answer the broker's heartbeats meanwhile."""
@@ -93,14 +92,15 @@ class _RabbitConnection:
         with contextlib.suppress(Exception):
             self.connection.close()
 
-    def _confirmed(self) -> Any:
+    def _transactional(self) -> Any:
         channel = self.connection.channel()
-        channel.confirm_delivery()
+        channel.tx_select()
+        channel.add_on_return_callback(lambda *returned: self._returned.append(returned))
         return channel
 
 
 class RabbitSource:
-    """A `BrokerSource` of one queue."""
+    """A `BrokerSource` of one queue. Its lag leaves out what is on its way here."""
 
     def __init__(self, address: BrokerAddress, *, create: bool) -> None:
         self.address = address
@@ -140,6 +140,8 @@ class RabbitSource:
         waiting = self._connected.size(self.address.name)
         if waiting is None:
             raise QueueMissing(f"{self.address.shown} has no queue {self.address.name!r} any more")
+        with self._connected.guarded():
+            self._connected.connection.process_data_events(0)  # what was delivered meanwhile
         return waiting + len(self._arrived) + self._taken
 
     def close(self) -> None:
@@ -149,9 +151,11 @@ class RabbitSource:
         address, connected = self.address, self._connected
         if create:
             connected.add_queue(address.name)
-        elif connected.size(address.name) is None:
+        found = connected.size(address.name)
+        if found is None:
             raise QueueMissing(f"{address.shown} has no queue {address.name!r}. Declare it, or "
                                "have --create do it")
+        self.found = found
         connected.add_queue(address.dead.name)
         with connected.guarded():
             self._channel = connected.connection.channel()

@@ -40,6 +40,7 @@ class FakeSource:
 
     queue: FakeQueue
     delivered: int = 0
+    found: int = 0
 
     def receive(self, most: int, wait_s: float) -> Sequence[BrokerMessage]:
         self.delivered = min(most, len(self.queue.waiting))

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from ml_assets.serving.broker.address import parse_address
 from ml_assets.serving.broker.broker_metrics import ConsumerMetrics
 from ml_assets.serving.broker.consumer import Consumer
 from ml_assets.serving.broker.door import Door
+from ml_assets.serving.broker.messages import BrokerMessage
 from ml_assets.serving.composition import served_system
 from tests.serving.broker.fakes import FakeQueue
 from tests.serving.kit import LATER, NOON, Toy, asked, serving, wait_until
@@ -75,6 +77,15 @@ def logged(toy: Toy, stream: str = "visits") -> list[str]:
     with closing(EventLog(toy.settings.event_log)) as log:
         return [each.event_id for each in log.told.between(
             toy.system.name, stream, NOON - timedelta(days=9), LATER)]
+
+
+def writing(toy: Toy) -> sqlite3.Connection:
+    """Another process that writes the log, until it rolls back or closes."""
+    assert isinstance(toy.settings.event_log, Path)
+    EventLog(toy.settings.event_log).close()
+    other = sqlite3.connect(toy.settings.event_log, isolation_level=None, check_same_thread=False)
+    other.execute("begin immediate")
+    return other
 
 
 def test_a_message_is_taken_in_as_a_post_of_its_body_is(toy: Toy) -> None:
@@ -151,10 +162,7 @@ def test_subjects_name_the_streams_of_a_queue_with_several(toy: Toy) -> None:
 def test_a_busy_log_slows_the_consumer_and_loses_nothing(toy: Toy) -> None:
     queue = FakeQueue()
     queue.put(*(visit(f"v{n}") for n in range(600)))
-    EventLog(toy.settings.event_log).close()
-    with closing(sqlite3.connect(toy.settings.event_log, isolation_level=None,
-                                 check_same_thread=False)) as other:
-        other.execute("begin immediate")
+    with closing(writing(toy)) as other:
 
         def free() -> None:
             try:
@@ -176,9 +184,7 @@ def test_a_busy_log_slows_the_consumer_and_loses_nothing(toy: Toy) -> None:
 def test_who_is_told_to_stop_while_the_log_is_busy_gives_the_messages_back(toy: Toy) -> None:
     queue = FakeQueue()
     queue.put(visit("v1"))
-    EventLog(toy.settings.event_log).close()
-    with closing(sqlite3.connect(toy.settings.event_log, isolation_level=None)) as other:
-        other.execute("begin immediate")
+    with closing(writing(toy)):
         consume(toy, queue, until=lambda consumer: consumer.consumed.waited["log"])
     assert len(queue.waiting) == 1 and not queue.dead and not logged(toy)
 
@@ -244,8 +250,6 @@ def test_a_dead_letter_is_again_what_it_was(toy: Toy) -> None:
     queue.put(visit(None, page="é"), subject="toy.visitors", message_id="é\\1")
     consume(toy, queue, None)
     [letter] = queue.dead
-    from ml_assets.serving.broker.messages import BrokerMessage
-
     again = BrokerMessage.of(letter.body, "queue-dead", letter.message_id, letter.headers,
                              position=None, redelivered=False, handle=None)
     assert (again.subject, again.message_id) == ("toy.visitors", "é\\1")
