@@ -29,7 +29,7 @@ from ml_assets.serving.http.connection.fast_path import FastPathProtocol
 from ml_assets.serving.http.connection.uvicorn_seam import config_for
 from ml_assets.serving.telemetry.logs import configure
 from ml_assets.serving.telemetry.worker_metrics import WorkerMetrics
-from ml_assets.serving.workers import Workers
+from ml_assets.serving.workers import WorkerProcesses
 
 if TYPE_CHECKING:
     from ml_assets.serving.telemetry.traces import Traces
@@ -100,7 +100,7 @@ def serve(
             run(announce)
         else:
             with TemporaryDirectory(prefix="ml_assets-") as folder:
-                Workers(workers, lambda number, ready: run(
+                WorkerProcesses(workers, lambda number, ready: run(
                     ready, WorkerMetrics(Path(folder), worker=number, workers=workers)
                 ), announce, listener.close).keep()
 

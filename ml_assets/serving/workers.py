@@ -28,7 +28,7 @@ class WorkerEnded(MlAssetsError, ChildProcessError):
     """A worker could not start, so none is left running."""
 
 
-class Workers:
+class WorkerProcesses:
     """Keeps `count` forked processes at work; one that dies is replaced.
 
     They share what was opened before, the listening socket above all, so that connections wait

@@ -162,12 +162,12 @@ def test_workers_end_with_their_parent_however_it_ends(settings: Settings) -> No
 
 def test_where_a_worker_cannot_start_none_is_left_and_it_says_why() -> None:
     code = """
-from ml_assets.serving.workers import Workers
+from ml_assets.serving.workers import WorkerProcesses
 
 def run(place, ready):
     raise RuntimeError("the library is missing")
 
-Workers(2, run, lambda: print("ready")).keep()
+WorkerProcesses(2, run, lambda: print("ready")).keep()
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                            cwd=ROOT, timeout=20, check=False)
