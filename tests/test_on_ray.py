@@ -21,7 +21,7 @@ from hypothesis import settings as budget
 
 from benchmarks.ray_cluster import cluster
 from ml_assets.core.errors import ContractViolation, WorkersLost
-from ml_assets.core.runtime.workers import Workers, workers_at
+from ml_assets.core.runtime.workers import WorkerPool, workers_at
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import midnight
@@ -55,7 +55,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def workers(address: str) -> Workers:
+def workers(address: str) -> WorkerPool:
     found = workers_at(address)
     assert found is not None and found.count == 2
     return found
@@ -72,7 +72,7 @@ def written(folder: Path, records: list[Record], files: int) -> None:
 @given(case=strategies.cases(conflicting=True))
 @budget(max_examples=5)
 def test_whatever_has_happened_windowed_features_have_the_same_bits(
-    workers: Workers, tmp_path_factory: pytest.TempPathFactory,
+    workers: WorkerPool, tmp_path_factory: pytest.TempPathFactory,
     case: tuple[WindowedView, list[Record], list[Question]],
 ) -> None:
     """Which events, is the law of tests/features/history/test_sharded.py."""
@@ -114,7 +114,7 @@ class SlowNumbers(WindowedNumbers):
 
 
 def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
-    workers: Workers, tmp_path: Path
+    workers: WorkerPool, tmp_path: Path
 ) -> None:
     records = [happened(number, number % 7, number / 3, float(number)) for number in range(100)]
     asked = [Question(number % 8, records[99 - number].at) for number in range(100)]
@@ -140,7 +140,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
 
 
 def test_an_error_of_a_worker_is_the_error_that_one_process_raises(
-    workers: Workers, tmp_path: Path
+    workers: WorkerPool, tmp_path: Path
 ) -> None:
     written(tmp_path, [happened(0, 0, 1, None, pages=2**53 + 1)], 1)
     asked = [Question(0, 2**60)]

@@ -33,7 +33,7 @@ AHEAD = 2
 
 
 class RayWorkers:
-    """See `Workers`. Each piece of work has one CPU of the cluster.
+    """See `WorkerPool`. Each piece of work has one CPU of the cluster.
 
     address: `host:port` of the cluster's head, or `local` for a cluster of this machine's own,
         which ends with this process

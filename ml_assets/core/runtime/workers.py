@@ -16,7 +16,7 @@ LOOPBACK = ("local", "127.0.0.1:")
 """How an address begins that only this machine can reach."""
 
 
-class Workers(Protocol):
+class WorkerPool(Protocol):
     """Processes, on any number of machines, that see the same folders as this one."""
 
     @property
@@ -48,7 +48,7 @@ def ray_address(text: str) -> str:
     return address
 
 
-def workers_at(address: str) -> Workers | None:
+def workers_at(address: str) -> WorkerPool | None:
     """The workers of the Ray cluster at `address`; None if it is empty.
 
     address: `host:port` of its head, or `local` for one that ends with this process

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ml_assets.core.errors import InvalidRequest
-from ml_assets.core.runtime.workers import Workers
+from ml_assets.core.runtime.workers import WorkerPool
 from ml_assets.features.history.lookup import ANSWERED, Asked, Planned
 from ml_assets.features.history.pieces import of_size, read_features, write_features
 from ml_assets.features.history.plain import PlainLookup
@@ -31,7 +31,7 @@ _WIDE = 32
 
 def joined(
     con: Connection, spine: Spine, plans: Sequence[ViewPlan], *, known: bool, scratch: Path,
-    memory: int, size: int, workers: Workers | None = None,
+    memory: int, size: int, workers: WorkerPool | None = None,
 ) -> Iterator[pa.Table]:
     """The spine with the features: at least one table, in order.
 
@@ -80,7 +80,7 @@ def _at_once(con: Connection, spine: Spine, lookups: Sequence[Planned]) -> pa.Ta
 
 def _in_pieces(
     con: Connection, spine: Spine, lookups: Sequence[Planned], scratch: Path, memory: int,
-    size: int, workers: Workers | None,
+    size: int, workers: WorkerPool | None,
 ) -> Iterator[pa.Table]:
     """The same with bounded memory: each view's features wait in a file, in spine order."""
     files = []

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml_assets.core.runtime.workers import Workers
+from ml_assets.core.runtime.workers import WorkerPool
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.history.ask import WindowedNumbers
 from ml_assets.features.history.pieces import write_features
@@ -40,7 +40,7 @@ class Here:
 
 def answered(
     folder: Path, view: WindowedView, asked: Sequence[Question], known_by: Sequence[int] | None,
-    workers: Workers | None, memory: int = 2**28, kind: type[WindowedNumbers] = WindowedNumbers,
+    workers: WorkerPool | None, memory: int = 2**28, kind: type[WindowedNumbers] = WindowedNumbers,
 ) -> npt.NDArray[np.uint32]:
     """The bits of every feature as of `asked` (n, columns), from the events in `folder`.
 

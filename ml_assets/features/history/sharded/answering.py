@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
-from ml_assets.core.runtime.workers import Workers
+from ml_assets.core.runtime.workers import WorkerPool
 from ml_assets.core.storage.sql import file_of
 from ml_assets.features.history.lookup import Lookup
 from ml_assets.features.history.pieces import Answering, answered_here
@@ -17,7 +17,7 @@ FOR_EACH = 2
 """Shards for each worker: entities differ in how busy they are, and a free worker takes another."""
 
 
-def answering_of(workers: Workers | None, scratch: Path) -> Answering:
+def answering_of(workers: WorkerPool | None, scratch: Path) -> Answering:
     """By these workers; without them by this process.
 
     scratch: a folder that the workers share, for as long as the answers are read
