@@ -25,8 +25,8 @@ class ParityReport:
     degraded:    not compared, because defaults were served on purpose
     other_features: not compared, because they were served with other features than today's
     without_position: not compared, because they were logged before positions were
-    without_position: not compared, because they were logged before positions were
     by_feature:  how many predictions differ in each feature, where any does
+    compared, differing: prediction ids
     worst:       prediction_id, feature, served, recomputed; the largest difference first
     """
 
@@ -37,6 +37,8 @@ class ParityReport:
     without_position: int
     by_feature: Mapping[str, int]
     worst: pd.DataFrame
+    compared: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
 
     @property
     def exact(self) -> int:
@@ -81,6 +83,7 @@ def compare(
         by_feature={names[column]: int(count)
                     for column, count in enumerate(differs.sum(axis=0)) if count},
         worst=_worst(ids, names, served, again, differs, worst),
+        compared=tuple(ids), differing=tuple(ids[differs.any(axis=1)]),
     )
 
 

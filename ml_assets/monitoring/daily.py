@@ -18,6 +18,7 @@ from ml_assets.monitoring.audited import audited
 from ml_assets.monitoring.drift.of_days import champion_at
 from ml_assets.monitoring.outlook import look_ahead
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
+from ml_assets.monitoring.parity_guard import guard_parity
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
 from ml_assets.monitoring.standards import Standard, first_served, held_out
 from ml_assets.registry.deployments import Deployment, Deployments, takeovers
@@ -92,7 +93,10 @@ class ParityOfDays:
 
 
 def report_parity(system: System, settings: Settings, days: Sequence[date]) -> ParityOfDays:
-    """Compute what was served on each day once more and compare it bit by bit; keep the reports."""
+    """Compute what was served on each day once more and compare it bit by bit; keep the reports.
+
+    A version that alone was served what history does not give is taken out, see `parity_guard`.
+    """
     lake, reports = Lake(settings.lake), ParityReports(settings, system)
     offline = OfflineFeatures(settings, system)
     kept = []
@@ -104,5 +108,7 @@ def report_parity(system: System, settings: Settings, days: Sequence[date]) -> P
         report = compare(served, again.vectors, feature_names=again.names)
         kept.append(parity_day(day, report, len(again.unparsable)))
         reports.write(kept[-1])
+        guard_parity(system, settings, served[served["prediction_id"].isin(report.compared)],
+                     report.differing)
     return ParityOfDays(reports=tuple(kept),
                         features=len(system.model.numbers) + len(offline.names))
