@@ -94,19 +94,27 @@ class Reports:
     denied: int = 0
 
     @property
-    def truthful(self) -> float:
-        """The share of reports that are true; 1 if too few are known."""
-        heard = self.reported + self.denied
-        return 1.0 if heard < FEWEST else self.reported / heard
+    def heard(self) -> int:
+        return self.reported + self.denied
 
-    def truthful_of(self, odds_N: Floats) -> Floats:
+    def truthful(self, everywhere: float | None = None) -> float:
+        """The share of reports that are true.
+
+        everywhere: the share of all groups, which counts as much as `FEWEST` reports here, since of
+        few reports none may be true by chance; without it the share is 1 if too few are known
+        """
+        if everywhere is None:
+            return 1.0 if self.heard < FEWEST else self.reported / self.heard
+        return (self.reported + FEWEST * everywhere) / (self.heard + FEWEST)
+
+    def truthful_of(self, odds_N: Floats, everywhere: float) -> Floats:
         """(N,) how probable it is that each report is true: all together as many as audits say,
-        each by its odds; 1 if too few are known.
+        each by its odds.
 
         odds_N: of a mistake to none, by the model that answered, before anybody spoke; NaN if it
         does not say
         """
-        share = self.truthful
+        share = self.truthful(everywhere)
         if not 0 < share < 1 or not len(odds_N) or np.isnan(odds_N).any():
             return np.full(len(odds_N), share)
         odds_N = np.clip(odds_N, LEAST_ODDS, 1 / LEAST_ODDS)
@@ -116,6 +124,9 @@ class Reports:
             true_N: Floats = 1 / (1 + exp(-middle) / odds_N)
             low, high = (middle, high) if true_N.mean() < share else (low, middle)
         return true_N
+
+
+NOTHING = Reports(wrong=0, reported=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,12 +160,18 @@ class Reporting:
     def wrong(self) -> int:
         return sum(each.wrong for each in self.groups.values())
 
+    @property
+    def whole(self) -> Reports:
+        """Of all groups."""
+        groups = self.groups.values()
+        return Reports(wrong=self.wrong, reported=sum(each.reported for each in groups),
+                       denied=sum(each.denied for each in groups))
+
     def chances(self, target: Target, expected: Sequence[Label]) -> Floats:
         """(N,) how probable it is that a mistake becomes known, where silence says `expected`: by a
         report or by an audit. 1 while audits have found too few mistakes to tell.
         """
-        whole = Reports(wrong=self.wrong,
-                        reported=sum(each.reported for each in self.groups.values()))
+        whole = self.whole
         by_name = {}
         for name in set(names := _groups(target, expected)):
             group = self.groups.get(name, whole)
@@ -180,6 +197,7 @@ class Reporting:
         apart_N = contradicts(system, labels, decisions)
         weights_N, names = np.ones(len(labels)), _groups(system.target, expected)
         stands_N = 1 / self.chances(system.target, expected)
+        everywhere = self.whole.truthful()
         odds_N = np.full(len(labels), np.nan) if outputs_NW is None else _odds(
             system.target, labels, expected, outputs_NW)
         sure_N = np.zeros(len(labels), dtype=bool) if audited_N is None else audited_N
@@ -187,9 +205,11 @@ class Reporting:
             mine_N = names == name
             told_N = mine_N & apart_N
             weights_N[told_N] = stands_N[told_N]
-            if name in self.groups:
-                said_N = told_N & ~sure_N
-                weights_N[said_N] *= self.groups[name].truthful_of(odds_N[said_N])
+            said_N = told_N & ~sure_N
+            weights_N[said_N] *= self.groups.get(str(name), NOTHING).truthful_of(
+                odds_N[said_N], everywhere)
+            told = float(weights_N[told_N].sum())
+            weights_N[told_N] *= min(1.0, int(mine_N.sum()) / max(told, 1e-9))
             silent = int((mine_N & ~apart_N).sum())
             if silent:
                 left = int(mine_N.sum()) - float(weights_N[mine_N & apart_N].sum())

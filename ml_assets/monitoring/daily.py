@@ -11,6 +11,7 @@ from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.parity import compare
+from ml_assets.feedback.parity_guard import guard_parity
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.tables import outcomes_schema, predictions_schema, raw_schema
 from ml_assets.monitoring import performance
@@ -18,7 +19,6 @@ from ml_assets.monitoring.audited import audited
 from ml_assets.monitoring.drift.of_days import champion_at
 from ml_assets.monitoring.outlook import look_ahead
 from ml_assets.monitoring.parity import Mismatch, ParityDay, ParityReports, parity_day, recompute
-from ml_assets.monitoring.parity_guard import guard_parity
 from ml_assets.monitoring.performance import WINDOWS, PerformanceReport, PerformanceReports
 from ml_assets.monitoring.standards import Standard, first_served, held_out
 from ml_assets.registry.deployments import Deployment, Deployments, takeovers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from ml_assets.core.errors import NotReady, unknown
 from ml_assets.core.system import System
 from ml_assets.core.target import Bools, Floats
 from ml_assets.core.time import midnight, parse_day
+from ml_assets.features.training_sets.stored import TrainingSet
 from ml_assets.replay.league.past import LearntModel, Past, RecordedPast
 
 HOSTILE = 0.05
@@ -35,6 +36,14 @@ class BrokenCandidate:
     @property
     def rows(self) -> pd.DataFrame:
         return self.past.rows
+
+    @property
+    def about(self) -> TrainingSet:
+        return self.past.about
+
+    @property
+    def filled(self) -> Mapping[str, datetime]:
+        return self.past.filled
 
     def learn(self, as_of: datetime) -> LearntModel:
         learnt = self.past.learn(as_of)

@@ -17,11 +17,13 @@ from ml_assets.automation.situation import champion_age
 from ml_assets.automation.worth import Day, expected, lag_of
 from ml_assets.core.errors import NotReady
 from ml_assets.core.policies import RetrainingPolicy
+from ml_assets.core.slates import split
 from ml_assets.core.system import System
 from ml_assets.core.target import Bools, Floats, Whole
 from ml_assets.core.time import DAY
 from ml_assets.evaluation.benefits import Benefit, benefit_of, measure_of
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
+from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.features.training_sets.training_set import Learnt
 from ml_assets.feedback.judging import decide_trials
 from ml_assets.registry.deployments import Deployment, Deployments
@@ -88,7 +90,6 @@ class Machine:
         self.system: System = replace(self.past.system, retraining=self.policy)
         self.deployments = Deployments(self.folder / "deployments.sqlite")
         self.rows = self.past.rows
-        self.codes_N = self.system.target.codes(self.rows["truth"].tolist())
         self.by_N: Whole = np.zeros(len(self.rows), dtype=np.int64)
         self._happened = self.rows["event_timestamp"]
         self._alarms = Alarms(self.system, self.rows)
@@ -125,7 +126,9 @@ class Machine:
             event_id = str(self.rows["event_id"].iat[row])
             asked = {} if self.system.sticky_by is None else {
                 self.system.sticky_by: self.rows[self.system.sticky_by].iat[row]}
-            self.by_N[row] = arm(record, sticky_key(self.system, asked, event_id))
+            slate = split(event_id)
+            self.by_N[row] = arm(record, sticky_key(
+                self.system, asked, event_id if slate is None else slate[0]))
 
     def _close(self, now: datetime) -> None:
         """The end of a day: trials are decided on, and a training may be due."""
@@ -206,7 +209,7 @@ class Machine:
             chosen = live & (self.by_N == version)
             outputs_NW = self.unanswered(chosen) if version == 0 else (
                 self.outputs(int(version))[chosen])
-            measure_N[chosen] = measured(self.system, self.codes_N[chosen], outputs_NW)
+            measure_N[chosen] = measured(self.system, self.rows[chosen], outputs_NW)
         return Played(policy=self.name, at=self._happened[live], measure_M=measure_N[live],
                       trainings=tuple(self.trainings), records=tuple(self.history))
 
@@ -223,11 +226,18 @@ class Machine:
         return "; ".join(gate.says for gate in self.reports[version].gates if not gate.passed)
 
 
-def measured(system: System, codes_N: Floats, outputs_NW: Floats) -> Floats:
-    """What each of N answers came to, (N,), in the unit of a training's cost."""
+def measured(system: System, rows: pd.DataFrame, outputs_NW: Floats) -> Floats:
+    """What each of N answers came to, (N,), in the unit of a training's cost.
+
+    rows: of a past; what a slate came to is that of its first row
+    """
     target, name = system.target, measure_of(system)
+    codes_N = target.codes(rows["truth"].tolist())
     if name == target.currency:
-        return np.asarray(target.losses(codes_N, outputs_NW))
+        cases = target.cases(codes_N, outputs_NW, subjects_of(target, rows))
+        measure_N = np.zeros(len(rows))
+        measure_N[cases.rows] = cases.losses
+        return measure_N
     costs = target.costs(codes_N, target.decide(outputs_NW), outputs_NW)
     if name in costs:
         return np.asarray(costs[name])
@@ -243,11 +253,11 @@ def oracle(machine: Machine, days: Sequence[datetime], training: float) -> Playe
     """
     system, happened = machine.system, machine.rows["event_timestamp"]
     live = machine._between(system.calendar.live_from, happened.iloc[-1] + DAY)
-    at, codes_M = happened[live], machine.codes_N[live]
+    at, rows = happened[live], machine.rows[live]
     answered = machine.rows["answered"].to_numpy()[live]
     learnt = [machine.past.learn(day) for day in days]
-    idle = measured(system, codes_M, machine.unanswered(live))
-    costs_KM = np.stack([np.where(answered, measured(system, codes_M, each.outputs_NW[live]), idle)
+    idle = measured(system, rows, machine.unanswered(live))
+    costs_KM = np.stack([np.where(answered, measured(system, rows, each.outputs_NW[live]), idle)
                          for each in learnt])
     starts = [int((at < day).sum()) for day in days]
     summed_KM = np.concatenate([np.zeros((len(days), 1)), np.cumsum(costs_KM, axis=1)], axis=1)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY
+from ml_assets.core.target import Bools, Whole
+from ml_assets.core.time import DAY, midnight
+from ml_assets.monitoring.drift.columns import LiveRows
+from ml_assets.monitoring.drift.reference import LARGEST, Reference, Values, microseconds
+from ml_assets.monitoring.drift.watch import Watch, of_served
+from ml_assets.monitoring.drift_report import DriftReport
 from ml_assets.monitoring.performance import WINDOWS, mature, quality
 from ml_assets.monitoring.standards import held_out
+from ml_assets.registry.record import takeovers
 
 if TYPE_CHECKING:
     from ml_assets.replay.league.machine import Machine
@@ -31,10 +37,24 @@ class Alarms:
     def __init__(self, system: System, rows: pd.DataFrame) -> None:
         self._system, self._rows = system, rows
         self._fallen: tuple[int, datetime] | None = None
+        self._watch: tuple[int, Watch] | None = None
+        self._report: DriftReport | None = None
 
     def at(self, machine: Machine, now: datetime) -> Alarm:
         policy = self._system.retraining
-        return Alarm(fallen_since=self._fallen_at(machine, now) if policy.on_fall else None)
+        drift = self._drift_at(machine, now) if policy.on_drift else None
+        return Alarm(
+            drifting=() if drift is None else drift.confirmed,
+            drifting_since=None if drift is None else drift.confirmed_at,
+            fallen_since=self._fallen_at(machine, now) if policy.on_fall else None)
+
+    def _drift_at(self, machine: Machine, now: datetime) -> DriftReport:
+        """The report of the day that ends at `now`."""
+        reign = takeovers(machine.history)[-1]
+        if self._watch is None or self._watch[0] != reign.id:
+            self._watch = (reign.id, watch_of(machine, reign.version, reign.at.date()))
+        _, self._report = self._watch[1].judge(now.date() - DAY, self._report)
+        return self._report
 
     def _fallen_at(self, machine: Machine, now: datetime) -> datetime | None:
         """Since when the champion's live loss has been significantly above its held-out one."""
@@ -60,3 +80,43 @@ class Alarms:
         elif self._fallen is None or self._fallen[0] != champion:
             self._fallen = (champion, now)
         return None if self._fallen is None else self._fallen[1]
+
+
+def watch_of(machine: Machine, version: int, since: date) -> Watch:
+    """A champion's reign from a day on, beside what it learnt from; see `drift.of_days`."""
+    system, past = machine.system, machine.past
+    learnt, own = machine.versions[version - 1], system.target.selects
+    names, happened = past.about.feature_names, past.rows["event_timestamp"]
+
+    def live(start: date, end: date, most: int | None = None) -> LiveRows:
+        chosen = (((happened >= midnight(start)) & (happened < midnight(end))).to_numpy()
+                  & ((machine.by_N == version) if own else (machine.by_N > 0)))
+        rows_N = _spread(chosen, most)
+        rows, scores = past.rows.iloc[rows_N], np.full(len(rows_N), np.nan)
+        mine = machine.by_N[rows_N] == version
+        scores[mine] = system.target.score(learnt.outputs_NW[rows_N[mine]])
+        return LiveRows(
+            features=rows[list(names)].to_numpy(np.float32), at=microseconds(rows), scores=scores,
+            found=np.ones(len(rows), dtype=np.bool_),
+            categories={name: Values.of(rows[name]) for name in system.model.categories})
+
+    rows = past.rows.iloc[_spread(learnt.known, LARGEST)]
+    reference = Reference(
+        training_set=f"as of {learnt.as_of}", names=names, coded=past.about.coded,
+        dense=rows[list(names)].to_numpy(np.float32), at=microseconds(rows),
+        categories={name: Values.of(rows[name]) for name in system.model.categories},
+        scores=system.target.score(learnt.outputs_NW[learnt.held_out]),
+        scores_at=microseconds(past.rows[learnt.held_out]))
+    live_since = system.calendar.go_live
+    first = max(live_since, since)
+    if own:
+        reference, first = of_served(live(first, first + system.drift.window), reference), (
+            first + system.drift.window)
+    return Watch(system.drift, reference, version, live, first=first, live_since=live_since,
+                 filled=past.filled)
+
+
+def _spread(chosen: Bools, most: int | None) -> Whole:
+    """The rows that are chosen; `most` of them, evenly spread."""
+    rows_N = np.flatnonzero(chosen)
+    return rows_N if most is None else rows_N[:: max(1, -(-len(rows_N) // most))]

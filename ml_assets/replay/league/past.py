@@ -8,6 +8,7 @@ is a part of it: the training set of that instant.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -32,6 +33,7 @@ from ml_assets.ingest.archive import usable
 from ml_assets.ingest.daily import store_events, store_labels, store_raw
 from ml_assets.ingest.kept import store_table
 from ml_assets.ingest.lake import write_parquet
+from ml_assets.monitoring.drift.columns import filled_from
 from ml_assets.training.rows.reading import rows_of
 from ml_assets.training.rows.scoring import outputs_of_rows
 from ml_assets.training.run import fitted_to
@@ -70,6 +72,16 @@ class Past(Protocol):
         column that the system declares."""
         ...
 
+    @property
+    def about(self) -> TrainingSet:
+        """The training set of all days: its names are those of the features."""
+        ...
+
+    @property
+    def filled(self) -> Mapping[str, datetime]:
+        """From when on each windowed feature is whole, see `monitoring.drift.columns`."""
+        ...
+
     def learn(self, as_of: datetime) -> LearntModel:
         """The model of what is known strictly before `as_of`. Raises NotReady if nothing can be
         learnt from that."""
@@ -80,7 +92,7 @@ class Past(Protocol):
 class RecordedPast:
     """The recorded days as they were. Each model is trained once, whoever asks for it.
 
-    folder: for training sets, its own; about: the training set of all days
+    folder: for training sets, its own
     """
 
     system: System
@@ -88,6 +100,7 @@ class RecordedPast:
     about: TrainingSet
     schema: pa.Schema
     folder: Path
+    filled: Mapping[str, datetime]
     _learnt: dict[datetime, LearntModel] = field(default_factory=dict)
 
     def learn(self, as_of: datetime) -> LearntModel:
@@ -143,12 +156,13 @@ def recorded(
     """The days of a system before `until`, from its archive.
 
     folder: empty, for what is made of them. Raises NotReady if there is no live day before
-    `until`, or if the system answers with slates or begins its training as the champion: then what
-    happens depends on who answered.
+    `until`.
+
+    Slates are those that were shown: models put their items in another order, and what was taken
+    stays taken (as Li, Chu, Langford and Wang replay recorded choices, "Unbiased offline evaluation
+    of contextual-bandit-based news article recommendation algorithms", WSDM 2011, but without
+    dropping what another model would not have shown).
     """
-    if system.target.slates is not None:
-        raise NotReady(f"{system.name!r} answers with slates: what is taken depends on what was "
-                       "shown, so its days cannot be replayed offline. Use `ml-assets run`")
     if until <= system.calendar.live_from:
         raise NotReady(f"{system.name!r} goes live on {system.calendar.go_live}: there is nothing "
                        f"to replay before {until.date()}")
@@ -159,7 +173,9 @@ def recorded(
         calendar=replace(system.calendar, go_live=closed.date() + DAY,
                          last_day=closed.date() + DAY))
     own = replace(settings, var=folder / "var")
-    for lender in load_manifest(settings).lenders(system):
+    manifest = load_manifest(settings)
+    service = manifest.services.get(system.feature_service)
+    for lender in manifest.lenders(system):
         _ingest(replace(lender, calendar=replace(
             lender.calendar, go_live=past.calendar.go_live, last_day=past.calendar.last_day)),
             own, closed)
@@ -172,7 +188,8 @@ def recorded(
     schema = pq.read_schema(about.path).remove_metadata()
     (folder / "sets").mkdir()
     return RecordedPast(system=system, rows=rows, about=about, schema=schema,
-                         folder=folder / "sets")
+                         folder=folder / "sets",
+                         filled={} if service is None else filled_from(system, service))
 
 
 def last_recorded(system: System, settings: Settings) -> datetime:

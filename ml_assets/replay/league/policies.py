@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from ml_assets.core.errors import NotReady, unknown
+from ml_assets.core.errors import unknown
 from ml_assets.core.policies import RetrainingPolicy, Worth
 from ml_assets.core.system import System
 
 ORACLE = "oracle"
-POLICIES = ("never", "daily", "weekly", "performance", "labels", "cost-aware", ORACLE)
+POLICIES = ("never", "daily", "weekly", "drift", "performance", "labels", "cost-aware", ORACLE)
 """Those that play unless some are named."""
-NAMED = (*POLICIES, "declared", "drift")
+NAMED = (*POLICIES, "declared")
 SHORT = timedelta(hours=1)
 """By how much a schedule looks earlier, so that a day is a day."""
 
@@ -31,8 +31,7 @@ def policy_of(name: str, system: System, worth: Worth) -> RetrainingPolicy:
         case "weekly":
             return replace(quiet, after_labels=1, cooldown=timedelta(days=7) - SHORT)
         case "drift":
-            raise NotReady("the policy 'drift' is not played offline yet: drift is judged by what "
-                           "the event log holds. Declare it and use `ml-assets run`")
+            return replace(quiet, on_drift=True, cooldown=cooldown)
         case "performance":
             return replace(quiet, on_fall=True, cooldown=cooldown)
         case "labels":

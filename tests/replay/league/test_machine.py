@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 import pytest
 
 from ml_assets.automation.attempts import ASKED_TAG
@@ -19,7 +20,7 @@ from ml_assets.automation.jobs import RETRAINING
 from ml_assets.core.errors import NotReady, UnknownName
 from ml_assets.core.installation import claim
 from ml_assets.core.model import FullBatch, HashedText
-from ml_assets.core.policies import RetrainingPolicy, RolloutPolicy, Worth
+from ml_assets.core.policies import DriftPolicy, RetrainingPolicy, RolloutPolicy, Worth
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.time import DAY, midnight
@@ -41,7 +42,7 @@ pytestmark = pytest.mark.slow
 
 FIRST, LIVE, DAYS, PER_DAY = date(2024, 1, 1), date(2024, 1, 4), 7, 40
 CHANGES = midnight(LIVE) + 2 * DAY
-"""From then on cheap purchases are returned, and no longer dear ones."""
+"""From then on cheap purchases are returned, and no longer dear ones; and most are dear."""
 
 
 def purchases() -> Iterator[ArchivedEvent]:
@@ -49,7 +50,7 @@ def purchases() -> Iterator[ArchivedEvent]:
     for number in range((LIVE - FIRST).days + DAYS):
         for place in range(PER_DAY):
             at = midnight(FIRST) + number * DAY + place * timedelta(minutes=30)
-            amount = draw.uniform(1, 100)
+            amount = draw.uniform(1, 100) if at < CHANGES else draw.uniform(60, 100)
             likely = amount / 100 if at < CHANGES else 1 - amount / 100
             yield ArchivedEvent(
                 event_id=f"p{number}-{place}", event_timestamp=at,
@@ -65,8 +66,9 @@ TURNING = replace(
                   holdout=timedelta(hours=12)),
     rollout=RolloutPolicy(shares=(0.3,), step_labels=15, deadline=timedelta(days=2),
                           at_deadline="promote", watch=timedelta(days=2)),
+    drift=DriftPolicy(window=DAY, persistence=1, min_events=20),
     retraining=RetrainingPolicy(
-        after_labels=60, on_drift=False, on_fall=False, cooldown=timedelta(0),
+        after_labels=100, on_drift=True, on_fall=False, cooldown=timedelta(0),
         worth=Worth(training=4.0)),
 )
 
@@ -156,7 +158,8 @@ def test_the_oracle_is_never_beaten_by_a_schedule_of_the_same_models(
             end = days[chosen[place + 1]] if place + 1 < len(chosen) else days[-1]
             rows = machine._between(days[k], end)
             total += float(TURNING.target.losses(
-                machine.codes_N[rows], machine.past.learn(days[k]).outputs_NW[rows]).sum())
+                TURNING.target.codes(machine.rows["truth"][rows].tolist()),
+                machine.past.learn(days[k]).outputs_NW[rows]).sum())
         assert best.total(4.0) <= total + 1e-9
 
 
@@ -189,9 +192,7 @@ def test_every_fault_changes_what_comes_of_a_policy_and_nothing_before_it(
 def test_what_cannot_be_replayed_is_refused_in_words(
     past: RecordedPast, tmp_path: Path
 ) -> None:
-    """Slates, days that are not there, faults and policies that do not exist."""
-    with pytest.raises(NotReady, match="slates"):
-        recorded(TRACKS, Settings(var=tmp_path), tmp_path, until=midnight(LIVE) + 9 * DAY)
+    """Days that are not there, faults and policies that do not exist."""
     with pytest.raises(NotReady, match="nothing to replay"):
         recorded(TURNING, Settings(var=tmp_path), tmp_path, until=midnight(FIRST))
     with pytest.raises(UnknownName, match="hostile-feedback"):
@@ -200,8 +201,42 @@ def test_what_cannot_be_replayed_is_refused_in_words(
         faulty(past, ("drift@soon",), midnight(LIVE))
     with pytest.raises(UnknownName, match="weekly"):
         policy_of("week", TURNING, Worth(training=1.0))
-    with pytest.raises(NotReady, match="not played offline yet"):
-        policy_of("drift", TURNING, Worth(training=1.0))
+
+
+def test_drift_alone_is_a_reason(past: RecordedPast, tmp_path: Path) -> None:
+    """Purchases became dearer: heard on the day after, and not before."""
+    trainings = play(past, "drift", tmp_path).play().trainings
+    assert [kind for _, kind in trainings[:2]] == ["first", "drift"]
+    assert CHANGES < trainings[1][0] <= CHANGES + 2 * DAY
+
+
+def test_recorded_slates_are_put_in_order_by_each_model(tmp_path: Path) -> None:
+    """What was taken stays taken: each page costs 1 - NDCG once, whoever orders it, and all rows
+    of a page are answered by one version."""
+    with repository_of(tmp_path / "repository", TRACKS):
+        (tmp_path / "league").mkdir()
+        pages = recorded(TRACKS, Settings(var=tmp_path / "var"), tmp_path / "league",
+                         until=TRACKS.calendar.live_from + 3 * DAY)
+    (tmp_path / "daily").mkdir()
+    machine = Machine(past=pages, name="daily", folder=tmp_path / "daily",
+                      policy=policy_of("daily", TRACKS, Worth(training=1.0)))
+    played = machine.play()
+    assert len(played.trainings) == 4
+    assert {action for _, action, _ in played.decisions} >= {"train", "promote", "shadow"}
+    live = (pages.rows["event_timestamp"] >= TRACKS.calendar.live_from).to_numpy()
+    slates = pages.rows["event_id"].str.split("#").str[0][live]
+    taken = pages.rows["truth"][live].groupby(slates).any()
+    assert (pd.Series(played.measure_M > 0).groupby(slates.to_numpy()).sum() <= 1).all()
+    assert 0 < played.measure_M.sum() < taken.sum()
+    assert (pd.Series(machine.by_N[live]).groupby(slates.to_numpy()).nunique() == 1).all()
+    best = oracle(machine, [at for at, _ in played.trainings][:-1], 1.0)
+    assert best.total(1.0) <= play_never(pages, tmp_path)
+
+
+def play_never(past: RecordedPast, folder: Path) -> float:
+    (folder / "never").mkdir()
+    return Machine(past=past, name="never", folder=folder / "never", policy=policy_of(
+        "never", past.system, Worth(training=1.0))).play().total(1.0)
 
 
 def test_a_policy_is_worth_what_its_answers_and_its_trainings_cost() -> None:

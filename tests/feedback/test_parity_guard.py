@@ -11,8 +11,8 @@ from ml_assets.core.policies import RolloutPolicy
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import midnight
-from ml_assets.monitoring import parity_guard
-from ml_assets.monitoring.parity_guard import guard_parity
+from ml_assets.feedback import parity_guard
+from ml_assets.feedback.parity_guard import guard_parity
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.rollout import Action, Canary, Promote, Shadow
 from tests.toy import TOY
