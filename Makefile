@@ -3,9 +3,14 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 SYSTEM ?= spam
+PROFILE ?= local
+VAR := $(or $(ML_ASSETS_VAR),var)
+# What `make cluster` wrote down says where its servers are.
+ON = $(if $(filter cluster,$(PROFILE)),$(CLUSTER),)
+CLUSTER = @test -r $(VAR)/cluster/environment || { echo "no cluster runs: make cluster, in another terminal"; exit 1; }; set -a; . $(VAR)/cluster/environment;
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui serve test benchtest check bench lock clean
+.PHONY: help setup run cluster ui serve test benchtest check bench lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,7 +28,10 @@ $(VENV)/installed: pyproject.toml constraints.txt packages/dagster-feast/pyproje
 setup: $(VENV)/installed  ## install everything into .venv
 
 run: setup  ## run the closed loop on real data
-	$(BIN)/ml-assets run $(SYSTEM)
+	$(ON) $(BIN)/ml-assets run $(SYSTEM)
+
+cluster: setup  ## the servers of PROFILE=cluster, until Ctrl-C
+	$(BIN)/ml-assets cluster
 
 ui: setup  ## Dagster, the API and MLflow, until Ctrl-C
 	$(BIN)/ml-assets ui

@@ -13,6 +13,7 @@ from ml_assets.audit_cli import audits
 from ml_assets.broker_cli import consume, publish
 from ml_assets.core.errors import DeclarationError, MlAssetsError
 from ml_assets.core.installation import opened
+from ml_assets.core.profiles.command import cluster
 from ml_assets.doctor.alerts import alerts
 from ml_assets.doctor_cli import doctor, store
 from ml_assets.project_cli import check, init, new
@@ -68,6 +69,7 @@ def main() -> None:
       ml-assets consume -h   take events in from a message broker; `publish` sends answers to one
       ml-assets doctor       what is damaged under var/, and how to repair it
       ml-assets store -h     count the features of the online store again
+      ml-assets cluster      run the servers of the profile `cluster` on this machine
 
     All state is under var/ (ML_ASSETS_VAR sets another folder); delete it to start afresh.
     """
@@ -248,6 +250,7 @@ main.add_command(audits)
 main.add_command(token)
 main.add_command(alerts)
 main.add_command(doctor)
+main.add_command(cluster)
 main.add_command(store)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import count
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def fresh(url: str, proof: str) -> PostgresTables:
     return PostgresTables(url, f"test_{next(_numbers)}", proof)
 
 
-def cluster_at(url: str) -> Cluster:
+def cluster_at(url: str, shared: Path | None = None) -> Cluster:
     """A cluster that nobody has used."""
-    return Cluster(postgres=url, schema=f"test_{next(_numbers)}")
+    return Cluster(postgres=url, schema=f"test_{next(_numbers)}", shared=shared)
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -37,6 +38,8 @@ def environment(settings: Settings) -> dict[str, str]:
     if settings.cluster is not None:
         found |= {"ML_ASSETS_POSTGRES": settings.cluster.postgres,
                   "ML_ASSETS_SCHEMA": settings.cluster.schema}
+        if settings.cluster.shared is not None:
+            found["ML_ASSETS_SHARED"] = str(settings.cluster.shared)
     return found
 
 
@@ -48,3 +51,9 @@ def told(place: Place) -> str:
 def place_of(text: str) -> Place:
     """The inverse of `told`."""
     return PostgresTables(*text.split()) if text.startswith("postgresql:") else Path(text)
+
+
+def environment_in(path: Path) -> dict[str, str]:
+    """What a file that a shell is to read sets."""
+    said = (line.partition("=") for line in path.read_text().splitlines())
+    return {name: " ".join(shlex.split(value)) for name, _, value in said}

@@ -111,3 +111,13 @@ def test_clean_removes_the_environment_alone(checkout: Checkout) -> None:
     (checkout.folder / "var").mkdir()
     assert checkout.make("clean").returncode == 0
     assert not (checkout.folder / ".venv").exists() and (checkout.folder / "var").exists()
+
+
+def test_a_run_on_the_cluster_has_what_its_servers_have_written_down(checkout: Checkout) -> None:
+    refused = checkout.make("run", "PROFILE=cluster")
+    assert refused.returncode != 0 and "no cluster runs: make cluster" in refused.stdout
+    assert checkout.called() == []
+    (checkout.folder / "var" / "cluster").mkdir(parents=True)
+    (checkout.folder / "var" / "cluster" / "environment").write_text("MISSES='of the cluster'\n")
+    assert checkout.make("run", "PROFILE=cluster", "SYSTEM=shop").returncode == 0
+    assert checkout.called() == [["ml-assets", "run", "shop"]]

@@ -105,9 +105,10 @@ FOLDERS = (
 STATE = (*FILES, *FOLDERS)
 """What every installation has; see `state_in` for the clocks."""
 
-KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "bench", "benchmarks",
-        SET_ASIDE)
-"""Ours beside state: tokens, downloaded data sets, benchmarks, files set aside, locks."""
+KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "cluster", "bench",
+        "benchmarks", SET_ASIDE)
+"""Ours beside state: tokens, downloaded data sets, the servers of `ml-assets cluster`, benchmarks,
+files set aside, locks."""
 STATEFUL = ("clock.json", SYSTEMS, "event_log.sqlite", "online.lmdb", "deployments.sqlite", "feast",
             "mlflow", "dagster", "lake", "logs", "plots")
 """What runs make, along with the side files of databases. Nothing else is ours."""

@@ -11,13 +11,13 @@ from datetime import timedelta
 import pytest
 
 from ml_assets.core.errors import LogBusy, LogUnavailable
+from ml_assets.core.profiles.own_postgres import OwnPostgres
 from ml_assets.core.storage.places import PostgresTables
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.positions import last_position, note_load, positions_of
 from ml_assets.registry.deployments import Deployments
 from tests.ingest.log.test_event_log import NOON, name_of, prediction, said
 from tests.places import fresh
-from tests.postgres_server import PostgresServer
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def log(tables: PostgresTables) -> Iterator[EventLog]:
 
 
 def test_a_crash_of_the_server_loses_nothing_acknowledged_and_is_survived(
-    postgres_server: PostgresServer, tables: PostgresTables, log: EventLog
+    postgres_server: OwnPostgres, tables: PostgresTables, log: EventLog
 ) -> None:
     """Whoever holds a connection learns that it is gone; who asks next gets a new one."""
     record = Deployments(fresh(tables.url, "deployments"))
@@ -51,7 +51,7 @@ def test_a_crash_of_the_server_loses_nothing_acknowledged_and_is_survived(
         with pytest.raises(LogUnavailable, match="cannot"):
             record.current("toy")
     finally:
-        postgres_server.restart()
+        postgres_server.start()
     assert record.current("toy") == first
     with closing(EventLog(tables)) as again:
         assert again.count("toy") == (200, 1)
