@@ -21,7 +21,6 @@ from ml_assets.core.project import project
 from ml_assets.core.runtime import keeper
 from ml_assets.core.settings import Settings
 from ml_assets.registry.tracking.moving import follow
-from ml_assets.registry.tracking.runs import database
 
 DEFINITIONS, LOCATION = "ml_assets.definitions", "ml_assets"
 """The same as in workspace.yaml, for people who start Dagster themselves."""
@@ -89,7 +88,8 @@ def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> Non
     Raises ServiceDown if a port is taken or a service ends unexpectedly.
     """
     prepare_home(settings)
-    if (tracking := database(settings)).exists():
+    tracking = settings.mlflow_database
+    if isinstance(tracking, Path) and tracking.exists():
         follow(tracking, settings.mlflow_artifacts)  # MLflow's own server reads what is stored
     settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)

@@ -19,7 +19,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_private
 from ml_assets.core.storage.places import Place
 from ml_assets.registry.tracking import runs
-from tests.places import KINDS, fresh
+from tests.places import KINDS, file_of, fresh
 from tests.postgres_server import postgres_server as postgres_server
 from tests.postgres_server import postgres_url as postgres_url
 
@@ -71,7 +71,7 @@ def tables_of_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
             patch.setattr(runs, "make_private", make_private)
             runs.connect(Settings(var=made.parent / "var")).search_registered_models()
             patch.setattr(runs, "make_private", with_tables)
-            _copy(runs.database(Settings(var=made.parent / "var")), made)
+            _copy(file_of(Settings(var=made.parent / "var").mlflow_database), made)
         _copy(made, path)
 
     with pytest.MonkeyPatch.context() as patch:

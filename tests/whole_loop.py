@@ -18,6 +18,7 @@ from ml_assets.automation.jobs import jobs_of
 from ml_assets.core.assets import flatten
 from ml_assets.core.model import FullBatch, HashedText
 from ml_assets.core.policies import Gate
+from ml_assets.core.profiles.cluster import Cluster
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
@@ -120,7 +121,7 @@ def repository_of(folder: Path, *systems: System) -> Iterator[None]:
 
     One that is there already stays as it is.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     if not (folder / "definitions.py").exists():
         shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder)
         (folder / "definitions.py").write_text(
@@ -133,8 +134,11 @@ def repository_of(folder: Path, *systems: System) -> Iterator[None]:
 
 
 @contextmanager
-def whole_loop(folder: Path, system: System = WHOLE) -> Iterator[WholeLoop]:
+def whole_loop(
+    folder: Path, system: System = WHOLE, cluster: Cluster | None = None
+) -> Iterator[WholeLoop]:
+    """cluster: the servers that it runs on, as the environment has to say too; else it is local"""
     with repository_of(folder / "repository", system), dg.DagsterInstance.ephemeral() as instance:
-        loop = WholeLoop(settings=Settings(var=folder / "var"), system=system)
+        loop = WholeLoop(settings=Settings(var=folder / "var", cluster=cluster), system=system)
         loop.begin(instance)
         yield loop

@@ -70,6 +70,8 @@ def _cause_of_death(instance: dg.DagsterInstance, record: RunRecord) -> str | No
     process = run.tags.get(PROCESS_TAG)
     if process is not None:
         return None if is_alive(process) else f"process {process.partition('@')[0]} has died"
+    if not type(instance.run_launcher).__module__.startswith("dagster."):
+        return None  # as with Kubernetes: it runs elsewhere, where Dagster looks after it
     waited = WallClock().now().timestamp() - record.create_timestamp.timestamp()
     if run.status == dg.DagsterRunStatus.QUEUED:
         # A backfill that waits for the daemon blocks nothing; a training does.

@@ -10,6 +10,8 @@ from ml_assets.core.storage.files import write_atomically
 from ml_assets.core.storage.layout import FILES
 from ml_assets.core.storage.marker import note
 
+POSTGRES_URL = "DAGSTER_POSTGRES_URL"
+"""The variable that tells Dagster its database, so that no file holds the address."""
 DAGSTER_YAML = f"""\
 # Written by ml-assets; change ml_assets/automation/instance.py instead.
 telemetry:
@@ -23,6 +25,19 @@ concurrency:
       - key: {TRAINING_TAG}
         value: {{applyLimitPerUniqueValue: true}}
         limit: 1
+compute_logs:
+  module: ml_assets.automation.dagster_storage
+  class: KeptComputeLogs
+  config:
+    base_dir:
+      env: DAGSTER_HOME
+# Of runs that a code server executes; `automation/dead_runs.py` sees to all the others.
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 30
+"""
+
+IN_FILES = """\
 # One SQLite file for the events of all runs: by default each run has its own, and every
 # event is written twice.
 event_log_storage:
@@ -37,25 +52,27 @@ run_storage:
   config:
     base_dir:
       env: DAGSTER_HOME
-compute_logs:
-  module: ml_assets.automation.dagster_storage
-  class: KeptComputeLogs
-  config:
-    base_dir:
-      env: DAGSTER_HOME
-# Of runs that a code server executes; `automation/dead_runs.py` sees to all the others.
-run_monitoring:
-  enabled: true
-  poll_interval_seconds: 30
 """
-
+IN_POSTGRES = f"""\
+storage:
+  postgres:
+    postgres_url:
+      env: {POSTGRES_URL}
+"""
 DATABASES = tuple(about.name for about in FILES if about.name.startswith("dagster/"))
 
 
 def prepare_home(settings: Settings) -> None:
     """Create the instance's folder, and point this process and its children at it."""
     home = settings.dagster_home
-    write_atomically(home / "dagster.yaml", DAGSTER_YAML.encode(), durable=False)
+    storage = IN_FILES
+    if settings.cluster is not None:
+        from ml_assets.core.storage.postgres import make_room
+
+        storage = IN_POSTGRES
+        # Its NOTIFY has a parameter, which psycopg 3 leaves to the server, and that takes none.
+        os.environ[POSTGRES_URL] = make_room(settings.cluster.dagster).sqlalchemy("psycopg2")
+    write_atomically(home / "dagster.yaml", f"{DAGSTER_YAML}{storage}".encode(), durable=False)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["ML_ASSETS_VAR"] = str(settings.var)
     # What one step says of its many partitions is stored in one transaction.

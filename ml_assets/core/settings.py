@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Literal, get_args
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.profiles.cluster import Cluster
-from ml_assets.core.profiles.settings_file import Profile, profile_named, settings_in
+from ml_assets.core.profiles.given_settings import IN_FILE, GivenSettings
+from ml_assets.core.profiles.given_settings import PREFIX as PREFIX
+from ml_assets.core.profiles.settings_file import Profile, profile_named
 from ml_assets.core.project import ROOT as ROOT
 from ml_assets.core.project import project
 from ml_assets.core.runtime.workers import ray_address
@@ -23,10 +25,6 @@ from ml_assets.core.storage.marker import is_noted
 from ml_assets.core.storage.places import Place
 from ml_assets.core.time import Clock, EventClock, WallClock
 
-PREFIX = "ML_ASSETS_"
-IN_FILE = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "POSTGRES", "RAY", "SCHEMA", "SMTP",
-           "TRACES", "UI", "VAR", "WEBHOOK")
-"""What `settings.toml` may set for a profile, as the environment may."""
 VARIABLES = tuple(sorted((*IN_FILE, "PROFILE", "PROJECT", "TOKEN")))
 """Every variable read from the environment, without PREFIX. Any other name is a typo."""
 
@@ -34,8 +32,6 @@ HOST = re.compile(
     r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?)\.?(?::(\d{1,5}))?"
 )
 """A host as in URLs and in the header `Host`, in lower case: its name, and its port."""
-
-SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 LogFormat = Literal["human", "json"]
 _LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
@@ -62,7 +58,8 @@ class Settings:
     """
 
     var: Path = field(default_factory=lambda: project().var)
-    cache: Path = field(default_factory=lambda: _folder("ML_ASSETS_CACHE", project().var / "cache"))
+    cache: Path = field(default_factory=lambda: GivenSettings("local").folder(
+        "ML_ASSETS_CACHE", project().var / "cache"))
     host: str = "127.0.0.1"
     port: int = 8080
     log: LogFormat = "human"
@@ -86,7 +83,7 @@ class Settings:
         """
         _require_known(os.environ)
         profile = profile_named(os.environ.get("ML_ASSETS_PROFILE", "local"))
-        said = _Said(profile)
+        said = GivenSettings(profile)
         port = said.get("ML_ASSETS_PORT", str(cls.port))
         if not port.isdigit() or not 0 <= int(port) < 65536:
             raise DeclarationError(f"ML_ASSETS_PORT is {port!r}; expected a port, 0 to 65535")
@@ -124,8 +121,14 @@ class Settings:
         return settings
 
     @property
+    def shared(self) -> Path:
+        """What all hosts read: the same as `var` if there is one."""
+        cluster = self.cluster
+        return self.var if cluster is None or cluster.shared is None else cluster.shared
+
+    @property
     def lake(self) -> Path:
-        return self.var / "lake"
+        return self.shared / "lake"
 
     @property
     def profile(self) -> Profile:
@@ -167,12 +170,19 @@ class Settings:
         return self.var / "dagster"
 
     @property
+    def mlflow_database(self) -> Place:
+        if self.cluster is None:
+            return self.var / "mlflow" / "mlflow.sqlite"
+        return self.cluster.mlflow
+
+    @property
     def mlflow_tracking_uri(self) -> str:
-        return f"sqlite:///{self.var / 'mlflow' / 'mlflow.sqlite'}"
+        place = self.mlflow_database
+        return f"sqlite:///{place}" if isinstance(place, Path) else place.sqlalchemy()
 
     @property
     def mlflow_artifacts(self) -> Path:
-        return self.var / "mlflow" / "artifacts"
+        return self.shared / "mlflow" / "artifacts"
 
     def folder_of(self, system: str) -> Path:
         """What is a system's own alone: its clock, its locks, its candidates."""
@@ -180,7 +190,7 @@ class Settings:
 
     def candidates(self, system: str) -> Path:
         """The lists that an API ranks from, made of the lake's table of the same name."""
-        return self.folder_of(system) / "candidates.sqlite"
+        return self.shared / SYSTEMS / system / "candidates.sqlite"
 
     def clock_file(self, system: str) -> Path:
         # Cached, because it is read for every batch of predictions.
@@ -208,55 +218,6 @@ class Settings:
     @cached_property
     def _noted(self) -> dict[Path, bool]:
         return {}
-
-
-class _Said:
-    """What the environment says, and beneath it a profile of the project's file."""
-
-    def __init__(self, profile: Profile) -> None:
-        self._profile, self._project = profile, project().folder
-        said = settings_in(self._project, profile, IN_FILE)
-        self._file = {f"{PREFIX}{name}": value for name, value in said.items()}
-        self._all: Mapping[str, str] = {**self._file, **os.environ}
-
-    def get(self, name: str, otherwise: str) -> str:
-        return self._all.get(name, otherwise)
-
-    def folder(self, name: str, otherwise: Path) -> Path:
-        """The absolute folder that a variable names, in the file as seen from there. An empty one
-        would mean the current folder."""
-        given = self._all.get(name, str(otherwise))
-        if not given.strip():
-            raise DeclarationError(f"{name} is empty; name a folder, or unset it")
-        within = Path() if name in os.environ else self._project
-        return (within / given).resolve()
-
-    def address(
-        self, name: str, otherwise: str, schemes: tuple[str, ...] = ("http", "https")
-    ) -> str:
-        """A URL of one of these schemes, or none. The message does not repeat it: it may hold a
-        secret."""
-        given = self._all.get(name, otherwise).strip()
-        if given and not given.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise DeclarationError(f"{name} is no address; expected one that begins with "
-                                   f"{' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return given
-
-    def cluster(self) -> Cluster:
-        postgres = self.address("ML_ASSETS_POSTGRES", "", ("postgresql",))
-        if not postgres:
-            raise DeclarationError(
-                "the profile cluster needs a database: set ML_ASSETS_POSTGRES, or postgres under "
-                "[profiles.cluster] in settings.toml, to postgresql://user@host/database")
-        schema = self.get("ML_ASSETS_SCHEMA", Cluster.schema)
-        if not SCHEMA.fullmatch(schema):
-            raise DeclarationError(f"ML_ASSETS_SCHEMA is {schema!r}; expected lower-case letters, "
-                                   "digits and underscores, 40 at most")
-        return Cluster(postgres=postgres, schema=schema)
-
-
-def _folder(name: str, otherwise: Path) -> Path:
-    return _Said("local").folder(name, otherwise)
 
 
 def _require_known(environment: Iterable[str]) -> None:

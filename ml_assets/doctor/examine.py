@@ -11,6 +11,7 @@ from ml_assets.core.storage.condition import trouble_of
 from ml_assets.core.storage.layout import state_in
 from ml_assets.core.storage.marker import MARKER, read_marker
 from ml_assets.core.storage.modes import open_to_others
+from ml_assets.doctor.cluster import examine_cluster
 from ml_assets.doctor.findings import Finding
 from ml_assets.doctor.lake import examine_lake
 from ml_assets.doctor.models import examine_models
@@ -29,6 +30,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     require_ours(settings)
     made, marker = _marker(settings)
     yield marker
+    yield Finding(what="profile", holds="files of one machine, or servers that hosts share",
+                  note=settings.profile)
+    yield from examine_cluster(settings)
     for about in state_in(settings.var, made):
         path = settings.var / about.name
         trouble = trouble_of(path, about, made=about.name in made, deep=True)

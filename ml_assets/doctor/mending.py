@@ -29,7 +29,6 @@ from ml_assets.core.storage.places import Place
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.ingest.log.storage.opening import looking
 from ml_assets.registry.tracking.moving import follow
-from ml_assets.registry.tracking.runs import database
 
 
 def mend(settings: Settings) -> Iterator[str]:
@@ -55,7 +54,9 @@ def mend(settings: Settings) -> Iterator[str]:
             yield from _set_aside(settings, about)
             if is_clock(about):
                 yield from _set_clocks(settings, about)
-    if trouble_of(path := database(settings), _about("mlflow/mlflow.sqlite"), made=True) is None:
+    path = settings.mlflow_database
+    if isinstance(path, Path) and trouble_of(
+            path, _about("mlflow/mlflow.sqlite"), made=True) is None:
         moved = follow(path, settings.mlflow_artifacts)
         if moved:
             yield f"updated {moved} paths of models to {settings.var}"

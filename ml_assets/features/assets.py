@@ -1,6 +1,7 @@
 """Feature views, the feature service and `training_set`."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from math import ceil
 from pathlib import Path
@@ -131,10 +132,13 @@ class SystemFeast(FeastResource):
     def get_store(self) -> Any:
         from ml_assets.features.store import open_store
 
-        return open_store(Settings(var=Path(self.var)))
+        return open_store(self._settings())
 
     def now(self) -> datetime:
-        return Settings(var=Path(self.var)).clock_of(self.system).now()
+        return self._settings().clock_of(self.system).now()
+
+    def _settings(self) -> Settings:
+        return replace(Settings.from_environment(), var=Path(self.var))
 
 
 def _feature_views(system: System) -> dg.AssetsDefinition:

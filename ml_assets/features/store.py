@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_assets.core.errors import StateDamaged
+from ml_assets.core.profiles.cluster import Cluster
 from ml_assets.core.project import SYSTEMS, systems_in
 from ml_assets.core.runtime.workers import shared_scratch
 from ml_assets.core.settings import Settings
@@ -36,7 +37,7 @@ def open_store(settings: Settings, repo: Path = REPO) -> FeatureStore:
     """
     with _calm():
         apply_if_changed(settings, repo)
-        return _store(settings.var, repo, settings.ray)
+        return _store(_Installation.of(settings), repo)
 
 
 def note_loaded(store: FeatureStore, view: str, start: datetime, until: datetime) -> None:
@@ -96,8 +97,9 @@ def apply_if_changed(settings: Settings, repo: Path = REPO) -> bool:
             return False
         _apply(settings, repo)
         write_atomically(note, json.dumps({"manifest": digest}).encode())
-        for made in (note, note.with_name("registry.sqlite")):
-            note_made(made)
+        note_made(note)
+        if settings.cluster is None:
+            note_made(note.with_name("registry.sqlite"))
     return True
 
 
@@ -172,7 +174,7 @@ def _applied(note: Path) -> str | None:
 def _apply(settings: Settings, repo: Path) -> None:
     from feast.feature_view import DUMMY_ENTITY_NAME
 
-    store = _store(settings.var, repo, settings.ray)
+    store = _store(_Installation.of(settings), repo)
     declared, unpublished = _declared(repo)
     names = {(_kind(each), each.name) for each in declared}
     registered: list[Any] = [
@@ -212,17 +214,39 @@ def _declared(repo: Path) -> tuple[list[Any], Mapping[str, str]]:
     return list(found.values()), unpublished_in(module)
 
 
+class _Installation(NamedTuple):
+    """What a store differs by."""
+
+    var: Path
+    lake: Path
+    cluster: Cluster | None
+    ray: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> _Installation:
+        return cls(settings.var, settings.lake, settings.cluster, settings.ray)
+
+
 @lru_cache(maxsize=32)
-def _store(var: Path, repo: Path, ray: str) -> FeatureStore:
+def _store(settings: _Installation, repo: Path) -> FeatureStore:
     import yaml  # type: ignore[import-untyped]  # comes with Feast, ships no types
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
 
-    written = (repo / "feature_store.yaml").read_text().replace("../var", str(var))
+    written = (repo / "feature_store.yaml").read_text().replace("../var", str(settings.var))
     parsed: dict[str, Any] = yaml.safe_load(written)
-    if ray:
-        parsed["offline_store"] |= {"ray": ray, "temp_directory": str(shared_scratch(var))}
+    if settings.ray:
+        parsed["offline_store"] |= {
+            "ray": settings.ray, "temp_directory": str(shared_scratch(settings.var))}
+    if settings.cluster is not None:
+        from ml_assets.core.storage.postgres import make_room
+
+        parsed["registry"]["path"] = make_room(settings.cluster.feast).sqlalchemy()
+        if "log" in parsed["online_store"]:
+            parsed["online_store"]["log"] = settings.cluster.event_log.text
+        if "lake" in parsed["offline_store"]:
+            parsed["offline_store"]["lake"] = str(settings.lake)
     config = RepoConfig(**parsed)
     config.repo_path = repo
-    make_folder(var / "feast")
+    make_folder(settings.var / "feast")
     return FeatureStore(config=config)

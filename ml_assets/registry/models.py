@@ -221,7 +221,7 @@ class ModelRegistry:
         """Delete all versions, runs and files of a system that starts over. Can be repeated."""
         from mlflow.exceptions import MlflowException
 
-        if runs.database(self.settings).exists():
+        if self.settings.mlflow_database.exists():
             try:
                 self._client.delete_registered_model(system)
             except MlflowException as error:
@@ -247,7 +247,7 @@ class ModelRegistry:
 
     def _search(self, system: str, most: int) -> list[MlflowVersion]:
         """The latest versions, latest first."""
-        if not runs.database(self.settings).exists():  # a mere look makes no tables
+        if not self.settings.mlflow_database.exists():  # a mere look makes no tables
             return []
         return list(self._client.search_model_versions(
             f"name = '{system}'", order_by=["version_number DESC"], max_results=most
@@ -257,7 +257,7 @@ class ModelRegistry:
         from mlflow.exceptions import MlflowException
 
         try:
-            if runs.database(self.settings).exists():
+            if self.settings.mlflow_database.exists():
                 return self._client.get_model_version(system, str(version))
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":

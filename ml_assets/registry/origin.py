@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from ml_assets.core.errors import MlAssetsError, NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.registry.deployments import Deployment, Deployments, came
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.rollout import Role
-from ml_assets.registry.tracking import runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +83,13 @@ def _asking(settings: Settings) -> Iterator[None]:
     The database is looked at first, since MLflow makes a missing one and tries a broken one
     again for a minute.
     """
-    path = runs.database(settings)
-    if not path.exists():
-        raise NotReady(f"MLflow cannot be asked: it has no database {path}")
+    place = settings.mlflow_database
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as db:
-            db.execute("select 1 from model_versions limit 1")
+        if not place.exists():
+            raise NotReady(f"MLflow cannot be asked: it has no database {place}")
+        if isinstance(place, Path):
+            with closing(sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True, timeout=2)) as db:
+                db.execute("select 1 from model_versions limit 1")
         yield
     except MlAssetsError:
         raise

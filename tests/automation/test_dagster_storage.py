@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import text
 from ml_assets.automation.dagster_storage import KeptComputeLogs, KeptEventLogStorage
 from ml_assets.automation.instance import instance, prepare_home
 from ml_assets.core.settings import Settings
+from tests.places import cluster_at
 
 DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-05")
 KEY = dg.AssetKey("counted")
@@ -123,3 +125,22 @@ def test_a_start_that_dies_while_tables_are_made_leaves_none_of_them(
     assert again.has_table("asset_check_executions") and again.has_table("alembic_version")
     assert again.has_secondary_index(ASSET_KEY_INDEX_COLS)  # type: ignore[no-untyped-call]
     assert not [path for path in settings.dagster_home.iterdir() if path.is_dir()]
+
+
+def test_the_cluster_keeps_runs_and_materialisations_in_postgresql(
+    settings: Settings, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hosts, each with a folder of its own, see the same."""
+    for name in ("DAGSTER_HOME", "DAGSTER_POSTGRES_URL", "ML_ASSETS_VAR",
+                 "DAGSTER_EVENT_BATCH_SIZE"):
+        monkeypatch.setenv(name, "")  # restored afterwards
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    cluster = cluster_at(postgres_url)
+    first, second = (replace(settings, var=settings.var / name, cluster=cluster)
+                     for name in ("first", "second"))
+    with instance(first) as opened:
+        opened.report_runless_asset_event(dg.AssetMaterialization("made"))
+        assert "postgresql" not in (first.dagster_home / "dagster.yaml").read_text()
+    with instance(second) as opened:
+        assert opened.get_latest_materialization_event(dg.AssetKey("made")) is not None
+    assert not list(settings.var.rglob("*.db"))

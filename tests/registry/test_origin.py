@@ -12,7 +12,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.origin import decision_behind, origin_of, trained_on
-from ml_assets.registry.tracking import runs
+from tests.places import file_of
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -67,7 +67,7 @@ def test_without_mlflow_it_says_so_and_makes_nothing(settings: Settings) -> None
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b""])
 def test_a_broken_mlflow_is_told_at_once(settings: Settings, content: bytes) -> None:
     """MLflow itself would try again for a minute."""
-    path = runs.database(settings)
+    path = file_of(settings.mlflow_database)
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     for ask in (lambda: origin_of(settings, "toy", 1), lambda: trained_on(settings, "toy")):

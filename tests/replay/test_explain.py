@@ -31,6 +31,7 @@ from ml_assets.ingest.tables import QUARANTINE, events_schema, raw_schema
 from ml_assets.monitoring.trace import trace
 from ml_assets.registry.tracking import runs
 from tests.features.recorded import record
+from tests.places import file_of
 from tests.serving.kit import problem, serving
 from tests.serving.test_real_stores import DAYS, NOW, SMALL, Real, asked, register_a_model
 from tests.toy import TOY
@@ -181,7 +182,7 @@ def test_a_server_goes_on_saying_what_it_was_told_of_a_version(
 ) -> None:
     about = installation.answers[0]["prediction_id"]
     kept = installation.api.get(f"/v1/spam/predictions/{about}").json()["model"]
-    database = runs.database(installation.real.settings)
+    database = file_of(installation.real.settings.mlflow_database)
     moved = database.rename(database.with_suffix(".away"))
     try:
         again = installation.api.get(f"/v1/spam/predictions/{about}").json()["model"]

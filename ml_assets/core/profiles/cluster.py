@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ml_assets.core.storage.places import PostgresTables
 
@@ -11,12 +12,16 @@ from ml_assets.core.storage.places import PostgresTables
 class Cluster:
     """What several hosts share. Addresses may hold passwords, and are never told as they are.
 
-    postgres: `postgresql://user@host/database`: event log, rollout record, alerts
-    schema: of our own tables there; what the names of others begin with
+    postgres: `postgresql://user@host/database`: event log, rollout record and alerts, and in
+        schemas of their own MLflow, Dagster and Feast's registry
+    schema: of our own tables there; what the names of the others begin with
+    shared: the folder, on a file system that all hosts mount, of lake, model files and lists of
+        candidates; None if there is one host
     """
 
     postgres: str = field(repr=False)
     schema: str = "ml_assets"
+    shared: Path | None = None
 
     @property
     def event_log(self) -> PostgresTables:
@@ -28,3 +33,15 @@ class Cluster:
 
     def alerts(self, system: str) -> PostgresTables:
         return PostgresTables(self.postgres, f"{self.schema}_alerts_{system}", "incidents")
+
+    @property
+    def mlflow(self) -> PostgresTables:
+        return PostgresTables(self.postgres, f"{self.schema}_mlflow", "model_versions")
+
+    @property
+    def dagster(self) -> PostgresTables:
+        return PostgresTables(self.postgres, f"{self.schema}_dagster", "runs")
+
+    @property
+    def feast(self) -> PostgresTables:
+        return PostgresTables(self.postgres, f"{self.schema}_feast", "feature_views")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from ml_assets.core.errors import NotReady
 from ml_assets.core.storage.files import SameFile
@@ -27,6 +27,25 @@ class PostgresTables:
     schema: str
     proof: str
 
+    @classmethod
+    def parse(cls, text: str) -> PostgresTables:
+        """The inverse of `text`."""
+        url, _, rest = text.rpartition("#")
+        schema, _, proof = rest.partition(".")
+        return cls(url, schema, proof)
+
+    @property
+    def text(self) -> str:
+        """As a configuration may have it: with whatever secret the address holds."""
+        return f"{self.url}#{self.schema}.{self.proof}"
+
+    def sqlalchemy(self, driver: str = "psycopg") -> str:
+        """The address for libraries that know no schemas: it says where their tables are."""
+        parts = urlsplit(self.url)
+        query = f"{parts.query}&" if parts.query else ""
+        return urlunsplit(parts._replace(
+            scheme=f"postgresql+{driver}", query=f"{query}options=-csearch_path%3D{self.schema}"))
+
     def exists(self) -> bool:
         """Whether the record was ever made. Raises LogUnavailable if nobody answers."""
         from ml_assets.core.storage.postgres import has_table
@@ -44,6 +63,11 @@ def without_secret(url: str) -> str:
     """An address that may be told: scheme, host, port and path, without who asks for it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def place_at(text: str, folder: Path) -> Place:
+    """What a configuration names: `PostgresTables.text`, or a file, seen from `folder`."""
+    return PostgresTables.parse(text) if text.startswith("postgresql:") else folder / text
 
 
 def watched(place: Place, make: Callable[[], Opened]) -> Callable[[], Opened]:

@@ -164,6 +164,15 @@ def make_schema(place: PostgresTables, database: PostgresDatabase, script: str) 
         raise
 
 
+def make_room(place: PostgresTables) -> PostgresTables:
+    """Make the schema, in which a library makes its own tables. Raises LogUnavailable."""
+    with session(place) as database:
+        name = sql.Identifier(place.schema).as_string()
+        database.run("begin; select pg_advisory_xact_lock(hashtext('ml-assets')); "
+                     f"create schema if not exists {name}; commit")
+    return place
+
+
 def has_tables(database: PostgresDatabase, place: PostgresTables) -> bool:
     return database.execute(
         "select 1 from pg_tables where schemaname = ? and tablename = ?",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from ml_assets.core.storage.places import Place
 from ml_assets.features.feast_stores.declared import view_of
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.following.lake_stream import Origins
@@ -25,15 +25,15 @@ class Followers:
         self._made: dict[tuple[object, ...], Projection] = {}
 
     def of(
-        self, path: Path, store: LmdbBackend, origins: Origins, tables: Sequence[Any]
+        self, place: Place, store: LmdbBackend, origins: Origins, tables: Sequence[Any]
     ) -> list[Projection]:
-        """Those of `tables` that follow the log at `path`, system by system."""
-        placed = [(table, place) for table in tables if (place := _place_of(table))]
-        if not placed or not path.exists():
+        """Those of `tables` that follow the log at `place`, system by system."""
+        placed = [(table, stream) for table in tables if (stream := _stream_of(table))]
+        if not placed or not place.exists():
             return []
         if self._log is None or self._process != os.getpid():
             # SQLite forbids a connection that was opened before a fork.
-            self._log, self._process, self._made = EventLog(path), os.getpid(), {}
+            self._log, self._process, self._made = EventLog(place), os.getpid(), {}
         there, found = store.views(), []
         by_system: dict[str, list[Followed]] = {}
         for table, (system, name) in placed:
@@ -48,7 +48,7 @@ class Followers:
         return found
 
 
-def _place_of(table: Any) -> tuple[str, str] | None:
+def _stream_of(table: Any) -> tuple[str, str] | None:
     """The system and the table of the lake that a view's stream is; None of another source."""
     path = getattr(getattr(table, "batch_source", None), "path", "") or ""
     system, _, name = path.partition("/")

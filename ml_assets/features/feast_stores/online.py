@@ -32,6 +32,7 @@ from feast.stream_feature_view import StreamFeatureView
 
 from ml_assets.core.errors import InvalidRequest
 from ml_assets.core.project import systems_in
+from ml_assets.core.storage.places import place_at
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.feast_stores.clocks import clock_of, in_repo, nows_of
 from ml_assets.features.feast_stores.declared import loaded_of, view_of
@@ -274,7 +275,7 @@ class PackedLmdbOnlineStore(PackedOnlineStore):
         backend = self.backend(config)
         assert isinstance(backend, LmdbBackend)
         return self._followers.of(
-            in_repo(config, log), backend,
+            place_at(log, in_repo(config, "")), backend,
             Origins(in_repo(config, lake), systems_in(config.online_store.systems)), tables,
         )
 

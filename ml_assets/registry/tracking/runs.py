@@ -37,16 +37,7 @@ def connect(settings: Settings) -> MlflowClient:
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    path = database(settings)
-    require_new(path)
-    if path.exists():
-        moving.follow(path, settings.mlflow_artifacts)
-    else:
-        make_private(path)
-        # Readers (the API, MLflow's UI) and the writer then never wait for each other.
-        new = sqlite3.connect(path)
-        new.execute("pragma journal_mode=wal")
-        new.close()
+    _prepare(settings)
     uri = settings.mlflow_tracking_uri
     with warnings.catch_warnings():
         # MLflow 3.17 uses an option that SQLAlchemy 2.1 deprecates; nothing we could change.
@@ -54,9 +45,23 @@ def connect(settings: Settings) -> MlflowClient:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def database(settings: Settings) -> Path:
-    """The SQLite file behind MLflow."""
-    return Path(settings.mlflow_tracking_uri.removeprefix("sqlite:///"))
+def _prepare(settings: Settings) -> None:
+    """The room in which MLflow makes its tables, if they are not there."""
+    place = settings.mlflow_database
+    if not isinstance(place, Path):
+        from ml_assets.core.storage.postgres import make_room
+
+        make_room(place)
+        return
+    require_new(place)
+    if place.exists():
+        moving.follow(place, settings.mlflow_artifacts)
+    else:
+        make_private(place)
+        # Readers (the API, MLflow's UI) and the writer then never wait for each other.
+        new = sqlite3.connect(place)
+        new.execute("pragma journal_mode=wal")
+        new.close()
 
 
 @contextmanager
@@ -74,7 +79,8 @@ def tracked_run(
         experiment_id = client.create_experiment(system, artifact_location=folder.as_uri())
     else:
         experiment_id = experiment.experiment_id
-    note(database(settings))
+    if isinstance(settings.mlflow_database, Path):
+        note(settings.mlflow_database)
     run = client.create_run(experiment_id, tags=dict(tags), run_name=f"{system} training")
     status = "FAILED"
     try:

@@ -1,0 +1,94 @@
+"""The loop on servers that hosts share gives what it gives in files, whichever host is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ml_assets.core.time import midnight
+from ml_assets.features.store import open_store
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.served import row_of
+from ml_assets.monitoring.parity import ParityReports
+from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.models import ModelRegistry
+from tests.places import cluster_at, environment
+from tests.serving.kit import serving
+from tests.whole_loop import WholeLoop, whole_loop
+
+EVENTS = 24
+
+
+def asked(number: int) -> dict[str, Any]:
+    return {"event_id": f"e{number}", "event": {
+        "shop": f"shop {number % 5}", "note": f"note {number % 7}", "amount": 3.0 + number}}
+
+
+def live_day(loop: WholeLoop, hosts: Sequence[WholeLoop]) -> None:
+    """Its events go to the hosts by turns, and so does what becomes known of them."""
+    start = midnight(loop.system.calendar.go_live)
+    with serving(hosts[0]) as first, serving(hosts[-1]) as last:
+        apis = [first, last]
+
+        def post(number: int, call: str, body: dict[str, Any]) -> httpx.Response:
+            for host in hosts:
+                host.clock.set(start + timedelta(minutes=number))
+            answer = apis[number % 2].post(f"/v1/toy/{call}", json=body)
+            assert answer.status_code == 200, answer.text
+            return answer
+
+        for number in range(EVENTS):
+            answer = post(number, "predict", asked(number)).json()
+            assert answer["degraded"] is False
+            # Sent again, to the other one.
+            again = apis[(number + 1) % 2].post("/v1/toy/predict", json=asked(number)).json()
+            assert again["prediction_id"] == answer["prediction_id"]
+            assert again["score"] == answer["score"]
+            if number % 3 == 0:
+                post(number, "feedback", {"prediction_id": answer["prediction_id"],
+                                          "label": number % 2 == 0, "source": "buyer"})
+    loop.close(loop.system.calendar.go_live)
+
+
+def made(loop: WholeLoop) -> list[object]:
+    """All that the log says of the day, and who answered."""
+    start = midnight(loop.system.calendar.go_live)
+    with closing(EventLog(loop.settings.event_log)) as log:
+        said = [row_of(each, each.seq or 0, None)
+                for each in log.predictions("toy", start, start + timedelta(days=1))]
+        words = list(log.feedback.between("toy", start, start + timedelta(days=1)))
+    deployed = Deployments(loop.settings.deployments).history("toy")
+    [report] = [ParityReports(loop.settings, loop.system).read(loop.system.calendar.go_live)]
+    assert report is not None and report.checked == EVENTS and report.holds
+    return [said, words, [(each.version, each.action, each.reason) for each in deployed], report]
+
+
+@pytest.mark.slow
+def test_the_loop_on_servers_gives_what_it_gives_in_files_whichever_host_answers(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hosts share servers and a folder; the second has seen nothing of the history."""
+    with whole_loop(tmp_path / "local") as local:
+        live_day(local, [local])
+        expected = made(local)
+    cluster = cluster_at(postgres_url, tmp_path / "shared")
+    for name, value in environment(replace(local.settings, cluster=cluster)).items():
+        monkeypatch.setenv(name, value)
+    with whole_loop(tmp_path / "first", cluster=cluster) as first:
+        second = WholeLoop(settings=replace(first.settings, var=tmp_path / "second" / "var"))
+        live_day(first, [first, second])
+        assert made(first) == expected
+        assert made(second) == expected
+        there = {each.name for each in first.settings.var.iterdir()}
+        assert not {name for name in there if name.endswith(".sqlite")} | (there & {"lake"})
+        registry = ModelRegistry(second.settings)
+        assert [each.version for each in registry.versions("toy")] == [1]
+        views = [each.name for each in open_store(second.settings).list_all_feature_views()]
+        assert views
