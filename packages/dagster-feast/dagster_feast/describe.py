@@ -230,8 +230,9 @@ def check_when_called() -> None:
             if isinstance(found, (classmethod, staticmethod)):
                 setattr(target, name, type(found)(later(target, found.__func__)))
             elif isinstance(found, property):
-                ways = (later(target, way) for way in (found.fget, found.fset, found.fdel))
-                setattr(target, name, type(found)(*ways, found.__doc__))
+                getter, setter, deleter = (
+                    later(target, way) for way in (found.fget, found.fset, found.fdel))
+                setattr(target, name, type(found)(getter, setter, deleter, found.__doc__))
             elif inspect.isfunction(found):
                 setattr(target, name, later(target, found))
         return target
