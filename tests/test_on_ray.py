@@ -1,4 +1,4 @@
-"""What a real Ray cluster computes is what this process computes: two nodes, each of one core."""
+"""What a real Ray cluster computes is what this process computes. It has two workers."""
 
 from __future__ import annotations
 
@@ -6,32 +6,45 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import settings as budget
 
 from benchmarks.ray_cluster import cluster
-from ml_assets.core.errors import ContractViolation, WorkersLost
+from ml_assets.core.errors import ContractViolation, NotReady, WorkersLost
+from ml_assets.core.model.minibatch import Minibatch
 from ml_assets.core.runtime.workers import WorkerPool, workers_at
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.target import Target
 from ml_assets.core.time import midnight
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.history.ask import WindowedNumbers
 from ml_assets.features.history.lookup import Asked
+from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.training_sets.assembling import assembled
 from ml_assets.features.training_sets.training_set import TrainingSets
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import batch_schema
+from ml_assets.registry.deployments import Deployments
+from ml_assets.serving.batch.daily import score_days
 from ml_assets.systems.fraud import FRAUD
 from ml_assets.systems.spam import SPAM
+from ml_assets.training.loop.blocks import InMemory
+from ml_assets.training.loop.history import FitHistory
+from ml_assets.training.loop.train import train
 from tests.features.engine import strategies
 from tests.features.engine.reference import Record
 from tests.features.engine.strategies import Question
@@ -39,6 +52,7 @@ from tests.features.history.events import happened, table_of
 from tests.features.history.sharding import answered
 from tests.features.history.test_asking import view_of
 from tests.features.recorded import first_days, record
+from tests.training.loop.made_up import AMOUNT, Delay, delays
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +64,7 @@ def address() -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
-    with cluster(nodes=2) as started:
+    with cluster(cores=2) as started:
         yield started
 
 
@@ -102,6 +116,26 @@ def test_a_training_set_has_the_same_bits_and_version(
     assert not list((settings.var / "scratch").iterdir())
 
 
+@contextmanager
+def killing(told: Path) -> Iterator[list[int]]:
+    """Kills the process whose number is written there; gives it."""
+    killed = list[int]()
+
+    def kill() -> None:
+        deadline = time.monotonic() + 50
+        while time.monotonic() < deadline:
+            if told.exists() and told.read_text().endswith("\n"):
+                killed.append(int(told.read_text()))
+                os.kill(killed[0], signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield killed
+    killer.join()
+
+
 class SlowNumbers(WindowedNumbers):
     """Says who answers, and does not until it is killed: the first time."""
 
@@ -120,23 +154,109 @@ def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
     asked = [Question(number % 8, records[99 - number].at) for number in range(100)]
     written(tmp_path, records, 4)
     view = view_of("mean", "amount")
-    told, killed = tmp_path / "pid", list[int]()
-
-    def kill() -> None:
-        deadline = time.monotonic() + 50
-        while time.monotonic() < deadline:
-            if told.exists() and told.read_text().endswith("\n"):
-                killed.append(int(told.read_text()))
-                os.kill(killed[0], signal.SIGKILL)
-                return
-            time.sleep(0.02)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    found = answered(tmp_path, view, asked, None, workers, kind=SlowNumbers)
-    killer.join()
-    assert killed and killed != [os.getpid()]
+    with killing(tmp_path / "pid") as pids:
+        found = answered(tmp_path, view, asked, None, workers, kind=SlowNumbers)
+    assert pids and pids != [os.getpid()]
     np.testing.assert_array_equal(found, answered(tmp_path, view, asked, None, None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByLength:
+    """Scores that read text, numbers and features; what is missing counts as nothing."""
+
+    feature_names: tuple[str, ...]
+    target: Target = SPAM.target
+    texts: tuple[str, ...] = SPAM.model.texts
+
+    def outputs(
+        self, texts: Mapping[str, Sequence[str]], dense: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        logits = np.nan_to_num(dense.astype(np.float64)).sum(axis=1) / 10
+        return np.asarray(1 / (1 + np.exp(-logits - len(texts) / 100)))[:, None]
+
+
+@dataclass(frozen=True)
+class LoadedScorer:
+    names: tuple[str, ...]
+
+    def __call__(self, system: System, version: int) -> ByLength:
+        return ByLength(feature_names=self.names)
+
+
+def test_a_batch_has_the_scores_of_one_process(address: str, settings: Settings) -> None:
+    """Each worker scores some of the days; to the bit."""
+    days = first_days(SPAM, 5)
+    record(settings, SPAM, days, per_day=9)
+    at = midnight(days[-1])
+    Deployments(settings.deployments).promote(SPAM.name, 1, reason="a test", by="test", at=at)
+    names = (*SPAM.model.numbers, *OfflineFeatures(settings, SPAM).names)
+    said, stored = [], []
+    for where in (settings, replace(settings, ray=address)):
+        scores = score_days(SPAM, where, days, load=LoadedScorer(names))
+        said.append((scores.summary.rows, scores.summary.scores().tolist(),
+                     scores.summary.preview["event_id"].tolist()))
+        stored.append(Lake(settings.lake).read(SPAM.name, "batch_predictions", batch_schema(SPAM)))
+    assert said[0] == said[1] and said[0][0] == 45 and len(set(said[0][1])) > 5
+    columns = [name for name in stored[0] if name not in ("features", "scored_at")]
+    pd.testing.assert_frame_equal(stored[0][columns], stored[1][columns], check_exact=True)
+    np.testing.assert_array_equal(*(np.stack(rows["features"].tolist()) for rows in stored))
+
+
+class Stalling(Delay):
+    """At its 30th call, the first time, the process says who it is and waits to be killed."""
+
+    def __init__(self, told: Path | None = None) -> None:
+        super().__init__()
+        self.told, self.calls = told, 0
+
+    def forward(self, distance: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.told is not None and self.calls == 30:
+            try:
+                descriptor = os.open(self.told, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            except FileExistsError:
+                return super().forward(distance)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+            os.close(descriptor)
+            time.sleep(60)
+        return super().forward(distance)
+
+
+def fitted(network: Delay, folder: Path, workers: WorkerPool | None) -> FitHistory:
+    fit = Minibatch(batch=64, epochs=4, rate=0.05, device="cpu", devices=2, checkpoint_s=1e-6)
+    torch.manual_seed(1)
+    network.load_state_dict(Delay().state_dict())
+    return train(network, fit, InMemory(block=delays(1000)),
+                 InMemory(block=delays(101, seed=2), shuffle=False), loss=AMOUNT, seed=1,
+                 folder=folder, workers=workers)
+
+
+def test_workers_train_to_the_bits_of_as_many_processes_even_if_one_is_killed(
+    workers: WorkerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it was killed, the training goes on from its last checkpoint."""
+    here, killed = Stalling(), Stalling(tmp_path / "pid")
+    fitted(here, tmp_path / "here", None)
+    with killing(tmp_path / "pid") as pids:
+        history = fitted(killed, tmp_path / "there", workers)
+    assert pids and 20 < history.resumed < history.steps == 64
+    for name, value in here.state_dict().items():
+        assert torch.equal(value, killed.state_dict()[name])
+
+
+def test_more_workers_than_there_are_is_refused(
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ml_assets.core.runtime import ray_workers
+
+    monkeypatch.setattr(ray_workers, "PLACED_S", 0.5)
+    with pytest.raises(NotReady, match=r"3 workers with .* were asked for at once"):
+        workers.together(_double, 2, 3, gpus=False, waiting=lambda: None)
+    assert workers.together(_double, 2, 2, gpus=False, waiting=lambda: None) == [0, 2]
+
+
+def _double(shared: int, number: int) -> int:
+    return shared * number
 
 
 def test_an_error_of_a_worker_is_the_error_that_one_process_raises(

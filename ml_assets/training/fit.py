@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 from ml_assets.core.model import Categories, FullBatch, HashedText, Minibatch, Model, Numbers
 from ml_assets.core.model.model import CALIBRATED
+from ml_assets.core.runtime.workers import WorkerPool
 from ml_assets.core.target import Target
 from ml_assets.training.calibration import calibrated_on
 from ml_assets.training.hashed_text.fit import fit_hashed_text
@@ -15,6 +17,8 @@ from ml_assets.training.networks.fit import fit_network
 from ml_assets.training.rows.room import require_room
 from ml_assets.training.rows.training_rows import TrainingRows
 from ml_assets.training.scored import Before, Fitted, TrainedScorer
+
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -26,19 +30,22 @@ def fit(
     folder: Path | None = None,
     data: str = "",
     progress: StepProgress = untold,
+    workers: WorkerPool | None = None,
 ) -> Fitted[TrainedScorer]:
     """Train on rows in the order of time.
 
     before: whose weights a network begins with, where they fit
-    folder, data: see `loop.train`
+    folder, data, workers: see `loop.train`; a `FullBatch` is fitted by this process in any case
     The same arguments give the same weights, to the bit, on the same machine. Raises NotReady if
     nothing can be learnt from such labels, or if a `FullBatch` cannot hold the rows.
     """
     target.require_learnable(rows.codes)
     if isinstance(model.fit, FullBatch):
         require_room(rows)
+        if workers is not None:
+            log.info("FullBatch: L-BFGS has all rows at once, so this process fits, not Ray")
     fitted = _fitted(model, target, rows, before=before, folder=folder, data=data,
-                     progress=progress)
+                     progress=progress, workers=workers)
     if model.loss is None:
         return fitted
     if isinstance(model.fit, Minibatch) and model.fit.validation:
@@ -48,18 +55,18 @@ def fit(
     target.require_learnable(earlier.codes)
     # Drawn weights: a champion may have learnt the later rows.
     of_earlier = _fitted(model, target, earlier, before=None, folder=None, data=data,
-                         progress=untold)
+                         progress=untold, workers=None)
     return replace(fitted, scorer=fitted.scorer.rescaled(calibrated_on(of_earlier, later)))
 
 
 def _fitted(
     model: Model, target: Target, rows: TrainingRows, *, before: Before | None,
-    folder: Path | None, data: str, progress: StepProgress,
+    folder: Path | None, data: str, progress: StepProgress, workers: WorkerPool | None,
 ) -> Fitted[TrainedScorer]:
     if isinstance(model.network, HashedText):
         return fit_hashed_text(model, target, rows.whole(), progress=progress)
     return fit_network(model, target, rows, before=before, folder=folder, data=data,
-                       progress=progress)
+                       progress=progress, workers=workers)
 
 
 def fit_linear(model: Model, target: Target, rows: TrainingRows) -> TrainedScorer:

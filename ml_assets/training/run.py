@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+from ml_assets.core.runtime.workers import WorkerPool, workers_at
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
 from ml_assets.features.training_sets.stored import TrainingSet
@@ -75,7 +76,7 @@ def train(
     before = champion(system, registry)
     rows, fitted = fitted_to(
         system, training_set, before=before if isinstance(before, Before) else None,
-        folder=checkpoints, progress=progress)
+        folder=checkpoints, progress=progress, workers=workers_at(registry.settings.ray))
     seconds = perf_counter() - started
     held_out = rows_of(system, training_set, "holdout")
     trained = Trained(
@@ -127,15 +128,15 @@ def train(
 
 def fitted_to(
     system: System, training_set: TrainingSet, *, before: Before | None,
-    folder: Path | None = None, progress: StepProgress = untold,
+    folder: Path | None = None, progress: StepProgress = untold, workers: WorkerPool | None = None,
 ) -> tuple[TrainingRows, Fitted[TrainedScorer]]:
     """(the rows that were fitted, what came of them).
 
-    before, folder: see `fit`
+    before, folder, workers: see `fit`
     """
     rows, kept_back = _parted(system.target, rows_of(system, training_set, "train"))
     fitted = fit(system.model, system.target, rows, data=training_set.version, folder=folder,
-                 before=before, progress=progress)
+                 before=before, progress=progress, workers=workers)
     return rows, _calibrated(fitted, kept_back)
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from ml_assets.core.errors import DeclarationError, WorkersLost
+from ml_assets.core.errors import DeclarationError, MlAssetsError, NotReady, WorkersLost
 
 try:
     import ray
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 except ImportError as error:
     raise DeclarationError(
         "ML_ASSETS_RAY is set, but Ray is not installed: pip install 'ml-assets[ray]', or unset it "
@@ -27,6 +28,9 @@ otherwise."""
 
 PATIENCE_S = 5.0
 """How long an address may take to answer. Ray itself asks a dead one for minutes."""
+
+PLACED_S, HEARD_S = 60.0, 0.2
+"""How long workers that must run together may be waited for; between two looks at them."""
 
 AHEAD = 2
 """Items on their way for each that runs, so no worker waits for the next one."""
@@ -48,6 +52,10 @@ class RayWorkers:
     def count(self) -> int:
         return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
+    @property
+    def gpus(self) -> int:
+        return int(ray.cluster_resources().get("GPU", 0))
+
     def map(
         self, work: Callable[[Any, Any], Result], shared: Any, items: Iterable[Any]
     ) -> Iterator[Result]:
@@ -63,6 +71,62 @@ class RayWorkers:
         finally:
             for each in running:
                 ray.cancel(each, force=True)
+
+
+    def together(
+        self, work: Callable[[Any, int], Result], shared: Any, count: int, *, gpus: bool,
+        waiting: Callable[[], None],
+    ) -> list[Result]:
+        each = {"CPU": 1, "GPU": 1} if gpus else {"CPU": 1}
+        group = ray.util.placement_group([each] * count, strategy="SPREAD")
+        running: list[Any] = []
+        try:
+            if not group.wait(PLACED_S):
+                raise NotReady(
+                    f"{count} workers with {each} were asked for at once, and in {PLACED_S:.0f} s "
+                    f"the Ray cluster did not give them; it has {ray.cluster_resources()}. Declare "
+                    "fewer devices, or start more nodes")
+            task = ray.remote(work).options(
+                num_cpus=1, num_gpus=each.get("GPU", 0), max_retries=0, name=work.__name__,
+                scheduling_strategy=PlacementGroupSchedulingStrategy(group))
+            common = ray.put(shared)
+            running += [task.remote(common, number) for number in range(count)]
+            return _all_of(running, waiting, work.__name__)
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+            ray.util.remove_placement_group(group)
+
+
+def _all_of(running: list[Any], waiting: Callable[[], None], name: str) -> list[Any]:
+    """What all of them give. If one fails, the others fail as they miss it: its error is raised."""
+    left = running
+    while left:
+        done, left = ray.wait(left, timeout=HEARD_S)
+        waiting()
+        if any(_error(each) is not None for each in done):
+            also, _ = ray.wait(left, num_returns=len(left), timeout=PATIENCE_S) if left else ([], 0)
+            failed = [error for each in [*done, *also] if (error := _error(each)) is not None]
+            raise _worst(failed, name)
+    return list(ray.get(running))
+
+
+def _error(reference: Any) -> Exception | None:
+    try:
+        ray.get(reference)
+    except ray.exceptions.RayError as error:
+        return error
+    return None
+
+
+def _worst(failed: list[Exception], name: str) -> Exception:
+    causes = [getattr(error, "cause", None) for error in failed]
+    ours = next((cause for cause in causes if isinstance(cause, MlAssetsError)), None)
+    if ours is not None:
+        return ours
+    if lost := [error for error in failed if not isinstance(error, ray.exceptions.RayTaskError)]:
+        return WorkersLost(f"a worker of the Ray cluster was lost in {name}: {lost[0]}")
+    return causes[0] or failed[0]
 
 
 def _connect(address: str) -> None:

@@ -24,6 +24,11 @@ class WorkerPool(Protocol):
         """How many pieces of work run at once."""
         ...
 
+    @property
+    def gpus(self) -> int:
+        """How many of them can have a GPU."""
+        ...
+
     def map(
         self, work: Callable[[Any, Any], Result], shared: Any, items: Iterable[Any]
     ) -> Iterator[Result]:
@@ -34,6 +39,19 @@ class WorkerPool(Protocol):
         A few items are on their way at any time, so there may be any number of them. What a worker
         leaves unfinished when it dies is begun again, so `work` must tolerate running twice, even
         at once: it writes a file whole or not at all. Raises what `work` raises, and WorkersLost.
+        """
+        ...
+
+    def together(
+        self, work: Callable[[Any, int], Result], shared: Any, count: int, *, gpus: bool,
+        waiting: Callable[[], None],
+    ) -> list[Result]:
+        """`work(shared, number)` for each number below `count`, all at the same time.
+
+        gpus: each has a GPU, its `cuda:0`; waiting: called some times a second meanwhile
+
+        Nothing is begun again: raises WorkersLost if a worker dies, and what `work` raises; then
+        the others are stopped. Raises NotReady if the cluster has not got so many workers.
         """
         ...
 

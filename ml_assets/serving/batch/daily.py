@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import pandas as pd
 
 from ml_assets.core.errors import NotReady
+from ml_assets.core.runtime.workers import workers_at
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import day_bounds
@@ -49,11 +50,46 @@ class BatchScores:
     plot: bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What whoever scores some days has to know. at: the instant that the scores are given"""
+
+    system: System
+    settings: Settings
+    load: Callable[[System, int], Scorer]
+    version: int
+    at: datetime
+
+
+def score_some(batch: Batch, days: Sequence[date]) -> ScoreSummary:
+    """Score and store some days, one after the other."""
+    scorer = batch.load(batch.system, batch.version)
+    history = OfflineFeatures(batch.settings, batch.system)
+    require_names(batch.system, scorer, history.names)
+    log, summary = EventLog(batch.settings.event_log), ScoreSummary()
+    day_scorer = DayScorer(
+        system=batch.system, scorer=scorer, version=batch.version, history=history,
+        lake=Lake(batch.settings.lake), log=log, at=batch.at,
+    )
+    for day in days:
+        day_scorer.score(day, summary)
+    log.close()
+    return summary
+
+
+def _parts(days: Sequence[date], parts: int) -> list[Sequence[date]]:
+    """Neighbours together, one part for each worker: each loads the model once."""
+    parts = min(parts, len(days))
+    return [days[len(days) * n // parts : len(days) * (n + 1) // parts] for n in range(parts)]
+
+
 def score_days(
     system: System, settings: Settings, days: Sequence[date], *,
     load: Callable[[System, int], Scorer],
 ) -> BatchScores:
     """Score and store the events of each day with the model in force, which `load` gives.
+
+    On a Ray cluster each worker has some of the days.
 
     Raises NotReady if no model is deployed.
     """
@@ -61,17 +97,15 @@ def score_days(
     if deployed is None:
         raise NotReady(f"no model of {system.name!r} is deployed: materialise "
                        f"{system.name}/deployment first")
-    scorer = load(system, deployed.version)
-    history = OfflineFeatures(settings, system)
-    require_names(system, scorer, history.names)
-    log, summary = EventLog(settings.event_log), ScoreSummary()
-    day_scorer = DayScorer(
-        system=system, scorer=scorer, version=deployed.version, history=history,
-        lake=Lake(settings.lake), log=log, at=settings.clock_of(system.name).now(),
-    )
-    for day in days:
-        day_scorer.score(day, summary)
-    log.close()
+    batch = Batch(system=system, settings=settings, load=load, version=deployed.version,
+                  at=settings.clock_of(system.name).now())
+    workers = workers_at(settings.ray)
+    if workers is None or len(days) < 2:
+        summary = score_some(batch, days)
+    else:
+        summary = ScoreSummary()
+        for scored in workers.map(score_some, batch, _parts(days, workers.count)):
+            summary.extend(scored)
     return BatchScores(version=deployed.version, summary=summary, plot=score_histogram(
         summary.scores(), system.target,
         title=f"{summary.rows} events, version {deployed.version}",

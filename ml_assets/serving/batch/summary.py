@@ -44,6 +44,24 @@ class ScoreSummary:
         self.compared += found.compared
         self.differing += found.differing
 
+    def extend(self, later: ScoreSummary) -> None:
+        """What is told of later rows, which have a summary of their own.
+
+        Up to `MOST_KEPT` rows it is what adding them would give; of more the choice is as even.
+        """
+        if self.rows < SHOWN:
+            self.preview = pd.concat([self.preview, later.preview.head(SHOWN - self.rows)],
+                                     ignore_index=True) if self.rows else later.preview
+        every = max(self.every, later.every)
+        self.kept = [self.scores()[:: every // self.every],
+                     later.scores()[:: every // later.every]]
+        self.every = every
+        self.rows += later.rows
+        while sum(map(len, self.kept)) > MOST_KEPT:
+            self.kept, self.every = [self.scores()[::2]], 2 * self.every
+        self.compared += later.compared
+        self.differing += later.differing
+
     def scores(self) -> npt.NDArray[np.float64]:
         """Those that were kept: every first, every second, every fourth ... of all."""
         return np.concatenate([np.empty(0), *self.kept])

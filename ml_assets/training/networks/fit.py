@@ -10,6 +10,7 @@ from torch import nn
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.model import FullBatch, Minibatch, Model
+from ml_assets.core.runtime.workers import WorkerPool
 from ml_assets.core.target import Target
 from ml_assets.training.exported.export import Positional, export
 from ml_assets.training.exported.scorer import OnnxScorer
@@ -29,6 +30,7 @@ from ml_assets.training.scored import Before, Ended, Fitted, Floats, Outputs, Te
 def fit_network(
     model: Model, target: Target, rows: TrainingRows, *, before: Before | None = None,
     folder: Path | None = None, data: str = "", progress: StepProgress = untold,
+    workers: WorkerPool | None = None,
 ) -> Fitted[OnnxScorer]:
     """See `ml_assets.training.fit.fit`."""
     made = prepared(model, target, rows, before)
@@ -43,7 +45,8 @@ def fit_network(
     every, rows = rows, _after_remembering(network, rows, encode)
     if isinstance(model.fit, Minibatch):
         convergence: Ended = _in_batches(network, model.fit, rows, encode, loss, seed=model.seed,
-                                         folder=folder, data=data, progress=progress)
+                                         folder=folder, data=data, progress=progress,
+                                         workers=workers)
     else:
         assert isinstance(model.fit, FullBatch)
         convergence = _at_once(network, model.fit, encode(rows.whole()), loss, progress=progress)
@@ -97,14 +100,14 @@ def _remember(network: nn.Module, rows: TrainingRows, encode: RowEncoding) -> No
 
 def _in_batches(
     network: nn.Module, fit: Minibatch, rows: TrainingRows, encode: RowEncoding, loss: Loss, *,
-    seed: int, folder: Path | None, data: str, progress: StepProgress,
+    seed: int, folder: Path | None, data: str, progress: StepProgress, workers: WorkerPool | None,
 ) -> Ended:
     """The latest rows say which epoch was best."""
     early, late = rows.divided(fit.validation)
     held = late.source(encode, buffer=fit.buffer, shuffle=False) if len(late) else None
     return train(
         network, fit, early.source(encode, buffer=fit.buffer, shuffle=True), held,
-        loss=loss, seed=seed, folder=folder, data=data, progress=progress)
+        loss=loss, seed=seed, folder=folder, data=data, progress=progress, workers=workers)
 
 
 def _at_once(

@@ -31,11 +31,18 @@ class Here:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.gpus = 0
 
     def map(
         self, work: Callable[[Any, Any], Result], shared: Any, items: Iterable[Any]
     ) -> Iterator[Result]:
         return (work(shared, item) for item in items)
+
+    def together(
+        self, work: Callable[[Any, int], Result], shared: Any, count: int, *, gpus: bool,
+        waiting: Callable[[], None],
+    ) -> list[Result]:
+        raise NotImplementedError
 
 
 def answered(

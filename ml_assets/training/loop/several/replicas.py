@@ -27,6 +27,7 @@ from ml_assets.training.loop.devices import repeatable
 from ml_assets.training.loop.history import FitHistory
 from ml_assets.training.loop.losses import Loss
 from ml_assets.training.loop.on_device import OnDevice
+from ml_assets.training.loop.progress import untold
 from ml_assets.training.loop.several.sharing import Share
 
 BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
@@ -111,6 +112,20 @@ def _next(words: Any) -> Any:
 
 
 def _replica(number: int, told: Together, words: Any) -> None:
+    try:
+        history = replica(number, told, lambda *said: words.put(said))
+        if number == 0:
+            words.put(history)
+    except MlAssetsError as error:
+        words.put(error)
+        raise
+    finally:
+        words.close()
+        words.join_thread()  # torch ends a failed process without waiting for what it says
+
+
+def replica(number: int, told: Together, say: Callable[..., None]) -> FitHistory:
+    """One process's part of a training. say: takes the first one's progress"""
     device = told.devices[number]
     if device.type == "cpu":
         torch.set_num_threads(told.threads)
@@ -119,23 +134,15 @@ def _replica(number: int, told: Together, words: Any) -> None:
     distributed.init_process_group(
         BACKENDS[device.type], init_method=told.meeting.as_uri(), rank=number,
         world_size=len(told.devices))
-    speaks = number == 0
     try:
         with repeatable():
-            history = OnDevice(
+            return OnDevice(
                 # Tensors on the CPU arrive in memory that all processes share.
                 copy.deepcopy(told.network), told.fit, told.source, told.validation,
                 loss=told.loss, seed=told.seed, device=device,
                 checkpoints=told.checkpoints, share=Share(
                     number=number, count=len(told.devices)),
-                progress=(lambda *said: words.put(said)) if speaks else lambda *said: None,
+                progress=say if number == 0 else untold,
             ).train()
-        if speaks:
-            words.put(history)
-    except MlAssetsError as error:
-        words.put(error)
-        raise
     finally:
-        words.close()
-        words.join_thread()  # torch ends a failed process without waiting for what it says
         distributed.destroy_process_group()
