@@ -2,7 +2,7 @@
 
     ml-assets bench ray --quick
 
-Workers on one machine share its cores, so more of them than there are cores cannot gain: what is
+WorkerPool on one machine share its cores, so more of them than there are cores cannot gain: what is
 measured is what sharding costs. Each cluster is started, warmed up and stopped outside the clock.
 """
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from benchmarks.feature_store.data import HISTORY, make_spine, write_events
 from benchmarks.ray_cluster import cluster
 from ml_assets.bench import Measurement
-from ml_assets.core.runtime.workers import Workers, workers_at
+from ml_assets.core.runtime.workers import WorkerPool, workers_at
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
 from ml_assets.features.history.ask import WindowedNumbers
@@ -94,7 +94,7 @@ def _write(folder: Path, events: int) -> None:
 
 
 def _features(
-    folder: Path, spine: str, workers: Workers | None
+    folder: Path, spine: str, workers: WorkerPool | None
 ) -> tuple[float, npt.NDArray[np.uint32]]:
     """Wall seconds, and the bits (n, columns) of all features."""
     with (

@@ -232,7 +232,7 @@ def fitted(network: Delay, folder: Path, workers: WorkerPool | None) -> FitHisto
 
 
 def test_workers_train_to_the_bits_of_as_many_processes_even_if_one_is_killed(
-    workers: WorkerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: WorkerPool, tmp_path: Path
 ) -> None:
     """Where it was killed, the training goes on from its last checkpoint."""
     here, killed = Stalling(), Stalling(tmp_path / "pid")
@@ -249,10 +249,10 @@ def test_more_workers_than_there_are_is_refused(
 ) -> None:
     from ml_assets.core.runtime import ray_workers
 
+    assert workers.together(_double, 2, 2, gpus=False, waiting=lambda: None) == [0, 2]
     monkeypatch.setattr(ray_workers, "PLACED_S", 0.5)
     with pytest.raises(NotReady, match=r"3 workers with .* were asked for at once"):
         workers.together(_double, 2, 3, gpus=False, waiting=lambda: None)
-    assert workers.together(_double, 2, 2, gpus=False, waiting=lambda: None) == [0, 2]
 
 
 def _double(shared: int, number: int) -> int:
