@@ -11,6 +11,8 @@ from time import monotonic
 from typing import Any
 
 PATIENCE_S = 240.0
+ATTEMPTS = 3
+"""A node gives some of its agents a fixed 15 s to start, which a busy machine may not keep."""
 OBJECTS = 100 * 2**20
 """Bytes of each node's object store: Ray's least is 75 MiB."""
 
@@ -30,9 +32,9 @@ def cluster(cores: int, nodes: int = 1) -> Iterator[str]:
             "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder,
             "RAY_agent_register_timeout_ms": f"{PATIENCE_S * 1000:.0f}",
         }
-        started = _started({
+        started = _started_at_last({
             "num_cpus": cores, "object_store_memory": OBJECTS, "include_dashboard": False,
-            "include_log_monitor": False, "no_monitor": True, **_agents(),
+            "include_log_monitor": False, "no_monitor": True,
         })
         try:
             for _ in range(nodes - 1):
@@ -43,6 +45,15 @@ def cluster(cores: int, nodes: int = 1) -> Iterator[str]:
         finally:
             _disconnect()
             started.shutdown()
+
+
+def _started_at_last(head: dict[str, Any]) -> Any:
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _started({**head, **_agents()})
+        except Exception:  # Ray has none of its own for this
+            _disconnect()
+    return _started({**head, **_agents()})
 
 
 def _started(head: dict[str, Any]) -> Any:
