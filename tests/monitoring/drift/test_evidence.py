@@ -86,14 +86,17 @@ def draws(kind: str, random: np.random.Generator, rows: int) -> np.ndarray:
 def test_evidence_reaches_twenty_in_a_twentieth_of_lives_at_most(
     kind: str, rows: int, learnt: int
 ) -> None:
-    """Ville's inequality, over 60 days; of 200 lives 10 are allowed, 18 come of 5% in 1 of 100."""
+    """Ville's inequality, over 60 days; of 200 lives 10 are allowed, 18 come of 5% in 1 of 100.
+
+    Looked at on eleven of the days: each look takes all days before it.
+    """
     random, alarms = np.random.default_rng(5), 0
     for _ in range(200):
         reference = draws(kind, random, learnt)
         yardstick, live_TB = numbers(
             reference, list(draws(kind, random, 60 * rows).reshape(60, rows)), 30)
         alarms += any(log_e(log_e_of_starts(yardstick, live_TB[:day])) >= np.log(20)
-                      for day in range(1, 61))
+                      for day in (1, 2, 3, 5, 8, 12, 18, 27, 36, 48, 60))
     assert alarms <= 18
 
 

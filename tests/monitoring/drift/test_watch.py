@@ -70,19 +70,25 @@ def test_identical_weeks_of_weekday_effects_are_silent() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(CALM)[:2])
 def test_sixty_identical_days_of_thirty_columns_rarely_alarm(name: str) -> None:
-    """At most 5% of runs: of 30, five or more come of 5% in one of 60 cases."""
-    assert sum(reign(CALM[name], 60, seed) is not None for seed in range(30)) <= 4
+    """At most 5% of runs: of 15, three or more come of 5% in one of 28 cases.
+
+    `ml-assets bench drift` plays 60.
+    """
+    assert sum(reign(CALM[name], 60, seed) is not None for seed in range(15)) <= 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHIFTS)
 def test_documented_shifts_are_found_within_the_declared_days(name: str) -> None:
-    """In at least 95%: of 20 runs, three or more miss in one of 13 cases at exactly that."""
+    """In at least 95%: of 10 runs, two or more miss in one of 12 cases at exactly that.
+
+    `ml-assets bench drift` plays 60.
+    """
     shift, declared = SHIFTS[name]
     per_day, within = min(declared.items())
     world = World(per_day=per_day, learnt=2_000 if per_day < 500 else 10_000)
-    found = [reign(world, 10 + within, 500 + seed, shift=shift) for seed in range(20)]
-    assert sum(each is not None and each[0] > 10 for each in found) >= 18
+    found = [reign(world, 10 + within, 500 + seed, shift=shift) for seed in range(10)]
+    assert sum(each is not None and each[0] > 10 for each in found) >= 9
 
 
 def test_thirty_columns_of_a_hundred_thousand_rows_take_little() -> None:
