@@ -69,9 +69,9 @@ class RayWorkers:
                 running.extend(task.remote(common, item) for item in islice(rest, 1))
                 yield result
         finally:
+            # Not by force: a reply to a task that was forced to end aborts this process (Ray 2.60).
             for each in running:
-                ray.cancel(each, force=True)
-
+                ray.cancel(each)
 
     def together(
         self, work: Callable[[Any, int], Result], shared: Any, count: int, *, gpus: bool,
@@ -93,9 +93,7 @@ class RayWorkers:
             running += [task.remote(common, number) for number in range(count)]
             return _all_of(running, waiting, work.__name__)
         finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
-            ray.util.remove_placement_group(group)
+            ray.util.remove_placement_group(group)  # ends what still runs in it
 
 
 def _all_of(running: list[Any], waiting: Callable[[], None], name: str) -> list[Any]:
