@@ -199,7 +199,8 @@ def test_a_batch_has_the_scores_of_one_process(address: str, settings: Settings)
     assert said[0] == said[1] and said[0][0] == 45 and len(set(said[0][1])) > 5
     columns = [name for name in stored[0] if name not in ("features", "scored_at")]
     pd.testing.assert_frame_equal(stored[0][columns], stored[1][columns], check_exact=True)
-    np.testing.assert_array_equal(*(np.stack(rows["features"].tolist()) for rows in stored))
+    local, by_workers = (np.stack(rows["features"].tolist()) for rows in stored)
+    np.testing.assert_array_equal(local, by_workers)
 
 
 class Stalling(Delay):

@@ -6,7 +6,6 @@ same for the same event.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,6 +21,8 @@ from ml_assets.core.feedback import FeedbackPolicy, TrustClass
 from ml_assets.core.model import FullBatch, HashedText, Model, Numbers, Text
 from ml_assets.core.policies import Gate, RetrainingPolicy
 from ml_assets.core.source import ArchivedEvent, Event, Request
+from ml_assets.core.storage.database import Database
+from ml_assets.core.storage.places import Place
 from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.target import Target
 from ml_assets.core.truths import Outcomes
@@ -136,13 +137,13 @@ class Constant:
         """Nothing waits."""
 
 
-def backends(record: Path) -> Backends:
+def backends(record: Place) -> Backends:
     """For an installation whose deployment records are at `record`."""
 
     def model(system: System, version: int) -> Scorer:
         return Formula()
 
-    def state(system: System, connection: sqlite3.Connection) -> SystemState:
+    def state(system: System, connection: Database) -> SystemState:
         return Constant()
 
     return Backends(deployments=lambda: Deployments(record), model=model, state=state)

@@ -6,7 +6,6 @@ on what its numbers say, so the weights are drawn.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -22,6 +21,7 @@ from ml_assets.core.model import Model, Numbers
 from ml_assets.core.policies import RetrainingPolicy
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent, Event, Request
+from ml_assets.core.storage.database import Database
 from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.target import Target
 from ml_assets.core.truths import Choices
@@ -127,7 +127,7 @@ class DrawnNetwork:
         return np.asarray(1 / (1 + np.exp(-np.einsum("bh,ho->bo", hidden, self._out) / 10)))
 
 
-def open_state(settings: Settings, system: System, connection: sqlite3.Connection) -> SystemState:
+def open_state(settings: Settings, system: System, connection: Database) -> SystemState:
     """The reader that the server is given."""
     return OnlineState(connection, settings, system, SERVICE)
 

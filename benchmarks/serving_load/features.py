@@ -7,7 +7,6 @@ the platform's own online store, which follows the log of predictions.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -19,6 +18,7 @@ import pyarrow as pa
 from benchmarks.serving_load.system import KEYS, PAYMENTS
 from benchmarks.serving_load.traffic import ENTITIES
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.database import Database
 from ml_assets.core.system import System
 from ml_assets.features.engine.functions import parse_function
 from ml_assets.features.engine.windows import Aggregate, WindowedView
@@ -64,7 +64,7 @@ SERVICE = Service(
 
 
 def open_state(
-    settings: Settings, system: System, connection: sqlite3.Connection
+    settings: Settings, system: System, connection: Database
 ) -> SystemState:
     """The reader that the server is given."""
     return OnlineState(connection, settings, system, SERVICE)

@@ -113,7 +113,8 @@ def _error(reference: Any) -> Exception | None:
     try:
         ray.get(reference)
     except ray.exceptions.RayError as error:
-        return error
+        failed: Exception = error
+        return failed
     return None
 
 
