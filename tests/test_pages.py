@@ -34,7 +34,7 @@ CALLS = [each for each in COMMANDS if each.words[0] == "curl"
 TEACHING = {"payments_1d", "amount_mean_30d", "fraud_rate_90d", "looks_1d"}
 """Features of examples."""
 
-SUFFIXES = ("py", "md", "json", "yaml", "sqlite", "lmdb", "lock")
+SUFFIXES = ("py", "md", "json", "yaml", "sqlite", "toml", "lmdb", "lock")
 
 FEASTS_OWN = {"store.push"}
 """Names that look like ours: Feast's `FeatureStore.push`."""
