@@ -10,8 +10,8 @@ import dagster_feast
 
 PACKAGE = Path(dagster_feast.__file__).parent
 AT_ONCE = {"dagster", *sys.stdlib_module_names}
-WHEN_NEEDED = {"feast", "google", "yaml"}
-"""Feast, and two packages that come with it: they cost seconds to import."""
+WHEN_NEEDED = {"feast", "google", "typeguard", "yaml"}
+"""Feast, and three packages that come with it: they cost seconds to import."""
 
 
 def imported(nodes: list[ast.AST]) -> set[str]:
