@@ -76,6 +76,8 @@ def test_folders_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "pyproject.toml").write_text("[tool.ml_assets]\n")
+    for name in VARIABLES:  # an instance of Dagster that another test has opened sets some
+        monkeypatch.delenv(f"ML_ASSETS_{name}", raising=False)
     monkeypatch.setenv("ML_ASSETS_PROJECT", str(tmp_path))
     the_project.cache_clear()
     yield tmp_path
