@@ -59,7 +59,8 @@ class Checkout:
         return subprocess.run(
             ["make", *arguments, f"PYTHON={self.path / 'python'}"], cwd=self.folder, text=True,
             capture_output=True, check=False, timeout=60,
-            env={**os.environ, "CALLS": str(self.calls), "MAKEFLAGS": "",
+            # Other tests leave the folder of an installation in the environment.
+            env={**os.environ, "CALLS": str(self.calls), "MAKEFLAGS": "", "ML_ASSETS_VAR": "",
                  "PATH": f"{self.path}:{os.environ['PATH']}", **environment},
         )
 

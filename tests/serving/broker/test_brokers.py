@@ -155,7 +155,10 @@ def test_a_consumer_killed_in_the_middle_loses_nothing_and_counts_nothing_twice(
 
 
 def _lag(port: int) -> str:
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    try:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    except httpx.TransportError:  # not yet started
+        return ""
     return next((line for line in text.splitlines()
                  if line.startswith("ml_assets_consumer_lag_messages{")), "")
 
