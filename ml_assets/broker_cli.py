@@ -39,10 +39,10 @@ def consume(
     predictions are made for are predicted; `ml-assets publish` sends the answers on.
 
     \b
-      ml-assets consume films clicks --from nats://127.0.0.1:4222/clicks
-      ml-assets consume films clicks --from amqp://ann:secret@127.0.0.1:5672/clicks
-      ml-assets consume films --from nats://127.0.0.1:4222/films    subjects name the streams:
-                                                                    films.clicks, films.visits
+      ml-assets consume returns clicks --from nats://127.0.0.1:4222/clicks
+      ml-assets consume returns clicks --from amqp://ann:secret@127.0.0.1:5672/clicks
+      ml-assets consume returns --from nats://127.0.0.1:4222/market   subjects name the streams:
+                                                                      market.clicks, market.visits
 
     A message is acknowledged once its event is in the log. While the log is busy or full, or no
     model answers, messages wait in the queue. What can never be taken in goes to QUEUE-dead with
@@ -78,8 +78,8 @@ def publish(
     its client got; an outcome's says which label an event has, and since when it is known.
 
     \b
-      ml-assets publish films predictions --to nats://127.0.0.1:4222/scores
-      ml-assets publish films outcomes --to amqp://ann:secret@127.0.0.1:5672/labels
+      ml-assets publish returns predictions --to nats://127.0.0.1:4222/scores
+      ml-assets publish returns outcomes --to amqp://ann:secret@127.0.0.1:5672/labels
 
     How far it has got is kept in the installation, for each queue: started again, it goes on from
     there.

@@ -13,7 +13,7 @@ from ml_assets.core.settings import ROOT
 from ml_assets.systems import REFERENCE, find
 
 HOUSE = ROOT / "ml_assets"
-OF_MAIL = ("mails?", "mailbox", "inbox", "senders?", "recipients?", "ham", "phishing")
+OF_MAIL = ("mail", "mailbox", "inbox", "recipient", "ham", "phishing")
 FILES = sorted(path for path in HOUSE.rglob("*") if path.suffix in (
     ".py", ".html", ".yaml", ".toml", ".js", ".css", ".txt") and not any(
     path.is_relative_to(HOUSE / "systems" / name) for name in REFERENCE))
@@ -29,7 +29,7 @@ def words() -> re.Pattern[str]:
     named = [name for system in map(find, REFERENCE) for name in (
         system.name, system.target.name, system.feature_service, *system.keys)]
     found = "|".join([*OF_MAIL, *named])
-    return re.compile(rf"(?<!e-)(?<!\.is_)(?<![a-z])({found})(?![a-z])", re.I)
+    return re.compile(rf"(?<!e-)(?<!\.is_)(?<![a-z])({found})s?(?![a-z])", re.I)
 
 
 def test_the_files_of_the_platform_name_no_system_and_no_word_of_its_trade() -> None:
@@ -46,6 +46,7 @@ def test_the_files_of_the_platform_name_no_system_and_no_word_of_its_trade() -> 
 
 @pytest.mark.parametrize("line", [
     "a key to everyone's mail", "lake.spam.outcomes", "IS_SPAM = 1", "sender_mail", "The sender's",
+    "consume films clicks",
 ])
 def test_the_words_are_found_wherever_they_stand(line: str) -> None:
     assert words().search(line)

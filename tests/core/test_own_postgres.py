@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_the_command_runs_a_server_until_it_is_told_to_stop_and_finds_its_data_again(
+def test_the_command_runs_one_server_until_it_is_told_to_stop_and_finds_its_data_again(
     folder: Path, postgres_server: OwnPostgres
 ) -> None:
     """postgres_server: whether there is PostgreSQL at all."""
@@ -54,6 +54,13 @@ def test_the_command_runs_a_server_until_it_is_told_to_stop_and_finds_its_data_a
             said = environment_in(written)
             assert said["ML_ASSETS_PROFILE"] == "cluster"
             assert written.stat().st_mode & 0o077 == 0
+            if attempt == 0:
+                second = subprocess.run(
+                    [sys.executable, "-m", "ml_assets.cli", "cluster"], cwd=ROOT, text=True,
+                    capture_output=True, env={**os.environ, "ML_ASSETS_VAR": str(folder)},
+                    check=False)
+                assert second.returncode and "postmaster.pid" in second.stderr
+                assert environment_in(written) == said
             with psycopg.connect(said["ML_ASSETS_POSTGRES"]) as connection:
                 if attempt == 0:
                     connection.execute("create table kept (n integer)")

@@ -29,8 +29,8 @@ def cluster() -> None:
     postgres = OwnPostgres(folder / "postgres")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
+    postgres.start()
     try:
-        postgres.start()
         write_atomically(folder / ENVIRONMENT, environment(postgres.url, folder).encode())
         click.echo(f"PostgreSQL is up, in {postgres.folder}. In another shell:\n"
                    "  make run PROFILE=cluster\n"

@@ -47,7 +47,7 @@ class OwnPostgres:
         """Start it, with new data if there is none. Raises NotReady if it does not come up."""
         self._prepare()
         log = self.folder / "log"
-        with log.open("wb") as output:
+        with log.open("ab") as output:  # another start may be using it
             self._server = subprocess.Popen(
                 [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder,
                  "-c", "listen_addresses=", "-c", "unix_socket_permissions=0700",
@@ -89,9 +89,13 @@ class OwnPostgres:
                            "that the server keeps. Delete it")
 
     def _answers(self) -> bool:
+        """Whether this one does, and not one that another process has started here."""
+        assert self._server is not None
         asked = subprocess.run([self._programs / "pg_isready", "-q", "-h", self.folder],
                                check=False)
-        return asked.returncode == 0
+        known = self.folder / "data" / "postmaster.pid"
+        return asked.returncode == 0 and known.exists() and (
+            known.read_text().startswith(f"{self._server.pid}\n"))
 
     @property
     def is_up(self) -> bool:

@@ -25,8 +25,8 @@ def test_whatever_has_happened_shards_have_the_answers_of_one_plan(
 ) -> None:
     """Duplicates in several files, missing keys, ties, late arrivals; with little memory too.
 
-    Copies of one event at different instants are told apart only as far as the pieces reach that
-    memory cuts, with shards or without.
+    With little memory busy entities are cut in time, which expects of a lake what it promises: that
+    each event is there once.
     """
     view, records, asked = data.draw(strategies.cases(conflicting=conflicting))
     folder = tmp_path_factory.mktemp("sharded")
