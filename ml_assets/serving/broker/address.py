@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.storage.places import without_secret
 
 Kind = Literal["nats", "amqp"]
 _KINDS: dict[str, Kind] = {"nats": "nats", "tls": "nats", "amqp": "amqp", "amqps": "amqp"}
@@ -55,7 +56,7 @@ def parse_address(text: str) -> BrokerAddress:
     kind = _KINDS.get(url.scheme)
     parts = [unquote(part) for part in url.path.split("/") if part]
     if kind is None or not url.hostname or not 1 <= len(parts) <= 2:
-        safe = f"{url.scheme}://{url.hostname or ''}{url.path}" if url.scheme else text
+        safe = without_secret(text) if url.scheme else text
         raise DeclarationError(f"{safe!r} is no address of a queue; expected {_SHAPES}")
     try:
         port = url.port
