@@ -25,7 +25,12 @@ from ml_assets.features.history.relations.duck import (
 from ml_assets.features.history.relations.refusing import explained
 from ml_assets.features.history.relations.source import Source, parquet_files, relation_of
 from ml_assets.features.history.spine import INSTANT, Spine, spine_of_table
-from ml_assets.features.history.windowed import aggregate_rows, bytes_of_rows, events_sql
+from ml_assets.features.history.windowed import (
+    aggregate_rows,
+    bytes_of_rows,
+    events_sql,
+    order_of_arrival,
+)
 
 _AT = "event_timestamp"
 
@@ -90,6 +95,7 @@ class WindowedNumbers:
             known_by=spine.known_by if view.created else None)
         self.row_bytes, self.asked_bytes = bytes_of_rows(view)
         self.reach: int | None = view.reach
+        self.arrival = order_of_arrival(view)
 
     def answer(self, rows: pa.Table, asked: Asked) -> pa.Table:
         known_by = asked.known_by if self._view.created else None

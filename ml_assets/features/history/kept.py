@@ -65,6 +65,7 @@ class KeptNumbers:
     """Features of a table's rows as numbers for a spine, as a `Lookup`; see `kept_at`."""
 
     reach: int | None = None
+    arrival = ""
 
     def __init__(
         self, con: Connection, folder: Path, keys: Sequence[str], columns: Sequence[str], ttl: int,

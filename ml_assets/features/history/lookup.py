@@ -60,6 +60,7 @@ class Lookup(Protocol):
     entities: the table of the codes, which both read; source: the files that `rows` reads
     row_bytes, asked_bytes: how much numpy needs at once for each of `rows` and of `asked`
     reach: microseconds; what happened longer before a question has no effect on it. None if it may
+    arrival: of a `code`'s rows with one `uid` the first in this order counts, as SQL; "" if all do
     """
 
     asked: str
@@ -69,6 +70,7 @@ class Lookup(Protocol):
     row_bytes: int
     asked_bytes: int
     reach: int | None
+    arrival: str
 
     def answer(self, rows: pa.Table, asked: Asked) -> pa.Table:
         """What was found, with the row that it answers; rows without an answer may be absent."""

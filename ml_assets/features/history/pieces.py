@@ -78,6 +78,7 @@ def _pieces(con: Connection, lookup: Lookup, room: int) -> Iterator[tuple[str, s
         if parts < 2 or lookup.reach is None:
             yield some, some
         else:
+            _leave_first(con, some, lookup.arrival)
             yield from _in_time(con, some, parts, lookup.reach)
 
 
@@ -87,9 +88,19 @@ def _needed(con: Connection, lookup: Lookup, some: str) -> int:
     return int(rows * lookup.row_bytes + asked * lookup.asked_bytes)
 
 
+def _leave_first(con: Connection, some: str, arrival: str) -> None:
+    """Delete all of an entity's rows with one id but the first: no stretch of time has them all."""
+    again = f"select code, uid from rows where {some} group by code, uid having count(*) > 1"
+    con.execute(
+        f"delete from rows where {some} and place in (select place from rows "
+        f"semi join ({again}) using (code, uid) "
+        f"qualify row_number() over (partition by code, uid order by {arrival}) > 1)"
+    )
+
+
 def _in_time(con: Connection, some: str, parts: int, reach: int) -> Iterator[tuple[str, str]]:
     """The same for entities that are too busy: a stretch of time after the other, each with the
-    rows that its questions can see. An id that is there twice must be so within a window.
+    rows that its questions can see. Each id must be there once.
     """
     shares = ", ".join(f"{part / parts}" for part in range(1, parts))
     (edges,) = row_of(con, f"select quantile_disc(\"at\", [{shares}]) from asked where {some}")

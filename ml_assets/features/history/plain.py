@@ -26,6 +26,7 @@ class PlainLookup:
     row_bytes = 80
     asked_bytes = 100
     reach: int | None = None
+    arrival = ""
 
     def __init__(
         self, relation: Relation, plan: ViewPlan, spine: Spine, *, known: bool

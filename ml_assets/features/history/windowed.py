@@ -46,7 +46,8 @@ class WindowedLookup:
             known_by=spine.high if self._known else None,
         )
         self.row_bytes, self.asked_bytes = bytes_of_rows(view)
-        self.reach: int | None = None  # a foreign source may have an id twice
+        self.reach: int | None = view.reach
+        self.arrival = order_of_arrival(view)
 
     def answer(self, rows: pa.Table, asked: Asked) -> pa.Table:
         values = aggregate_rows(
@@ -66,6 +67,11 @@ def bytes_of_rows(view: WindowedView) -> tuple[int, int]:
     """What numpy needs at once for each event and for each question."""
     # Sorting, and running sums of four limbs each, take several times what events do.
     return 200 + 80 * len(view.slots), 250 + 16 * len(view.columns)
+
+
+def order_of_arrival(view: WindowedView) -> str:
+    """As `first_arrivals` has it, in the columns of `events_sql`."""
+    return f"{'created, ' if view.created else ''}\"at\", place"
 
 
 def events_sql(
