@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from ml_assets.core.declaration import closest, declaration
@@ -10,27 +11,44 @@ from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import require
 
 Declared = TypeVar("Declared")
-Value = bool | int | float | str | None
+PLAIN = (bool, int, float, str, timedelta, tuple)
+Value = bool | int | float | str | timedelta | tuple[Any, ...] | None
+"""What a declaration has that is no declaration itself."""
 
 
 @declaration
 class Between:
-    """A number of the model's declaration, from `low` to `high`, both included.
+    """A number or a time of the model's declaration, from `low` to `high`, both included.
 
     `Between(name="fit.rate", low=1e-4, high=0.1, log=True)`
 
-    name: `fit.rate`, `network.hidden`; whole numbers if `low` and `high` are
+    name: `fit.rate`, `network.hidden`; whole numbers if `low` and `high` are; of times, whole
+        seconds are tried
     log: whether a step from 1 to 10 is as long as one from 10 to 100
     """
 
     name: str
-    low: float
-    high: float
+    low: float | timedelta
+    high: float | timedelta
     log: bool = False
 
     def __post_init__(self) -> None:
-        require(self.low < self.high, self, "high", self.high, f"more than low, {self.low}")
-        require(not self.log or self.low > 0, self, "low", self.low, "more than 0, for logarithms")
+        require(self.is_time == isinstance(self.high, timedelta), self, "high", self.high,
+                f"of the kind of low, {self.low!r}")
+        low, high = self.bounds
+        require(low < high, self, "high", self.high, f"more than low, {self.low}")
+        require(not self.log or low > 0, self, "low", self.low, "more than 0, for logarithms")
+
+    @property
+    def is_time(self) -> bool:
+        return isinstance(self.low, timedelta)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The ends as numbers: of a time its seconds."""
+        low, high = (each.total_seconds() if isinstance(each, timedelta) else each
+                     for each in (self.low, self.high))
+        return low, high
 
     @property
     def ends(self) -> tuple[Value, ...]:
@@ -39,15 +57,18 @@ class Between:
 
     def holds(self, value: object) -> bool:
         """Whether it may be tried."""
+        low, high = self.bounds
+        if isinstance(value, timedelta):
+            return self.is_time and low <= value.total_seconds() <= high
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and self.low <= value <= self.high  # type: ignore[operator]
+        return number and not self.is_time and low <= value <= high  # type: ignore[operator]
 
 
 @declaration
 class Among:
-    """A value of the model's declaration, one of a few.
+    """A value of the model's declaration, of any type, one of a few.
 
-    `Among(name="fit.batch", values=(64, 256))`
+    `Among(name="fit.half_life", values=(None, timedelta(days=3), timedelta(days=10)))`
     """
 
     name: str
@@ -106,6 +127,6 @@ def names_in(declared: object) -> list[str]:
         value = getattr(declared, each.name)
         if is_dataclass(value) and not isinstance(value, type):
             found += [f"{each.name}.{inner}" for inner in names_in(value)]
-        elif isinstance(value, bool | int | float | str) or value is None:
+        elif isinstance(value, PLAIN) or value is None:
             found.append(each.name)
     return found

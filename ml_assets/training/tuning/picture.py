@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ml_assets.core.model.search import Among, Between
+from ml_assets.core.time import DAY
+from ml_assets.training.tuning.report import as_code
 from ml_assets.training.tuning.study import Trial, best_of
 
 if TYPE_CHECKING:
@@ -37,15 +40,17 @@ def picture(trials: Sequence[Trial], space: Sequence[Between | Among], title: st
         axes = figure.add_subplot(rows, COLUMNS, place)
         values = [trial.values[each.name] for trial in done]
         if isinstance(each, Among):
-            words = [*map(str, each.values)]
+            words = [*map(as_code, each.values)]
             axes.set_xticks(range(len(words)), words)
             at = [float(each.values.index(value)) for value in values]
         else:
-            at = [float(value) for value in values if value is not None]
+            at = [value / DAY if isinstance(value, timedelta) else float(value)  # type: ignore[arg-type]
+                  for value in values]
             axes.set_xscale("log" if each.log else "linear")
         axes.scatter(at, losses, s=12, color=COLOR)
         axes.scatter([at[done.index(best)]], [min(losses)], s=24, color=BEST)
-        _name(axes, each.name)
+        _name(axes, f"{each.name}, days" if isinstance(each, Between) and each.is_time
+              else each.name)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

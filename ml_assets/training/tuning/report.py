@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from datetime import timedelta
 
 from ml_assets.core.model.search import Value, value_of, with_values
 from ml_assets.training.tuning.study import Trial, Values, best_of
@@ -18,6 +19,8 @@ def snippet(model: object, values: Values) -> str:
 
 def as_code(value: object) -> str:
     """A declaration as one would write it: only what differs from the defaults."""
+    if isinstance(value, timedelta):
+        return repr(value).removeprefix("datetime.")
     if not is_dataclass(value) or isinstance(value, type):
         return f"{value:.4g}" if isinstance(value, float) else repr(value)
     said = [f"{each.name}={as_code(own)}" for each in fields(value)
@@ -31,7 +34,8 @@ def described(model: object, trials: Sequence[Trial]) -> dict[str, Value]:
     return {
         "trials": len(trials), "failed": sum(trial.loss is None for trial in trials),
         "best_trial": best.number, "loss": best.loss, "declared_loss": declared.loss,
-        **{f"{name} (declared {as_code(value_of(model, name))})": value
+        **{f"{name} (declared {as_code(value_of(model, name))})":
+           as_code(value) if isinstance(value, timedelta | tuple) else value
            for name, value in best.values.items()},
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +58,12 @@ def search(
     # Another seed after a restart: else the same random values would be drawn again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + finished)
     if not study.trials:
-        study.enqueue_trial(dict(declared))
+        study.enqueue_trial({name: _noted(value) for name, value in declared.items()})
     if finished < trials:
         study.optimize(
             lambda trial: lost(_drawn(space, trial)), n_trials=trials - finished,
-            catch=(MlAssetsError,), callbacks=[lambda _, trial: tried(_trial(trial))])
-    return tuple(map(_trial, study.trials))
+            catch=(MlAssetsError,), callbacks=[lambda _, trial: tried(_trial(space, trial))])
+    return tuple(_trial(space, trial) for trial in study.trials)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
@@ -75,14 +76,36 @@ def best_of(trials: Sequence[Trial]) -> Trial:
 
 
 def _drawn(space: Sequence[Between | Among], trial: optuna.Trial) -> Values:
-    found: dict[str, Value] = {}
+    noted: dict[str, Any] = {}
     for each in space:
         if isinstance(each, Among):
-            found[each.name] = trial.suggest_categorical(each.name, each.values)
+            noted[each.name] = trial.suggest_categorical(each.name, [*map(_noted, each.values)])
         elif isinstance(each.low, int) and isinstance(each.high, int):
-            found[each.name] = trial.suggest_int(each.name, each.low, each.high, log=each.log)
+            noted[each.name] = trial.suggest_int(each.name, each.low, each.high, log=each.log)
         else:
-            found[each.name] = trial.suggest_float(each.name, each.low, each.high, log=each.log)
+            noted[each.name] = trial.suggest_float(each.name, *each.bounds, log=each.log)
+    return _values(space, noted)
+
+
+def _noted(value: Value) -> bool | int | float | str | None:
+    """As Optuna's journal has it: of a time its seconds, of several values their words."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return repr(value) if isinstance(value, tuple) else value
+
+
+def _values(space: Sequence[Between | Among], noted: Mapping[str, Any]) -> Values:
+    """What the model is declared with."""
+    found: dict[str, Value] = {}
+    for each in space:
+        if each.name not in noted:  # a trial that failed early has not drawn all
+            continue
+        value = noted[each.name]
+        if isinstance(each, Among):
+            value = next(own for own in each.values if _noted(own) == value)
+        elif each.is_time:
+            value = timedelta(seconds=round(value))
+        found[each.name] = value
     return found
 
 
@@ -95,8 +118,8 @@ def _end_dead(study: optuna.Study) -> int:
     return len(study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL)))
 
 
-def _trial(found: optuna.trial.FrozenTrial) -> Trial:
-    return Trial(number=found.number, values=found.params, loss=found.value)
+def _trial(space: Sequence[Between | Among], found: optuna.trial.FrozenTrial) -> Trial:
+    return Trial(number=found.number, values=_values(space, found.params), loss=found.value)
 
 
 def _optuna() -> Any:

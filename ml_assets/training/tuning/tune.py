@@ -59,12 +59,14 @@ class Search:
 
     def _lost(self) -> Lost:
         """The mean loss of the latest training rows, of a model fitted to the rows before them."""
-        model, target = self.system.model, self.system.target
-        early, late = rows_of(self.system, self.training_set, "train").divided(share_of(model))
+        declared, share = replace(self.system.model, search=()), share_of(self.system.model)
 
         def lost(values: Values) -> float:
-            fitted = fit(with_values(replace(model, search=()), dict(values)), target, early)
-            return float(losses_of(fitted.scorer, late).mean())
+            model = with_values(declared, dict(values))
+            # How much rows count may be searched too.
+            early, late = rows_of(
+                replace(self.system, model=model), self.training_set, "train").divided(share)
+            return float(losses_of(fit(model, self.system.target, early).scorer, late).mean())
 
         return lost
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,34 @@ def test_a_report_has_both_losses_and_a_picture(tmp_path: Path) -> None:
     assert said["declared_loss"] == trials[0].loss and said["trials"] == 6
     assert "fit.rate (declared 0.001)" in said
     assert picture(trials, SPACE, "made up").startswith(b"\x89PNG")
+
+
+TIMES = (Between(name="fit.half_life", low=timedelta(hours=6), high=timedelta(days=60), log=True),)
+KINDS = (Among(name="fit.half_life", values=(None, timedelta(days=3), timedelta(days=10))),
+         Among(name="fit.class_weights", values=("equal", ((True, 5.0),))))
+
+
+def test_times_and_values_of_any_type_are_tried_kept_and_given_to_paste(tmp_path: Path) -> None:
+    def far(values: Values) -> float:
+        found = values["fit.half_life"]
+        days = found / timedelta(days=1) if isinstance(found, timedelta) else 100.0
+        return abs(days - 3) + (values.get("fit.class_weights", ((True, 5.0),)) == "equal")
+
+    declared: Values = {"fit.half_life": timedelta(days=10)}
+    trials = [search(TIMES, far, declared=declared, file=tmp_path / "trials", name="times",
+                     trials=count, seed=3) for count in (6, 20)]
+    assert trials[0] == trials[1][:6] and trials[1][0].values == declared
+    best = best_of(trials[1]).values["fit.half_life"]
+    assert isinstance(best, timedelta) and timedelta(days=1) < best < timedelta(days=6)
+    assert picture(trials[1], TIMES, "times").startswith(b"\x89PNG")
+
+    first: Values = {"fit.half_life": None, "fit.class_weights": "equal"}
+    found = search(KINDS, far, declared=first, file=tmp_path / "trials", name="kinds", trials=12,
+                   seed=3)
+    assert found[0].values == first
+    assert best_of(found).values == {"fit.half_life": timedelta(days=3),
+                                     "fit.class_weights": ((True, 5.0),)}
+    assert snippet(Whole(), best_of(found).values) == (
+        "fit=Minibatch(class_weights=((True, 5.0),), half_life=timedelta(days=3)),")
+    assert described(Whole(), found)["fit.half_life (declared None)"] == "timedelta(days=3)"
+    assert picture(found, KINDS, "kinds").startswith(b"\x89PNG")

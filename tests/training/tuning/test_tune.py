@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -80,6 +80,26 @@ def test_better_values_are_found_on_the_latest_training_rows(
     assert search.go(5, told.append) == trials and len(told) == 5
     changed = replace(search, system=replace(system, model=replace(system.model, seed=8)))
     assert changed.name != search.name
+
+
+@pytest.mark.parametrize("system", [TOY, TRIPS], ids=lambda system: system.name)
+def test_how_fast_rows_fade_is_searched_like_any_value(system: System, tmp_path: Path) -> None:
+    """Of the first rows the number says the opposite, or as much less: only a model of rows that
+    fade is right about the latest.
+    """
+    space = (Among(name="fit.half_life", values=(None, timedelta(hours=6))),)
+    system = replace(system, model=replace(system.model, search=space))
+    made = with_training_set(Settings(var=tmp_path), system).latest()
+    rows = made.rows.copy()
+    early = np.arange(len(rows)) < 60
+    rows.loc[early, list(system.model.numbers)] *= -1
+    search = Search(system=system, training_set=replace(made, path=stored(rows)),
+                    folder=tmp_path / "search")
+    trials = search.go(6, lambda trial: None)
+    assert trials[0].values == {"fit.half_life": None}
+    assert best_of(trials).values == {"fit.half_life": timedelta(hours=6)}
+    best, declared = best_of(trials).loss, trials[0].loss
+    assert best is not None and declared is not None and best < 0.9 * declared
 
 
 def test_the_holdout_is_not_seen(tmp_path: Path) -> None:
