@@ -7,7 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
+from functools import partial
+from tempfile import TemporaryDirectory, TemporaryFile
+
+from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
 
 from ml_assets.bench import Measurement
 from ml_assets.core.errors import MlAssetsError
@@ -33,16 +37,20 @@ class Stage:
     peak_mb: float
 
 
-def measure(*, quick: bool) -> Iterator[Measurement]:
-    """Payments of the fraud system's simulator, from a lake with events and labels."""
+def measure(*, quick: bool, rows: int | None = None) -> Iterator[Measurement]:
+    """Payments of the fraud system's simulator, from a lake with events and labels.
+
+    rows: about so many payments, instead of one size after the other
+    """
     before: tuple[int, float] | None = None
-    for rows in QUICK if quick else FULL:
+    for size in (QUICK if quick else FULL) if rows is None else (rows,):
         with TemporaryDirectory(prefix="ml-assets-bench-") as folder:
-            count = int(_stage("lake", folder, rows).said)
-            ours = _stage("ours", folder, rows)
-            peer = _stage("before", folder, rows) if rows <= IN_MEMORY else None
+            run = partial(_stage, folder=folder, rows=size)
+            count = int(run("lake").said)
+            ours = run("ours")
+            peer = run("before") if size <= IN_MEMORY else None
             yield _built(count, ours, peer)
-            examined = _stage("examined", folder, rows)
+            examined = run("examined")
         yield _line(f"{count:,} rows examined, peak memory", examined.peak_mb,
                     note=f"{examined.said}; {examined.cpu_s:.0f} CPU s")
         if before is not None:
@@ -76,12 +84,27 @@ def _slope(fewer: tuple[int, float], more: tuple[int, float]) -> Measurement:
         equal=None)
 
 
-def _stage(name: str, folder: str, rows: int) -> Stage:
-    """Raises StageFailed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bulk_load.building", name, folder, str(rows)],
-        cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StageFailed(f"the stage {name!r} ended with status {done.returncode}:\n"
-                          f"{done.stderr[-2000:]}")
-    return Stage(**json.loads(done.stdout.splitlines()[-1]))
+def _stage(name: str, *, folder: str, rows: int) -> Stage:
+    """Shows on a terminal how far it is. Raises StageFailed."""
+    last = ""
+    with (
+        Progress(*Progress.get_default_columns(), TimeElapsedColumn(), transient=True,
+                 console=Console(stderr=True)) as bar,
+        TemporaryFile("w+") as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.bulk_load.building", name, folder, str(rows)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
+        task = bar.add_task(f"{name}, {rows:,} rows", total=None)
+        assert process.stdout is not None
+        for line in process.stdout:
+            last = line
+            if line.startswith('{"what"'):
+                told = json.loads(line)
+                bar.update(task, description=f"{name}: {told['what']}", completed=told["done"],
+                           total=told["of"])
+        if process.wait() != 0:
+            said.seek(0)
+            raise StageFailed(f"the stage {name!r} ended with status {process.returncode}:\n"
+                              f"{said.read()[-2000:]}")
+    return Stage(**json.loads(last))

@@ -176,7 +176,7 @@ def trace(event_id: str, system: str | None, as_json: bool) -> None:
 
 
 BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "seed"),
-                 "systems": ("systems",), "faults": ("kills", "seed", "minutes")}
+                 "bulk": ("rows",), "systems": ("systems",), "faults": ("kills", "seed", "minutes")}
 """Options that only some areas of `bench` accept."""
 
 
@@ -191,6 +191,7 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 @click.option("--runs", help="serving: comma-separated from speed, kills, swaps, restarts, soak.  "
               "[default: all but soak]")
 @click.option("--systems", help="systems: comma-separated names.  [default: all that have figures]")
+@click.option("--rows", type=click.IntRange(min=10_000), help="bulk: about so many rows alone.")
 @click.option("--minutes", type=click.FloatRange(min=0.1), help="serving: length of the soak; "
               "faults: no kill after this time.  [default: 60]")
 @click.option("--cases", type=click.IntRange(min=1), help="fuzz: number of cases.  [default: "

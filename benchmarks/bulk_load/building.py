@@ -18,12 +18,19 @@ from ml_assets.features.training_sets.training_set import TrainingSets
 
 def lake(folder: Path, rows: int) -> str:
     """How many payments there are."""
-    return str(write_lake(folder, rows))
+    return str(write_lake(folder, rows, _tell))
 
 
 def ours(folder: Path, rows: int) -> str:
     """The version of the set that was built."""
-    return TrainingSets(settings_of(folder), system_of(rows)).build(midnight(END)).version
+    sets = TrainingSets(settings_of(folder), system_of(rows))
+    return sets.build(midnight(END), _tell).version
+
+
+def _tell(what: str, done: int, of: int) -> None:
+    """A line for whoever waits."""
+    sys.stdout.write(json.dumps({"what": what, "done": done, "of": of}) + "\n")
+    sys.stdout.flush()
 
 
 def before(folder: Path, rows: int) -> str:
@@ -43,7 +50,9 @@ STAGES: dict[str, Callable[[Path, int], str]] = {
 
 
 def main(stage: str, folder: Path, rows: int) -> None:
-    """Say as JSON what it took: CPU and wall seconds, and peak memory with libraries."""
+    """Say as JSON how far it is, and at last what it took: CPU and wall seconds, and peak memory
+    with libraries.
+    """
     start, cpu = perf_counter(), process_time()
     said = STAGES[stage](folder, rows)
     sys.stdout.write(json.dumps({

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import Calendar, System
 from ml_assets.core.time import DAY
+from ml_assets.features.training_sets.progress import BuildProgress
 from ml_assets.ingest.lake import INSTANT, Lake
 from ml_assets.ingest.sources.event_rows import EventRows
 from ml_assets.ingest.tables import events_schema, labels_schema
@@ -45,7 +46,7 @@ def settings_of(folder: Path) -> Settings:
     return Settings(var=folder / "var", cache=folder / "cache")
 
 
-def write_lake(folder: Path, rows: int) -> int:
+def write_lake(folder: Path, rows: int, progress: BuildProgress) -> int:
     """Leave events and labels; returns how many payments there are."""
     settings, system = settings_of(folder), system_of(rows)
     source = system.asked.source
@@ -55,6 +56,7 @@ def write_lake(folder: Path, rows: int) -> int:
     with pq.ParquetFile(source.rows.fetch(settings.cache)) as file:
         for number in range((END - FIRST).days):
             day = FIRST + number * DAY
+            progress("days", number, (END - FIRST).days)
             if number < file.num_row_groups:
                 payments = file.read_row_group(number)
                 count += len(payments)
@@ -84,7 +86,9 @@ def _labels(payments: pa.Table, system: System) -> pa.Table:
     """A chargeback after seven days, and silence an hour later."""
     label = payments["is_fraud"].to_numpy()
     happened = payments["happened"].cast(pa.int64()).to_numpy()
-    delay = np.where(label, timedelta(days=7), system.truth.maturity) // np.timedelta64(1, "us")
+    told, silent = (after // timedelta(microseconds=1)
+                    for after in (timedelta(days=7), system.truth.maturity))
+    delay = np.where(label, told, silent)
     known = pa.array(happened + delay).cast(INSTANT)
     said = pc.strftime(known.cast(pa.timestamp("s", "UTC")), format="%Y-%m-%dT%H:%M:%S+00:00")
     spoken = pa.array(np.where(label, "True", "False"), pa.string())

@@ -249,12 +249,13 @@ def _training_set(system: System) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> Materialized:
         from ml_assets.features.training_sets.examination import examine
+        from ml_assets.features.training_sets.progress import BuildLog
         from ml_assets.features.training_sets.training_set import TrainingSets
 
         sets = TrainingSets(settings, system)
         before = sets.latest_version()
         difference = None if before is None else sets.difference(before)
-        built = sets.build(settings.clock_of(system.name).now())
+        built = sets.build(settings.clock_of(system.name).now(), BuildLog(context.log.info))
         found = examine(settings, system, built)
         first, last = built.partitions
         return dg.MaterializeResult(

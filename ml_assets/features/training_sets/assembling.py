@@ -28,6 +28,7 @@ from ml_assets.features.history.spine import Spine, spine_of_file
 from ml_assets.features.offline import OfflineFeatures, Vectors
 from ml_assets.features.training_sets import GROUP
 from ml_assets.features.training_sets.labelled import labelled_schema, write_labelled
+from ml_assets.features.training_sets.progress import BuildProgress, untold
 from ml_assets.features.training_sets.shown import shown
 from ml_assets.features.training_sets.vectors import vectors_of
 from ml_assets.ingest.lake import Lake, frame_of
@@ -95,11 +96,13 @@ class Assembly:
 
 @contextmanager
 def assembled(
-    settings: Settings, system: System, as_of: datetime, *, share: float = 1.0
+    settings: Settings, system: System, as_of: datetime, *, share: float = 1.0,
+    progress: BuildProgress = untold,
 ) -> Iterator[Assembly]:
     """In the block there is the training set of what was known strictly before `as_of`.
 
     share: of all events, those that are `drawn`
+    progress: told of each view before its features are computed
     Raises NotReady if nothing was known.
     """
     workers = workers_at(settings.ray)
@@ -118,8 +121,9 @@ def assembled(
         spine = spine_of_file(
             con, labelled, "event_timestamp", features.keys, arrived="accepted_at")
         assert spine.low is not None and spine.high is not None
-        files = []
-        for number, lookup in enumerate(features.lookups(con, spine)):
+        files, lookups = list[Path](), features.lookups(con, spine)
+        for number, lookup in enumerate(lookups):
+            progress(f"features of {spine.rows:,} rows, views", number, len(lookups))
             files.append(Path(folder) / f"view_{number}.parquet")
             write_features(con, lookup, files[-1], MEMORY, answering_of(workers, Path(folder)))
         yield Assembly(

@@ -28,6 +28,7 @@ from ml_assets.features.training_sets import GROUP, LOOKED_AT
 from ml_assets.features.training_sets.address import Address, digest
 from ml_assets.features.training_sets.assembling import assembled
 from ml_assets.features.training_sets.labelled import drawn
+from ml_assets.features.training_sets.progress import BuildProgress, untold
 from ml_assets.features.training_sets.shown import shown_fields
 from ml_assets.features.training_sets.stored import TrainingSet
 from ml_assets.ingest.lake import INSTANT, Lake, frame_of, naming
@@ -59,13 +60,13 @@ class TrainingSets:
         self.lake = Lake(settings.lake)
         self.folder = self.lake.table(system.name, "training_set")
 
-    def build(self, as_of: datetime) -> TrainingSet:
+    def build(self, as_of: datetime, progress: BuildProgress = untold) -> TrainingSet:
         """Build, store and return the training set of what was known strictly before `as_of`.
 
         Raises NotReady where nothing was.
         """
         with beside(self._path("new")) as temporary:
-            about = self._assemble(as_of, into=temporary)
+            about = self._assemble(as_of, into=temporary, progress=progress)
             version = about["version"]
             if not self._path(version).exists():
                 move(temporary, self._path(version))
@@ -181,15 +182,19 @@ class TrainingSets:
                 f"{len(stored):,} rows were built again, and come out differently: "
                 f"{', '.join(changed) or 'other values'}")
 
-    def _assemble(self, as_of: datetime, *, into: Path | None = None) -> dict[str, Any]:
+    def _assemble(
+        self, as_of: datetime, *, into: Path | None = None, progress: BuildProgress = untold
+    ) -> dict[str, Any]:
         """What is known of the training set; its rows are written into a file, if one is given."""
         about, target, codes = self._meaning(), self.system.target, list[Floats]()
-        with assembled(self.settings, self.system, as_of) as made, ExitStack() as stack:
+        with assembled(self.settings, self.system, as_of, progress=progress) as made, (
+                ExitStack()) as stack:
             schema = self._schema(load_manifest(self.settings).service(self.system).features)
             file = None if into is None else stack.enter_context(
                 pq.ParquetWriter(into, schema, compression="zstd"))
             address = Address(schema.names, about, made.partly)
             for rows in made.frames():
+                progress("rows", sum(map(len, codes)), made.count)
                 address.add(rows)
                 codes.append(target.codes(rows["label"].tolist()))
                 if file is not None:
