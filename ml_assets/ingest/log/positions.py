@@ -178,11 +178,15 @@ def counts_any(connection: Database, system: str, stream: str | None = None) -> 
 
 def counted_ids(
     connection: Database, ids: Sequence[str],
-    table: Literal["predictions", "told"] = "predictions",
+    table: Literal["predictions", "told"] = "predictions", *, before: int | None = None,
 ) -> set[str]:
-    """Those that are logged at a position: ids of predictions, or `told.told_id`."""
+    """Those that are logged at a position: ids of predictions, or `told.told_id`.
+
+    before: only at an earlier position than this one
+    """
     key = "prediction_id" if table == "predictions" else "told_id"
-    query = f"select {key} from {table} where seq is not null and {key}"
+    placed = "seq is not null" if before is None else f"seq < {before}"
+    query = f"select {key} from {table} where {placed} and {key}"
     return {str(each) for (each,) in rows_of(connection, query, ids)}
 
 

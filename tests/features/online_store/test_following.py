@@ -82,8 +82,8 @@ class Archive(Origins):
 class Process:
     """One that serves, loads and reads, with a connection of its own."""
 
-    def __init__(self, folder: Path, origins: Origins) -> None:
-        self.log = EventLog(folder / "log.sqlite")
+    def __init__(self, folder: Path, origins: Origins, log: Path | None = None) -> None:
+        self.log = EventLog(log or folder / "log.sqlite")
         self.store = LmdbBackend(folder / "online.lmdb")
         self.origins = origins
 
@@ -229,6 +229,27 @@ def test_a_load_says_how_many_of_its_events_were_new(tmp_path: Path) -> None:
         assert new == [3, 0]
         kept = process.log.connection.execute("select count(counts) from loads").fetchall()
         assert kept == [(0,)], "their rows are in the lake"
+
+
+def test_a_store_made_anew_counts_what_was_loaded_though_its_id_was_served_since(
+    tmp_path: Path
+) -> None:
+    """For another entity, too. On a host that has seen nothing, or after a loss."""
+    with processes(tmp_path) as ([process, _], archive):
+        first, again = event(1, "a", "a"), event(1, "b", "b")
+        for view in VIEWS:
+            archive.rows[view.name].append(first)
+            load(process, view, [first], dies=False)
+        process.serve([again, event(2, "b", "b")], knows=True, dies=False)
+        process.projection().catch_up()
+        other = Process(tmp_path / "host", archive, log=tmp_path / "log.sqlite")
+        for view in VIEWS:
+            other.store.register(view.name, digest_of(view))
+        other.projection().catch_up()
+        assert counts(other) == counts(process) == Counter({
+            (view.name, entity): number for view in VIEWS
+            for entity, number in (("a", 1), ("b", 2))}), "an id counts once for each entity"
+        other.close()
 
 
 def test_what_does_not_parse_any_more_is_told_and_holds_nothing_up(

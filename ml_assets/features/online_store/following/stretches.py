@@ -141,8 +141,9 @@ class LogRows:
             view, followed.system, followed.table, load.since, load.until)
         if found is None:
             return []
+        # An event that was served since had been counted by this load, and still counts so.
         return self.unserved(followed, event_rows(view, found),
-                              found[view.event_id].to_pylist())
+                             found[view.event_id].to_pylist(), before=load.seq)
 
     def _kept(self, followed: Followed, view: PlainView, load: LoadEntry) -> list[Row]:
         """What a load of a table's rows brought."""
@@ -155,9 +156,13 @@ class LogRows:
         ) for row in rows]
 
     def unserved(
-        self, followed: Followed, rows: list[Row], event_ids: Sequence[object]
+        self, followed: Followed, rows: list[Row], event_ids: Sequence[object], *,
+        before: int | None = None,
     ) -> list[Row]:
-        """Those that the log does not count anyway."""
+        """Those that the log does not count anyway.
+
+        before: at an earlier position than this one
+        """
         stream = followed.table if followed.is_told else None
         # Nothing was served yet if history is loaded: then no id has to be looked up.
         if not rows or not counts_any(self._log, followed.system, stream):
@@ -165,10 +170,10 @@ class LogRows:
         ids = [str(each) for each in event_ids]
         if followed.is_told:
             names = {told_id(followed.system, followed.table, each): each for each in ids}
-            known = counted_ids(self._log, list(names), "told")
+            known = counted_ids(self._log, list(names), "told", before=before)
         else:
             names = {prediction_id(followed.system, each): each for each in ids}
-            known = counted_ids(self._log, list(names))
+            known = counted_ids(self._log, list(names), before=before)
         served = {uid(names[each]) for each in known}
         return [row for row in rows if row[2] not in served] if served else rows
 
