@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,25 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 
 from ml_assets.automation.jobs import jobs_of
 from ml_assets.core.assets import flatten
 from ml_assets.core.model import FullBatch, HashedText
 from ml_assets.core.policies import Gate
 from ml_assets.core.profiles.cluster import Cluster
-from ml_assets.core.settings import ROOT, Settings
+from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.core.truths import Outcomes
 from ml_assets.definitions import FLOW
-from ml_assets.features import assets as feature_assets
-from ml_assets.features.manifest import load_manifest
-from ml_assets.features.store import apply_if_changed, open_store
 from ml_assets.ingest.resources import lake_resource
 from ml_assets.replay.runs import Runs
 from ml_assets.serving.composition import Backends
+from tests.repositories import repository_of as repository_of
 from tests.serving.kit import Toy
 from tests.toy import TOY, ToySource, with_stream
 
@@ -113,24 +109,6 @@ class WholeLoop(Toy):
         self.clock.set(end)
         self.runs.day(day)
         return end
-
-
-@contextmanager
-def repository_of(folder: Path, *systems: System) -> Iterator[None]:
-    """In the block the feature repository is one that declares `tests.<system>_features` of all.
-
-    One that is there already stays as it is.
-    """
-    folder.mkdir(exist_ok=True, parents=True)
-    if not (folder / "definitions.py").exists():
-        shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder)
-        (folder / "definitions.py").write_text(
-            "".join(f"from tests.{system.name}_features import *\n" for system in systems))
-    with pytest.MonkeyPatch.context() as patch:
-        for reads in (load_manifest, open_store, apply_if_changed):
-            patch.setattr(reads, "__defaults__", (folder,))
-        patch.setattr(feature_assets, "REPO", folder)
-        yield
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from pathlib import Path
 from ml_assets.core.settings import Settings
 from ml_assets.serving.server import serve
 from tests.market import MARKET
+from tests.repositories import repository_of
 from tests.serving.test_real_stores import NOW, SMALL
-from tests.whole_loop import repository_of
 
 LIVE = replace(SMALL, calendar=replace(SMALL.calendar, go_live=NOW.date()))
 """What was recorded on the days before is history."""

@@ -4,9 +4,9 @@ whole loop, and with several processes that race.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 
 from ml_assets.core.codes import code_of
+from ml_assets.core.installation import claim
+from ml_assets.core.profiles.cluster import Cluster
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
@@ -35,6 +37,7 @@ from tests.features.recorded import first_days
 from tests.features.training_sets.twins import built_as_at_once
 from tests.market import MARKET, STALLS, basket, look, recorded, without_codes
 from tests.monitoring.test_parity_of_workers import PATIENCE, close_the_day, served
+from tests.places import cluster_at, environment
 from tests.serving.kit import serving
 from tests.whole_loop import WholeLoop, repository_of
 
@@ -43,7 +46,7 @@ pytestmark = pytest.mark.slow
 DAYS = first_days(MARKET, 7)
 TODAY = DAYS[-1] + DAY
 NOW = midnight(TODAY) + timedelta(hours=9)
-CLIENTS, EACH = 4, 30
+CLIENTS, EACH = 4, 20
 RECORDED = recorded()
 
 
@@ -64,12 +67,12 @@ def register_a_model(settings: Settings) -> int:
     ).version
 
 
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[tuple[Market, str]]:
+@contextmanager
+def market_in(folder: Path, cluster: Cluster | None = None) -> Iterator[tuple[Market, str]]:
     """With its history in the lake and in the store, and a model; and its feature repository."""
-    repository = tmp_path / "repository"
+    repository = folder / "repository"
     with repository_of(repository, MARKET), dg.DagsterInstance.ephemeral() as instance:
-        loop = Market(settings=Settings(var=tmp_path / "var"))
+        loop = Market(settings=Settings(var=folder / "var", cluster=cluster))
         loop._instance = instance
         loop.runs.history(MARKET.calendar.go_live)
         loop.deploy(register_a_model(loop.settings))
@@ -93,26 +96,60 @@ def ask(url: str, client: int) -> None:
                 proper += not answer.json()["degraded"]
 
 
+@pytest.mark.parametrize(("count", "workers"), [(1, 4), (2, 2)])
 def test_every_vector_of_codes_and_rows_is_recomputed_though_workers_and_loads_raced(
-    market: tuple[Market, str]
+    tmp_path: Path, count: int, workers: int, request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    loop, repository = market
-    settings = loop.settings
-    service = load_manifest(settings).service(MARKET)
-    [stalls] = service.kept
+    """In files; and on several hosts that share a log in PostgreSQL and nothing of the online
+    state, whose clocks disagree by seconds and all of which load, as two daemons would by mistake.
+    """
+    cluster = None
+    if count > 1:
+        cluster = cluster_at(request.getfixturevalue("postgres_url"), tmp_path / "shared")
+        said = environment(Settings(var=tmp_path / "var", cluster=cluster))
+        for name, value in said.items():
+            monkeypatch.setenv(name, value)
+    with market_in(tmp_path, cluster) as (loop, repository):
+        hosts = [loop]
+        for number in range(1, count):
+            settings = replace(loop.settings, var=tmp_path / f"host {number}" / "var")
+            claim(settings)
+            hosts.append(replace(loop, settings=settings))
+            hosts[-1].clock.set(NOW + number * timedelta(seconds=7))
+            hosts[-1].clock.start()
+        with ExitStack() as servers:
+            race(hosts, [servers.enter_context(served(host.settings, workers, repository))
+                         for host in hosts])
+        settings = loop.settings
+        with closing(EventLog(settings.event_log)) as log:
+            answers = [each for each in log.predictions("market", NOW, NOW + DAY)
+                       if not each.degraded]
+        overtaken = sum((each.seq or 0) - (each.state_seq or 0) > 1 for each in answers)
+        assert overtaken > 0, "nothing was tried out"
+        loop.clock.set(midnight(TODAY) + DAY)
+        report = close_the_day(settings, loop.system, TODAY, told=["looks"])
+        assert report.checked == len(answers) >= CLIENTS * EACH
+        assert (report.unexplained, report.without_position) == (0, 0), report.worst
+        require_all_kinds(settings, answers)
+
+
+def race(hosts: Sequence[Market], urls: Sequence[str]) -> None:
+    """All clients at once, each at one of the hosts, while every host loads."""
+    settings = hosts[0].settings
+    [stalls] = load_manifest(settings).service(MARKET).kept
     store_table(MARKET, settings, STALLS, [TODAY])
-    with served(settings, 4, repository) as url, ThreadPoolExecutor(CLIENTS + 1) as pool:
-        asking = [pool.submit(ask, url, client) for client in range(CLIENTS)]
-        loading = pool.submit(lambda: load_table(settings, stalls.view, [TODAY]).rows)
+    with ThreadPoolExecutor(CLIENTS + len(hosts)) as pool:
+        asking = [pool.submit(ask, urls[client % len(urls)], client) for client in range(CLIENTS)]
+        loading = [pool.submit(load_table, host.settings, stalls.view, [TODAY]) for host in hosts]
         for each in asking:
             each.result()
-        assert loading.result() == 1, "a row became known this morning"
-    report = close_the_day(settings, loop.system, TODAY, told=["looks"])
-    assert report.checked >= CLIENTS * EACH
-    assert (report.unexplained, report.without_position) == (0, 0), report.worst
-    with closing(EventLog(settings.event_log)) as log:
-        answers = [each for each in log.predictions("market", NOW, NOW + DAY)
-                   if not each.degraded]
+        assert {each.result().rows for each in loading} <= {0, 1}, "one became known this morning"
+
+
+def require_all_kinds(settings: Settings, answers: Sequence[Prediction]) -> None:
+    """Features of each kind were in these vectors, and they moved."""
+    service = load_manifest(settings).service(MARKET)
     vectors, latest = np.array([each.features for each in answers]), answers[-1]
     seen = {name: {value for value in vectors[:, 1 + place].tolist() if value == value}
             for place, name in enumerate(service.features)}
