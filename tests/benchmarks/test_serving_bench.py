@@ -23,14 +23,12 @@ from benchmarks.serving_load import ours, process_tree, traffic
 from benchmarks.serving_load.checks import Events
 from benchmarks.serving_load.connection import parse
 from benchmarks.serving_load.installation import Installation, installed
-from benchmarks.serving_load.kills import kill_often
 from benchmarks.serving_load.latency import Latencies
 from benchmarks.serving_load.load import loading, run_load
 from benchmarks.serving_load.peer import PEERS, Peer, chosen
 from benchmarks.serving_load.plan import Check, Outcome, Plan, Template
 from benchmarks.serving_load.restarts import restart_often
 from benchmarks.serving_load.soak import soak
-from benchmarks.serving_load.swaps import swap_often
 from ml_assets.bench import Measurement, show
 from ml_assets.cli import main
 from ml_assets.core.errors import UnknownName
@@ -275,21 +273,6 @@ def test_the_peers_model_scores_as_ours_does(made: Installation) -> None:
     assert together == pytest.approx(made.scores[:200], abs=1e-5)
     assert alone == pytest.approx(made.scores[:200], abs=1e-5)
     assert 0.2 < sum(made.scores) / len(made.scores) < 0.8
-
-
-@pytest.mark.slow
-def test_kill_9_under_load_loses_nothing_and_counts_nothing_twice(made: Installation) -> None:
-    found = kill_often(made, times=1, load_s=0.5)
-    assert len(found.acknowledged) > 50
-    assert found.compared > 50
-    assert (found.lost, found.counted_twice, found.changed, found.errors) == (0, 0, 0, 0)
-
-
-@pytest.mark.slow
-def test_swaps_under_load_are_not_noticed(made: Installation) -> None:
-    found = swap_often(made, times=2, every_s=0.5)
-    assert not found.outcome.errors
-    assert set(found.outcome.versions) == {"1", "2", "3"}
 
 
 def test_sigterm_ends_a_benchmark_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # comes with Feast, ships no types
 
+from tests.features.feast_stores.commands import feast
 from tests.features.online_store.shop import DAY, NOW, Shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::RuntimeWarning")]
@@ -51,16 +52,6 @@ ages = FeatureView(
 service = FeatureService(name="shopping", features=[spending, ages])
 """
 
-FEAST = """
-import sys
-from feast.cli.cli import cli
-
-for command in sys.argv[1:]:
-    print("$", command, flush=True)
-    cli.main(command.split(), standalone_mode=False)
-"""
-
-
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     shop = Shop(tmp_path, {
@@ -72,16 +63,6 @@ def repo(tmp_path: Path) -> Path:
     (tmp_path / "feature_store.yaml").write_text(yaml.safe_dump(shop.config))
     (tmp_path / "definitions.py").write_text(DEFINITIONS)
     return tmp_path
-
-
-def feast(repo: Path, *commands: str) -> list[str]:
-    """What each command prints; all of them by one process, whose imports take seconds."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FEAST, *commands], cwd=repo, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180,
-    )
-    assert ran.returncode == 0, ran.stdout
-    return ran.stdout.split("$ ")[1:]
 
 
 def test_a_repository_is_applied_planned_loaded_torn_down_and_applied_again(repo: Path) -> None:

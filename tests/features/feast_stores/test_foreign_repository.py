@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml_assets.core.settings import ROOT
+from tests.features.feast_stores.commands import feast
 
 pytestmark = pytest.mark.slow
 
@@ -34,26 +36,16 @@ def block(language: str) -> str:
     return text
 
 
-def feast(repository: Path, *words: str, expect: int = 0) -> str:
-    """What Feast's own command line prints, called from elsewhere."""
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "feast"), "-c", str(repository), *words],
-        capture_output=True, text=True, check=False, cwd=repository.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == expect, done.stderr[-3000:]
-    return done.stdout + (done.stderr if expect else "")
-
-
 def answer(printed: str) -> Any:
-    return json.loads(printed[min(printed.index(sign) for sign in "[{" if sign in printed):])
+    """What a command prints below the line that repeats it."""
+    said = printed.partition("\n")[2]
+    return json.loads(said[min(said.index(sign) for sign in "[{" if sign in said):])
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("foreign")
-    subprocess.run([str(Path(sys.executable).parent / "feast"), "init", "drivers"], cwd=folder,
-                   check=True, capture_output=True)
+    feast(folder, "init drivers")
     repository = folder / "drivers" / "feature_repo"
     (repository / "feature_store.yaml").write_text(block("yaml"))
     (repository / "rides.py").write_text(block("python"))
@@ -63,8 +55,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
          "fare": 2.0**place}
         for place, ago in enumerate(timedelta(hours=hours) for hours in (1, 30, 60, 400))
     ], RIDES), repository / "data" / "rides.parquet")
-    feast(repository, "apply")
-    feast(repository, "materialize", "2020-01-01T00:00:00", stamp(now))
     return repository
 
 
@@ -72,32 +62,28 @@ def stamp(instant: datetime) -> str:
     return f"{instant:%Y-%m-%dT%H:%M:%S}"
 
 
-def both(repository: Path, features: Sequence[str], key: str, value: int) -> tuple[Any, Any]:
-    """Each feature online and offline, as of now."""
-    refs = [word for feature in features for word in ("-f", feature)]
-    online = answer(feast(repository, "get-online-features", *refs, "-e", f"{key}={value}"))
+def asked(features: Sequence[str], key: str, value: int) -> list[str]:
+    """The commands for features online and offline, as of now."""
+    refs = " ".join(f"-f {feature}" for feature in features)
     rows = json.dumps([{key: value, "event_timestamp": stamp(datetime.now(UTC)) + "Z"}])
-    (offline,) = answer(feast(repository, "get-historical-features", *refs, "-d", rows))
-    names = [feature.partition(":")[2] for feature in features]
-    return [online[name][0] for name in names], [offline[name] for name in names]
+    return [f"get-online-features {refs} -e {key}={value}",
+            f"get-historical-features {refs} -d {shlex.quote(rows)}"]
 
 
-def test_plain_views_of_feasts_own_template_answer_the_same_online_and_offline(
+def test_views_of_feasts_own_template_and_a_windowed_one_answer_the_same_online_and_offline(
     repository: Path,
 ) -> None:
-    online, offline = both(
-        repository, [f"driver_hourly_stats:{name}" for name in STATS], "driver_id", 1001
-    )
-    assert online[0] == pytest.approx(offline[0])
-    assert None not in online
-    assert online[3] == offline[3]
-
-
-def test_a_windowed_view_answers_the_same_online_and_offline(repository: Path) -> None:
-    online, offline = both(
-        repository, ["rider_week:rides_in_week", "rider_week:fares_in_week"], "rider_id", 7
-    )
-    assert online == offline == [3, 7.0]
+    stats = [f"driver_hourly_stats:{name}" for name in STATS]
+    rides = ["rider_week:rides_in_week", "rider_week:fares_in_week"]
+    said = feast(repository, "apply", f"materialize 2020-01-01T00:00:00 {stamp(datetime.now(UTC))}",
+                 *asked(stats, "driver_id", 1001), *asked(rides, "rider_id", 7))
+    online, (offline,), windowed_online, (windowed_offline,) = map(answer, said[2:])
+    rates = [online["conv_rate"][0], offline["conv_rate"]]
+    assert rates[0] == pytest.approx(rates[1])
+    assert None not in (online[name][0] for name in STATS)
+    assert online["driver_profile"][0] == offline["driver_profile"]
+    assert [windowed_online["rides_in_week"][0], windowed_online["fares_in_week"][0]] == [3, 7.0]
+    assert [windowed_offline["rides_in_week"], windowed_offline["fares_in_week"]] == [3, 7.0]
 
 
 def test_what_is_pushed_offline_lands_in_the_files_of_the_repository(repository: Path) -> None:
@@ -123,9 +109,15 @@ def test_an_error_speaks_of_files_and_not_of_assets(repository: Path) -> None:
     rides = repository / "data" / "rides.parquet"
     rides.rename(rides.with_suffix(".away"))
     try:
-        said = feast(repository, "materialize", "2020-01-01T00:00:00", stamp(datetime.now(UTC)),
-                     "--views", "rider_week", expect=1)
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "feast"), "-c", str(repository), "materialize",
+             "2020-01-01T00:00:00", stamp(datetime.now(UTC)), "--views", "rider_week"],
+            cwd=repository.parent, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
     finally:
         rides.with_suffix(".away").rename(rides)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
     assert f"source 'rides' has no Parquet file at {rides}: write it first" in said
     assert "asset" not in said.rpartition("NotReady")[2]

@@ -68,7 +68,7 @@ def test_identical_weeks_of_weekday_effects_are_silent() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(CALM)[:2])
+@pytest.mark.parametrize("name", list(CALM)[:1])
 def test_sixty_identical_days_of_thirty_columns_rarely_alarm(name: str) -> None:
     """At most 5% of runs: of 15, three or more come of 5% in one of 28 cases.
 
