@@ -19,6 +19,8 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_private
 from ml_assets.core.storage.places import Place
 from ml_assets.registry.tracking import runs
+from tests.objects_server import objects_server as objects_server
+from tests.objects_server import objects_url as objects_url
 from tests.places import KINDS, file_of, fresh
 from tests.postgres_server import postgres_server as postgres_server
 from tests.postgres_server import postgres_url as postgres_url

@@ -27,9 +27,10 @@ def fresh(url: str, proof: str) -> PostgresTables:
     return PostgresTables(url, f"test_{next(_numbers)}", proof)
 
 
-def cluster_at(url: str, shared: Path | None = None) -> Cluster:
+def cluster_at(url: str, shared: Path | None = None, objects: str = "") -> Cluster:
     """A cluster that nobody has used."""
-    return Cluster(postgres=url, schema=f"test_{next(_numbers)}", shared=shared)
+    return Cluster(
+        postgres=url, schema=f"test_{next(_numbers)}", shared=shared, objects=objects)
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -40,6 +41,8 @@ def environment(settings: Settings) -> dict[str, str]:
                   "ML_ASSETS_SCHEMA": settings.cluster.schema}
         if settings.cluster.shared is not None:
             found["ML_ASSETS_SHARED"] = str(settings.cluster.shared)
+        if settings.cluster.objects:
+            found["ML_ASSETS_OBJECTS"] = settings.cluster.objects
     return found
 
 

@@ -72,13 +72,13 @@ def made(loop: WholeLoop) -> list[object]:
 
 @pytest.mark.slow
 def test_the_loop_on_servers_gives_what_it_gives_in_files_whichever_host_answers(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgres_url: str, objects_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two hosts share servers and a folder; the second has seen nothing of the history."""
+    """Two hosts share servers, and no folder; the second has seen nothing of the history."""
     with whole_loop(tmp_path / "local") as local:
         live_day(local, [local])
         expected = made(local)
-    cluster = cluster_at(postgres_url, tmp_path / "shared")
+    cluster = cluster_at(postgres_url, objects=objects_url)
     for name, value in environment(replace(local.settings, cluster=cluster)).items():
         monkeypatch.setenv(name, value)
     with whole_loop(tmp_path / "first", cluster=cluster) as first:

@@ -34,7 +34,6 @@ def test_the_manifests_have_what_kubernetes_knows_and_nothing_else() -> None:
     models = pytest.importorskip("dagster_k8s.models")
     client = pytest.importorskip("kubernetes.client")
     kinds = {"Deployment": client.V1Deployment, "Service": client.V1Service,
-             "PersistentVolumeClaim": client.V1PersistentVolumeClaim,
              "PodDisruptionBudget": client.V1PodDisruptionBudget}
     found = documents(DEPLOY / "kubernetes" / "api.yaml")
     for each in found:

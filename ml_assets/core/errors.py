@@ -62,6 +62,10 @@ class StateDamaged(LogUnavailable):
     """
 
 
+class ObjectsUnavailable(LogUnavailable):
+    """Object storage cannot be reached, or refuses what is asked of it."""
+
+
 class InstallationRefused(MlAssetsError, ValueError):
     """A folder cannot be an installation. The message says why and what to do."""
 

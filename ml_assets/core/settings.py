@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.objects.copies import mounted
 from ml_assets.core.profiles.cluster import Cluster
 from ml_assets.core.profiles.given_settings import IN_FILE, GivenSettings
 from ml_assets.core.profiles.given_settings import PREFIX as PREFIX
@@ -20,7 +21,7 @@ from ml_assets.core.profiles.settings_file import Profile, profile_named
 from ml_assets.core.project import ROOT as ROOT
 from ml_assets.core.project import project
 from ml_assets.core.runtime.workers import ray_address
-from ml_assets.core.storage.layout import SYSTEMS, clock_of
+from ml_assets.core.storage.layout import OBJECTS, SYSTEMS, clock_of
 from ml_assets.core.storage.marker import is_noted
 from ml_assets.core.storage.places import Place
 from ml_assets.core.time import Clock, EventClock, WallClock
@@ -122,8 +123,11 @@ class Settings:
 
     @property
     def shared(self) -> Path:
-        """What all hosts read: the same as `var` if there is one."""
+        """What all hosts read: the same as `var` if there is one. If it lies in object storage,
+        the folder of this host's copies."""
         cluster = self.cluster
+        if cluster is not None and cluster.objects:
+            return mounted(self.var / OBJECTS, cluster.objects)
         return self.var if cluster is None or cluster.shared is None else cluster.shared
 
     @property
@@ -183,6 +187,13 @@ class Settings:
     @property
     def mlflow_artifacts(self) -> Path:
         return self.shared / "mlflow" / "artifacts"
+
+    @property
+    def mlflow_artifact_root(self) -> str:
+        """Where MLflow itself finds them."""
+        if self.cluster is None or not self.cluster.objects:
+            return self.mlflow_artifacts.as_uri()
+        return f"{self.cluster.objects}/mlflow/artifacts"
 
     def folder_of(self, system: str) -> Path:
         """What is a system's own alone: its clock, its locks, its candidates."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from ml_assets.core.errors import LogUnavailable, NotReady
+from ml_assets.core.errors import LogUnavailable, NotReady, ObjectsUnavailable
+from ml_assets.core.objects.bucket import Bucket
 from ml_assets.core.profiles.cluster import Cluster
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.mounts import current_folder
 from ml_assets.core.time import WallClock
 from ml_assets.doctor.findings import Finding
 
@@ -29,6 +31,8 @@ def examine_cluster(settings: Settings) -> Iterator[Finding]:
     except (LogUnavailable, NotReady) as error:
         yield Finding(what="PostgreSQL", holds=HOLDS, trouble=f"cannot be used: {error}",
                       remedy=REMEDY)
+    if cluster.objects:
+        yield _objects(settings, Bucket.parse(cluster.objects))
     if cluster.shared is not None:
         usable = os.access(cluster.shared, os.R_OK | os.W_OK | os.X_OK)
         yield Finding(
@@ -36,6 +40,18 @@ def examine_cluster(settings: Settings) -> Iterator[Finding]:
             note=str(cluster.shared) if usable else "",
             trouble=None if usable else f"is {cluster.shared}, which this user cannot write",
             remedy="mount it, or let ML_ASSETS_SHARED name the folder that all hosts mount")
+
+
+def _objects(settings: Settings, bucket: Bucket) -> Finding:
+    """The lake is brought here, whole, because all of it is looked at."""
+    what, holds = "objects", "lake, model files, lists of candidates"
+    try:
+        bucket.require()
+        current_folder(settings.lake)
+    except (ObjectsUnavailable, NotReady) as error:
+        return Finding(what=what, holds=holds, trouble=f"cannot be used: {error}", remedy=(
+            "what this host has copies of it still reads; nothing can be written"))
+    return Finding(what=what, holds=holds, note=bucket.url)
 
 
 def _server(cluster: Cluster) -> Finding:

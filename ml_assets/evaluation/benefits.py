@@ -18,6 +18,7 @@ from ml_assets.core.errors import StateDamaged
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import read_object
 from ml_assets.core.storage.files import write_atomically
+from ml_assets.core.storage.mounts import current
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import naming
 
@@ -69,7 +70,7 @@ class Benefits:
         return [each for each in self._all() if each.measure == self.measure and each.at <= now]
 
     def _all(self) -> list[Benefit]:
-        if not self.path.exists():
+        if not current(self.path).exists():
             return []
         remedy = "remove it: what past retrainings brought is then learnt anew"
         stored: dict[str, Any] = read_object(self.path, "of past retrainings", remedy)

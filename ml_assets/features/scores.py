@@ -40,8 +40,7 @@ def load_scores(settings: Settings, system: System, days: Sequence[date]) -> int
     try:
         backend.register(view.name, digest_of(view))
         for day in days:
-            path = lake.partition(system.name, TABLE, day)
-            schema = pq.read_schema(path)
+            schema = pq.read_schema(lake.file(system.name, TABLE, day))
             for rows in lake.portions(system.name, TABLE, schema, day, size=AT_ONCE,
                                       columns=columns):
                 count += put_rows(view, backend, rows, timestamp=TIMESTAMP, created=CREATED)
@@ -51,7 +50,7 @@ def load_scores(settings: Settings, system: System, days: Sequence[date]) -> int
 
 
 def _require_scored(lake: Lake, system: System, day: date, columns: Sequence[str]) -> None:
-    path, asset = lake.partition(system.name, TABLE, day), f"{system.name}/{TABLE}"
+    path, asset = lake.file(system.name, TABLE, day), f"{system.name}/{TABLE}"
     if not path.exists():
         raise NotReady(f"{asset} of {day} is not in the lake; materialise it first")
     lacking = sorted(set(columns) - set(pq.read_schema(path).names))

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ml_assets.core.errors import ContractViolation, StateDamaged
 from ml_assets.core.storage.files import replacing
 from ml_assets.core.storage.marker import note
+from ml_assets.core.storage.mounts import current, current_all, listed
 from ml_assets.core.time import DAY
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -50,6 +51,10 @@ class Lake:
         """The file of one day."""
         return self.table(system, table) / f"{day.isoformat()}.parquet"
 
+    def file(self, system: str, table: str, day: date) -> Path:
+        """The same to be read: as it is now for all hosts."""
+        return current(self.partition(system, table, day))
+
     def write(
         self, system: str, table: str, day: date, rows: pd.DataFrame | pa.Table,
         schema: pa.Schema,
@@ -82,12 +87,11 @@ class Lake:
 
     def days(self, system: str, table: str) -> list[date]:
         """The days that have a partition, in order."""
-        folder = self.table(system, table)
-        return sorted(map(_day_of, folder.glob(DAYS)))
+        return sorted(map(_day_of, listed(self.table(system, table), DAYS)))
 
     def count(self, system: str, table: str, day: date) -> int:
         """How many rows a day has; none if it was not written."""
-        path = self.partition(system, table, day)
+        path = self.file(system, table, day)
         if not path.exists():
             return 0
         with naming(path):
@@ -135,7 +139,7 @@ class Lake:
         self, system: str, table: str, schema: pa.Schema, days: Iterable[date],
         columns: Sequence[str] | None,
     ) -> pa.Table:
-        paths = (self.partition(system, table, day) for day in days)
+        paths = current_all([self.partition(system, table, day) for day in days])
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         parts = [
@@ -151,7 +155,7 @@ class Lake:
         """The rows of one day in order, `size` at a time, the last ones fewer; none if the day
         has no partition. About one portion is held in memory.
         """
-        path = self.partition(system, table, day)
+        path = self.file(system, table, day)
         if not path.exists():
             return
         if columns is not None:

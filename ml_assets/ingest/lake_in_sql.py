@@ -16,6 +16,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from ml_assets.core.storage.mounts import current_folder
 from ml_assets.core.storage.sql import files_in, literal, name_of
 from ml_assets.core.system import System
 from ml_assets.ingest.lake import BEFORE, DAYS, INSTANT, Lake, frame_of
@@ -53,7 +54,7 @@ def attach_lake(
         owner = f"{CATALOG}.{name_of(system.name)}"
         connection.execute(f"create schema {owner}")
         for table, schema in tables_of(system).items():
-            sql = _rows(lake.table(system.name, table), schema)
+            sql = _rows(current_folder(lake.table(system.name, table)), schema)
             connection.execute(f"create view {owner}.{name_of(table)} as {sql}")
     connection.execute(f"use {CATALOG}")
 

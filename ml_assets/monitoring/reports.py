@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_ty
 
 from ml_assets.core.errors import ContractViolation
 from ml_assets.core.storage.files import write_atomically
+from ml_assets.core.storage.mounts import current, listed
 
 
 class DailyReport(Protocol):
@@ -45,7 +46,7 @@ class DailyReports(Generic[R]):
 
         Raises ContractViolation if the file is no report of this kind.
         """
-        path = self._path(day)
+        path = current(self._path(day))
         if not path.exists():
             return None
         try:
@@ -57,7 +58,7 @@ class DailyReports(Generic[R]):
 
     def days(self) -> list[date]:
         """The days that have a report, in order."""
-        return sorted(date.fromisoformat(path.stem) for path in self.folder.glob("[0-9]*.json"))
+        return sorted(date.fromisoformat(path.stem) for path in listed(self.folder, "[0-9]*.json"))
 
     def latest(self) -> R | None:
         """The report of the latest day, None if there is none."""

@@ -16,6 +16,7 @@ from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import read_object
+from ml_assets.core.storage.mounts import current_folder
 from ml_assets.core.system import System
 from ml_assets.core.target import Label
 from ml_assets.core.time import parse_day
@@ -227,7 +228,7 @@ class _Search:
         keys = [key for key in reader.keys if event.get(key) not in (None, "")]
         if not keys:
             return
-        for path in sorted(self._lake.table(reader.name, "events").glob("[!.]*.parquet")):
+        for path in self._partitions("events", reader):
             if parse_day(path.stem) < since:
                 continue
             with naming(path), pq.ParquetFile(path) as file:
@@ -238,11 +239,12 @@ class _Search:
 
     def _rows(self, table: str, *columns: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         """The rows of the event in a table, with their files, in the order of days."""
-        for path in self._partitions(table):
+        for path in self._partitions(table, self._system):
             with naming(path), pq.ParquetFile(path) as file:
                 rows = file.read(columns=["event_id", *columns])
             for row in rows.filter(pc.equal(rows["event_id"], self._event_id)).to_pylist():
                 yield path, {name: row[name] for name in columns}
 
-    def _partitions(self, table: str) -> list[Path]:
-        return sorted(self._lake.table(self._system.name, table).glob("[!.]*.parquet"))
+    def _partitions(self, table: str, system: System) -> list[Path]:
+        folder = current_folder(self._lake.table(system.name, table))
+        return sorted(folder.glob("[!.]*.parquet"))

@@ -32,7 +32,7 @@ def mlflow_app(settings: Settings, pages: Sequence[str]) -> Any:
         constants.BACKEND_STORE_URI_ENV_VAR: settings.mlflow_tracking_uri,
         constants.REGISTRY_STORE_URI_ENV_VAR: settings.mlflow_tracking_uri,
         constants.ARTIFACT_ROOT_ENV_VAR: root,
-        constants.ARTIFACTS_DESTINATION_ENV_VAR: settings.mlflow_artifacts.as_uri(),
+        constants.ARTIFACTS_DESTINATION_ENV_VAR: settings.mlflow_artifact_root,
         constants.SERVE_ARTIFACTS_ENV_VAR: "true",
     }
     initialize_backend_stores(settings.mlflow_tracking_uri, settings.mlflow_tracking_uri, root)

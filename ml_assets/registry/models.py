@@ -14,14 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_assets.core.errors import ModelRefused, unknown
+from ml_assets.core.errors import ModelRefused, ObjectsUnavailable, unknown
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.checksums import require_same
 from ml_assets.core.storage.files import delete_tree
 from ml_assets.core.storage.marker import note
 from ml_assets.registry.tracking import runs
 from ml_assets.registry.tracking.flavor import DATA, PARTS, Flavor
-from ml_assets.registry.tracking.moving import within
+from ml_assets.registry.tracking.moving import on_this_machine
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -133,18 +133,18 @@ class ModelRegistry:
         ModelRefused if its files are gone, or are not those that were registered.
         """
         registered = self._find(system, version)
-        source = within(self.settings.mlflow_artifacts, str(registered.source))
-        from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
         try:
-            stored = Path(download_artifacts(artifact_uri=source))
+            stored = on_this_machine(self.settings, str(registered.source))
             if not (stored / DATA).is_dir():
                 raise FileNotFoundError(f"there is no folder {stored / DATA}")
+        except ObjectsUnavailable:
+            raise
         except (OSError, MlflowException) as error:
             raise ModelRefused(
-                f"version {version} of model {system!r} has lost its files in {source}: roll back "
-                f"to an earlier version, or train again ({error})"
+                f"version {version} of model {system!r} has lost its files in "
+                f"{registered.source}: roll back to an earlier version, or train again ({error})"
             ) from error
         what = f"version {version} of model {system!r}"
         require_same(stored, PARTS, registered.tags.get(CHECKSUM), what)
@@ -235,11 +235,8 @@ class ModelRegistry:
         run_id = str(self._find(system, version).run_id)
         if not self._client.list_artifacts(run_id, folder):
             return None
-        from mlflow.artifacts import download_artifacts
-
-        uri = within(self.settings.mlflow_artifacts,
-                     self._client.get_run(run_id).info.artifact_uri)
-        return Path(download_artifacts(artifact_uri=f"{uri}/{folder}"))
+        uri = self._client.get_run(run_id).info.artifact_uri
+        return on_this_machine(self.settings, f"{uri}/{folder}")
 
     @cached_property
     def _client(self) -> MlflowClient:

@@ -12,6 +12,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import delete_tree, make_private
 from ml_assets.core.storage.layout import clock_of
 from ml_assets.core.storage.marker import change_notes
+from ml_assets.core.storage.mounts import remove
 from ml_assets.core.system import System
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.store import drop_views
@@ -54,7 +55,7 @@ def forget(settings: Settings, system: System) -> None:
         delete_tree(settings.lake / name, keeping=settings.cache)
         automation.forget(opened, name)
         delete_tree(settings.plots / name, keeping=settings.cache)
-        settings.candidates(name).unlink(missing_ok=True)
+        remove(settings.candidates(name))
         (settings.var / "logs" / f"{name}_api.log").unlink(missing_ok=True)
         settings.clock_file(name).unlink(missing_ok=True)
         change_notes(settings.var, drop=(clock_of(name).name, *_emptied(settings)))

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from ml_assets.automation.sensors import next_closed_day, next_lent_day
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
+from ml_assets.core.storage.mounts import current
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, EARLIEST, EventClock, midnight
 from ml_assets.features.manifest import load_manifest
@@ -133,7 +134,7 @@ class Journey:
             self.runs.retraining({"ml_assets/reason": "first"})
             self.say(live_from, told(self.deployments.current(self.system.name)))
         if (self.system.target.slates is not None
-                and not self.settings.candidates(self.system.name).exists()):
+                and not current(self.settings.candidates(self.system.name)).exists()):
             # From the first live day on, each closed day makes the next one's.
             self.runs.candidates(self.system.calendar.go_live - DAY)
 

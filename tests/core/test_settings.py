@@ -91,6 +91,8 @@ port = 9000
 postgres = "postgresql://ml:secret@db.example/ml"
 hosts = ["ml.example", "lab.example:8443"]
 var = "here"
+objects = "s3://lake.example/ours/"
+redis = "redis://ml:secret@redis.example/3"
 """
 
 
@@ -109,6 +111,11 @@ def test_a_profile_of_the_project_is_chosen_by_name_and_the_environment_counts_m
     assert cluster.event_log != cluster.deployments
     assert "secret" not in f"{cluster} {cluster.event_log!r} {cluster.event_log}"
     assert "db.example/ml" in str(cluster.event_log)
+    assert cluster.lake == project / "here" / "objects" / "lake"
+    assert cluster.mlflow_artifact_root == "s3://lake.example/ours/mlflow/artifacts"
+
+
+DATABASE = "[profiles.cluster]\npostgres = 'postgresql://db'\n"
 
 
 @pytest.mark.parametrize(("said", "fault"), [
@@ -120,6 +127,9 @@ def test_a_profile_of_the_project_is_chosen_by_name_and_the_environment_counts_m
     ("[profiles.cluster]\nport = 1.5", r"\[profiles\.cluster\] port is a float"),
     ("[profiles.cluster]\npostgres = 'mysql://ml:secret@db'", r"POSTGRES is no address"),
     ("[profiles.cluster]\nport = 1", r"needs a database: set ML_ASSETS_POSTGRES"),
+    (f"{DATABASE}objects = 's3://Up'", r"no place for objects"),
+    (f"{DATABASE}redis = 'http://x:secret@y'", r"REDIS is no address"),
+    (f"{DATABASE}objects = 's3://own'\nshared = 'x'", r"SHARED and ML_ASSETS_OBJECTS both say"),
     ("[profiles", r"settings\.toml is no TOML"),
 ])
 def test_what_a_settings_file_says_wrong_is_named_without_its_values(

@@ -49,6 +49,17 @@ def test_a_clock_that_differs_from_the_server_s_is_told(
     assert told.trouble is not None and "has a clock that differs" in told.trouble
 
 
+def test_objects_that_cannot_be_used_are_told(
+    settings: Settings, postgres_url: str, objects_url: str
+) -> None:
+    there = replace(settings, cluster=cluster_at(postgres_url, objects=objects_url))
+    gone = replace(settings, cluster=cluster_at(postgres_url, objects="s3://none-such"))
+    [sound, missing] = [each for found in (there, gone) for each in examine_cluster(found)
+                        if each.what == "objects"]
+    assert sound.trouble is None and sound.note == objects_url
+    assert missing.trouble is not None and "there is no bucket 'none-such'" in missing.trouble
+
+
 def test_a_shared_folder_that_is_not_mounted_is_told(
     settings: Settings, postgres_url: str, tmp_path: Path
 ) -> None:

@@ -17,11 +17,17 @@ class Cluster:
     schema: of our own tables there; what the names of the others begin with
     shared: the folder, on a file system that all hosts mount, of lake, model files and lists of
         candidates; None if there is one host
+    objects: where they are instead in S3-compatible storage, `s3://bucket/prefix`; each host has
+        copies of what it reads
+    redis: where Feast's commands and other Feast clients read features,
+        `redis://user@host:port/db`, filled from the event log
     """
 
     postgres: str = field(repr=False)
     schema: str = "ml_assets"
     shared: Path | None = None
+    objects: str = ""
+    redis: str = field(default="", repr=False)
 
     @property
     def event_log(self) -> PostgresTables:

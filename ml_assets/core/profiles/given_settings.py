@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ml_assets.core.errors import DeclarationError
+from ml_assets.core.objects.bucket import Bucket
 from ml_assets.core.profiles.cluster import Cluster
 from ml_assets.core.profiles.settings_file import Profile, settings_in
 from ml_assets.core.project import project
 
 PREFIX = "ML_ASSETS_"
-IN_FILE = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "PORT", "POSTGRES", "RAY", "SCHEMA", "SHARED",
-           "SMTP", "TRACES", "UI", "VAR", "WEBHOOK")
+IN_FILE = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "OBJECTS", "PORT", "POSTGRES", "RAY", "REDIS",
+           "SCHEMA", "SHARED", "SMTP", "TRACES", "UI", "VAR", "WEBHOOK")
 """What `settings.toml` may set for a profile, as the environment may."""
 SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
@@ -61,7 +62,13 @@ class GivenSettings:
         if not SCHEMA.fullmatch(schema):
             raise DeclarationError(f"ML_ASSETS_SCHEMA is {schema!r}; expected lower-case letters, "
                                    "digits and underscores, 40 at most")
-        shared = self.get("ML_ASSETS_SHARED", "")
+        shared, objects = self.get("ML_ASSETS_SHARED", ""), self.get("ML_ASSETS_OBJECTS", "")
+        if shared and objects:
+            raise DeclarationError(
+                "ML_ASSETS_SHARED and ML_ASSETS_OBJECTS both say where the lake is: a folder that "
+                "all hosts mount, or a bucket; unset one of them")
         return Cluster(
             postgres=postgres, schema=schema,
+            redis=self.address("ML_ASSETS_REDIS", "", ("redis", "rediss", "unix")),
+            objects=Bucket.parse(objects).url if objects else "",
             shared=self.folder("ML_ASSETS_SHARED", Path()) if shared else None)

@@ -32,6 +32,8 @@ class OwnPostgres:
     user has to run it, who may not come into a folder of root's: then it is one in /tmp.
     """
 
+    name = "PostgreSQL"
+
     def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         """options: settings of the server, each as `name=value`
 
@@ -42,6 +44,11 @@ class OwnPostgres:
         self.folder = folder if self._owner is None else _reachable(folder)
         self.url = f"postgresql://{USER}@/postgres?host={self.folder}"
         self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where we find it."""
+        return {"ML_ASSETS_POSTGRES": self.url}
 
     def start(self) -> None:
         """Start it, with new data if there is none. Raises NotReady if it does not come up."""

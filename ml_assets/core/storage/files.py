@@ -1,6 +1,7 @@
 """Whole files or none, readable by their owner only.
 
-Everything is written to a temporary file beside its target, then renamed.
+Everything is written to a temporary file beside its target, then renamed. In a folder whose files
+are copies of objects (`mounts`) the object is stored whole before the rename.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ml_assets.core.errors import StateDamaged
+from ml_assets.core.storage.mounts import remove, send
 
 Opened = TypeVar("Opened")
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
@@ -72,6 +74,7 @@ def beside(path: Path) -> Iterator[Path]:
 def move(temporary: Path, path: Path) -> None:
     """What `beside` gave becomes `path`, and replaces what was there."""
     temporary.chmod(PRIVATE_FILE)  # some writers replace the file
+    send(temporary, path)
     temporary.replace(path)
 
 
@@ -89,6 +92,7 @@ def delete_tree(path: Path, *, keeping: Path) -> None:
 
     Of a symbolic link the target stays.
     """
+    remove(path)
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     elif path == keeping:

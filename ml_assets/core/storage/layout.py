@@ -63,6 +63,10 @@ SYSTEMS = "systems"
 """The folder that holds, for each system, what is its own alone: its clock and its locks."""
 
 
+OBJECTS = "objects"
+"""The folder of copies, if lake and model files are in object storage."""
+
+
 def clock_of(system: str) -> StateFile:
     """The clock of a system."""
     return _clock(f"{SYSTEMS}/{system}/clock.json", f"the clock of {system!r} in its replay")
@@ -110,7 +114,7 @@ KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "clu
 """Ours beside state: tokens, downloaded data sets, the servers of `ml-assets cluster`, benchmarks,
 files set aside, locks."""
 STATEFUL = ("clock.json", SYSTEMS, "event_log.sqlite", "online.lmdb", "deployments.sqlite", "feast",
-            "mlflow", "dagster", "lake", "logs", "plots")
+            "mlflow", "dagster", "lake", OBJECTS, "logs", "plots")
 """What runs make, along with the side files of databases. Nothing else is ours."""
 SQLITE_SIDES = ("-wal", "-shm", "-journal")
 LMDB_SIDES = ("-lock", "-unsynced", "-writer")

@@ -20,6 +20,7 @@ from ml_assets.core.model import Embedding
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import read_object
 from ml_assets.core.storage.files import beside, move, write_atomically
+from ml_assets.core.storage.mounts import current, listed
 from ml_assets.core.system import System
 from ml_assets.core.target import Floats
 from ml_assets.core.time import DAY, midnight
@@ -65,7 +66,7 @@ class TrainingSets:
 
         Raises NotReady where nothing was.
         """
-        with beside(self._path("new")) as temporary:
+        with beside(self.folder / "new.parquet") as temporary:
             about = self._assemble(as_of, into=temporary, progress=progress)
             version = about["version"]
             if not self._path(version).exists():
@@ -85,7 +86,7 @@ class TrainingSets:
 
         Nothing changes unless `version` is the one that was built last.
         """
-        path = self.folder / "latest.json"
+        path = self._latest
         latest = self._read_about(path) if path.exists() else {}
         if latest.get("version") == version:
             self._write_latest({**latest, CONCLUDED: latest["as_of"],
@@ -97,7 +98,7 @@ class TrainingSets:
         A training that died half-way has left a training set and no verdict: why it was asked
         for still stands.
         """
-        path = self.folder / "latest.json"
+        path = self._latest
         if not path.exists():
             return None
         latest = self._read_about(path)
@@ -223,7 +224,7 @@ class TrainingSets:
 
     def latest(self) -> TrainingSet:
         """The one that was built last. Raises NotReady where none was."""
-        path = self.folder / "latest.json"
+        path = self._latest
         if not path.exists():
             raise NotReady(f"{self.system.name!r} has no training set yet; "
                            f"materialise {self.system.name}/training_set first")
@@ -236,7 +237,7 @@ class TrainingSets:
 
     def _recorded(self, version: str) -> dict[str, Any]:
         if not self._about(version).exists():
-            known = [path.stem for path in self.folder.glob("*.parquet")]
+            known = [path.stem for path in listed(self.folder, "*.parquet")]
             raise unknown(f"training set of {self.system.name!r}", version, known)
         return self._read_about(self._about(version))
 
@@ -251,7 +252,7 @@ class TrainingSets:
 
     def latest_version(self) -> str | None:
         """The version that was built last, None where none was."""
-        path = self.folder / "latest.json"
+        path = self._latest
         return str(self._read_about(path)["version"]) if path.exists() else None
 
     def _as_stored(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -272,10 +273,14 @@ class TrainingSets:
         ])
 
     def _path(self, version: str) -> Path:
-        return self.folder / f"{version}.parquet"
+        return current(self.folder / f"{version}.parquet")
 
     def _about(self, version: str) -> Path:
-        return self.folder / f"{version}.json"
+        return current(self.folder / f"{version}.json")
+
+    @property
+    def _latest(self) -> Path:
+        return current(self.folder / "latest.json")
 
     def _read_drawn(self, version: str, share: float) -> pd.DataFrame:
         with naming(path := self._path(version)), pq.ParquetFile(path) as file:

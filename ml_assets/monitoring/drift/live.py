@@ -14,6 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import replacing
+from ml_assets.core.storage.mounts import current
 from ml_assets.core.storage.sql import name_of
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY
@@ -58,7 +59,7 @@ class KeptCounts(UserDict[date, DayCounts]):
 
     def _read(self) -> dict[date, DayCounts]:
         try:
-            with np.load(self._path, allow_pickle=False) as stored:
+            with np.load(current(self._path), allow_pickle=False) as stored:
                 if str(stored["made_of"]) != self._made_of:
                     return {}
                 names = stored["names"].tolist()

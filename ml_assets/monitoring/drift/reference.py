@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ml_assets.core.errors import NotReady, StateDamaged
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import replacing
+from ml_assets.core.storage.mounts import current, remove
 from ml_assets.core.system import System
 from ml_assets.core.target import Whole
 from ml_assets.core.texts import key_text
@@ -143,13 +144,13 @@ class References:
 
         Raises NotReady if the registry does not know which data it was trained on.
         """
-        path = self._path(model_version)
+        path = current(self._path(model_version))
         if not path.exists():
             self.keep(model_version, self._make(model_version))
         try:
             with np.load(path, allow_pickle=False) as stored:
                 if "format" not in stored.files or int(stored["format"]) != FORMAT:
-                    path.unlink()  # of an earlier release
+                    remove(path)  # of an earlier release
                     return self.read(model_version)
                 texts = msgspec.json.decode(str(stored["categories"]), type=dict[str, list[str]])
                 return Reference(

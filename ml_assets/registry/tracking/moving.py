@@ -8,7 +8,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.settings import Settings
 from ml_assets.core.storage.database import writing
+from ml_assets.core.storage.mounts import current_folder
 from ml_assets.core.storage.sqlite import SqliteDatabase, open_file
 
 FOLDER = "/mlflow/artifacts/"
@@ -30,6 +32,17 @@ def within(artifacts: Path, uri: str) -> str:
         return uri
     _, marker, rest = f"{uri}/".rpartition(FOLDER)
     return f"{artifacts.as_uri()}/{rest}".rstrip("/") if marker else uri
+
+
+def on_this_machine(settings: Settings, uri: str) -> Path:
+    """The files at an address of MLflow's, which are not to be written to: where they lie, or this
+    host's copies. Raises OSError and MlflowException."""
+    root = f"{settings.mlflow_artifact_root}/"
+    if root.startswith("s3:") and uri.startswith(root):
+        return current_folder(settings.mlflow_artifacts / uri.removeprefix(root))
+    from mlflow.artifacts import download_artifacts
+
+    return Path(download_artifacts(artifact_uri=within(settings.mlflow_artifacts, uri)))
 
 
 def stale(database: Path, artifacts: Path) -> int:

@@ -74,9 +74,9 @@ def tracked_run(
     """
     experiment = client.get_experiment_by_name(system)
     if experiment is None:
-        folder = settings.mlflow_artifacts / system
-        make_folder(folder)
-        experiment_id = client.create_experiment(system, artifact_location=folder.as_uri())
+        make_folder(settings.mlflow_artifacts / system)
+        experiment_id = client.create_experiment(
+            system, artifact_location=f"{settings.mlflow_artifact_root}/{system}")
     else:
         experiment_id = experiment.experiment_id
     if isinstance(settings.mlflow_database, Path):

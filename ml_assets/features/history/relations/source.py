@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml_assets.core.errors import DeclarationError, NotReady, unknown
+from ml_assets.core.storage.mounts import current_folder
 from ml_assets.core.storage.sql import file_of, name_of
 from ml_assets.features.history.relations.duck import Connection, columns_of, micros_of, row_of
 from ml_assets.features.history.relations.keys import Key, key_of
@@ -124,7 +125,7 @@ def parquet_files(path: Path) -> tuple[str, ...]:
     `?` and `[1]` stand for themselves. Names that begin with a dot or an underscore are not
     data, unless they tell the value of a column, as the folder `__log_date=2024-03-01` does.
     """
-    if path.is_file():
+    if current_folder(path).is_file():
         return (str(path),)
     found: Iterable[Path]
     if path.is_dir():

@@ -40,7 +40,7 @@ def versions_in(
     columns = [*view.keys, EVENT_TIMESTAMP, KNOWN_AT, *(each.name for each in view.columns)]
     begin = since
     for day in _days(lake, system, table, since, until):
-        path = lake.partition(system, table, day)
+        path = lake.file(system, table, day)
         with naming(path):
             rows = pq.ParquetFile(path).read(columns=columns).sort_by(KNOWN_AT)
         known = instants(rows[KNOWN_AT], KNOWN_AT, f"feature view {view.name!r}")

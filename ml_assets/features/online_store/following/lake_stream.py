@@ -94,7 +94,7 @@ def read_stream(
             raise NotReady(f"{system}/{table} is not in the lake; materialise it first")
     names = _columns_of(view)
     return pa.concat_tables([
-        _day(view, lake.partition(system, table, day), f"{system}/{table} of {day}", names, served)
+        _day(view, lake.file(system, table, day), f"{system}/{table} of {day}", names, served)
         for day in days
     ])
 

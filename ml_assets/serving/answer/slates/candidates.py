@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from ml_assets.core.errors import NotReady, StateDamaged
 from ml_assets.core.storage.files import identity
+from ml_assets.core.storage.mounts import FollowedFile
 from ml_assets.serving.answer.slates.list_file import EVERYBODY, CandidateList, ListFile
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ class Candidates:
     """
 
     def __init__(self, path: Path, system: str) -> None:
-        self._path, self._system = path, system
+        self._path, self._system, self._followed = path, system, FollowedFile(path)
         self._seen: tuple[int, int] | None = None
         self._file: ListFile | None = None
         self.problem: str | None = None
@@ -62,7 +63,7 @@ class Candidates:
 
     def _look(self) -> ListFile | None:
         """The lists as they are now; None if there are none. Costs a look at the folder."""
-        found = identity(self._path)
+        found = identity(self._followed.look())
         if found is None or found == self._seen:
             return self._file
         try:

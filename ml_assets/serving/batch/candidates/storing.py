@@ -15,6 +15,7 @@ import pandas as pd
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.settings import Settings
 from ml_assets.core.slates import SlatePolicy
+from ml_assets.core.storage.mounts import current
 from ml_assets.core.system import System
 from ml_assets.core.time import DAY, midnight
 from ml_assets.features.offline import OfflineFeatures
@@ -148,7 +149,7 @@ def load_lists(settings: Settings, system: System, day: date) -> bool:
 
 def _day_of(settings: Settings, system: System) -> date | None:
     """The day of the lists that the API reads; None if there are none that it can read."""
-    path = settings.candidates(system.name)
+    path = current(settings.candidates(system.name))
     try:
         file = ListFile(path, system.name) if path.exists() else None
     except StateDamaged:

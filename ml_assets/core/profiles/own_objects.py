@@ -1,0 +1,98 @@
+"""An S3-compatible server that nobody else uses: nanio, on loopback, with a key of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from ml_assets.core.errors import NotReady
+from ml_assets.core.runtime import keeper
+from ml_assets.core.storage.files import make_folder, make_private
+
+BUCKET, USER = "ml-assets", "ml_assets"
+START_S, STOP_S = 30.0, 10.0
+
+
+class OwnObjects:
+    """A server whose objects stay in `folder` from one start to the next.
+
+    It asks for a key that is made at each start: other users of this machine can reach the port.
+    """
+
+    name = "an S3 server"
+
+    def __init__(self, folder: Path) -> None:
+        """Raises NotReady if it is not installed."""
+        if find_spec("nanio") is None or find_spec("boto3") is None:
+            raise NotReady("the S3 server of `ml-assets cluster` is not installed: "
+                           "pip install 'ml-assets[cluster,dev]'")
+        self.folder, self._port = folder, _free_port()
+        self._secret = secrets.token_urlsafe(24)
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Of the bucket."""
+        return f"s3://{BUCKET}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where we find it, and AWS's clients: it and nothing else."""
+        return {"ML_ASSETS_OBJECTS": self.url,
+                "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{self._port}",
+                "AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": self._secret,
+                "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+                "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required"}
+
+    def start(self) -> None:
+        """Start it, with the bucket in it. Raises NotReady if it does not come up."""
+        make_folder(self.folder / "data" / BUCKET)
+        make_private(log := self.folder / "log")
+        with log.open("wb") as output:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "nanio", "serve", "--host", "127.0.0.1",
+                 "--port", str(self._port), "--data-dir", self.folder / "data",
+                 "--no-access-log", "--log-level", "warning"],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.folder,
+                start_new_session=True, preexec_fn=keeper.ending_with_us(), env={
+                    **os.environ, "NANIO_ACCESS_KEY": USER, "NANIO_SECRET_KEY": self._secret})
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise NotReady(f"the S3 server in {self.folder} does not start. {log} ends with:\n"
+                               f"{log.read_text(errors='replace')[-1000:]}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        with socket.socket() as asking:
+            asking.settimeout(1.0)
+            return asking.connect_ex(("127.0.0.1", self._port)) == 0
+
+    @property
+    def is_up(self) -> bool:
+        return self._server is not None and self._server.poll() is None
+
+    def stop(self) -> None:
+        """End it; what was stored is there again at the next start."""
+        if self._server is not None and self._server.poll() is None:
+            self._server.terminate()
+            try:
+                self._server.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as asking:
+        asking.bind(("127.0.0.1", 0))
+        return int(asking.getsockname()[1])
