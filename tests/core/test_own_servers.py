@@ -38,11 +38,14 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_the_command_runs_one_server_until_it_is_told_to_stop_and_finds_its_data_again(
+def test_the_command_runs_its_servers_until_it_is_told_to_stop_and_finds_their_data_again(
     folder: Path, postgres_server: OwnPostgres
 ) -> None:
     """postgres_server: whether there is PostgreSQL at all."""
-    psycopg = pytest.importorskip("psycopg")
+    psycopg, boto3 = pytest.importorskip("psycopg"), pytest.importorskip("boto3")
+    redis = pytest.importorskip("redis")
+    if shutil.which("redis-server") is None:
+        pytest.skip("Redis is not installed")
     written = folder / "cluster" / "environment"
     for attempt in range(2):
         process = subprocess.Popen(
@@ -50,7 +53,8 @@ def test_the_command_runs_one_server_until_it_is_told_to_stop_and_finds_its_data
             stdout=subprocess.PIPE, env={**os.environ, "ML_ASSETS_VAR": str(folder)})
         try:
             assert process.stdout is not None
-            assert process.stdout.readline().startswith("PostgreSQL is up")
+            up = process.stdout.readline()
+            assert up.startswith("PostgreSQL, an S3 server and Redis are up")
             said = environment_in(written)
             assert said["ML_ASSETS_PROFILE"] == "cluster"
             assert written.stat().st_mode & 0o077 == 0
@@ -65,6 +69,18 @@ def test_the_command_runs_one_server_until_it_is_told_to_stop_and_finds_its_data
                 if attempt == 0:
                     connection.execute("create table kept (n integer)")
                 assert connection.execute("select count(*) from kept").fetchone() == (0,)
+            # Without the environment's own variables, which may name other servers.
+            objects = boto3.session.Session(
+                said["AWS_ACCESS_KEY_ID"], said["AWS_SECRET_ACCESS_KEY"],
+            ).client("s3", endpoint_url=said["AWS_ENDPOINT_URL_S3"], region_name="us-east-1")
+            bucket = said["ML_ASSETS_OBJECTS"].removeprefix("s3://")
+            remembered = redis.Redis.from_url(said["ML_ASSETS_REDIS"])
+            if attempt == 0:
+                objects.put_object(Bucket=bucket, Key="kept", Body=b"object")
+                remembered.set("kept", "value")
+            assert objects.get_object(Bucket=bucket, Key="kept")["Body"].read() == b"object"
+            assert remembered.get("kept") == b"value"
+            remembered.close()
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
@@ -79,4 +95,7 @@ def test_the_command_runs_one_server_until_it_is_told_to_stop_and_finds_its_data
                 break
         else:
             pytest.fail("the server outlived its command")
+        for ended in (lambda: objects.head_bucket(Bucket=bucket), remembered.ping):
+            with pytest.raises(Exception, match=r"connect|endpoint"):
+                ended()
     shutil.rmtree(said["ML_ASSETS_POSTGRES"].partition("?host=")[2])
