@@ -86,8 +86,7 @@ class TrainingSets:
 
         Nothing changes unless `version` is the one that was built last.
         """
-        path = self._latest
-        latest = self._read_about(path) if path.exists() else {}
+        latest = self._read_latest()
         if latest.get("version") == version:
             self._write_latest({**latest, CONCLUDED: latest["as_of"],
                                 CONCLUDED_LEARNT: latest.get(LEARNT, latest["as_of"])})
@@ -98,10 +97,9 @@ class TrainingSets:
         A training that died half-way has left a training set and no verdict: why it was asked
         for still stands.
         """
-        path = self._latest
-        if not path.exists():
+        latest = self._read_latest()
+        if not latest:
             return None
-        latest = self._read_about(path)
         # Files of the first releases do not tell verdicts from trials.
         at = latest.get(CONCLUDED, latest["as_of"])
         if at is None:
@@ -126,8 +124,8 @@ class TrainingSets:
         the features are declared differently.
         """
         recorded = self._recorded(version)
-        return self._training_set(
-            self._again(version, datetime.fromisoformat(recorded["as_of"]), recorded))
+        as_of = datetime.fromisoformat(recorded["as_of"])
+        return self._training_set(self._again(version, as_of, recorded))
 
     def restored(self, version: str, as_of: datetime, folder: Path) -> TrainingSet:
         """The same in a file of its own, in `folder`, whether or not anything is left of the one
@@ -135,8 +133,8 @@ class TrainingSets:
         """
         recorded = self._read_about(self._about(version)) if self._about(version).exists() else {}
         path = folder / f"{version}.parquet"
-        return replace(
-            self._training_set(self._again(version, as_of, recorded, into=path)), path=path)
+        again = self._again(version, as_of, recorded, into=path)
+        return replace(self._training_set(again), path=path)
 
     def _again(
         self, version: str, as_of: datetime, recorded: Mapping[str, Any], *,
@@ -164,9 +162,9 @@ class TrainingSets:
         if recorded["labels"] <= 2 * at_most:
             try:
                 self.rebuild(version)
+                return None
             except (NotReproducible, NotReady) as error:
                 return str(error)
-            return None
         share = at_most / recorded["labels"]
         as_of, about = datetime.fromisoformat(recorded["as_of"]), self._meaning()
         try:
@@ -218,17 +216,14 @@ class TrainingSets:
             "feature_service": service.name,
             "definitions": service.definitions,
         }
-        if service.coded:
-            about["coded"] = sorted(service.coded)
-        return about
+        return about | ({"coded": sorted(service.coded)} if service.coded else {})
 
     def latest(self) -> TrainingSet:
         """The one that was built last. Raises NotReady where none was."""
-        path = self._latest
-        if not path.exists():
+        about = self._read_latest()
+        if not about:
             raise NotReady(f"{self.system.name!r} has no training set yet; "
                            f"materialise {self.system.name}/training_set first")
-        about = self._read_about(path)
         return self._training_set(about)
 
     def load(self, version: str) -> TrainingSet:
@@ -236,30 +231,28 @@ class TrainingSets:
         return self._training_set(self._recorded(version))
 
     def _recorded(self, version: str) -> dict[str, Any]:
-        if not self._about(version).exists():
-            known = [path.stem for path in listed(self.folder, "*.parquet")]
-            raise unknown(f"training set of {self.system.name!r}", version, known)
-        return self._read_about(self._about(version))
+        if (path := self._about(version)).exists():
+            return self._read_about(path)
+        known = [path.stem for path in listed(self.folder, "*.parquet")]
+        raise unknown(f"training set of {self.system.name!r}", version, known)
 
     def _read_about(self, path: Path) -> dict[str, Any]:
         """Raises StateDamaged."""
-        about = read_object(path, "of a training set",
-                            f"materialise {self.system.name}/training_set again")
+        again = f"materialise {self.system.name}/training_set again"
+        about = read_object(path, "of a training set", again)
         if "as_of" not in about:
-            raise StateDamaged(f"{path} is damaged: it lacks 'as_of'. Materialise "
-                               f"{self.system.name}/training_set again")
+            raise StateDamaged(f"{path} is damaged: it lacks 'as_of'. {again.capitalize()}")
         return about
 
     def latest_version(self) -> str | None:
         """The version that was built last, None where none was."""
-        path = self._latest
-        return str(self._read_about(path)["version"]) if path.exists() else None
+        about = self._read_latest()
+        return str(about["version"]) if about else None
 
     def _as_stored(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows as they come back from a file."""
-        features = load_manifest(self.settings).service(self.system).features
-        return frame_of(pa.Table.from_pandas(
-            rows, self._schema(features), preserve_index=False))
+        schema = self._schema(load_manifest(self.settings).service(self.system).features)
+        return frame_of(pa.Table.from_pandas(rows, schema, preserve_index=False))
 
     def _schema(self, features: tuple[str, ...]) -> pa.Schema:
         event_id, happened, accepted, *columns, _position = events_schema(self.system)
@@ -278,9 +271,10 @@ class TrainingSets:
     def _about(self, version: str) -> Path:
         return current(self.folder / f"{version}.json")
 
-    @property
-    def _latest(self) -> Path:
-        return current(self.folder / "latest.json")
+    def _read_latest(self) -> dict[str, Any]:
+        """Nothing if none was built."""
+        path = current(self.folder / "latest.json")
+        return self._read_about(path) if path.exists() else {}
 
     def _read_drawn(self, version: str, share: float) -> pd.DataFrame:
         with naming(path := self._path(version)), pq.ParquetFile(path) as file:
