@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml_assets.automation.retraining import Situation
@@ -104,15 +104,24 @@ def worth_of(
     system: System, settings: Settings, learnt: Learnt | None, now: datetime
 ) -> tuple[Lag, ExpectedBenefit | None]:
     """How far the model is behind one of today, and what that is expected to cost."""
-    from ml_assets.evaluation.benefits import Benefits
+    from ml_assets.evaluation.benefits import Benefits, answers_in, by_slate
     from ml_assets.features.training_sets.training_set import TrainingSets
     from ml_assets.ingest.lake import Lake
+    from ml_assets.ingest.tables import events_schema
 
     worth = system.retraining.worth
     if worth is None or learnt is None:
         return Lag(), None
     lake, since = Lake(settings.lake), learnt.until.date()
-    days = [Day(rows=lake.count(system.name, "events", day),
+
+    def answers(day: date) -> int:
+        if not by_slate(system):
+            return lake.count(system.name, "events", day)
+        rows = lake.read_table(system.name, "events", events_schema(system), start=day,
+                               end=day + DAY, columns=["event_id"])
+        return answers_in(system, rows["event_id"])
+
+    days = [Day(answers=answers(day),
                 labels=lake.count(system.name, "labels", day))
             for day in lake.days(system.name, "labels") if since <= day < now.date()]
     seen = TrainingSets(settings, system).latest().labels

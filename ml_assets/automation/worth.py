@@ -1,7 +1,7 @@
 """Whether a new model is worth its training: what the lag of the present one is expected to cost.
 
 The gap between a model and one of today is taken to grow with the share of labels that it has not
-seen. What a whole share is worth, in loss of a row, is estimated from past retrainings by the
+seen. What a whole share is worth, in loss of an answer, is estimated from past retrainings by the
 normal model with a declared prior (Gelman et al., "Bayesian Data Analysis", 3rd ed., 2.5): each is
 one measurement of a value that varies between retrainings as much as the prior does.
 
@@ -28,9 +28,10 @@ RECENT = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """A closed day since the last training: rows that were answered, labels that became known."""
+    """A closed day since the last training: answers that were given, rows or slates as the measure
+    counts them; labels that became known."""
 
-    rows: int
+    answers: int
     labels: int
 
 
@@ -38,18 +39,19 @@ class Day:
 class Lag:
     """How far a model is behind one of today.
 
-    rows: that were answered since its training; fresh: the share of labels that it has not seen,
-    at the end of the last day; missed: over all rows, the sum of that share as it was on their day
+    answers: that were given since its training; fresh: the share of labels that it has not seen,
+    at the end of the last day; missed: over all answers, the sum of that share as it was on their
+    day
     """
 
-    rows: int = 0
+    answers: int = 0
     fresh: float = 0.0
     missed: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedBenefit:
-    """By how much a row is expected to lose less with a model all of whose labels are new.
+    """By how much an answer is expected to lose less with a model all of whose labels are new.
 
     mean, deviation: in the unit of the measure; retrainings: that it rests on beside the prior
     """
@@ -65,16 +67,16 @@ def lag_of(days: Sequence[Day], *, seen: int, whole: bool) -> Lag:
     seen: labels that the model learnt from; whole: a new one would learn from all of them too, and
     not from a window of the same length
 
-    >>> lag_of([Day(rows=10, labels=50), Day(rows=10, labels=50)], seen=100, whole=True)
-    Lag(rows=20, fresh=0.5, missed=8.333333333333334)
+    >>> lag_of([Day(answers=10, labels=50), Day(answers=10, labels=50)], seen=100, whole=True)
+    Lag(answers=20, fresh=0.5, missed=8.333333333333334)
     """
-    rows, labels, fresh, missed = 0, 0, 0.0, 0.0
+    answers, labels, fresh, missed = 0, 0, 0.0, 0.0
     for day in days:
-        rows, labels = rows + day.rows, labels + day.labels
+        answers, labels = answers + day.answers, labels + day.labels
         total = seen + labels if whole else max(seen, labels)
         fresh = labels / total if total else 0.0
-        missed += day.rows * fresh
-    return Lag(rows=rows, fresh=fresh, missed=missed)
+        missed += day.answers * fresh
+    return Lag(answers=answers, fresh=fresh, missed=missed)
 
 
 def expected(benefits: Sequence[Benefit], prior: float) -> ExpectedBenefit | None:
@@ -102,7 +104,7 @@ def weigh(worth: Worth, measure: str, lag: Lag, benefit: ExpectedBenefit) -> tup
     name = measure.replace("_", " ")
     return cost >= worth.training, (
         f"{lag.fresh:.0%} of the labels are new, which is expected to have cost {cost:.3g} of "
-        f"{name} in {lag.rows:,} answers (a model of new labels alone: {benefit.mean:.2g} a row "
-        f"less, ±{benefit.deviation:.1g}, from {benefit.retrainings} retraining"
+        f"{name} in {lag.answers:,} answers (a model of new labels alone: {benefit.mean:.2g} an "
+        f"answer less, ±{benefit.deviation:.1g}, from {benefit.retrainings} retraining"
         f"{'' if benefit.retrainings == 1 else 's'}); a training costs {worth.training:g}"
     )

@@ -12,7 +12,7 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
-from ml_assets.evaluation.benefits import Benefits, benefit_of, fresh_share
+from ml_assets.evaluation.benefits import Benefits, benefit_of, fresh_share, judged_share
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
 from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.features.training_sets.stored import TrainingSet
@@ -55,6 +55,7 @@ def evaluate_latest(system: System, settings: Settings) -> Evaluated:
         registry.get(system.name, report.champion).tags.get("as_of"))
     benefit = benefit_of(
         system, report, at=settings.clock_of(system.name).now(),
+        judged=judged_share(system, evaluated.rows),
         fresh=1.0 if before is None else fresh_share(training_set, datetime.fromisoformat(before)))
     if benefit is not None:
         Benefits(settings, system).note(benefit)

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.automation.retraining import Situation, decide, figures
+from ml_assets.automation.situation import last_learnt, worth_of
 from ml_assets.automation.worth import Day, ExpectedBenefit, Lag, expected, lag_of
 from ml_assets.core.errors import DeclarationError, StateDamaged
 from ml_assets.core.policies import RetrainingPolicy, Worth
 from ml_assets.core.settings import Settings
-from ml_assets.evaluation.benefits import Benefit, Benefits
+from ml_assets.core.system import System
+from ml_assets.core.time import DAY, midnight
+from ml_assets.evaluation.benefits import Benefit, Benefits, answers_in, benefit_of, judged_share
+from ml_assets.evaluation.report import Scored, evaluate
+from ml_assets.features.training_sets.training_set import TrainingSets
+from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.tables import events_schema, known_schema
+from ml_assets.replay.league.machine import measured
 from tests.toy import TOY
+from tests.tracks import TRACKS
 from tests.trips import TRIPS
 
 NOW = datetime(2024, 1, 10, tzinfo=UTC)
@@ -63,24 +76,24 @@ def test_an_unsure_one_weighs_less_and_older_ones_are_forgotten() -> None:
 def test_the_lag_never_shrinks_and_no_more_is_new_than_all(
     days: list[tuple[int, int]], seen: int, whole: bool
 ) -> None:
-    told = [Day(rows=rows, labels=labels) for rows, labels in days]
+    told = [Day(answers=rows, labels=labels) for rows, labels in days]
     lags = [lag_of(told[:count], seen=seen, whole=whole) for count in range(len(told) + 1)]
     assert lags[0] == Lag()
     for before, after in pairwise(lags):
         assert after.missed >= before.missed and after.fresh >= before.fresh
-        assert after.fresh <= 1 and after.missed <= after.rows
+        assert after.fresh <= 1 and after.missed <= after.answers
 
 
 def test_a_training_is_due_when_the_lag_has_cost_as_much() -> None:
     """1,000 answers of which 40% missed: at .05 a row that is 20."""
     benefit = ExpectedBenefit(mean=0.05, deviation=0.01, retrainings=3)
-    lag = Lag(rows=1000, fresh=0.6, missed=400.0)
+    lag = Lag(answers=1000, fresh=0.6, missed=400.0)
     due = decide(replace(TRAINED, lag=lag, benefit=benefit), POLICY)
     assert due.kind == "worth"
     assert due.reason == (
         "60% of the labels are new, which is expected to have cost 20 of log loss in 1,000 answers "
-        "(a model of new labels alone: 0.05 a row less, ±0.01, from 3 retrainings); a training "
-        "costs 20: retrain")
+        "(a model of new labels alone: 0.05 an answer less, ±0.01, from 3 retrainings); a "
+        "training costs 20: retrain")
     early = decide(replace(TRAINED, lag=replace(lag, missed=399.0), benefit=benefit), POLICY)
     assert not early.train and "a training costs 20" in early.reason
     tried = decide(replace(TRAINED, lag=lag, benefit=benefit, on_trial=(7,)), POLICY)
@@ -100,15 +113,81 @@ def test_for_a_gap_that_grows_evenly_no_other_interval_costs_much_less(
     seen, horizon, training = 10_000, 360, 20.0
 
     def cost(interval: int) -> float:
-        lag = lag_of([Day(rows=rows, labels=labels)] * interval, seen=seen, whole=True)
+        lag = lag_of([Day(answers=rows, labels=labels)] * interval, seen=seen, whole=True)
         return (training + benefit * lag.missed) * horizon / interval
 
+    day = Day(answers=rows, labels=labels)
     own = next((days for days in range(1, horizon + 1) if benefit * lag_of(
-        [Day(rows=rows, labels=labels)] * days, seen=seen, whole=True).missed >= training), horizon)
+        [day] * days, seen=seen, whole=True).missed >= training), horizon)
     best = min(map(cost, range(1, horizon + 1)))
     assert cost(own) <= 2 * best
     if 5 <= own <= 60:
         assert cost(own) <= 1.15 * best
+
+
+def counted(system: System, measure: str | None) -> System:
+    return replace(system, slices=(), gates=(), retraining=replace(
+        system.retraining, worth=Worth(training=1.0, measure=measure)))
+
+
+def suggestions(pages: int, items: int = 4) -> pd.DataFrame:
+    """Pages of tracks, of each third one of which nothing was taken; to a toy, single rows."""
+    draw = np.random.default_rng(7)
+    taken = [page % 3 > 0 and place == draw.integers(items)
+             for page in range(pages) for place in range(items)]
+    happened = pd.date_range(NOW, periods=pages * items, freq="s")
+    return pd.DataFrame({
+        "event_id": [f"o{page}#{place + 1}" for page in range(pages) for place in range(items)],
+        "event_timestamp": happened, "label": taken, "truth": taken, "hour": 1.0,
+        "listener": [f"l{page % 20}" for page in range(pages) for _ in range(items)],
+        "track": list(range(items)) * pages, "propensity": 0.5, "position": 1})
+
+
+@pytest.mark.parametrize(("system", "answers"), [
+    (counted(TRACKS, None), 60), (counted(TOY, None), 240)])
+def test_what_a_retraining_brought_is_what_the_answers_that_measured_it_came_to(
+    system: System, answers: int
+) -> None:
+    """Over all of them, as the league adds up: a page loses once however many rows it has, and a
+    page of which nothing was taken loses nothing."""
+    rows, draw = suggestions(60), np.random.default_rng(11)
+    codes = system.target.codes(rows["label"].tolist())
+    outputs = [np.clip(0.3 + 0.1 * codes + draw.normal(0, noise, len(rows)), 0.01, 0.99)[:, None]
+               for noise in (0.05, 0.2)]
+    found = benefit_of(
+        system, evaluate(system, rows, Scored(version=2, outputs=outputs[0]),
+                         Scored(version=1, outputs=outputs[1])),
+        fresh=0.5, at=NOW, judged=judged_share(system, rows))
+    assert found is not None and found.lead is not None and found.deviation is not None
+    assert answers_in(system, pa.array(rows["event_id"])) == answers
+    came_to = [measured(system, rows, each).sum() for each in outputs]
+    assert found.value * answers == pytest.approx(came_to[0])
+    assert found.lead * answers == pytest.approx(came_to[1] - came_to[0])
+    assert 0 < found.deviation < found.lead
+
+
+@pytest.mark.parametrize(("system", "answers"), [
+    (counted(TRACKS, None), 40), (counted(TRACKS, "log_loss"), 160), (counted(TOY, None), 160)])
+def test_a_lag_is_counted_in_the_answers_that_the_measure_is_the_mean_of(
+    settings: Settings, system: System, answers: int
+) -> None:
+    """Pages where pages are judged, else rows; labels are rows on both sides of their share."""
+    lake, rows = Lake(settings.lake), suggestions(40).assign(
+        accepted_at=NOW, log_seq=1, shop="s", note="n", amount=1.0)
+    day, known = NOW.date(), rows.assign(known_at=rows["event_timestamp"], basis="feedback")
+    lake.write(system.name, "events", day, rows[events_schema(system).names],
+               events_schema(system))
+    lake.write(system.name, "labels", day, known[known_schema(system).names],
+               known_schema(system))
+    sets = TrainingSets(settings, system)
+    sets.folder.mkdir(parents=True)
+    at = midnight(day).isoformat()
+    (sets.folder / "latest.json").write_text(json.dumps({
+        "version": "v", "as_of": at, "concluded_as_of": at, "concluded_learnt_until": at,
+        "feature_names": [], "texts": [], "partitions": [str(day - DAY), str(day - DAY)],
+        "feature_service": "s", "labels": len(rows), "events_lacking": 0}))
+    lag, _ = worth_of(system, settings, last_learnt(system, settings, NOW + DAY), NOW + DAY)
+    assert (lag.answers, lag.fresh) == (answers, 0.5)
 
 
 def test_what_was_noted_is_read_back_as_it_was_known(settings: Settings) -> None:

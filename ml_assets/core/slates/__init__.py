@@ -4,6 +4,7 @@ from ml_assets.core.slates.candidates import LARGEST_LIST, Nightly, Own, Popular
 from ml_assets.core.slates.ids import (
     LARGEST_SLATE,
     REQUEST_LENGTH,
+    SEPARATOR,
     position_of,
     request_fault,
     row_id,
@@ -12,6 +13,7 @@ from ml_assets.core.slates.ids import (
 from ml_assets.core.slates.policy import LARGEST_PAGE, OF_ROWS, SlatePolicy
 
 __all__ = [
-    "LARGEST_LIST", "LARGEST_PAGE", "LARGEST_SLATE", "OF_ROWS", "REQUEST_LENGTH", "Nightly",
-    "Own", "Popular", "SlatePolicy", "Taken", "position_of", "request_fault", "row_id", "split",
+    "LARGEST_LIST", "LARGEST_PAGE", "LARGEST_SLATE", "OF_ROWS", "REQUEST_LENGTH", "SEPARATOR",
+    "Nightly", "Own", "Popular", "SlatePolicy", "Taken", "position_of", "request_fault", "row_id",
+    "split",
 ]

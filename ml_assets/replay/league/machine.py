@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ml_assets.automation.retraining import Situation, decide
 from ml_assets.automation.situation import champion_age
@@ -21,7 +22,13 @@ from ml_assets.core.slates import split
 from ml_assets.core.system import System
 from ml_assets.core.target import Bools, Floats, Whole
 from ml_assets.core.time import DAY
-from ml_assets.evaluation.benefits import Benefit, benefit_of, measure_of
+from ml_assets.evaluation.benefits import (
+    Benefit,
+    answers_in,
+    benefit_of,
+    judged_share,
+    measure_of,
+)
 from ml_assets.evaluation.report import EvaluationReport, Scored, evaluate
 from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.features.training_sets.training_set import Learnt
@@ -154,7 +161,8 @@ class Machine:
                          for each in (version, champion))
         assert scored is not None
         self.reports[version] = report = evaluate(self.system, rows, scored, other)
-        benefit = benefit_of(self.system, report, at=now, fresh=self._fresh(version, champion))
+        benefit = benefit_of(self.system, report, at=now, fresh=self._fresh(version, champion),
+                             judged=judged_share(self.system, rows))
         self.benefits += [] if benefit is None else [benefit]
         self._let_in(now)
 
@@ -197,7 +205,8 @@ class Machine:
         known, days = self.rows["known_at"], list[Day]()
         while since < now:
             end = since + DAY
-            days.append(Day(rows=int(self._between(since, end).sum()),
+            answered = pa.array(self.rows["event_id"][self._between(since, end)])
+            days.append(Day(answers=answers_in(self.system, answered),
                             labels=int(((known >= since) & (known < end)).sum())))
             since = end
         return days
