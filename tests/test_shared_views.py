@@ -111,7 +111,7 @@ def _served_here(settings: Settings, served: Sequence[System]) -> Iterator[dict[
     server = cast("Any", SimpleNamespace(process=SimpleNamespace(poll=lambda: None)))
     first, *rest = served
     with serving(WholeLoop(settings=settings, system=first), also=rest) as http:
-        yield {each.name: Client(http=http, system=each.name, source=each.truth.source,
+        yield {each.name: Client(http=http, system=each.name,
                                  server=server) for each in served}
 
 

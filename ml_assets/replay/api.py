@@ -70,15 +70,12 @@ class Server:
 class Client:
     """Talks to the API of one system. All calls are safe to repeat.
 
-    source: in whose name it gives feedback
-
     A killed API is restarted, and unanswered requests are resent, at most RESTARTS times: a
     request that kills every API it reaches must not be sent forever.
     """
 
     http: httpx.Client
     system: str
-    source: str
     server: Server
 
     def await_ready(self, *, seconds: float = 120) -> None:
@@ -154,12 +151,12 @@ class Client:
         ]})
 
     def report(self, reports: Sequence[Report]) -> None:
-        """Say what was true, in the name of the truth's source, each at its time.
+        """Say what was true, each in somebody's name and at its time.
 
         reports: at most as many as the API takes at once
         """
         told = self._call("POST", "feedback/batch", {"feedback": [
-            {"prediction_id": each.prediction_id, "label": each.label, "source": self.source,
+            {"prediction_id": each.prediction_id, "label": each.label, "source": each.source,
              "said_at": each.due.isoformat()} for each in reports]})
         for report, answer in zip(reports, told["feedback"], strict=True):
             if "error" in answer:
@@ -224,17 +221,17 @@ class Client:
 
 
 @contextmanager
-def let_in(settings: Settings, source: str) -> Iterator[dict[str, str]]:
+def let_in(settings: Settings, *sources: str) -> Iterator[dict[str, str]]:
     """The headers that a client needs: with tokens in use, a temporary token of its own.
 
-    source: as which it speaks
+    sources: as which it speaks
     """
     tokens = TokenFile(settings.tokens)
     if not tokens.read():
         yield {}
         return
     token, shown = tokens.create(
-        f"replay-{secrets.token_hex(4)}", ("predict", "feedback"), (source,), WallClock().now())
+        f"replay-{secrets.token_hex(4)}", ("predict", "feedback"), sources, WallClock().now())
     try:
         yield {"authorization": f"Bearer {shown}"}
     finally:

@@ -266,14 +266,14 @@ class Journey:
         people, name = People(system=self.system), self.system.name
         since = max(EARLIEST, start - self.system.truth.maturity - DAY)
         log = EventLog(self.settings.event_log)
-        said = {f.prediction_id for f in log.feedback.between(name, since, start)}
+        said = {(f.prediction_id, f.source) for f in log.feedback.between(name, since, start)}
         for today in self.events.days(start.date(), since=since.date()):
             for _, rows in answered(self.system, log, today):
                 for event, answer in rows:
-                    if answer.prediction_id not in said:
-                        people.receive(
-                            event, prediction_id=answer.prediction_id, decision=answer.decision)
+                    people.receive(
+                        event, prediction_id=answer.prediction_id, decision=answer.decision)
         log.close()
+        people.forget(said)
         return people
 
 

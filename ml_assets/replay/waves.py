@@ -13,6 +13,7 @@ from ml_assets.core.system import System
 from ml_assets.features.engine.events import entity_key
 from ml_assets.features.manifest import load_manifest
 from ml_assets.ingest.contracts.rows import read_event
+from ml_assets.replay.people import audited_at
 from ml_assets.replay.slates import asks_for_slate
 
 LARGEST = 256
@@ -75,5 +76,6 @@ class Waves:
             return otherwise
         label = self._system.target.label(event.outcome)
         words = [truth.told_at(event, label, right=right) for right in (True, False)]
-        return min((at for at in (*words, truth.known_at(event)) if at is not None),
+        words += [truth.known_at(event), audited_at(self._system, event)]
+        return min((at for at in words if at is not None),
                    default=otherwise)

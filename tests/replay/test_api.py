@@ -75,7 +75,7 @@ def dying(tmp_path: Path, *, times: int, at: str) -> Iterator[Client]:
     server.start()
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
-            yield Client(http=http, system="toy", source="buyer", server=server)
+            yield Client(http=http, system="toy", server=server)
     finally:
         keeper.stop(server.process)
 

@@ -84,7 +84,7 @@ def _two_days(loop: WholeLoop, folder: Path) -> Iterator[Replayed]:
         journey = Journey(system=TRACKS, settings=loop.settings, runs=loop.runs, events=live,
                           until=LIVE + timedelta(days=DAYS),
                           say=lambda at, text: said.append(text))
-        api = Client(http=http, system="tracks", source="player", server=cast("Any", None))
+        api = Client(http=http, system="tracks", server=cast("Any", None))
         journey.start(LIVE)
         for number in range(DAYS):
             live_through([journey], LIVE + timedelta(days=number), {"tracks": api})

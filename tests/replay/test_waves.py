@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ml_assets.core.feedback import Audit
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.time import DAY, EventClock, midnight
 from ml_assets.core.truths import Complaints
@@ -55,6 +56,16 @@ def test_a_wave_ends_before_somebody_says_what_was_true() -> None:
     soon = [replace(event, outcome=True, known_at=LIVE + timedelta(minutes=3.5))
             for event in events]
     assert sizes(soon)[0] == 4
+
+
+def test_a_wave_ends_before_an_audit_is_answered() -> None:
+    """It is known when they are, and not which: halfway through the two days until silence."""
+    events = [purchase(n, n * 60, f"shop {n}", outcome=False) for n in range(30)]
+    quiet = replace(LATER, reported=0.0)
+    for audit, first in ((None, 30), (Audit(share=0.01), 25)):
+        cut = Waves(replace(WHOLE, truth=quiet, feedback=replace(WHOLE.feedback, audit=audit)),
+                    [("shop",)])
+        assert len(cut.take(events, 0, LIVE + 2 * DAY)) == first
 
 
 def test_an_event_that_cannot_be_read_goes_alone() -> None:

@@ -40,12 +40,13 @@ def running_api(settings: Settings, systems: Sequence[System]) -> Iterator[dict[
 def _client(
     settings: Settings, system: System, server: Server, port: int
 ) -> Iterator[Client]:
-    source = system.truth.source
+    audit = system.feedback.audit
+    sources = [system.truth.source, *([] if audit is None else [audit.source])]
     with (
-        let_in(settings, source) as headers,
+        let_in(settings, *sources) as headers,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=headers) as http,
     ):
-        yield Client(http=http, system=system.name, source=source, server=server)
+        yield Client(http=http, system=system.name, server=server)
 
 
 def _free_port() -> int:

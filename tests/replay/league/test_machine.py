@@ -109,7 +109,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
             runs = loop.runs
             journey = Journey(system=TURNING, settings=loop.settings, runs=runs, events=live,
                               until=LIVE + timedelta(days=DAYS), say=lambda at, text: None)
-            api = Client(http=http, system="toy", source="buyer", server=cast("Any", None))
+            api = Client(http=http, system="toy", server=cast("Any", None))
             journey.start(LIVE)
             for number in range(DAYS):
                 live_through([journey], LIVE + timedelta(days=number), {"toy": api})
