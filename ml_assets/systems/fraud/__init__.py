@@ -17,6 +17,7 @@ from ml_assets.core.policies import (
     RetrainingPolicy,
     RolloutPolicy,
     Slice,
+    Worth,
 )
 from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.truths import Outcomes
@@ -109,7 +110,10 @@ FRAUD = System(
         Gate(metric="roc_auc", at_least=0.7),
         Gate(metric="log_loss", better_than_champion_by=0.0),
     ),
-    retraining=RetrainingPolicy(max_age=timedelta(days=4), cooldown=timedelta(days=2)),
+    # A retraining costs 20 EUR: the machine, and somebody who looks at its report. Due when misses
+    # and needless calls that a model of today would have saved are expected to have cost as much.
+    retraining=RetrainingPolicy(max_age=timedelta(days=4), cooldown=timedelta(days=2),
+                                worth=Worth(training=20.0, measure="cost")),
     # What is true of a payment is known a week later: to wait for that would let a new fraud go
     # on for another week. A candidate that passed its gates takes over on the next day, and the
     # one before it is put back if the outcomes say so.
