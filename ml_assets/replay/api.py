@@ -188,6 +188,10 @@ class Client:
                 return
             time.sleep(0.005)
 
+    def judge(self) -> None:
+        """Let the API take out versions that are broken, by what they have done so far."""
+        self._call("POST", "guardrails")
+
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """The answer. Raises NotReady if there is none, or if it is an error."""
         path = f"/v1/{self.system}/{path}"

@@ -28,6 +28,10 @@ from ml_assets.replay.waves import Waves
 AT_ONCE = 256
 """Words in one request, at most; as many as the API takes at once."""
 
+LOOKS = timedelta(hours=1)
+"""So often guardrails are looked at while several versions score, and at the end of a day: each
+look waits for what versions have to score, and the API judges nothing in between."""
+
 RESOLUTION = timedelta(microseconds=1)
 Say = Callable[[datetime, str], None]
 """Reports progress to whoever watches the loop, on the event clock."""
@@ -63,6 +67,8 @@ class Journey:
     """Whether more than one version scores each event."""
     _unshadowed: int = 0
     """Answers that other versions may not have scored yet."""
+    _looked: datetime = EARLIEST
+    """When guardrails were looked at."""
 
     @property
     def clock(self) -> EventClock:
@@ -169,6 +175,7 @@ class Journey:
         now = midnight(day) + DAY
         self._await_shadows(api)
         self._advance(now)
+        self._look(api)
         before = self.deployments.history(self.system.name)
         self.runs.day(day, lent=not self.asks)
         self._follow(api, before, now)
@@ -186,8 +193,8 @@ class Journey:
             self._people.receive(
                 each.event, prediction_id=each.prediction_id, decision=each.decision)
             self._unshadowed += self._several
-        if self._unshadowed >= AT_ONCE:
-            self._await_shadows(api)
+        if self._unshadowed >= AT_ONCE or self.clock.now() - self._looked >= LOOKS:
+            self._look(api)
         self.answered += len(wave)
         try:
             self.step(wave[-1].event_timestamp, self.answered)
@@ -201,6 +208,16 @@ class Journey:
         if self._unshadowed:
             api.await_shadows()
             self._unshadowed = 0
+
+    def _look(self, api: Client) -> None:
+        """Let versions that are broken by now leave."""
+        self._looked = self.clock.now()
+        if not self._several:
+            return
+        self._await_shadows(api)
+        before = self.deployments.history(self.system.name)
+        api.judge()
+        self._follow(api, before, self._looked)
 
     def _tell(self, api: Client, until: datetime) -> None:
         """What happened in the other streams before `until`."""

@@ -26,7 +26,7 @@ NEEDED: tuple[tuple[re.Pattern[str], frozenset[Scope]], ...] = (
     (re.compile(r"/v1/[^/]+/events/[^/]+(/batch)?"), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/scores/.*", re.DOTALL), frozenset({"predict"})),
     (re.compile(r"/v1/[^/]+/feedback(/batch)?"), frozenset({"feedback"})),
-    (re.compile(r"/v1/[^/]+/version"), frozenset(SCOPES)),
+    (re.compile(r"/v1/[^/]+/(version|guardrails)"), frozenset(SCOPES)),
     # Not only admin: who collects metrics should not hold a key to what everyone has sent.
     (re.compile(r"/metrics"), frozenset({"predict", "admin"})),
 )

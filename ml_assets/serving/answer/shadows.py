@@ -12,6 +12,7 @@ from ml_assets.core.errors import LogUnavailable
 from ml_assets.core.source import Event
 from ml_assets.ingest.log.event_log import EventLog, Prediction, ShadowScore
 from ml_assets.serving.guardrails.guard import Guard
+from ml_assets.serving.models.loaded_rollout import LineUp, LoadedModel
 from ml_assets.serving.models.pool import ModelPool
 from ml_assets.serving.models.rescoring import FeaturesDiffer, score_again
 
@@ -91,10 +92,8 @@ class Shadows:
                 if model in lineup.shadows:
                     self._models.dismiss(model.version, error)
                 continue
-            except Exception as error:  # whatever its code raises: it must reach nobody
-                if self._guard.failed(lineup, model.version, error):
-                    self._models.dismiss(model.version, error)
-                continue
+            except Exception:  # whatever its code raises: it must reach nobody
+                mine, scores = self._one_by_one(lineup, model, mine)
             if (own := sides.get(model.version)) is not None:
                 own.scored(len(mine))
             made += [
@@ -112,6 +111,23 @@ class Shadows:
                 if asked is not None and asked.reference == model.version:
                     asked.paired(other, said)
         return made
+
+    def _one_by_one(
+        self, lineup: LineUp, model: LoadedModel, answered: Sequence[tuple[Prediction, Event]]
+    ) -> tuple[list[tuple[Prediction, Event]], list[tuple[float, tuple[float, ...]]]]:
+        """Those that a version does score, of some that it fails on together: how often it fails
+        must not depend on what happens to wait at the same time."""
+        scored: list[tuple[Prediction, Event]] = []
+        made: list[tuple[float, tuple[float, ...]]] = []
+        for each in answered:
+            try:
+                made += score_again(model, [each])
+                scored.append(each)
+            except Exception as error:
+                if self._guard.failed(lineup, model.version, error):
+                    self._models.dismiss(model.version, error)
+                    break
+        return scored, made
 
 
 def _next_size(taken: int, *, spent: float) -> int:

@@ -115,6 +115,13 @@ SYSTEM_CALLS = (
         path="version", method="get", name="version", summary="Which model answers, and why",
         answer=health.VersionAnswer,
     ),
+    Call(
+        path="guardrails", method="post", name="guardrails",
+        summary="Judge now whether a version is broken", answer=health.VersionAnswer,
+        problems=(500, 503),
+        description="The API does so ten times a second by itself. While a replay holds the clock "
+        "it does when asked, so that a replay comes out the same twice.",
+    ),
 )
 
 SLATE_CALLS = (

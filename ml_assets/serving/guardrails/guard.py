@@ -19,7 +19,7 @@ class Guard:
     watcher on another thread.
 
     level: of the policy, for this process
-    watched: whether anybody judges by what is seen; nobody does in a replay
+    timed: whether real time passes, so that versions may be probed now and then; not in a replay
     failures: calls in which a version failed and another one answered, by version
     breaches: which version this process took out for which guardrail, and how often
     """
@@ -27,7 +27,7 @@ class Guard:
     def __init__(self, policy: Guardrails | None, *, processes: int = 1) -> None:
         self.policy = policy
         self.level = 1.0 if policy is None else policy.level / processes
-        self.watched = False
+        self.timed = False
         self.failures: Counter[int] = Counter()
         self.breaches: Counter[tuple[int, str]] = Counter()
         self._sides: dict[Trial, SideBySide] = {}

@@ -33,7 +33,7 @@ class Probe:
     def due(self) -> bool:
         """Whether it is time to look at an event."""
         lineup = self._models.lineup
-        return (lineup is not None and bool(lineup.compared) and self._guard.watched
+        return (lineup is not None and bool(lineup.compared) and self._guard.timed
                 and monotonic() >= self._due)
 
     def take(self, answered: Sequence[tuple[Prediction, Event]]) -> None:

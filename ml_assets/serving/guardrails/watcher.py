@@ -41,8 +41,8 @@ class Watcher:
     since the one that was judged. A record that cannot be written is tried again at each look;
     meanwhile a challenger has nothing to do in this process.
 
-    stands: whether the system's clock stands still, as in a replay: then nothing is judged, since
-    no real time passes
+    stands: whether the system's clock stands still, as in a replay: then it judges when it is told
+    to, at an instant of that clock, and never how long anything takes
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Watcher:
         self._record: int | None = None
         self._trials: dict[tuple[int, int], Tried] = {}
         self._problem: str | None = None
+        self._one_at_a_time = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -71,17 +72,25 @@ class Watcher:
             self._thread.join(10)
 
     def look(self) -> None:
-        """Judge what was seen so far. Raises what the record of deployments raises."""
-        self._guard.watched = not self._stands()
-        record = self._models.deployment
-        if record is None or not self._guard.watched:
-            return
-        if record.id != self._record:
-            self._read()
-        for trial in list(self._trials.values()):
-            breach = self._guard.side((trial.version, trial.reference)).breach()
-            if breach is not None:
-                self._take_out(trial, breach)
+        """Judge what was seen so far, unless a replay holds the clock."""
+        self._guard.timed = not self._stands()
+        if self._guard.timed:
+            self.judge()
+
+    def judge(self) -> None:
+        """Take out whatever breaches a guardrail by now. Raises what the record of deployments
+        raises.
+        """
+        with self._one_at_a_time:
+            record = self._models.deployment
+            if record is None or self._guard.policy is None:
+                return
+            if record.id != self._record:
+                self._read()
+            for trial in list(self._trials.values()):
+                breach = self._guard.side((trial.version, trial.reference)).breach()
+                if breach is not None:
+                    self._take_out(trial, breach)
 
     def _follow(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):

@@ -74,4 +74,5 @@ def routes_of(handlers: Handlers, pages: Pages) -> list[Route]:
         Route("/v1/{system}/predictions/{prediction_id}", handlers.record),
         Route("/v1/{system}/predictions/{prediction_id}/rows", handlers.rows),
         Route("/v1/{system}/version", handlers.version),
+        Route("/v1/{system}/guardrails", handlers.guardrails, methods=["POST"]),
     ]

@@ -138,6 +138,12 @@ class Handlers:
         counts = await asyncio.to_thread(self._metrics.counts, name)
         return answer_of(version_answer(name, self._ack, system.models, counts))
 
+    async def guardrails(self, request: Request) -> Response:
+        """Judge now what versions were seen to do; in a replay nothing else does."""
+        system = self._system(request)
+        await asyncio.to_thread(system.watcher.judge)
+        return await self.version(request)
+
     async def live(self, request: Request) -> Response:
         return answer_of(LiveAnswer())
 

@@ -20,7 +20,13 @@ from ml_assets.automation.jobs import RETRAINING
 from ml_assets.core.errors import NotReady, UnknownName
 from ml_assets.core.installation import claim
 from ml_assets.core.model import FullBatch, HashedText
-from ml_assets.core.policies import DriftPolicy, RetrainingPolicy, RolloutPolicy, Worth
+from ml_assets.core.policies import (
+    DriftPolicy,
+    Guardrails,
+    RetrainingPolicy,
+    RolloutPolicy,
+    Worth,
+)
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.time import DAY, midnight
@@ -64,8 +70,11 @@ TURNING = replace(
     calendar=replace(WHOLE.calendar, first_day=FIRST, go_live=LIVE),
     model=replace(WHOLE.model, network=HashedText(buckets=2**8), fit=FullBatch(iterations=8),
                   holdout=timedelta(hours=12)),
+    # What has learnt that the world has turned says the opposite of the champion, as what is broken
+    # may: the API would take it out, and the machine has no API.
     rollout=RolloutPolicy(shares=(0.3,), step_labels=15, deadline=timedelta(days=2),
-                          at_deadline="promote", watch=timedelta(days=2)),
+                          at_deadline="promote", watch=timedelta(days=2),
+                          guardrails=Guardrails(changed=None)),
     drift=DriftPolicy(window=DAY, persistence=1, min_events=20),
     retraining=RetrainingPolicy(
         after_labels=100, on_drift=True, on_fall=False, cooldown=timedelta(0),

@@ -247,17 +247,32 @@ def test_a_version_whose_answer_depends_on_what_it_is_scored_with_leaves(
     assert record is not None and record.by == "guardrail parity"
 
 
-def test_in_a_replay_nothing_is_written(settings: Settings) -> None:
-    """No real time passes in it: what is slow or late there is nobody's fault."""
-    toy = made("toy", settings)
+@pytest.mark.parametrize(("fault", "leaves"), [
+    ("failing", True), ("NaN", True), ("constant", True), ("upside down", True), ("slow", False)])
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_in_a_replay_broken_versions_leave_when_it_looks_and_slow_ones_stay(
+    name: str, fault: str, leaves: bool, settings: Settings
+) -> None:
+    """No real time passes in it: how long something takes there is the machine's own affair."""
+    happens, guardrail = FAULTS[fault]
+    toy = made(name, settings)
     toy.clock.set(NOON)
-    toy.models[2] = Broken(sound=sound("toy"), happens=sleeps)  # type: ignore[assignment]
+    toy.models[2] = Broken(sound=sound(name), happens=happens)  # type: ignore[assignment]
     toy.act(Shadow(version=2))
     with serving(toy) as api:
-        for n in range(60):
-            assert api.post("/v1/toy/predict", json=body("toy", n)).status_code == 200
-        time.sleep(0.5)
-    assert taken_out(toy, 2) is None
+        wait_until(lambda: len(api.get(f"/v1/{name}/version").json()["serving"]) == 2)
+        for n in range(12 if fault == "slow" else 70):
+            assert api.post(PATHS[name], json=body(name, n)).status_code == 200
+        wait_until(lambda: api.get(f"/v1/{name}/version").json()["counts"]["shadow_waiting"] == 0)
+        time.sleep(0.25)
+        assert taken_out(toy, 2) is None, "nobody has asked"
+        toy.clock.set(NOON + timedelta(hours=1))
+        shown = api.post(f"/v1/{name}/guardrails").json()
+    record = taken_out(toy, 2)
+    assert (record is not None) == leaves
+    assert (shown["deployment"]["shadows"] == []) == leaves
+    if record is not None:
+        assert (record.by, record.at) == (f"guardrail {guardrail}", NOON + timedelta(hours=1))
 
 
 @pytest.mark.parametrize("system", [TOY, SHELF], ids=lambda system: system.name)
