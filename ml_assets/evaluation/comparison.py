@@ -2,9 +2,10 @@
 
 All intervals come from what each row adds to a metric, in closed form (`intervals`); nothing is
 drawn at random. Losses and other means of rows have Hall's interval, which knows how skewed they
-are; shares of rows have their mid-P interval, which is not empty at 0 and 1, and so have means of
-such shares, as over classes. What else lies in [0, 1] (areas under curves, shares of pairs, of
-slates, of days) has Wilson's interval of a share with the same variance.
+are, and leads in them Student's; shares of rows have their mid-P interval, which is not empty at 0
+and 1, and so have means of such shares, as over classes. What else lies in [0, 1] (areas under
+curves, shares of pairs, of slates, of days) has Wilson's interval of a share with the same
+variance.
 
 Rows of one unit, such as a user, are alike: as many as they are, they say less than rows of
 different ones. If the target has units, what each adds as a whole is what counts (Field and Welsh,
@@ -173,7 +174,7 @@ def _lead(name: str, metric: Metric, first: _Model, second: _Model) -> Estimate:
         metric.best is None and metric.root_of is None)
     if by_row and not all(unsure) and added[0] is not None and added[1] is not None:
         sign = 1.0 if metric.higher else -1.0
-        return _of_mean(lead, sign * (added[0][0] - added[1][0]), LEAD, degrees=1.0)
+        return _within(lead, intervals.of_difference(sign * (added[0][0] - added[1][0])), LEAD)
     if one.low is None or one.high is None or other.low is None or other.high is None:
         return _without(lead, one.why or other.why)
     if metric.root_of is not None:  # as the squares do, so do the roots
@@ -221,10 +222,12 @@ def _root(end: float | None) -> float | None:
     return None if end is None else math.sqrt(end)
 
 
-def _of_mean(
-    value: float, rows_N: Floats, metric: Metric, *, degrees: float = 2.0
-) -> Estimate:
-    found = intervals.of_mean(rows_N, degrees=degrees)
+def _of_mean(value: float, rows_N: Floats, metric: Metric) -> Estimate:
+    return _within(value, intervals.of_mean(rows_N, degrees=1.0 if metric.heavy else 2.0), metric)
+
+
+def _within(value: float, found: intervals.Interval | None, metric: Metric) -> Estimate:
+    """An interval of a mean of rows, as far as the metric goes."""
     if math.isnan(value):
         return Estimate(value=None, low=None, high=None)
     if found is None:

@@ -69,9 +69,9 @@ def of_mean(values_N: Floats, *, degrees: float = 2.0) -> Interval | None:
 
     The studentised mean is transformed so that its skewness is removed (Hall, "On the removal of
     skewness by transformation", Journal of the Royal Statistical Society B 54, 1992). Its quantile
-    is that of Student's t with twice the degrees that the kurtosis says: with n - 1 the intervals
-    of means with a heavy tail were too short in simulations, with the plain degrees those of costs
-    that are mostly 0 too long. Differences of two models have tails on both sides: `degrees=1`.
+    is that of Student's t with so many times the degrees that the kurtosis says: with n - 1 the
+    intervals of means with a heavy tail were too short in simulations. Losses are held by twice
+    these degrees; costs, a few of which are far above all others, take the plain ones.
 
     >>> low, high = of_mean(np.r_[np.full(95, 0.01), np.full(5, 2.0)])
     >>> round(low, 3), round(high, 3)  # its mean is .11; two standard errors are .087
@@ -89,6 +89,25 @@ def of_mean(values_N: Floats, *, degrees: float = 2.0) -> Interval | None:
     edge, error = _student(min(rows - 1, degrees * spread.freedom)), deviation / sqrt(rows)
     low, high = (mean - error * _unskewed(each, skewness, rows) for each in (edge, -edge))
     return min(low, mean), max(high, mean)
+
+
+def of_difference(values_N: Floats) -> Interval | None:
+    """Of the mean of differences of two models' rows: Student's t, with the degrees that the
+    kurtosis says; None as of `of_mean`.
+
+    Differences have tails on both sides, whose skewness few rows cannot tell: without Hall's
+    transformation these intervals held more often in simulations, and are narrower.
+
+    >>> low, high = of_difference(np.r_[np.zeros(90), np.full(5, 1.0), np.full(5, -1.0)])
+    >>> round(low, 3), round(high, 3)
+    (-0.066, 0.066)
+    """
+    spread, mean = Spread.of([values_N]), float(values_N.mean())
+    if len(values_N) < 2 or spread.freedom < FEWEST_FREE or (
+            spread.variance * len(values_N) <= (1e-12 * max(1.0, abs(mean)))**2):
+        return None
+    reach = _student(min(len(values_N) - 1, spread.freedom)) * sqrt(spread.variance)
+    return mean - reach, mean + reach
 
 
 def _unskewed(value: float, skewness: float, rows: int) -> float:

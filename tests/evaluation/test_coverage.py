@@ -7,7 +7,7 @@ import doctest
 import numpy as np
 import pytest
 
-from benchmarks.judgement_load.samples import BINARY, CELLS, Cell, Sample, binary, covered
+from benchmarks.judgement_load.samples import BINARY, CELLS, Cell, Sample, binary, covered, two
 from ml_assets.core.target import Floats
 from ml_assets.evaluation import intervals
 from ml_assets.evaluation.comparison import Comparison, compare
@@ -35,6 +35,24 @@ def test_intervals_hold_the_truth_as_often_as_they_say(cell: Cell) -> None:
     missed = {name: found.missed(name) for name in found.given
               if name not in SHORT.get(cell.name, ())}
     assert {name: share for name, share in missed.items() if share > MOST_MISSED} == {}
+
+
+def test_leads_of_few_rows_hold_the_truth_and_are_no_wider_than_they_need_to_be() -> None:
+    """Two models of the same quality: nobody leads. 96% of 1,000 samples; by Hall's interval, with
+    the same degrees of freedom, it was 93%."""
+    draw, generator = two(0.9, 0.9), np.random.default_rng(3)
+    held, widths = [0, 0], [0.0, 0.0]
+    for _ in range(1_000):
+        sample = draw(80, generator)
+        one, other = (BINARY.losses(sample.codes, each)
+                      for each in (sample.outputs, sample.other) if each is not None)
+        for place, found in enumerate((intervals.of_difference(one - other),
+                                       intervals.of_mean(one - other, degrees=1.0))):
+            assert found is not None
+            held[place] += found[0] <= 0 <= found[1]
+            widths[place] += found[1] - found[0]
+    assert 940 <= held[0] <= 980 and held[0] > held[1]
+    assert widths[0] < widths[1]
 
 
 def lead(first: Floats, second: Floats, codes_N: Floats) -> Comparison:

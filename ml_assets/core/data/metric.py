@@ -22,6 +22,7 @@ class Metric:
     best: the value that is best, if neither more nor less than it is: then the distance from it
         alone says how bad a value is
     root_of: the metric whose square root it is; complement_of: 1 minus which it is
+    heavy: whether it is a mean of rows a few of which are far above all others, as costs are
     """
 
     higher: bool
@@ -30,6 +31,7 @@ class Metric:
     best: float | None = None
     root_of: str | None = None
     complement_of: str | None = None
+    heavy: bool = False
 
     @property
     def complemented(self) -> Metric:
