@@ -29,8 +29,7 @@ AT_ONCE = 256
 """Words in one request, at most; as many as the API takes at once."""
 
 LOOKS = timedelta(hours=1)
-"""So often guardrails are looked at while several versions score, and at the end of a day: each
-look waits for what versions have to score, and the API judges nothing in between."""
+"""So often, and at the end of a day, guardrails judge if several versions score; never between."""
 
 RESOLUTION = timedelta(microseconds=1)
 Say = Callable[[datetime, str], None]
