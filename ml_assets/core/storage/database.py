@@ -41,6 +41,12 @@ class Database(Protocol):
 
     def executemany(self, query: str, rows: Iterable[Sequence[Any]], /) -> Cursor: ...
 
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]], /) -> int:
+        """Insert many rows, the fastest way there is; returns how many.
+
+        One that is there already is left out, or refused with all others.
+        """
+
     def begin(self) -> object:
         """Begin a transaction as the only writer. Waits for another one as `wait_ms` says."""
 
@@ -72,6 +78,12 @@ def writing(database: Database) -> Iterator[None]:
         if database.in_transaction:
             database.execute("rollback")
         raise
+
+
+def insertion(table: str, columns: str) -> str:
+    """Inserts a row that is not there yet. columns: all that are given, with commas between them"""
+    values = ", ".join("?" * len(columns.split(",")))
+    return f"insert into {table} ({columns}) values ({values}) on conflict do nothing"
 
 
 ASKED_AT_ONCE = 256

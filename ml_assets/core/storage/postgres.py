@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.storage.database import insertion
 from ml_assets.core.storage.places import PostgresTables, missing
 
 try:
@@ -43,6 +44,8 @@ set idle_in_transaction_session_timeout to '30s'
 DURABLE = """select set_config('synchronous_commit', 'on', false)
     where current_setting('synchronous_commit') not in ('on', 'remote_apply', 'remote_write')"""
 """What is acknowledged must survive a crash of the server, whatever its administrator prefers."""
+FEW = 3
+"""Rows from which on copying them pays."""
 UNUSED_S = 1.0
 """A connection that was used since is taken for a live one."""
 
@@ -101,6 +104,17 @@ class PostgresDatabase:
         cursor = self._db.cursor(binary=True)
         cursor.executemany(translated(query), rows)
         return cursor
+
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]], /) -> int:
+        if len(rows) < FEW:
+            return sum(self.execute(insertion(table, columns), row).rowcount for row in rows)
+        # As texts, which the server checks as it does any value: in binary, a number that is too
+        # large for its column would lose its upper bits.
+        with self._db.cursor() as cursor:
+            with cursor.copy(f"copy {table} ({columns}) from stdin") as copy:
+                for row in rows:
+                    copy.write_row(row)
+            return cursor.rowcount
 
     def run(self, script: str) -> None:
         """Several statements, without parameters."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ml_assets.core.storage.database import insertion
 
 CHECKPOINT_PAGES = 4000
 """16 MB: a page that is rewritten often is copied into the file that much less often."""
@@ -19,6 +21,9 @@ class SqliteDatabase(sqlite3.Connection):
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
         return (sqlite3.IntegrityError,)
+
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Any]], /) -> int:
+        return self.executemany(insertion(table, columns), rows).rowcount
 
     def begin(self) -> object:
         return self.execute("begin immediate")

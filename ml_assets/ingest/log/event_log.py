@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_assets.core.errors import ContractViolation
 from ml_assets.core.settings import Ack
-from ml_assets.core.storage.database import Database
+from ml_assets.core.storage.database import Database, insertion
 from ml_assets.core.storage.places import Place
 from ml_assets.ingest.log.feedback_log import FeedbackLog
 from ml_assets.ingest.log.positions import (
@@ -38,9 +38,7 @@ from ml_assets.ingest.log.told import ToldLog
 
 __all__ = ["Appended", "EventLog", "Feedback", "PackedCounts", "Prediction", "ShadowScore"]
 
-INSERT = (f"insert into predictions ({COLUMNS})"
-          f" values ({', '.join('?' * len(COLUMNS.split(',')))}) on conflict do nothing")
-
+INSERT = insertion("predictions", COLUMNS)
 
 FEATURE_LIST = "insert into feature_lists values (?, ?) on conflict do nothing"
 
@@ -149,13 +147,8 @@ class EventLog:
         self, predictions: Sequence[Prediction], counts: PackedCounts | None
     ) -> tuple[int, list[Prediction]]:
         first, rows = self._rows(predictions, counts)
-        try:
-            if self._db.executemany(INSERT, rows).rowcount == len(rows):
-                return first, list(predictions)
-        except self._db.refusals:
-            pass  # one of them; which, is found below
-        # Nothing else was written yet. A savepoint would have SQLite copy each page.
-        self._file.restart()
+        if self._file.insert("predictions", COLUMNS, rows):
+            return first, list(predictions)
         first, rows = self._rows(predictions, counts)  # others may have written in between
         return first, [self._append_one(*each) for each in zip(predictions, rows, strict=True)]
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from ml_assets.core.storage.database import insertion
 from ml_assets.ingest.log.served import ShadowScore, shadow_score_of, stored_outputs, to_us
 from ml_assets.ingest.log.storage.log_storage import LogStorage
+
+COLUMNS = "prediction_id, model_version, score, scored_at, outputs"
 
 
 class ShadowLog:
@@ -21,13 +24,10 @@ class ShadowLog:
         The predictions must be in the log.
         """
         with self._file.writing():
-            self._db.executemany(
-                "insert into shadow_scores"
-                " (prediction_id, model_version, score, scored_at, outputs)"
-                " values (?, ?, ?, ?, ?) on conflict do nothing",
-                [(s.prediction_id, s.model_version, s.score, to_us(s.scored_at),
-                  stored_outputs(s.outputs)) for s in scores],
-            )
+            rows = [(s.prediction_id, s.model_version, s.score, to_us(s.scored_at),
+                     stored_outputs(s.outputs)) for s in scores]
+            if not self._file.insert("shadow_scores", COLUMNS, rows):
+                self._db.executemany(insertion("shadow_scores", COLUMNS), rows)
 
     def between(self, system: str, start: datetime, end: datetime) -> Iterator[ShadowScore]:
         """Those of predictions accepted in `[start, end)`, in that order, then by version."""

@@ -9,13 +9,14 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
+from ml_assets.core.storage.database import insertion
 from ml_assets.ingest.log.positions import VIEW_LIST, PackedCounts, last_position
 from ml_assets.ingest.log.served import from_us, to_us
 from ml_assets.ingest.log.storage.log_storage import LogStorage
 
 COLUMNS = "told_id, system, stream, event_id, event_timestamp, accepted_at, request, seq"
-INSERT = (f"insert into told ({COLUMNS}, counts) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-          " on conflict do nothing")
+STORED = f"{COLUMNS}, counts"
+INSERT = insertion("told", STORED)
 LABELS = "labels"
 """The stream of what feedback has settled: a label is told to features as it becomes known."""
 
@@ -53,9 +54,8 @@ class ToldLog:
         """
         with self._file.writing():
             rows = self._rows(events, counts)
-            if self._db.executemany(INSERT, rows).rowcount == len(rows):
+            if self._file.insert("told", STORED, rows):
                 return list(events)
-            self._file.restart()
             # Others may have written in between.
             return [self._append_one(*each)
                     for each in zip(events, self._rows(events, counts), strict=True)]

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from ml_assets.core.errors import LogBusy, LogUnavailable
+from ml_assets.core.errors import ContractViolation, LogBusy, LogUnavailable
 from ml_assets.core.profiles.own_postgres import OwnPostgres
 from ml_assets.core.storage.places import PostgresTables
 from ml_assets.ingest.log.event_log import EventLog
@@ -121,3 +122,31 @@ def test_answers_of_one_instant_come_in_the_order_of_code_points(log: EventLog) 
     log.append([prediction(each) for each in ids])
     found = [each.event_id for each in log.predictions("toy", NOON, NOON + timedelta(days=1))]
     assert found == sorted(ids)
+
+
+@pytest.mark.parametrize("bad", [
+    {"request": "no\0text"}, {"model_version": 2**40}, {"score": float("nan")},
+    {"propensity": 1.5},
+])
+def test_what_a_column_cannot_hold_is_refused_by_name_and_all_of_its_batch(
+    log: EventLog, bad: dict[str, Any]
+) -> None:
+    """Whether copied as a batch or inserted alone."""
+    some = [prediction(f"{n}") for n in range(5)]
+    for batch in ([*some[:2], prediction("bad", **bad), *some[2:]], [prediction("bad", **bad)]):
+        with pytest.raises(ContractViolation, match=r"event 'bad' of 'toy' .* cannot be logged"):
+            log.append(batch)
+        assert log.count("toy") == (0, 0)
+    assert log.append(some) == some
+    assert [each.seq for each in log.predictions_after("toy", 0, 9, 9)] == [1, 2, 3, 4, 5]
+
+
+def test_an_event_that_another_process_logs_meanwhile_keeps_its_first_answer(
+    tables: PostgresTables, log: EventLog
+) -> None:
+    """A batch is copied; the one that is there already has it stored again, row by row."""
+    with closing(EventLog(tables)) as other:
+        other.append([prediction("3", score=0.75)])
+        stored = log.append_counted([prediction(f"{n}") for n in range(8)], None)
+    assert [each.score for each in stored.stored] == [0.25] * 3 + [0.75] + [0.25] * 4
+    assert stored.new == [0, 1, 2, 4, 5, 6, 7] and log.count("toy") == (8, 0)

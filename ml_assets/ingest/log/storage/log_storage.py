@@ -69,6 +69,20 @@ class LogStorage:
         except (self.connection.Error, OSError) as error:
             raise self._failure("write", error) from error
 
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[object]]) -> bool:
+        """Whether all rows were new and are stored.
+
+        If not, the open transaction is another one, and whatever it had written is undone.
+        """
+        try:
+            if self.connection.insert(table, columns, rows) == len(rows):
+                return True
+        except self.connection.refusals:
+            pass
+        # A savepoint would have SQLite copy each page.
+        self.restart()
+        return False
+
     def restart(self) -> None:
         """Undo what the open transaction has written, and begin another one."""
         self.connection.execute("rollback")
