@@ -52,7 +52,7 @@ def _model(system: System) -> dg.AssetsDefinition:
         training_set = TrainingSets(settings, system).latest()
         tags = {"dagster_run_id": context.run.run_id,
                 "asset_key": context.asset_key.to_user_string(), "git_commit": git_commit()}
-        with ProgressLog(getattr(system.model.fit, "epochs", 1), context.log.info) as told:
+        with ProgressLog(getattr(system.model.fit, "most_epochs", 1), context.log.info) as told:
             version, trained = train(
                 system, training_set, ModelRegistry(settings), tags=tags, progress=told)
         return dg.MaterializeResult(

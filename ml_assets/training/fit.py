@@ -44,6 +44,9 @@ def fit(
         require_room(rows)
         if workers is not None:
             log.info("FullBatch: L-BFGS has all rows at once, so this process fits, not Ray")
+    if model.loss is not None and isinstance(model.fit, Minibatch):
+        # Margins are calibrated on the rows that chose the epoch, so those are not learnt.
+        model = replace(model, fit=replace(model.fit, refit=False))
     fitted = _fitted(model, target, rows, before=before, folder=folder, data=data,
                      progress=progress, workers=workers)
     if model.loss is None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+from ml_assets.core.model import Model
 from ml_assets.core.runtime.workers import WorkerPool, workers_at
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
@@ -33,6 +35,8 @@ from ml_assets.training.shipping.flavor import flavor_of
 
 EXAMPLE_ROWS = 4
 """Rows stored with a model to prove, whenever it is loaded, that it still scores the same."""
+REACHING = "reaching"
+"""The folder below a training's own, of the fit that an interval is learnt from."""
 BEGAN_WITH = "began_with_version"
 """The tag that says which version's weights a training began with."""
 
@@ -134,22 +138,40 @@ def fitted_to(
 
     before, folder, workers: see `fit`
     """
-    rows, kept_back = _parted(system.target, rows_of(system, training_set, "train"))
-    fitted = fit(system.model, system.target, rows, data=training_set.version, folder=folder,
-                 before=before, progress=progress, workers=workers)
-    return rows, _calibrated(fitted, kept_back)
+    return fitted_with_interval(
+        system.model, system.target, rows_of(system, training_set, "train"), before=before,
+        data=training_set.version, folder=folder, progress=progress, workers=workers)
 
 
-def _parted(target: Target, rows: TrainingRows) -> tuple[TrainingRows, TrainingRows]:
-    """What a network is fitted to, and the latest rows, that its outputs are calibrated on."""
+def fitted_with_interval(
+    model: Model, target: Target, rows: TrainingRows, *, before: Before | None = None,
+    folder: Path | None = None, data: str = "", progress: StepProgress = untold,
+    workers: WorkerPool | None = None,
+) -> tuple[TrainingRows, Fitted[TrainedScorer]]:
+    """(those of the rows that were fitted, what came of them), outputs calibrated on the rows that
+    the target keeps back, as the network that they are of, or one of the rows before them, sees
+    them. The arguments are those of `fit`.
+    """
+    assert model.fit is not None, "a model that declares none has its network's"
+    fit_to = partial(fit, model, target, data=data, workers=workers)
     first = len(rows) - target.kept_back(len(rows))
-    return rows.part(0, first), rows.part(first, len(rows))
+    if first == len(rows):
+        return rows, fit_to(rows, before=before, folder=folder, progress=progress)
+    earlier, kept_back = rows.part(0, first), rows.part(first, len(rows))
+    if not model.fit.refit:
+        return earlier, _calibrated(
+            fit_to(earlier, before=before, folder=folder, progress=progress), kept_back)
+    # Drawn weights: a champion may have learnt the rows that are kept back.
+    of_earlier = _calibrated(fit_to(
+        earlier, before=None, folder=folder and folder / REACHING, progress=untold), kept_back)
+    fitted = fit_to(rows, before=before, folder=folder, progress=progress)
+    scorer = fitted.scorer
+    return rows, replace(
+        fitted, scorer=scorer.rescaled(scorer.scale.reaching(of_earlier.scorer.scale)))
 
 
 def _calibrated(fitted: Fitted[TrainedScorer], rows: TrainingRows) -> Fitted[TrainedScorer]:
     """With what the target learns of rows that the network was not fitted to."""
-    if not len(rows):
-        return fitted
     scorer = fitted.scorer
     scale = scorer.target.calibrated(scorer.scale, rows.codes, outputs_of_rows(scorer, rows))
     return replace(fitted, scorer=scorer.rescaled(scale))

@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks.systems_load.trends.rows import Floats, Year, week_of
 from ml_assets.core.system import System
-from ml_assets.training.fit import fit
 from ml_assets.training.rows.labelled import LabelledRows
 from ml_assets.training.rows.scoring import outputs_of_rows
+from ml_assets.training.run import fitted_with_interval
 from ml_assets.training.scored import TrainedScorer
 
 
@@ -37,7 +37,8 @@ def forecast(
     found = []
     for week in weeks:
         if scorer is None or not frozen:
-            scorer = _trained(system, _rows(year, (rows["week"] <= week - 2).to_numpy()))
+            known = _rows(year, (rows["week"] <= week - 2).to_numpy())
+            scorer = fitted_with_interval(system.model, system.target, known)[1].scorer
         asked = (rows["week"] == week).to_numpy()
         place = {name: at for at, name in enumerate(rows["commodity"][asked])}
         outputs = outputs_of_rows(scorer, _rows(year, asked))
@@ -52,12 +53,3 @@ def _rows(year: Year, chosen: np.ndarray) -> LabelledRows:
         texts={}, dense=rows[list(year.built.feature_names)].to_numpy(np.float32),
         codes=rows["label"].to_numpy(np.float64), feature_names=year.built.feature_names,
         coded=year.built.coded)
-
-
-def _trained(system: System, rows: LabelledRows) -> TrainedScorer:
-    target = system.target
-    first = len(rows) - target.kept_back(len(rows))
-    scorer = fit(system.model, target, rows.part(0, first)).scorer
-    kept = rows.part(first, len(rows))
-    return scorer.rescaled(target.calibrated(
-        scorer.scale, kept.codes, outputs_of_rows(scorer, kept)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,3 +19,7 @@ class Scale:
     above: float = 0.0
     slope: float = 1.0
     offset: float = 0.0
+
+    def reaching(self, other: Scale) -> Scale:
+        """With intervals that reach as far as another's."""
+        return replace(self, below=other.below, above=other.above)

@@ -14,10 +14,13 @@ class FullBatch:
 
     iterations: steps, at most
     half_life: a row that happened so long before the latest counts half as much; None for 1 each
+    refit: whether rows that were left out to learn an interval of are then fitted to as well. The
+        interval stays that of a model of the rows before them
     """
 
     iterations: int = 100
     half_life: timedelta | None = None
+    refit: bool = True
 
     def __post_init__(self) -> None:
         require(self.iterations >= 1, self, "iterations", self.iterations, "at least 1")

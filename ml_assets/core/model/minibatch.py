@@ -22,8 +22,12 @@ class Minibatch:
 
     batch: rows of a step; None for what suits the number of rows, see `batch_of`
     epochs: how often all rows are seen, at most
-    validation: the share of the training rows, the latest by time, that nothing is fitted to: the
-        weights that lose least on them are kept. 0 keeps the last weights
+    validation: the share of the training rows, the latest by time, that the first fit leaves out:
+        the epoch that loses least on them is the best. 0 fits to all rows, takes all epochs, and
+        keeps the last weights
+    refit: whether all rows, also those of `validation`, are then fitted to, from the first weights
+        on, for as many epochs as were best. Without, and with a `Model.loss`, whose line needs rows
+        that were not learnt from, the weights of the best epoch are kept
     patience: epochs in a row without a smaller loss on them, after which fitting ends; None to
         take all epochs
     optimiser: `adamw` (Loshchilov and Hutter, 2019) or `sgd` (with Nesterov's momentum if there
@@ -52,6 +56,7 @@ class Minibatch:
     batch: int | None = None
     epochs: int = 20
     validation: float = 0.1
+    refit: bool = True
     patience: int | None = 3
     optimiser: Literal["adamw", "sgd"] = "adamw"
     rate: float = 1e-3
@@ -95,6 +100,11 @@ class Minibatch:
                 self.clip, "none, or a number above 0")
         require_half_life(self, self.half_life)
         self._require_class_weights()
+
+    @property
+    def most_epochs(self) -> int:
+        """That are taken at most, also of the second fit if there is one."""
+        return self.epochs * (2 if self.refit and self.validation else 1)
 
     def batch_of(self, rows: int) -> int:
         """Rows of a step of a training on so many rows, unless declared: a power of two, so that

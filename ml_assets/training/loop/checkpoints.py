@@ -22,6 +22,8 @@ from ml_assets.core.storage.files import make_private, replacing
 from ml_assets.training.loop.history import EpochLosses
 
 FILE, LOCK = "checkpoint.safetensors", "training.lock"
+CHOOSING = "choosing"
+"""The folder below a training's own, of the fit that only chooses how many epochs there are."""
 NETWORK, BEST, OPTIMISER = "network/", "best/", "optimiser/"
 log = logging.getLogger(__name__)
 Named = dict[str, torch.Tensor]
@@ -121,8 +123,9 @@ class Checkpoints:
 
 
 def discard(folder: Path) -> None:
-    """Forget the training in a folder: what it has led to is stored elsewhere."""
-    (folder / FILE).unlink(missing_ok=True)
+    """Forget the training in a folder, and those below: what they led to is stored elsewhere."""
+    for each in folder.rglob(FILE):
+        each.unlink(missing_ok=True)
 
 
 def _below(held: Mapping[str, torch.Tensor], prefix: str) -> Named:

@@ -36,6 +36,7 @@ class FitHistory:
     ended: why there was no other
     steps: in all
     resumed: the steps that an earlier process had taken; 0 if none had
+    again: the fit to all rows that followed, if one did; its weights are the network's
     """
 
     epochs: tuple[EpochLosses, ...]
@@ -44,6 +45,7 @@ class FitHistory:
     ended: str
     steps: int
     resumed: int = 0
+    again: FitHistory | None = None
 
     @property
     def losses(self) -> tuple[float, ...]:
@@ -64,5 +66,10 @@ class FitHistory:
         """In half a sentence."""
         best = self.epochs[self.best - 1]
         judged = "" if best.validated is None else f", validation loss {best.validated:.4g}"
-        return (f"{self.ended} after {len(self.epochs)} epochs and {self.steps} steps, kept epoch "
-                f"{self.best}: mean loss {best.fitted:.4g}{judged}")
+        kept, again = "kept", ""
+        if self.again is not None:
+            kept, last = "best was", self.again.epochs[-1]
+            again = (f"; then {len(self.again.epochs)} epochs and {self.again.steps} steps of all "
+                     f"rows: mean loss {last.fitted:.4g}")
+        return (f"{self.ended} after {len(self.epochs)} epochs and {self.steps} steps, {kept} "
+                f"epoch {self.best}: mean loss {best.fitted:.4g}{judged}{again}")

@@ -18,6 +18,7 @@ from ml_assets.training.full_batch import minimise
 from ml_assets.training.loop.blocks import RowBlock
 from ml_assets.training.loop.losses import Loss, MeanLoss, loss_of
 from ml_assets.training.loop.progress import StepProgress, untold
+from ml_assets.training.loop.refitting import train_again
 from ml_assets.training.loop.train import train
 from ml_assets.training.loop.weighing import Weighing
 from ml_assets.training.networks.building import tensors
@@ -104,9 +105,13 @@ def _in_batches(
 ) -> Ended:
     """The latest rows say which epoch was best."""
     early, late = rows.divided(fit.validation)
+    source = early.source(encode, buffer=fit.buffer, shuffle=True)
     held = late.source(encode, buffer=fit.buffer, shuffle=False) if len(late) else None
-    return train(
-        network, fit, early.source(encode, buffer=fit.buffer, shuffle=True), held,
+    if held is None or not fit.refit:
+        return train(network, fit, source, held, loss=loss, seed=seed, folder=folder, data=data,
+                     progress=progress, workers=workers)
+    return train_again(
+        network, fit, source, held, rows.source(encode, buffer=fit.buffer, shuffle=True),
         loss=loss, seed=seed, folder=folder, data=data, progress=progress, workers=workers)
 
 

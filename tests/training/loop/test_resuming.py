@@ -25,8 +25,8 @@ FIT = Minibatch(batch=100, epochs=4, rate=0.02, checkpoint_s=1e-9)
 
 
 def test_a_process_that_is_killed_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    """`kill -9`, twice, at steps in the middle of epochs."""
-    for fatal in ("step 1 3", "step 3 6"):
+    """`kill -9`, twice, in the middle of epochs: as their number is chosen, and of all rows."""
+    for fatal in ("step 1 3", "again 2 6"):
         with subprocess.Popen(
             [sys.executable, "-m", "tests.training.loop.killed", str(tmp_path), "0.02"], cwd=ROOT,
             stdout=subprocess.PIPE, text=True) as process:
@@ -36,10 +36,10 @@ def test_a_process_that_is_killed_resumes_to_the_same_weights(tmp_path: Path) ->
                     process.kill()
                     break
         assert process.returncode == -9
-        assert (tmp_path / FILE).exists()
+        assert list(tmp_path.rglob(FILE))
     resumed, reached = killed.digest(tmp_path)
     whole, none = killed.digest(None)
-    assert reached >= 35 and none == 0
+    assert reached >= 24 + 26 and none == 0
     assert resumed == whole
 
 
