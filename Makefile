@@ -54,7 +54,7 @@ check: setup  ## ruff, strict mypy, the rule of imports
 	$(BIN)/lint-imports
 
 bench: setup  ## all benchmarks, quick; fails at the end if one misses a goal
-	@missed=; for area in start features serving scoring ranking training bulk systems judgement intervals drift fuzz faults ray loop broker; do \
+	@missed=; for area in start features serving scoring ranking training bulk systems judgement intervals drift fuzz faults ray scaling loop broker; do \
 		echo "$(BIN)/ml-assets bench $$area --quick"; \
 		$(BIN)/ml-assets bench $$area --quick || missed="$$missed $$area"; \
 	done; test -z "$$missed" || { echo "not all goals met:$$missed"; exit 1; }

@@ -183,7 +183,7 @@ BENCH_OPTIONS = {"serving": ("peers", "runs", "minutes"), "fuzz": ("cases", "see
 @main.command()
 @click.argument("area", type=click.Choice(
     ["start", "features", "serving", "scoring", "ranking", "training", "bulk", "systems",
-     "judgement", "intervals", "drift", "fuzz", "faults", "ray", "loop", "broker"]))
+     "judgement", "intervals", "drift", "fuzz", "faults", "ray", "scaling", "loop", "broker"]))
 @click.option("--quick", is_flag=True, help="Small sizes and lower goals: a minute or two.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--peers", help="serving: comma-separated peers, `all` or `none`.  [default: all; "
@@ -218,6 +218,7 @@ def bench(area: str, quick: bool, as_json: bool, **options: object) -> None:
       faults    kill -9 of every process of the main job (full run: half an hour)
       broker    CPU of an event from NATS and RabbitMQ, beside one that is posted
       ray       windowed features by 1, 2 and 4 workers of a Ray cluster beside this process
+      scaling   what an event costs several hosts, and the log's turn beside a simulation of it
       loop      a made-up system's whole loop, from archive to model and 30 replayed days
     """
     from importlib import import_module

@@ -75,7 +75,7 @@ def stream(*, folder: Path, batch: int, times: int, events: int) -> Outcome:
     """
     for each in folder.iterdir():
         each.unlink()
-    views = [_view(entity) for entity in ENTITIES]
+    views = [view_of(entity) for entity in ENTITIES]
     fed = Stream(views)
     counting = Counting(folder, fed)
     rows = _events(2 * events, times)
@@ -99,7 +99,7 @@ def _size(folder: Path) -> int:
     return sum(each.stat().st_size for each in folder.iterdir())
 
 
-def _view(entity: str) -> WindowedView:
+def view_of(entity: str) -> WindowedView:
     """How often the entity came in three windows, and its mean amount."""
     count, mean = (parse_function(name, "a benchmark") for name in ("count", "mean"))
     return WindowedView(
