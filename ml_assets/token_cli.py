@@ -145,7 +145,7 @@ def revoke(name: str) -> None:
 
 
 def _end(token: Token, now: datetime) -> str:
-    from ml_assets.automation.retraining import in_words
+    from ml_assets.core.time import in_words
 
     if token.revoked_at is not None:
         return f", revoked {_minute(token.revoked_at)}"

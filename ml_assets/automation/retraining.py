@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 from ml_assets.automation.worth import ExpectedBenefit, Lag, weigh
 from ml_assets.core.policies import RetrainingPolicy, require
+from ml_assets.core.time import in_words
 
 Reason = Literal["first", "labels", "drift", "performance", "worth", "age"]
 KINDS: tuple[Reason, ...] = get_args(Reason)
@@ -284,13 +285,3 @@ def _minute(instant: datetime) -> str:
 def _ago(span: timedelta) -> str:
     return (f"{in_words(span)} ago" if span >= timedelta(0) else
             f"{in_words(-span)} ahead of the clock")
-
-
-def in_words(span: timedelta) -> str:
-    """A time span in words: `4 days`, `1.5 days`, `6 hours`, `10 minutes`."""
-    for unit, size in (("day", timedelta(days=1)), ("hour", timedelta(hours=1)),
-                       ("minute", timedelta(minutes=1))):
-        if abs(span) >= size:
-            number = round(span / size, 1)
-            return f"{number:g} {unit}{'' if number == 1 else 's'}"
-    return f"{span.total_seconds():.0f} seconds"

@@ -13,11 +13,11 @@ import dagster as dg
 from ml_assets.automation.attempts import attempts_at, claim
 from ml_assets.automation.dead_runs import report_dead_runs
 from ml_assets.automation.jobs import DAILY, RETRAINING
-from ml_assets.automation.retraining import Reason, decide, in_words
+from ml_assets.automation.retraining import Reason, decide
 from ml_assets.core.runtime.locks import asking, replay_elsewhere
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, midnight
+from ml_assets.core.time import DAY, in_words, midnight
 
 REPLAYING = "a replay is under way: it asks the sensors itself, on its own clock"
 

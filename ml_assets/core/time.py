@@ -140,3 +140,13 @@ def day_bounds(day: date) -> tuple[datetime, datetime]:
 def parse_day(key: str) -> date:
     """The day that a partition key such as `2002-08-22` names."""
     return date.fromisoformat(key)
+
+
+def in_words(span: timedelta) -> str:
+    """A time span in words: `4 days`, `1.5 days`, `6 hours`, `10 minutes`."""
+    for unit, size in (("day", timedelta(days=1)), ("hour", timedelta(hours=1)),
+                       ("minute", timedelta(minutes=1))):
+        if abs(span) >= size:
+            number = round(span / size, 1)
+            return f"{number:g} {unit}{'' if number == 1 else 's'}"
+    return f"{span.total_seconds():.0f} seconds"

@@ -15,11 +15,11 @@ from ml_assets.automation.retraining import (
     RetrainingDecision,
     Situation,
     decide,
-    in_words,
     reasons,
 )
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.policies import RetrainingPolicy
+from ml_assets.core.time import in_words
 
 LABELS, MAX_AGE = 200, timedelta(days=14)
 POLICY = RetrainingPolicy(after_labels=LABELS, max_age=MAX_AGE, cooldown=timedelta(days=2))

@@ -10,6 +10,7 @@ from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.target import Label
+from ml_assets.core.time import in_words
 from ml_assets.core.truths.base import Truth, draw, require_source
 
 
@@ -36,8 +37,8 @@ class Choices(Truth):
 
     @property
     def says(self) -> str:
-        return (f"a choice is made within {self.within} of the event; without one it is "
-                f"{self.rest!r}")
+        return (f"a choice is made within {in_words(self.within)} of the event; without one "
+                f"it is {self.rest!r}")
 
     @property
     def declared(self) -> tuple[Label, ...]:

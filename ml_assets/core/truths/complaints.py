@@ -9,6 +9,7 @@ from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.target import Label
+from ml_assets.core.time import in_words
 from ml_assets.core.truths.base import Truth, draw, require_source
 
 
@@ -43,8 +44,8 @@ class Complaints(Truth):
 
     @property
     def says(self) -> str:
-        return (f"a wrong decision is reported within {self.within}; one that nobody complained "
-                f"about stands after {self.maturity}")
+        return (f"a wrong decision is reported within {in_words(self.within)}; one that nobody "
+                f"complained about stands after {in_words(self.maturity)}")
 
     @property
     def silence_speaks(self) -> bool:

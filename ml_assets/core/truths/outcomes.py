@@ -10,6 +10,7 @@ from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.target import Label
+from ml_assets.core.time import in_words
 from ml_assets.core.truths.base import Truth, require_source
 
 
@@ -46,8 +47,8 @@ class Outcomes(Truth):
     @property
     def says(self) -> str:
         rest = "" if self.silence is None else (
-            f"; if nothing is heard within {self.maturity}, it is {self.silence!r}")
-        return f"each outcome becomes known {self.after} after its event{rest}"
+            f"; if nothing is heard within {in_words(self.maturity)}, it is {self.silence!r}")
+        return f"each outcome becomes known {in_words(self.after)} after its event{rest}"
 
     @property
     def declared(self) -> tuple[Label, ...]:

@@ -10,6 +10,7 @@ from ml_assets.core.declaration import declaration
 from ml_assets.core.policies import require
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.target import Label
+from ml_assets.core.time import in_words
 from ml_assets.core.truths.base import Truth, require_source
 
 
@@ -33,7 +34,8 @@ class Recorded(Truth):
 
     @property
     def says(self) -> str:
-        return f"each outcome becomes known when the archive says so, within {self.within}"
+        return ("each outcome becomes known when the archive says so, within "
+                f"{in_words(self.within)}")
 
     @property
     def silence_speaks(self) -> bool:

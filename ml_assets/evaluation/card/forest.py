@@ -8,7 +8,7 @@ from math import isfinite
 from ml_assets.core.target import Target
 from ml_assets.evaluation.card.parts import CardFigure
 from ml_assets.evaluation.comparison import Estimate, Estimates
-from ml_assets.evaluation.gates import Part, number
+from ml_assets.evaluation.gates import Part
 from ml_assets.evaluation.report import EvaluationReport
 from ml_assets.targets.plots.drawing import COLORS
 
@@ -46,7 +46,9 @@ def forest(report: EvaluationReport, target: Target) -> CardFigure | None:
     said = f"version {report.candidate}" + (
         "" if report.champion is None else f" (red) and version {report.champion} (blue)")
     return CardFigure(
-        caption=f"{target.currency.replace('_', ' ')} of {said}, with 95% intervals",
+        caption=f"{target.currency.replace('_', ' ')} of {said}, " + (
+            "with 95% intervals" if any(each.low is not None for _, each, _ in lines)
+            else "without intervals: none is known to hold"),
         image=f'<svg viewBox="0 0 {WIDTH} {height}" role="img" font-size="13" '
               f'font-family="inherit">{"".join(drawn)}</svg>')
 
@@ -66,12 +68,14 @@ def _mark(each: Estimate, color: str, y: float, place: object) -> str:
 
 
 def _axis(low: float, high: float, first: float, last: float, height: int) -> str:
+    from matplotlib.ticker import MaxNLocator
+
     y = height - FOOT + 8
-    ticks = [low + share * (high - low) for share in (0.03 / 1.06, 0.5, 1 - 0.03 / 1.06)]
+    ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
     drawn = [f'<line x1="{first:.1f}" x2="{last:.1f}" y1="{y}" y2="{y}" stroke="#999"/>']
     for tick in ticks:
         x = first + (tick - low) / (high - low) * (last - first)
         drawn.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{y + 4}" stroke="#e3e3e3"/>'
                      f'<text x="{x:.1f}" y="{y + 22}" text-anchor="middle" fill="#555">'
-                     f"{number(tick)}</text>")
+                     f"{tick:.10g}</text>")
     return "".join(drawn)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import msgspec
+
+from ml_assets.core.time import in_words
 from ml_assets.evaluation import tables
 from ml_assets.evaluation.card.data import CardData
 from ml_assets.evaluation.card.forest import forest
@@ -44,7 +47,8 @@ def _first(facts: CardFacts) -> Iterator[tuple[str, str]]:
         yield "judged on", report.metrics.labels
     if isinstance(facts.data, CardData):
         yield "trained on", facts.data.splits["train"].labels
-    yield "knows nothing from", facts.version.tags.get("as_of", "an unknown instant") + " on"
+    as_of = _instant(facts.version.tags.get("as_of"), "an unknown instant")
+    yield "knows nothing from", f"{as_of} on"
 
 
 def _role(facts: CardFacts) -> str:
@@ -72,11 +76,10 @@ def _data(facts: CardFacts) -> Section:
     system, tags = facts.system, facts.version.tags
     known: Facts = (
         ("training set", tags.get("data_version", "unknown")),
-        ("as of", tags.get("as_of", "unknown")),
+        ("as of", _instant(tags.get("as_of"), "unknown")),
         ("events of", f"{tags.get('first_day', '?')} to {tags.get('last_day', '?')}"),
-        ("labels become known", _spans(system.truth.says)),
-        ("a label counts once",
-         _spans(f"{system.truth.maturity} have passed since its event")),
+        ("labels become known", system.truth.says),
+        ("a label counts", f"{in_words(system.truth.maturity)} after its event"),
         ("whose word counts", ", ".join(system.feedback.claimed)),
         *(("stream", f"{each.name}: {each.description} ({_source(each.source)})")
           for each in system.streams),
@@ -213,6 +216,11 @@ def _declared(value: object) -> str:
                          if (said := _declared(each)))
     if isinstance(value, list):
         return "; ".join(filter(None, map(_declared, value)))
+    if isinstance(value, str):
+        try:
+            return in_words(msgspec.convert(value, timedelta))
+        except msgspec.ValidationError:
+            return value
     return "" if value is None or value is False else str(value)
 
 
@@ -230,6 +238,10 @@ def _named(records: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _instant(text: str | None, unknown: str) -> str:
+    return unknown if text is None else f"{datetime.fromisoformat(text):{FORMAT}} UTC"
 
 
 def _at(instant: datetime | None) -> str:
@@ -251,8 +263,11 @@ def _value(text: str) -> str:
         value = json.loads(text)
     except ValueError:
         return text
-    return _spans(value) if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(
-        value, list) else "none" if value is None else str(value)
+    if isinstance(value, str):
+        return _spans(value)
+    if isinstance(value, list):
+        value = ", ".join(map(str, value)) or None
+    return "none" if value is None else str(value)
 
 
 def _seconds(value: float | None) -> str:

@@ -101,6 +101,14 @@ class Elements(HTMLParser):
 
 
 @pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
+def test_instants_and_spans_are_told_as_people_do(system: System, cards: Cards) -> None:
+    """No `2024-05-19T23:36:00+00:00`, no `10:00:00`, no `P28D`: minutes in UTC, and `10 hours`."""
+    text = Elements(cards.make(system).page).text
+    assert re.search(r"\dT\d\d:|\d:\d\d:\d\d|\bPT?\d", text) is None
+    assert re.search(r"knows nothing from\s*\d{4}-\d\d-\d\d \d\d:\d\d UTC on", text)
+
+
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 def test_a_page_needs_nothing_but_itself(system: System, cards: Cards) -> None:
     """No script, nothing from elsewhere, every tag closed; and small enough for an asset's page."""
     page = cards.make(system).page
