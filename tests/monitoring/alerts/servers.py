@@ -19,6 +19,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.mails: list[tuple[list[str], EmailMessage]] = []
+        self.raw: list[bytes] = []
         self.refusals = 0
         self.port = 0
 
@@ -60,6 +61,7 @@ def mailbox() -> Iterator[Mailbox]:
                 return
             mail = message_from_bytes(b"".join(lines), policy=policy.default)
             assert isinstance(mail, EmailMessage)
+            box.raw.append(b"".join(lines))
             box.mails.append((list(recipients), mail))
             self.say("250 taken")
 

@@ -18,6 +18,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.monitoring.alerts.channels import Email, channels_of
 from ml_assets.monitoring.alerts.incident import CAUSES, Cause, Incident, grouped
+from ml_assets.monitoring.alerts.message import Message
 from ml_assets.monitoring.alerts.telling import record_of, tell
 from tests.monitoring.alerts.servers import Hook, Mailbox, mailbox, webhook
 from tests.places import KINDS, cluster_at, environment
@@ -47,6 +48,20 @@ def problem(cause: Cause = "drift", since: datetime = START) -> Incident:
 def box() -> Iterator[Mailbox]:
     with mailbox() as found:
         yield found
+
+
+def test_a_long_subject_and_long_lines_arrive_in_one_piece(box: Mailbox) -> None:
+    """A subject folded before its first word is an empty line, and read as a sign of spam."""
+    long = replace(problem(), title="drift of " + ", ".join(f"column_{n}" for n in range(20)),
+                   means="most of what is asked has changed at once, ±3 of 20, " * 3)
+    for each in (long, replace(long, means="all of it, " * 30)):
+        Email.of(f"smtp://127.0.0.1:{box.port}?from=a@example.com&to=b@example.com").send(Message(
+            news="opened", problem=each, at=START, link="http://localhost/drift", owners=()))
+    for raw, (_, mail) in zip(box.raw, box.mails, strict=True):
+        assert f"Subject: [toy] {long.title}\r\n".encode() in raw
+        assert long.title in mail.get_content()
+    assert ("all of it, " * 30).encode() in box.raw[1]
+    assert long.means in box.mails[0][1].get_content()
 
 
 @pytest.fixture
