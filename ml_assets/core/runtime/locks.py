@@ -1,4 +1,5 @@
-"""Locks of one system in its installation. The kernel releases them if a process dies.
+"""Locks of one system in its installation. The kernel releases them if a process dies, and so does
+the server that hosts share.
 
 `replay.lock`: one replay at a time. `serving.lock`: shared by the servers of the system; whoever
 forgets the system holds it alone, because a server would go on answering with what it has loaded.
@@ -68,10 +69,19 @@ def out_of_service(settings: Settings, system: str) -> Iterator[None]:
 
 @contextmanager
 def asking(settings: Settings, system: str) -> Iterator[None]:
-    """Let no other automaton of the system ask for a training meanwhile; waits for whoever does."""
+    """Let no other automaton of the system ask for a training meanwhile, on no host; waits for
+    whoever does.
+    """
     with _file(settings, system, ASKING) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        if settings.cluster is None:
+            yield
+            return
+        from ml_assets.core.storage.postgres import held
+
+        # A second daemon, on another host, would be a mistake: it finds what the first has asked.
+        with held(settings.cluster.event_log, f"{ASKING} {system}"):
+            yield
 
 
 def _locked(file: IO[str]) -> bool:

@@ -235,6 +235,23 @@ def session(place: PostgresTables) -> Iterator[PostgresDatabase]:
             held[key] = database, monotonic()
 
 
+@contextmanager
+def held(place: PostgresTables, name: str) -> Iterator[None]:
+    """A block that one process at a time is in, of all that use the schema; waits for its turn.
+
+    The server lets go of it if the process or its connection ends. Raises as `session`.
+    """
+    key = f"{place.schema} {name}"
+    with session(place) as database:
+        database.execute("select pg_advisory_lock(hashtext('ml-assets'), hashtext(?))", (key,))
+        try:
+            yield
+        finally:
+            if not database.is_lost:
+                database.execute(
+                    "select pg_advisory_unlock(hashtext('ml-assets'), hashtext(?))", (key,))
+
+
 def _live(database: PostgresDatabase | None, used_at: float) -> PostgresDatabase | None:
     if database is None or database.is_lost:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from shutil import disk_usage
 
 from ml_assets.core.errors import LogUnavailable
 from ml_assets.core.settings import Ack
@@ -96,6 +97,8 @@ that a model said."""
 
 CACHE_KB = 65_536
 """Pages that a connection keeps: with SQLite's 2 MB each index is read from the file again."""
+LEAST_ROOM = 1 << 20
+"""Bytes on the disk, of which a batch may take half."""
 SYNCHRONOUS: dict[Ack, str] = {"process": "normal", "disk": "full"}
 
 
@@ -126,6 +129,16 @@ class LogFile(LogStorage):
             raise
         except (sqlite3.Error, OSError) as error:
             raise LogUnavailable(f"cannot open the event log {path}: {error}") from error
+
+    def check(self) -> None:
+        """Prove by a write that something can be logged, and that there is room for much more: so
+        little often fits into pages that the file has already.
+        """
+        super().check()
+        free = disk_usage(self.path.parent).free
+        if free < LEAST_ROOM:
+            raise LogUnavailable(f"cannot write the event log {self.path}: its disk is full, "
+                                 f"{free:,} bytes are left; make room, and it goes on by itself")
 
     def _prepare(self, patience_s: float, ack: Ack) -> None:
         use_wal(self.connection, patience_s)
