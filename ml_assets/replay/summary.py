@@ -14,6 +14,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.evaluation.comparison import Comparison, Estimate
+from ml_assets.ingest.log.answers_digest import answers_digest
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.deployments import Deployment, Deployments, takeovers
@@ -46,13 +47,14 @@ def print_summary(
     console.print(_versions(system, settings))
     log = EventLog(settings.event_log)
     predictions, feedback = log.count(system.name)
-    degraded = log.degraded(system.name)
+    degraded, digest = log.degraded(system.name), answers_digest(log, system.name)
     log.close()
     parity = list(ParityReports(settings, system).between(system.calendar.go_live, date.max))
     broken = sum(day.unexplained for day in parity)
     facts = [
         ("predictions served", f"{predictions:,}" if not degraded else
          f"{predictions:,}, {degraded:,} of them degraded: without features of the online store"),
+        ("their digest", f"{digest}: another run that says this gave the same answers to the bit"),
         ("feedback received", f"{feedback:,}"),
         ("p50 latency", f"{median(latencies_ms):.1f} ms over HTTP, features and log included"
          if latencies_ms else "not measured: this run served nothing new"),

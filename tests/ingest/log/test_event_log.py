@@ -29,6 +29,7 @@ from ml_assets.core.errors import (
 from ml_assets.core.feedback import FeedbackLimit
 from ml_assets.core.settings import ROOT, Ack
 from ml_assets.core.storage.places import Place
+from ml_assets.ingest.log.answers_digest import digest_of
 from ml_assets.ingest.log.event_log import EventLog, Feedback, Prediction, ShadowScore
 from ml_assets.ingest.log.served import from_us, prediction_id, to_us
 from tests.places import told
@@ -464,6 +465,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from ml_assets.core.errors import TooOften
 from ml_assets.core.feedback import FeedbackLimit
+from ml_assets.ingest.log.answers_digest import digest_of
 from ml_assets.ingest.log.event_log import EventLog, Feedback
 from ml_assets.ingest.log.served import prediction_id
 from tests.places import place_of
@@ -532,3 +534,15 @@ def test_kill_9_at_any_moment_loses_no_acknowledged_prediction(place: Place) -> 
     if isinstance(place, Path):
         assert log._db.execute("pragma integrity_check").fetchone() == ("ok",)
     log.close()
+
+
+def test_a_digest_of_all_answers_tells_any_other_bit_and_not_their_order() -> None:
+    first, second = prediction("a"), prediction("b")
+    whole = digest_of([first, second])
+    assert digest_of([second, first]) == whole
+    later = replace(second, accepted_at=second.accepted_at + timedelta(seconds=1))
+    assert digest_of([first, later]) == whole
+    changed = [replace(second, score=np.nextafter(second.score, 1.0)),
+               replace(second, features=np.nextafter(second.features, np.float32(1))),
+               replace(second, model_version=second.model_version + 1)]
+    assert len({whole, digest_of([first]), *(digest_of([first, each]) for each in changed)}) == 5
