@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,8 +28,9 @@ def register(registry: ModelRegistry, system: str, folder: Path) -> ModelVersion
 
 
 def test_versions_count_from_one_and_the_latest_is_the_candidate(
-    registry: ModelRegistry, folder: Path
+    registry_of_each: ModelRegistry, folder: Path
 ) -> None:
+    registry = registry_of_each
     first, second = (register(registry, "counted", folder) for _ in range(2))
     assert (first.version, second.version) == (1, 2)
     assert registry.latest("counted") == second
@@ -57,7 +59,10 @@ def test_a_version_keeps_what_it_was_made_from(registry: ModelRegistry, folder: 
     assert (data_set.dataset.name, data_set.dataset.digest) == ("kept/training_set", "abc123")
 
 
-def test_the_folder_comes_back_without_a_copy(registry: ModelRegistry, folder: Path) -> None:
+def test_the_folder_comes_back_without_a_copy(
+    registry_of_each: ModelRegistry, folder: Path
+) -> None:
+    registry = registry_of_each
     version = register(registry, "folded", folder)
     there = registry.folder("folded", version.version)
     assert there.is_relative_to(registry.settings.mlflow_artifacts)
@@ -66,8 +71,9 @@ def test_the_folder_comes_back_without_a_copy(registry: ModelRegistry, folder: P
 
 
 def test_another_process_loads_the_version_by_its_uri(
-    registry: ModelRegistry, folder: Path
+    registry_of_each: ModelRegistry, folder: Path
 ) -> None:
+    registry = registry_of_each
     version = register(registry, "reloaded", folder)
     code = (
         "import mlflow, pandas as pd, sys; mlflow.set_tracking_uri(sys.argv[1]);"
@@ -77,12 +83,16 @@ def test_another_process_loads_the_version_by_its_uri(
     answer = subprocess.run(
         [sys.executable, "-c", code, registry.settings.mlflow_tracking_uri, version.uri],
         cwd=ROOT, capture_output=True, text=True, check=False,
-        env={"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(ROOT), "PATH": ""},
+        env={"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(ROOT), "PATH": "",
+             **{name: value for name, value in os.environ.items() if name.startswith("AWS_")}},
     )
     assert answer.stdout.strip() == "[3.0, 6.0]", answer.stderr
 
 
-def test_a_verdict_comes_back_as_it_was_stored(registry: ModelRegistry, folder: Path) -> None:
+def test_a_verdict_comes_back_as_it_was_stored(
+    registry_of_each: ModelRegistry, folder: Path
+) -> None:
+    registry = registry_of_each
     version = register(registry, "judged", folder)
     assert registry.evaluation("judged", version.version) is None
     for verdict in ({"passed": False, "low": None}, {"passed": True, "low": 0.1}):
@@ -106,8 +116,9 @@ def test_a_second_verdict_replaces_the_metrics_of_the_first(
 
 
 def test_a_registration_that_fails_leaves_a_failed_run_and_no_version(
-    registry: ModelRegistry, folder: Path
+    registry_of_each: ModelRegistry, folder: Path
 ) -> None:
+    registry = registry_of_each
     with pytest.raises(Exception, match="bad"):
         registry.register("broken", folder, params={"bad%name": 1}, metrics={}, tags={})
     assert registry.latest("broken") is None

@@ -31,7 +31,7 @@ class OwnObjects:
         """Raises NotReady if it is not installed."""
         if find_spec("nanio") is None or find_spec("boto3") is None:
             raise NotReady("the S3 server of `ml-assets cluster` is not installed: "
-                           "pip install 'ml-assets[cluster,dev]'")
+                           "pip install 'ml-assets[cluster]'")
         self.folder, self._port = folder, _free_port()
         self._secret = secrets.token_urlsafe(24)
         self._server: subprocess.Popen[bytes] | None = None
@@ -58,10 +58,9 @@ class OwnObjects:
         make_private(log := self.folder / "log")
         with log.open("wb") as output:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "nanio", "serve", "--host", "127.0.0.1",
-                 "--port", str(self._port), "--data-dir", self.folder / "data",
-                 "--no-access-log", "--log-level", "warning"],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.folder,
+                [sys.executable, "-m", f"{__package__}.s3_server", self.folder / "data",
+                 "127.0.0.1", str(self._port)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True, preexec_fn=keeper.ending_with_us(), env={
                     **os.environ, "NANIO_ACCESS_KEY": USER, "NANIO_SECRET_KEY": self._secret})
         deadline = time.monotonic() + START_S
