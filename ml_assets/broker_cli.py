@@ -1,4 +1,6 @@
-"""The commands `ml-assets consume` and `ml-assets publish`: events from a broker, and to one."""
+"""The commands `ml-assets consume` and `ml-assets publish`: events from a broker, and to one; and
+`ml-assets publish-features`: online features to Redis.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,9 @@ from ml_assets.core.installation import opened
 
 if TYPE_CHECKING:
     from ml_assets.serving.broker.outbox import PublishedKind
+
+PUBLISH_S = 0.2
+"""How far Redis may be behind the event log, beside the time that it takes."""
 
 metrics_option = click.option(
     "--metrics", type=click.IntRange(1, 65535), metavar="PORT",
@@ -92,3 +97,31 @@ def publish(
 
     run(opened(), find(system_name), kind, parse_address(target), create=create,
         from_now=from_now, metrics=metrics)
+
+
+@click.command()
+@click.option("--config", is_flag=True, help="Print the feature_store.yaml of those who read them, "
+              "and end.")
+def publish_features(config: bool) -> None:
+    """Keep Redis at the end of the event log until Ctrl-C, so that other services read with Feast's
+    client the very features that serving reads.
+
+    Their feature_store.yaml is printed by --config; they need `pip install 'ml-assets[redis]'`,
+    whose classes it names. Several may run at once, each event counts once.
+    """
+    import time
+
+    from ml_assets.features.store import client_config
+    from ml_assets.features.store import publish_features as publishing
+
+    settings = opened()
+    if config:
+        import yaml  # type: ignore[import-untyped]  # comes with Feast, ships no types
+
+        click.echo(yaml.safe_dump(client_config(settings), sort_keys=False), nl=False)
+        return
+    catch_up = publishing(settings)
+    while True:
+        if new := catch_up():
+            click.echo(f"applied {new:,} positions of the event log")
+        time.sleep(PUBLISH_S)

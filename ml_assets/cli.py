@@ -10,7 +10,7 @@ import click
 
 from ml_assets import __version__
 from ml_assets.audit_cli import audits
-from ml_assets.broker_cli import consume, publish
+from ml_assets.broker_cli import consume, publish, publish_features
 from ml_assets.core.errors import DeclarationError, MlAssetsError
 from ml_assets.core.installation import opened
 from ml_assets.core.profiles.command import cluster
@@ -245,6 +245,7 @@ main.add_command(run)
 main.add_command(replay)
 main.add_command(consume)
 main.add_command(publish)
+main.add_command(publish_features)
 main.add_command(tune)
 main.add_command(report)
 main.add_command(reproduce)

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,15 +16,17 @@ from httpx._transports import default as transports
 from hypothesis import settings as budget
 
 from dagster_feast.describe import check_when_called
+from ml_assets.core.profiles.settings_file import PROFILES
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import make_private
 from ml_assets.core.storage.places import Place
 from ml_assets.registry.tracking import runs
 from tests.objects_server import objects_server as objects_server
 from tests.objects_server import objects_url as objects_url
-from tests.places import KINDS, file_of, fresh
+from tests.places import KINDS, cluster_at, environment, file_of, fresh
 from tests.postgres_server import postgres_server as postgres_server
 from tests.postgres_server import postgres_url as postgres_url
+from tests.redis_server import redis_url as redis_url
 
 # How long an example takes says more about what else the machine does than about the law.
 budget.register_profile("law", deadline=None)
@@ -60,6 +63,20 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "sqlite":
         return tmp_path / "var" / "log.sqlite"
     return fresh(request.getfixturevalue("postgres_url"), "predictions")
+
+
+@pytest.fixture(params=PROFILES)
+def settings_of_each(
+    request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """An installation of its own in either profile, which processes that are started find too."""
+    if request.param == "cluster":
+        settings = replace(settings, cluster=cluster_at(
+            request.getfixturevalue("postgres_url"),
+            objects=request.getfixturevalue("objects_url")))
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    return settings
 
 
 @pytest.fixture(scope="session", autouse=True)

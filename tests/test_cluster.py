@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from ml_assets.core.time import midnight
-from ml_assets.features.store import open_store
+from ml_assets.features.store import client_config, open_store, publish_features
+from ml_assets.ingest.log.answers_digest import answers_digest
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import row_of
 from ml_assets.monitoring.parity import ParityReports
@@ -24,6 +25,12 @@ from tests.serving.kit import serving
 from tests.whole_loop import WholeLoop, whole_loop
 
 EVENTS = 24
+SHOPS = [f"shop {number}" for number in range(7)]
+"""The last of which nobody has heard of."""
+
+
+STRANGERS: list[object] = []
+"""Kept, because Feast leaves the connections of its registry open."""
 
 
 def asked(number: int) -> dict[str, Any]:
@@ -63,16 +70,19 @@ def made(loop: WholeLoop) -> list[object]:
     with closing(EventLog(loop.settings.event_log)) as log:
         said = [row_of(each, each.seq or 0, None)
                 for each in log.predictions("toy", start, start + timedelta(days=1))]
+        digest = answers_digest(log, "toy")
         words = list(log.feedback.between("toy", start, start + timedelta(days=1)))
     deployed = Deployments(loop.settings.deployments).history("toy")
     [report] = [ParityReports(loop.settings, loop.system).read(loop.system.calendar.go_live)]
     assert report is not None and report.checked == EVENTS and report.holds
-    return [said, words, [(each.version, each.action, each.reason) for each in deployed], report]
+    decided = [(each.version, each.action, each.reason) for each in deployed]
+    return [said, digest, words, decided, report]
 
 
 @pytest.mark.slow
 def test_the_loop_on_servers_gives_what_it_gives_in_files_whichever_host_answers(
-    tmp_path: Path, postgres_url: str, objects_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgres_url: str, objects_url: str, redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two hosts share servers, and no folder; the second has seen nothing of the history."""
     with whole_loop(tmp_path / "local") as local:
@@ -92,3 +102,27 @@ def test_the_loop_on_servers_gives_what_it_gives_in_files_whichever_host_answers
         assert [each.version for each in registry.versions("toy")] == [1]
         views = [each.name for each in open_store(second.settings).list_all_feature_views()]
         assert views
+        for host in (first, second):
+            assert read_by_a_stranger(host, tmp_path / "first" / "repository", redis_url)
+
+
+def read_by_a_stranger(host: WholeLoop, repository: Path, redis_url: str) -> bool:
+    """Whether Feast's client reads in Redis, which follows the log, what it reads at a host."""
+    from feast import FeatureStore
+    from feast.repo_config import RepoConfig
+
+    assert host.settings.cluster is not None
+    settings = replace(host.settings, cluster=replace(host.settings.cluster, redis=redis_url))
+    own = open_store(settings, repository)
+    apply = publish_features(settings, repository)
+    apply()
+    assert apply() == 0
+    said = client_config(settings, repository)
+    assert "log" not in said["online_store"]
+    stranger = FeatureStore(config=RepoConfig(**said))
+    STRANGERS.append(stranger)
+    [service] = own.list_feature_services()
+    asked = [{"shop": shop} for shop in SHOPS]
+    told, expected = (
+        store.get_online_features(service, asked).proto for store in (stranger, own))
+    return bool(told == expected and expected.results)

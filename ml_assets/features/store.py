@@ -6,14 +6,14 @@ import fcntl
 import json
 import logging
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_assets.core.errors import StateDamaged
+from ml_assets.core.errors import DeclarationError, StateDamaged
 from ml_assets.core.profiles.cluster import Cluster
 from ml_assets.core.project import SYSTEMS, systems_in
 from ml_assets.core.runtime.workers import shared_scratch
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 log = logging.getLogger(__name__)
+
 
 def open_store(settings: Settings, repo: Path = REPO) -> FeatureStore:
     """The store of `settings.var`, with what `repo` declares applied to it.
@@ -228,10 +229,54 @@ class _Installation(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def _store(settings: _Installation, repo: Path) -> FeatureStore:
-    import yaml  # type: ignore[import-untyped]  # comes with Feast, ships no types
+def _store(settings: _Installation, repo: Path, redis: bool = False) -> FeatureStore:
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
+
+    config = RepoConfig(**_config(settings, repo, redis=redis))
+    config.repo_path = repo
+    make_folder(settings.var / "feast")
+    return FeatureStore(config=config)
+
+
+def client_config(settings: Settings, repo: Path = REPO) -> dict[str, Any]:
+    """`feature_store.yaml` for Feast's commands and for services that are not ours: the registry,
+    and online features in Redis as `publish_features` leaves them, if the profile names one.
+    """
+    has_redis = settings.cluster is not None and bool(settings.cluster.redis)
+    parsed = _config(_Installation.of(settings), repo, redis=has_redis)
+    parsed["online_store"].pop("log", None)
+    return parsed
+
+
+def publish_features(settings: Settings, repo: Path = REPO) -> Callable[[], int]:
+    """Register in Redis what `repo` declares. The call that is returned applies what the event log
+    has come to since, and says how many positions of it were new to Redis.
+
+    Raises DeclarationError if the profile names no Redis.
+    """
+    if settings.cluster is None or not settings.cluster.redis:
+        raise DeclarationError("there is no Redis to publish features to: set ML_ASSETS_REDIS, or "
+                               "redis under [profiles.cluster] in settings.toml")
+    open_store(settings, repo)
+    with _calm():
+        store = _store(_Installation.of(settings), repo, redis=True)
+        tables = [*store.list_feature_views(), *store.list_stream_feature_views()]
+        online: Any = store._get_provider().online_store
+        online.update(store.config, [], tables, [], [], partial=True)
+
+    def apply() -> int:
+        new = 0
+        for projection in online.projections(store.config, tables):
+            new = max(new, projection.behind())
+            projection.catch_up()
+        return new
+
+    return apply
+
+
+def _config(settings: _Installation, repo: Path, *, redis: bool) -> dict[str, Any]:
+    import yaml  # type: ignore[import-untyped]  # comes with Feast, ships no types
 
     written = (repo / "feature_store.yaml").read_text().replace("../var", str(settings.var))
     parsed: dict[str, Any] = yaml.safe_load(written)
@@ -246,7 +291,9 @@ def _store(settings: _Installation, repo: Path) -> FeatureStore:
             parsed["online_store"]["log"] = settings.cluster.event_log.text
         if "lake" in parsed["offline_store"]:
             parsed["offline_store"]["lake"] = str(settings.lake)
-    config = RepoConfig(**parsed)
-    config.repo_path = repo
-    make_folder(settings.var / "feast")
-    return FeatureStore(config=config)
+        if redis:
+            parsed["online_store"] = {
+                **{name: value for name, value in parsed["online_store"].items() if name != "path"},
+                "type": "ml_assets.features.feast_stores.redis_online.PackedRedisOnlineStore",
+                "url": settings.cluster.redis, "prefix": settings.cluster.schema}
+    return parsed

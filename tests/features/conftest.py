@@ -1,15 +1,8 @@
-"""A Redis server of our own, and each kind of store."""
+"""Each kind of store."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,42 +17,6 @@ if TYPE_CHECKING:
     from tests.features.online_store.shop import Shop
 
 _projects = count()
-
-
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """A server that nobody else uses, gone with the tests."""
-    binary = shutil.which("redis-server")
-    if binary is None or find_spec("redis") is None:
-        message = (
-            "there is no redis-server on the PATH: install Redis to test the store in it"
-            if binary is None else "the client of Redis is missing: pip install -e '.[redis]'"
-        )
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    # Not pytest's folders, whose names may be too long for a socket.
-    with tempfile.TemporaryDirectory(prefix="redis") as folder, _serving(binary, Path(folder)):
-        yield f"unix://{folder}/socket"
-
-
-@contextmanager
-def _serving(binary: str, folder: Path) -> Iterator[None]:
-    server = subprocess.Popen(
-        [binary, "--port", "0", "--unixsocket", str(folder / "socket"), "--save", "",
-         "--appendonly", "no", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 10
-        while not (folder / "socket").exists():
-            assert server.poll() is None, "redis-server did not start"
-            assert time.monotonic() < deadline, "redis-server makes no socket"
-            time.sleep(0.01)
-        yield
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 @pytest.fixture(params=["lmdb", "redis"])

@@ -10,9 +10,8 @@ from ml_assets.core.storage.places import Place
 from ml_assets.features.feast_stores.declared import view_of
 from ml_assets.features.online_store.backend import digest_of
 from ml_assets.features.online_store.following.lake_stream import Origins
-from ml_assets.features.online_store.following.projection import Projection
+from ml_assets.features.online_store.following.projection import FollowingStore, Projection
 from ml_assets.features.online_store.following.stretches import Followed
-from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.ingest.log.event_log import EventLog
 
 
@@ -25,7 +24,7 @@ class Followers:
         self._made: dict[tuple[object, ...], Projection] = {}
 
     def of(
-        self, place: Place, store: LmdbBackend, origins: Origins, tables: Sequence[Any]
+        self, place: Place, store: FollowingStore, origins: Origins, tables: Sequence[Any]
     ) -> list[Projection]:
         """Those of `tables` that follow the log at `place`, system by system."""
         placed = [(table, stream) for table in tables if (stream := _stream_of(table))]

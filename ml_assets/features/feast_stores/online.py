@@ -4,7 +4,7 @@
       type: ml_assets.features.feast_stores.online.PackedLmdbOnlineStore
       path: ../var/online.lmdb     # relative to feature_store.yaml
       clock_file: ../var/clock     # optional, see PackedConfig
-      log: ../var/event_log.sqlite # optional, see PackedLmdbOnlineStoreConfig
+      log: ../var/event_log.sqlite # optional, see PackedConfig
 
 Beyond Feast's own stores: windowed aggregates as of now, the time to live is kept, late rows
 never replace newer ones, and what an entity has is one row.
@@ -59,9 +59,15 @@ class PackedConfig(FeastConfigBaseModel):
     """clock_file: an `EventClock` that says what time it is, while the file exists; else the
     machine's clock does. `{tag}` in it is the view's tag of this name; a view without the tag goes
     by the machine's clock. Relative paths start at `feature_store.yaml`.
+
+    log: an event log that the views over a system's streams in the lake follow: who reads them
+    catches up with it, and what is loaded takes positions of it. systems: the module whose
+    `find(name)` gives the system that parses what was served before a view was declared
     """
 
     clock_file: str | None = None
+    log: str | None = None
+    systems: str = "ml_assets.systems"
 
 
 class PackedOnlineStore(OnlineStore):
@@ -70,6 +76,7 @@ class PackedOnlineStore(OnlineStore):
     def __init__(self) -> None:
         self._opened: tuple[object, tuple[object, ...], Backend] | None = None
         self._readers: dict[int, ViewReader] = {}
+        self._followers = Followers()
 
     @abstractmethod
     def open_backend(self, config: RepoConfig) -> Backend:
@@ -77,7 +84,14 @@ class PackedOnlineStore(OnlineStore):
 
     def projections(self, config: RepoConfig, tables: Sequence[Any]) -> Sequence[Projection]:
         """Those of the tables that follow an event log, system by system."""
-        return ()
+        log, lake = config.online_store.log, getattr(config.offline_store, "lake", None)
+        if log is None or lake is None:
+            return ()
+        backend: Any = self.backend(config)
+        return self._followers.of(
+            place_at(log, in_repo(config, "")), backend,
+            Origins(in_repo(config, lake), systems_in(config.online_store.systems)), tables,
+        )
 
     def backend(self, config: RepoConfig) -> Backend:
         """Where the features are; the direct way for readers and loaders."""
@@ -242,17 +256,10 @@ class PackedOnlineStore(OnlineStore):
 
 
 class PackedLmdbOnlineStoreConfig(PackedConfig):
-    """path: the file; beside it lies another one with its locks.
-
-    log: an event log that the views over a system's streams in the lake follow: who reads them
-    catches up with it, and what is loaded takes positions of it. systems: the module whose
-    `find(name)` gives the system that parses what was served before a view was declared
-    """
+    """path: the file; beside it lies another one with its locks."""
 
     type: str = "ml_assets.features.feast_stores.online.PackedLmdbOnlineStore"
     path: str = "data/online.lmdb"
-    log: str | None = None
-    systems: str = "ml_assets.systems"
 
 
 class PackedLmdbOnlineStore(PackedOnlineStore):
@@ -261,23 +268,8 @@ class PackedLmdbOnlineStore(PackedOnlineStore):
     A power cut may damage the file, which then is loaded anew; killed processes lose nothing.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._followers = Followers()
-
     def open_backend(self, config: RepoConfig) -> Backend:
         return LmdbBackend(in_repo(config, config.online_store.path), config.project)
-
-    def projections(self, config: RepoConfig, tables: Sequence[Any]) -> Sequence[Projection]:
-        log, lake = config.online_store.log, getattr(config.offline_store, "lake", None)
-        if log is None or lake is None:
-            return ()
-        backend = self.backend(config)
-        assert isinstance(backend, LmdbBackend)
-        return self._followers.of(
-            place_at(log, in_repo(config, "")), backend,
-            Origins(in_repo(config, lake), systems_in(config.online_store.systems)), tables,
-        )
 
 
 def _loads_again(config: RepoConfig) -> bool:

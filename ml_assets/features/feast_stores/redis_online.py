@@ -3,6 +3,7 @@
     online_store:
       type: ml_assets.features.feast_stores.redis_online.PackedRedisOnlineStore
       url: redis://localhost:6379/0   # or unix:///path/to/socket
+      log: ../var/event_log.sqlite    # optional, see PackedConfig
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from feast.repo_config import RepoConfig
 
 from ml_assets.features.feast_stores.online import PackedConfig, PackedOnlineStore
 from ml_assets.features.online_store.backend import Backend
-from ml_assets.features.online_store.redis.backend import RedisBackend
+from ml_assets.features.online_store.redis.following import FollowingRedis
 
 
 class PackedRedisOnlineStoreConfig(PackedConfig):
@@ -29,4 +30,4 @@ class PackedRedisOnlineStore(PackedOnlineStore):
 
     def open_backend(self, config: RepoConfig) -> Backend:
         said = config.online_store
-        return RedisBackend(said.url, config.project, prefix=said.prefix)
+        return FollowingRedis(said.url, config.project, prefix=said.prefix)

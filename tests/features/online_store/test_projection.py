@@ -20,6 +20,7 @@ from ml_assets.features.engine import state
 from ml_assets.features.engine.history import aggregate
 from ml_assets.features.engine.windows import WindowedView
 from ml_assets.features.online_store.backend import Row
+from ml_assets.features.online_store.following.projection import FollowingStore
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from ml_assets.features.online_store.lmdb.events import Read, Stretch
 from ml_assets.features.online_store.lmdb.keys import mark_entry, mark_of
@@ -44,27 +45,34 @@ def reading(events: list[Record], *views: WindowedView, noted: bool = False) -> 
     return read
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LmdbBackend]:
-    backend = LmdbBackend(tmp_path / "online.lmdb")
+@pytest.fixture(params=["lmdb", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FollowingStore]:
+    backend: FollowingStore
+    if request.param == "lmdb":
+        backend = LmdbBackend(tmp_path / "online.lmdb")
+    else:
+        url = request.getfixturevalue("redis_url")
+        from ml_assets.features.online_store.redis.following import FollowingRedis
+
+        backend = FollowingRedis(url, prefix=tmp_path.name)
     yield backend
     backend.close()
 
 
-def catch_up(store: LmdbBackend, read: Read, *views: tuple[WindowedView, int]) -> int:
+def catch_up(store: FollowingStore, read: Read, *views: tuple[WindowedView, int]) -> int:
     before, now = -1, 0
     while now > before:
         before, now = now, store.apply(LOG, views, read).upto
     return now
 
 
-def counts(store: LmdbBackend, view: WindowedView, view_id: int, *entities: int) -> list[float]:
+def counts(store: FollowingStore, view: WindowedView, view_id: int, *entities: int) -> list[float]:
     blobs = store.get(view_id, [key(each) for each in entities])
     found = state.read(view, blobs, np.full(len(entities), 50_000))
     return [float(each) for each in found[:, 0]]
 
 
-def test_each_event_counts_once_however_often_the_log_is_followed(store: LmdbBackend) -> None:
+def test_each_event_counts_once_however_often_the_log_is_followed(store: FollowingStore) -> None:
     view_id = registered(store, VIEW)
     events = [happened(at, entity=at % 2) for at in range(10)]
     assert catch_up(store, reading(events[:4], VIEW), (VIEW, view_id)) == 4
@@ -77,7 +85,7 @@ def test_each_event_counts_once_however_often_the_log_is_followed(store: LmdbBac
 
 
 def test_a_view_that_comes_later_begins_at_the_beginning_and_joins_the_others(
-    store: LmdbBackend,
+    store: FollowingStore,
 ) -> None:
     first, events = registered(store, VIEW), [happened(at) for at in range(11)]
     catch_up(store, reading(events[:8], VIEW), (VIEW, first))
@@ -95,7 +103,7 @@ def test_a_view_that_comes_later_begins_at_the_beginning_and_joins_the_others(
     assert counts(store, VIEW, first, 0) == counts(store, OTHER, second, 0) == [11]
 
 
-def test_the_mark_is_read_in_the_snapshot_of_the_state(store: LmdbBackend) -> None:
+def test_the_mark_is_read_in_the_snapshot_of_the_state(store: FollowingStore) -> None:
     view_id = registered(store, VIEW)
     catch_up(store, reading([happened(1), happened(2)], VIEW), (VIEW, view_id))
     number, name = mark_entry(view_id, LOG)
@@ -110,7 +118,7 @@ def mark_entry_of(view_id: int, source: bytes) -> tuple[int, list[bytes]]:
     return number, [name]
 
 
-def test_a_dropped_view_takes_its_mark_along_and_is_not_applied_to(store: LmdbBackend) -> None:
+def test_a_dropped_view_takes_its_mark_along_and_is_not_applied_to(store: FollowingStore) -> None:
     view_id, events = registered(store, VIEW), [happened(1), happened(2)]
     catch_up(store, reading(events, VIEW), (VIEW, view_id))
     store.drop(view_id)
@@ -120,7 +128,7 @@ def test_a_dropped_view_takes_its_mark_along_and_is_not_applied_to(store: LmdbBa
     assert store.watermark(LOG, [view_id]) == 0
 
 
-def test_nothing_is_applied_if_reading_the_log_fails(store: LmdbBackend) -> None:
+def test_nothing_is_applied_if_reading_the_log_fails(store: FollowingStore) -> None:
     view_id = registered(store, VIEW)
 
     def fail(after: int, until: int | None) -> Stretch:
@@ -131,7 +139,7 @@ def test_nothing_is_applied_if_reading_the_log_fails(store: LmdbBackend) -> None
     assert catch_up(store, reading([happened(1)], VIEW), (VIEW, view_id)) == 1
 
 
-def test_what_was_appended_before_it_comes_in_the_log_counts_once(store: LmdbBackend) -> None:
+def test_what_was_appended_before_it_comes_in_the_log_counts_once(store: FollowingStore) -> None:
     view_id, events = registered(store, VIEW), [happened(at) for at in range(6)]
     store.append(VIEW, view_id, rows_of(VIEW, events[2:4]))
     catch_up(store, reading(events, VIEW), (VIEW, view_id))
@@ -157,7 +165,9 @@ def test_what_the_log_counts_does_not_count_again_when_it_is_appended(tmp_path: 
     store.close()
 
 
-def test_noted_events_of_a_source_count_once_wherever_they_come_again(store: LmdbBackend) -> None:
+def test_noted_events_of_a_source_count_once_wherever_they_come_again(
+    store: FollowingStore,
+) -> None:
     view_id, events = registered(store, VIEW), [happened(at) for at in range(6)]
     twice = [*events[:3], *events[:3]]
     catch_up(store, reading(twice, VIEW, noted=True), (VIEW, view_id))
@@ -167,7 +177,7 @@ def test_noted_events_of_a_source_count_once_wherever_they_come_again(store: Lmd
     assert counts(store, VIEW, view_id, 0) == [6]
 
 
-def test_events_too_old_for_any_window_are_left_out(store: LmdbBackend) -> None:
+def test_events_too_old_for_any_window_are_left_out(store: FollowingStore) -> None:
     view_id = registered(store, VIEW)
     store.expire(VIEW, view_id, 200_000)
     catch_up(store, reading([happened(1), happened(199_000)], VIEW), (VIEW, view_id))

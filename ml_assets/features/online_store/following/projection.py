@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import Protocol
 
 import pyarrow as pa
 
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.storage.database import Database, writing
 from ml_assets.features.engine.windows import WindowedView
-from ml_assets.features.online_store.backend import OWN, Row, digest_of, floor_of
+from ml_assets.features.online_store.backend import OWN, Backend, Row, digest_of, floor_of
 from ml_assets.features.online_store.counting import event_rows
 from ml_assets.features.online_store.following.counts import (
     pack_rows,
@@ -25,8 +26,7 @@ from ml_assets.features.online_store.following.kept import Versions, pack_versio
 from ml_assets.features.online_store.following.lake_stream import Origins
 from ml_assets.features.online_store.following.portions import Portion
 from ml_assets.features.online_store.following.stretches import Followed, LogRows
-from ml_assets.features.online_store.lmdb.backend import LmdbBackend
-from ml_assets.features.online_store.lmdb.events import Stretch
+from ml_assets.features.online_store.lmdb.events import Applied, Counted, Read, Stretch, Viewed
 from ml_assets.features.online_store.lmdb.keys import mark_entry, mark_of
 from ml_assets.ingest.log.positions import (
     forget_counts,
@@ -40,6 +40,27 @@ log = logging.getLogger(__name__)
 _DAY = 24 * 3600 * 1_000_000
 
 
+class FollowingStore(Backend, Protocol):
+    """A store that notes of each source of events how much of it was applied; see `LmdbBackend`.
+
+    path: what people call it
+    """
+
+    @property
+    def path(self) -> object: ...
+
+    def apply(
+        self, source: bytes, views: Sequence[Viewed], read: Read, *, ends: float | None = None
+    ) -> Applied: ...
+
+    def watermark(self, source: bytes, view_ids: Sequence[int]) -> int: ...
+
+    def append(
+        self, view: WindowedView, view_id: int, rows: Sequence[Row],
+        counted: Counted | None = None,
+    ) -> int: ...
+
+
 class Projection:
     """Some views, of one system or of several. For one thread, as its connection.
 
@@ -47,7 +68,7 @@ class Projection:
     """
 
     def __init__(
-        self, log: Database, store: LmdbBackend, views: Sequence[Followed],
+        self, log: Database, store: FollowingStore, views: Sequence[Followed],
         origins: Origins,
     ) -> None:
         self.views = tuple(views)

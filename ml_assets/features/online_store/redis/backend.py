@@ -28,6 +28,7 @@ from ml_assets.features.online_store.backend import (
     floor_entry,
     floor_of,
 )
+from ml_assets.features.online_store.lmdb.keys import mark_entry
 from ml_assets.features.online_store.redis.scripts import (
     APPEND,
     DROP_UNCHANGED,
@@ -231,8 +232,9 @@ class RedisBackend:
     def _forget(self, view_id: int) -> None:
         self._redis.delete(self._states(view_id) + OWN)
         self._redis.incr(self._changes)
-        for keys in self._scan(self._base + b"%d:" % view_id):
-            self._redis.unlink(*keys)
+        for number in (view_id, mark_entry(view_id, b"")[0]):
+            for keys in self._scan(self._base + b"%d:" % number):
+                self._redis.unlink(*keys)
 
     def entities(self, view_id: int) -> Iterator[list[bytes]]:
         start = self._states(view_id)

@@ -60,13 +60,14 @@ redis.call('SET', KEYS[1], ARGV[3] .. redis.call('GETRANGE', KEYS[1], ARGV[2], -
 return 1
 """
 
-# See `versions.merged`.
+# See `versions.merged`. A negative `now` is the instant at which each row was created.
 PUT = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local now = tonumber(ARGV[1])
 for k = 2, #KEYS do
     local new, old = ARGV[k], redis.call('GET', KEYS[k]) or ''
     local at, created = struct.unpack('<i8i8', new)
+    if tonumber(ARGV[1]) < 0 then now = created end
     local kept, past, place, merged = {}, 0, 1, false
     local function keep(instant, version)
         if instant <= now then past = past + 1 end
@@ -105,6 +106,16 @@ if not own then return 0 end
 redis.call('SET', KEYS[1], string.sub(own, 1, 8) .. ARGV[1])
 redis.call('INCR', KEYS[2])
 return 1
+"""
+
+# Whoever applied less must not say so after whoever applied more.
+ADVANCE = """
+for _, key in ipairs(KEYS) do
+    local there = redis.call('GET', key)
+    if not there or struct.unpack('<i8', there) < struct.unpack('<i8', ARGV[1]) then
+        redis.call('SET', key, ARGV[1])
+    end
+end
 """
 
 DROP_UNCHANGED = """
