@@ -58,8 +58,9 @@ def all_say(running: Server, count: int) -> bool:
 
 
 def test_retries_that_race_across_workers_get_one_answer_and_count_once(
-    settings: Settings,
+    settings_of_each: Settings,
 ) -> None:
+    settings = settings_of_each
     with server(settings, workers=2) as running:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(
@@ -77,7 +78,10 @@ def test_retries_that_race_across_workers_get_one_answer_and_count_once(
     assert counted(settings, "corner", LATER) == 30
 
 
-def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(settings: Settings) -> None:
+def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(
+    settings_of_each: Settings,
+) -> None:
+    settings = settings_of_each
     with server(settings, workers=2) as running:
         assert len(children(running)) == 2
         killed, other = children(running)

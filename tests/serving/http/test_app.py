@@ -31,6 +31,20 @@ def toy(settings: Settings) -> Toy:
 
 
 @pytest.fixture
+def toy_of_each(settings_of_each: Settings) -> Toy:
+    """In either profile."""
+    toy = Toy(settings=settings_of_each)
+    toy.deploy(1)
+    return toy
+
+
+@pytest.fixture
+def api_of_each(toy_of_each: Toy) -> Iterator[httpx.Client]:
+    with serving(toy_of_each) as client:
+        yield client
+
+
+@pytest.fixture
 def api(toy: Toy) -> Iterator[httpx.Client]:
     with serving(toy) as client:
         yield client
@@ -127,8 +141,9 @@ def test_nothing_is_at_work_at_once_on_the_event_loop_and_on_the_worker(
 
 
 def test_a_retry_gets_the_same_answer_also_from_a_later_model_and_after_a_restart(
-    toy: Toy
+    toy_of_each: Toy
 ) -> None:
+    toy = toy_of_each
     with serving(toy) as api:
         first = api.post("/v1/toy/predict", json=asked("e1"))
         toy.clock.set(LATER)
@@ -144,8 +159,9 @@ def test_a_retry_gets_the_same_answer_also_from_a_later_model_and_after_a_restar
     assert log_of(toy).count("toy") == (1, 0)
 
 
-def test_racing_requests_for_one_event_get_one_answer(toy: Toy) -> None:
+def test_racing_requests_for_one_event_get_one_answer(toy_of_each: Toy) -> None:
     """Also when they meet in two servers that share a log."""
+    toy = toy_of_each
     with serving(toy) as one, serving(toy) as other, ThreadPoolExecutor(8) as pool:
         def ask(n: int) -> bytes:
             return (one, other)[n % 2].post("/v1/toy/predict", json=asked(f"e{n // 8}")).content
@@ -317,7 +333,10 @@ def test_a_batch_has_limits_and_an_empty_one_is_answered(api: httpx.Client) -> N
 # --- feedback -----------------------------------------------------------------------------
 
 
-def test_feedback_is_logged_once_and_shows_on_the_prediction(toy: Toy, api: httpx.Client) -> None:
+def test_feedback_is_logged_once_and_shows_on_the_prediction(
+    toy_of_each: Toy, api_of_each: httpx.Client
+) -> None:
+    toy, api = toy_of_each, api_of_each
     given = api.post("/v1/toy/predict", json=asked("e1")).json()
     said = {"prediction_id": given["prediction_id"], "label": True, "source": "buyer"}
     toy.clock.set(LATER)
