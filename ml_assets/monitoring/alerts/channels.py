@@ -20,8 +20,8 @@ FORM = ("smtp://user:password@host:587?from=alerts@example.com&to=team@example.c
         "with port 465")
 
 UNFOLDED = SMTP.clone(max_line_length=998)
-"""As long as RFC 5322 lets lines be. At 78 a longer subject begins with an empty line, which some
-filters take for a sign of spam, and the text has a `=` wherever it was broken."""
+"""As long as RFC 5322 lets lines be. At 78 a longer subject begins with an empty line, which
+filters of unwanted mail dislike, and the text has a `=` wherever it was broken."""
 
 
 class Channel(Protocol):
