@@ -21,7 +21,7 @@ FORM = ("smtp://user:password@host:587?from=alerts@example.com&to=team@example.c
 
 UNFOLDED = SMTP.clone(max_line_length=998)
 """As long as RFC 5322 lets lines be. At 78 a longer subject begins with an empty line, which
-filters of unwanted mail dislike, and the text has a `=` wherever it was broken."""
+filters distrust, and the text has a `=` wherever it was broken."""
 
 
 class Channel(Protocol):
