@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.systems_load.trends.rows import Floats, Year, week_of
+from ml_assets.core.model.network import Fit
 from ml_assets.core.system import System
+from ml_assets.training.rows.fading import fading_weights
 from ml_assets.training.rows.labelled import LabelledRows
 from ml_assets.training.rows.scoring import outputs_of_rows
 from ml_assets.training.run import fitted_with_interval
@@ -37,7 +39,7 @@ def forecast(
     found = []
     for week in weeks:
         if scorer is None or not frozen:
-            known = _rows(year, (rows["week"] <= week - 2).to_numpy())
+            known = _rows(year, (rows["week"] <= week - 2).to_numpy(), faded=system.model.fit)
             scorer = fitted_with_interval(system.model, system.target, known)[1].scorer
         asked = (rows["week"] == week).to_numpy()
         place = {name: at for at, name in enumerate(rows["commodity"][asked])}
@@ -47,9 +49,13 @@ def forecast(
     return Forecasts(value=value, lower=lower, upper=upper)
 
 
-def _rows(year: Year, chosen: np.ndarray) -> LabelledRows:
-    rows = year.rows[chosen]
+def _rows(year: Year, chosen: np.ndarray, faded: Fit | None = None) -> LabelledRows:
+    """faded: by which the rows count less the older they are"""
+    rows, weights = year.rows[chosen], None
+    if faded is not None and faded.half_life is not None:
+        happened = rows["event_timestamp"].dt.as_unit("us").astype("int64").to_numpy()
+        weights = fading_weights(happened, faded.half_life)
     return LabelledRows(
         texts={}, dense=rows[list(year.built.feature_names)].to_numpy(np.float32),
         codes=rows["label"].to_numpy(np.float64), feature_names=year.built.feature_names,
-        coded=year.built.coded)
+        coded=year.built.coded, weights=weights)

@@ -59,7 +59,8 @@ TRENDS = System(
     model=Model(
         inputs=(Numbers("mailed", "front", "displayed"),),
         network=Torch("ml_assets.systems.trends.network:SalesNetwork"),
-        fit=FullBatch(iterations=150), holdout=timedelta(days=7),
+        # Demand moves: what was true two months ago counts half. See docs/trends.md.
+        fit=FullBatch(iterations=150, half_life=timedelta(weeks=8)), holdout=timedelta(days=7),
     ),
     slices=(
         Slice(name="mailed", where="mailed > 0", description="in this week's mailer"),
