@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,18 @@ from ml_assets.core.objects.bucket import Bucket
 from ml_assets.core.objects.copies import mounted
 from ml_assets.core.profiles.own_objects import OwnObjects
 from ml_assets.core.settings import ROOT
+from ml_assets.core.storage import mounts
 from ml_assets.core.storage.files import delete_tree, replacing, write_atomically
-from ml_assets.core.storage.mounts import current, current_all, current_folder, listed, remove
+from ml_assets.core.storage.mounts import (
+    FollowedFile,
+    current,
+    current_all,
+    current_folder,
+    listed,
+    remove,
+)
 from tests.objects_server import objects_in
+from tests.serving.kit import wait_until
 
 
 @pytest.fixture
@@ -149,6 +159,28 @@ def test_a_store_that_is_away_is_told_and_changes_no_copy(
         with pytest.raises(ObjectsUnavailable):
             current(first / "a")
         assert (first / "a").read_bytes() == b"1"
+    finally:
+        bucket._client.cache_clear()
+
+
+def test_a_file_that_is_followed_becomes_the_latest_and_stays_while_the_store_is_away(
+    hosts: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = hosts
+    monkeypatch.setattr(mounts, "FOLLOW_S", 0.0)
+    write_atomically(first / "a", b"1")
+    followed = FollowedFile(second / "a")
+    wait_until(lambda: followed.look().exists() and followed.look().read_bytes() == b"1")
+    write_atomically(first / "a", b"2")
+    wait_until(lambda: followed.look().read_bytes() == b"2")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    monkeypatch.setattr(bucket, "ATTEMPTS", 1)
+    bucket._client.cache_clear()
+    try:
+        for _ in range(20):
+            assert followed.look().read_bytes() == b"2"
+            time.sleep(0.01)
+        followed._asking.join()
     finally:
         bucket._client.cache_clear()
 
