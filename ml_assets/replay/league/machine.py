@@ -60,8 +60,9 @@ class Played:
 
     @property
     def retrainings(self) -> int:
-        """The first model is everybody's, and free."""
-        return len(self.trainings) - 1
+        """The first model is everybody's, and free; one of the last day's end answers nothing."""
+        last = self.at.iloc[-1]
+        return sum(at <= last for at, _ in self.trainings[1:])
 
     def total(self, training: float) -> float:
         return float(self.measure_M.sum()) + training * self.retrainings
@@ -82,7 +83,8 @@ class Played:
 
 @dataclass(kw_only=True)
 class Machine:
-    """past: what happens; policy: when to retrain; folder: empty, for the record of deployments"""
+    """past: what happens, and in what all policies are counted; policy: when to retrain; folder:
+    empty, for the record of deployments"""
 
     past: Past
     name: str
@@ -161,8 +163,8 @@ class Machine:
                          for each in (version, champion))
         assert scored is not None
         self.reports[version] = report = evaluate(self.system, rows, scored, other)
-        benefit = benefit_of(self.system, report, at=now, fresh=self._fresh(version, champion),
-                             judged=judged_share(self.system, rows))
+        benefit = benefit_of(self.past.system, report, at=now, fresh=self._fresh(version, champion),
+                             judged=judged_share(self.past.system, rows))
         self.benefits += [] if benefit is None else [benefit]
         self._let_in(now)
 
@@ -192,7 +194,7 @@ class Machine:
             last_trained_at=last, learnt_until=last,
             champion_age=champion_age(history, now, Learnt(as_of=last, until=last)),
             drift_confirmed=alarm.drifting, drift_confirmed_at=alarm.drifting_since,
-            fallen_at=alarm.fallen_since, measure=measure_of(self.system),
+            fallen_at=alarm.fallen_since, measure=measure_of(self.past.system),
             lag=lag_of(self._days(last, now), seen=self.versions[-1].labels,
                        whole=self.system.model.history is None),
             benefit=None if worth is None else expected(self.benefits, worth.prior),
@@ -206,7 +208,7 @@ class Machine:
         while since < now:
             end = since + DAY
             answered = pa.array(self.rows["event_id"][self._between(since, end)])
-            days.append(Day(answers=answers_in(self.system, answered),
+            days.append(Day(answers=answers_in(self.past.system, answered),
                             labels=int(((known >= since) & (known < end)).sum())))
             since = end
         return days
@@ -218,7 +220,7 @@ class Machine:
             chosen = live & (self.by_N == version)
             outputs_NW = self.unanswered(chosen) if version == 0 else (
                 self.outputs(int(version))[chosen])
-            measure_N[chosen] = measured(self.system, self.rows[chosen], outputs_NW)
+            measure_N[chosen] = measured(self.past.system, self.rows[chosen], outputs_NW)
         return Played(policy=self.name, at=self._happened[live], measure_M=measure_N[live],
                       trainings=tuple(self.trainings), records=tuple(self.history))
 
@@ -260,7 +262,7 @@ def oracle(machine: Machine, days: Sequence[datetime], training: float) -> Playe
 
     machine: that has played a policy that trained on all `days`, in order; the first is everybody's
     """
-    system, happened = machine.system, machine.rows["event_timestamp"]
+    system, happened = machine.past.system, machine.rows["event_timestamp"]
     live = machine._between(system.calendar.live_from, happened.iloc[-1] + DAY)
     at, rows = happened[live], machine.rows[live]
     answered = machine.rows["answered"].to_numpy()[live]

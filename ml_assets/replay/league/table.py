@@ -55,13 +55,18 @@ def plot(played: Sequence[Played], *, title: str, measure: str, training: float)
     for each in played:
         plane.scatter(spent[each.policy], lost[each.policy], color=colours[each.policy], s=45,
                       marker="*" if each.policy == "oracle" else "o", zorder=3)
-    near = max([*spent.values(), training]) / 8, max(np.ptp(list(lost.values())), 1e-9) / 25
-    beside: dict[tuple[int, int], list[str]] = {}
-    for each in played:
-        name = each.policy
-        beside.setdefault((round(spent[name] / near[0]), round(lost[name] / near[1])),
-                          []).append(name)
-    for names in beside.values():
+    near = max([*spent.values(), training]) / 4, max(np.ptp(list(lost.values())), 1e-9) / 25
+    beside: list[list[str]] = []
+    for name in sorted(spent, key=lambda name: (lost[name], spent[name])):
+        # Names whose points are close enough for their texts to meet stand beside the first.
+        place = next((names for names in beside
+                      if abs(lost[name] - lost[names[0]]) < near[1]
+                      and abs(spent[name] - spent[names[0]]) < near[0]), None)
+        if place is None:
+            beside.append([name])
+        else:
+            place.append(name)
+    for names in beside:
         plane.annotate(", ".join(names), (spent[names[0]], lost[names[0]]), fontsize=8,
                        xytext=(5, 5), textcoords="offset points")
     reach = np.array([0.0, max([*spent.values(), training]) * 1.05])

@@ -39,6 +39,7 @@ from ml_assets.replay.league.past import RecordedPast, recorded
 from ml_assets.replay.league.policies import policy_of
 from ml_assets.replay.live_days import LiveDays
 from ml_assets.replay.together.travel import live_through
+from ml_assets.targets import Binary, Cost
 from tests.serving.kit import serving
 from tests.toy import ToySource, with_stream
 from tests.tracks import TRACKS
@@ -212,6 +213,22 @@ def test_what_cannot_be_replayed_is_refused_in_words(
         policy_of("week", TURNING, Worth(training=1.0))
 
 
+def test_all_policies_are_counted_in_the_same(past: RecordedPast, tmp_path: Path) -> None:
+    """Also those that weigh no cost: two that never retrain come to the same EUR, and the oracle
+    to no more."""
+    worth = Worth(training=1e9, measure="cost")
+    paid = replace(past, system=replace(
+        TURNING, retraining=replace(TURNING.retraining, worth=worth),
+        target=Binary(name="returned", cost=Cost(miss=20.0, alarm=5.0, unit="EUR"))))
+    machines = [play(paid, name, tmp_path, policy_of(name, paid.system, worth))
+                for name in ("never", "cost-aware")]
+    never, aware = (machine.play() for machine in machines)
+    np.testing.assert_array_equal(never.measure_M, aware.measure_M)
+    assert set(np.unique(never.measure_M)) == {0.0, 5.0, 20.0}
+    best = oracle(machines[0], [at for at, _ in never.trainings], worth.training)
+    assert best.total(1e9) <= never.total(1e9)
+
+
 def test_drift_alone_is_a_reason(past: RecordedPast, tmp_path: Path) -> None:
     """Purchases became dearer: heard on the day after, and not before."""
     trainings = play(past, "drift", tmp_path).play().trainings
@@ -249,6 +266,9 @@ def play_never(past: RecordedPast, folder: Path) -> float:
 
 
 def test_a_policy_is_worth_what_its_answers_and_its_trainings_cost() -> None:
-    played = Played(policy="x", at=cast("Any", None), measure_M=np.array([1.0, 2.0]), records=(),
-                    trainings=((midnight(LIVE), "first"), (midnight(LIVE) + DAY, "age")))
+    """A training at the end of the last day has nothing to answer, and is not counted."""
+    played = Played(policy="x", measure_M=np.array([1.0, 2.0]), records=(),
+                    at=pd.Series([midnight(LIVE), midnight(LIVE) + 1.5 * DAY]),
+                    trainings=((midnight(LIVE), "first"), (midnight(LIVE) + DAY, "age"),
+                               (midnight(LIVE) + 2 * DAY, "age")))
     assert played.retrainings == 1 and played.total(10.0) == 13.0
