@@ -48,7 +48,7 @@ def test_a_quick_run_of_every_area_ends_with_figures(area: str, tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, "-m", "ml_assets.cli", "bench", area, "--quick", "--json"], cwd=ROOT,
         env={**os.environ, "ML_ASSETS_VAR": str(tmp_path / "var")}, capture_output=True,
-        text=True, timeout=900, check=False,
+        text=True, timeout=1200, check=False,
     )
     assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
     found: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]

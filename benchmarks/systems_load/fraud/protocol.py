@@ -27,15 +27,16 @@ VALIDATION = (date(2018, 6, 20), date(2018, 6, 27), date(2018, 7, 4), date(2018,
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """top: how many cards are looked at each day"""
+    """top: how many cards are looked at each day; weeks: trained on, one after the other"""
 
     customers: int
     terminals: int
     top: int
+    weeks: tuple[date, ...]
 
 
-FULL, QUICK = (Size(customers=5_000, terminals=10_000, top=100),
-               Size(customers=500, terminals=1_000, top=10))
+FULL, QUICK = (Size(customers=5_000, terminals=10_000, top=100, weeks=TESTS),
+               Size(customers=500, terminals=1_000, top=10, weeks=(MAIN,)))
 
 
 @dataclass(frozen=True, kw_only=True)
