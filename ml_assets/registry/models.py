@@ -201,9 +201,15 @@ class ModelRegistry:
             self._client.log_text(run_id, text, f"{CARD}/{name}")
 
     def set_alias(self, system: str, alias: Alias, version: int) -> None:
-        """Let `alias` name this version and no other."""
+        """Let `alias` name this version and no other. Who sets it last decides."""
+        from mlflow.exceptions import MlflowException
+
         self._find(system, version)
-        self._client.set_registered_model_alias(system, alias, str(version))
+        try:
+            self._client.set_registered_model_alias(system, alias, str(version))
+        except MlflowException:
+            # MLflow looks for the alias and then makes it: another process did so in between.
+            self._client.set_registered_model_alias(system, alias, str(version))
 
     def remove_alias(self, system: str, alias: Alias) -> None:
         """Let `alias` name no version."""

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,22 @@ def test_an_alias_names_one_version(registry: ModelRegistry, folder: Path) -> No
     for version in (register(registry, "aliased", folder).version for _ in range(2)):
         registry.set_alias("aliased", "champion", version)
         assert registry.aliased("aliased", "champion") == version
+
+
+def test_an_alias_that_two_set_at_once_is_set(registry: ModelRegistry, folder: Path) -> None:
+    """MLflow looks whether it is there, then makes it: the second to make it would fail."""
+    register(registry, "raced", folder)
+
+    def name(_: int) -> None:
+        meeting.wait()
+        registry.set_alias("raced", "champion", 1)
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            registry.remove_alias("raced", "champion")
+            meeting = threading.Barrier(4)
+            list(pool.map(name, range(4)))
+            assert registry.aliased("raced", "champion") == 1
 
 
 def test_a_version_keeps_what_it_was_made_from(registry: ModelRegistry, folder: Path) -> None:
