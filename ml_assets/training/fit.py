@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from ml_assets.core.model import Categories, FullBatch, HashedText, Minibatch, Model, Numbers
+from ml_assets.core.model import FullBatch, HashedText, Minibatch, Model
 from ml_assets.core.model.model import CALIBRATED
 from ml_assets.core.runtime.workers import WorkerPool
 from ml_assets.core.target import Target
@@ -70,16 +70,3 @@ def _fitted(
         return fit_hashed_text(model, target, rows.whole(), progress=progress)
     return fit_network(model, target, rows, before=before, folder=folder, data=data,
                        progress=progress, workers=workers)
-
-
-def fit_linear(model: Model, target: Target, rows: TrainingRows) -> TrainedScorer:
-    """Logistic or ridge regression on the same rows' numbers and categories, texts left out: what
-    a model must beat to be worth its trouble.
-    """
-    same = isinstance(model.network, HashedText)
-    declared = model.network if isinstance(model.network, HashedText) else HashedText()
-    plain = replace(
-        model, network=replace(declared, hidden=0, pieces=0), loss=None,
-        fit=model.fit if same else FullBatch(),
-        inputs=tuple(each for each in model.inputs if isinstance(each, Numbers | Categories)))
-    return fit(plain, target, rows).scorer

@@ -18,7 +18,7 @@ from ml_assets.registry.models import ModelRegistry, ModelVersion
 from ml_assets.targets.stored import as_json
 from ml_assets.training import artifact
 from ml_assets.training.agreement import largest_difference
-from ml_assets.training.baselines import HeldOut, compared
+from ml_assets.training.baselines.held_out import HeldOut, compared
 from ml_assets.training.champion import champion
 from ml_assets.training.convergence import Convergence
 from ml_assets.training.fit import fit

@@ -14,13 +14,14 @@ from ml_assets.training.encoding.codebook import Codebook
 from ml_assets.training.encoding.columns import Pieces, Standardiser, Vocabularies
 from ml_assets.training.full_batch import minimise
 from ml_assets.training.hashed_text.bags import NaiveBayesWeights, encode_texts
-from ml_assets.training.hashed_text.network import WIDTH, HashedTextNetwork, sparse_rows, transposed
+from ml_assets.training.hashed_text.network import WIDTH, HashedTextNetwork, sparse_rows
 from ml_assets.training.hashed_text.scorer import HashedTextScorer
 from ml_assets.training.hashed_text.weights import Weights
 from ml_assets.training.loop.losses import MeanLoss
 from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.rows.labelled import LabelledRows
 from ml_assets.training.scored import Fitted, Floats, Outputs, Texts
+from ml_assets.training.sparse import transposed
 from ml_assets.training.wanted import wanted_of
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml_assets.core.model import Model
-from ml_assets.training.fit import fit_linear
+from ml_assets.training.baselines.linear import fit_linear
 from ml_assets.training.rows.scoring import losses_of
 from ml_assets.training.rows.training_rows import TrainingRows
 from ml_assets.training.scored import TrainedScorer
 
 ROWS = 2**17
-"""Training rows, at most, that the linear model is fitted to: it is fitted to all at once, and has
-few weights."""
+"""Training rows, at most, that the linear model is fitted to, all at once."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
@@ -53,10 +53,8 @@ def compared(
     constant_N = target.losses(
         held_out.codes, np.tile(target.constant(trained_on.codes), (len(held_out), 1)))
 
-    linear = None
-    if model.categories or scorer.feature_names:
-        plain = fit_linear(model, target, trained_on.sample(ROWS))
-        linear = float(losses_of(plain, held_out).mean())
+    plain = fit_linear(model, target, trained_on.sample(ROWS))
+    linear = None if plain is None else float(plain.losses(held_out).mean())
     error = float((constant_N - own_N).std() / np.sqrt(len(own_N)))
     return HeldOut(model=float(own_N.mean()), constant=float(constant_N.mean()),
                    chance=1.645 * error, linear=linear)

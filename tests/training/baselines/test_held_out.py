@@ -7,7 +7,7 @@ import pytest
 
 from ml_assets.core.model import HashedText, Model, Numbers, Text
 from ml_assets.targets import Binary
-from ml_assets.training.baselines import compared
+from ml_assets.training.baselines.held_out import compared
 from ml_assets.training.fit import fit
 from ml_assets.training.rows.labelled import LabelledRows
 

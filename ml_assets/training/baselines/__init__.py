@@ -1,0 +1,1 @@
+"""The simplest models, which any other must beat."""
