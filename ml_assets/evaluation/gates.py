@@ -52,9 +52,10 @@ def judge(gate: Gate, part: Part, champion: int | None) -> Verdict:
 
     A first model must meet a bound by the value itself. A later one is refused if the 95% interval
     lies wholly on the wrong side of the bound; without an interval, if its own value does, while a
-    lead without one says nothing. Live outcomes decide on the rest. A slice that is too small
-    passes and says so, and so does a comparison if there is no champion. A metric that cannot be
-    computed fails.
+    lead without one says nothing. If the champion misses the bound on the same rows, they are hard
+    to tell, and refused is who is not clearly better than it. Live outcomes decide on the rest. A
+    slice that is too small passes and says so, and so does a comparison if there is no champion. A
+    metric that cannot be computed fails.
     """
     where = gate.metric if gate.slice is None else f"{gate.metric} on {gate.slice}"
     if part.candidate is None:
@@ -65,15 +66,35 @@ def judge(gate: Gate, part: Part, champion: int | None) -> Verdict:
     said = f"{where} {number(own.value)}"
     if gate.better_than_champion_by is not None:
         return _against_champion(gate, part, champion, said, gate.better_than_champion_by)
-    said = f"{said} (95%: {_span(own)})"
-    bound, side = (gate.at_least, "below") if gate.at_least is not None else (
-        gate.at_most, "above")
-    assert bound is not None
-    met = own.value >= bound if gate.at_least is not None else own.value <= bound
-    doubtful = champion is not None and not _beyond(own, bound, below=gate.at_least is not None)
-    kept = "at least" if gate.at_least is not None else "at most"
-    says = kept if met else f"not clearly {side}" if doubtful else side
-    return _verdict(gate, own, met or doubtful, f"{said} is {says} {bound:g}")
+    return _against_bound(gate, part, champion, f"{said} (95%: {_span(own)})")
+
+
+def _against_bound(gate: Gate, part: Part, champion: int | None, said: str) -> Verdict:
+    below = gate.at_least is not None
+    bound = gate.at_least if gate.at_least is not None else gate.at_most
+    assert bound is not None and part.candidate is not None
+    own = part.candidate[gate.metric]
+    kept, side = ("at least", "below") if below else ("at most", "above")
+    if _met(own, bound, below=below):
+        return _verdict(gate, own, True, f"{said} is {kept} {bound:g}")
+    if champion is not None and not _beyond(own, bound, below=below):
+        return _verdict(gate, own, True, f"{said} is not clearly {side} {bound:g}")
+    said = f"{said} is {side} {bound:g}"
+    if part.champion is None or part.better_by is None or _met(
+            part.champion[gate.metric], bound, below=below):
+        return _verdict(gate, own, False, said)
+    other, lead = part.champion[gate.metric], part.better_by[gate.metric]
+    passed = lead.low is not None and lead.low > 0
+    return _verdict(
+        gate, own, passed,
+        f"{said}, and so is version {champion}'s {number(other.value)}; it is "
+        f"{'clearly' if passed else 'not clearly'} better (95%: {_span(lead)})")
+
+
+def _met(judged: Estimate, bound: float, *, below: bool) -> bool:
+    """Whether the value itself is on the right side."""
+    return judged.value is not None and (
+        judged.value >= bound if below else judged.value <= bound)
 
 
 def _beyond(judged: Estimate, bound: float, *, below: bool) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ml_assets.core.policies import Gate
 from ml_assets.evaluation.comparison import Estimate, Estimates
 from ml_assets.evaluation.gates import Part, judge, number
@@ -53,6 +55,27 @@ def test_beside_a_champion_a_bound_refuses_only_what_is_clearly_broken() -> None
     ceiling = Gate(metric="log_loss", at_most=0.2)
     assert judge(ceiling, part("log_loss", 0.205, 0.2), 4).passed
     assert not judge(ceiling, part("log_loss", 0.22, 0.2), 4).passed
+
+
+def test_where_the_champion_misses_the_bound_too_a_clearly_better_candidate_passes() -> None:
+    """Else the one that is left would be the worse of the two."""
+    gate = Gate(metric="roc_auc", at_least=0.9)
+    better = judge(gate, part("roc_auc", 0.8, 0.7, 0.1), 4)
+    assert better.passed
+    assert better.says == (
+        "roc_auc 0.8000 (95%: 0.7900 to 0.8100) is below 0.9, and so is version 4's 0.7000; it is "
+        "clearly better (95%: 0.0900 to 0.1100)")
+    alike = judge(gate, part("roc_auc", 0.8, 0.795, 0.005), 4)
+    assert not alike.passed and "it is not clearly better" in alike.says
+    ceiling = Gate(metric="log_loss", at_most=0.2)
+    assert judge(ceiling, part("log_loss", 0.3, 0.4, 0.1), 4).passed
+    assert not judge(ceiling, part("log_loss", 0.4, 0.3, -0.1), 4).passed
+
+
+def test_a_champion_that_cannot_be_judged_excuses_nobody() -> None:
+    gate = Gate(metric="roc_auc", at_least=0.9)
+    unknown = replace(part("roc_auc", 0.8, 0.7, 0.1), better_by=estimates("roc_auc", None))
+    assert not judge(gate, unknown, 4).passed
 
 
 def test_a_candidate_is_refused_if_it_is_clearly_not_better_by_the_margin() -> None:
