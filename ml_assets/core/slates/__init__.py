@@ -7,6 +7,7 @@ from ml_assets.core.slates.ids import (
     SEPARATOR,
     position_of,
     request_fault,
+    request_of,
     row_id,
     split,
 )
@@ -14,6 +15,6 @@ from ml_assets.core.slates.policy import LARGEST_PAGE, OF_ROWS, SlatePolicy
 
 __all__ = [
     "LARGEST_LIST", "LARGEST_PAGE", "LARGEST_SLATE", "OF_ROWS", "REQUEST_LENGTH", "SEPARATOR",
-    "Nightly", "Own", "Popular", "SlatePolicy", "Taken", "position_of", "request_fault", "row_id",
-    "split",
+    "Nightly", "Own", "Popular", "SlatePolicy", "Taken", "position_of", "request_fault",
+    "request_of", "row_id", "split",
 ]

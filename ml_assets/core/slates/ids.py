@@ -33,6 +33,12 @@ def split(event_id: str) -> tuple[str, int] | None:
     return match[1], int(match[2])
 
 
+def request_of(event_id: str) -> str | None:
+    """Whose slate it is a row of; None of an event of its own."""
+    row = split(event_id)
+    return None if row is None else row[0]
+
+
 def position_of(event_id: str) -> int:
     """Where a row stood; an event of its own is its only one."""
     row = split(event_id)

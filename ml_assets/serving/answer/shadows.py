@@ -9,6 +9,7 @@ from datetime import datetime
 from time import monotonic
 
 from ml_assets.core.errors import LogUnavailable
+from ml_assets.core.slates import request_of
 from ml_assets.core.source import Event
 from ml_assets.ingest.log.event_log import EventLog, Prediction, ShadowScore
 from ml_assets.serving.guardrails.guard import Guard
@@ -103,13 +104,14 @@ class Shadows:
             ]
             for (answered, _), (score, several) in zip(mine, scores, strict=True):
                 said, other = several or (score,), answered.outputs or (answered.score,)
+                slate = request_of(answered.event_id)
                 if own is not None:
                     own.again(answered.prediction_id, said)
                     if own.reference == answered.model_version:
-                        own.paired(said, other)
+                        own.paired(said, other, slate)
                 asked = sides.get(answered.model_version)
                 if asked is not None and asked.reference == model.version:
-                    asked.paired(other, said)
+                    asked.paired(other, said, slate)
         return made
 
     def _one_by_one(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic, perf_counter
 
+from ml_assets.core.slates import request_of
 from ml_assets.core.source import Event
 from ml_assets.ingest.log.event_log import Prediction
 from ml_assets.serving.guardrails.guard import Guard
@@ -75,7 +76,7 @@ class Probe:
                     self._models.dismiss(version, failed[version])
             elif version in said:
                 side.timed(took[version], took[reference])
-                side.paired(said[version], said[reference])
+                side.paired(said[version], said[reference], request_of(answered.event_id))
                 side.alone(answered.prediction_id, said[version])
                 if version == answered.model_version:
                     side.again(answered.prediction_id, answered.outputs or (answered.score,))

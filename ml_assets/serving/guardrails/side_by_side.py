@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isclose, log
@@ -24,6 +24,8 @@ TIMES = 2.0
 """Slow must also be so many times as long as the other version takes for the same event."""
 SAME = 1e-6
 """Outputs of one event that differ by less, relatively, are the same."""
+EVEN = 0.5
+"""Of slates that two orders without anything in common have the other way round."""
 VARIED = 10
 """So many different outputs of the other version make constant ones suspect."""
 LEVELLED = ("failures", "slow_ms", "degraded", "changed")
@@ -63,10 +65,11 @@ class SideBySide:
         self._probes = self._slow = 0
         self._took = (0.0, 0.0)
         self._alone: tuple[str, Outputs] | None = None
-        self._fresh: deque[tuple[Outputs, Outputs]] = deque(maxlen=FRESH_PAIRS)
+        self._fresh: deque[tuple[Outputs, Outputs, str | None]] = deque(maxlen=FRESH_PAIRS)
         self._warm: list[Outputs] = []
         self._cuts: list[tuple[int, float]] | None = None
         self._pairs, self._changed = 0, np.zeros(0, dtype=np.int64)
+        self._slates = self._reversed = 0
         self._latest: deque[tuple[Outputs, Outputs]] = deque(
             maxlen=(policy and policy.constant_after) or 0)
 
@@ -101,9 +104,13 @@ class SideBySide:
             self._slow += 1
             self._took = own_s, other_s
 
-    def paired(self, own: Outputs, other: Outputs) -> None:
-        """What each of the two said of the same event."""
-        self._fresh.append((own, other))
+    def paired(self, own: Outputs, other: Outputs, slate: str | None = None) -> None:
+        """What each of the two said of the same event.
+
+        slate: the request whose slate it is a row of. There only the order is compared: the same
+        order may have other scores.
+        """
+        self._fresh.append((own, other, slate))
 
     def alone(self, prediction_id: str, own: Outputs) -> None:
         """What the version says of an event that it scores alone; see `again`."""
@@ -152,6 +159,11 @@ class SideBySide:
                 yield Breach(guardrail="changed", reason=(
                     f"output {output + 1} is on another side of {cut:.4g} than that of version "
                     f"{self.reference} for {most} of {self._pairs} events"))
+        if policy.changed is not None and log_e_above(
+                self._reversed, self._slates, max(policy.changed, EVEN)) >= self._needed:
+            yield Breach(guardrail="changed", reason=(
+                f"it has {self._reversed} of {self._slates} slates rather the other way round than "
+                f"version {self.reference}"))
 
     def _at_once(self) -> Iterator[Breach]:
         """What a call may decide, without the watcher."""
@@ -180,8 +192,19 @@ class SideBySide:
         if block[0] and block[2]:
             self._seen = now
             self._apart.add(block[1], block[0], block[3], block[2])
-        pairs = [self._fresh.popleft() for _ in range(len(self._fresh))]
-        self._latest.extend(pairs)
+        fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
+        self._latest.extend((own, other) for own, other, _ in fresh)
+        self._compare([(own, other) for own, other, slate in fresh if slate is None])
+        slates = defaultdict[str, list[tuple[Outputs, Outputs]]](list)
+        for own, other, slate in fresh:
+            if slate is not None:
+                slates[slate].append((own, other))
+        agreed = [agreement for rows in slates.values() if (agreement := _agreement(rows))]
+        self._slates += len(agreed)
+        self._reversed += sum(each < 0 for each in agreed)
+
+    def _compare(self, pairs: list[tuple[Outputs, Outputs]]) -> None:
+        """Count on how many events the two are on different sides of a cut."""
         if self._cuts is None:
             fresh, pairs = pairs, []
             for place, (_, other) in enumerate(fresh):
@@ -201,6 +224,14 @@ def same(one: Outputs, other: Outputs) -> bool:
     """Whether two answers to the same question are the same."""
     return len(one) == len(other) and all(
         isclose(a, b, rel_tol=SAME, abs_tol=SAME) for a, b in zip(one, other, strict=True))
+
+
+def _agreement(rows: Sequence[tuple[Outputs, Outputs]]) -> float:
+    """Of two orders of the same rows: below 0 if one is rather the other way round (Spearman)."""
+    own_N, other_N = (np.argsort(np.argsort([each[0] for each in outputs], kind="stable"))
+                      for outputs in zip(*rows, strict=True))
+    middle = (len(rows) - 1) / 2
+    return float(((own_N - middle) * (other_N - middle)).sum())
 
 
 def _cuts_of(outputs_NW: np.ndarray[tuple[int, int], np.dtype[np.float64]]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ml_assets.core.policies import Guardrails
-from ml_assets.serving.guardrails.side_by_side import SideBySide
+from ml_assets.serving.guardrails.side_by_side import Breach, SideBySide
 
 POLICY = Guardrails()
 Draw = np.random.Generator
@@ -73,6 +73,41 @@ def test_a_model_that_says_something_else_is_found_within_few_events(
         own, other = models(np.random.default_rng(seed), 2_000)
         found = breached(side(), broken(own), other)
         assert found is not None and found[0] == "changed" and found[1] <= 250
+
+
+def judged_by_order(orders: Callable[[Draw, np.ndarray], np.ndarray]) -> Breach | None:
+    """After 40 slates of seven rows, of which the other's scores are given."""
+    both, draw = side(), np.random.default_rng(3)
+    for slate in range(40):
+        other_N = np.sort(draw.normal(size=7))[::-1]
+        for own, other in zip(orders(draw, other_N), other_N, strict=True):
+            both.paired((float(own),), (float(other),), f"slate {slate}")
+    return both.breach()
+
+
+@pytest.mark.parametrize("orders", [
+    lambda draw, other_N: other_N / 9 - 5,
+    lambda draw, other_N: other_N + draw.normal(size=7) + 20,
+    lambda draw, other_N: draw.normal(size=7),
+], ids=["other scores", "and a little other order", "nothing in common"])
+def test_of_slates_only_the_order_counts(
+    orders: Callable[[Draw, np.ndarray], np.ndarray]
+) -> None:
+    """Of its best ten of all items a sound model may think in any order."""
+    assert judged_by_order(orders) is None
+
+
+def test_slates_the_other_way_round_are_found() -> None:
+    found = judged_by_order(lambda draw, other_N: draw.normal(size=7) - 2 * other_N)
+    assert found is not None and found.guardrail == "changed"
+    assert found.reason.endswith("of 40 slates rather the other way round than version 1")
+
+
+def test_a_row_alone_has_no_order() -> None:
+    both = side()
+    for slate in range(200):
+        both.paired((float(slate),), (-float(slate),), f"slate {slate}")
+        assert both.breach() is None
 
 
 @pytest.mark.parametrize("models", [probabilities, forecasts, choices])
