@@ -192,6 +192,11 @@ class Target(ABC):
         return {}
 
     @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Between which all that a model learns to answer lies; None if nothing bounds it."""
+        return None
+
+    @property
     def score_schema(self) -> dict[str, Any]:
         """The JSON schema of the score."""
         return {"type": "number"}

@@ -177,7 +177,7 @@ def served_system(
 
     deployments = watched(settings.deployments, backends.deployments)
     models = ModelPool(system.name, deployments, load, now)
-    guard = Guard(system.rollout.guardrails, processes=processes)
+    guard = Guard(system.rollout.guardrails, processes=processes, bounds=system.target.bounds)
     probe = Probe(guard, models)
     shadows = Shadows(models, now=instants.now, counts=counters.kinds, guard=guard)
     policy = system.target.slates

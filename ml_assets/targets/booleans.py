@@ -53,6 +53,10 @@ class Booleans(Discrete):
         return (outputs_NW[:, 0] >= self.boundary).astype(np.float64)
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    @property
     def score_schema(self) -> dict[str, Any]:
         return {"type": "number", "minimum": 0, "maximum": 1,
                 "description": "The probability of True."}

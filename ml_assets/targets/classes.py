@@ -100,6 +100,10 @@ class Classes(Discrete):
         return np.asarray(outputs_NW.max(axis=1))
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    @property
     def score_schema(self) -> dict[str, Any]:
         return {"type": "number", "minimum": 0, "maximum": 1,
                 "description": "The probability of the class that is decided for."}

@@ -24,8 +24,12 @@ class Guard:
     breaches: which version this process took out for which guardrail, and how often
     """
 
-    def __init__(self, policy: Guardrails | None, *, processes: int = 1) -> None:
-        self.policy = policy
+    def __init__(
+        self, policy: Guardrails | None, *, processes: int = 1,
+        bounds: tuple[float, float] | None = None,
+    ) -> None:
+        """bounds: of outputs, if the target has them"""
+        self.policy, self._bounds = policy, bounds
         self.level = 1.0 if policy is None else policy.level / processes
         self.timed = False
         self.failures: Counter[int] = Counter()
@@ -41,7 +45,8 @@ class Guard:
         """What is known of a trial, nothing if it is new."""
         side = self._sides.get(trial)
         if side is None:
-            side = self._sides.setdefault(trial, SideBySide(*trial, self.policy, self.level))
+            side = self._sides.setdefault(trial, SideBySide(
+                *trial, self.policy, self.level, self._bounds))
         return side
 
     def answered(self, lineup: LineUp, version: int, events: int, *, degraded: bool) -> None:

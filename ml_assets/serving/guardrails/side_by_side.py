@@ -15,7 +15,7 @@ from ml_assets.evaluation.shares import SharesApart, log_e_above
 CUTS = 9
 """Of the range of outputs; divided among them, if there are several."""
 WARM_PAIRS = 50
-"""Pairs that the range is learnt from; later ones are judged."""
+"""Pairs that the range is learnt from, unless the target bounds it; later ones are judged."""
 FRESH_PAIRS = 10_000
 """Pairs that may wait for the watcher, who comes several times a second."""
 SLOW_SHARE = 0.05
@@ -47,12 +47,16 @@ class SideBySide:
 
     policy: None tolerates no failure, and judges nothing else
     level: of the policy, less if several processes watch
+    bounds: the range of outputs. Of what is rare all probabilities are small, and none of them is
+        far from another; None if only outputs tell their range
     """
 
     def __init__(
-        self, version: int, reference: int, policy: Guardrails | None, level: float = 0.01
+        self, version: int, reference: int, policy: Guardrails | None, level: float = 0.01,
+        bounds: tuple[float, float] | None = None,
     ) -> None:
         self.version, self.reference = version, reference
+        self._bounds = bounds
         self._policy = policy
         judged = [name for name in LEVELLED if getattr(policy, name, None) is not None]
         self._needed = log(max(len(judged), 1) / level)
@@ -210,7 +214,8 @@ class SideBySide:
             for place, (_, other) in enumerate(fresh):
                 self._warm.append(other)
                 if len(self._warm) == WARM_PAIRS:
-                    self._cuts, pairs = _cuts_of(np.array(self._warm)), fresh[place + 1:]
+                    self._cuts = _cuts_of(np.array(self._warm), self._bounds)
+                    pairs = fresh[place + 1:]
                     self._changed = np.zeros(len(self._cuts), dtype=np.int64)
                     break
         if pairs and self._cuts:
@@ -234,13 +239,15 @@ def _agreement(rows: Sequence[tuple[Outputs, Outputs]]) -> float:
     return float(((own_N - middle) * (other_N - middle)).sum())
 
 
-def _cuts_of(outputs_NW: np.ndarray[tuple[int, int], np.dtype[np.float64]]
-             ) -> list[tuple[int, float]]:
+def _cuts_of(
+    outputs_NW: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+    bounds: tuple[float, float] | None,
+) -> list[tuple[int, float]]:
     """Cuts at even distances inside the range of each output, with the output's index."""
     count = max(CUTS // outputs_NW.shape[1], 1)
     cuts: list[tuple[int, float]] = []
     for output, values_N in enumerate(outputs_NW.T):
-        low, high = np.quantile(values_N, (0.02, 0.98))
+        low, high = bounds or np.quantile(values_N, (0.02, 0.98))
         if high > low:
             cuts += [(output, float(cut)) for cut in np.linspace(low, high, count + 2)[1:-1]]
     return cuts

@@ -75,6 +75,17 @@ def test_a_model_that_says_something_else_is_found_within_few_events(
         assert found is not None and found[0] == "changed" and found[1] <= 250
 
 
+def test_small_probabilities_that_become_larger_ones_are_still_small() -> None:
+    """A model that has learnt that frauds are ten times as frequent is not broken."""
+    other_N = 10 ** np.random.default_rng(2).normal(-3.5, 0.3, 2_000)
+    for share, found in ((5 * other_N, None), (1 - other_N, "changed")):
+        both = SideBySide(2, 1, POLICY, bounds=(0.0, 1.0))
+        breach = breached(both, share[:, None], other_N[:, None])
+        assert (None if breach is None else breach[0]) == found
+    unbounded = breached(side(), 5 * other_N[:, None], other_N[:, None])
+    assert unbounded is not None, "of numbers without bounds nobody knows what is small"
+
+
 def judged_by_order(orders: Callable[[Draw, np.ndarray], np.ndarray]) -> Breach | None:
     """After 40 slates of seven rows, of which the other's scores are given."""
     both, draw = side(), np.random.default_rng(3)
