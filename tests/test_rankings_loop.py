@@ -18,12 +18,14 @@ import pytest
 from ml_assets.core.settings import ROOT
 from ml_assets.core.slates import Nightly, Popular
 from ml_assets.core.time import DAY, midnight
+from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import candidates_schema, events_schema, outcomes_schema
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.replay.explain import print_explanation
 from ml_assets.targets import Ranking
+from ml_assets.training.rows.reading import rows_of
 from tests.serving.kit import serving
 from tests.tracks import LIVE, PAGE, TRACKS
 from tests.whole_loop import WholeLoop, whole_loop
@@ -107,6 +109,10 @@ def test_a_page_changes_after_each_choice_and_the_day_is_proved(
                       for name in ("one", "two", "three") for n in range(1, 6)}
     with closing(EventLog(loop.settings.event_log)) as log:
         assert log.count("tracks") == (15, 2)
+    system = replace(LISTED, model=replace(LISTED.model, holdout=timedelta(seconds=10)))
+    made = TrainingSets(loop.settings, system).build(midnight(LIVE) + DAY)
+    shown = rows_of(system, made, "train").shown
+    assert shown is not None and shown.sum() == 10 and shown[-10:].all(), "the third is held out"
     listed = Lake(loop.settings.lake).read("tracks", "candidates", candidates_schema(LISTED),
                                            start=LIVE)
     newcomer = page(loop, api, "new", midnight(LIVE) + DAY + timedelta(hours=9),

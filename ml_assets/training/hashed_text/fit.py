@@ -19,6 +19,8 @@ from ml_assets.training.hashed_text.scorer import HashedTextScorer
 from ml_assets.training.hashed_text.weights import Weights
 from ml_assets.training.loop.losses import MeanLoss
 from ml_assets.training.loop.progress import StepProgress, untold
+from ml_assets.training.networks.shown import ShiftedIfShown
+from ml_assets.training.rows.encoding import SHOWN
 from ml_assets.training.rows.labelled import LabelledRows
 from ml_assets.training.scored import Fitted, Floats, Outputs, Texts
 from ml_assets.training.sparse import transposed
@@ -67,14 +69,16 @@ def fit_hashed_text(
     )
     wanted_B, row_loss = wanted_of(target, codes, scale), MeanLoss(model.loss or target.loss)
     weights_B = None if rows.weights is None else torch.from_numpy(rows.weights)
+    shown = {} if rows.shown is None else {SHOWN: torch.from_numpy(rows.shown).float()}
+    fitted = ShiftedIfShown(network) if shown else network
 
     def mean_loss() -> torch.Tensor:
-        logits_BK = network(*arguments)
+        logits_BK = fitted(*arguments, **shown)
         penalty = network.penalty(text=declared.l2_text, dense=declared.l2_dense)
         mean: torch.Tensor = row_loss(logits_BK, wanted_B, weights_B) + penalty / len(wanted_B)
         return mean
 
-    convergence = minimise(network, mean_loss, most_steps=model.fit.iterations, progress=progress)
+    convergence = minimise(fitted, mean_loss, most_steps=model.fit.iterations, progress=progress)
     scorer = replace(scorer, weights=_weights(network, vocabulary, numbers, sizes))
     network.eval()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from ml_assets.training.loop.train import train
 from ml_assets.training.loop.weighing import Weighing
 from ml_assets.training.networks.building import tensors
 from ml_assets.training.networks.preparing import prepared
+from ml_assets.training.networks.shown import ShiftedIfShown, latest_of_each
 from ml_assets.training.rows.encoding import RowEncoding
 from ml_assets.training.rows.training_rows import TrainingRows
 from ml_assets.training.scored import Before, Ended, Fitted, Floats, Outputs, Texts
@@ -44,13 +46,14 @@ def fit_network(
         _require_plain(network, model.loss)
     loss = loss_of(network, MeanLoss(model.loss or target.loss))
     every, rows = rows, _after_remembering(network, rows, encode)
+    fitted = network if rows.shown is None else ShiftedIfShown(network)
     if isinstance(model.fit, Minibatch):
-        convergence: Ended = _in_batches(network, model.fit, rows, encode, loss, seed=model.seed,
+        convergence: Ended = _in_batches(fitted, model.fit, rows, encode, loss, seed=model.seed,
                                          folder=folder, data=data, progress=progress,
                                          workers=workers)
     else:
         assert isinstance(model.fit, FullBatch)
-        convergence = _at_once(network, model.fit, encode(rows.whole()), loss, progress=progress)
+        convergence = _at_once(fitted, model.fit, encode(rows.whole()), loss, progress=progress)
     network.eval()
     _remember(network, every, encode)
     scorer = OnnxScorer(
@@ -96,7 +99,7 @@ def _remember(network: nn.Module, rows: TrainingRows, encode: RowEncoding) -> No
     """Call the network's own method `remember` with the arrays of rows, if it has one."""
     if callable(remember := getattr(network, "remember", None)):
         with torch.no_grad():
-            remember(tensors(encode(block).inputs) for block in rows.blocks())
+            remember(tensors(encode(replace(block, shown=None)).inputs) for block in rows.blocks())
 
 
 def _in_batches(
@@ -104,7 +107,8 @@ def _in_batches(
     seed: int, folder: Path | None, data: str, progress: StepProgress, workers: WorkerPool | None,
 ) -> Ended:
     """The latest rows say which epoch was best."""
-    early, late = rows.divided(fit.validation)
+    early, late = rows.divided(fit.validation) if rows.shown is None else latest_of_each(
+        rows, fit.validation)
     source = early.source(encode, buffer=fit.buffer, shuffle=True)
     held = late.source(encode, buffer=fit.buffer, shuffle=False) if len(late) else None
     if held is None or not fit.refit:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml_assets.training.loop.blocks import BlockSource, InMemory
-from ml_assets.training.rows.training_rows import Codes, Encode, TrainingRows
+from ml_assets.training.rows.training_rows import Bools, Codes, Encode, TrainingRows
 from ml_assets.training.scored import Floats, Texts
 
 
@@ -23,6 +23,7 @@ class LabelledRows:
     coded: those columns of `dense` that are codes of texts or ids
     ids: those columns of `texts` that hold ids: whole numbers, written out
     weights: (B,) how much each row counts; None for 1 each
+    shown: (B,) see `TrainingRows`
     """
 
     texts: Texts
@@ -32,14 +33,16 @@ class LabelledRows:
     coded: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset()
     weights: Floats | None = None
+    shown: Bools | None = None
 
     def __post_init__(self) -> None:
         if self.dense.shape != (wanted := (len(self), len(self.feature_names))):
             raise ValueError(f"dense is {self.dense.shape}; expected {wanted}: a row for each "
                              f"label, a column for each of {', '.join(self.feature_names)}")
         counts = {name: len(values) for name, values in self.texts.items()}
-        if self.weights is not None:
-            counts["weights"] = len(self.weights)
+        for name in ("weights", "shown"):
+            if (given := getattr(self, name)) is not None:
+                counts[name] = len(given)
         for name, count in counts.items():
             if count != len(self):
                 raise ValueError(f"there are {len(self)} labels, but {count} values of {name!r}; "
@@ -53,11 +56,17 @@ class LabelledRows:
         texts = {name: values[some] if isinstance(some, slice) else [values[at] for at in some]
                  for name, values in self.texts.items()}
         return replace(self, texts=texts, dense=self.dense[some], codes=self.codes[some],
-                       weights=None if self.weights is None else self.weights[some])
+                       weights=None if self.weights is None else self.weights[some],
+                       shown=None if self.shown is None else self.shown[some])
 
     def part(self, start: int, stop: int) -> LabelledRows:
         """The rows `start` to `stop` (half-open)."""
         return self.take(slice(start, stop))
+
+    def counting(self, which: Bools) -> LabelledRows:
+        """The same rows, of which all but these (N,) count nothing."""
+        weights = which.astype(np.float32) if self.weights is None else which * self.weights
+        return replace(self, weights=weights)
 
     def divided(self, share: float) -> tuple[TrainingRows, TrainingRows]:
         """By their number: nothing here says when they happened."""

@@ -21,7 +21,7 @@ from ml_assets.ingest.lake import INSTANT, Lake
 from ml_assets.training.rows.fading import fading_weights
 from ml_assets.training.rows.slate_weights import slate_weights
 from ml_assets.training.rows.stored import RowLabels, RowReading, StoredRows, column_of
-from ml_assets.training.rows.training_rows import Codes, TrainingRows
+from ml_assets.training.rows.training_rows import Bools, Codes, TrainingRows
 from ml_assets.training.scored import Floats
 
 LABEL = "label"
@@ -38,7 +38,8 @@ def rows_of(
     return StoredRows(stored=stored, reading=RowReading(
         texts=system.model.texts, feature_names=training_set.feature_names,
         coded=training_set.coded, ids=_ids(stored.path, system.model.texts),
-        labels=RowLabels(first=stored.start, codes=codes, weights=weights)))
+        labels=RowLabels(first=stored.start, codes=codes, weights=weights,
+                         shown=_shown(system, stored) if split == "train" else None)))
 
 
 def _ids(path: Path, texts: tuple[str, ...]) -> frozenset[str]:
@@ -77,6 +78,14 @@ def _weights(
     if system.feedback.audit is not None:
         weights *= _standing_for(system, training_set, stored)
     return weights.astype(np.float32)
+
+
+def _shown(system: System, stored: RowRange) -> Bools | None:
+    """(N,) see `TrainingRows`: rows that we served have a propensity."""
+    if system.target.slates is None:
+        return None
+    shown_N: Bools = column_of(stored.table(["propensity"]), "propensity", pa.float64()) > 0
+    return shown_N if 0 < shown_N.sum() < len(shown_N) else None
 
 
 def _standing_for(system: System, training_set: TrainingSet, stored: RowRange) -> Codes:

@@ -16,7 +16,7 @@ from ml_assets.core.texts import key_text
 from ml_assets.training.loop.blocks import BlockSource, RowBlock
 from ml_assets.training.loop.parquet_rows import ParquetRows
 from ml_assets.training.rows.labelled import LabelledRows
-from ml_assets.training.rows.training_rows import Codes, Encode, TrainingRows
+from ml_assets.training.rows.training_rows import Bools, Codes, Encode, TrainingRows
 from ml_assets.training.scored import Floats
 
 
@@ -26,11 +26,13 @@ class RowLabels:
 
     first: the number of the first row in the file
     codes: (N,) of the labels; weights: (N,) how much each row counts, None for 1 each
+    shown: (N,) see `TrainingRows`
     """
 
     first: int
     codes: Codes
     weights: Floats | None = None
+    shown: Bools | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class RowReading:
             dense=dense_of(table, self.feature_names),
             codes=labels.codes[at], feature_names=self.feature_names, coded=self.coded,
             ids=self.ids, weights=None if labels.weights is None else labels.weights[at],
+            shown=None if labels.shown is None else labels.shown[at],
         )
 
 
@@ -81,6 +84,13 @@ class StoredRows:
             self.stored.start - labels.first:self.stored.stop - labels.first]
 
     @property
+    def shown(self) -> Bools | None:
+        """(N,) see `TrainingRows`."""
+        labels = self.reading.labels
+        return None if labels.shown is None else labels.shown[
+            self.stored.start - labels.first:self.stored.stop - labels.first]
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """The D columns of `dense`, in order."""
         return self.reading.feature_names
@@ -101,6 +111,15 @@ class StoredRows:
     def part(self, start: int, stop: int) -> StoredRows:
         """The rows `start` to `stop` (half-open)."""
         return replace(self, stored=self.stored.part(start, stop))
+
+    def counting(self, which: Bools) -> StoredRows:
+        """The same rows, of which all but these (N,) count nothing."""
+        labels = self.reading.labels
+        weights = np.zeros(len(labels.codes), np.float32)
+        weights[self.stored.start - labels.first:self.stored.stop - labels.first] = (
+            which if self.weights is None else which * self.weights)
+        return replace(self, reading=replace(
+            self.reading, labels=replace(labels, weights=weights)))
 
     def divided(self, share: float) -> tuple[TrainingRows, TrainingRows]:
         """The earlier rows, and the latest `share` of them; those of one instant are on one side.

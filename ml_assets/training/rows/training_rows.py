@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ml_assets.training.rows.labelled import LabelledRows
 
 Codes = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Encode = Callable[["LabelledRows"], RowBlock]
 """From some rows to what a network takes of them. Each row alone decides. It must be picklable to
 train on several devices."""
@@ -48,10 +49,20 @@ class TrainingRows(Protocol):
         """(N,) how much each row counts; None for 1 each."""
         ...
 
+    @property
+    def shown(self) -> Bools | None:
+        """(N,) which rows stood on a page, where others were put together of what was taken and
+        what was drawn; None if all are of one kind."""
+        ...
+
     def __len__(self) -> int: ...
 
     def part(self, start: int, stop: int) -> TrainingRows:
         """The rows `start` to `stop` (half-open)."""
+        ...
+
+    def counting(self, which: Bools) -> TrainingRows:
+        """The same rows, of which all but these (N,) count nothing."""
         ...
 
     def divided(self, share: float) -> tuple[TrainingRows, TrainingRows]:

@@ -52,6 +52,10 @@ def test_rows_of_a_file_are_the_rows_of_the_frame(system: System) -> None:
         assert found.codes.tolist() == system.target.codes(expected["label"].tolist()).tolist()
         np.testing.assert_array_equal(found.weights, expected["of_store"].to_numpy(np.float32))
     assert rows.codes.tolist() == rows.whole().codes.tolist()
+    third = np.arange(180) % 3 == 0
+    np.testing.assert_array_equal(
+        rows.counting(third).part(30, 100).whole().weights,
+        (frame["of_store"].to_numpy(np.float32)[20:200] * third)[30:100])
     held_out = rows_of(system, made, "holdout").whole()
     assert held_out.weights is None and len(held_out) == len(made.held_out())
 
