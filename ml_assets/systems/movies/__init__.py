@@ -10,7 +10,7 @@ from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.data.tables import Table
 from ml_assets.core.model import Categories, Minibatch, Model, NextItem, Sequence
-from ml_assets.core.policies import Gate, RetrainingPolicy, RolloutPolicy, Slice
+from ml_assets.core.policies import RetrainingPolicy, RolloutPolicy, Slice
 from ml_assets.core.slates import Nightly, Popular
 from ml_assets.core.system import Calendar, Entity, System
 from ml_assets.core.truths import Choices
@@ -88,10 +88,6 @@ MOVIES = System(
                      "their_stars", "age", "gender", "occupation")),
         fit=Minibatch(epochs=6, rate=2e-3, patience=2),
         holdout=timedelta(days=7),
-    ),
-    gates=(
-        Gate(metric="auc", at_least=0.5),
-        Gate(metric="ndcg", better_than_champion_by=0.0),
     ),
     slices=(
         Slice(name="newcomers", where="coalesce(their_films_ever, 0) < 5",
