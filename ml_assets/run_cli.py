@@ -103,7 +103,7 @@ def _ran(names: list[str], *, fresh: bool, days: int | None, others: bool) -> bo
 @click.command()
 @click.argument("system")
 @click.option("--policy", "policies", multiple=True, metavar="NAME", help="never, daily, weekly, "
-              "performance, labels, cost-aware, declared (the system's own, without drift), or "
+              "drift, performance, labels, cost-aware, declared (the system's own), or "
               "oracle: the cheapest schedule in hindsight. May be repeated; all but 'declared' "
               "unless given.")
 @click.option("--fault", "faults", multiple=True, metavar="NAME[@DATE]", help="feature-bug, "
