@@ -16,6 +16,7 @@ from ml_assets.ingest.identity import of_labels
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import known_schema
+from ml_assets.monitoring.audited import audited
 from ml_assets.registry.deployments import Deployments, takeovers
 from ml_assets.registry.rollout import percent
 
@@ -48,6 +49,9 @@ def _status(system: System, settings: Settings) -> Iterator[tuple[str, str]]:
         if not stream.asked:
             yield stream.name, f"{told.get(stream.name, 0):,} events told to the API"
     yield "labels", f"{len(set(of_labels(labels))):,} events have one"
+    audits = audited(Lake(settings.lake), system, now)
+    if audits is not None:
+        yield "audits", audits.says
     history = Deployments(settings.deployments).history(system.name)
     if not history:
         yield "champion", "none deployed yet"

@@ -14,8 +14,10 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.system import System
 from ml_assets.evaluation.comparison import Comparison, Estimate
+from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.answers_digest import answers_digest
 from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.monitoring.audited import audited
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.deployments import Deployment, Deployments, takeovers
 from ml_assets.registry.models import ModelRegistry
@@ -51,11 +53,13 @@ def print_summary(
     log.close()
     parity = list(ParityReports(settings, system).between(system.calendar.go_live, date.max))
     broken = sum(day.unexplained for day in parity)
+    audits = audited(Lake(settings.lake), system, settings.clock_of(system.name).now())
     facts = [
         ("predictions served", f"{predictions:,}" if not degraded else
          f"{predictions:,}, {degraded:,} of them degraded: without features of the online store"),
         ("their digest", f"{digest}: another run that says this gave the same answers to the bit"),
         ("feedback received", f"{feedback:,}"),
+        *([] if audits is None else [("audits", audits.says)]),
         ("p50 latency", f"{median(latencies_ms):.1f} ms over HTTP, features and log included"
          if latencies_ms else "not measured: this run served nothing new"),
         ("parity", f"{sum(day.checked for day in parity):,} feature vectors recomputed from "
