@@ -168,13 +168,15 @@ def _evidence(
 def weighed(
     pairs: Paired, policy: RolloutPolicy, *, step_at: datetime, intervals: bool = True
 ) -> Evidence:
-    """What paired outcomes say, on all rows and on each slice.
+    """What outcomes say: pairs, of all rows and of each slice, and what is taken of own pages.
 
     intervals: without them the same is decided at a tenth of the cost
     """
     parts: list[tuple[str | None, Pairs]] = [(None, pairs.whole), *pairs.slices.items()]
-    return Evidence(parts=tuple(_part(name, each, policy, intervals) for name, each in parts),
-                    step_pairs=int((pairs.at >= step_at).sum()))
+    own = () if pairs.own is None else (pairs.own.part,)
+    return Evidence(
+        parts=(*(_part(name, each, policy, intervals) for name, each in parts), *own),
+        step_pairs=int((pairs.at >= step_at).sum()))
 
 
 def _part(name: str | None, pairs: Pairs, policy: RolloutPolicy, intervals: bool) -> PartEvidence:

@@ -23,6 +23,7 @@ from ml_assets.evaluation.sequential import BoundedLeads, ClusteredLeads, Leads
 from ml_assets.evaluation.slices import rows_of
 from ml_assets.evaluation.subjects import subjects_of
 from ml_assets.feedback.described import described
+from ml_assets.feedback.own_pages import OwnPages, own_pages
 from ml_assets.feedback.unreported import Unreported, unreported
 from ml_assets.ingest.labels import latest_labels
 from ml_assets.ingest.lake import Lake
@@ -73,11 +74,13 @@ class Pairs:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Paired:
     """at: (N,) when the events of the rows happened that both versions were scored on, in order;
-    whole: their cases; slices: those of the rows of each declared slice."""
+    whole: their cases; slices: those of the rows of each declared slice
+    own: what is taken of pages that each has made; None if they make none"""
 
     at: pd.Series[pd.Timestamp]
     whole: Pairs
     slices: Mapping[str, Pairs]
+    own: OwnPages | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,7 +134,9 @@ def paired_of(
     rows: of outcomes since the trial began; both: NaN where a version has no output; slices,
     lacking: of some rows, which belong to each declared slice, and which mistakes nobody reports
     """
-    exposure = _exposure(system, rows, tried, history)
+    shares_N2 = _shares(rows, tried, history)
+    own = own_pages(system, rows, shares_N2.min(axis=1) > 0, tried)
+    exposure = _exposure(system, rows, tried, shares_N2)
     found_N = np.all([~np.isnan(each[:, 0]) for each in both], axis=0) & (exposure.weights_N > 0)
     rows, both = rows[found_N].reset_index(drop=True), [each[found_N] for each in both]
     exposure, subjects = exposure.of_rows(found_N), subjects_of(system.target, rows)
@@ -144,7 +149,7 @@ def paired_of(
                       missed and missed.of_rows(chosen))
 
     return Paired(at=rows["event_timestamp"], whole=of(np.ones(len(rows), dtype=bool)),
-                  slices={name: of(chosen) for name, chosen in slices(rows).items()})
+                  slices={name: of(chosen) for name, chosen in slices(rows).items()}, own=own)
 
 
 def _pairs(
@@ -199,8 +204,19 @@ def _outputs(
     return outputs
 
 
+def _shares(rows: pd.DataFrame, tried: Tried, history: Sequence[Deployment]) -> Floats:
+    """(N, 2) of the traffic, that the version and its reference had when each row happened."""
+    began = np.array([record.at.timestamp() for record in history])
+    at = np.array([each.timestamp() for each in rows["event_timestamp"]])
+    record_N = np.maximum(np.searchsorted(began, at, side="right") - 1, 0)
+    shares = np.array([[record.share(version) for version in (tried.version, tried.reference)]
+                       for record in history])
+    found: Floats = shares[record_N]
+    return found
+
+
 def _exposure(
-    system: System, rows: pd.DataFrame, tried: Tried, history: Sequence[Deployment]
+    system: System, rows: pd.DataFrame, tried: Tried, shares: Floats
 ) -> Exposure:
     """How who answered a row sides with one of the two, and what makes up for it.
 
@@ -216,11 +232,6 @@ def _exposure(
     ones_N, all_N = np.ones(count), np.ones(count, dtype=bool)
     if not (system.truth.silence_agrees or target.selects) or not count:
         return Exposure(weights_N=ones_N, reaches_N=ones_N, supports_N=all_N, accuses_N=all_N)
-    began = np.array([record.at.timestamp() for record in history])
-    at = np.array([each.timestamp() for each in rows["event_timestamp"]])
-    record_N = np.maximum(np.searchsorted(began, at, side="right") - 1, 0)
-    shares = np.array([[record.share(version) for version in (tried.version, tried.reference)]
-                       for record in history])[record_N]
     by_N = rows["model_version"].to_numpy()
     own_N = np.where(by_N == tried.version, shares[:, 0],
                      np.where(by_N == tried.reference, shares[:, 1], 0.0))

@@ -28,6 +28,7 @@ class PartEvidence:
         low, high: its 95% confidence sequence. None without pairs
     better, worse: ln of the e-values against "it loses at least `worse_by` more", "it loses no
         more"
+    said: the numbers in words, where they are none of paired outcomes
     """
 
     name: str | None
@@ -37,10 +38,13 @@ class PartEvidence:
     high: float | None
     better: float
     worse: float
+    said: str | None = None
 
     @property
     def told(self) -> str:
         """The numbers, as half a sentence."""
+        if self.said is not None:
+            return self.said
         where = "" if self.name is None else f"on {self.name} "
         if self.lead is None or self.low is None or self.high is None:
             return f"{where}no paired outcome yet"
@@ -51,8 +55,9 @@ class PartEvidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """parts: all paired outcomes first, then each slice; step_pairs: of these since the latest
-    change of the version's share. missing: why there can be none, None if there can."""
+    """parts: all paired outcomes first, then each slice, then what else there is; step_pairs: of all of
+    them since the latest change of the version's share. missing: why there can be none, None if
+    there can."""
 
     parts: tuple[PartEvidence, ...] = ()
     step_pairs: int = 0

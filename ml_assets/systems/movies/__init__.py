@@ -100,6 +100,7 @@ MOVIES = System(
     retraining=RetrainingPolicy(
         after_labels=2000, max_age=timedelta(days=14), cooldown=timedelta(days=4)
     ),
-    # New films appear every week: a fresh model comes in unless it is seen to be worse.
-    rollout=RolloutPolicy(shares=(0.2,), deadline=timedelta(days=3), at_deadline="promote"),
+    # New films appear every week: a fresh model comes in unless it is seen to be worse, by pages of
+    # its own for some days. Twenty users a day need half of the traffic to tell.
+    rollout=RolloutPolicy(shares=(0.5,), deadline=timedelta(days=5), at_deadline="promote"),
 )
