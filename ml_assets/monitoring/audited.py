@@ -31,17 +31,17 @@ class Audited:
     def says(self) -> str:
         """In words, intervals included.
 
-        >>> whole = Audited(answered=200, error_rate=share(4, 200), reported={},
-        ...                 reported_of_all=share(3, 4))
-        >>> print(whole.says.replace("; ", ";\\n"))
-        200 answered, 2.0% found wrong (95%: 0.6% to 4.8%);
-        75.0% of these mistakes were reported (95%: 24.2% to 98.7%)
+        >>> Audited(answered=200, error_rate=share(4, 200), reported={},
+        ...         reported_of_all=share(3, 4)).says
+        '200 answered: 2.0% wrong [0.6%, 4.8%]; of these 75% reported [24%, 99%]'
         """
+        wrong, reported = self.error_rate, self.reported_of_all
         found = f"{self.answered:,} answered"
-        if self.error_rate.value is not None:
-            found += f", {_percent(self.error_rate, 'found wrong')}"
-        if self.reported_of_all is not None and self.reported_of_all.value is not None:
-            found += f"; {_percent(self.reported_of_all, 'of these mistakes were reported')}"
+        if wrong.value is not None:
+            found += f": {wrong.value:.1%} wrong [{wrong.low:.1%}, {wrong.high:.1%}]"
+        if reported is not None and reported.value is not None:
+            found += (f"; of these {reported.value:.0%} reported "
+                      f"[{reported.low:.0%}, {reported.high:.0%}]")
         return found
 
 
@@ -64,7 +64,3 @@ def audit_figures(found: Audited | None) -> dict[str, float | int | str]:
         f"reported_of_{name}": each for name, each in found.reported.items()}}
     known = {name: each.value for name, each in shares.items() if each.value is not None}
     return {"audited": found.answered, **known, "audits": found.says}
-
-
-def _percent(each: Estimate, of: str) -> str:
-    return f"{each.value:.1%} {of} (95%: {each.low:.1%} to {each.high:.1%})"

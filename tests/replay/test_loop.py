@@ -22,7 +22,7 @@ from ml_assets.core.settings import ROOT, Settings
 from ml_assets.features.training_sets.training_set import TrainingSets
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.tables import outcomes_schema
+from ml_assets.ingest.tables import audits_schema, outcomes_schema
 from ml_assets.monitoring.parity import ParityReports
 from ml_assets.registry.deployments import Deployments
 from ml_assets.registry.models import ModelRegistry
@@ -110,6 +110,15 @@ def test_feedback_became_labels_and_outcomes(installation: Settings, summary: st
     """Both complaints and silence have spoken within five days."""
     outcomes = Lake(installation.lake).read("spam", "outcomes", OUTCOMES)
     assert {"feedback", "silence"} <= set(outcomes["basis"])
+
+
+def test_the_reader_s_audits_are_answered_and_told(installation: Settings, summary: str) -> None:
+    """A tenth of what silence has spoken of, with its propensity, at the end and in the status."""
+    audits = Lake(installation.lake).read("spam", "audits", audits_schema(SPAM))
+    assert 10 <= len(audits) <= 40 and audits["wrong"].notna().all()
+    assert set(audits["propensity"]) == {0.1}
+    for told in (summary, ml_assets(installation, "status", "spam").stdout):
+        assert re.search(rf"audits +{len(audits)} answered: \d+\.\d% wrong \[", told)
 
 
 def test_the_feedback_sensor_retrained_and_the_verdict_is_recorded(

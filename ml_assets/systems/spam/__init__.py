@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from ml_assets.core.data.columns import Column
 from ml_assets.core.data.streams import Stream
-from ml_assets.core.feedback import FeedbackLimit, FeedbackPolicy, TrustClass
+from ml_assets.core.feedback import Audit, FeedbackLimit, FeedbackPolicy, TrustClass
 from ml_assets.core.model import FullBatch, HashedText, Model, Text
 from ml_assets.core.policies import (
     DriftPolicy,
@@ -85,12 +85,14 @@ SPAM = System(
     truth=Complaints(source="recipient", within=timedelta(days=2), maturity=timedelta(days=3),
                      reported=0.9),
     # One mailbox has one reader, who may change their mind; nobody else has seen the mail, so no
-    # number of other words counts as an opinion on it.
+    # number of other words counts as an opinion on it. Five mails a day are shown to the reader
+    # again, whatever was said of them: complaints alone cannot tell how many are not made.
     feedback=FeedbackPolicy(
         trusted=(TrustClass(name="reader", sources=("recipient",)),),
         conflict="last_write_wins",
         crowd=None,
         limit=FeedbackLimit(words=500, window=timedelta(hours=1)),
+        audit=Audit(share=0.1),
     ),
     # `is_reply` is left out on purpose: no spam of 2002 is a reply but half the ham is, and any
     # spammer could forge that. The slice `not_a_reply` shows the filter without such help.
