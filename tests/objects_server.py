@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
 
-from ml_assets.core.errors import NotReady
 from ml_assets.core.objects import bucket
 from ml_assets.core.profiles.own_objects import OwnObjects
+from tests.own_server import own_server
 
 _numbers = count()
 
@@ -18,20 +17,14 @@ _numbers = count()
 @pytest.fixture(scope="session")
 def objects_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnObjects]:
     """One for all tests of a process, whose clients find it by AWS's variables."""
-    try:
-        server = OwnObjects(tmp_path_factory.mktemp("objects"))
-    except NotReady as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
+    folder = tmp_path_factory.mktemp("objects")
+    with own_server(lambda: OwnObjects(folder), client="boto3", extra="cluster") as server:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in server.environment.items():
+                patch.setenv(name, value)
+            bucket._client.cache_clear()
+            yield server
         bucket._client.cache_clear()
-        yield server
-    bucket._client.cache_clear()
-    server.stop()
 
 
 @pytest.fixture

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
-import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 from ml_assets.core.errors import NotReady
-from ml_assets.core.runtime import keeper
-from ml_assets.core.storage.files import make_folder, make_private
+from ml_assets.core.profiles.server_process import ServerProcess
+from ml_assets.core.storage.files import make_folder
 
 BUCKET, USER = "ml-assets", "ml_assets"
-START_S, STOP_S = 30.0, 10.0
 
 
 class OwnObjects:
@@ -34,7 +30,7 @@ class OwnObjects:
                            "pip install 'ml-assets[cluster]'")
         self.folder, self._port = folder, _free_port()
         self._secret = secrets.token_urlsafe(24)
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server = ServerProcess(self.name, folder)
 
     @property
     def url(self) -> str:
@@ -55,40 +51,24 @@ class OwnObjects:
     def start(self) -> None:
         """Start it, with the bucket in it. Raises NotReady if it does not come up."""
         make_folder(self.folder / "data" / BUCKET)
-        make_private(log := self.folder / "log")
-        with log.open("wb") as output:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.s3_server", self.folder / "data",
-                 "127.0.0.1", str(self._port)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True, preexec_fn=keeper.ending_with_us(), env={
-                    **os.environ, "NANIO_ACCESS_KEY": USER, "NANIO_SECRET_KEY": self._secret})
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise NotReady(f"the S3 server in {self.folder} does not start. {log} ends with:\n"
-                               f"{log.read_text(errors='replace')[-1000:]}")
-            time.sleep(0.05)
+        self._server.start(
+            [sys.executable, "-m", f"{__package__}.s3_server", self.folder / "data", "127.0.0.1",
+             str(self._port)],
+            self._answers,
+            environment={"NANIO_ACCESS_KEY": USER, "NANIO_SECRET_KEY": self._secret})
 
-    def _answers(self) -> bool:
+    def _answers(self, process: int) -> bool:
         with socket.socket() as asking:
             asking.settimeout(1.0)
             return asking.connect_ex(("127.0.0.1", self._port)) == 0
 
     @property
     def is_up(self) -> bool:
-        return self._server is not None and self._server.poll() is None
+        return self._server.is_up
 
     def stop(self) -> None:
         """End it; what was stored is there again at the next start."""
-        if self._server is not None and self._server.poll() is None:
-            self._server.terminate()
-            try:
-                self._server.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
+        self._server.stop()
 
 
 def _free_port() -> int:

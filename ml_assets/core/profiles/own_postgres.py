@@ -6,13 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 from ml_assets.core.errors import NotReady
-from ml_assets.core.runtime import keeper
+from ml_assets.core.profiles.server_process import ServerProcess, require_socket
 from ml_assets.core.storage.files import make_folder
 
 OF_DEBIAN = Path("/usr/lib/postgresql")
@@ -20,9 +19,6 @@ OF_DEBIAN = Path("/usr/lib/postgresql")
 OWNERS = ("postgres", "nobody")
 """Who may run it if root starts it, as whom PostgreSQL refuses to run."""
 USER = "ml_assets"
-LONGEST = 100 - len("/.s.PGSQL.5432")
-"""Bytes that the name of the folder may have: a socket's may have 107."""
-START_S, STOP_S = 60.0, 60.0
 
 
 class OwnPostgres:
@@ -43,7 +39,7 @@ class OwnPostgres:
         self._owner = None if os.geteuid() != 0 else _owner()
         self.folder = folder if self._owner is None else _reachable(folder)
         self.url = f"postgresql://{USER}@/postgres?host={self.folder}"
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server = ServerProcess(self.name, self.folder)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,28 +49,15 @@ class OwnPostgres:
     def start(self) -> None:
         """Start it, with new data if there is none. Raises NotReady if it does not come up."""
         self._prepare()
-        log = self.folder / "log"
-        with log.open("ab") as output:  # another start may be using it
-            self._server = subprocess.Popen(
-                [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder,
-                 "-c", "listen_addresses=", "-c", "unix_socket_permissions=0700",
-                 *(part for each in self._options for part in ("-c", each))],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, user=self._owner,
-                cwd=self.folder, start_new_session=True, preexec_fn=keeper.ending_with_us(),
-            )
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise NotReady(f"PostgreSQL in {self.folder} does not start. {log} ends with:\n"
-                               f"{log.read_text(errors='replace')[-1000:]}")
-            time.sleep(0.05)
+        self._server.start(
+            [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder,
+             "-c", "listen_addresses=", "-c", "unix_socket_permissions=0700",
+             *(part for each in self._options for part in ("-c", each))],
+            self._answers, user=self._owner)
 
     def _prepare(self) -> None:
         make_folder(self.folder)
-        if len(str(self.folder).encode()) > LONGEST:
-            raise NotReady(f"{self.folder} is too long a name for the folder of a socket, which "
-                           f"may have {LONGEST} bytes: set ML_ASSETS_VAR to a shorter one")
+        require_socket(self.folder)
         if self._owner is not None:
             self._require_ours()
             shutil.chown(self.folder, self._owner)
@@ -95,31 +78,25 @@ class OwnPostgres:
             raise NotReady(f"{self.folder} belongs to {found!r}: whoever made it could read all "
                            "that the server keeps. Delete it")
 
-    def _answers(self) -> bool:
+    def _answers(self, process: int) -> bool:
         """Whether this one does, and not one that another process has started here."""
-        assert self._server is not None
         asked = subprocess.run([self._programs / "pg_isready", "-q", "-h", self.folder],
                                check=False)
         known = self.folder / "data" / "postmaster.pid"
         return asked.returncode == 0 and known.exists() and (
-            known.read_text().startswith(f"{self._server.pid}\n"))
+            known.read_text().startswith(f"{process}\n"))
 
     @property
     def is_up(self) -> bool:
-        return self._server is not None and self._server.poll() is None
+        return self._server.is_up
 
     def stop(self) -> None:
         """End it without waiting for its clients to leave; what was committed is there again."""
-        self._end(signal.SIGINT)
+        self._server.stop(signal.SIGINT)
 
     def crash(self) -> None:
         """End it at once: as `kill -9` would, but that no process is left behind."""
-        self._end(signal.SIGQUIT)
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._server is not None and self._server.poll() is None:
-            self._server.send_signal(how)
-            self._server.wait(STOP_S)
+        self._server.stop(signal.SIGQUIT)
 
 
 def programs() -> Path:

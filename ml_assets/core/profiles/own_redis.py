@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 from ml_assets.core.errors import NotReady
-from ml_assets.core.profiles.own_postgres import LONGEST
-from ml_assets.core.runtime import keeper
-from ml_assets.core.storage.files import make_folder, make_private
-
-START_S, STOP_S = 30.0, 10.0
+from ml_assets.core.profiles.server_process import ServerProcess, require_socket
+from ml_assets.core.storage.files import make_folder
 
 
 class OwnRedis:
@@ -28,7 +23,7 @@ class OwnRedis:
                            "Debian: apt-get install redis-server)")
         self.folder, self._program = folder, program
         self.url = f"unix://{folder}/socket"
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server = ServerProcess(self.name, folder)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -38,36 +33,18 @@ class OwnRedis:
     def start(self) -> None:
         """Start it, with the data of last time. Raises NotReady if it does not come up."""
         make_folder(self.folder)
-        if len(str(self.folder).encode()) > LONGEST:
-            raise NotReady(f"{self.folder} is too long a name for the folder of a socket, which "
-                           f"may have {LONGEST} bytes: set ML_ASSETS_VAR to a shorter one")
-        (self.folder / "socket").unlink(missing_ok=True)
-        make_private(log := self.folder / "log")
-        with log.open("wb") as output:
-            self._server = subprocess.Popen(
-                [self._program, "--port", "0", "--unixsocket", self.folder / "socket",
-                 "--unixsocketperm", "700", "--dir", self.folder, "--appendonly", "yes",
-                 "--save", ""],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.folder,
-                start_new_session=True, preexec_fn=keeper.ending_with_us())
-        deadline = time.monotonic() + START_S
-        while not (self.folder / "socket").exists():
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise NotReady(f"Redis in {self.folder} does not start. {log} ends with:\n"
-                               f"{log.read_text(errors='replace')[-1000:]}")
-            time.sleep(0.02)
+        require_socket(self.folder)
+        socket = self.folder / "socket"
+        socket.unlink(missing_ok=True)
+        self._server.start(
+            [self._program, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700",
+             "--dir", self.folder, "--appendonly", "yes", "--save", ""],
+            lambda process: socket.exists())
 
     @property
     def is_up(self) -> bool:
-        return self._server is not None and self._server.poll() is None
+        return self._server.is_up
 
     def stop(self) -> None:
         """End it; its data is there again at the next start."""
-        if self._server is not None and self._server.poll() is None:
-            self._server.terminate()
-            try:
-                self._server.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
+        self._server.stop()

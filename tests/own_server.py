@@ -1,0 +1,37 @@
+"""Servers of our own, for tests that need a real one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TypeVar
+
+import pytest
+
+from ml_assets.core.errors import NotReady
+from ml_assets.core.profiles.own_servers import OwnServer
+
+S = TypeVar("S", bound=OwnServer)
+
+
+@contextmanager
+def own_server(make: Callable[[], S], *, client: str, extra: str) -> Iterator[S]:
+    """One that is up. Skips if it or its client is not installed; fails where nothing may skip.
+
+    client: the module that talks to it, of the extra that installs it
+    """
+    try:
+        server = make()
+        lacking = None if find_spec(client) else (
+            f"the client {client} is missing: pip install -e '.[{extra}]'")
+    except NotReady as error:
+        lacking = str(error)
+    if lacking is not None:
+        if os.environ.get("CI"):
+            pytest.fail(lacking)
+        pytest.skip(lacking)
+    server.start()
+    yield server
+    server.stop()
