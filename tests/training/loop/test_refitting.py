@@ -14,7 +14,6 @@ from ml_assets.training.loop.blocks import InMemory, RowBlock
 from ml_assets.training.loop.checkpoints import FILE, discard
 from ml_assets.training.loop.history import FitHistory
 from ml_assets.training.loop.losses import Loss
-from ml_assets.training.loop.on_device import OnDevice
 from ml_assets.training.loop.refitting import train_again
 from ml_assets.training.loop.train import train
 from tests.training.loop.made_up import (
@@ -26,7 +25,7 @@ from tests.training.loop.made_up import (
     returned,
     weights,
 )
-from tests.training.loop.test_resuming import Stopped
+from tests.training.loop.stopping import stopped_after
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,24 +92,14 @@ def test_a_network_that_overfits_takes_fewer_epochs() -> None:
 @BY_TENANT
 @pytest.mark.parametrize("share", [0.2, 0.97])
 def test_wherever_it_stops_it_comes_to_the_same_weights(
-    tenant: Tenant, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, share: float, tmp_path: Path
 ) -> None:
     """In the fit that chooses, and in the one that follows; no step that was stored is repeated."""
     whole, history = tenant.again()
     assert history.again is not None
     fatal = int(share * (history.steps + history.again.steps))
-    save, saved = OnDevice._save, list[int]()
-
-    def counted(self: OnDevice) -> None:
-        save(self)
-        saved.append(1)
-        if len(saved) == fatal:
-            raise Stopped
-
-    with monkeypatch.context() as patch:
-        patch.setattr(OnDevice, "_save", counted)
-        with pytest.raises(Stopped):
-            tenant.again(tmp_path)
+    with stopped_after(fatal):
+        tenant.again(tmp_path)
     found, resumed = tenant.again(tmp_path)
     assert found == whole
     assert resumed.again is not None

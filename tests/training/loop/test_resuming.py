@@ -17,9 +17,9 @@ from ml_assets.core.errors import NotReady
 from ml_assets.core.model.minibatch import Minibatch
 from ml_assets.core.settings import ROOT
 from ml_assets.training.loop.checkpoints import FILE, LOCK, discard
-from ml_assets.training.loop.on_device import OnDevice
 from tests.training.loop import killed
 from tests.training.loop.made_up import a_network, fitted, weights
+from tests.training.loop.stopping import stopped_after
 
 FIT = Minibatch(batch=100, epochs=4, rate=0.02, checkpoint_s=1e-9)
 
@@ -43,24 +43,10 @@ def test_a_process_that_is_killed_resumes_to_the_same_weights(tmp_path: Path) ->
     assert resumed == whole
 
 
-class Stopped(Exception):
-    """Stands for a kill, where a process would take seconds."""
-
-
-def stopped_after(steps: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stop(steps: int, folder: Path) -> None:
     """Train, and stop right after so many steps are stored."""
-    save, saved = OnDevice._save, []
-
-    def counted(self: OnDevice) -> None:
-        save(self)
-        saved.append(1)
-        if len(saved) == steps:
-            raise Stopped
-
-    with monkeypatch.context() as patch:
-        patch.setattr(OnDevice, "_save", counted)
-        with pytest.raises(Stopped):
-            fitted(a_network(), FIT, folder=folder)
+    with stopped_after(steps):
+        fitted(a_network(), FIT, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +61,10 @@ def whole() -> dict[str, bytes]:
 @given(steps=st.integers(1, 61))
 def test_wherever_it_stops_it_comes_to_the_same_weights(
     steps: int, whole: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """61: after the last step, before whoever asked has stored the result."""
     folder = tmp_path_factory.mktemp("stopped")
-    stopped_after(steps, folder, monkeypatch)
+    stop(steps, folder)
     network = a_network()
     history = fitted(network, FIT, folder=folder)
     assert history.resumed == min(steps, 60)
@@ -87,10 +72,8 @@ def test_wherever_it_stops_it_comes_to_the_same_weights(
     assert history.steps == 60
 
 
-def test_another_training_does_not_resume_from_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopped_after(9, tmp_path, monkeypatch)
+def test_another_training_does_not_resume_from_it(tmp_path: Path) -> None:
+    stop(9, tmp_path)
     before = (tmp_path / FILE).read_bytes()
     for network, fit, rows, seed in (
         (a_network(seed=4), FIT, 1500, 5),
@@ -102,19 +85,17 @@ def test_another_training_does_not_resume_from_it(
         assert fitted(network, fit, rows=rows, seed=seed, folder=tmp_path).resumed == 0
 
 
-def test_how_often_it_is_stored_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopped_after(9, tmp_path, monkeypatch)
+def test_how_often_it_is_stored_changes_nothing(tmp_path: Path) -> None:
+    stop(9, tmp_path)
     assert fitted(a_network(), Minibatch(batch=100, epochs=4, rate=0.02), folder=tmp_path
                   ).resumed == 9
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
 def test_a_damaged_checkpoint_costs_the_steps_and_no_more(
-    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, bytes]
+    content: bytes | None, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
-    stopped_after(9, tmp_path, monkeypatch)
+    stop(9, tmp_path)
     whole_file = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole_file[:-100] if content is None else content)
     network = a_network()
