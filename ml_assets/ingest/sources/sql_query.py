@@ -44,7 +44,8 @@ class SqlQuery:
         the path of a DuckDB file; `sqlite:<path>`; `postgresql://...`, which needs the package
         psycopg. Paths are relative to the project. Whatever it is, it is only read.
 
-    Rows come as the query orders them; without `order by` their order may change between runs.
+    Rows come as the query orders them. Without `order by` their order may change between runs, and
+    with it which of two events of one instant comes first, and what is drawn after them.
     From SQLite and PostgreSQL every value comes as a text, as from a CSV file; the declared
     columns say what it becomes.
     """

@@ -70,6 +70,7 @@ def purchases(of: int) -> SqlQuery:
     return journey(f"""
         {PUTS.format(of=of)}
         select put, household, grocery, commodity, quantity, paid, discount, put_at from puts
+        order by put_at, put
     """.strip())
 
 
@@ -84,7 +85,7 @@ def visits(of: int) -> SqlQuery:
                 + interval 10 second as looked_at
         from puts cross join (select unnest({list(ASKED_AFTER)}) as page)
         where size > page
-        group by basket, page
+        group by basket, page order by looked_at, visit
     """.strip())
 
 
@@ -99,15 +100,21 @@ def promoted() -> SqlQuery:
             count(distinct store_id) filter (where mailer_location <> '0') / 110.0 as mailed
         from promotions join products using (product_id)
         where product_type is not null group by product_type, week
+        order by week_begins, grocery
     """)
 
 
 def products() -> SqlQuery:
-    """Each product with the commodity and department that most of its articles have."""
+    """Each product with the commodity and department that most of its articles have, the first of
+    several by name."""
     return journey("""
-        select product_type as grocery, mode(product_category) as commodity,
-            mode(department) as department, avg((brand = 'Private')::int)::double as own_brand,
+        select product_type as grocery,
+            first(product_category order by of_commodity desc, product_category) as commodity,
+            first(department order by of_department desc, department) as department,
+            avg((brand = 'Private')::int)::double as own_brand,
             timestamptz '2017-01-01 00:00Z' as since
-        from products where product_type is not null and product_category is not null
-        group by product_type
+        from (select *, count(*) over (partition by product_type, product_category) as of_commodity,
+                count(*) over (partition by product_type, department) as of_department
+              from products where product_type is not null and product_category is not null)
+        group by product_type order by grocery
     """)
