@@ -18,10 +18,12 @@ OBJECTS = 100 * 2**20
 
 
 @contextmanager
-def cluster(cores: int, nodes: int = 1) -> Iterator[str]:
+def cluster(cores: int, nodes: int = 1, *, jobs: bool = False, gpus: int = 0) -> Iterator[str]:
     """The address of a cluster whose nodes have so many cores, each a worker process.
 
-    Without what only watches: its dashboard, its log monitor, its autoscaler.
+    Without what only watches: its log monitor, its autoscaler, and its dashboard.
+
+    jobs: with the dashboard, which takes them; gpus: that the head says it has
     """
     # Not pytest's folders, whose names are too long for a socket.
     with tempfile.TemporaryDirectory(
@@ -33,8 +35,8 @@ def cluster(cores: int, nodes: int = 1) -> Iterator[str]:
             "RAY_agent_register_timeout_ms": f"{PATIENCE_S * 1000:.0f}",
         }
         started = _started_at_last({
-            "num_cpus": cores, "object_store_memory": OBJECTS, "include_dashboard": False,
-            "include_log_monitor": False, "no_monitor": True,
+            "num_cpus": cores, "num_gpus": gpus, "object_store_memory": OBJECTS,
+            "include_dashboard": jobs, "include_log_monitor": False, "no_monitor": True,
         })
         try:
             for _ in range(nodes - 1):
@@ -72,9 +74,10 @@ def _started(head: dict[str, Any]) -> Any:
 
     # Ray gives a node 30 s, which on a busy machine its Python processes need for their imports.
     # They import less where what a dashboard needs seems to be missing.
+    less = utils, "get_dashboard_dependency_error", lambda: ImportError("left out")
     with ExitStack() as patched:
-        for owner, name, instead in ((services, "get_node", patient), (
-                utils, "get_dashboard_dependency_error", lambda: ImportError("left out"))):
+        for owner, name, instead in ((services, "get_node", patient),
+                                     *([] if head["include_dashboard"] else [less])):
             patched.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, instead)
         return Cluster(initialize_head=True, head_node_args=head)
@@ -83,7 +86,7 @@ def _started(head: dict[str, Any]) -> Any:
 def _agents() -> dict[str, int]:
     """Ports for a node's agents: for one that they choose, a node waits 15 s and then dies."""
     names = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port",
-             "dashboard_agent_listen_port")
+             "dashboard_agent_listen_port", "dashboard_port")
     with ExitStack() as stack:
         free = [stack.enter_context(closing(socket.socket())) for _ in names]
         for each in free:

@@ -10,6 +10,7 @@ from ml_assets.automation import assets as automation
 from ml_assets.automation import sensors
 from ml_assets.automation.jobs import jobs_of
 from ml_assets.core.assets import flatten
+from ml_assets.core.errors import DeclarationError
 from ml_assets.core.installation import check, share_old_clock
 from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
@@ -62,8 +63,30 @@ def definitions(settings: Settings, systems: Sequence[System] | None = None) -> 
         sensors=[part for part in triggers if isinstance(part, dg.SensorDefinition)],
         schedules=[part for part in triggers if isinstance(part, dg.ScheduleDefinition)],
         resources={"settings": settings, "duckdb": lake_resource(settings, sound)},
-        executor=dg.in_process_executor,
+        executor=executor_of(settings),
     )
+
+
+def executor_of(settings: Settings) -> dg.ExecutorDefinition:
+    """Of all jobs. Steps run one after the other, wherever that is."""
+    if settings.steps == "ray":
+        from ml_assets.automation.ray_runs import steps_on_ray
+
+        return steps_on_ray(settings.ray)
+    if settings.steps == "kubernetes":
+        return _steps_on_kubernetes()
+    return dg.in_process_executor
+
+
+def _steps_on_kubernetes() -> dg.ExecutorDefinition:
+    try:
+        from dagster_k8s import k8s_job_executor
+    except ImportError as error:
+        raise DeclarationError(
+            "ML_ASSETS_STEPS is 'kubernetes', but dagster-k8s is not installed: "
+            "pip install 'ml-assets[k8s]', or unset it to execute steps in the process of their run"
+        ) from error
+    return k8s_job_executor.configured({"max_concurrent": 1})
 
 
 def _parts(system: System) -> tuple[list[Any], list[Any]]:

@@ -19,6 +19,7 @@ from ml_assets.automation.instance import prepare_home
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.project import project
 from ml_assets.core.runtime import keeper
+from ml_assets.core.runtime.workers import jobs_at
 from ml_assets.core.settings import Settings
 from ml_assets.registry.tracking.moving import follow
 
@@ -85,9 +86,12 @@ def services(
 def run_services(settings: Settings, dagster_port: int, mlflow_port: int) -> None:
     """Start all, print their addresses once they answer, stop all on Ctrl-C or SIGTERM.
 
-    Raises ServiceDown if a port is taken or a service ends unexpectedly.
+    Raises ServiceDown if a port is taken or a service ends unexpectedly, WorkersLost if runs are to
+    be jobs of a Ray cluster that takes none.
     """
     prepare_home(settings)
+    if "ray" in (settings.runs, settings.steps):
+        jobs_at(settings.ray)
     tracking = settings.mlflow_database
     if isinstance(tracking, Path) and tracking.exists():
         follow(tracking, settings.mlflow_artifacts)  # MLflow's own server reads what is stored

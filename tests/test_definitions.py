@@ -12,9 +12,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ml_assets.core.settings import ROOT
+from ml_assets.core.settings import ROOT, Settings, Steps
 from ml_assets.core.system import System
-from ml_assets.definitions import defs
+from ml_assets.definitions import defs, executor_of
 from ml_assets.systems import SYSTEMS
 
 SNAPSHOT = Path(__file__).parent / "graph.txt"
@@ -93,3 +93,46 @@ def test_every_computed_asset_has_a_code_version(system: System) -> None:
             for key in asset.keys:
                 if key.path[0] == system.name:
                     assert asset.code_versions_by_key[key], key
+
+
+@pytest.mark.parametrize(("steps", "name"), [
+    ("run", "in_process"), ("ray", "ray"), ("kubernetes", "k8s")])
+def test_steps_are_executed_where_the_setting_says(steps: Steps, name: str) -> None:
+    for library in ("dagster_ray", "dagster_k8s"):
+        pytest.importorskip(library)
+    assert executor_of(Settings(steps=steps, ray="head:6379")).name == name
+
+
+@pytest.mark.parametrize(("setting", "fault"), [
+    ("runs='ray'", "ML_ASSETS_RUNS or ML_ASSETS_STEPS is 'ray', but dagster-ray is not installed: "
+     "pip install 'ml-assets[ray]'"),
+    ("steps='ray'", "dagster-ray is not installed"),
+    ("steps='kubernetes'", "ML_ASSETS_STEPS is 'kubernetes', but dagster-k8s is not installed: "
+     "pip install 'ml-assets[k8s]'"),
+])
+def test_a_cluster_whose_library_is_missing_is_refused_with_what_to_install(
+    setting: str, fault: str, tmp_path: Path
+) -> None:
+    code = f"""import sys; from pathlib import Path
+for name in ("dagster_ray", "dagster_k8s"): sys.modules[name] = None
+from ml_assets.automation.instance import prepare_home
+from ml_assets.core.settings import Settings
+from ml_assets.definitions import executor_of
+settings = Settings(var=Path({str(tmp_path)!r}), ray="head:6379", {setting})
+prepare_home(settings); executor_of(settings)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+                          check=False)
+    assert fault in done.stderr.splitlines()[-1]
+
+
+def test_without_the_setting_neither_ray_nor_dagster_ray_is_imported(tmp_path: Path) -> None:
+    code = """import sys, ml_assets.definitions
+from ml_assets.automation.instance import instance
+from ml_assets.core.settings import Settings
+with instance(Settings.from_environment()) as opened:
+    opened.run_launcher
+print([each for each in ("ray", "dagster_ray", "dagster_k8s") if each in sys.modules])"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True,
+                          text=True, cwd=ROOT, check=True,
+                          env={**os.environ, "ML_ASSETS_VAR": str(tmp_path / "var")})
+    assert done.stdout == "[]\n"

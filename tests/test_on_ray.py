@@ -25,7 +25,7 @@ from hypothesis import settings as budget
 from benchmarks.ray_cluster import cluster
 from ml_assets.core.errors import ContractViolation, NotReady, WorkersLost
 from ml_assets.core.model.minibatch import Minibatch
-from ml_assets.core.runtime.workers import WorkerPool, workers_at
+from ml_assets.core.runtime.workers import WorkerPool, jobs_at, workers_at
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.target import Target
@@ -271,7 +271,17 @@ def test_an_error_of_a_worker_is_the_error_that_one_process_raises(
 
 
 def test_an_address_where_nothing_answers_is_refused_at_once() -> None:
-    from ml_assets.core.runtime.ray_workers import _require_reachable
+    from ml_assets.core.runtime.ray_workers import require_reachable
 
     with pytest.raises(WorkersLost, match=r"no Ray cluster answers at '127.0.0.1:9', which ML_ASS"):
-        _require_reachable("127.0.0.1:9")
+        require_reachable("127.0.0.1:9")
+
+
+def test_a_cluster_that_takes_no_jobs_is_refused_at_once(address: str) -> None:
+    """This one has no dashboard."""
+    began = time.monotonic()
+    with pytest.raises(WorkersLost, match=r"takes no jobs, which ML_ASSETS_RUNS or .*dashboard"):
+        jobs_at(address)
+    with pytest.raises(WorkersLost, match=r"no Ray cluster answers at '127.0.0.1:9', which ML_ASS"):
+        jobs_at("127.0.0.1:9")
+    assert time.monotonic() - began < 20

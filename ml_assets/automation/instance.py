@@ -59,20 +59,51 @@ storage:
     postgres_url:
       env: {POSTGRES_URL}
 """
+ATTEMPTS = 2
+"""How often a run whose process dies is taken up again."""
+ON_RAY = """\
+  # A job that waits for a GPU: as long as Ray itself waits.
+  start_timeout_seconds: 900
+  # If the process of a run dies: steps that are jobs of their own go on, and are rejoined.
+  max_resume_run_attempts: {resumed}
+# Otherwise it is begun again; one whose step raised an error is not.
+run_retries:
+  enabled: true
+  max_retries: {begun}
+  retry_on_asset_or_op_failure: false
+run_launcher:
+  module: ml_assets.automation.ray_runs
+  class: RunsOnRay
+  config:
+    address: {address}
+"""
+"""Behind DAGSTER_YAML, which ends with `run_monitoring`."""
 DATABASES = tuple(about.name for about in FILES if about.name.startswith("dagster/"))
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the instance's folder, and point this process and its children at it."""
+    """Create the instance's folder, and point this process and its children at it.
+
+    Raises DeclarationError if runs or steps are to be jobs of a Ray cluster and cannot be.
+    """
     home = settings.dagster_home
-    storage = IN_FILES
+    storage, launcher = IN_FILES, ""
+    if "ray" in (settings.runs, settings.steps):
+        from ml_assets.automation.ray_runs import require_no_password
+
+        require_no_password(settings)
+        if settings.runs == "ray":
+            launcher = ON_RAY.format(
+                address=settings.ray, begun=ATTEMPTS if settings.steps == "run" else 0,
+                resumed=0 if settings.steps == "run" else ATTEMPTS)
     if settings.cluster is not None:
         from ml_assets.core.storage.postgres import make_room
 
         storage = IN_POSTGRES
         # Its NOTIFY has a parameter, which psycopg 3 leaves to the server, and that takes none.
         os.environ[POSTGRES_URL] = make_room(settings.cluster.dagster).sqlalchemy("psycopg2")
-    write_atomically(home / "dagster.yaml", f"{DAGSTER_YAML}{storage}".encode(), durable=False)
+    said = f"{DAGSTER_YAML}{launcher}{storage}"
+    write_atomically(home / "dagster.yaml", said.encode(), durable=False)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["ML_ASSETS_VAR"] = str(settings.var)
     # What one step says of its many partitions is stored in one transaction.

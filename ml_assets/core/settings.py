@@ -35,12 +35,18 @@ HOST = re.compile(
 """A host as in URLs and in the header `Host`, in lower case: its name, and its port."""
 
 LogFormat = Literal["human", "json"]
-_LOG_FORMATS: dict[str, LogFormat] = {"human": "human", "json": "json"}
 Ack = Literal["process", "disk"]
 """What an acknowledged prediction survives: the death of every process, or a power cut too."""
 
-Tracing = Literal["none", "otlp"]
+Tracing = Literal["otlp", "none"]
 """Whether the API sends traces to an OpenTelemetry collector, by OTLP over HTTP."""
+
+Runs = Literal["process", "ray"]
+"""What executes a run that Dagster's daemon or UI starts: a process of the code server, or a job of
+the Ray cluster."""
+
+Steps = Literal["run", "ray", "kubernetes"]
+"""What executes the steps of such a run: the process of the run, or a job of the cluster each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +61,7 @@ class Settings:
     and those of other processes leave the work to it. Alerts go to `webhook` and, as
     e-mail, to the server `smtp`, with links to the UI at `ui`. `cluster` names the servers of the
     profile `cluster`; without it everything is in `var`. `ray` is the Ray cluster that computes
-    features; without one this process does.
+    features; without one this process does. `runs` and `steps` say what executes Dagster's runs.
     """
 
     var: Path = field(default_factory=lambda: project().var)
@@ -69,6 +75,8 @@ class Settings:
     hosts: tuple[str, ...] = ()
     in_replay: bool = False
     ray: str = ""
+    runs: Runs = "process"
+    steps: Steps = "run"
     ui: str = "http://localhost:3000"
     webhook: str = field(default="", repr=False)
     smtp: str = field(default="", repr=False)
@@ -88,28 +96,19 @@ class Settings:
         port = said.get("ML_ASSETS_PORT", str(cls.port))
         if not port.isdigit() or not 0 <= int(port) < 65536:
             raise DeclarationError(f"ML_ASSETS_PORT is {port!r}; expected a port, 0 to 65535")
-        log = said.get("ML_ASSETS_LOG", cls.log)
-        if log not in _LOG_FORMATS:
-            raise DeclarationError(f"ML_ASSETS_LOG is {log!r}; expected 'human' or 'json'")
-        named = said.get("ML_ASSETS_ACK", cls.ack)
-        ack = next((known for known in get_args(Ack) if known == named), None)
-        if ack is None:
-            raise DeclarationError(f"ML_ASSETS_ACK is {named!r}; expected process or disk")
-        sent = said.get("ML_ASSETS_TRACES", cls.traces)
-        traces = next((known for known in get_args(Tracing) if known == sent), None)
-        if traces is None:
-            raise DeclarationError(f"ML_ASSETS_TRACES is {sent!r}; expected otlp or none")
         settings = cls(
             var=said.folder("ML_ASSETS_VAR", project().var),
             cache=said.folder("ML_ASSETS_CACHE", project().var / "cache"),
             host=said.get("ML_ASSETS_HOST", cls.host),
             port=int(port),
-            log=_LOG_FORMATS[log],
-            ack=ack,
-            traces=traces,
+            log=said.choice("ML_ASSETS_LOG", cls.log, get_args(LogFormat)),
+            ack=said.choice("ML_ASSETS_ACK", cls.ack, get_args(Ack)),
+            traces=said.choice("ML_ASSETS_TRACES", cls.traces, get_args(Tracing)),
             hosts=_hosts(said.get("ML_ASSETS_HOSTS", "")),
             ui=said.address("ML_ASSETS_UI", cls.ui),
             ray=ray_address(said.get("ML_ASSETS_RAY", cls.ray)),
+            runs=said.choice("ML_ASSETS_RUNS", cls.runs, get_args(Runs)),
+            steps=said.choice("ML_ASSETS_STEPS", cls.steps, get_args(Steps)),
             webhook=said.address("ML_ASSETS_WEBHOOK", ""),
             smtp=said.address("ML_ASSETS_SMTP", "", ("smtp", "smtps")),
             cluster=None if profile == "local" else said.cluster(),
@@ -119,6 +118,11 @@ class Settings:
                 f"ML_ASSETS_CACHE and ML_ASSETS_VAR are both {settings.var}; give the cache a "
                 "separate folder, such as `cache` inside"
             )
+        for name, where in (("ML_ASSETS_RUNS", settings.runs), ("ML_ASSETS_STEPS", settings.steps)):
+            if where == "ray" and settings.ray in ("", "local"):
+                raise DeclarationError(
+                    f"{name} is 'ray', and ML_ASSETS_RAY is {settings.ray!r}; set that to "
+                    "host:port of the head of a Ray cluster")
         return settings
 
     @property

@@ -166,3 +166,21 @@ def test_an_address_of_ray_that_is_none_is_refused(
         Settings.from_environment()
     monkeypatch.setenv("ML_ASSETS_RAY", " head.lab.example:6379 ")
     assert Settings.from_environment().ray == "head.lab.example:6379"
+
+
+@pytest.mark.parametrize("name", ["ML_ASSETS_RUNS", "ML_ASSETS_STEPS"])
+@pytest.mark.parametrize("address", ["", "local"])
+def test_jobs_of_a_cluster_that_nobody_names_are_refused(
+    name: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of this machine's own would end with the process that asked."""
+    monkeypatch.setenv("ML_ASSETS_RAY", address)
+    monkeypatch.setenv(name, "ray")
+    with pytest.raises(DeclarationError, match=rf"{name} is 'ray', and ML_ASSETS_RAY is "
+                                               rf"'{address}'; set that to host:port of the head"):
+        Settings.from_environment()
+    monkeypatch.setenv("ML_ASSETS_RAY", "head:6379")
+    assert "ray" in (Settings.from_environment().runs, Settings.from_environment().steps)
+    monkeypatch.setenv(name, "rai")
+    with pytest.raises(DeclarationError, match=f"{name} is 'rai'; expected .* or (ray|kubernetes)"):
+        Settings.from_environment()

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.objects.bucket import Bucket
@@ -15,8 +16,9 @@ from ml_assets.core.project import project
 
 PREFIX = "ML_ASSETS_"
 IN_FILE = ("ACK", "CACHE", "HOST", "HOSTS", "LOG", "OBJECTS", "PORT", "POSTGRES", "RAY", "REDIS",
-           "SCHEMA", "SHARED", "SMTP", "TRACES", "UI", "VAR", "WEBHOOK")
+           "RUNS", "SCHEMA", "SHARED", "SMTP", "STEPS", "TRACES", "UI", "VAR", "WEBHOOK")
 """What `settings.toml` may set for a profile, as the environment may."""
+Choice = TypeVar("Choice", bound=str)
 SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
@@ -31,6 +33,15 @@ class GivenSettings:
 
     def get(self, name: str, otherwise: str) -> str:
         return self._all.get(name, otherwise)
+
+    def choice(self, name: str, otherwise: Choice, known: tuple[Choice, ...]) -> Choice:
+        """One of the known words."""
+        given = self._all.get(name, otherwise)
+        found = next((each for each in known if each == given), None)
+        if found is None:
+            raise DeclarationError(f"{name} is {given!r}; expected {', '.join(known[:-1])} or "
+                                   f"{known[-1]}")
+        return found
 
     def folder(self, name: str, otherwise: Path) -> Path:
         """The absolute folder that a variable names, in the file as seen from there. An empty one

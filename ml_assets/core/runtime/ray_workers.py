@@ -132,7 +132,7 @@ def _connect(address: str) -> None:
     """Raises WorkersLost."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address != "local":
-        _require_reachable(address)
+        require_reachable(address)
     try:
         ray.init(address, configure_logging=False, log_to_driver=False,
                  runtime_env={"env_vars": _environment()})
@@ -145,10 +145,13 @@ def _connect(address: str) -> None:
 def _environment() -> dict[str, str]:
     """What workers need of this process's: where the modules of its systems are."""
     names = ("ML_ASSETS_PROJECT", "PYTHONPATH")
-    return {name: os.environ[name] for name in names if name in os.environ}
+    # One thread, as Ray has it for each CPU, even if this process is a job that was told more.
+    return {name: os.environ[name] for name in names if name in os.environ} | {
+        "OMP_NUM_THREADS": "1"}
 
 
-def _require_reachable(address: str) -> None:
+def require_reachable(address: str) -> None:
+    """Raises WorkersLost."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=PATIENCE_S):

@@ -74,14 +74,30 @@ def workers_at(address: str) -> WorkerPool | None:
     """
     if not address:
         return None
-    if address.startswith(LOOPBACK):
-        # Otherwise Ray takes the address of a network card instead, and listens there. It reads
-        # this, which is meant for other systems, as it is imported.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    _stay_on_loopback(address)
     # Importing Ray takes a second, and it is an extra.
     from ml_assets.core.runtime.ray_workers import RayWorkers
 
     return RayWorkers(address)
+
+
+def jobs_at(address: str) -> Any:
+    """Ray's client of the jobs of the cluster at `address`: commands that run there.
+
+    Raises DeclarationError if Ray is not installed, and WorkersLost if nothing answers there or
+    what answers takes no jobs.
+    """
+    _stay_on_loopback(address)
+    from ml_assets.core.runtime.ray_jobs import job_client
+
+    return job_client(address)
+
+
+def _stay_on_loopback(address: str) -> None:
+    if address.startswith(LOOPBACK):
+        # Otherwise Ray takes the address of a network card instead, and listens there. It reads
+        # this, which is meant for other systems, as it is imported.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 def shared_scratch(var: Path) -> Path:

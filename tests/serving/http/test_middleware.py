@@ -197,5 +197,5 @@ def test_the_server_writes_json_lines_where_it_is_told_to(settings: Settings) ->
 
 def test_an_unknown_form_of_log_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_ASSETS_LOG", "xml")
-    with pytest.raises(DeclarationError, match="expected 'human' or 'json'"):
+    with pytest.raises(DeclarationError, match="expected human or json"):
         Settings.from_environment()
