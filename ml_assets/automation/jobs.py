@@ -1,5 +1,7 @@
 """The jobs of a system: for its history, for every day, for a batch, for a retraining."""
 
+from typing import Any
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition,  # what define_asset_job returns; dagster does not export it
@@ -10,6 +12,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.features.assets import feature_view_selection
 from ml_assets.features.manifest import load_manifest
+from ml_assets.training.resources import resource_tags
 
 HISTORY, DAILY, BATCH, RETRAINING = "{}_history", "{}_daily", "{}_batch", "{}_retraining"
 CANDIDATES, TUNE = "{}_candidates", "{}_tune"
@@ -110,7 +113,7 @@ def retraining_job(system: System) -> UnresolvedAssetJobDefinition:
         selection=dg.AssetSelection.assets(
             *keys(system, "training_set", "model", "evaluation", "deployment")
         ),
-        tags={TRAINING_TAG: system.name},
+        tags={TRAINING_TAG: system.name, **_run_resources(system, Settings.from_environment().ray)},
         description=retraining_job.__doc__,
     )
 
@@ -119,8 +122,14 @@ def tune_job(system: System) -> UnresolvedAssetJobDefinition:
     """A search for better values of the model's declaration, on the latest training set."""
     return dg.define_asset_job(
         TUNE.format(system.name), selection=dg.AssetSelection.assets(*keys(system, "tuning")),
-        tags={TRAINING_TAG: system.name}, description=tune_job.__doc__,
+        tags={TRAINING_TAG: system.name, **_run_resources(system)},
+        description=tune_job.__doc__,
     )
+
+
+def _run_resources(system: System, ray: str = "") -> dict[str, Any]:
+    """What its run asks for, unless its steps are executed elsewhere and ask for themselves."""
+    return resource_tags(system, ray) if Settings.from_environment().steps == "run" else {}
 
 
 def _candidates(system: System) -> list[str]:

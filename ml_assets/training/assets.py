@@ -8,6 +8,7 @@ from ml_assets.core.assets import Materialized, attributes, check_result, key, k
 from ml_assets.core.project import project
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.training.resources import resource_tags
 from ml_assets.training.tuning import assets as tuning
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def _model(system: System) -> dg.AssetsDefinition:
         "Stored as safetensors and JSON; loading executes no pickle. Served without torch: "
         "registered only if it scores then as torch does, within 1e-5.",
         code_version="1",
+        op_tags=resource_tags(system, Settings.from_environment().ray),
         check_specs=[
             dg.AssetCheckSpec(
                 "fit_settled", asset=key(system, "model"),

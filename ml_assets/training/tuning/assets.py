@@ -7,6 +7,7 @@ import dagster as dg
 from ml_assets.core.assets import Materialized, attributes, key, keys, plot, shown
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.training.resources import resource_tags
 
 FOLDER = "tuning"
 TRIALS = 20
@@ -32,6 +33,7 @@ def _tuning(system: System) -> dg.AssetsDefinition:
         "and is judged on the latest of them; the holdout is not seen. Nothing is changed: paste "
         "the snippet into the declaration if you like it.",
         code_version="1",
+        op_tags=resource_tags(system),
         **attributes(system, "training", "optuna", partitioned=False),
     )
     def tuning(
