@@ -70,14 +70,14 @@ def _cause_of_death(instance: dg.DagsterInstance, record: RunRecord) -> str | No
     process = run.tags.get(PROCESS_TAG)
     if process is not None:
         return None if is_alive(process) else f"process {process.partition('@')[0]} has died"
-    if not type(instance.run_launcher).__module__.startswith("dagster."):
-        return None  # as with Kubernetes: it runs elsewhere, where Dagster looks after it
     waited = WallClock().now().timestamp() - record.create_timestamp.timestamp()
     if run.status == dg.DagsterRunStatus.QUEUED:
         # A backfill that waits for the daemon blocks nothing; a training does.
         if TRAINING_TAG in run.tags and waited > START_S and not _queue_served(instance):
             return "no daemon has served the queue"
         return None
+    if not type(instance.run_launcher).__module__.startswith("dagster."):
+        return None  # as with Ray and Kubernetes: it runs elsewhere, where Dagster looks after it
     started = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_START)
     for entry in started[-1:]:
         pid = entry.dagster_event.pid if entry.dagster_event else None

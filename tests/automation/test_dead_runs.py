@@ -100,6 +100,24 @@ def test_a_run_of_which_nothing_is_heard_is_dead_after_a_while(
     assert [found.run_id for found in report_dead_runs(instance)] == [left.run_id]
 
 
+class Elsewhere:
+    """A launcher that is not Dagster's own."""
+
+    __module__ = "dagster_k8s.launcher"
+
+
+def test_a_run_that_another_machine_executes_is_left_to_dagster_once_it_is_launched(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever executes it, one that no daemon takes from the queue is dead."""
+    monkeypatch.setattr(type(instance), "run_launcher", Elsewhere())
+    monkeypatch.setattr(dead_runs, "START_S", 0.0)
+    launched = run(instance, STARTED)
+    queued = run(instance, dg.DagsterRunStatus.QUEUED)
+    assert [found.run_id for found in report_dead_runs(instance)] == [queued.run_id]
+    assert status(instance, launched) == STARTED
+
+
 def test_a_training_that_waits_for_a_living_daemon_waits_on(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
