@@ -55,9 +55,9 @@ class PartEvidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """parts: all paired outcomes first, then each slice, then what else there is; step_pairs: of all of
-    them since the latest change of the version's share. missing: why there can be none, None if
-    there can."""
+    """parts: all paired outcomes first, then each slice, then what else there is; step_pairs: of
+    all of them since the latest change of the version's share. missing: why there can be none, None
+    if there can."""
 
     parts: tuple[PartEvidence, ...] = ()
     step_pairs: int = 0
