@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -18,6 +18,8 @@ from ml_assets.replay.league.past import LearntModel, Past, RecordedPast
 
 HOSTILE = 0.05
 """The share of labels that somebody tells wrong on purpose."""
+ALIKE = 0.5
+"""A feature is made of the same as another if they are so much correlated."""
 OUTAGE, CRASH = timedelta(days=7), timedelta(hours=12)
 SEED = 20_021_130
 
@@ -54,29 +56,29 @@ class BrokenCandidate:
 
 
 def feature_bug(past: RecordedPast, at: datetime) -> RecordedPast:
-    """From `at` on the store's feature that says most of the label is missing, in serving and in
-    training alike."""
+    """From `at` on the store's feature that says most of the label is missing, with all that are
+    made of the same, in serving and in training alike."""
     names = [name for name in past.about.feature_names
              if name not in past.system.model.numbers] or list(past.about.feature_names)
     if not names:
         raise NotReady(f"{past.system.name!r} reads no feature that could be missing")
-    codes = past.system.target.codes(past.rows["truth"].tolist())
-    told = max(names, key=lambda name: _correlation(past.rows[name].to_numpy(float), codes))
-    broken = past.rows[told].mask(past.rows["event_timestamp"] >= at)
-    return past.with_rows(past.rows.assign(**{told: broken}), "feature-bug")
+    later = past.rows["event_timestamp"] >= at
+    return past.with_rows(past.rows.assign(**{
+        name: past.rows[name].mask(later) for name in _telling(past, names)}), "feature-bug")
 
 
 def drift(past: RecordedPast, at: datetime) -> RecordedPast:
-    """From `at` on the feature that says most of the label is mirrored: what was high is low."""
-    names = list(past.about.feature_names)
+    """From `at` on the feature that says most of the label is mirrored, with all that are made of
+    the same: what was high is low. What is rarely anything but one value has no mirror."""
+    later = past.rows["event_timestamp"] >= at
+    before = past.rows.loc[~later, list(past.about.feature_names)].select_dtypes("number")
+    ends = {str(name): before[name].quantile([0.01, 0.99]).tolist() for name in before}
+    names = [name for name, (low, high) in ends.items() if low < high]
     if not names:
         raise NotReady(f"{past.system.name!r} reads no number that could drift")
-    codes = past.system.target.codes(past.rows["truth"].tolist())
-    told = max(names, key=lambda name: _correlation(past.rows[name].to_numpy(float), codes))
-    values, later = past.rows[told], past.rows["event_timestamp"] >= at
-    low, high = values[~later].quantile([0.01, 0.99])
-    return past.with_rows(
-        past.rows.assign(**{told: values.mask(later, low + high - values)}), "drift")
+    return past.with_rows(past.rows.assign(**{
+        name: past.rows[name].mask(later, sum(ends[name]) - past.rows[name])
+        for name in _telling(past, names)}), "drift")
 
 
 def label_outage(past: RecordedPast, at: datetime) -> RecordedPast:
@@ -145,8 +147,19 @@ def faulty(past: RecordedPast, faults: tuple[str, ...], default: datetime) -> Pa
     return whole
 
 
-def _correlation(values_N: Floats, codes_N: Floats) -> float:
-    known = np.isfinite(values_N)
-    if known.sum() < 3 or np.std(values_N[known]) == 0 or np.std(codes_N[known]) == 0:
+def _telling(past: RecordedPast, names: Sequence[str]) -> list[str]:
+    """The feature that says most of the label, of those that the model reads, and all that go
+    with it: a model that reads these too would hardly miss it alone."""
+    codes_N = past.system.target.codes(past.rows["truth"].tolist())
+    values = {name: past.rows[name].to_numpy(float) for name in names}
+    read = [name for name in names if name not in past.system.model.without] or names
+    told = max(read, key=lambda name: _correlation(values[name], codes_N))
+    return [name for name in names
+            if name == told or _correlation(values[name], values[told]) >= ALIKE]
+
+
+def _correlation(first_N: Floats, second_N: Floats) -> float:
+    known = np.isfinite(first_N) & np.isfinite(second_N)
+    if known.sum() < 3 or np.std(first_N[known]) == 0 or np.std(second_N[known]) == 0:
         return 0.0
-    return abs(float(np.corrcoef(values_N[known], codes_N[known])[0, 1]))
+    return abs(float(np.corrcoef(first_N[known], second_N[known])[0, 1]))
