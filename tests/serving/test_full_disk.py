@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +14,7 @@ import httpx
 import pytest
 
 from ml_assets.core.errors import LogUnavailable
-from ml_assets.core.profiles.own_postgres import OwnPostgres
+from ml_assets.core.profiles.own_postgres import OwnPostgres, programs
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.files import write_atomically
 from ml_assets.core.storage.places import PostgresTables
@@ -21,6 +24,7 @@ from ml_assets.ingest.log.positions import last_position
 from tests.features.online_store.kit import happened, registered
 from tests.features.online_store.test_projection import VIEW, catch_up, counts, reading
 from tests.ingest.log.test_event_log import prediction
+from tests.places import cluster_at
 from tests.serving.kit import LATER, NOON, asked, problem, serving, wait_until
 from tests.serving.tiles import CountingToy, counted
 from tests.small_disk import full
@@ -126,3 +130,71 @@ def test_a_server_without_room_is_said_and_loses_nothing_that_was_acknowledged(
         with session(PostgresTables(postgres_server.url, "public", "pg_class")) as database:
             database.run("drop schema test_full cascade")
             database.run("drop tablespace small")
+
+
+@pytest.fixture
+def small_wal(small_disk: Path, postgres_server: OwnPostgres) -> Iterator[OwnPostgres]:
+    """A server whose write-ahead log, in segments of 1 MB, lies on the small disk.
+
+    postgres_server: whether there is PostgreSQL at all
+    """
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
+        server = OwnPostgres(Path(folder))
+        server.start()
+        server.stop()
+        data, owner = server.folder / "data", server.folder.owner()
+        subprocess.run([programs() / "pg_resetwal", "--wal-segsize=1", "-D", data],
+                       user=owner, check=True, capture_output=True)
+        shutil.copytree(data / "pg_wal", small_disk / "pg_wal")
+        for each in (small_disk / "pg_wal", *(small_disk / "pg_wal").rglob("*")):
+            shutil.chown(each, owner)
+        shutil.rmtree(data / "pg_wal")
+        (data / "pg_wal").symlink_to(small_disk / "pg_wal")
+        server.start()
+        yield server
+        server.stop()
+
+
+def test_a_server_without_room_for_its_write_ahead_log_loses_nothing_acknowledged(
+    small_disk: Path, small_wal: OwnPostgres, tmp_path: Path
+) -> None:
+    """It ends by itself. Once it was started again, with some room, the API goes on by itself."""
+    cluster = cluster_at(small_wal.url, tmp_path / "shared")
+    toy = CountingToy(settings=Settings(var=tmp_path / "var", cluster=cluster))
+    toy.deploy(1)
+    acknowledged: dict[str, object] = {}
+
+    def ask(api: httpx.Client, event_id: str) -> httpx.Response:
+        answer = api.post("/v1/toy/predict", json=asked(event_id, note="x" * 900, shop=SHOP))
+        if answer.status_code == 200:
+            acknowledged[event_id] = answer.json()["score"]
+        return answer
+
+    with serving(toy) as api:
+        for n in range(5):
+            assert ask(api, f"before {n}").status_code == 200
+        with full(small_disk):
+            refused = []
+            for n in range(5_000):
+                answer = ask(api, f"full {n}")
+                if answer.status_code != 200:
+                    refused.append(problem(answer, 503, "log_unavailable")["message"])
+                if not small_wal.is_up:
+                    break
+            assert not small_wal.is_up
+            assert "No space left on device" in refused[0], refused[0]
+            problem(ask(api, "away"), 503, "log_unavailable")
+            ready = api.get("/readyz")
+            assert ready.status_code == 503 and "cannot open the event log" in ready.text
+            assert api.get("/healthz").status_code == 200
+        small_wal.start()
+        wait_until(lambda: ask(api, "away").status_code == 200)
+        wait_until(lambda: api.get("/readyz").status_code == 200)
+        for event_id, score in list(acknowledged.items()):
+            again = ask(api, event_id)
+            assert (again.status_code, again.json()["score"]) == (200, score)
+    with closing(EventLog(cluster.event_log)) as log:
+        stored = [each.event_id for each in log.predictions(
+            "toy", NOON - timedelta(days=1), LATER + timedelta(days=1))]
+    assert len(stored) == len(set(stored)) and set(acknowledged) <= set(stored)
+    assert counted(toy.settings, SHOP, LATER + timedelta(hours=1)) == len(stored)
