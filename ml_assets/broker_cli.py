@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import sleep
 from typing import TYPE_CHECKING
 
 import click
 
+from ml_assets.core.errors import LogUnavailable, StateDamaged
 from ml_assets.core.installation import opened
 
 if TYPE_CHECKING:
@@ -109,10 +112,9 @@ def publish_features(config: bool) -> None:
     Their feature_store.yaml is printed by --config; they need `pip install 'ml-assets[redis]'`,
     whose classes it names. Several may run at once, each event counts once.
     """
-    import time
-
     from ml_assets.features.store import client_config
     from ml_assets.features.store import publish_features as publishing
+    from ml_assets.serving.broker.pace import until_stopped
 
     settings = opened()
     if config:
@@ -120,8 +122,32 @@ def publish_features(config: bool) -> None:
 
         click.echo(yaml.safe_dump(client_config(settings), sort_keys=False), nl=False)
         return
-    catch_up = publishing(settings)
-    while True:
-        if new := catch_up():
+    with until_stopped() as stopping:
+        publish_until(stopping, publishing(settings))
+
+
+def publish_until(stopping: Callable[[], bool], publish: Callable[[], int]) -> None:
+    """Whoever is away is waited for.
+
+    publish: see `publish_features` of the store
+    """
+    from ml_assets.serving.broker.pace import Backoff
+
+    backoff, said = Backoff(), ""
+    while not stopping():
+        try:
+            new = publish()
+        except StateDamaged:
+            raise
+        except LogUnavailable as error:
+            if said != (said := str(error)):
+                click.echo(f"{said}; trying again", err=True)
+            backoff.sleep(stopping)
+            continue
+        if said:
+            click.echo("features are published again", err=True)
+        said = ""
+        backoff.reset()
+        if new:
             click.echo(f"applied {new:,} positions of the event log")
-        time.sleep(PUBLISH_S)
+        sleep(PUBLISH_S)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -250,8 +250,7 @@ def client_config(settings: Settings, repo: Path = REPO) -> dict[str, Any]:
 
 
 def publish_features(settings: Settings, repo: Path = REPO) -> Callable[[], int]:
-    """Register in Redis what `repo` declares. The call that is returned applies what the event log
-    has come to since, and says how many positions of it were new to Redis.
+    """What brings Redis to the end of the event log: see `PackedRedisOnlineStore.publish`.
 
     Raises DeclarationError if the profile names no Redis.
     """
@@ -262,17 +261,8 @@ def publish_features(settings: Settings, repo: Path = REPO) -> Callable[[], int]
     with _calm():
         store = _store(_Installation.of(settings), repo, redis=True)
         tables = [*store.list_feature_views(), *store.list_stream_feature_views()]
-        online: Any = store._get_provider().online_store
-        online.update(store.config, [], tables, [], [], partial=True)
-
-    def apply() -> int:
-        new = 0
-        for projection in online.projections(store.config, tables):
-            new = max(new, projection.behind())
-            projection.catch_up()
-        return new
-
-    return apply
+    online: Any = store._get_provider().online_store
+    return partial(online.publish, store.config, tables)
 
 
 def _config(settings: _Installation, repo: Path, *, redis: bool) -> dict[str, Any]:

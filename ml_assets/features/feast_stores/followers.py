@@ -46,6 +46,12 @@ class Followers:
             found.append(self._made[key])
         return found
 
+    def close(self) -> None:
+        """Close the log. Whoever asks next opens it, and makes projections anew."""
+        if self._log is not None and self._process == os.getpid():
+            self._log.close()
+        self._log, self._made = None, {}
+
 
 def _stream_of(table: Any) -> tuple[str, str] | None:
     """The system and the table of the lake that a view's stream is; None of another source."""

@@ -76,9 +76,12 @@ class Projection:
         self._source = identity_of(log)
         self._numbers = [each.id for each in views]
         self._applied = [(each.view, each.id) for each in views]
-        self._rows = LogRows(log, views, [self.bound(each) for each in views], origins)
+        self._origins = origins
+        self._rows = self._log_rows()
         self._applied_to: tuple[int, int] | None = None
         """`_changes` when all that was in the log was applied."""
+        self._reached = 0
+        """The watermark, as far as is known here."""
         self.marks = [(number, [key]) for number, key in
                       (mark_entry(each.id, self._source) for each in views)]
         """For `FeatureReader.read_marked`: what `position` makes a position of."""
@@ -103,7 +106,7 @@ class Projection:
         if changes == self._applied_to or not self.views:
             return 0
         # In this order: others go on logging and applying meanwhile.
-        reached, new = self._store.watermark(self._source, self._numbers), 0
+        reached, new = self._watermark(), 0
         head = last_position(self._log)
         if reached > head:
             raise StateDamaged(
@@ -117,15 +120,14 @@ class Projection:
                 self._source, self._applied, self._rows.read, ends=ends)
             new += some
             step(reached)
-        self._applied_to = changes
+        self._applied_to, self._reached = changes, reached
         return new
 
     def behind(self) -> int:
         """How many positions of the log are not applied."""
         if not self.views:
             return 0
-        reached = self._store.watermark(self._source, self._numbers)
-        return last_position(self._log) - reached
+        return last_position(self._log) - self._watermark()
 
     def bound(self, followed: Followed) -> int:
         """What was filed before it is in no window that a reader may ask about."""
@@ -197,6 +199,17 @@ class Projection:
             return {(row[0], row[2]) for row in rows if row[:3] not in left}
 
         return self._store.append(view, followed.id, event_rows(view, table), counted)
+
+    def _watermark(self) -> int:
+        reached = self._store.watermark(self._source, self._numbers)
+        if reached < self._reached:  # a server that has lost what it had, or some of it
+            self._applied_to, self._rows = None, self._log_rows()
+        self._reached = reached
+        return reached
+
+    def _log_rows(self) -> LogRows:
+        return LogRows(
+            self._log, self.views, [self.bound(each) for each in self.views], self._origins)
 
     def _changes(self) -> tuple[int, int]:
         """Others' changes of the log, and those of this connection."""
