@@ -9,7 +9,8 @@ variance.
 
 Rows of one unit, such as a user, are alike: as many as they are, they say less than rows of
 different ones. If the target has units, what each adds as a whole is what counts (Field and Welsh,
-"Bootstrapping clustered data", 2007, on why).
+"Bootstrapping clustered data", 2007, on why). If it judges whole days, so it is with days, for
+means of rows.
 
 A metric that is at its bound is taken for a share of as many trials as the rarest label has rows,
 or as there are units: so many disjoint groups with one row of each label can be made, and all of
@@ -156,7 +157,7 @@ def _estimate(
         return Estimate(value=value, low=low, high=high)
     if metric.higher and metric.highest == 1:
         return _spanning(value, intervals.of_explained(value, added[0]))
-    return _of_mean(value, added[0], metric)
+    return _of_mean(value, sample.clustered.get(name, added[0]), metric)
 
 
 def _lead(name: str, metric: Metric, first: _Model, second: _Model) -> Estimate:

@@ -145,7 +145,8 @@ class Binary(Booleans):
         return MeasuredBinary(
             labels_N, scores_N, self.losses(codes_N, outputs_NW), decided_N=decisions_N > 0,
             costs=self.costs(codes_N, decisions_N, outputs_NW),
-            tops={top.name: MeasuredTop(top, labels_N, scores_N, subjects) for top in self.tops})
+            tops={top.name: MeasuredTop(top, labels_N, scores_N, subjects) for top in self.tops},
+            subjects=subjects)
 
     def figures(
         self, codes_N: Floats, models: Mapping[str, Floats], title: str, subjects: Subjects

@@ -103,6 +103,12 @@ class Measured(Protocol):
         ...
 
     @property
+    def clustered(self) -> Mapping[str, Floats]:
+        """Of means of rows that are alike within a cluster, such as a day, what each of D clusters
+        adds, (D,). Leads have no need of it: how hard a day is concerns both models alike."""
+        ...
+
+    @property
     def unsure(self) -> Mapping[str, str]:
         """The metrics of which these rows are too few to give an interval, or of which none is
         known to hold: they are told without. Why, in words, by name."""

@@ -7,11 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from ml_assets.core.data.metric import MeanOfShares
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.target import Bools, Floats
 from ml_assets.targets.cost import MISSES
 from ml_assets.targets.metrics.calibration import FEW_WRONG, FEWEST_WRONG, OVERSTATED, bins
 from ml_assets.targets.metrics.ranked import RecallWithin, precision_of_rows
-from ml_assets.targets.metrics.top_precision import FEW_DAYS, FEWEST_DAYS, MeasuredTop
+from ml_assets.targets.metrics.top_precision import (
+    FEW_DAYS,
+    FEWEST_DAYS,
+    MeasuredTop,
+    added_by_days,
+)
 
 RATES = {"recall_at_fpr_0.5%": 0.005, "recall_at_fpr_1%": 0.01}
 BY_RANK = ("roc_auc", "average_precision", *RATES)
@@ -30,12 +36,13 @@ class MeasuredBinary:
     """N labels and one model's scores, see `core.data.metric.Measured`.
 
     labels_N: what came true; scores_N: probabilities of True, with their losses; decided_N: which
-    rows are decided True; costs: what each row came to, (N,) by name; tops: by the metric's name
+    rows are decided True; costs: what each row came to, (N,) by name; tops: by the metric's name;
+    subjects: what the rows are about
     """
 
     def __init__(
         self, labels_N: Bools, scores_N: Floats, losses_N: Floats, *, decided_N: Bools,
-        costs: Mapping[str, Floats], tops: Mapping[str, MeasuredTop],
+        costs: Mapping[str, Floats], tops: Mapping[str, MeasuredTop], subjects: Subjects,
     ) -> None:
         self.rows = len(labels_N)
         self.positives = int(labels_N.sum())
@@ -46,6 +53,10 @@ class MeasuredBinary:
         self.contributions: dict[str, tuple[Floats, ...]] = {
             "log_loss": (losses_N,), "brier": ((scores_N - labels_N) ** 2,),
             **{name: (cost_N,) for name, cost_N in costs.items()}}
+        # Who judges whole days knows that days differ.
+        self.clustered: dict[str, Floats] = {} if not tops else {
+            name: added_D for name, (values_N,) in self.contributions.items()
+            for added_D in [added_by_days(values_N, subjects)] if added_D is not None}
         self.means: dict[str, MeanOfShares] = {}
         self.contributions |= {"recall": (decided_N[labels_N].astype(np.float64),),
                                "false_positive_rate": (decided_N[~labels_N].astype(np.float64),),

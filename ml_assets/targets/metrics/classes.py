@@ -24,6 +24,7 @@ class MeasuredClasses:
         self.contributions: dict[str, tuple[Floats, ...]] = {
             "log_loss": (losses_N,), "brier": (errors_N,), "accuracy": (right_N.astype(float),)}
         self.means: dict[str, MeanOfShares] = {}
+        self.clustered: dict[str, Floats] = {}
         if self.rows:
             for name, (mean, added_N) in self._macro(true_N, decided_N).items():
                 self.means[name], self.contributions[name] = mean, (added_N,)

@@ -32,6 +32,7 @@ class MeasuredNumber:
         self._intervals: Floats | None = None
         self.contributions: dict[str, tuple[Floats, ...]] = {}
         self.means: dict[str, MeanOfShares] = {}
+        self.clustered: dict[str, Floats] = {}
         if ends.shape[1]:
             lower_N, upper_N = ends.T
             known_N = ~np.isnan(lower_N)

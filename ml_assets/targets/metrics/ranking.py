@@ -38,6 +38,7 @@ class MeasuredRanking:
     ) -> None:
         self.shares: dict[str, tuple[int, int]] = {}
         self.means: dict[str, MeanOfShares] = {}
+        self.clustered: dict[str, Floats] = {}
         slate_N, position_N = slates_of(subjects.event_ids)
         order = Order.of(slate_N, scores_N)
         taken_N = labels_N[order.order].astype(np.float64)

@@ -14,6 +14,24 @@ FEWEST_DAYS = 5
 FEW_DAYS = f"fewer than {FEWEST_DAYS} days are judged, and rows of one day are alike"
 
 
+def added_by_days(values_N: Floats, subjects: Subjects) -> Floats | None:
+    """What each day adds to the mean of these rows, (D,); None if there are fewer than
+    `FEWEST_DAYS` days, or of some rows the day is not known.
+
+    Rows of one day are alike: sums over days make up the variance of the mean, as those over
+    clusters do (Liang and Zeger, "Longitudinal data analysis using generalized linear models",
+    Biometrika 73, 1986).
+    """
+    if np.isnat(subjects.instants).any():
+        return None
+    days, day_N = np.unique(subjects.instants.astype("M8[D]"), return_inverse=True)
+    if len(days) < FEWEST_DAYS:
+        return None
+    mean = values_N.mean()
+    added_D: Floats = mean + np.bincount(day_N, values_N - mean) * len(days) / len(values_N)
+    return added_D
+
+
 class MeasuredTop:
     """N labels and scores by day and group, see `TopPrecision`.
 
