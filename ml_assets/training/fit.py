@@ -14,6 +14,7 @@ from ml_assets.training.calibration import calibrated_on
 from ml_assets.training.hashed_text.fit import fit_hashed_text
 from ml_assets.training.loop.progress import StepProgress, untold
 from ml_assets.training.networks.fit import fit_network
+from ml_assets.training.networks.shown import latest_of, without_shift
 from ml_assets.training.rows.room import require_room
 from ml_assets.training.rows.training_rows import TrainingRows
 from ml_assets.training.scored import Before, Fitted, TrainedScorer
@@ -52,14 +53,16 @@ def fit(
     if model.loss is None:
         return fitted
     if isinstance(model.fit, Minibatch) and model.fit.validation:
-        _, unseen = rows.divided(model.fit.validation)
-        return replace(fitted, scorer=fitted.scorer.rescaled(calibrated_on(fitted, unseen)))
-    earlier, later = rows.divided(CALIBRATED)
+        _, unseen = latest_of(rows, model.fit.validation)
+        return replace(fitted, scorer=fitted.scorer.rescaled(
+            calibrated_on(fitted, without_shift(unseen))))
+    earlier, later = latest_of(rows, CALIBRATED)
     target.require_learnable(earlier.codes)
     # Drawn weights: a champion may have learnt the later rows.
     of_earlier = _fitted(model, target, earlier, before=None, folder=None, data=data,
                          progress=untold, workers=None)
-    return replace(fitted, scorer=fitted.scorer.rescaled(calibrated_on(of_earlier, later)))
+    return replace(fitted, scorer=fitted.scorer.rescaled(
+        calibrated_on(of_earlier, without_shift(later))))
 
 
 def _fitted(

@@ -10,7 +10,7 @@ import pytest
 from ml_assets.core.model import Categories, FullBatch, HashedText, Minibatch, Model, Tabular
 from ml_assets.targets import Ranking
 from ml_assets.training.fit import fit
-from ml_assets.training.networks.shown import latest_of_each
+from ml_assets.training.networks.shown import latest_of
 from ml_assets.training.rows.labelled import LabelledRows
 
 FILMS, PAGE, OTHERS = 40, 8, 4
@@ -70,9 +70,22 @@ def test_of_both_kinds_the_latest_choose_the_epochs() -> None:
     rows = logged(100, 50)
     assert rows.shown is not None
     begin = int(rows.shown.argmax())
-    early, late = latest_of_each(rows, 0.1)
+    early, late = latest_of(rows, 0.1)
     assert early.weights is not None and late.weights is not None
     assert early.weights.sum() + late.weights.sum() == len(rows)
     assert late.weights.sum() == int(0.1 * begin) + int(0.1 * (len(rows) - begin))
     assert late.shown is not None
     assert late.shown[late.weights > 0].sum() == int(0.1 * (len(rows) - begin))
+
+
+def test_a_margin_is_calibrated_on_recorded_slates() -> None:
+    """The best films, which alone were shown, are not taken as seldom as on these pages."""
+    model = replace(MODELS["at once, exported"], loss="squared_hinge")
+    rows = logged(1_500, 600)
+    assert rows.shown is not None
+    recorded = rows.take(np.flatnonzero(~rows.shown))
+    alone, mixed = (
+        fit(model, TARGET, each).scorer.outputs({"film": NAMES}, np.empty((FILMS, 0), np.float32))
+        for each in (replace(recorded, shown=None), rows))
+    assert mixed[:PAGE].mean() == pytest.approx(alone[:PAGE].mean(), abs=0.05)
+    assert rows.codes[rows.shown].mean() < alone[:PAGE].mean() - 0.2

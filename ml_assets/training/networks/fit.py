@@ -24,7 +24,7 @@ from ml_assets.training.loop.train import train
 from ml_assets.training.loop.weighing import Weighing
 from ml_assets.training.networks.building import tensors
 from ml_assets.training.networks.preparing import prepared
-from ml_assets.training.networks.shown import ShiftedIfShown, latest_of_each
+from ml_assets.training.networks.shown import ShiftedIfShown, latest_of
 from ml_assets.training.rows.encoding import RowEncoding
 from ml_assets.training.rows.training_rows import TrainingRows
 from ml_assets.training.scored import Before, Ended, Fitted, Floats, Outputs, Texts
@@ -107,8 +107,7 @@ def _in_batches(
     seed: int, folder: Path | None, data: str, progress: StepProgress, workers: WorkerPool | None,
 ) -> Ended:
     """The latest rows say which epoch was best."""
-    early, late = rows.divided(fit.validation) if rows.shown is None else latest_of_each(
-        rows, fit.validation)
+    early, late = latest_of(rows, fit.validation)
     source = early.source(encode, buffer=fit.buffer, shuffle=True)
     held = late.source(encode, buffer=fit.buffer, shuffle=False) if len(late) else None
     if held is None or not fit.refit:

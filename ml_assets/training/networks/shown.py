@@ -36,16 +36,27 @@ class ShiftedIfShown(nn.Module):
         return logits + (shift_B if logits.ndim == 1 else shift_B[:, None])
 
 
-def latest_of_each(rows: TrainingRows, share: float) -> tuple[TrainingRows, TrainingRows]:
-    """As `rows.divided(share)`, but the later ones are the latest `share` of those that were put
-    together and of those that were shown. Of one kind alone they could not say how well the other
-    one is learnt: at first no pages are among the earlier rows, and soon nothing but pages would
-    be among the later ones.
+def latest_of(rows: TrainingRows, share: float) -> tuple[TrainingRows, TrainingRows]:
+    """As `rows.divided(share)`, but where there are two kinds of rows the later ones are the latest
+    `share` of each, and all between them count nothing. Of one kind alone they could not say how
+    well the other one is learnt: at first no pages are among the earlier rows, and soon nothing but
+    pages would be among the later ones.
     """
-    assert rows.shown is not None
+    if rows.shown is None:
+        return rows.divided(share)
     begin = int(rows.shown.argmax())
     first = len(rows.part(0, begin).divided(share)[0])
     last = begin + len(rows.part(begin, len(rows)).divided(share)[0])
     late_N = np.zeros(len(rows), np.bool_)
     late_N[first:begin] = late_N[last:] = True
     return rows.counting(~late_N).part(0, last), rows.counting(late_N).part(first, len(rows))
+
+
+def without_shift(rows: TrainingRows) -> TrainingRows:
+    """The same rows, of which those that were shown count nothing: of them a model that is served,
+    which has no shift, says too much. All count if there are no others.
+    """
+    if rows.shown is None or rows.weights is None:
+        return rows
+    others_N = ~rows.shown
+    return rows.counting(others_N) if rows.weights[others_N].any() else rows

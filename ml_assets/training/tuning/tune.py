@@ -16,6 +16,7 @@ from ml_assets.core.system import System
 from ml_assets.features.training_sets.stored import TrainingSet
 from ml_assets.training.fit import fit
 from ml_assets.training.loop.checkpoints import Checkpoints
+from ml_assets.training.networks.shown import latest_of, without_shift
 from ml_assets.training.rows.reading import rows_of
 from ml_assets.training.rows.scoring import losses_of
 from ml_assets.training.tuning.study import Lost, Trial, Values, search
@@ -64,9 +65,11 @@ class Search:
         def lost(values: Values) -> float:
             model = with_values(declared, dict(values))
             # How much rows count may be searched too.
-            early, late = rows_of(
-                replace(self.system, model=model), self.training_set, "train").divided(share)
-            return float(losses_of(fit(model, self.system.target, early).scorer, late).mean())
+            rows = rows_of(replace(self.system, model=model), self.training_set, "train")
+            early, late = latest_of(rows, share)
+            lost_N = losses_of(fit(model, self.system.target, early).scorer, late)
+            counts = None if rows.shown is None else without_shift(late).weights
+            return float(lost_N.mean() if counts is None else lost_N[counts > 0].mean())
 
         return lost
 
