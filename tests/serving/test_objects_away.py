@@ -1,0 +1,99 @@
+"""The object store is cut off below a live API of the profile cluster."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+
+import httpx
+import pytest
+
+from ml_assets.core.profiles.own_objects import OwnObjects
+from ml_assets.core.time import midnight
+from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.serving.models import pool
+from tests.places import cluster_at, environment
+from tests.serving.kit import problem, serving, wait_until
+from tests.whole_loop import WholeLoop, whole_loop
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def stopped(server: OwnObjects) -> Iterator[None]:
+    """In the block nobody listens."""
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@contextmanager
+def hanging(server: OwnObjects) -> Iterator[None]:
+    """In the block it takes connections and answers nothing."""
+    process = server._server._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def body(**more: str) -> dict[str, object]:
+    return {"event": {"shop": "shop 1", "note": "note 1", "amount": 3.0}, **more}
+
+
+def test_an_api_answers_on_without_its_store_and_a_new_host_waits_for_it(
+    tmp_path: Path, postgres_url: str, objects_url: str, objects_server: OwnObjects,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the model that it has. The new one says what it lacks and why, and both need no restart
+    afterwards."""
+    monkeypatch.setattr(pool, "RETRY_SECONDS", 1.0)
+    cluster = cluster_at(postgres_url, objects=objects_url)
+    acknowledged: dict[str, float] = {}
+
+    def ask(api: httpx.Client, event_id: str) -> None:
+        began = monotonic()
+        answer = api.post("/v1/toy/predict", json=body(event_id=event_id))
+        assert answer.status_code == 200, answer.text
+        assert not answer.json()["degraded"] and answer.json()["model_version"] == 1
+        assert monotonic() - began < 5
+        acknowledged[event_id] = answer.json()["score"]
+
+    with whole_loop(tmp_path / "first", cluster=cluster) as first:
+        for name, value in environment(first.settings).items():
+            monkeypatch.setenv(name, value)
+        new = WholeLoop(settings=replace(first.settings, var=tmp_path / "new" / "var"))
+        start = midnight(first.system.calendar.go_live)
+        for host in (first, new):
+            host.clock.set(start)
+        with serving(first) as api, ExitStack() as begun:
+            ask(api, "before")
+            with hanging(objects_server):
+                for n in range(20):
+                    ask(api, f"hanging {n}")
+            with stopped(objects_server):
+                other = begun.enter_context(serving(new))
+                for n in range(20):
+                    ask(api, f"stopped {n}")
+                assert api.get("/readyz").status_code == 200
+                ready, refused = other.get("/readyz"), other.post("/v1/toy/predict", json=body())
+                assert ready.status_code == 503
+                assert "the feature store cannot be read" in ready.text
+                assert "version 1 of 'toy' is deployed but was refused" in ready.text
+                assert "cannot reach s3://" in problem(refused, 503, "not_ready")["message"]
+            wait_until(lambda: other.get("/readyz").status_code == 200, 60)
+            ask(other, "after")
+            ask(api, "after all")
+    with closing(EventLog(first.settings.event_log)) as log:
+        stored = {each.event_id: each.score for each in log.predictions(
+            "toy", start, start + timedelta(days=1))}
+    assert stored == acknowledged
