@@ -42,8 +42,8 @@ def test_any_measurement_can_be_shown(found: list[Measurement], as_json: bool) -
     "area", [pytest.param(area, marks=pytest.mark.corpus) if area == "faults" else area
              for area in AREAS])
 def test_a_quick_run_of_every_area_ends_with_figures(area: str, tmp_path: Path) -> None:
-    """20 to 40 s each, two minutes for the kills. A goal may be missed on a busy machine; nothing
-    may fail, and what must never happen may not happen.
+    """Half a minute to three each, six for the systems. A goal may be missed on a busy machine;
+    nothing may fail, and what must never happen may not happen.
     """
     done = subprocess.run(
         [sys.executable, "-m", "ml_assets.cli", "bench", area, "--quick", "--json"], cwd=ROOT,
