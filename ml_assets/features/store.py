@@ -276,7 +276,10 @@ def _config(settings: _Installation, repo: Path, *, redis: bool) -> dict[str, An
     if settings.cluster is not None:
         from ml_assets.core.storage.postgres import make_room
 
-        parsed["registry"]["path"] = make_room(settings.cluster.feast).sqlalchemy()
+        parsed["registry"] |= {
+            "path": make_room(settings.cluster.feast).sqlalchemy(),
+            # A connection may have died since it was used last.
+            "sqlalchemy_config_kwargs": {"pool_pre_ping": True}}
         if "log" in parsed["online_store"]:
             parsed["online_store"]["log"] = settings.cluster.event_log.text
         if "lake" in parsed["offline_store"]:

@@ -242,6 +242,14 @@ class PackedOnlineStore(OnlineStore):
         )
 
     def _catch_up(self, config: RepoConfig, tables: Sequence[Any]) -> None:
+        try:
+            self._apply(config, tables)
+        except Exception:
+            # Its connection may have died since the last read. Whatever else it is comes again.
+            self._followers.close()
+            self._apply(config, tables)
+
+    def _apply(self, config: RepoConfig, tables: Sequence[Any]) -> None:
         for projection in self.projections(config, tables):
             projection.catch_up()
 

@@ -151,6 +151,25 @@ def test_a_log_that_was_cut_off_is_waited_for(
         wait_until(lambda: heard("applied 1 positions"), 30)
 
 
+@pytest.mark.parametrize("asked_meanwhile", [False, True])
+def test_a_store_that_follows_a_log_reads_on_once_it_is_there_again(
+    installed: Settings, postgres_server: OwnPostgres, asked_meanwhile: bool
+) -> None:
+    """No process of Feast's has to be restarted."""
+    own = open_store(installed)
+    before = features_of(own)
+    postgres_server.crash()
+    try:
+        if asked_meanwhile:
+            with pytest.raises(Exception, match="(?i)connection"):
+                features_of(own)
+    finally:
+        postgres_server.start()
+    assert features_of(own) == before
+    event_logged(installed, 100)
+    assert features_of(own) != before
+
+
 def test_a_redis_that_was_wiped_meanwhile_is_filled_anew(
     installed: Settings, redis_server: OwnRedis
 ) -> None:
