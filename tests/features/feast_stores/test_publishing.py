@@ -161,7 +161,7 @@ def test_a_store_that_follows_a_log_reads_on_once_it_is_there_again(
     postgres_server.crash()
     try:
         if asked_meanwhile:
-            with pytest.raises(Exception, match="(?i)connection"):
+            with pytest.raises(Exception, match=r"(?i)connection"):
                 features_of(own)
     finally:
         postgres_server.start()
