@@ -77,6 +77,12 @@ class RayInstallation:
             check=True, capture_output=True, cwd=ROOT)
         return run_id
 
+    def sensed(self, job: str) -> str:
+        """The run that a sensor asks for, since there are labels and no model; its id."""
+        of = dg.RunsFilter(job_name=job)
+        wait_for(lambda: self.instance.get_runs(of))
+        return self.instance.get_runs(of)[0].run_id
+
     def status(self, run_id: str) -> dg.DagsterRunStatus:
         found = self.instance.get_run_by_id(run_id)
         assert found is not None

@@ -72,7 +72,7 @@ def test_a_run_whose_job_is_killed_fails_and_the_next_one_has_the_bits_of_a_proc
 ) -> None:
     """Dagster's own monitoring notices the death, and its own retries begin again."""
     with ray_installation(tmp_path, ML_ASSETS_RAY=address, ML_ASSETS_RUNS="ray") as there:
-        run_id = there.launch("toy_retraining")
+        run_id = there.sensed("toy_retraining")
         there.begun(run_id, "toy__model")
         os.kill(there.process_of(run_id), signal.SIGKILL)
         assert there.ended(run_id) == FAILURE
@@ -94,7 +94,7 @@ def test_a_run_that_is_killed_rejoins_its_steps_which_are_jobs_of_their_own(
 ) -> None:
     with ray_installation(
             tmp_path, ML_ASSETS_RAY=address, ML_ASSETS_RUNS="ray", ML_ASSETS_STEPS="ray") as there:
-        run_id = there.launch("toy_retraining")
+        run_id = there.sensed("toy_retraining")
         there.begun(run_id, "toy__model")
         os.kill(there.process_of(run_id), signal.SIGKILL)
         assert there.ended(run_id) == SUCCESS
