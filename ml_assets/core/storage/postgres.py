@@ -152,8 +152,9 @@ class PostgresDatabase:
         self._db.close()
 
     def __del__(self) -> None:
-        # A child of `fork` has a copy, whose end must not be that of its parent's.
-        if hasattr(self, "_process") and self._process == os.getpid():
+        # A child of `fork` has a copy, whose end must not be that of its parent's. As Python ends,
+        # `os` may have gone before.
+        if os is not None and hasattr(self, "_process") and self._process == os.getpid():
             self._db.close()
 
 
