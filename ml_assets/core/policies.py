@@ -88,8 +88,9 @@ class Guardrails:
         is more. In one of twenty it may take longer: this is a bound of the 95% quantile.
     degraded: by how much its share of answers without features may exceed the other's
     changed: the share of events for which an output may be on another side of a cut than the
-        other's: cuts divide the range of the other's outputs evenly. A new model may change its
-        mind; one that says something else of so many is broken.
+        other's: cuts divide the range of outputs evenly, from 0 to 1 if they are probabilities.
+        A new model may change its mind; one that says something else of so many is broken. Of
+        slates: the share, at least a half, that it may have rather the other way round
     constant_after: outputs that are all the same, so many times in a row, while the other's differ
     """
 

@@ -206,9 +206,8 @@ def _outputs(
 
 def _shares(rows: pd.DataFrame, tried: Tried, history: Sequence[Deployment]) -> Floats:
     """(N, 2) of the traffic, that the version and its reference had when each row happened."""
-    began = np.array([record.at.timestamp() for record in history])
-    at = np.array([each.timestamp() for each in rows["event_timestamp"]])
-    record_N = np.maximum(np.searchsorted(began, at, side="right") - 1, 0)
+    began = pd.DatetimeIndex([record.at for record in history])
+    record_N = np.maximum(began.searchsorted(rows["event_timestamp"], side="right") - 1, 0)
     shares = np.array([[record.share(version) for version in (tried.version, tried.reference)]
                        for record in history])
     found: Floats = shares[record_N]

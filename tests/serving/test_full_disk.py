@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,19 +34,27 @@ from tests.small_disk import small_disk as small_disk
 SHOP = "corner"
 
 
+@dataclass
+class Asking:
+    """Asks for predictions, and keeps the score of each that was acknowledged."""
+
+    note: str
+    acknowledged: dict[str, object] = field(default_factory=dict)
+
+    def __call__(self, api: httpx.Client, event_id: str) -> httpx.Response:
+        answer = api.post("/v1/toy/predict", json=asked(event_id, note=self.note, shop=SHOP))
+        if answer.status_code == 200:
+            self.acknowledged[event_id] = answer.json()["score"]
+        return answer
+
+
 def test_a_log_without_room_is_said_loses_nothing_and_goes_on_once_there_is_room(
     small_disk: Path
 ) -> None:
     """Predictions and told events; earlier answers can still be read meanwhile."""
     toy = CountingToy(settings=Settings(var=small_disk / "var"))
     toy.deploy(1)
-    acknowledged: dict[str, object] = {}
-
-    def ask(api: httpx.Client, event_id: str) -> httpx.Response:
-        answer = api.post("/v1/toy/predict", json=asked(event_id, note="x" * 500, shop=SHOP))
-        if answer.status_code == 200:
-            acknowledged[event_id] = answer.json()["score"]
-        return answer
+    ask = Asking(note="x" * 500)
 
     with serving(toy) as api:
         for n in range(5):
@@ -59,7 +68,8 @@ def test_a_log_without_room_is_said_loses_nothing_and_goes_on_once_there_is_room
                 assert "full" in said["message"] or "disk" in said["message"], said
                 assert each.headers["retry-after"]
             again = api.post("/v1/toy/predict", json=asked("before 3", note="x" * 500, shop=SHOP))
-            assert (again.status_code, again.json()["score"]) == (200, acknowledged["before 3"])
+            assert (again.status_code, again.json()["score"]) == (
+                200, ask.acknowledged["before 3"])
             ready = api.get("/readyz")
             assert ready.status_code == 503 and "its disk is full" in ready.text, ready.text
             assert api.get("/healthz").status_code == 200
@@ -69,8 +79,8 @@ def test_a_log_without_room_is_said_loses_nothing_and_goes_on_once_there_is_room
     with closing(EventLog(toy.settings.event_log)) as log:
         stored = [each.event_id for each in log.predictions(
             "toy", NOON - timedelta(days=1), LATER + timedelta(days=1))]
-    assert sorted(stored) == sorted(acknowledged), "each once, and no other"
-    assert counted(toy.settings, SHOP, LATER + timedelta(hours=1)) == len(acknowledged)
+    assert sorted(stored) == sorted(ask.acknowledged), "each once, and no other"
+    assert counted(toy.settings, SHOP, LATER + timedelta(hours=1)) == len(ask.acknowledged)
 
 
 def test_a_state_that_cannot_grow_says_so_and_counts_all_once_there_is_room(
@@ -162,13 +172,7 @@ def test_a_server_without_room_for_its_write_ahead_log_loses_nothing_acknowledge
     cluster = cluster_at(small_wal.url, tmp_path / "shared")
     toy = CountingToy(settings=Settings(var=tmp_path / "var", cluster=cluster))
     toy.deploy(1)
-    acknowledged: dict[str, object] = {}
-
-    def ask(api: httpx.Client, event_id: str) -> httpx.Response:
-        answer = api.post("/v1/toy/predict", json=asked(event_id, note="x" * 900, shop=SHOP))
-        if answer.status_code == 200:
-            acknowledged[event_id] = answer.json()["score"]
-        return answer
+    ask = Asking(note="x" * 900)
 
     with serving(toy) as api:
         for n in range(5):
@@ -190,11 +194,11 @@ def test_a_server_without_room_for_its_write_ahead_log_loses_nothing_acknowledge
         small_wal.start()
         wait_until(lambda: ask(api, "away").status_code == 200)
         wait_until(lambda: api.get("/readyz").status_code == 200)
-        for event_id, score in list(acknowledged.items()):
+        for event_id, score in list(ask.acknowledged.items()):
             again = ask(api, event_id)
             assert (again.status_code, again.json()["score"]) == (200, score)
     with closing(EventLog(cluster.event_log)) as log:
         stored = [each.event_id for each in log.predictions(
             "toy", NOON - timedelta(days=1), LATER + timedelta(days=1))]
-    assert len(stored) == len(set(stored)) and set(acknowledged) <= set(stored)
+    assert len(stored) == len(set(stored)) and set(ask.acknowledged) <= set(stored)
     assert counted(toy.settings, SHOP, LATER + timedelta(hours=1)) == len(stored)
