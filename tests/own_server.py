@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -35,3 +36,25 @@ def own_server(make: Callable[[], S], *, client: str, extra: str) -> Iterator[S]
     server.start()
     yield server
     server.stop()
+
+
+@contextmanager
+def stopped(server: OwnServer) -> Iterator[None]:
+    """In the block nobody listens."""
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@contextmanager
+def hanging(server: OwnServer) -> Iterator[None]:
+    """In the block it takes connections and answers nothing: of PostgreSQL new ones, for each
+    has a process of its own."""
+    pid = server.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

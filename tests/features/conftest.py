@@ -1,4 +1,4 @@
-"""Each kind of store."""
+"""Each kind of store, and an installation whose store has counted something."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ml_assets.core.settings import Settings
 from ml_assets.features.online_store.backend import Backend
 from ml_assets.features.online_store.lmdb.backend import LmdbBackend
 from tests.features.online_store.kit import OpenBackend
@@ -39,6 +40,15 @@ def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ope
     yield open_it
     for backend in opened:
         backend.close()
+
+
+@pytest.fixture
+def installed(settings: Settings) -> Settings:
+    """Six loaded days of mail, and since then some that only the log knows."""
+    from tests.features.loaded_mail import load_mail  # Feast, see below
+
+    load_mail(settings)
+    return settings
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -16,57 +14,19 @@ from click.testing import CliRunner
 from ml_assets.cli import main
 from ml_assets.core.errors import NotReady
 from ml_assets.core.settings import Settings
-from ml_assets.core.time import EventClock, midnight
 from ml_assets.features import rebuild as rebuild_room
-from ml_assets.features.manifest import load_manifest
 from ml_assets.features.offline import OfflineFeatures
 from ml_assets.features.online import OnlineState
-from ml_assets.features.online_load import load_view
 from ml_assets.features.online_store.lmdb import environment
 from ml_assets.features.rebuild import WORTH_TELLING, progress, rebuild
 from ml_assets.features.store import open_backend
 from ml_assets.ingest.lake import Lake
-from ml_assets.ingest.log.event_log import EventLog, Prediction
-from ml_assets.ingest.log.served import prediction_id
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.answer.features import GuardedState
 from ml_assets.systems.spam import SPAM
-from tests.features.recorded import first_days, record
-from tests.serving.test_real_stores import mail
+from tests.features.loaded_mail import ASKED, DAYS, NOON
 
 pytestmark = pytest.mark.slow
-
-DAYS = first_days(SPAM, 6)
-NOON = midnight(DAYS[-1]) + timedelta(days=1, hours=12)
-ASKED = [SPAM.source.parse(mail(n)) for n in range(8)]
-
-
-@pytest.fixture
-def installed(settings: Settings) -> Settings:
-    """Six loaded days of mail, and since then some that only the log knows."""
-    EventClock(settings.clock_file("spam")).set(NOON)
-    record(settings, SPAM, DAYS)
-    for view in load_manifest(settings).service(SPAM).views:
-        load_view(settings, view, DAYS)
-    with (closing(EventLog(settings.event_log)) as log,
-          closing(OnlineState(log.connection, settings, SPAM)) as state):
-        for n in range(20):
-            at = NOON - timedelta(minutes=n)
-            event = {**SPAM.source.parse(mail(n)), "event_id": f"m{n}", "event_timestamp": at,
-                     "accepted_at": at}
-            # Half of them as they are logged while nobody can say what they count.
-            counts, _ = state.count([event])
-            log.append([answer_to(n, event)], counts if n % 2 else None)
-    return settings
-
-
-def answer_to(n: int, event: dict[str, Any]) -> Prediction:
-    return Prediction(
-        prediction_id=prediction_id("spam", event["event_id"]), system="spam",
-        event_id=event["event_id"], event_timestamp=event["event_timestamp"],
-        accepted_at=event["accepted_at"], request=json.dumps(mail(n)),
-        features_as_of=event["event_timestamp"], features=np.zeros(1, np.float32),
-        feature_names=("a",), model_version=1, score=0.5, decision=False,
-    )
 
 
 def served(settings: Settings) -> tuple[npt.NDArray[np.float32], int]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,33 +15,12 @@ from ml_assets.core.profiles.own_objects import OwnObjects
 from ml_assets.core.time import midnight
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.models import pool
+from tests.own_server import hanging, stopped
 from tests.places import cluster_at, environment
 from tests.serving.kit import problem, serving, wait_until
 from tests.whole_loop import WholeLoop, whole_loop
 
 pytestmark = pytest.mark.slow
-
-
-@contextmanager
-def stopped(server: OwnObjects) -> Iterator[None]:
-    """In the block nobody listens."""
-    server.stop()
-    try:
-        yield
-    finally:
-        server.start()
-
-
-@contextmanager
-def hanging(server: OwnObjects) -> Iterator[None]:
-    """In the block it takes connections and answers nothing."""
-    process = server._server._process
-    assert process is not None
-    process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
 
 
 def body(**more: str) -> dict[str, object]:

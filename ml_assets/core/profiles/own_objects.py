@@ -66,6 +66,10 @@ class OwnObjects:
     def is_up(self) -> bool:
         return self._server.is_up
 
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
     def stop(self) -> None:
         """End it; what was stored is there again at the next start."""
         self._server.stop()

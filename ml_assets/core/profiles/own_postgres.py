@@ -90,6 +90,10 @@ class OwnPostgres:
     def is_up(self) -> bool:
         return self._server.is_up
 
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
     def stop(self) -> None:
         """End it without waiting for its clients to leave; what was committed is there again."""
         self._server.stop(signal.SIGINT)

@@ -45,6 +45,10 @@ class OwnRedis:
     def is_up(self) -> bool:
         return self._server.is_up
 
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
     def stop(self) -> None:
         """End it; its data is there again at the next start."""
         self._server.stop()

@@ -23,6 +23,10 @@ class OwnServer(Protocol):
     @property
     def is_up(self) -> bool: ...
 
+    @property
+    def pid(self) -> int:
+        """Raises NotReady unless it is up."""
+
     def start(self) -> None: ...
 
     def stop(self) -> None: ...

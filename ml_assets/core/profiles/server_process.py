@@ -54,6 +54,13 @@ class ServerProcess:
     def is_up(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Of the program. Raises NotReady unless it runs."""
+        if self._process is None or self._process.poll() is not None:
+            raise NotReady(f"{self._name} in {self._folder} does not run")
+        return self._process.pid
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it; by `kill -9` if it does not end by itself."""
         if self._process is None or self._process.poll() is not None:

@@ -20,8 +20,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.features.store import client_config, open_store, publish_features
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.systems.spam import SPAM
-from tests.features.test_rebuild import ASKED, NOON, answer_to
-from tests.features.test_rebuild import installed as installed
+from tests.features.loaded_mail import ASKED, NOON, answer_to
 from tests.places import cluster_at
 from tests.serving.kit import wait_until
 from tests.serving.test_real_stores import mail
