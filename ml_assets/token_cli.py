@@ -12,7 +12,7 @@ from ml_assets.core.installation import opened
 from ml_assets.core.time import WallClock
 
 if TYPE_CHECKING:
-    from ml_assets.serving.access.tokens import Token
+    from ml_assets.serving.access.token import Token
 
 
 def _named(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -56,7 +56,8 @@ def token() -> None:
 
     Callers send `Authorization: Bearer <token>`. Until the first token is created, everyone on
     this machine may call, and the API listens on loopback only; from then on every call needs a
-    token. A running API follows a change within a second.
+    token. A running API follows a change within a second; in the profile `cluster` the APIs of all
+    hosts do.
     """
 
 
@@ -79,12 +80,13 @@ def create(
 
     The token is shown once, as the only line on standard output. Only its hash is stored.
     """
-    from ml_assets.serving.access.tokens import SCOPES, TokenFile
+    from ml_assets.serving.access.token import SCOPES
+    from ml_assets.serving.access.tokens import Tokens
 
     if sources and "feedback" not in scopes:
         raise click.UsageError("--source applies to feedback; add --scope feedback")
     settings = opened(NEEDS)
-    made, shown = TokenFile(settings.tokens).create(
+    made, shown = Tokens(settings.tokens).create(
         name, [scope for scope in SCOPES if scope in scopes], sources, WallClock().now(), expires)
     click.echo(shown)
     click.echo(f"This is token {made.id} of {name!r}{_until(made.expires_at)}. Keep it safe: it is "
@@ -103,10 +105,10 @@ def rotate(name: str, grace: timedelta, expires: timedelta | None) -> None:
     It is shown once, as the only line on standard output. Give it to the holder of the old one,
     which ends after --grace. An expired token can be rotated too.
     """
-    from ml_assets.serving.access.tokens import TokenFile
+    from ml_assets.serving.access.tokens import Tokens
 
     settings, now = opened(NEEDS), WallClock().now()
-    made, shown = TokenFile(settings.tokens).rotate(name, now, grace=grace, lifetime=expires)
+    made, shown = Tokens(settings.tokens).rotate(name, now, grace=grace, lifetime=expires)
     click.echo(shown)
     old = f"remains valid{_until(now + grace)} at most" if grace else "has ended"
     click.echo(f"This is token {made.id} of {made.name!r}{_until(made.expires_at)}. Keep it safe: "
@@ -116,10 +118,10 @@ def rotate(name: str, grace: timedelta, expires: timedelta | None) -> None:
 @token.command("list", short_help="List every token ever created, without its secret.")
 def list_tokens() -> None:
     """List every token ever created: its scopes and sources, and how long it is valid."""
-    from ml_assets.serving.access.tokens import TokenFile
+    from ml_assets.serving.access.tokens import Tokens
 
     settings, now = opened(NEEDS), WallClock().now()
-    tokens = TokenFile(settings.tokens).read()
+    tokens = Tokens(settings.tokens).read()
     for each in tokens:
         speaks = f", speaks as {', '.join(each.sources)}" if each.sources else ""
         click.echo(f"{each.id}  {each.name}: {', '.join(each.scopes)}{speaks}; created "
@@ -137,11 +139,32 @@ def revoke(name: str) -> None:
     By name, this also revokes its predecessor if that is still valid after a rotation. The token
     stays on the list. If it was the last valid one, nobody may call until another is created.
     """
-    from ml_assets.serving.access.tokens import TokenFile
+    from ml_assets.serving.access.tokens import Tokens
 
     settings = opened(NEEDS)
-    for ended in TokenFile(settings.tokens).revoke(name, WallClock().now()):
+    for ended in Tokens(settings.tokens).revoke(name, WallClock().now()):
         click.echo(f"token {ended.id} of {ended.name!r} is revoked")
+
+
+@token.command("import", short_help="Move this host's tokens to the database that all hosts share.")
+def import_tokens() -> None:
+    """Move the tokens of this host's tokens.json to the database of the profile `cluster`.
+
+    They were made in the profile `local`, or before all hosts had the same. Those that are in the
+    database are left out; the file is deleted.
+    """
+    from ml_assets.core.storage.marker import change_notes
+    from ml_assets.serving.access.doorkeeper import file_left
+    from ml_assets.serving.access.tokens import Tokens
+
+    settings = opened(NEEDS)
+    if (left := file_left(settings)) is None:
+        raise click.UsageError(f"there is nothing to import: the tokens are in {settings.tokens}, "
+                               f"and {settings.var} has no others")
+    count = Tokens(settings.tokens).adopt(Tokens(left).read())
+    left.unlink()
+    change_notes(settings.var, drop=(left.name,))
+    click.echo(f"{count} tokens of {left} are in {settings.tokens} now; the file is deleted")
 
 
 def _end(token: Token, now: datetime) -> str:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner, Result
 
 from ml_assets.cli import main
 from ml_assets.core.settings import Settings
-from ml_assets.serving.access.doorkeeper import Doorkeeper
+from ml_assets.serving.access.doorkeeper import Doorkeeper, ListenRefused, require_tokens
+from tests.places import cluster_at, environment, file_of
+
+
+@pytest.fixture
+def settings(settings_of_each: Settings) -> Settings:
+    return settings_of_each
 
 
 def run(settings: Settings, *words: str) -> Result:
-    return CliRunner().invoke(main, ["token", *words], env={"ML_ASSETS_VAR": str(settings.var)})
+    return CliRunner().invoke(main, ["token", *words], env=environment(settings))
 
 
 def test_a_token_is_shown_once_alone_on_standard_output_listed_and_revoked(
@@ -70,3 +79,25 @@ def test_mistakes_are_answered_in_words(
     assert result.exit_code != 0
     assert says in result.output
     assert "Traceback" not in result.output
+
+
+def test_tokens_of_a_file_are_moved_to_the_database_and_open_what_they_did(
+    tmp_path: Path, postgres_url: str, objects_url: str
+) -> None:
+    """Until then the host does not start, as its callers would be let in by nothing or by all."""
+    local = Settings(var=tmp_path / "var")
+    settings = replace(local, cluster=cluster_at(postgres_url, objects=objects_url))
+    shown = run(local, "create", "till", "--scope", "feedback", "--source", "buyer").stdout.strip()
+    run(local, "create", "gone", "--scope", "predict")
+    run(local, "revoke", "gone")
+    listed = run(local, "list").output
+    with pytest.raises(ListenRefused, match="`ml-assets token import`"):
+        require_tokens(settings)
+    moved = run(settings, "import")
+    assert moved.exit_code == 0, moved.output
+    assert moved.output.startswith("2 tokens of ")
+    assert run(settings, "list").output == listed
+    require_tokens(settings)
+    assert not file_of(local.tokens).exists()
+    assert Doorkeeper(settings).admit("/v1/toy/feedback", f"Bearer {shown}".encode()) is not None
+    assert "there is nothing to import" in run(settings, "import").output

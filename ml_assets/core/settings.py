@@ -21,7 +21,7 @@ from ml_assets.core.profiles.settings_file import Profile, profile_named
 from ml_assets.core.project import ROOT as ROOT
 from ml_assets.core.project import project
 from ml_assets.core.runtime.workers import ray_address
-from ml_assets.core.storage.layout import OBJECTS, SYSTEMS, clock_of
+from ml_assets.core.storage.layout import OBJECTS, SYSTEMS, TOKENS, clock_of
 from ml_assets.core.storage.marker import is_noted
 from ml_assets.core.storage.places import Place
 from ml_assets.core.time import Clock, EventClock, WallClock
@@ -164,9 +164,9 @@ class Settings:
         return self.cluster.alerts(system)
 
     @property
-    def tokens(self) -> Path:
+    def tokens(self) -> Place:
         """Who may call the API: hashes, made by `ml-assets token`."""
-        return self.var / "tokens.json"
+        return self.var / TOKENS if self.cluster is None else self.cluster.tokens
 
     @property
     def plots(self) -> Path:

@@ -16,7 +16,7 @@ from ml_assets.doctor.findings import Finding
 SKEW_S = 1.0
 """How far this host's clock may be from the server's: instants in the log are those of hosts."""
 SAFE = "current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on'"
-HOLDS = "event log, rollout record, alerts; MLflow, Dagster, Feast's registry"
+HOLDS = "event log, rollout record, alerts, tokens; MLflow, Dagster, Feast's registry"
 REMEDY = ("see that the server runs and that ML_ASSETS_POSTGRES, or postgres in settings.toml, is "
           "its address; until then the API answers 503")
 

@@ -23,7 +23,7 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.core.time import WallClock
 from ml_assets.registry.deployments import Deployment
 from ml_assets.replay.people import Report
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 
 KILLED = 128
 """A keeper's exit status for a command that a signal ended is this plus the signal's number."""
@@ -230,7 +230,7 @@ def let_in(settings: Settings, *sources: str) -> Iterator[dict[str, str]]:
 
     sources: as which it speaks
     """
-    tokens = TokenFile(settings.tokens)
+    tokens = Tokens(settings.tokens)
     if not tokens.read():
         yield {}
         return

@@ -125,8 +125,9 @@ def create_app(
     metrics = Metrics(served, requests, waiting, executor.__len__,
                       {name: Freshness(settings, each.system) for name, each in served.items()},
                       workers)
+    door = Doorkeeper(settings)
     fast_path = FastPath(
-        door=Doorkeeper(settings), hosts=Hosts.of(settings), requests=requests, lines=lines,
+        door=door, hosts=Hosts.of(settings), requests=requests, lines=lines,
         connections=Connections(lines=lines),
         # With traces, every prediction is a request of the app that has a span.
         queues={} if traces else {
@@ -140,7 +141,7 @@ def create_app(
     explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
     handlers = Handlers(served, executor, predictions, told, rankings, explainer, metrics,
                         settings.ack, broken or {})
-    lifespan = Lifespan(list(served.values()), executor,
+    lifespan = Lifespan(list(served.values()), door.tokens, executor,
                         lambda: len(predictions) + len(told) + len(rankings),
                         explainer, metrics, traces, lines)
     return GuardedApp(handlers, Pages(systems), lifespan, fast_path, traces)

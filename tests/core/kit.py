@@ -15,7 +15,7 @@ from ml_assets.core.storage.marker import change_notes
 from ml_assets.core.time import EventClock
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ def made(settings: Settings) -> None:
     """Make an installation; what other libraries make stands for itself by one table."""
     claim(settings)
     EventClock(settings.clock_file("toy")).set(NOON)
-    TokenFile(settings.tokens).create("ann", ["admin"], [], NOON)
+    Tokens(settings.tokens).create("ann", ["admin"], [], NOON)
     EventLog(settings.event_log).close()
     Deployments(settings.deployments)
     make_folder(settings.var / "feast")

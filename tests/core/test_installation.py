@@ -21,7 +21,7 @@ from ml_assets.core.storage.marker import MARKER, read_marker
 from ml_assets.core.time import EventClock
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.deployments import Deployments
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 from tests.core.kit import NOON, made, tree
 from tests.places import file_of
 
@@ -200,7 +200,7 @@ def test_what_is_made_is_open_to_its_owner_alone_whatever_the_umask(
     before = os.umask(umask)
     try:
         EventClock(settings.clock_file("toy")).set(NOON)
-        TokenFile(settings.tokens).create("ann", ["admin"], [], NOON)
+        Tokens(settings.tokens).create("ann", ["admin"], [], NOON)
         log = EventLog(settings.event_log)
         Deployments(settings.deployments).promote("spam", 1, reason="x", by="x", at=NOON)
         log.check()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from ml_assets.core.settings import Settings
 from ml_assets.replay.api import let_in
 from ml_assets.serving.access.doorkeeper import Doorkeeper
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 
 
 def test_where_nobody_needs_a_token_none_is_made(settings: Settings) -> None:
@@ -17,7 +17,7 @@ def test_where_nobody_needs_a_token_none_is_made(settings: Settings) -> None:
 
 
 def test_where_tokens_are_in_use_it_has_one_of_its_own_while_it_runs(settings: Settings) -> None:
-    tokens = TokenFile(settings.tokens)
+    tokens = Tokens(settings.tokens)
     tokens.create("ann", ["admin"], [], datetime(2024, 1, 8, tzinfo=UTC))
     with let_in(settings, "buyer") as headers:
         token = Doorkeeper(settings).admit(

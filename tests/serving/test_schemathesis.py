@@ -12,7 +12,8 @@ import pytest
 from ml_assets.core.errors import Quarantined
 from ml_assets.core.settings import Settings
 from ml_assets.core.source import Event, Request
-from ml_assets.serving.access.tokens import SCOPES, TokenFile
+from ml_assets.serving.access.token import SCOPES
+from ml_assets.serving.access.tokens import Tokens
 from tests.serving.kit import Toy, serving
 from tests.toy import TOY, ToySource, with_stream
 
@@ -74,7 +75,7 @@ def test_schemathesis_finds_no_difference_between_description_and_server(
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     toy = Toy(settings=settings, system=with_stream(TOY, source=DescribedSource()))
     toy.deploy(1)
-    _, token = TokenFile(settings.tokens).create(
+    _, token = Tokens(settings.tokens).create(
         "schemathesis", SCOPES, ["buyer"], datetime(2024, 1, 8, tzinfo=UTC))
     with serving(toy) as api:
         done = subprocess.run(

@@ -12,8 +12,8 @@ from ml_assets.core.storage.places import PostgresTables
 class Cluster:
     """What several hosts share. Addresses may hold passwords, and are never told as they are.
 
-    postgres: `postgresql://user@host/database`: event log, rollout record and alerts, and in
-        schemas of their own MLflow, Dagster and Feast's registry
+    postgres: `postgresql://user@host/database`: event log, rollout record, alerts and
+        tokens, and in schemas of their own MLflow, Dagster and Feast's registry
     schema: of our own tables there; what the names of the others begin with
     shared: the folder, on a file system that all hosts mount, of lake, model files and lists of
         candidates; None if there is one host
@@ -36,6 +36,10 @@ class Cluster:
     @property
     def deployments(self) -> PostgresTables:
         return PostgresTables(self.postgres, self.schema, "deployments")
+
+    @property
+    def tokens(self) -> PostgresTables:
+        return PostgresTables(self.postgres, self.schema, "tokens")
 
     def alerts(self, system: str) -> PostgresTables:
         return PostgresTables(self.postgres, f"{self.schema}_alerts_{system}", "incidents")

@@ -59,6 +59,7 @@ def _file(
                      rebuilt=bool(rebuilt), takes_along=takes_along)
 
 
+TOKENS = "tokens.json"
 SYSTEMS = "systems"
 """The folder that holds, for each system, what is its own alone: its clock and its locks."""
 
@@ -81,7 +82,7 @@ OLD_CLOCK = _clock("clock.json", "the replay's clock")
 """Of an earlier version: one for all systems. The next command gives each its own."""
 
 FILES = (
-    _file("tokens.json", "who may call the API", None,
+    _file(TOKENS, "who may call the API", None,
           accept="everyone on this machine may call until a token is created"),
     _file("event_log.sqlite", "predictions, feedback and what they count", "predictions",
           accept="a new one is empty"),
@@ -109,7 +110,7 @@ FOLDERS = (
 STATE = (*FILES, *FOLDERS)
 """What every installation has; see `state_in` for the clocks."""
 
-KEPT = (MARKER, LOCK, "replay.lock", "tokens.json", "tokens.lock", "cache", "cluster", "bench",
+KEPT = (MARKER, LOCK, "replay.lock", TOKENS, "tokens.lock", "cache", "cluster", "bench",
         "benchmarks", SET_ASIDE)
 """Ours beside state: tokens, downloaded data sets, the servers of `ml-assets cluster`, benchmarks,
 files set aside, locks."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import logging
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from ml_assets.core.errors import ContractViolation, MlAssetsError
+from ml_assets.core.errors import LogUnavailable, MlAssetsError
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.layout import TOKENS
 from ml_assets.core.time import Clock, WallClock
-from ml_assets.serving.access.tokens import PREFIX, SCOPES, Scope, Token, TokenFile, hashed
+from ml_assets.serving.access.known_tokens import KnownTokens
+from ml_assets.serving.access.token import PREFIX, SCOPES, Scope, Token, hashed
+from ml_assets.serving.access.tokens import Tokens
 from ml_assets.serving.contract.decoding import RequestRefused
 
 OPEN = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz"})
@@ -32,8 +34,6 @@ NEEDED: tuple[tuple[re.Pattern[str], frozenset[Scope]], ...] = (
 )
 """One of these scopes is needed. Every other address needs admin: records of predictions hold
 what others have sent, and what is forgotten here stays closed."""
-LOOK_SECONDS = 0.25
-"""How often the file is checked: a revocation takes effect within a second."""
 log = logging.getLogger(__name__)
 _CHALLENGE = {"www-authenticate": 'Bearer realm="ml-assets"'}
 
@@ -43,44 +43,45 @@ class ListenRefused(MlAssetsError, PermissionError):
 
 
 class Doorkeeper:
-    """Decides for each request who calls, by the file as it is now.
+    """Decides for each request who calls, by the tokens as they were a moment ago.
 
-    Without a token file everyone may call, and only on loopback. Once there was a token, also
-    one that has ended, callers need one; `ml-assets doctor --give-up tokens.json` opens
-    loopback again, deleting the file does not.
+    Without tokens everyone may call, and only on loopback. Once there was a token, also one that
+    has ended, callers need one; in the profile `local` `ml-assets doctor --give-up tokens.json`
+    opens loopback again, deleting the file does not.
     """
 
     def __init__(
         self, settings: Settings, now: Callable[[], float] = monotonic, clock: Clock | None = None
     ) -> None:
-        """now: seconds, by which the file is looked at. clock: what tokens expire by."""
-        self._file = TokenFile(settings.tokens)
+        """now: seconds, by which the tokens are looked at. clock: what tokens expire by."""
+        self.tokens = KnownTokens(Tokens(settings.tokens), now)
+        """Whoever serves starts and stops it."""
         self._exposed = not is_loopback(settings.host)
-        self._now, self._clock = now, clock or WallClock()
-        self._looked_at = float("-inf")
-        self._seen: tuple[int, int, int] | None = (0, 0, 0)  # looked at by nobody yet
-        self._tokens: dict[str, Token] = {}
-        self._damage: str | None = None
+        self._clock = clock or WallClock()
 
     @property
     def closed(self) -> bool:
         """Whether callers need a token."""
-        self._look()
-        return self._exposed or self._damage is not None or bool(self._tokens)
+        tokens = self.tokens
+        return self._exposed or tokens.are_too_old or tokens.damage is not None or bool(tokens)
 
     def admit(self, path: str, authorization: bytes | None) -> Token | None:
         """Who asks for `path`; None if no token is needed.
 
         Raises RequestRefused: 401 without a token that is known and in force, saying so if it has
-        expired, 403 if it lacks the scope, 503 if the file is damaged.
+        expired, 403 if it lacks the scope, 503 if nobody can tell who may call.
         """
         if path in OPEN or path.startswith(READY_OF) or not self.closed:
             return None
-        if self._damage is not None:
+        if self.tokens.damage is not None or self.tokens.are_too_old:
             raise RequestRefused(503, "tokens_unreadable", "the server cannot read its tokens, so "
                                  "nobody may call; its log has the details")
         token = self._bearer(authorization)
         if token is None:
+            if authorization is not None and self.tokens.are_late:
+                raise RequestRefused(
+                    503, "tokens_unreadable", "the server does not know this token and cannot look "
+                    "it up now; its log has the details. Try again", headers={"retry-after": "1"})
             said = "is missing" if authorization is None else "is unknown, revoked or misspelt"
             raise RequestRefused(
                 401, "unauthorized", f"the token {said}; send `Authorization: Bearer mla_...`. "
@@ -107,27 +108,10 @@ class Doorkeeper:
         token_id, _, secret = rest.partition("_")
         if kind.lower() != "bearer" or prefix != PREFIX:
             return None
-        token = self._tokens.get(token_id)
+        token = self.tokens.get(token_id)
         # The id is public. The secret is compared in constant time, even if there is none.
         same = hmac.compare_digest(hashed(secret), token.sha256 if token else hashed(""))
         return token if same and token is not None and token.revoked_at is None else None
-
-    def _look(self) -> None:
-        now = self._now()
-        if now - self._looked_at < LOOK_SECONDS:
-            return
-        self._looked_at = now
-        identity = _identity(self._file.path)
-        if identity == self._seen and self._damage is None:
-            return
-        self._seen = identity
-        try:
-            self._tokens = {token.id: token for token in self._file.read()}
-            self._damage = None
-        except ContractViolation as error:
-            if str(error) != self._damage:
-                log.error("%s; until then every call is refused", error)
-            self._tokens, self._damage = {}, str(error)
 
 
 def needed_for(path: str) -> frozenset[Scope]:
@@ -139,14 +123,32 @@ def needed_for(path: str) -> frozenset[Scope]:
 
 
 def require_tokens(settings: Settings) -> None:
-    """Raise ListenRefused if other machines would reach an API without tokens."""
-    tokens, now = TokenFile(settings.tokens).read(), WallClock().now()
-    if not is_loopback(settings.host) and not any(token.in_force(now) for token in tokens):
+    """Raise ListenRefused if other machines would reach an API without tokens, or if this host
+    has tokens in a file that nobody reads any more."""
+    if (left := file_left(settings)) is not None:
+        raise ListenRefused(
+            f"the tokens of {left} are from before all hosts had the same in PostgreSQL, and open "
+            "nothing. Move them there: `ml-assets token import`")
+    if is_loopback(settings.host):
+        return
+    tokens = Tokens(settings.tokens)
+    try:
+        known, now = tokens.read(), WallClock().now()
+    except LogUnavailable as error:
+        log.error("%s. Until the tokens can be read nobody may call", error)
+        return
+    if not any(token.in_force(now) for token in known):
         raise ListenRefused(
             f"the API was told to listen on {settings.host or 'all addresses'}, where others "
-            f"reach it, and {settings.tokens} has no token in force. Create one, `ml-assets token "
+            f"reach it, and {tokens.place} has no token in force. Create one, `ml-assets token "
             "create NAME --scope predict`, or listen on 127.0.0.1 (--host, ML_ASSETS_HOST)"
         )
+
+
+def file_left(settings: Settings) -> Path | None:
+    """The file of tokens of a host that has them in a database by now."""
+    left = settings.var / TOKENS
+    return left if settings.tokens != left and left.exists() else None
 
 
 def is_loopback(host: str) -> bool:
@@ -155,11 +157,3 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116  (on the way of requests)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

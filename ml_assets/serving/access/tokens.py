@@ -1,90 +1,55 @@
-"""Bearer tokens with scopes, kept as hashes in one file."""
+"""Bearer tokens with scopes, kept as hashes: in one file, or in PostgreSQL for all hosts."""
 
 from __future__ import annotations
 
-import fcntl
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Protocol
 
 import msgspec
 
-from ml_assets.core.errors import ContractViolation, DeclarationError, UnknownName, unknown
-from ml_assets.core.storage.files import make_private, write_atomically
-from ml_assets.core.storage.marker import is_noted, note
-
-Scope = Literal["predict", "feedback", "admin"]
-SCOPES: tuple[Scope, ...] = ("predict", "feedback", "admin")
-PREFIX = "mla"
+from ml_assets.core.errors import DeclarationError, UnknownName, unknown
+from ml_assets.core.storage.places import Place
+from ml_assets.serving.access.token import PREFIX, Scope, Token, hashed
+from ml_assets.serving.access.token_file import TokenFile
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a token: all but its secret.
-
-    sha256: of the secret. A slow hash protects words that people choose, which can be guessed;
-        nobody guesses 256 random bits, and each request pays for the hash.
-    sources: trusted sources of feedback that it may speak as; a name that ends in a colon is
-        the beginning of names
-    expires_at: from then on it opens nothing; None: it lasts until it is revoked
-    """
-
-    id: str
-    name: str
-    scopes: tuple[Scope, ...]
-    sources: tuple[str, ...] = ()
-    sha256: str
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-
-    def in_force(self, at: datetime) -> bool:
-        return self.revoked_at is None and not self.expired(at)
-
-    def expired(self, at: datetime) -> bool:
-        return self.expires_at is not None and self.expires_at <= at
-
-    @property
-    def lifetime(self) -> timedelta | None:
-        return None if self.expires_at is None else self.expires_at - self.created_at
-
-    def may_speak_as(self, source: str) -> bool:
-        return any(
-            source.startswith(own) and len(source) > len(own) if own.endswith(":")
-            else source == own for own in self.sources
-        )
-
-
-class TokenFile:
-    """The tokens of an installation, ended ones too: who could call when stays on record.
-
-    All instants are the wall's: a replay moves its system's clock, and must neither end a
-    token nor bring one back.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+class TokenStorage(Protocol):
+    """Where tokens are kept. What each call raises is said at `Tokens`."""
 
     def read(self) -> list[Token]:
-        """Oldest first. Raises ContractViolation if the file is damaged."""
-        try:
-            return msgspec.json.decode(self.path.read_bytes(), type=list[Token])
-        except FileNotFoundError as error:
-            if is_noted(self.path):
-                raise ContractViolation(
-                    f"the tokens in {self.path} are missing, though some were made. Restore the "
-                    "file; or let everyone on this machine call again: `ml-assets doctor --give-up "
-                    f"{self.path.name}`"
-                ) from error
-            return []
-        except (msgspec.MsgspecError, OSError) as error:
-            raise ContractViolation(
-                f"the tokens in {self.path} cannot be read: {error}. Restore the file; or delete "
-                "it and create all tokens anew"
-            ) from error
+        """Oldest first."""
+
+    def version(self) -> object:
+        """Another one once a token was made or changed: cheap to poll."""
+
+    def changing(self) -> AbstractContextManager[list[Token]]:
+        """All tokens, for one writer at a time. What the block has added to the list or replaced
+        in it is kept as one change; nothing is if it fails."""
+
+
+class Tokens:
+    """The tokens of an installation, ended ones too: who could call when stays on record.
+
+    Each change is whole or not at all, and of several at once none is lost. All instants are the
+    wall's: a replay moves its system's clock, and must neither end a token nor bring one back.
+    Each call raises ContractViolation if the file is damaged, LogUnavailable if the database does
+    not answer.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._kept = _kept_at(place)
+
+    def read(self) -> list[Token]:
+        """Oldest first."""
+        return self._kept.read()
+
+    def version(self) -> object:
+        return self._kept.version()
 
     def create(
         self, name: str, scopes: Sequence[Scope], sources: Sequence[str], at: datetime,
@@ -95,7 +60,7 @@ class TokenFile:
         Raises DeclarationError if a token in force has the name.
         """
         token, shown = _made(name, tuple(scopes), tuple(sources), at, lifetime)
-        with self._changing() as tokens:
+        with self._kept.changing() as tokens:
             if any(each.name == name and each.in_force(at) for each in tokens):
                 raise DeclarationError(
                     f"there is a token named {name!r}; choose another name, or revoke it first: "
@@ -116,7 +81,7 @@ class TokenFile:
 
         Raises UnknownName if every token of this name was revoked, or none has it.
         """
-        with self._changing() as tokens:
+        with self._kept.changing() as tokens:
             known = [each for each in tokens if each.revoked_at is None]
             names = {each.name for each in known if name_or_id in (each.name, each.id)}
             if not names:
@@ -138,7 +103,7 @@ class TokenFile:
         While a rotation's grace lasts, several have the same name. Raises UnknownName if no token
         in force has the name or id.
         """
-        with self._changing() as tokens:
+        with self._kept.changing() as tokens:
             ended = []
             for index, token in enumerate(tokens):
                 if name_or_id in (token.name, token.id) and token.in_force(at):
@@ -148,20 +113,21 @@ class TokenFile:
                 raise _unknown(name_or_id, [token for token in tokens if token.in_force(at)])
         return ended
 
-    @contextmanager
-    def _changing(self) -> Iterator[list[Token]]:
-        make_private(lock_file := self.path.with_suffix(".lock"))
-        with lock_file.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            tokens = self.read()
-            yield tokens
-            write_atomically(self.path, msgspec.json.format(msgspec.json.encode(tokens)) + b"\n")
-            note(self.path)
+    def adopt(self, made: Iterable[Token]) -> int:
+        """Add tokens that were made elsewhere, but for those that are there; returns how many."""
+        with self._kept.changing() as tokens:
+            there = {token.id for token in tokens}
+            new = [token for token in made if token.id not in there]
+            tokens += new
+        return len(new)
 
 
-def hashed(secret: str) -> str:
-    """As it is kept in `Token.sha256`."""
-    return sha256(secret.encode("utf-8", "replace")).hexdigest()
+def _kept_at(place: Place) -> TokenStorage:
+    if isinstance(place, Path):
+        return TokenFile(place)
+    from ml_assets.serving.access.token_table import TokenTable
+
+    return TokenTable(place)
 
 
 def _made(

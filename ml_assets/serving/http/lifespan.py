@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 
 from ml_assets.core.runtime.sparse_log import MINUTE_S, SparseLog
+from ml_assets.serving.access.known_tokens import KnownTokens
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.batching.executor import Executor
 from ml_assets.serving.http.fault_log import note_error
@@ -24,22 +25,26 @@ if TYPE_CHECKING:
 class Lifespan:
     """Opens the systems, lets their shadows score while the API is idle, and closes them.
 
-    waiting: how many requests wait for a batch
+    tokens: followed meanwhile; waiting: how many requests wait for a batch
     """
 
     def __init__(
-        self, systems: Sequence[ServedSystem], executor: Executor, waiting: Callable[[], int],
-        explainer: ThreadPoolExecutor, metrics: Metrics, traces: Traces | None, lines: SparseLog,
+        self, systems: Sequence[ServedSystem], tokens: KnownTokens, executor: Executor,
+        waiting: Callable[[], int], explainer: ThreadPoolExecutor, metrics: Metrics,
+        traces: Traces | None, lines: SparseLog,
     ) -> None:
-        self._systems, self._executor, self._waiting = systems, executor, waiting
+        self._systems, self._tokens = systems, tokens
+        self._executor, self._waiting = executor, waiting
         self._explainer, self._metrics, self._traces = explainer, metrics, traces
         self._lines = lines
 
     @asynccontextmanager
     async def __call__(self, app: Starlette) -> AsyncIterator[None]:
         self._executor.start()
+        self._tokens.start()
         for system in self._systems:
             await self._executor.on_worker(system.open)
+        await asyncio.to_thread(self._tokens.wait)
         self._metrics.open()
         background = [asyncio.create_task(each()) for each in (self._shadow, self._tell)]
         yield
@@ -50,6 +55,7 @@ class Lifespan:
             await asyncio.wait([task])
         for system in self._systems:
             await self._executor.on_worker(system.close)
+        self._tokens.stop()
         self._metrics.close()
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)

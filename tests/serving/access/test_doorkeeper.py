@@ -1,4 +1,7 @@
-"""Who may call: over a real socket, with a real file of tokens."""
+"""Who may call: over a real socket, with real tokens, in a file or in PostgreSQL.
+
+`tokens` are of either profile; `token_file` is the local one's.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,16 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from pathlib import Path
 
 import httpx
 import pytest
 
 from ml_assets.core.errors import ContractViolation, DeclarationError, UnknownName
 from ml_assets.core.settings import Settings
+from ml_assets.core.storage.places import Place
 from ml_assets.serving.access.doorkeeper import (
     Doorkeeper,
     ListenRefused,
@@ -23,9 +27,11 @@ from ml_assets.serving.access.doorkeeper import (
     needed_for,
     require_tokens,
 )
-from ml_assets.serving.access.tokens import Scope, TokenFile
+from ml_assets.serving.access.token import Scope
+from ml_assets.serving.access.tokens import Tokens
 from ml_assets.serving.contract.decoding import RequestRefused
 from ml_assets.serving.server import serve
+from tests.places import file_of
 from tests.serving.kit import Toy, asked, problem, serving, wait_until
 
 AT = datetime(2024, 1, 8, tzinfo=UTC)
@@ -43,6 +49,16 @@ class Standing:
 
 
 @pytest.fixture
+def settings(settings_of_each: Settings) -> Settings:
+    return settings_of_each
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Settings:
+    return Settings(var=tmp_path / "local")
+
+
+@pytest.fixture
 def toy(settings: Settings) -> Toy:
     toy = Toy(settings=settings)
     toy.deploy(1)
@@ -50,12 +66,17 @@ def toy(settings: Settings) -> Toy:
 
 
 @pytest.fixture
-def tokens(settings: Settings) -> TokenFile:
-    return TokenFile(settings.tokens)
+def tokens(settings: Settings) -> Tokens:
+    return Tokens(settings.tokens)
 
 
 @pytest.fixture
-def admin(tokens: TokenFile) -> str:
+def token_file(local: Settings) -> Tokens:
+    return Tokens(local.tokens)
+
+
+@pytest.fixture
+def admin(tokens: Tokens) -> str:
     return bearer(tokens, "ann", "admin")
 
 
@@ -66,7 +87,7 @@ def api(toy: Toy, admin: str) -> Iterator[httpx.Client]:
         yield client
 
 
-def bearer(tokens: TokenFile, name: str, *scopes: Scope, source: str | None = None) -> str:
+def bearer(tokens: Tokens, name: str, *scopes: Scope, source: str | None = None) -> str:
     return tokens.create(name, scopes, [source] if source else [], AT)[1]
 
 
@@ -74,17 +95,27 @@ def by(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
+def kept(place: Place) -> str:
+    """All that is stored of tokens."""
+    if isinstance(place, Path):
+        return place.read_text()
+    from ml_assets.core.storage.postgres import session
+
+    with session(place) as db:
+        return str(db.execute("select * from tokens").fetchall())
+
+
 def predicted(api: httpx.Client, token: str) -> httpx.Response:
     return api.post("/v1/toy/predict", json=asked(), headers=by(token))
 
 
-def test_without_a_token_file_loopback_is_open_as_ever(toy: Toy) -> None:
+def test_without_tokens_loopback_is_open_as_ever(toy: Toy) -> None:
     with serving(toy) as api:
         assert api.post("/v1/toy/predict", json=asked()).status_code == 200
 
 
 def test_the_first_token_closes_a_running_api_and_open_pages_stay_open(
-    toy: Toy, tokens: TokenFile
+    toy: Toy, tokens: Tokens
 ) -> None:
     with serving(toy) as api:
         assert api.get("/v1/toy/version").status_code == 200
@@ -109,7 +140,7 @@ def test_a_missing_or_wrong_token_is_401_and_says_how_to_get_one(
 
 
 def test_of_a_right_id_with_another_secret_nothing_is_let_in(
-    api: httpx.Client, tokens: TokenFile
+    api: httpx.Client, tokens: Tokens
 ) -> None:
     one, other = bearer(tokens, "one", "predict"), bearer(tokens, "other", "predict")
     wait_until(lambda: predicted(api, one).status_code == 200, 1)
@@ -144,7 +175,7 @@ def test_an_address_needs_its_scope_and_an_unforeseen_one_needs_admin(
 
 
 def test_a_token_without_the_scope_is_403_and_reads_which_one_it_lacks(
-    api: httpx.Client, tokens: TokenFile, admin: str
+    api: httpx.Client, tokens: Tokens, admin: str
 ) -> None:
     shop = bearer(tokens, "shop", "predict")
     wait_until(lambda: predicted(api, shop).status_code == 200, 1)
@@ -157,7 +188,7 @@ def test_a_token_without_the_scope_is_403_and_reads_which_one_it_lacks(
 
 
 def test_only_a_token_made_for_a_trusted_source_speaks_as_it(
-    api: httpx.Client, tokens: TokenFile
+    api: httpx.Client, tokens: Tokens
 ) -> None:
     shop = bearer(tokens, "shop", "predict", "feedback")
     till = bearer(tokens, "till", "feedback", source="buyer")
@@ -175,7 +206,7 @@ def test_only_a_token_made_for_a_trusted_source_speaks_as_it(
 
 
 def test_a_source_that_ends_in_a_colon_stands_for_all_names_that_begin_so(
-    tokens: TokenFile
+    tokens: Tokens
 ) -> None:
     token, _ = tokens.create("desk", ["feedback"], ["analyst:", "buyer"], AT)
     spoken = ["analyst:ann", "buyer", "analyst:", "analyst", "buyer2", "Analyst:ann"]
@@ -183,7 +214,7 @@ def test_a_source_that_ends_in_a_colon_stands_for_all_names_that_begin_so(
 
 
 def test_a_revocation_is_followed_within_a_second_and_leaves_the_api_closed(
-    api: httpx.Client, tokens: TokenFile, admin: str
+    api: httpx.Client, tokens: Tokens, admin: str
 ) -> None:
     about = "/v1/toy/version"
     assert api.get(about, headers=by(admin)).status_code == 200
@@ -196,21 +227,24 @@ def test_a_revocation_is_followed_within_a_second_and_leaves_the_api_closed(
 
 
 def test_a_damaged_file_lets_nobody_in_until_it_is_whole_again(
-    api: httpx.Client, tokens: TokenFile, admin: str
+    local: Settings, token_file: Tokens
 ) -> None:
-    whole = tokens.path.read_bytes()
-    tokens.path.write_bytes(whole[:-20])
-    with pytest.raises(ContractViolation, match="cannot be read"):
-        tokens.read()
-    about = "/v1/toy/version"
-    wait_until(lambda: api.get(about, headers=by(admin)).status_code == 503, 1)
-    problem(api.get(about, headers=by(admin)), 503, "tokens_unreadable")
-    tokens.path.write_bytes(whole)
-    wait_until(lambda: api.get(about, headers=by(admin)).status_code == 200, 1)
+    admin, path = bearer(token_file, "ann", "admin"), file_of(local.tokens)
+    whole, about = path.read_bytes(), "/v1/toy/version"
+    toy = Toy(settings=local)
+    toy.deploy(1)
+    with serving(toy) as api:
+        path.write_bytes(whole[:-20])
+        with pytest.raises(ContractViolation, match="cannot be read"):
+            token_file.read()
+        wait_until(lambda: api.get(about, headers=by(admin)).status_code == 503, 1)
+        problem(api.get(about, headers=by(admin)), 503, "tokens_unreadable")
+        path.write_bytes(whole)
+        wait_until(lambda: api.get(about, headers=by(admin)).status_code == 200, 1)
 
 
 def test_no_secret_is_kept_or_logged(
-    api: httpx.Client, tokens: TokenFile, admin: str, caplog: pytest.LogCaptureFixture
+    api: httpx.Client, tokens: Tokens, admin: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     secret = admin.split("_", 2)[2]
@@ -218,13 +252,13 @@ def test_no_secret_is_kept_or_logged(
     problem(predicted(api, admin + "x"), 401, "unauthorized")
     assert any("/v1/toy/predict -> 401" in record.getMessage() for record in caplog.records)
     assert not any(secret in f"{record.getMessage()} {vars(record)}" for record in caplog.records)
-    assert secret.encode() not in tokens.path.read_bytes()
+    assert secret not in kept(tokens.place)
 
 
 def test_listening_beyond_loopback_without_a_token_in_force_is_refused(
-    settings: Settings, tokens: TokenFile
+    settings: Settings, tokens: Tokens
 ) -> None:
-    exposed = Settings(var=settings.var, host="0.0.0.0", port=0)
+    exposed = replace(settings, host="0.0.0.0", port=0)
     with pytest.raises(ListenRefused, match="no token in force"):
         serve(exposed, [])
     bearer(tokens, "shop", "predict")
@@ -234,9 +268,9 @@ def test_listening_beyond_loopback_without_a_token_in_force_is_refused(
         require_tokens(exposed)
 
 
-def test_beyond_loopback_a_deleted_file_opens_nothing(settings: Settings) -> None:
-    assert Doorkeeper(Settings(var=settings.var, host="0.0.0.0")).closed
-    assert not Doorkeeper(Settings(var=settings.var)).closed
+def test_beyond_loopback_no_tokens_open_nothing(settings: Settings) -> None:
+    assert Doorkeeper(replace(settings, host="0.0.0.0")).closed
+    assert not Doorkeeper(settings).closed
 
 
 @pytest.mark.parametrize(("host", "loopback"), [
@@ -251,7 +285,7 @@ def test_what_is_loopback(host: str, loopback: bool) -> None:
 
 
 def test_an_expired_token_is_401_and_says_so_and_another_secret_learns_nothing(
-    toy: Toy, tokens: TokenFile
+    toy: Toy, tokens: Tokens
 ) -> None:
     past = datetime.now(UTC) - timedelta(days=2)
     token, shown = tokens.create("shop", ["predict"], [], past, timedelta(days=1))
@@ -264,7 +298,7 @@ def test_an_expired_token_is_401_and_says_so_and_another_secret_learns_nothing(
 
 
 def test_a_token_is_in_force_until_the_instant_at_which_it_expires(
-    settings: Settings, tokens: TokenFile
+    settings: Settings, tokens: Tokens
 ) -> None:
     """Its end is seen without a change of the file, and by no other clock than the wall's."""
     clock = Standing(AT)
@@ -280,10 +314,10 @@ def test_a_token_is_in_force_until_the_instant_at_which_it_expires(
 
 
 def test_both_secrets_open_the_api_for_the_grace_of_a_rotation_and_then_the_new_one_alone(
-    settings: Settings, tokens: TokenFile
+    settings: Settings, tokens: Tokens
 ) -> None:
     clock = Standing(AT)
-    door = Doorkeeper(settings, now=count().__next__, clock=clock)
+    door = Doorkeeper(settings, clock=clock)
     old, shown = tokens.create("till", ["feedback"], ["buyer"], AT)
     new, shown_anew = tokens.rotate("till", AT, grace=timedelta(days=1))
     assert (new.name, new.scopes, new.sources) == (old.name, old.scopes, old.sources)
@@ -299,11 +333,12 @@ def test_both_secrets_open_the_api_for_the_grace_of_a_rotation_and_then_the_new_
     clock.at = AT + timedelta(days=1)
     assert (opens(shown), opens(shown_anew)) == (False, True)
     tokens.rotate(new.id, clock.at, grace=timedelta())
+    door.tokens.look()
     assert not opens(shown_anew)
 
 
 def test_a_rotated_token_lives_as_long_as_the_one_before_was_made_for_also_after_its_end(
-    tokens: TokenFile
+    tokens: Tokens
 ) -> None:
     month, later = timedelta(days=30), AT + timedelta(days=40)
     tokens.create("shop", ["predict"], [], AT, month)
@@ -315,7 +350,7 @@ def test_a_rotated_token_lives_as_long_as_the_one_before_was_made_for_also_after
     assert tokens.rotate(shorter.id, later, grace=month)[0].lifetime == timedelta(days=1)
 
 
-def test_a_revocation_by_name_ends_what_a_rotation_has_left_too(tokens: TokenFile) -> None:
+def test_a_revocation_by_name_ends_what_a_rotation_has_left_too(tokens: Tokens) -> None:
     tokens.create("shop", ["predict"], [], AT)
     tokens.rotate("shop", AT, grace=timedelta(days=1))
     assert len(tokens.revoke("shop", AT)) == 2
@@ -323,30 +358,30 @@ def test_a_revocation_by_name_ends_what_a_rotation_has_left_too(tokens: TokenFil
         tokens.rotate("shop", AT, grace=timedelta(days=1))
 
 
-def test_an_expired_name_is_free_and_a_file_of_expired_tokens_lets_nobody_listen(
-    settings: Settings, tokens: TokenFile
+def test_an_expired_name_is_free_and_expired_tokens_let_nobody_listen(
+    settings: Settings, tokens: Tokens
 ) -> None:
     tokens.create("shop", ["predict"], [], AT, timedelta(days=1))
     with pytest.raises(ListenRefused):
-        require_tokens(Settings(var=settings.var, host="0.0.0.0"))
+        require_tokens(replace(settings, host="0.0.0.0"))
     with pytest.raises(UnknownName):
         tokens.revoke("shop", AT + timedelta(days=2))
     tokens.create("shop", ["predict"], [], AT + timedelta(days=2))
 
 
 def test_a_file_from_before_tokens_could_expire_is_read_as_ever(
-    settings: Settings, tokens: TokenFile
+    local: Settings, token_file: Tokens
 ) -> None:
-    shown = bearer(tokens, "ann", "admin")
-    old = json.loads(tokens.path.read_bytes())
+    shown = bearer(token_file, "ann", "admin")
+    old = json.loads(file_of(local.tokens).read_bytes())
     del old[0]["expires_at"]
-    tokens.path.write_text(json.dumps(old))
-    found = Doorkeeper(settings).admit("/metrics", f"Bearer {shown}".encode())
-    assert found == tokens.read()[0]
+    file_of(local.tokens).write_text(json.dumps(old))
+    found = Doorkeeper(local).admit("/metrics", f"Bearer {shown}".encode())
+    assert found == token_file.read()[0]
     assert found.expires_at is None
 
 
-def test_racing_creations_lose_no_token_and_a_name_in_force_is_unique(tokens: TokenFile) -> None:
+def test_racing_creations_lose_no_token_and_a_name_in_force_is_unique(tokens: Tokens) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: bearer(tokens, f"t{n}", "predict"), range(20)))
     assert len({token.id for token in tokens.read()}) == 20

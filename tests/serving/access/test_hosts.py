@@ -14,7 +14,7 @@ from ml_assets.core.errors import DeclarationError
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.serving.access.hosts import REMEMBERED, Hosts
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 from ml_assets.serving.contract.decoding import RequestRefused
 from tests.serving.http.test_fast_path import AT, connected, prediction
 from tests.serving.kit import Toy, asked, problem, serving
@@ -216,7 +216,7 @@ def test_pages_of_ours_and_programs_are_answered(api: httpx.Client) -> None:
 
 
 def test_a_token_does_not_open_the_server_to_other_names_on_loopback(toy: Toy) -> None:
-    _, secret = TokenFile(toy.settings.tokens).create("shop", ["predict"], [], AT)
+    _, secret = Tokens(toy.settings.tokens).create("shop", ["predict"], [], AT)
     bearer = {"authorization": f"Bearer {secret}"}
     with serving(toy) as api:
         for headers, status in ((bearer, 200), ({**bearer, "host": "rebind.example"}, 421),

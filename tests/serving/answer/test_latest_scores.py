@@ -21,7 +21,7 @@ from ml_assets.ingest.events import parse_raw, raw_from_log
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog, Prediction
 from ml_assets.ingest.tables import events_schema
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 from ml_assets.serving.batch.day import DayScorer
 from ml_assets.serving.batch.summary import ScoreSummary
 from tests.serving.kit import (
@@ -192,7 +192,7 @@ def test_a_key_is_read_back_whatever_is_in_it(api: httpx.Client, shop: str) -> N
 
 def test_scores_are_open_to_those_who_may_predict(toy: Toy, api: httpx.Client) -> None:
     predict(api, "e1")
-    tokens = TokenFile(toy.settings.tokens)
+    tokens = Tokens(toy.settings.tokens)
     for name, scope, status in (("shop", "predict", 200), ("crowd", "feedback", 403)):
         _, secret = tokens.create(name, [scope], [], NOON)  # type: ignore[list-item]
         with serving(toy) as closed:

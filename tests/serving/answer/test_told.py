@@ -18,7 +18,7 @@ from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.told import ToldEvent
 from ml_assets.ingest.tables import stream_schema
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 from tests.serving.kit import LATER, NOON, Toy, asked, problem, serving
 from tests.toy import TOY, VISITS
 
@@ -123,8 +123,8 @@ def test_events_at_the_same_moment_are_each_logged_once(toy: Toy) -> None:
 
 
 def test_a_token_for_predictions_opens_events_too(toy: Toy) -> None:
-    _, predict = TokenFile(toy.settings.tokens).create("a", ("predict",), (), NOON)
-    _, feedback = TokenFile(toy.settings.tokens).create("b", ("feedback",), (), NOON)
+    _, predict = Tokens(toy.settings.tokens).create("a", ("predict",), (), NOON)
+    _, feedback = Tokens(toy.settings.tokens).create("b", ("feedback",), (), NOON)
     with serving(toy) as client:
         problem(client.post(PATH, json=visit()), 401, "unauthorized")
         for token, status in ((predict, 200), (feedback, 403)):

@@ -19,7 +19,7 @@ import pytest
 
 from ml_assets.core.settings import Settings
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 from ml_assets.serving.batching.micro_batches import LONGEST_QUEUE
 from ml_assets.serving.composition import create_app
 from ml_assets.serving.contract.decoding import MAX_BODY_BYTES
@@ -208,10 +208,10 @@ def test_who_may_not_ask_is_told_so_before_the_body_is_there(
 ) -> None:
     other = Toy(settings=Settings(var=tmp_path_factory.mktemp("other")))
     other.deploy(1)
-    file = TokenFile(toy.settings.tokens)
-    made = {scope: f"Authorization: Bearer {file.create(scope, [scope], [], AT)[1]}"
+    tokens = Tokens(toy.settings.tokens)
+    made = {scope: f"Authorization: Bearer {tokens.create(scope, [scope], [], AT)[1]}"
             for scope in ("predict", "feedback")}
-    other.settings.tokens.write_bytes(toy.settings.tokens.read_bytes())
+    Tokens(other.settings.tokens).adopt(tokens.read())
     request = prediction("e", ID, *(made.get(each, each) for each in sent))
     answers = []
     with serving(toy) as ours, serving(other, direct=False) as plain:
@@ -452,7 +452,7 @@ def test_a_fault_of_ours_is_logged_with_its_trace_and_the_connection_goes_on(
 
 def test_the_door_is_asked_for_each_request_of_a_connection(toy: Toy) -> None:
     """A token that is revoked meanwhile opens nothing any more."""
-    file = TokenFile(toy.settings.tokens)
+    file = Tokens(toy.settings.tokens)
     _, secret = file.create("shop", ["predict"], [], AT)
     header = f"Authorization: Bearer {secret}"
     with serving(toy) as api, connected(api) as client:

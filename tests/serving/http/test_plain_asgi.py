@@ -14,7 +14,7 @@ import pytest
 
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 from ml_assets.serving.http.connection.fast_path import FastPathProtocol
 from ml_assets.serving.http.connection.guarding import GuardedProtocol
 from tests.serving.http.test_fast_path import ALIKE, connected
@@ -90,7 +90,7 @@ def test_hosts_pages_and_tokens_are_checked_as_ever(toy: Toy, api: httpx.Client)
     problem(api.post(PREDICT, json=asked(), headers={"host": "evil.example"}), 421, "unknown_host")
     problem(api.post(PREDICT, json=asked(), headers={"origin": "https://evil.example"}), 403,
             "cross_site")
-    file = TokenFile(toy.settings.tokens)
+    file = Tokens(toy.settings.tokens)
     _, secret = file.create("shop", ["predict"], [], datetime(2024, 1, 8, tzinfo=UTC))
     while api.post(PREDICT, json=asked()).status_code == 200:
         pass  # until the server looks at the file again

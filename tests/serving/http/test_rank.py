@@ -16,7 +16,7 @@ from ml_assets.core.settings import Settings
 from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.registry.rollout import Canary, Shadow
-from ml_assets.serving.access.tokens import TokenFile
+from ml_assets.serving.access.tokens import Tokens
 from ml_assets.serving.contract.openapi import openapi
 from ml_assets.targets.ranking import Ranking
 from tests.serving.http.test_kinds import exactly
@@ -214,8 +214,8 @@ def test_answers_have_exactly_the_shape_that_is_described(api: httpx.Client) -> 
 
 
 def test_a_token_for_predictions_opens_slates(shelf: Shelf) -> None:
-    _, predict = TokenFile(shelf.settings.tokens).create("a", ("predict",), (), NOON)
-    _, feedback = TokenFile(shelf.settings.tokens).create("b", ("feedback",), (), NOON)
+    _, predict = Tokens(shelf.settings.tokens).create("a", ("predict",), (), NOON)
+    _, feedback = Tokens(shelf.settings.tokens).create("b", ("feedback",), (), NOON)
     with serving(shelf) as client:
         problem(client.post(PATH, json=look()), 401, "unauthorized")
         for token, status in ((predict, 200), (feedback, 403)):

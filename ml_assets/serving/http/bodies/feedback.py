@@ -9,7 +9,7 @@ from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.target import Label
 from ml_assets.ingest.log.slates import is_slate_id
-from ml_assets.serving.access.tokens import Token
+from ml_assets.serving.access.token import Token
 from ml_assets.serving.answer.feedback import Said
 from ml_assets.serving.answer.served_system import ServedSystem
 from ml_assets.serving.contract.decoding import (
