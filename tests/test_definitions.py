@@ -15,6 +15,7 @@ import pytest
 from ml_assets.core.settings import ROOT, Settings, Steps
 from ml_assets.core.system import System
 from ml_assets.definitions import defs, executor_of
+from ml_assets.features.manifest import load_manifest
 from ml_assets.systems import SYSTEMS
 
 SNAPSHOT = Path(__file__).parent / "graph.txt"
@@ -83,6 +84,17 @@ def test_every_asset_of_a_system_says_what_it_is(system: System) -> None:
         assert node.owners, key
         assert node.group_name.startswith(f"{system.name}_"), key
         assert [tag for tag in node.tags if tag.startswith("dagster/kind/")], key
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_no_feature_can_take_the_name_of_an_asset_of_the_platform(system: System) -> None:
+    nodes = defs.get_repository_def().asset_graph
+    assets = {key.path[1] for key in nodes.get_all_asset_keys()
+              if key.path[0] == system.name and len(key.path) == 2}
+    manifest = load_manifest(Settings())
+    features = {view.removeprefix(f"{system.name}_") for view in manifest.views_of(system.name)
+                if view != f"{system.name}_scores"} | {system.feature_service}
+    assert assets - features <= system.own_assets
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)

@@ -6,7 +6,7 @@ from dataclasses import field
 from datetime import date, datetime
 
 from ml_assets.core.data.columns import Column
-from ml_assets.core.data.streams import Stream
+from ml_assets.core.data.streams import RESERVED_TABLES, Stream
 from ml_assets.core.data.tables import Table
 from ml_assets.core.declaration import closest, declaration
 from ml_assets.core.errors import DeclarationError, InvalidRequest
@@ -213,6 +213,14 @@ class System:
     def asked(self) -> Stream:
         """The stream whose events are predicted."""
         return next(stream for stream in self.streams if stream.asked)
+
+    @property
+    def own_assets(self) -> frozenset[str]:
+        """The names of its assets that neither a feature view nor a service may have."""
+        of_streams = ((each.table, each.archive, each.raw, each.quarantine)
+                      for each in self.streams)
+        of_tables = ((each.name, each.quarantine) for each in self.tables)
+        return RESERVED_TABLES.union(*of_streams, *of_tables)
 
     @property
     def source(self) -> Source:

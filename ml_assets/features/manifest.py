@@ -56,6 +56,7 @@ class Manifest:
         name = system.feature_service
         if name in self.services:
             self._require_own(system, self.services[name])
+            self._require_names(system)
             return of_system(self.services[name], system, self.owners(system))
         if name in self.refused:
             raise DeclarationError(self.refused[name])
@@ -109,6 +110,21 @@ class Manifest:
                     f"feature service {service.name!r} has the derived view {derived.view!r} of "
                     f"{owner!r}; declare one of your own: derived_view(..., "
                     f"system={system.name!r}, function=...) with the same function")
+
+    def _require_names(self, system: System) -> None:
+        """A view is the asset `<system>/<view>`, a service `<system>/<service>`: neither may be
+        called like another asset of the system. The view of its scores is one of these."""
+        taken = {name: f"the table {name!r}" for name in system.own_assets}
+        for view in (*self.views_of(system.name), None):
+            name = system.feature_service if view is None else (
+                view.removeprefix(f"{system.name}_"))
+            kind = "feature service" if view is None else "feature view"
+            if name in taken and view != name_of(system.name):
+                raise DeclarationError(
+                    f"{kind} {view or name!r} would be the asset {system.name}/{name}, which is "
+                    f"{taken[name]} already; give it a name of its own, such as "
+                    f"{name + '_lately'!r}")
+            taken[name] = f"the {kind} {view or name!r}"
 
     def views_of(self, system: str) -> tuple[str, ...]:
         """The names of all feature views that a system declares."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import DeclarationError, UnknownName
 from ml_assets.core.settings import ROOT, Settings
 from ml_assets.core.system import System
@@ -39,6 +40,26 @@ def test_the_feature_service_of_every_system_is_registered(
 def test_the_names_of_a_model_s_inputs_are_unique(system: System, manifest: Manifest) -> None:
     names = [*system.model.numbers, *manifest.service(system).features]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_nothing_that_features_declare_is_called_like_another_asset_of_the_system(
+    system: System, manifest: Manifest
+) -> None:
+    asked = system.asked
+    views = {view: view.removeprefix(f"{system.name}_") for view in manifest.views_of(system.name)
+             if view != f"{system.name}_scores"}
+    for said, name in {**views, system.feature_service: system.feature_service}.items():
+        told = Stream(name=name, description="of that name", source=asked.source,
+                      columns=asked.columns)
+        wrong = replace(system, streams=(*system.streams, told))
+        with pytest.raises(DeclarationError, match=rf"(view|service) '{said}' would be the asset "
+                           rf"{system.name}/{name}, which is the table '{name}' already"):
+            manifest.service(wrong)
+    view, name = next(iter(views.items()))
+    twice = replace(manifest, services={name: manifest.services[system.feature_service]})
+    with pytest.raises(DeclarationError, match=f"service '{name}' would .* view '{view}' already"):
+        twice.service(replace(system, feature_service=name))
 
 
 def test_events_feed_a_view_as_they_come_and_labels_a_day_at_a_time(manifest: Manifest) -> None:

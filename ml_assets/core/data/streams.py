@@ -13,7 +13,7 @@ RESERVED_TABLES = frozenset(
     {"archive", "raw", "events", "quarantine", "labels", "predictions", "shadow_scores",
      "batch_predictions", "candidates", "outcomes", "scores", "feedback", "event_log",
      "training_set", "model", "evaluation", "deployment", "drift", "drift_reference",
-     "performance", "parity"}
+     "performance", "parity", "retraining", "rollout"}
 )
 """Names of the platform's own tables and assets, which no stream or table may have."""
 RESERVED_PREFIXES = ("archive_", "raw_", "quarantine_")
