@@ -18,10 +18,12 @@ from ml_assets.core.errors import ModelRefused
 from ml_assets.training.exported.scorer import LOGITS
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
 
 OPSET = 20
 """Of ONNX: the version of its operators."""
+_APART = "."
+"""Before a name, of inputs until they are renamed: no value of the exporter's begins so."""
 
 
 class Positional(nn.Module):
@@ -50,7 +52,8 @@ def export(network: nn.Module, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
             program = torch.onnx.export(
                 Positional(network.eval(), list(arrays)), example, dynamo=True, verbose=False,
                 dynamic_shapes=(tuple({0: rows} for _ in example),),
-                input_names=list(arrays), output_names=[LOGITS], opset_version=OPSET,
+                input_names=[_APART + name for name in arrays], output_names=[LOGITS],
+                opset_version=OPSET,
             )
     except Exception as error:
         raise ModelRefused(
@@ -58,7 +61,29 @@ def export(network: nn.Module, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
             "its forward does must follow from shapes and not from values, and use operators that "
             f"torch.onnx knows ({str(error).strip().splitlines()[0]})") from error
     assert program is not None
-    return bytes(_bare(program.model_proto).SerializeToString())
+    model = _bare(program.model_proto)
+    _rename(model.graph, list(arrays))
+    return bytes(model.SerializeToString())
+
+
+def _rename(graph: GraphProto, names: Sequence[str]) -> None:
+    """Give the inputs their names, and whatever the exporter called like one of them another.
+
+    It calls a value after its operator: `embedding`, `add`, `linear`. A column may be called so.
+    """
+    renamed = {_APART + name: name for name in names} | {name: _APART + name for name in names}
+
+    def rename(graph: GraphProto) -> None:
+        for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            value.name = renamed.get(value.name, value.name)
+        for node in graph.node:
+            node.input[:] = [renamed.get(name, name) for name in node.input]
+            node.output[:] = [renamed.get(name, name) for name in node.output]
+            for attribute in node.attribute:
+                for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                    rename(inner)
+
+    rename(graph)
 
 
 def _bare(model: ModelProto) -> ModelProto:
