@@ -175,13 +175,14 @@ def _instant(name: str, declared: datetime) -> datetime:
 
 def _unusable(event: object, at: datetime, problem: str) -> Record:
     """As much as can be kept of it."""
-    if origin := getattr(event, "origin", ""):
+    origin = str(getattr(event, "origin", ""))
+    if origin:
         problem = f"{origin}: {problem}"
     event_id, request = getattr(event, "event_id", None), getattr(event, "request", None)
     named = isinstance(event_id, str) and event_id and name_fault(event_id, ID_LENGTH) is None
     texts = (attempt(json.dumps, request), attempt(repr, request), "")
     request_text = next(text for text in texts if isinstance(text, str))
     return Record(
-        event_id=str(event_id) if named else shown(event_id), at=at,
+        event_id=str(event_id) if named else origin or shown(event_id), at=at,
         request=storable(request_text, LONGEST_RECORD), problem=problem,
     )

@@ -10,6 +10,7 @@ from ml_assets.core.data.columns import RESERVED_COLUMNS, Dtype
 from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.texts import shown
+from ml_assets.ingest.sources.cells import EXACT
 from ml_assets.projects.instants import Written, written
 from ml_assets.projects.leakage import suspicion
 from ml_assets.projects.survey import ColumnFacts, Survey
@@ -128,6 +129,9 @@ def _unusable(
         return "it has no value"
     if facts.distinct == 1 and not facts.missing:
         return f"it is always {shown(facts.common[0])}"
+    if facts.name in survey.without_text:
+        return ("it holds lists, structs or durations: declare lists with many=True, and of the "
+                "others what a SqlQuery selects of them")
     if later := _later(survey, facts, question, at):
         return later
     text = facts.numeric < 1
@@ -186,6 +190,10 @@ def instants_after(
 def _column(facts: ColumnFacts) -> KeptColumn:
     name, optional = identifier(facts.name), facts.missing > 0
     gone = f", {facts.missing / facts.rows:.1%} missing" if optional else ""
+    if facts.plain == 1 and max(abs(facts.least or 0), abs(facts.most or 0)) > EXACT:
+        return KeptColumn(name=name, kept=facts.name, dtype="integer", optional=optional,
+                          why=f"{', '.join(facts.common[:2])} ...: whole numbers that no float64 "
+                          f"holds, so an id that the model does not read as a number{gone}")
     if facts.numeric > 0.99 and facts.least is not None and facts.most is not None:
         # A bound that the file keeps by chance would refuse what is merely new.
         floor = 0.0 if facts.least >= 0 else None

@@ -14,11 +14,15 @@ import pyarrow as pa
 
 from ml_assets.core.data.tables import KeptRows
 from ml_assets.core.errors import FetchError
-from ml_assets.ingest.sources.cells import NO, YES
+from ml_assets.ingest.sources.cells import NO, YES, text_of
 from ml_assets.ingest.sources.origins import ORIGIN, PROBLEM
 
 COMMON = 20
 """Values that are listed of a column."""
+
+
+class WithoutRows(FetchError):
+    """Nothing of a source can be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +56,14 @@ class ColumnFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """All rows, in a table `rows` of DuckDB, every value a text; `bad` rows are left out."""
+    """All rows, in a table `rows` of DuckDB, every value a text; `bad` rows are left out.
+
+    without_text: the columns whose values have none: lists, structs, durations
+    """
 
     connection: duckdb.DuckDBPyConnection
     columns: tuple[str, ...]
+    without_text: frozenset[str]
     rows: int
     bad: tuple[str, ...]
 
@@ -104,10 +112,11 @@ def surveyed(rows: KeptRows, fetched: Path) -> Iterator[Survey]:
     """The rows in a temporary database. Raises FetchError if there are none."""
     with (TemporaryDirectory(prefix="ml_assets-") as folder,
           duckdb.connect(f"{folder}/rows.duckdb", config={"memory_limit": "1GB"}) as connection):
-        batches = (as_texts(batch) for batch in rows.batches(fetched))
-        first = next(batches, None)
-        if first is None:
+        read = rows.batches(fetched)
+        head = next(read, None)
+        if head is None:
             raise FetchError(f"{fetched} has no rows")
+        first, batches = as_texts(head), map(as_texts, read)
         reader = pa.RecordBatchReader.from_batches(first.schema, _chained(first, batches))
         connection.register("read", reader)
         connection.execute("create table every as select *, row_number() over () as place "
@@ -117,10 +126,11 @@ def surveyed(rows: KeptRows, fetched: Path) -> Iterator[Survey]:
                                  f"where {PROBLEM} is not null order by place limit 5").fetchall()
         [count] = connection.execute("select count(*) from rows").fetchone() or (0,)
         if not count:
-            raise FetchError(f"{fetched} has no rows" + (f"; {bad[0][0]}" if bad else ""))
+            raise WithoutRows(f"{fetched} has no rows" + (f"; {bad[0][0]}" if bad else ""))
         yield Survey(
             connection=connection, rows=count, bad=tuple(said for said, in bad),
             columns=tuple(n for n in first.schema.names if n not in (ORIGIN, PROBLEM)),
+            without_text=frozenset(each.name for each in head.schema if _has_no_text(each.type)),
         )
 
 
@@ -129,11 +139,12 @@ def as_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
     import json
 
     def text(value: object) -> str | None:
-        if value is None or value != value or isinstance(value, str):
-            return value if isinstance(value, str) else None
-        if isinstance(value, list | dict):
+        if value is None or value != value:
+            return None
+        try:
+            return text_of(value)
+        except ValueError:
             return json.dumps(value, default=str)
-        return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
     columns = {name: batch[name] if pa.types.is_string(batch[name].type)
                else pa.array(map(text, batch[name].to_pylist()), pa.string())
@@ -141,6 +152,11 @@ def as_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
     if PROBLEM not in columns:
         columns[PROBLEM] = pa.nulls(batch.num_rows, pa.string())
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _has_no_text(kind: pa.DataType) -> bool:
+    return (pa.types.is_nested(kind) or pa.types.is_duration(kind)
+            or pa.types.is_interval(kind))
 
 
 def quoted(name: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from ml_assets.core.data.columns import Column, Dtype
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 YES = frozenset({"true", "t", "yes", "y", "1"})
 NO = frozenset({"false", "f", "no", "n", "0"})
 """How files spell booleans, in any case."""
-
+EXACT = 2**53
+"""Whole numbers up to this size are float64 as they are, and so are their texts."""
 
 PLAIN: Mapping[Dtype, str] = {
     "text": "string", "category": "string", "number": "double", "integer": "int64",
@@ -86,9 +88,18 @@ def value_of(cell: object, dtype: Dtype, clock: SourceClock) -> object:
     if cell is None or cell != cell:
         return None
     try:
-        return _VALUES[dtype](cell, clock)
+        return _VALUES[dtype](cell.decode() if isinstance(cell, bytes) else cell, clock)
     except (ValueError, OverflowError):
-        return cell if isinstance(cell, str | int | float | bool) else str(cell)
+        return _no_value(cell, dtype)
+
+
+def _no_value(cell: object, dtype: Dtype) -> object:
+    """What is none of `dtype` as JSON that is none either, so that its contract shows it."""
+    if isinstance(cell, str | int | float | bool):
+        return cell
+    if isinstance(cell, list | dict):
+        return json.loads(json.dumps(cell, default=str))
+    return {type(cell).__name__: str(cell)} if dtype in ("text", "category") else str(cell)
 
 
 def posted_of(column: Column, cells: pa.Array, clock: SourceClock) -> list[object]:
@@ -110,26 +121,53 @@ def values_of(cells: pa.Array, dtype: Dtype, clock: SourceClock) -> list[object]
     return values
 
 
-def _text(cell: object, clock: SourceClock) -> object:
-    if isinstance(cell, date):
+def text_of(cell: object) -> str:
+    """A cell as a client would write it in a text, or as the name of something.
+
+    Bytes are UTF-8. A whole number is written as one, whatever its type: a column of ids becomes
+    one of floats as soon as pandas misses one of them.
+    Raises ValueError for what has no such text: lists, structs, durations, other bytes.
+    """
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bytes):
+        return cell.decode()
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) <= EXACT:
+        return str(int(cell))
+    if isinstance(cell, date | time):
         return cell.isoformat()
-    return cell if isinstance(cell, str) else str(cell)
+    if isinstance(cell, bool | int | float | Decimal | UUID):
+        return str(cell)
+    raise ValueError(f"{shown(cell)} is no text")
+
+
+def _text(cell: object, clock: SourceClock) -> object:
+    return text_of(cell)
 
 
 def _number(cell: object, clock: SourceClock) -> object:
+    """What no float64 holds exactly stays whole, as in JSON, and its contract says so."""
     if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal):
-        return cell
-    return float(cell)
+        raise ValueError(f"{shown(cell)} is no number")
+    value = float(cell)
+    if isinstance(cell, float) or abs(value) < EXACT or not value.is_integer():
+        return value
+    try:
+        return int(cell)
+    except ValueError:  # a text such as 1e20
+        return value
 
 
 def _integer(cell: object, clock: SourceClock) -> object:
     if isinstance(cell, float | Decimal):
         return int(cell) if cell == int(cell) else float(cell)
-    return int(cell) if isinstance(cell, str) else cell
+    if isinstance(cell, bool) or not isinstance(cell, str | int):
+        raise ValueError(f"{shown(cell)} is no number")
+    return int(cell)
 
 
 def _boolean(cell: object, clock: SourceClock) -> object:
-    word = str(cell).strip().lower()
+    word = text_of(cell).strip().lower()
     return True if word in YES else False if word in NO else cell
 
 

@@ -17,7 +17,7 @@ from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError, FetchError
 from ml_assets.core.texts import shown
 from ml_assets.core.time import EARLIEST
-from ml_assets.ingest.sources.cells import SourceClock, WithoutZone
+from ml_assets.ingest.sources.cells import SourceClock, WithoutZone, text_of
 from ml_assets.ingest.sources.origins import BATCH, ORIGIN, PROBLEM
 
 if TYPE_CHECKING:
@@ -149,6 +149,8 @@ class Ordering:
                     # One without an instant stays behind the row before it.
                     columns[SORT] = pa.array(
                         [since := since if at is None else at for at in found], instant)
+            if "key" in columns:
+                columns["key"] = self._named(columns["key"], problems)
             columns |= {"origin": pa.array(origins, pa.string()),
                         "problem": pa.array(problems, pa.string()),
                         "place": pa.array(range(place, place + count), pa.int64())}
@@ -172,6 +174,22 @@ class Ordering:
             problems[index] = f"{name} is {shown(cell)}; expected an instant"
             return None
 
+    def _named(self, keys: pa.Array, problems: list[str | None]) -> pa.Array:
+        """Keys as texts, so that two files agree on them whatever their types; notes problems."""
+        import pyarrow as pa
+
+        if not pa.types.is_string(keys.type):
+            found = list[str | None]()
+            for index, cell in enumerate(keys.to_pylist()):
+                try:
+                    found.append(None if cell is None or cell != cell else text_of(cell))
+                except ValueError:
+                    found.append(None)
+                    problems[index] = problems[index] or (
+                        f"{self.key} is {shown(cell)}; expected a text or a number")
+            keys = pa.array(found, pa.string())
+        return keys
+
     def read(self, batches: Iterable[pa.RecordBatch]) -> Iterator[OrderedRow]:
         """The rows of what `ordered` gives."""
         for rows in self.columns(batches):
@@ -191,8 +209,7 @@ class Ordering:
             there, none = batch.schema.names, list[datetime | None]([None] * batch.num_rows)
             yield OrderedColumns(
                 origin=batch["origin"].to_pylist(),
-                key=[None if key is None else str(key) for key in batch["key"].to_pylist()]
-                if "key" in there else None,
+                key=batch["key"].to_pylist() if "key" in there else None,
                 at=_instants(batch["at"]),
                 cells=[batch[f"c{place}"] for place in range(len(self.carried))],
                 label=batch["label"] if "label" in there else None,
@@ -242,13 +259,13 @@ def _query(apart: bool, known: bool) -> str:
     at = "known" if known else "null::timestamptz"
     return f"""
         with last as (
-            select * exclude (origin, problem), key::varchar as named from outcomes
+            select * exclude (origin, problem), key as named from outcomes
             where label is not null and problem is null
         ), known as (
             select *, row_number() over (partition by named order by told desc, place desc) as rank
             from (select named, label, place, {at} as told from last)
         )
         select events.*, known.label, known.told as known from events
-        left join known on events.key::varchar = known.named and known.rank = 1
+        left join known on events.key = known.named and known.rank = 1
         order by sort, events.place
     """

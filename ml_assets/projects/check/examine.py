@@ -17,7 +17,7 @@ from ml_assets.projects.check.history import RecordedHistory
 from ml_assets.projects.check.labels import about_labels
 from ml_assets.projects.check.rows import about_days, about_features, about_rows
 from ml_assets.projects.check.tables import about_tables
-from ml_assets.projects.survey import surveyed
+from ml_assets.projects.survey import WithoutRows, surveyed
 
 
 def examine(system: System, settings: Settings | None = None) -> Iterator[Noted]:
@@ -38,6 +38,8 @@ def about_history(system: System, settings: Settings) -> Iterator[Noted]:
             yield from about_labels(history)
             yield from about_columns(system, survey)
             yield from about_tables(system, settings, survey)
+    except WithoutRows as error:
+        yield from about_rows(history) if history.unusable else [fail("source", str(error), "")]
     except FetchError as error:
         if history.unusable:
             yield from about_rows(history)

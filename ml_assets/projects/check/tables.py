@@ -139,7 +139,8 @@ def _found(system: System, table: Table, survey: Survey) -> Iterator[Noted]:
             f"from rows as r asof left join (select *, greatest({HOLDS}, {KNOWN}) as since "
             f"from kept) as k on {on} and r.{quoted(AT)}::timestamptz >= k.since")
         apart.execute("use joined")
-        joined = Survey(connection=apart, columns=tuple(values), rows=survey.rows, bad=())
+        joined = Survey(connection=apart, columns=tuple(values), rows=survey.rows, bad=(),
+                        without_text=frozenset())
         [share] = joined.one(f"select avg(({HOLDS} is not null)::int) from rows")
         if share < FOUND:
             note = warn if share else fail

@@ -80,7 +80,7 @@ def _rename(graph: GraphProto, names: Sequence[str]) -> None:
             node.input[:] = [renamed.get(name, name) for name in node.input]
             node.output[:] = [renamed.get(name, name) for name in node.output]
             for attribute in node.attribute:
-                for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                for inner in (*attribute.graphs, attribute.g):
                     rename(inner)
 
     rename(graph)

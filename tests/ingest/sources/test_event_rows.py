@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import json
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +20,9 @@ from ml_assets.core.data.columns import Column, Dtype
 from ml_assets.core.errors import DeclarationError, FetchError, Quarantined
 from ml_assets.core.source import ArchivedEvent
 from ml_assets.ingest.archive import records, usable, usable_since
+from ml_assets.ingest.contracts.values import taken
 from ml_assets.ingest.sources import CsvFile, EventRows, ParquetFiles
+from ml_assets.ingest.sources.cells import clock, posted, value_of
 from tests.toy import TOY
 
 COLUMNS = (
@@ -204,3 +209,76 @@ def test_order_of_time_is_stable_whatever_the_order_of_rows(
     assert found == sorted(range(len(seconds)), key=lambda place: seconds[place])
 
 
+
+
+CELLS = [
+    ("text", b"k\xc3\xa4the", "käthe"), ("text", 6.0, "6"), ("text", 6, "6"), ("text", 6.5, "6.5"),
+    ("text", 2.0**60, "1.152921504606847e+18"), ("text", UUID(int=7), str(UUID(int=7))),
+    ("text", Decimal("1.10"), "1.10"), ("text", date(2024, 1, 2), "2024-01-02"),
+    ("category", 3.0, "3"), ("boolean", 1.0, True), ("boolean", b"no", False),
+    ("number", 2**53, 2**53), ("number", 7, 7.0), ("number", "9007199254740993", 2**53 + 1),
+    ("number", Decimal(2**53 + 1), 2**53 + 1), ("number", "1e20", 1e20), ("integer", 6.0, 6),
+]
+
+
+@pytest.mark.parametrize(("dtype", "cell", "posted"), CELLS)
+def test_a_typed_value_is_what_a_client_would_post(
+    dtype: Dtype, cell: object, posted: object
+) -> None:
+    found = value_of(cell, dtype, clock("UTC", ""))
+    assert (found, type(found)) == (posted, type(posted))
+
+
+NO_VALUES = [
+    *((dtype, cell) for dtype in ("text", "category", "number", "integer", "boolean", "instant")
+      for cell in (b"\xff\x00", [1, 2], {"a": date(2024, 1, 2)}, timedelta(days=1))),
+    ("number", 2**53 + 1), ("number", "9007199254740993"), ("number", Decimal(2**60 + 1)),
+    ("integer", 0.5), ("boolean", 0.5), ("boolean", 2.0),
+]
+
+
+@pytest.mark.parametrize(("dtype", "cell"), NO_VALUES)
+def test_what_is_no_value_of_its_column_is_set_aside_and_not_made_one(
+    dtype: Dtype, cell: object
+) -> None:
+    """`str` makes a text of anything, and `float` a number of any whole one."""
+    column = Column(name="said", dtype=dtype, description="of that type")
+    found = posted(column, cell, clock("UTC", ""))
+    json.dumps(found)
+    with pytest.raises(Quarantined, match=r"^said"):
+        taken(column, found)
+
+
+KEYS: list[pa.Array] = [
+    pa.array(["1", "2"]), pa.array([1, 2]), pa.array([1.0, 2.0]), pa.array([1, 2], pa.uint8()),
+    pa.array([b"1", b"2"]), pa.array(["1", "2"], pa.large_string()),
+    pa.array([Decimal(1), Decimal(2)]), pa.array(["1", "2"]).dictionary_encode(),
+]
+
+
+@pytest.mark.parametrize("outcomes", KEYS, ids=lambda keys: str(keys.type))
+@pytest.mark.parametrize("orders", KEYS, ids=lambda keys: str(keys.type))
+def test_outcomes_find_their_events_whatever_types_the_keys_have(
+    tmp_path: Path, orders: pa.Array, outcomes: pa.Array
+) -> None:
+    at = pa.array([datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2)])
+    pq.write_table(pa.table({"order": orders, "at": at}), tmp_path / "orders.parquet")
+    pq.write_table(pa.table({"order": outcomes[:1], "returned": [True]}),
+                   tmp_path / "told.parquet")
+    source = EventRows(
+        rows=ParquetFiles(file=str(tmp_path / "orders.parquet")), columns=(), timestamp="at",
+        key="order", label="returned", otherwise=False,
+        outcomes=ParquetFiles(file=str(tmp_path / "told.parquet")))
+    assert [(each.event_id, each.outcome) for each in events(source, tmp_path)] == [
+        ("1", True), ("2", False)]
+
+
+def test_a_key_that_is_no_text_is_named_and_its_row_is_set_aside(tmp_path: Path) -> None:
+    at = pa.array([datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2)])
+    pq.write_table(pa.table({"order": [b"\xff", b"b"], "at": at}), tmp_path / "orders.parquet")
+    source = EventRows(rows=ParquetFiles(file=str(tmp_path / "orders.parquet")), columns=(),
+                       timestamp="at", key="order")
+    aside, kept = records(TOY, events(source, tmp_path))
+    assert (aside.event_id, kept.event_id) == ("orders.parquet:1", "b")
+    assert aside.problem == (
+        r"orders.parquet:1: order is b'\xff'; expected a text or a number")
