@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -52,6 +55,21 @@ def test_keys_that_are_whole_numbers_are_integers(spelled: str, dtype: str, here
     assert {column.name: column.dtype for column in made.columns}["customer"] == dtype
     features = (here.folder / "systems/returns/features.py").read_text()
     assert ("ValueType.INT64" in features) == (dtype == "integer")
+
+
+def test_what_pandas_writes_is_read_for_what_it_was(here: Shop) -> None:
+    """A column of ids or flags of which one is missing has become floats; a struct is no prose."""
+    seen = [{**row, "returned": float(row["returned"] == "yes") if number % 7 else None,
+             "customer": float(number % 20) if number % 9 else None, "payment": {"card": number},
+             "product": 2**60 + number % 30} for number, row in enumerate(orders())]
+    path = here.folder / "orders.parquet"
+    pq.write_table(pa.Table.from_pylist(seen), path)
+    made = plan(replace(here.request(orders()), file=path))
+    found = {column.name: (column.dtype, column.optional) for column in made.columns}
+    assert (found["customer"], found["product"]) == (("integer", True), ("integer", False))
+    assert made.outcome.kind == "binary"
+    assert "product" not in [column.name for column in made.numbers]
+    assert {each.kept: each.why for each in made.left}["payment"].startswith("it holds lists, str")
 
 
 def test_a_number_has_a_unit(here: Shop) -> None:
