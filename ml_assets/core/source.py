@@ -65,3 +65,16 @@ class SkippingSource(Source, Protocol):
     def archive_since(self, fetched: Path, since: datetime) -> Iterator[ArchivedEvent]:
         """What `archive` gives of events that happened from `since` on, in the same order."""
         ...
+
+
+@runtime_checkable
+class GuardedSource(Source, Protocol):
+    """A source that refuses of a client what it can read all the same.
+
+    What was accepted is parsed again for as long as it is kept, by declarations that come later: if
+    `parse` refused a column that has been dropped since, nothing before could be counted any more.
+    """
+
+    def require_known(self, request: Request) -> None:
+        """Raise Quarantined for a part of `request` that the declaration does not know."""
+        ...

@@ -155,8 +155,8 @@ def as_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _has_no_text(kind: pa.DataType) -> bool:
-    return (pa.types.is_nested(kind) or pa.types.is_duration(kind)
-            or pa.types.is_interval(kind))
+    return bool(pa.types.is_nested(kind) or pa.types.is_duration(kind)
+                or pa.types.is_interval(kind))
 
 
 def quoted(name: str) -> str:

@@ -116,13 +116,16 @@ class EventRows:
             for columns in ordering.columns(wanted):
                 yield from self._events(columns, at)
 
-    def parse(self, request: Request) -> Event:
-        """The declared columns; the contract of the stream says what each may hold."""
+    def require_known(self, request: Request) -> None:
+        """Raise Quarantined for what is no column, with the closest."""
         known = [column.name for column in self.columns]
         for name in request:
             if name not in known:
                 raise Quarantined(f"the event has {name!r}, which is no column; expected "
                                   f"{', '.join(known)}.{closest(name, known)}")
+
+    def parse(self, request: Request) -> Event:
+        """The declared columns; the contract of the stream says what each may hold."""
         return {column.name: _taken(column, request.get(column.name)) for column in self.columns}
 
     def _events(self, rows: OrderedColumns, at: SourceClock) -> Iterator[ArchivedEvent]:

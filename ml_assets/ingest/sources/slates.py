@@ -12,7 +12,7 @@ from ml_assets.core.declaration import declaration
 from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.policies import require
 from ml_assets.core.slates import LARGEST_SLATE, request_fault, row_id
-from ml_assets.core.source import ArchivedEvent, Event, Request, Source
+from ml_assets.core.source import ArchivedEvent, Event, GuardedSource, Request, Source
 from ml_assets.core.texts import key_text
 from ml_assets.core.texts import shown as shown_value
 from ml_assets.core.time import declared_instant, midnight
@@ -106,11 +106,18 @@ class Slates:
             if self.since is None or at[0] >= midnight(self.since):
                 yield from self._rows(request, taken, slate)
 
-    def parse(self, request: Request) -> Event:
-        """A row's columns: those that the requests' source makes of all but the item, and it."""
+    def require_known(self, request: Request) -> None:
+        """Raise Quarantined for what recorded requests alone have, or the requests' source refuses.
+        """
         for name in (self.taken, self.shown):
             if name is not None and name in request and name != self.item:
                 raise Quarantined(f"the row has {name!r}, which only recorded requests have")
+        if isinstance(self.requests, GuardedSource):
+            self.requests.require_known(
+                {name: value for name, value in request.items() if name != self.item})
+
+    def parse(self, request: Request) -> Event:
+        """A row's columns: those that the requests' source makes of all but the item, and it."""
         event = self.requests.parse(
             {name: value for name, value in request.items() if name != self.item})
         apart = (self.taken, self.shown)

@@ -177,8 +177,9 @@ def test_a_client_posts_the_declared_columns_and_no_others() -> None:
     source = EventRows(rows=CsvFile(file="x.csv"), columns=COLUMNS, timestamp="at")
     assert source.parse({"customer": "ann", "amount": 3}) == {"customer": "ann", "amount": 3.0}
     assert source.parse({}) == {"customer": None, "amount": None}
+    source.require_known({"customer": "ann"})
     with pytest.raises(Quarantined, match=r"'amuont', which is no column.* Closest: 'amount'"):
-        source.parse({"customer": "ann", "amuont": 3})
+        source.require_known({"customer": "ann", "amuont": 3})
     assert source.request_schema["required"] == ["customer", "amount"]
 
 

@@ -198,7 +198,7 @@ def test_a_row_is_parsed_as_the_requests_source_does_and_has_its_item() -> None:
     assert source.parse({"viewer": "v", "hour": 7, "film": "a"}) == {
         "viewer": "v", "hour": 7, "film": "a"}
     with pytest.raises(Quarantined, match="the row has 'took', which only recorded"):
-        source.parse({"viewer": "v", "took": "a", "film": "a"})
+        source.require_known({"viewer": "v", "took": "a", "film": "a"})
 
 
 def test_rows_of_takes_need_no_code(tmp_path: Path) -> None:

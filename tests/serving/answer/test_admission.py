@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_assets.core.data.columns import Column
 from ml_assets.core.errors import Quarantined
-from ml_assets.ingest.contracts.rows import Contract
+from ml_assets.core.source import Source
+from ml_assets.core.system import System
+from ml_assets.ingest.contracts.rows import Contract, read_event
 from ml_assets.ingest.contracts.values import breach_of
+from ml_assets.ingest.sources import CsvFile, EventRows, Slates
 from ml_assets.serving.answer.intake.admission import Admission
 from tests.serving.kit import NOON
 from tests.toy import TOY
@@ -53,3 +59,36 @@ def test_any_json_is_either_an_event_or_quarantined(posted: object) -> None:
         assert str(error)
     else:
         assert set(event) == {"shop", "note", "amount"}
+
+
+EXTRA = Column(name="extra", dtype="text", optional=True, description="dropped later")
+ITEM = Column(name="film", dtype="text", description="shown")
+
+
+def rows_of(*columns: Column) -> EventRows:
+    return EventRows(rows=CsvFile(file="x.csv"), columns=columns, timestamp="at")
+
+
+def slates_of(*columns: Column) -> Slates:
+    return Slates(requests=rows_of(*columns, replace(ITEM, name="taken", many=True)),
+                  item="film", taken="taken", others=1)
+
+
+@pytest.mark.parametrize("source", [rows_of, slates_of])
+def test_what_the_door_took_is_read_on_after_a_column_was_dropped(
+    source: Callable[..., Source]
+) -> None:
+    """Only clients are refused it: else nothing served before would be counted or filed."""
+    item = (ITEM,) if source is slates_of else ()
+
+    def declared(*columns: Column) -> System:
+        return replace(TOY, streams=(replace(
+            TOY.asked, source=source(*columns), columns=(*columns, *item)),))
+
+    before, after = declared(*TOY.columns, EXTRA), declared(*TOY.columns)
+    event = {"shop": "s", "note": "n", "amount": 3.0} | {each.name: "f" for each in item}
+    posted = json.dumps({**event, "extra": "x"})
+    assert Admission(before).read(posted) == {**event, "extra": "x"}
+    with pytest.raises(Quarantined, match=r"'extra', which is no column"):
+        Admission(after).read(posted)
+    assert read_event(after, posted) == event

@@ -13,6 +13,7 @@ import torch
 from ml_assets.core.errors import DeclarationError, Quarantined
 from ml_assets.core.settings import ROOT
 from ml_assets.ingest.sources.event_rows import EventRows
+from ml_assets.serving.answer.intake.admission import Admission
 from ml_assets.systems.fraud import COLUMNS, CUSTOMERS, FRAUD, SPELLS
 from ml_assets.systems.fraud.derived import DAYS, DELAY, GIVES, compared
 from ml_assets.systems.fraud.network import FraudNet
@@ -51,7 +52,7 @@ def test_payments_are_drawn_once_and_read_as_any_recorded_history(
 
 def test_a_payment_without_an_amount_is_refused() -> None:
     with pytest.raises(Quarantined, match=r"'ammount', which is no column.*Closest: 'amount'"):
-        FRAUD.source.parse({"customer": 1, "terminal": 2, "ammount": 3})
+        Admission(FRAUD).read('{"customer": 1, "terminal": 2, "ammount": 3}')
 
 
 @pytest.mark.parametrize("customers", [9, 2**23])

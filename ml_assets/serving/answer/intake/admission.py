@@ -14,7 +14,7 @@ from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import InvalidRequest, Quarantined
 from ml_assets.core.runtime.isolation import LONGEST_REASON
 from ml_assets.core.slates import request_fault
-from ml_assets.core.source import Event
+from ml_assets.core.source import Event, GuardedSource
 from ml_assets.core.system import System
 from ml_assets.core.texts import KEY_LENGTH, is_text, name_fault, shown, storable
 from ml_assets.core.time import FUTURE, declared_instant
@@ -74,6 +74,8 @@ class Admission:
     def __init__(self, system: System, stream: Stream | None = None) -> None:
         """stream: the one that predictions are made for, unless it is given"""
         self._stream = stream or system.asked
+        source = self._stream.source
+        self._guard = source if isinstance(source, GuardedSource) else None
         self._contract = Contract.of(system, self._stream)
         columns, keys = self._contract.columns, self._contract.keys
         plain = [each for each in columns if not (each.optional or each.many)]
@@ -134,6 +136,8 @@ class Admission:
         # As deep as it has brackets, at most: nearly all events need no closer look.
         if posted.count("{") + posted.count("[") > MAX_DEPTH and _depth(request) > MAX_DEPTH:
             raise Quarantined(f"the event is nested more than {MAX_DEPTH} deep")
+        if self._guard is not None:
+            self._guard.require_known(request)
         try:
             event = self._stream.source.parse(request)
         except OverflowError as error:  # a whole number of 400 digits is JSON, and no float
