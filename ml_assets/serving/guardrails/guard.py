@@ -25,10 +25,10 @@ class Guard:
     """
 
     def __init__(
-        self, policy: Guardrails | None, *, processes: int = 1,
-        bounds: tuple[float, float] | None = None,
+        self, policy: Guardrails | None, *, bounds: tuple[float, float] | None,
+        processes: int = 1,
     ) -> None:
-        """bounds: of outputs, if the target has them"""
+        """bounds: of outputs; None if the target has none"""
         self.policy, self._bounds = policy, bounds
         self.level = 1.0 if policy is None else policy.level / processes
         self.timed = False

@@ -108,7 +108,7 @@ class SideBySide:
             self._slow += 1
             self._took = own_s, other_s
 
-    def paired(self, own: Outputs, other: Outputs, slate: str | None = None) -> None:
+    def paired(self, own: Outputs, other: Outputs, slate: str | None) -> None:
         """What each of the two said of the same event.
 
         slate: the request whose slate it is a row of. There only the order is compared: the same

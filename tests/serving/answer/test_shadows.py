@@ -58,7 +58,7 @@ def pool_of(toy: Toy) -> ModelPool:
 def shadows_of(toy: Toy) -> tuple[Shadows, Counter[str], ModelPool]:
     counts: Counter[str] = Counter()
     pool = pool_of(toy)
-    guard = Guard(toy.system.rollout.guardrails)
+    guard = Guard(toy.system.rollout.guardrails, bounds=toy.system.target.bounds)
     return Shadows(pool, now=lambda: NOON, counts=counts, guard=guard), counts, pool
 
 

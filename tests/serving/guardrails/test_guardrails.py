@@ -275,6 +275,41 @@ def test_in_a_replay_broken_versions_leave_when_it_looks_and_slow_ones_stay(
         assert (record.by, record.at) == (f"guardrail {guardrail}", NOON + timedelta(hours=1))
 
 
+def rare(outputs: Outputs) -> Outputs:
+    return outputs / 10_000
+
+
+def less_rare(outputs: Outputs) -> Outputs:
+    return outputs / 50
+
+
+def all_high(outputs: Outputs) -> Outputs:
+    return 0.9 + outputs / 50
+
+
+@pytest.mark.parametrize(("name", "happens"), [
+    ("toy", less_rare), ("shelf", less_rare), ("shelf", all_high)])
+def test_what_changes_no_answer_takes_nobody_out(
+    name: str, happens: Callable[[Outputs], Outputs], settings: Settings
+) -> None:
+    """Small probabilities of what is rare are small for both; of a slate only the order counts."""
+    toy = made(name, settings)
+    toy.clock.set(NOON)
+    toy.models[1] = Broken(sound=toy.models[1], happens=rare)  # type: ignore[assignment]
+    toy.models[2] = Broken(sound=sound(name), happens=happens)  # type: ignore[assignment]
+    toy.act(Shadow(version=2))
+    with serving(toy) as api:
+        wait_until(lambda: len(api.get(f"/v1/{name}/version").json()["serving"]) == 2)
+        for n in range(150):
+            assert api.post(PATHS[name], json=body(name, n)).status_code == 200
+        wait_until(lambda: api.get(f"/v1/{name}/version").json()["counts"]["shadow_waiting"] == 0)
+        counts = api.get(f"/v1/{name}/version").json()["counts"]
+        toy.clock.set(NOON + timedelta(hours=1))
+        shown = api.post(f"/v1/{name}/guardrails").json()
+    assert counts["shadowed"] > 100 and taken_out(toy, 2) is None
+    assert shown["deployment"]["shadows"] == [2]
+
+
 @pytest.mark.parametrize("system", [TOY, SHELF], ids=lambda system: system.name)
 def test_a_system_without_guardrails_is_not_watched(system: System, settings: Settings) -> None:
     toy = made(system.name, settings)

@@ -28,7 +28,7 @@ def breached(
     for start in range(0, len(own_NW), at_once):
         for own, other in zip(own_NW[start:start + at_once], other_NW[start:start + at_once],
                               strict=True):
-            both.paired(tuple(own), tuple(other))
+            both.paired(tuple(own), tuple(other), None)
         if (found := both.breach()) is not None:
             return found.guardrail, start + at_once
     return None
