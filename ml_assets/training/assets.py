@@ -72,7 +72,8 @@ def _checks(trained: "Trained") -> list[dg.AssetCheckResult]:
         check_result(trained.convergence.settled, "fit_settled",
                      {"ended": trained.convergence.said}, severity=dg.AssetCheckSeverity.WARN),
         check_result(held_out is None or held_out.worth_it, "better_than_simple_models",
-                     {"nothing": "is held out"} if held_out is None else held_out.named(),
+                     {"nothing": "is held out to judge by"} if held_out is None
+                     else held_out.named(),
                      severity=dg.AssetCheckSeverity.WARN),
     ]
 

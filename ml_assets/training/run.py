@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+from ml_assets.core.data.subjects import Subjects
 from ml_assets.core.model import Model
 from ml_assets.core.runtime.workers import WorkerPool, workers_at
 from ml_assets.core.system import System
@@ -92,7 +93,7 @@ def train(
         difference=max(largest_difference(fitted, block.texts, block.dense)
                        for block in (held_out if len(held_out) else rows).blocks()),
         began=before if isinstance(before, str) else fitted.began,
-        held_out=compared(system.model, fitted.scorer, rows, held_out) if len(held_out) else None,
+        held_out=_held_against(system, fitted, rows, held_out, training_set),
     )
     some = rows.part(0, min(EXAMPLE_ROWS, len(rows))).whole()
     with tempfile.TemporaryDirectory() as temporary:
@@ -128,6 +129,16 @@ def train(
         )
     discard(checkpoints)
     return version, trained
+
+
+def _held_against(
+    system: System, fitted: Fitted[TrainedScorer], rows: TrainingRows, held_out: TrainingRows,
+    training_set: TrainingSet,
+) -> HeldOut | None:
+    if not len(held_out):
+        return None
+    event_ids = training_set.part("holdout").table(["event_id"])["event_id"].to_pylist()
+    return compared(system.model, fitted.scorer, rows, held_out, Subjects.of(event_ids, {}))
 
 
 def fitted_to(

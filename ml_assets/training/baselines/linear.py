@@ -20,7 +20,8 @@ from ml_assets.training.full_batch import minimise
 from ml_assets.training.loop.losses import MeanLoss
 from ml_assets.training.loop.progress import untold
 from ml_assets.training.rows.labelled import LabelledRows
-from ml_assets.training.rows.training_rows import Codes, TrainingRows
+from ml_assets.training.rows.training_rows import TrainingRows
+from ml_assets.training.scored import Outputs
 from ml_assets.training.sparse import times, transposed
 from ml_assets.training.wanted import wanted_of
 
@@ -81,17 +82,17 @@ class LinearModel:
     network: LinearNetwork
     convergence: Convergence
 
-    def losses(self, rows: TrainingRows) -> Codes:
-        """(N,) what each of N rows loses."""
-        return np.concatenate([np.empty(0), *map(self._losses, rows.blocks())])
+    def outputs(self, rows: TrainingRows) -> Outputs:
+        """(N, W) of N rows."""
+        return np.concatenate([
+            np.empty((0, len(self.target.outputs))), *map(self._outputs, rows.blocks())])
 
-    def _losses(self, rows: LabelledRows) -> Codes:
+    def _outputs(self, rows: LabelledRows) -> Outputs:
         arrays = self.encoder(rows.texts, rows.dense)
         with torch.inference_mode():
             logits_BK = self.network(*self.network.inputs(arrays, len(rows)), None)
-        outputs = self.target.outputs_of(
+        return self.target.outputs_of(
             logits_BK.double().numpy(), self.scale, rows.feature_names, rows.dense)
-        return self.target.losses(rows.codes, outputs)
 
 
 def fit_linear(model: Model, target: Target, rows: LabelledRows) -> LinearModel | None:
