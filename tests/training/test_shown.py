@@ -18,12 +18,15 @@ NAMES = [f"film {number}" for number in range(FILMS)]
 TARGET = Ranking(name="taken", item="film", page=PAGE)
 APPEAL = np.geomspace(0.2, 0.002, FILMS)
 """With which probability each film is taken on a page, the best first."""
+BATCHES = Minibatch(batch=256, epochs=12, patience=3, rate=5e-3)
 MODELS = {
     "at once": Model(inputs=(Categories("film"),), network=HashedText(hidden=4, l2_dense=0.1)),
     "at once, exported": Model(inputs=(Categories("film"),), network=Tabular(blocks=0),
                                fit=FullBatch(iterations=60)),
     "in batches": Model(inputs=(Categories("film"),), network=Tabular(blocks=0),
-                        fit=Minibatch(batch=256, epochs=12, patience=3, rate=5e-3)),
+                        fit=BATCHES),
+    "on two devices": Model(inputs=(Categories("film"),), network=Tabular(blocks=0),
+                            fit=replace(BATCHES, device="cpu", devices=2)),
 }
 
 
