@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ml_assets.core.objects.watch import StoreWatch
 from ml_assets.core.runtime.hybrid_clock import HybridClock
 from ml_assets.core.runtime.sparse_log import SparseLog
 from ml_assets.core.settings import Settings
@@ -122,9 +123,10 @@ def create_app(
     def waiting(name: str) -> int:
         return sum(each.waiting(name) for each in (predictions, told, rankings))
 
+    store = store_of(settings)
     metrics = Metrics(served, requests, waiting, executor.__len__,
                       {name: Freshness(settings, each.system) for name, each in served.items()},
-                      workers)
+                      store, workers)
     door = Doorkeeper(settings)
     fast_path = FastPath(
         door=door, hosts=Hosts.of(settings), requests=requests, lines=lines,
@@ -140,11 +142,18 @@ def create_app(
     )
     explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
     handlers = Handlers(served, executor, predictions, told, rankings, explainer, metrics,
-                        settings.ack, broken or {})
-    lifespan = Lifespan(list(served.values()), door.tokens, executor,
+                        settings.ack, broken or {}, store)
+    lifespan = Lifespan(list(served.values()), door.tokens, store, executor,
                         lambda: len(predictions) + len(told) + len(rankings),
                         explainer, metrics, traces, lines)
     return GuardedApp(handlers, Pages(systems), lifespan, fast_path, traces)
+
+
+def store_of(settings: Settings) -> StoreWatch | None:
+    """What looks at the object store; None if there is none."""
+    if settings.cluster is None or not settings.cluster.objects:
+        return None
+    return StoreWatch(settings.cluster.objects)
 
 
 def served_system(

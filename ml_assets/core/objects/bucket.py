@@ -7,6 +7,7 @@ boto3 knows: profiles, and roles of machines and pods.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from ml_assets.core.errors import DeclarationError, ObjectsUnavailable
 from ml_assets.core.storage.places import missing
@@ -22,11 +23,21 @@ from ml_assets.core.storage.places import missing
 NAME = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
 PREFIX = re.compile(r"[A-Za-z0-9!_.*'()-]+(?:/[A-Za-z0-9!_.*'()-]+)*")
 """What S3 calls safe in the name of an object."""
-CONNECT_S, READ_S, ATTEMPTS = 3, 60, 3
+CONNECT_S, READ_S, ATTEMPTS = 3, 5, 3
+"""Seconds that a store is waited for until it says something. One that hangs is given up after some
+15 s."""
+STORE_S, STORE_ATTEMPTS = 60, 2
+"""Seconds that it has after it was sent a whole object."""
+PROBE_S = 3
+"""Seconds that it has to show that it is there; asked once."""
+Call = Literal["ask", "store", "probe"]
 AT_ONCE = 1000
 """Objects that one call lists or deletes."""
 DENIED = ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken",
           "ExpiredToken")
+away: dict[str, str] = {}
+"""Why nobody is asked about what lies at an address: kept by a `StoreWatch` of this process."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,11 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Bucket:
-    """What lies below `s3://name/prefix`. Every call raises ObjectsUnavailable, with what to do."""
+    """What lies below `s3://name/prefix`. Every call raises ObjectsUnavailable, with what to do.
+
+    It does so at once while a `StoreWatch` of this process finds nobody there, and otherwise after
+    some time: see `READ_S`, `STORE_S`.
+    """
 
     name: str
     prefix: str = ""
@@ -87,7 +102,7 @@ class Bucket:
 
     def put(self, file: Path, name: str) -> str:
         """Store `file` whole, or not at all; its etag. At most 5 GB, because one call is atomic."""
-        with self._asking() as client, file.open("rb") as body:
+        with self._asking("store") as client, file.open("rb") as body:
             return str(client.put_object(Bucket=self.name, Key=self._key(name), Body=body)["ETag"])
 
     def get(self, name: str, into: Path) -> str | None:
@@ -119,6 +134,11 @@ class Bucket:
         for _ in self.list(""):
             return
 
+    def probe(self) -> None:
+        """The same, without patience: within `PROBE_S`."""
+        with self._asking("probe") as client:
+            client.list_objects_v2(Bucket=self.name, Prefix=self._key(""), MaxKeys=1)
+
     def make(self) -> None:
         """Make the bucket if it is not there."""
         with self._asking() as client:
@@ -129,9 +149,11 @@ class Bucket:
                 return
 
     @contextmanager
-    def _asking(self) -> Iterator[Any]:
+    def _asking(self, what: Call = "ask") -> Iterator[Any]:
         """A client for the block. Its faults are told in words of ours."""
-        client = _client(os.getpid())
+        if what != "probe" and (why := away.get(self.url)) is not None:
+            raise ObjectsUnavailable(why)
+        client = _client(os.getpid(), what)
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -157,17 +179,30 @@ class Bucket:
         raise ObjectsUnavailable(said) from error
 
 
-@lru_cache(maxsize=1)
-def _client(process: int) -> Any:
+@lru_cache(maxsize=3)
+def _client(process: int, what: Call) -> Any:
     """One for all threads; a child of `fork` must not share its parent's connections."""
     try:
         import boto3
         from botocore.config import Config
     except ImportError as error:
         raise missing("boto3", "object storage") from error
-    return boto3.session.Session().client("s3", config=Config(
-        connect_timeout=CONNECT_S, read_timeout=READ_S, max_pool_connections=32,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+    read_s, attempts = {"ask": (READ_S, ATTEMPTS), "store": (STORE_S, STORE_ATTEMPTS),
+                        "probe": (PROBE_S, 1)}[what]
+    client = boto3.session.Session().client("s3", config=Config(
+        connect_timeout=CONNECT_S, read_timeout=read_s, max_pool_connections=32,
+        retries={"mode": "standard", "total_max_attempts": attempts},
         # Not every compatible store knows AWS's newer checksums; TLS or the signature has one.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required"))
+    client.meta.events.register("needs-retry.s3", _tell)
+    return client
+
+
+def _tell(
+    caught_exception: Exception | None, attempts: int, operation: Any, endpoint: Any, **_: object
+) -> None:
+    """Say that a store is waited for, after each attempt in vain."""
+    if caught_exception is not None:
+        log.warning("%s: attempt %d at %s: %s", operation.name, attempts, endpoint.host,
+                    caught_exception)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ml_assets.core.errors import NotReady, unknown
+from ml_assets.core.objects.watch import StoreWatch
 from ml_assets.core.runtime.isolation import isolate
 from ml_assets.core.settings import Ack
 from ml_assets.ingest.log.event_log import Prediction
@@ -51,11 +52,13 @@ class Handlers:
     def __init__(
         self, systems: Mapping[str, ServedSystem], executor: Executor, predictions: Predictions,
         told: ToldEvents, rankings: Rankings, explainer: ThreadPoolExecutor, metrics: Metrics,
-        ack: Ack, broken: Mapping[str, str],
+        ack: Ack, broken: Mapping[str, str], store: StoreWatch | None = None,
     ) -> None:
+        """store: what looks at the object store; None if there is none"""
         self._systems, self._executor, self._predictions = systems, executor, predictions
         self._told, self._rankings = told, rankings
         self._explainer, self._metrics, self._ack = explainer, metrics, ack
+        self._store = store
         self._broken = {name: f"the declaration of {name!r} is broken: {reason}"
                         for name, reason in broken.items()}
         self._measuring = asyncio.Lock()
@@ -161,6 +164,8 @@ class Handlers:
             lambda: _said(systems, lambda system: system.readiness.problems()))
         warnings = _said(systems, lambda system: system.readiness.warnings())
         problems |= {name: [redacted(f"{name}: {why}")] for name, why in broken.items()}
+        if self._store is not None and self._store.problem is not None:
+            warnings[""] = [redacted(f"{self._store.problem}. What is loaded goes on")]
         ready = {name: not each for name, each in problems.items()}
         answer = ReadyAnswer(ready=any(ready.values()), systems=ready,
                              problems=list(chain(*problems.values())),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
+from ml_assets.core.objects.watch import StoreWatch
 from ml_assets.core.runtime.sparse_log import MINUTE_S, SparseLog
 from ml_assets.serving.access.known_tokens import KnownTokens
 from ml_assets.serving.answer.served_system import ServedSystem
@@ -25,15 +26,16 @@ if TYPE_CHECKING:
 class Lifespan:
     """Opens the systems, lets their shadows score while the API is idle, and closes them.
 
-    tokens: followed meanwhile; waiting: how many requests wait for a batch
+    tokens, store: followed meanwhile; store is None if all is in files
+    waiting: how many requests wait for a batch
     """
 
     def __init__(
-        self, systems: Sequence[ServedSystem], tokens: KnownTokens, executor: Executor,
-        waiting: Callable[[], int], explainer: ThreadPoolExecutor, metrics: Metrics,
-        traces: Traces | None, lines: SparseLog,
+        self, systems: Sequence[ServedSystem], tokens: KnownTokens, store: StoreWatch | None,
+        executor: Executor, waiting: Callable[[], int], explainer: ThreadPoolExecutor,
+        metrics: Metrics, traces: Traces | None, lines: SparseLog,
     ) -> None:
-        self._systems, self._tokens = systems, tokens
+        self._systems, self._tokens, self._store = systems, tokens, store
         self._executor, self._waiting = executor, waiting
         self._explainer, self._metrics, self._traces = explainer, metrics, traces
         self._lines = lines
@@ -42,6 +44,8 @@ class Lifespan:
     async def __call__(self, app: Starlette) -> AsyncIterator[None]:
         self._executor.start()
         self._tokens.start()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.start)
         for system in self._systems:
             await self._executor.on_worker(system.open)
         await asyncio.to_thread(self._tokens.wait)
@@ -56,6 +60,8 @@ class Lifespan:
         for system in self._systems:
             await self._executor.on_worker(system.close)
         self._tokens.stop()
+        if self._store is not None:
+            self._store.stop()
         self._metrics.close()
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)

@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from ml_assets.core.objects.watch import StoreWatch
 from ml_assets.core.runtime.hybrid_clock import Direction
 from ml_assets.serving.answer.counters import SECONDS, SIZES, Histogram
 from ml_assets.serving.answer.served_system import ServedSystem
@@ -83,17 +84,19 @@ class Metrics(Collector):
     queued: how many requests of each system wait for a batch
     at_work: how many calls, of whichever system, wait for the worker or are on it
     freshness: of the features, by system
+    store: what looks at the object store; None if there is none
     workers: where the other workers' samples are; None if this process is the only one
     """
 
     def __init__(
         self, systems: Mapping[str, ServedSystem], requests: Requests,
         queued: Callable[[str], int], at_work: Callable[[], int],
-        freshness: Mapping[str, Freshness], workers: WorkerMetrics | None = None,
+        freshness: Mapping[str, Freshness], store: StoreWatch | None = None,
+        workers: WorkerMetrics | None = None,
     ) -> None:
         self._systems, self._requests = systems, requests
         self._queued, self._at_work = queued, at_work
-        self._freshness, self._workers = freshness, workers
+        self._freshness, self._store, self._workers = freshness, store, workers
         self._ages: Ages = {}
 
     def open(self) -> None:
@@ -145,6 +148,8 @@ class Metrics(Collector):
             for system, views in self._ages.items():
                 for view, age in views.items():
                     yield (system, view), age
+        if name == "objects_up" and self._store is not None:
+            yield (), float(self._store.problem is None)
         yield from _named(name, numbers.levels)
         for values, at in _named(name, numbers.latest):
             yield values, monotonic() - at
@@ -213,6 +218,7 @@ GAUGES: dict[str, tuple[str, Labels]] = {
                                ("system",)),
     "feature_age_seconds": ("Since the instant whose labels the features count",
                             ("system", "view")),
+    "objects_up": ("Whether the object store answered when it was last asked, 1 or 0", ()),
 }
 KINDS = {"predictions": "predicted", "degraded": "degraded", "repeated": "repeated",
          "refused": "rejected", "feedback": "feedback", "shadow_scores": "shadowed",
