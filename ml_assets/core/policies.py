@@ -128,6 +128,9 @@ class RolloutPolicy:
     worse_by: by how much the mean loss of a row may exceed the champion's, in the target's unit
         of loss. 0 promotes on evidence of improvement, more on evidence of no such harm.
     deadline: after so long without evidence `at_deadline` decides: keep the champion, or promote
+    deadline_labels: paired outcomes without which the deadline promotes nobody, and the trial goes
+        on: if labels fail to come, nothing has shown that the version does no harm. 0 where the
+        truth comes after the deadline
     watch: so long a predecessor scores in the new champion's shadow, to be put back if that
         proves worse
     approval: whether a person must approve each promotion
@@ -141,6 +144,7 @@ class RolloutPolicy:
     worse_by: float = 0.0
     deadline: timedelta = timedelta(days=28)
     at_deadline: Literal["keep", "promote"] = "keep"
+    deadline_labels: int = 20
     watch: timedelta = timedelta(days=14)
     approval: bool = False
     guardrails: Guardrails | None = Guardrails()
@@ -155,6 +159,8 @@ class RolloutPolicy:
             require(0 < level < 1, self, name, level, "a chance in (0, 1)")
         require(self.worse_by >= 0, self, "worse_by", self.worse_by, "a loss, 0 or more")
         require(self.deadline > timedelta(0), self, "deadline", self.deadline, "a positive time")
+        require(self.deadline_labels >= 0, self, "deadline_labels", self.deadline_labels,
+                "0 or more")
         require(self.watch >= timedelta(0), self, "watch", self.watch, "no negative time")
 
 

@@ -39,7 +39,7 @@ class Decided:
     @property
     def pairs(self) -> int:
         """Outcomes that it was judged by."""
-        return self.evidence.parts[0].pairs if self.evidence.parts else 0
+        return self.evidence.pairs
 
 
 @dataclass(frozen=True, kw_only=True)

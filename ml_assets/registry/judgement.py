@@ -63,6 +63,11 @@ class Evidence:
     step_pairs: int = 0
     missing: str | None = None
 
+    @property
+    def pairs(self) -> int:
+        """All paired outcomes since the trial began."""
+        return self.parts[0].pairs if self.parts else 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
@@ -84,7 +89,8 @@ def judge_challenger(
 
     trials: how many are tried at once; they share the level. Evidence of harm, on all rows or on
     a slice, ends the trial. Evidence of improvement takes it on a step, one a day, up to its
-    promotion; without it a step takes `step_labels` outcomes, and promotion waits.
+    promotion; without it a step takes `step_labels` outcomes, and promotion waits for a deadline
+    that promotes, and for `deadline_labels` outcomes.
     """
     version = tried.version
     harmed = _harmed(evidence.parts, policy)
@@ -99,7 +105,8 @@ def judge_challenger(
     claim = f"version {version} is {claim} than version {tried.reference}: {said}"
     share = next((each for each in policy.shares if each > tried.share), None)
     late = now - tried.since >= policy.deadline
-    if better or (late and policy.at_deadline == "promote"):
+    promotes = late and policy.at_deadline == "promote"
+    if better or (promotes and evidence.pairs >= policy.deadline_labels):
         why = claim if better else f"{_days(policy)} without evidence of harm: {said}"
         if now - tried.step_at < DAY:
             return _hold(version, f"{why}; its next step is due a day after the last")
@@ -109,7 +116,7 @@ def judge_challenger(
             return _hold(version, f"{why}; it waits for approval (`ml-assets rollout approve`)")
         return Judged(version=version, reason=why,
                       action=Promote(version=version, watched=policy.watch.total_seconds() > 0))
-    if late:
+    if late and not promotes:
         return Judged(version=version, action=Withdraw(version=version),
                       reason=f"{_days(policy)} without evidence that version {version} is better: "
                              f"{said}")
@@ -118,6 +125,10 @@ def judge_challenger(
             version=version, action=Canary(version=version, share=share),
             reason=f"no harm in {evidence.step_pairs} outcomes "
                    f"{f'at {percent(tried.share)}' if tried.share else 'in the shadow'}: {said}")
+    if promotes:
+        return _hold(version, f"its deadline has passed, but {evidence.pairs} paired outcomes are "
+                              "too few to show harm; it waits for "
+                              f"{policy.deadline_labels}: {said}")
     return _hold(version, f"no evidence yet: {said}")
 
 

@@ -12,33 +12,30 @@ import pytest
 
 from ml_assets.core.policies import RolloutPolicy
 from ml_assets.core.settings import Settings
-from ml_assets.core.system import System
-from ml_assets.core.time import DAY, EventClock, midnight
+from ml_assets.core.time import DAY
 from ml_assets.core.truths import Complaints
-from ml_assets.feedback.judging import decide_day, guarded, told, weighed
+from ml_assets.feedback.judging import guarded, weighed
 from ml_assets.feedback.pairs import Paired, paired
 from ml_assets.registry.models import ModelRegistry
 from ml_assets.registry.record import BY_GUARDRAIL
-from ml_assets.registry.rollout import Action, Canary, Promote, Shadow, Withdraw
+from ml_assets.registry.rollout import Canary, Promote, Shadow, Withdraw
 from ml_assets.registry.trials import challenged
-from tests.feedback.trial import FIRST, PER_DAY, Trial
+from tests.feedback.trial import (
+    BETTER,
+    FIRST,
+    PER_DAY,
+    START,
+    STEADY,
+    Trial,
+    decide,
+    registered,
+    trial_of,
+)
 from tests.toy import TOY
 
-START = midnight(FIRST)
 SURE = log(1 / 0.05)
-STEADY, BETTER = [0.7] * 10, [0.8] * 10
-"""How sure a version is of what comes true, purchase by purchase."""
 SIDED = replace(TOY, truth=Complaints(source="buyer", within=timedelta(hours=1),
                                       maturity=timedelta(days=1)))
-
-
-def trial_of(settings: Settings, *actions: Action, system: System = TOY,
-             **right: list[float]) -> Trial:
-    trial = Trial(settings=settings, system=system,
-                  right={int(name.removeprefix("v")): each for name, each in right.items()})
-    for action in actions:
-        trial.deployments.act(system.name, action, reason="set up", by="tests", at=START)
-    return trial
 
 
 def pairs_of(trial: Trial, end: datetime, *, bound: float = 2.0) -> Paired:
@@ -116,35 +113,6 @@ def test_harm_on_a_slice_is_found_although_all_in_all_the_version_is_better(
     assert whole.lead is not None and cheap.lead is not None
     assert cheap.lead < 0 and cheap.worse > SURE + log(2)
     assert seen.step_pairs == whole.pairs == 9 * PER_DAY
-
-
-@pytest.fixture
-def registry(settings: Settings) -> ModelRegistry:
-    return ModelRegistry(settings)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "model"
-    made.mkdir()
-    (made / "factor.json").write_text("3.0")
-    return made
-
-
-def decide(trial: Trial, at: datetime) -> list[str]:
-    """At the end of a day; what was done."""
-    EventClock(trial.settings.clock_file(trial.system.name)).set(at)
-    decided = decide_day(trial.system, trial.settings, (at - DAY).date(), by="tests")
-    assert all(each.on for each in told(decided))
-    return [each.did for each in told(decided) if each.on == "all"]
-
-
-def registered(registry: ModelRegistry, folder: Path, count: int) -> None:
-    for version in range(1, count + 1):
-        registry.register("toy", folder, params={}, metrics={}, tags={})
-        registry.log_evaluation("toy", version, {
-            "system": "toy", "candidate": version, "champion": None, "gates": [],
-            "largest_loss": 2.0})
 
 
 def test_a_better_challenger_goes_its_way_day_by_day_and_its_predecessor_retires(

@@ -30,12 +30,14 @@ SYSTEM = replace(TRACKS, slices=())
 PAGES, KNOWN = 1000, 60
 
 
-def served(settings: Settings, *actions: Action, better: float = 0.0) -> Paired:
+def served(
+    settings: Settings, *actions: Action, better: float = 0.0, taken_at_all: bool = True
+) -> Paired:
     """What is known of a version and its reference after a day of pages, each the five tracks of
     60 that whoever answered thinks best.
 
     Both see what a track is worth to its listener with errors of their own, as large for both
-    unless version 2 is `better`.
+    unless version 2 is `better`. taken_at_all: whether anybody ever takes anything
     """
     deployments = Deployments(settings.deployments)
     for action in actions:
@@ -53,7 +55,7 @@ def served(settings: Settings, *actions: Action, better: float = 0.0) -> Paired:
                 for version, error in ((1, 1.0), (2, 1.0 - better))}
         by = arm(record, listener)
         shown = np.argsort(-seen[by])[:PAGE]
-        taken = draw.random(PAGE) < 1 / (1 + np.exp(2.5 - 1.5 * worth[shown]))
+        taken = taken_at_all & (draw.random(PAGE) < 1 / (1 + np.exp(2.5 - 1.5 * worth[shown])))
         for place, track in enumerate(shown):
             event_id = row_id(f"page-{page}", place + 1)
             outcomes.append((

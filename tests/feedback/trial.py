@@ -5,21 +5,28 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
-from ml_assets.core.time import DAY, midnight
+from ml_assets.core.time import DAY, EventClock, midnight
+from ml_assets.feedback.judging import decide_day, told
 from ml_assets.ingest.lake import Lake
 from ml_assets.ingest.log.event_log import EventLog, Prediction, ShadowScore
 from ml_assets.ingest.tables import events_schema, outcomes_schema, predictions_schema
 from ml_assets.registry.deployments import Deployments
+from ml_assets.registry.models import ModelRegistry
+from ml_assets.registry.rollout import Action
 from ml_assets.registry.routing import arm, propensity
 from tests.toy import TOY
 
 FIRST = date(2024, 1, 8)
+START = midnight(FIRST)
+STEADY, BETTER = [0.7] * 10, [0.8] * 10
+"""How sure a version is of what comes true, purchase by purchase."""
 PER_DAY = 48
 """Purchases, one each half hour; the shop is the same for four of them."""
 
@@ -39,19 +46,22 @@ class Trial:
     def deployments(self) -> Deployments:
         return Deployments(self.settings.deployments)
 
-    def serve(self, days: int, *, reported: float = 1.0) -> datetime:
+    def serve(self, days: int, *, reported: float = 1.0, labels: bool = True) -> datetime:
         """So many more days, answered as the record says; the end of the last one.
 
         reported: the share of mistakes that somebody reports; the label of the others is what was
         answered
+        labels: whether any outcome of these days ever comes
         """
         draw = np.random.default_rng(self.days)
         for _ in range(days):
-            self._serve(FIRST + self.days * DAY, draw, reported)
+            self._serve(FIRST + self.days * DAY, draw, reported, labels)
             self.days += 1
         return midnight(FIRST + self.days * DAY)
 
-    def _serve(self, day: date, draw: np.random.Generator, reported: float) -> None:
+    def _serve(
+        self, day: date, draw: np.random.Generator, reported: float, labels: bool
+    ) -> None:
         record = self.deployments.current(self.system.name)
         assert record is not None
         outcomes, predictions, events = [], list[Prediction](), []
@@ -86,7 +96,8 @@ class Trial:
             log.shadows.add(shadows)
         lake, name = Lake(self.settings.lake), self.system.name
         lake.write(name, "outcomes", day, pd.DataFrame(
-            outcomes, columns=outcomes_schema(self.system).names), outcomes_schema(self.system))
+            outcomes if labels else [], columns=outcomes_schema(self.system).names),
+            outcomes_schema(self.system))
         rows = [(each.prediction_id, each.event_id, each.event_timestamp, each.accepted_at,
                  each.features_as_of, each.features.tolist(), list(each.feature_names),
                  each.model_version, each.score, each.decision, False, "champion", 1.0, None, None,
@@ -97,3 +108,28 @@ class Trial:
         schema = events_schema(self.system)
         lake.write(name, self.system.asked.table, day,
                    pd.DataFrame(events, columns=schema.names), schema)
+
+
+def trial_of(settings: Settings, *actions: Action, system: System = TOY,
+             **right: list[float]) -> Trial:
+    trial = Trial(settings=settings, system=system,
+                  right={int(name.removeprefix("v")): each for name, each in right.items()})
+    for action in actions:
+        trial.deployments.act(system.name, action, reason="set up", by="tests", at=START)
+    return trial
+
+
+def decide(trial: Trial, at: datetime) -> list[str]:
+    """At the end of a day; what was done."""
+    EventClock(trial.settings.clock_file(trial.system.name)).set(at)
+    decided = decide_day(trial.system, trial.settings, (at - DAY).date(), by="tests")
+    assert all(each.on for each in told(decided))
+    return [each.did for each in told(decided) if each.on == "all"]
+
+
+def registered(registry: ModelRegistry, folder: Path, count: int) -> None:
+    for version in range(1, count + 1):
+        registry.register("toy", folder, params={}, metrics={}, tags={})
+        registry.log_evaluation("toy", version, {
+            "system": "toy", "candidate": version, "champion": None, "gates": [],
+            "largest_loss": 2.0})

@@ -99,6 +99,23 @@ def test_the_declared_default_decides_at_the_deadline() -> None:
     assert action(tried(0.1, days=27), evidence(), fresh) is None
 
 
+def test_a_deadline_promotes_nobody_on_fewer_outcomes_than_declared() -> None:
+    """None came, or few: the trial goes on, and says why. Harm and improvement count as ever."""
+    fresh = replace(POLICY, at_deadline="promote", deadline_labels=20)
+    late, promoted = tried(0.5, days=400), Promote(version=2, watched=True)
+    none = (Evidence(), Evidence(missing="nothing bounds its losses"), evidence(part(pairs=0)))
+    for seen in (*none, evidence(part(pairs=19))):
+        judged = judge_challenger(late, seen, fresh, now=AT)
+        assert judged.action is None
+        assert f"{seen.pairs} paired outcomes are too few" in judged.reason
+        assert "it waits for 20" in judged.reason
+        assert action(late, seen, replace(fresh, deadline_labels=0)) == promoted
+        assert action(late, seen) == Withdraw(version=2), "who keeps the champion needs none"
+    assert action(late, evidence(part(pairs=20)), fresh) == promoted
+    assert action(late, evidence(part(pairs=5, better=SURE)), fresh) == promoted
+    assert action(late, evidence(part(pairs=5, worse=SURE)), fresh) == Withdraw(version=2)
+
+
 def test_a_promotion_waits_for_approval_if_it_is_declared() -> None:
     careful, seen = replace(POLICY, approval=True), evidence(part(better=SURE))
     judged = judge_challenger(tried(0.5), seen, careful, now=AT)
@@ -214,7 +231,7 @@ def test_whatever_the_evidence_each_decision_can_be_recorded_and_asked_again(
 @pytest.mark.parametrize(("wrong", "said"), [
     ({"shares": (0.5, 0.1)}, "rising shares"), ({"shares": (0.6,)}, "rising shares"),
     ({"level": 0.0}, "a chance"), ({"worse_by": -1.0}, "0 or more"),
-    ({"at_deadline": "perhaps"}, "keep"),
+    ({"at_deadline": "perhaps"}, "keep"), ({"deadline_labels": -1}, "0 or more"),
 ])
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(DeclarationError, match=said):

@@ -117,6 +117,7 @@ FRAUD = System(
     # What is true of a payment is known a week later: to wait for that would let a new fraud go
     # on for another week. A candidate that passed its gates takes over on the next day, and the
     # one before it is put back if the outcomes say so.
-    rollout=RolloutPolicy(shares=(), deadline=timedelta(days=1), at_deadline="promote"),
+    rollout=RolloutPolicy(shares=(), deadline=timedelta(days=1), at_deadline="promote",
+                          deadline_labels=0),
     drift=DriftPolicy(),
 )
