@@ -168,8 +168,8 @@ def test_explanations_lead_to_the_lenders_rows_and_traces_to_the_readers_answers
             "market_stall_looks", "market_stall_moods", "market_stall_baskets",
             "market_stall_tastes", "market_stalls_latest", "vans_stall_arrivals"}
         look = by_view["market_stall_looks"]
-        found = trace(both.settings, both.market, log, look.event_id)
-        assert found is not None and not found.problems
+        [found] = trace(both.settings, both.market, log, look.event_id)
+        assert not found.problems
         counted = {each.prediction_id: each for each in found.counted_in}
         assert counted[answer.prediction_id].system == "vans"
         assert set(counted[answer.prediction_id].views) == {

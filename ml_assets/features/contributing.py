@@ -1,10 +1,10 @@
-"""Which rows of the lake made the features of one event, and which features a row made."""
+"""Which rows made the features of one event, and which features a row made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 
@@ -18,8 +18,10 @@ from ml_assets.core.texts import key_text
 from ml_assets.core.time import EARLIEST, FUTURE
 from ml_assets.features.engine.windows import WindowedView, tail
 from ml_assets.features.manifest import load_manifest
-from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake import Lake, frame_of
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.log.served import from_us, to_us
+from ml_assets.ingest.log.unfiled import unfiled
 from ml_assets.ingest.sources.origins import ORIGIN
 from ml_assets.ingest.tables import tables_of
 
@@ -114,7 +116,7 @@ def _held(ttl: int) -> Callable[[datetime], tuple[datetime, datetime]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of the lake that a view counted.
+    """A row of the lake that a view counted, or of the log, as the lake will have it.
 
     event_id: of a table's row, where its source has it; known_at: None for an event; label: None
     but for a label
@@ -129,8 +131,12 @@ class Row:
     label: Label | None
 
 
-def contributing_rows(lake: Lake, stretches: Sequence[Stretch]) -> list[Row]:
-    """The rows of the lake that lie in these stretches, in the order of time.
+def contributing_rows(
+    lake: Lake, stretches: Sequence[Stretch], log: EventLog | None = None
+) -> list[Row]:
+    """The rows that lie in these stretches, in the order of time.
+
+    log: for what the lake has not taken in yet; without it these rows are not found
 
     A row that several views count is there for each. An event counts only where the system had
     received it before; a label reaches the store after the day on which it became known.
@@ -139,9 +145,10 @@ def contributing_rows(lake: Lake, stretches: Sequence[Stretch]) -> list[Row]:
     place = attrgetter("system.name", "table")
     for (_, table), some in groupby(sorted(stretches, key=place), place):
         mine = list(some)
-        rows = _read(lake, mine[0].system, table, list(dict.fromkeys(
+        rows = _read(lake, log, mine[0].system, table, list(dict.fromkeys(
             name for stretch in mine for name in stretch.key
-        )), min(stretch.start for stretch in mine), max(stretch.end for stretch in mine))
+        )), min(stretch.start for stretch in mine), max(stretch.end for stretch in mine),
+            max(stretch.known_by for stretch in mine))
         found += [row for stretch in mine for row in _inside(stretch, rows)]
     return sorted(found, key=lambda row: (row.event_timestamp, row.event_id, row.view, row.table))
 
@@ -186,7 +193,8 @@ def _inside(stretch: Stretch, rows: pd.DataFrame) -> Iterator[Row]:
 
 
 def _read(
-    lake: Lake, system: System, table: str, keys: Sequence[str], first: datetime, until: datetime
+    lake: Lake, log: EventLog | None, system: System, table: str, keys: Sequence[str],
+    first: datetime, until: datetime, known_by: datetime,
 ) -> pd.DataFrame:
     """The rows of a table in `[first, until)`, their keys as texts, with when each was `received`.
     """
@@ -195,14 +203,23 @@ def _read(
         return _read_kept(lake, system, table, known, keys, until)
     columns = ["event_id", "event_timestamp", *keys]
     columns += ["known_at", "label"] if table == LABELS else ["accepted_at"]
-    rows = lake.read(
-        system.name, table, pa.schema([known.field(name) for name in columns]),
+    rows = frame_of(rows_until(
+        lake, log, system, table, pa.schema([known.field(name) for name in columns]),
         # An event may have been received a moment before it happened, by its client's clock.
-        start=(first - FUTURE).date(), end=until.date() + timedelta(days=AHEAD),
-    )
+        (first - FUTURE).date(), until.date() + timedelta(days=AHEAD), known_by))
     named = {key: rows[key].map(key_text) for key in keys}
     received = rows["known_at" if table == LABELS else "accepted_at"]
     return rows.assign(**named, received=received)
+
+
+def rows_until(
+    lake: Lake, log: EventLog | None, system: System, table: str, schema: pa.Schema,
+    start: date | None, end: date, known_by: datetime,
+) -> pa.Table:
+    """The rows of the lake's days `[start, end)`, and those that only the log has by `known_by`."""
+    rows = lake.read_table(system.name, table, schema, start=start, end=end)
+    return rows if log is None else pa.concat_tables(
+        [rows, unfiled(lake, log, system, table, schema, known_by)])
 
 
 def _read_kept(

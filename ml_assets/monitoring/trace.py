@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml_assets.core.data.streams import Stream
 from ml_assets.core.errors import MlAssetsError
+from ml_assets.core.runtime.isolation import Fault, attempt
 from ml_assets.core.settings import Settings
 from ml_assets.core.storage.condition import read_object
 from ml_assets.core.storage.mounts import current_folder
 from ml_assets.core.system import System
 from ml_assets.core.target import Label
-from ml_assets.core.time import parse_day
+from ml_assets.core.time import LATEST, parse_day
 from ml_assets.features.contributing import counting_views, looks_of, stretches_at
 from ml_assets.features.manifest import load_manifest
+from ml_assets.ingest.contracts.rows import read_event
 from ml_assets.ingest.lake import Lake, naming
 from ml_assets.ingest.log.event_log import EventLog
+from ml_assets.ingest.log.unfiled import unfiled
+from ml_assets.ingest.tables import events_schema
 from ml_assets.registry.origin import trained_on
 from ml_assets.serving.answer.explanation import Heard
 
@@ -71,14 +76,17 @@ class CountedIn:
 class Trace:
     """Everything that a raw event has touched.
 
+    stream:      whose event it is; predicted: whether predictions are made for its events
     day:         the day on which the system received it, if the lake has it by now
     quarantined: why it became no event; None if it did, or was not taken in yet
     prediction_id, model_version: of its own answer; None for recorded history
-    counted_in:  in the order of acceptance; of the events that the lake has by now
+    counted_in:  in the order of acceptance
     problems:    what could not be found out, and why
     """
 
     system: str
+    stream: str
+    predicted: bool
     event_id: str
     event_timestamp: datetime
     day: date | None
@@ -91,48 +99,46 @@ class Trace:
     problems: tuple[str, ...]
 
 
-def trace(settings: Settings, system: System, log: EventLog, event_id: str) -> Trace | None:
-    """What the event has touched; None if the system never saw it.
+def trace(settings: Settings, system: System, log: EventLog, event_id: str) -> list[Trace]:
+    """What the events of this id have touched: one of each stream of the system that has it.
 
     Reads the ids and keys of the whole lake. Raises LogUnavailable.
     """
-    search = _Search(settings, system, log, event_id)
-    answer, raw = search.answer, search.raw()
-    if raw is not None:
-        day, happened = raw
-    elif (logged := answer or search.told) is not None:
-        day, happened = None, logged.event_timestamp
-    else:
-        return None
-    return Trace(
-        system=system.name, event_id=event_id, event_timestamp=happened, day=day,
-        quarantined=search.quarantined(),
-        prediction_id=None if answer is None else answer.prediction_id,
-        model_version=None if answer is None else answer.model_version, labels=search.labels(),
-        training_sets=search.training_sets(), counted_in=search.counted_in(),
-        problems=tuple(search.problems),
-    )
+    searches = (_Search(settings, system, log, event_id, stream) for stream in system.streams)
+    return [found for found in (search.trace() for search in searches) if found is not None]
 
 
 class _Search:
     """The places where an event may have left something; `problems` are those that are shut."""
 
-    def __init__(self, settings: Settings, system: System, log: EventLog, event_id: str) -> None:
+    def __init__(
+        self, settings: Settings, system: System, log: EventLog, event_id: str, stream: Stream
+    ) -> None:
         self._settings, self._system, self._log = settings, system, log
-        self._event_id, self._lake = event_id, Lake(settings.lake)
-        self.answer = log.answer_to(system.name, event_id)
+        self._event_id, self._lake, self.stream = event_id, Lake(settings.lake), stream
+        self.answer = log.answer_to(system.name, event_id) if stream.asked else None
+        self.told = None if stream.asked else log.told.find(
+            system.name, stream.name, [event_id]).get(event_id)
         self.problems: list[str] = []
-        self.stream = next((stream for stream in system.streams if self._has(stream)),
-                           system.asked)
-        self.told = log.told.find(system.name, self.stream.name, [event_id]).get(event_id)
 
-    def _has(self, stream: Stream) -> bool:
-        """Whether the event is one of this stream."""
-        if stream.asked and self.answer is not None:
-            return True
-        name, event_id = self._system.name, self._event_id
-        return bool(self._log.told.find(name, stream.name, [event_id])) or any(
-            True for _ in self._rows(stream.raw, "event_timestamp"))
+    def trace(self) -> Trace | None:
+        """None if the stream never had the event."""
+        raw, logged = self.raw(), self.answer or self.told
+        if raw is not None:
+            day, happened = raw
+        elif logged is not None:
+            day, happened = None, logged.event_timestamp
+        else:
+            return None
+        return Trace(
+            system=self._system.name, stream=self.stream.name, predicted=self.stream.asked,
+            event_id=self._event_id, event_timestamp=happened, day=day,
+            quarantined=self.quarantined(),
+            prediction_id=None if self.answer is None else self.answer.prediction_id,
+            model_version=None if self.answer is None else self.answer.model_version,
+            labels=self.labels(), training_sets=self.training_sets(),
+            counted_in=self.counted_in(), problems=tuple(self.problems),
+        )
 
     def raw(self) -> tuple[date, datetime] | None:
         """When the system received it, and when it happened."""
@@ -195,16 +201,16 @@ class _Search:
 
     def _counted_by(self, reader: System) -> Iterator[CountedIn]:
         mine = {column.name for column in self.stream.columns}
-        keys = [key for key in reader.keys if key in mine]
-        events = self._rows(self.stream.table, "event_timestamp", "accepted_at", *keys)
-        path, event = next(events, (None, {}))
-        if path is None:
+        event = self._event([key for key in reader.keys if key in mine])
+        if event is None:
             return
         looks = [look for look in looks_of(self._settings, reader)
                  if look.system.name == self._system.name]
-        day = parse_day(path.stem)
-        known_at = [label.known_at for label in self._taken_in()] if self.stream.asked else []
-        for event_id, shared in self._sharing(reader, event, day):
+        known_at = list(dict.fromkeys(
+            [each.known_at for each in self._taken_in()]
+            + [each.known_at for each in self.labels() if each.basis == "feedback"]
+        )) if self.stream.asked else []
+        for event_id, shared in self._sharing(reader, event, event["accepted_at"].date()):
             answer = self._log.answer_to(reader.name, event_id)
             if answer is None or answer.degraded:
                 continue
@@ -220,6 +226,17 @@ class _Search:
                     views=tuple(views), system=reader.name,
                 )
 
+    def _event(self, keys: Sequence[str]) -> Mapping[str, Any] | None:
+        """Its keys and instants, of the lake or of the log; None if it could not be used."""
+        rows = self._rows(self.stream.table, "event_timestamp", "accepted_at", *keys)
+        _, event = next(rows, (None, None))
+        logged = self.answer or self.told
+        if event is not None or logged is None or self.raw() is not None:
+            return event
+        read = attempt(read_event, self._system, logged.request, self.stream)
+        return None if isinstance(read, Fault) else {
+            **read, "event_timestamp": logged.event_timestamp, "accepted_at": logged.accepted_at}
+
     def _sharing(
         self, reader: System, event: Mapping[str, object], since: date
     ) -> Iterator[tuple[str, Mapping[str, object]]]:
@@ -228,14 +245,20 @@ class _Search:
         keys = [key for key in reader.keys if event.get(key) not in (None, "")]
         if not keys:
             return
-        for path in self._partitions("events", reader):
-            if parse_day(path.stem) < since:
-                continue
-            with naming(path), pq.ParquetFile(path) as file:
-                rows = file.read(columns=["event_id", *reader.keys])
+        names = ["event_id", *reader.keys]
+        for rows in self._received(reader, names, since):
             shares = reduce(pc.or_, (pc.equal(rows[key], event[key]) for key in keys))
             for row in rows.filter(shares).to_pylist():
                 yield row["event_id"], row
+
+    def _received(self, reader: System, names: Sequence[str], since: date) -> Iterator[pa.Table]:
+        for path in self._partitions("events", reader):
+            if parse_day(path.stem) >= since:
+                with naming(path), pq.ParquetFile(path) as file:
+                    yield file.read(columns=list(names))
+        schema = events_schema(reader)
+        yield unfiled(self._lake, self._log, reader, "events",
+                      pa.schema([schema.field(name) for name in names]), LATEST)
 
     def _rows(self, table: str, *columns: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         """The rows of the event in a table, with their files, in the order of days."""

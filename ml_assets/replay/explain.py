@@ -74,8 +74,7 @@ def print_trace(
 ) -> None:
     """Print what a raw event has touched in these systems. Raises UnknownName if none saw it."""
     with closing(EventLog(settings.event_log)) as log:
-        found = [trace(settings, system, log, event_id) for system in systems]
-    traces = [each for each in found if each is not None]
+        traces = [found for system in systems for found in trace(settings, system, log, event_id)]
     if not traces:
         names = ", ".join(system.name for system in systems)
         raise UnknownName(
@@ -181,7 +180,7 @@ def _rows(
     yield from _listed("made from", (
         f"{count} {table} of {entity}, by {view}"
         for (view, table, entity), count in by_view.items()
-    ), nothing="no row of the lake: none of its entities had a history")
+    ), nothing="no row: none of its entities had a history")
     distinct = {(row.event_id, row.known_at): row for row in rows}
     latest = list(distinct.values())
     shown = latest if all_rows else latest[-SHOWN:]
@@ -193,11 +192,13 @@ def _rows(
 
 
 def _told(found: Trace) -> Iterator[tuple[str, str]]:
-    yield "event", f"{found.event_id} of {found.system}, happened {found.event_timestamp}"
+    stream = "" if found.predicted else f", stream {found.stream}"
+    yield "event", f"{found.event_id} of {found.system}{stream}, happened {found.event_timestamp}"
     yield "received", "not in the lake yet" if found.day is None else f"on {found.day}"
     if found.quarantined is not None:
         yield "", f"set aside: {found.quarantined}"
-    yield "prediction", ("none: it is recorded history" if found.prediction_id is None else
+    none = "it is recorded history" if found.predicted else "its stream only feeds features"
+    yield "prediction", (f"none: {none}" if found.prediction_id is None else
                          f"{found.prediction_id} by version {found.model_version}")
     yield from _listed("labels", (
         f"{label.label} ({label.basis}, known {label.known_at})" for label in found.labels

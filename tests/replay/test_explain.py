@@ -239,9 +239,9 @@ def test_what_counted_an_event_is_what_its_explanations_list(installation: Insta
     recorded = lake.read("spam", "events", events_schema(SMALL), columns=["event_id"])
     with installation.log as log:
         for event_id in recorded["event_id"]:
-            found = trace(installation.real.settings, SMALL, log, event_id)
-            assert found is not None
-            assert {each.prediction_id: set(each.views) for each in found.counted_in} == {
+            [found] = trace(installation.real.settings, SMALL, log, event_id)
+            assert {each.prediction_id: set(each.views) for each in found.counted_in
+                    if each.prediction_id in listed} == {
                 prediction_id: views for prediction_id, rows in listed.items()
                 if (views := {view for of, view in rows if of == event_id})
             }
@@ -299,3 +299,25 @@ def test_an_event_that_nobody_saw_is_named(installation: Installation) -> None:
     assert "no system has seen an event 'nothing'" in result.output
     assert "Looked in: spam" in result.output
     assert "Traceback" not in result.output
+
+
+def test_what_counted_an_event_of_an_open_day_is_told_from_both_ends(
+    installation: Installation,
+) -> None:
+    """Neither an explanation nor a trace waits until the lake has the day."""
+    first = installation.api.post(
+        "/v1/spam/predict", json={**asked(75), "event_id": "open-1"}).json()
+    installation.real.clock.set(NOW + timedelta(minutes=1))
+    second = installation.api.post(
+        "/v1/spam/predict", json={**asked(75), "event_id": "open-2"}).json()
+    told = installation.explained(second)
+    for key in SMALL.keys:
+        listed = [row["event_id"] for row in told["rows"]
+                  if list(row["key"]) == [key] and row["table"] == "events"]
+        assert len(listed) == (told["features"][f"{key}_events_30d"] or 0)
+        assert "open-2" not in listed
+    views = {row["view"] for row in told["rows"] if row["event_id"] == "open-1"}
+    assert views
+    counted = {each["prediction_id"]: each for each in installation.traced("open-1")["counted_in"]}
+    assert set(counted[second["prediction_id"]]["views"]) == views
+    assert first["prediction_id"] not in counted

@@ -16,10 +16,17 @@ from ml_assets.core.codes import code_of
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
 from ml_assets.core.texts import key_text
-from ml_assets.features.contributing import AHEAD, Stretch, looks_of, stretches_at
+from ml_assets.features.contributing import (
+    AHEAD,
+    Stretch,
+    looks_of,
+    rows_until,
+    stretches_at,
+)
 from ml_assets.features.manifest import load_manifest
 from ml_assets.features.service import Chosen, ChosenRows
-from ml_assets.ingest.lake import Lake
+from ml_assets.ingest.lake import Lake, frame_of
+from ml_assets.ingest.log.event_log import EventLog
 from ml_assets.ingest.tables import tables_of
 
 
@@ -30,12 +37,13 @@ class _CodedFeature(NamedTuple):
 
 
 def texts_behind(
-    settings: Settings, system: System, keys: Mapping[str, object], as_of: datetime,
-    features: Mapping[str, float],
+    settings: Settings, system: System, log: EventLog, keys: Mapping[str, object],
+    as_of: datetime, known_by: datetime, features: Mapping[str, float],
 ) -> dict[str, str]:
     """The text of each of the `features` that is the code of one, by the feature's name.
 
-    keys: at least the event's entity columns; features: by name, NaN if missing
+    keys: at least the event's entity columns; known_by: when it was accepted; features: by name,
+    NaN if missing
     Of several texts with one code all are named. An id is its own code, and left out.
     """
     service = load_manifest(settings).service(system)
@@ -44,12 +52,12 @@ def texts_behind(
     looks = [look for look in looks_of(settings, system)
              if look.view in {each.view for each in coded}]
     found: dict[str, str] = {}
-    for stretch in stretches_at(looks, keys, as_of, known_by=as_of):
+    for stretch in stretches_at(looks, keys, as_of, known_by=known_by):
         known = tables_of(stretch.system)[stretch.table]
         for column in {each.column for each in coded if each.view == stretch.view}:
             if not pa.types.is_string(known.field(column).type):
                 continue
-            texts = _texts(Lake(settings.lake), stretch, column)
+            texts = _texts(Lake(settings.lake), log, stretch, column)
             found |= {each.feature: " or ".join(texts[code]) for each in coded
                       if (each.view, each.column) == (stretch.view, column)
                       and (code := int(features[each.feature])) in texts}
@@ -65,14 +73,15 @@ def _coded(part: Chosen | ChosenRows) -> Iterator[_CodedFeature]:
             yield from (_CodedFeature(part.view.name, each.column, name) for name in each.columns)
 
 
-def _texts(lake: Lake, stretch: Stretch, column: str) -> Mapping[int, list[str]]:
+def _texts(lake: Lake, log: EventLog, stretch: Stretch, column: str) -> Mapping[int, list[str]]:
     """The different texts of a column in the entity's rows, by code."""
     known = tables_of(stretch.system)[stretch.table]
     names = dict.fromkeys([column, *stretch.key])
-    rows = lake.read(
-        stretch.system.name, stretch.table, pa.schema([known.field(name) for name in names]),
-        start=None if stretch.latest else (stretch.start - timedelta(days=1)).date(),
-        end=stretch.end.date() + timedelta(days=AHEAD))
+    rows = frame_of(rows_until(
+        lake, log, stretch.system, stretch.table,
+        pa.schema([known.field(name) for name in names]),
+        None if stretch.latest else (stretch.start - timedelta(days=1)).date(),
+        stretch.end.date() + timedelta(days=AHEAD), stretch.known_by))
     for name, value in stretch.key.items():
         rows = rows[rows[name].map(key_text) == value]
     texts: dict[int, list[str]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -92,9 +93,10 @@ class Provenance:
         )
 
     def rows(self, prediction: Prediction) -> Sequence[Row]:
-        """The rows of the lake that made the store features of the prediction.
+        """The rows of the lake, and of the log behind it, that made the store features of the
+        prediction.
 
-        Empty for a degraded one: the store was not read.
+        Empty for a degraded one: the store was not read. Raises LogUnavailable.
         """
         from ml_assets.features.contributing import contributing_rows, looks_of, stretches_at
         from ml_assets.ingest.lake import Lake
@@ -105,7 +107,8 @@ class Provenance:
         looks = looks_of(self._settings, self._system)
         stretches = stretches_at(looks, event, prediction.features_as_of,
                                  known_by=prediction.accepted_at)
-        return contributing_rows(Lake(self._settings.lake), stretches)
+        with closing(EventLog(self._settings.event_log)) as log:
+            return contributing_rows(Lake(self._settings.lake), stretches, log)
 
     def texts(self, prediction: Prediction) -> Mapping[str, str]:
         """Of its features that are codes of texts the text, by the feature's name."""
@@ -113,10 +116,11 @@ class Provenance:
 
         if prediction.degraded:
             return {}
-        return texts_behind(
-            self._settings, self._system, read_event(self._system, prediction.request),
-            prediction.features_as_of,
-            dict(zip(prediction.feature_names, prediction.features.tolist(), strict=True)))
+        with closing(EventLog(self._settings.event_log)) as log:
+            return texts_behind(
+                self._settings, self._system, log, read_event(self._system, prediction.request),
+                prediction.features_as_of, prediction.accepted_at,
+                dict(zip(prediction.feature_names, prediction.features.tolist(), strict=True)))
 
     def _origin(self, version: int) -> Origin | UnknownOrigin:
         from ml_assets.registry.origin import origin_of
