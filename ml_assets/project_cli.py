@@ -63,8 +63,8 @@ def init(folder: Path) -> None:
               "values are all there, once]")
 @click.option("--zone", help="Of instants that name no time zone: Europe/Berlin.  [default: UTC, "
               "and the declaration says so]")
-@click.option("--layout", help="How instants are written, as for Python's strptime.  [default: "
-              "found out]")
+@click.option("--layout", help="How instants are written, as for Python's strptime, or seconds, "
+              "milliseconds or microseconds since 1970.  [default: found out]")
 @click.option("--target", type=click.Choice(["binary", "classes", "number"]),
               help="What kind of label it is.  [default: found out]")
 @click.option("--unit", help="What a label that is a number is counted in: EUR, min.")

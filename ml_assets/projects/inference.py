@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from ml_assets.core.data.columns import RESERVED_COLUMNS, Dtype
 from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError
-from ml_assets.core.texts import shown
+from ml_assets.core.texts import ID_LENGTH, shown
 from ml_assets.ingest.sources.cells import EXACT
 from ml_assets.projects.instants import Written, written
 from ml_assets.projects.leakage import suspicion
-from ml_assets.projects.survey import ColumnFacts, Survey
+from ml_assets.projects.survey import ColumnFacts, Survey, quoted
 
 FREE_TEXT = 3.0
 """From so many words on average a text is prose ..."""
 FEW, OFTEN = 20, 20
 """... unless there are at most so many different ones, each there so often on average."""
+DECIMAL_COMMA = re.compile(r"-?\d{1,3}(\.?\d{3})*,\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,9 @@ def key_of(survey: Survey) -> str | None:
     """The column that names each event: one called an id whose values are all there, once."""
     for column in survey.columns:
         if re.search(r"(^|[^a-z])id$|id$", column.lower()):
-            there, distinct = survey.one(
-                f'select count("{column}"), count(distinct "{column}") from rows')
-            if there == distinct == survey.rows:
+            facts = survey.facts(column)
+            if facts.there == facts.distinct == survey.rows and facts.name_like and (
+                    facts.longest <= ID_LENGTH):
                 return column
     return None
 
@@ -135,6 +136,9 @@ def _unusable(
     if later := _later(survey, facts, question, at):
         return later
     text = facts.numeric < 1
+    if facts.common and all(map(DECIMAL_COMMA.fullmatch, facts.common)):
+        return ("its numbers have a decimal comma: read them by a SqlQuery, replace("
+                f"{quoted(facts.name)}, ',', '.')::double")
     if facts.distinct > 0.9 * facts.there and (text or _is_id(facts)) and facts.words < FREE_TEXT:
         return "it names the row: almost every value is there once"
     return None
@@ -203,7 +207,7 @@ def _column(facts: ColumnFacts) -> KeptColumn:
         return KeptColumn(name=name, kept=facts.name, dtype="boolean", optional=optional,
                       why=f"{' or '.join(facts.common)}{gone}")
     few = facts.distinct <= FEW and facts.there >= OFTEN * facts.distinct
-    if facts.words >= FREE_TEXT and not few:
+    if (facts.words >= FREE_TEXT and not few) or not facts.name_like:
         return KeptColumn(name=name, kept=facts.name, dtype="text", optional=optional, prose=True,
                       why=f"prose, {facts.words:.0f} words on average{gone}")
     some = ", ".join(facts.common[:4]) + (" ..." if facts.distinct > 4 else "")

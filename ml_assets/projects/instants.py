@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ml_assets.core.declaration import listed
 from ml_assets.core.errors import DeclarationError
 from ml_assets.core.texts import shown
 from ml_assets.core.time import EARLIEST, LATEST
-from ml_assets.ingest.sources.cells import SourceClock, WithoutZone
+from ml_assets.ingest.sources.cells import SINCE_1970, SourceClock, WithoutZone
 
 _DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y")
-LAYOUTS = ("", *(f"{day}{time}" for day in _DAYS for time in (" %H:%M:%S", " %H:%M", "")))
+_TIMES = (" %H:%M:%S", " %H:%M", "")
+LAYOUTS = ("", *SINCE_1970, *(f"{day}{time}" for day in _DAYS for time in _TIMES))
 SAMPLE = 200
 
 
@@ -55,13 +57,13 @@ def written(
         raise DeclarationError(
             f"{first_bad} ({bad:,} of {len(values):,} values are none). Name the column of the "
             "instant with --timestamp, or how it is written with --layout, as for Python's "
-            "strptime: --layout '%d.%m.%Y %H:%M'")
+            f"strptime: --layout '%d.%m.%Y %H:%M', or {listed(SINCE_1970)} since 1970")
     return found
 
 
 def _layout(column: str, sample: Sequence[str]) -> str:
     """The one that most of the sample keeps; ISO 8601 unless another is kept better."""
-    kept = {layout: sum(_instant(SourceClock("UTC", layout), value) is not None
+    kept = {layout: sum(_likely(layout, _instant(SourceClock("UTC", layout), value))
                         for value in sample) for layout in LAYOUTS}
     best = max(kept.values())
     fitting = [layout for layout, count in kept.items() if count == best and count]
@@ -72,6 +74,12 @@ def _layout(column: str, sample: Sequence[str]) -> str:
             f"{column} holds {shown(sample[0])}, which may be written as "
             f"{' or '.join(map(repr, fitting))}. Say which: --layout '{fitting[0]}'")
     return fitting[0]
+
+
+def _likely(layout: str, at: datetime | None) -> bool:
+    """Whether it is an instant. Any number is one since 1970, but hardly meant so much earlier or
+    later than computers count them."""
+    return at is not None and (layout not in SINCE_1970 or 1990 <= at.year < 2100)
 
 
 def _names_no_zone(value: str, layout: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from keyword import iskeyword
 from pathlib import Path
 
 from ml_assets.core.errors import DeclarationError, InstallationRefused
@@ -66,8 +67,8 @@ def new(request: Request, home: Project) -> tuple[Plan, list[Path]]:
     Raises DeclarationError or FetchError if the file does not fit what is said of it,
     InstallationRefused if the system exists. Nothing is written then.
     """
-    require(request.name.isidentifier() and request.name.islower(), "ml-assets new", "NAME",
-            request.name, "a lower-case identifier, such as `returns`")
+    require(request.name.isidentifier() and request.name.islower() and not iskeyword(request.name),
+            "ml-assets new", "NAME", request.name, "a lower-case identifier, such as `returns`")
     folder = home.systems / request.name
     test = home.folder / "tests" / f"test_{request.name}.py"
     for path in (folder, test):
@@ -170,7 +171,12 @@ def _timing(
 ) -> Timing:
     known: Mapping[str, datetime] = {}
     if request.known_at is not None:
-        clock_of(words, request.known_at, request.zone, request.layout)
+        told = clock_of(words, request.known_at, request.zone, request.layout)
+        if told.layout != at.layout:
+            raise DeclarationError(
+                f"{request.known_at} is written as {told.layout or 'ISO 8601'}, "
+                f"{request.timestamp} as {at.layout or 'ISO 8601'}; a source reads both alike. "
+                "Write them alike, as by a SqlQuery that casts them")
         known = _instants(words, request.known_at, question.key, at)
     happened = _instants(survey, request.timestamp, question.key, at)
     return timing(happened, known, request.after)

@@ -14,9 +14,12 @@ import pyarrow as pa
 
 from ml_assets.core.data.tables import KeptRows
 from ml_assets.core.errors import FetchError
+from ml_assets.core.texts import KEY_LENGTH
 from ml_assets.ingest.sources.cells import NO, YES, text_of
 from ml_assets.ingest.sources.origins import ORIGIN, PROBLEM
 
+ONE_LINE = r"[^\x00-\x1f\x7f-\x9f\x{2028}\x{2029}]*"
+"""`core.texts.NAME`, as DuckDB spells it."""
 COMMON = 20
 """Values that are listed of a column."""
 
@@ -30,6 +33,7 @@ class ColumnFacts:
     """Counts of one column. Shares are of the values that are there.
 
     numeric, whole, word: the shares that are numbers, whole numbers, spellings of yes and no
+    name_like: whether each can name something, see `core.texts`: it is of one line, and not long
     plain: the share that are whole numbers of 64 bits written as usual: 7, but not 007 or 7.0
     least, most: of the numbers; longest, words: characters at most, words on average
     common: the most frequent values, at most COMMON
@@ -46,6 +50,7 @@ class ColumnFacts:
     least: float | None
     most: float | None
     longest: int
+    name_like: bool
     words: float
     common: tuple[str, ...]
 
@@ -79,6 +84,7 @@ class Survey:
                 avg((lower(trim({name})) in ({spellings}))::int),
                 min(try_cast({name} as double)), max(try_cast({name} as double)),
                 coalesce(max(length({name})), 0),
+                coalesce(bool_and(regexp_full_match({name}, '{ONE_LINE}')), true),
                 coalesce(avg(len(string_split_regex(trim({name}), '\\s+'))), 0)
             from rows where {name} is not null
         """)
@@ -91,7 +97,7 @@ class Survey:
             name=column, rows=self.rows, missing=missing, distinct=numbers[1],
             numeric=numbers[2] or 0.0, whole=numbers[3] or 0.0, plain=numbers[4] or 0.0,
             word=numbers[5] or 0.0, least=numbers[6], most=numbers[7], longest=numbers[8],
-            words=numbers[9],
+            name_like=numbers[9] and numbers[8] <= KEY_LENGTH, words=numbers[10],
             common=tuple(value for value, in common),
         )
 

@@ -55,6 +55,14 @@ def test_a_sound_history_has_nothing_against_it() -> None:
     assert len(lines) > 6
 
 
+def test_events_of_the_future_are_said() -> None:
+    """Of seconds read as something else, of a due date: a replay would set its clock there."""
+    calendar = replace(TOY.calendar, go_live=date(2094, 1, 20), last_day=None)
+    lines = of(history(lambda number, fields: {
+        "event_timestamp": fields["event_timestamp"].replace(year=2094)}), calendar=calendar)
+    assert "600 events are in the future, from 2094-01-01 on" in named(lines, "days", "warn")[0]
+
+
 def test_rows_that_do_not_fit_are_counted_by_reason_with_one_of_them() -> None:
     lines = of(history(lambda number, fields: (
         {"request": {"amount": "dear"}} if number % 4 == 0 else {})))

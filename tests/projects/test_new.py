@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,11 +17,16 @@ import pytest
 from click.testing import CliRunner
 
 from ml_assets.cli import main
+from ml_assets.core.data.columns import Column
 from ml_assets.core.errors import DeclarationError, FetchError, InstallationRefused
 from ml_assets.core.settings import ROOT
+from ml_assets.core.texts import ID_LENGTH, name_fault
+from ml_assets.ingest.contracts.values import taken
+from ml_assets.ingest.sources import EventRows
+from ml_assets.projects.files import brought
 from ml_assets.projects.new import new, plan
 from ml_assets.projects.skeleton import init
-from tests.projects.kit import Shop, changed, orders, shop, write
+from tests.projects.kit import START, Shop, changed, orders, shop, write
 
 BRIDGE = ROOT / "packages/dagster-feast"
 
@@ -55,6 +60,53 @@ def test_keys_that_are_whole_numbers_are_integers(spelled: str, dtype: str, here
     assert {column.name: column.dtype for column in made.columns}["customer"] == dtype
     features = (here.folder / "systems/returns/features.py").read_text()
     assert ("ValueType.INT64" in features) == (dtype == "integer")
+
+
+ODD: dict[str, Callable[[int, dict[str, str]], dict[str, str]]] = {
+    "lines": lambda n, row: {"category": f"{row['category']}\nof the shop"},
+    "a separator": lambda n, row: {"payment": f"{row['payment']}\u2028"},
+    "long": lambda n, row: {"payment": "x" * 2000 + row["payment"]},
+    "keys in lines": lambda n, row: {"order_id": f"o{n}\n"},
+    "long keys": lambda n, row: {"order_id": f"{'o' * 300}{n}"},
+    "commas": lambda n, row: {"price": row["price"].replace(".", ",")},
+    "milliseconds": lambda n, row: {"ordered_at": f"{(START.timestamp() + 12_960 * n) * 1000:.0f}"},
+    "seconds": lambda n, row: {"ordered_at": f"{START.timestamp() + 12_960 * n + .5}"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_new_declares_takes_all_rows_of_its_file(odd: str, here: Shop) -> None:
+    """Whatever is in them: a column that new chooses must not break the contract it writes."""
+    made = plan(here.request(changed(orders(), ODD[odd]), known_at=None))
+    rows = brought(here.folder / "orders.csv").rows
+    source = EventRows(
+        rows=rows, timestamp=made.timestamp, key=made.key, zone=made.at.zone,
+        layout=made.at.layout, columns=tuple(
+            Column(name=each.name, dtype=each.dtype, optional=each.optional, minimum=each.minimum,
+                   maximum=each.maximum, description="of the file") for each in made.columns))
+    archive = list(source.archive(source.fetch(here.folder)))
+    assert len(archive) == 600
+    for event in archive:
+        assert event.problem is None and name_fault(event.event_id, ID_LENGTH) is None
+        for column in source.columns:
+            taken(column, source.parse(event.request)[column.name])
+    assert archive[0].event_timestamp.year == 2024
+    left = {each.kept: each.why for each in made.left}
+    assert ("decimal comma" in left.get("price", "")) == (odd == "commas")
+
+
+def test_instants_of_two_layouts_are_refused(here: Shop) -> None:
+    """A source reads them alike: no outcome would be known."""
+    rows = changed(orders(), lambda n, row: {"decided_at": f"{n % 28 + 1:02d}.03.2025"})
+    with pytest.raises(DeclarationError, match=r"decided_at is written as %d\.%m\.%Y, ordered_at "
+                       r"as ISO 8601"):
+        plan(here.request(rows, known_at="decided_at"))
+
+
+@pytest.mark.parametrize("name", ["class", "Shop", "1st", "a-b"])
+def test_a_name_that_python_cannot_import_is_refused(name: str, here: Shop) -> None:
+    with pytest.raises(DeclarationError, match="NAME"):
+        new(replace(here.request(orders()), name=name), here.home)
 
 
 def test_what_pandas_writes_is_read_for_what_it_was(here: Shop) -> None:

@@ -47,7 +47,7 @@ class Table:
         `timestamp`
     ttl: a row older than this says nothing any more; None if it never expires
     zone: of instants that name none, as in "Europe/Berlin"; layout: how they are written, as for
-        `strptime`; "" for ISO 8601
+        `strptime`, or "seconds", "milliseconds", "microseconds" since 1970; "" for ISO 8601
     fresh_within: how long after its end a day must be ingested; None if nobody waits for it
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -30,6 +30,11 @@ PLAIN: Mapping[Dtype, str] = {
 """The type of Arrow whose values are those of JSON."""
 
 
+SINCE_1970 = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
+"""Layouts of instants that are numbers: how many of each make a second."""
+EPOCH, FURTHEST = datetime(1970, 1, 1, tzinfo=UTC), 10**18
+
+
 class WithoutZone(ValueError):
     """An instant says a time of day but not where."""
 
@@ -39,10 +44,12 @@ class SourceClock:
 
     zone: of those that name none, as in "Europe/Berlin"; "" if each names its own. Of an hour
         that happens twice, when clocks are put back, the first is meant
-    layout: as for `strptime`; "" for ISO 8601
+    layout: as for `strptime`; "" for ISO 8601; "seconds", "milliseconds" or "microseconds" for
+        numbers that count them since 1970 UTC
     """
 
     def __init__(self, zone: str = "", layout: str = "") -> None:
+        self._a_second = SINCE_1970.get(layout, 0)
         self._zone = ZoneInfo(zone) if zone else None
         self._read: Callable[[str], datetime] = (
             (lambda text: datetime.strptime(text, layout))  # noqa: DTZ007 (see `instant`)
@@ -53,6 +60,8 @@ class SourceClock:
 
         Raises WithoutZone, or ValueError if it is no instant.
         """
+        if self._a_second and isinstance(value, str | int | float) and not isinstance(value, bool):
+            return _since_1970(value, self._a_second)
         if isinstance(value, str):
             value = self._read(value)
         elif isinstance(value, date) and not isinstance(value, datetime):
@@ -64,6 +73,17 @@ class SourceClock:
                 raise WithoutZone(value.isoformat())
             value = value.replace(tzinfo=self._zone)
         return value.astimezone(UTC)
+
+
+def _since_1970(count: str | float, a_second: int) -> datetime:
+    """Raises ValueError if it is no number, or none that can be an instant."""
+    try:
+        counted = Decimal(count)
+        if not abs(counted) < FURTHEST:
+            raise ValueError(f"{shown(count)} is too far from 1970")
+        return EPOCH + timedelta(microseconds=round(counted * 1_000_000 / a_second))
+    except ArithmeticError:
+        raise ValueError(f"{shown(count)} is no number of them") from None
 
 
 @lru_cache

@@ -41,7 +41,8 @@ class EventRows:
     otherwise: the outcome of an event that has none, as chargebacks list only the cards that were
         charged back; None if it is not known
     zone: of instants that name none: "UTC", "Europe/Berlin"
-    layout: of instants, as for `strptime`; ISO 8601 if it is ""
+    layout: of instants, as for `strptime`, or what since 1970 they count, see `SourceClock`; ISO
+        8601 if it is ""
 
     Rows need not be in order of time: they are put in order outside memory.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from ml_assets.core.declaration import closest
 from ml_assets.core.errors import DeclarationError, FetchError
 from ml_assets.core.texts import shown
 from ml_assets.core.time import EARLIEST
-from ml_assets.ingest.sources.cells import SourceClock, WithoutZone, text_of
+from ml_assets.ingest.sources.cells import EPOCH, SourceClock, WithoutZone, text_of
 from ml_assets.ingest.sources.origins import BATCH, ORIGIN, PROBLEM
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MEMORY = "1GB"
 SORT = "sort"
 """The column of what `Ordering.ordered` gives by which it is sorted."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONES = "'UTC' or 'Europe/Berlin'"
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from ml_assets.core.errors import FetchError, MlAssetsError
 from ml_assets.core.settings import Settings
 from ml_assets.core.system import System
+from ml_assets.core.time import WallClock
 from ml_assets.projects.check.columns import about_columns
 from ml_assets.projects.check.finding import Noted, fail
 from ml_assets.projects.check.history import RecordedHistory
@@ -34,7 +35,7 @@ def about_history(system: System, settings: Settings) -> Iterator[Noted]:
         fetched = system.source.fetch(settings.cache)
         with surveyed(EventTexts(history=history), fetched) as survey:
             yield from about_rows(history)
-            yield from about_days(history)
+            yield from about_days(history, WallClock().now().date())
             yield from about_labels(history)
             yield from about_columns(system, survey)
             yield from about_tables(system, settings, survey)

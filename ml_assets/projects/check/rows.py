@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 from ml_assets.core.errors import MlAssetsError
 from ml_assets.core.settings import Settings
@@ -47,7 +47,7 @@ def about_rows(history: RecordedHistory) -> Iterator[Noted]:
                    "Let the source give events in order of time")
 
 
-def about_days(history: RecordedHistory) -> Iterator[Noted]:
+def about_days(history: RecordedHistory, today: date) -> Iterator[Noted]:
     calendar = history.system.calendar
     first, last = min(history.days), max(history.days)
     before = sum(n for day, n in history.days.items() if day < calendar.first_day)
@@ -58,6 +58,11 @@ def about_days(history: RecordedHistory) -> Iterator[Noted]:
         after = sum(n for day, n in history.days.items() if day > calendar.last_day)
         yield warn("days", f"{after:,} events are after last_day, {calendar.last_day}",
                    "They are never taken in; set a later last_day")
+    ahead = [day for day in history.days if day > today]
+    if ahead:
+        yield warn("days", f"{sum(history.days[day] for day in ahead):,} events are in the future, "
+                   f"from {min(ahead)} on", "Is it the column that says when they happened, and "
+                   "written so?")
     live = sum(n for day, n in history.days.items() if day >= calendar.go_live)
     past = [calendar.first_day + number * DAY
             for number in range((calendar.go_live - calendar.first_day).days)]

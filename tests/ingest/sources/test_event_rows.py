@@ -22,7 +22,7 @@ from ml_assets.core.source import ArchivedEvent
 from ml_assets.ingest.archive import records, usable, usable_since
 from ml_assets.ingest.contracts.values import taken
 from ml_assets.ingest.sources import CsvFile, EventRows, ParquetFiles
-from ml_assets.ingest.sources.cells import clock, posted, value_of
+from ml_assets.ingest.sources.cells import SourceClock, clock, posted, value_of
 from tests.toy import TOY
 
 COLUMNS = (
@@ -159,15 +159,11 @@ CELLS: list[tuple[Dtype, object, object]] = [
 @pytest.mark.parametrize(("dtype", "cell", "value"), CELLS)
 def test_what_a_cell_becomes(dtype: Dtype, cell: object, value: object) -> None:
     """Whatever is no value of its type stays as it is, for the contract to name."""
-    from ml_assets.ingest.sources.cells import SourceClock, posted
-
     column = Column(name="x", dtype=dtype, description="")
     assert posted(column, cell, SourceClock("UTC")) == value
 
 
 def test_a_list_is_read_from_json_or_arrow() -> None:
-    from ml_assets.ingest.sources.cells import SourceClock, posted
-
     column = Column(name="x", dtype="integer", many=True, description="")
     assert [posted(column, cell, SourceClock()) for cell in ("[1, 2]", ["1"], "1;2", None)] == [
         [1, 2], [1], "1;2", None]
@@ -283,3 +279,21 @@ def test_a_key_that_is_no_text_is_named_and_its_row_is_set_aside(tmp_path: Path)
     assert (aside.event_id, kept.event_id) == ("orders.parquet:1", "b")
     assert aside.problem == (
         r"orders.parquet:1: order is b'\xff'; expected a text or a number")
+
+
+@pytest.mark.parametrize(("layout", "cell", "at"), [
+    ("seconds", "1704067200", datetime(2024, 1, 1, tzinfo=UTC)),
+    ("seconds", 1704067200.25, datetime(2024, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC)),
+    ("milliseconds", 1704067200001, datetime(2024, 1, 1, 0, 0, 0, 1000, tzinfo=UTC)),
+    ("microseconds", "1704067200000001", datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC)),
+    ("seconds", -1, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    ("milliseconds", datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)),
+])
+def test_instants_may_be_counted_since_1970(layout: str, cell: object, at: datetime) -> None:
+    assert SourceClock("Europe/Berlin", layout).instant(cell) == at
+
+
+@pytest.mark.parametrize("cell", ["soon", "nan", "1e999999999", "-1e18", 1e300, True, None, ""])
+def test_what_counts_no_time_is_no_instant(cell: object) -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        SourceClock("", "seconds").instant(cell)
