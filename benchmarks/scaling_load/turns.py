@@ -15,16 +15,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from multiprocessing.connection import Connection
+from typing import Any
 
 from benchmarks.scaling_load.events import batches
 from ml_assets.core.storage.places import Place
+from ml_assets.core.storage.postgres import PostgresDatabase
 from ml_assets.ingest.log.event_log import EventLog
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turns:
-    """seconds: for all of them; held: seconds of each turn; between: from its end to the next one,
-    which is a wait if others write too
+    """seconds: for all of them; held: seconds of each turn, and of the wait for it if others write
+    too; between: from its end to the next one
     """
 
     seconds: float
@@ -37,23 +39,24 @@ def write(place: Place, writer: int, count: int, size: int, said: Connection) ->
     ready = batches(writer, count + 1, size)
     with closing(EventLog(place, patience_s=60)) as log:
         log.append_counted(*ready[0])  # statements are prepared, tables are in memory
-        begin, granted = log.connection.begin, [0.0]
+        assert isinstance(log.connection, PostgresDatabase)
+        transact, held = log.connection.transact, list[float]()
 
-        def timed() -> object:
-            found = begin()
-            granted[0] = time.perf_counter()
+        def timed(query: str, parameters: Sequence[Any]) -> Any:
+            asked = time.perf_counter()
+            found = transact(query, parameters)
+            held.append(time.perf_counter() - asked)
             return found
 
-        log.connection.begin = timed  # type: ignore[method-assign]
+        log.connection.transact = timed  # type: ignore[method-assign]
         said.send("ready")
         said.recv()
-        held, between = [], []
+        between = []
         start = ended = time.perf_counter()
         for each in ready[1:]:
             log.append_counted(*each)
-            between.append(granted[0] - ended)
-            ended = time.perf_counter()
-            held.append(ended - granted[0])
+            before, ended = ended, time.perf_counter()
+            between.append(ended - before - held[-1])
         said.send(Turns(seconds=ended - start, held=held, between=between))
 
 

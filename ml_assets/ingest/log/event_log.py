@@ -116,6 +116,8 @@ class EventLog:
         is found out from the requests later
         Raises ContractViolation where a prediction cannot be stored as it is.
         """
+        if (at := self._append_at_once(predictions, counts)) is not None:
+            return Appended(list(predictions), list(range(len(predictions))), at)
         with self._file.writing():
             first, stored = self._append(predictions, counts)
         self._note(predictions, counts)
@@ -130,6 +132,8 @@ class EventLog:
 
         So rows that are one answer are there as a whole, whoever else answers at that moment.
         """
+        if (at := self._append_at_once(predictions, counts)) is not None:
+            return Appended(list(predictions), list(range(len(predictions))), at)
         with self._file.writing():
             first, stored = self._append(predictions, counts)
             if any(there is not mine for there, mine in zip(stored, predictions, strict=True)):
@@ -142,6 +146,21 @@ class EventLog:
         """What these refer to is surely in the file."""
         self._lists.update(each.feature_names for each in predictions)
         self._views.update([counts.list_id] if counts is not None else [])
+
+    def _append_at_once(
+        self, predictions: Sequence[Prediction], counts: PackedCounts | None
+    ) -> int | None:
+        """The first position if all were new and what they refer to was there; else nothing was
+        stored."""
+        if not predictions or self._refer_to_new(predictions, counts):
+            return None
+        return self._file.append("predictions", COLUMNS, lambda: rows_from(1, predictions, counts))
+
+    def _refer_to_new(
+        self, predictions: Sequence[Prediction], counts: PackedCounts | None
+    ) -> bool:
+        return (not self._lists.issuperset(each.feature_names for each in predictions)
+                or (counts is not None and counts.list_id not in self._views))
 
     def _append(
         self, predictions: Sequence[Prediction], counts: PackedCounts | None
@@ -161,9 +180,7 @@ class EventLog:
         if counts is not None and counts.list_id not in self._views:
             self._db.execute(VIEW_LIST, counts[:2])
         first = last_position(self._db) + 1
-        packed = [None] * len(predictions) if counts is None else counts.packed
-        return first, [row_of(each, first + row, mine) for row, (each, mine) in
-                       enumerate(zip(predictions, packed, strict=True))]
+        return first, rows_from(first, predictions, counts)
 
     def _append_one(self, p: Prediction, row: tuple[object, ...]) -> Prediction:
         try:
@@ -266,3 +283,12 @@ class EventLog:
     def _predictions(self, where: str, *arguments: object) -> Iterator[Prediction]:
         rows = self._file.read(f"select {READ} from predictions where {where}", *arguments)
         return map(prediction_of, rows)
+
+
+def rows_from(
+    first: int, predictions: Sequence[Prediction], counts: PackedCounts | None
+) -> list[tuple[object, ...]]:
+    """Predictions as rows, at positions from `first` on."""
+    packed = [None] * len(predictions) if counts is None else counts.packed
+    return [row_of(each, seq, mine) for seq, (each, mine) in
+            enumerate(zip(predictions, packed, strict=True), first)]

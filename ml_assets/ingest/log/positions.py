@@ -43,7 +43,7 @@ union all select 1, '', '', 0, 0 where exists (select 1 from predictions)
 """
 """For a log of before there were positions: what its views had counted then is at position 0, and
 that it is counted shows at position 1."""
-_LAST = """
+LAST = """
 select coalesce(max(last), 0) from (
     select max(seq) as last from predictions where seq is not null
     union all select max(seq) from told union all select max(seq) from loads) as taken
@@ -192,7 +192,7 @@ def counted_ids(
 
 def last_position(connection: Database) -> int:
     """The last position that is taken; 0 before the first. Three looks at an index."""
-    return int(connection.execute(_LAST).fetchone()[0])
+    return int(connection.execute(LAST).fetchone()[0])
 
 
 def note_load(

@@ -42,6 +42,8 @@ class ToldLog:
 
     def __init__(self, file: LogStorage) -> None:
         self._file, self._db = file, file.connection
+        self._views: set[bytes] = set()
+        """The lists of views that are surely in the file."""
 
     def append(
         self, events: Sequence[ToldEvent], counts: PackedCounts | None = None
@@ -52,13 +54,23 @@ class ToldLog:
         told, and that is returned for it.
         counts: as for `EventLog.append_counted`
         """
+        if events and (counts is None or counts.list_id in self._views) and self._file.append(
+            "told", STORED, lambda: _rows_from(1, events, counts)
+        ) is not None:
+            return list(events)
         with self._file.writing():
-            rows = self._rows(events, counts)
-            if self._file.insert("told", STORED, rows):
-                return list(events)
-            # Others may have written in between.
-            return [self._append_one(*each)
-                    for each in zip(events, self._rows(events, counts), strict=True)]
+            stored = self._append(events, counts)
+        self._views.update([counts.list_id] if counts is not None else [])
+        return stored
+
+    def _append(
+        self, events: Sequence[ToldEvent], counts: PackedCounts | None
+    ) -> list[ToldEvent]:
+        if self._file.insert("told", STORED, self._rows(events, counts)):
+            return list(events)
+        # Others may have written in between.
+        return [self._append_one(*each)
+                for each in zip(events, self._rows(events, counts), strict=True)]
 
     def add(self, event: ToldEvent) -> None:
         """Store one in the transaction that is open; what is there stays."""
@@ -100,17 +112,23 @@ class ToldLog:
     ) -> list[tuple[object, ...]]:
         if counts is not None:
             self._db.execute(VIEW_LIST, counts[:2])
-        packed = [None] * len(events) if counts is None else counts.packed
-        first = last_position(self._db) + 1
-        return [(told_id(each.system, each.stream, each.event_id), each.system, each.stream,
-                 each.event_id, to_us(each.event_timestamp), to_us(each.accepted_at),
-                 each.request, first + place, mine)
-                for place, (each, mine) in enumerate(zip(events, packed, strict=True))]
+        return _rows_from(last_position(self._db) + 1, events, counts)
 
     def _append_one(self, event: ToldEvent, row: tuple[object, ...]) -> ToldEvent:
         if self._db.execute(INSERT, row).rowcount:
             return event
         return self.find(event.system, event.stream, [event.event_id])[event.event_id]
+
+
+def _rows_from(
+    first: int, events: Sequence[ToldEvent], counts: PackedCounts | None
+) -> list[tuple[object, ...]]:
+    """Events as rows, at positions from `first` on."""
+    packed = [None] * len(events) if counts is None else counts.packed
+    return [(told_id(each.system, each.stream, each.event_id), each.system, each.stream,
+             each.event_id, to_us(each.event_timestamp), to_us(each.accepted_at),
+             each.request, seq, mine)
+            for seq, (each, mine) in enumerate(zip(events, packed, strict=True), first)]
 
 
 @lru_cache(maxsize=1024)  # asked for when an event is looked for and when it is stored

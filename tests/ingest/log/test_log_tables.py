@@ -15,7 +15,8 @@ from ml_assets.core.errors import ContractViolation, LogBusy, LogUnavailable
 from ml_assets.core.profiles.own_postgres import OwnPostgres
 from ml_assets.core.storage.places import PostgresTables
 from ml_assets.ingest.log.event_log import EventLog
-from ml_assets.ingest.log.positions import last_position, note_load, positions_of
+from ml_assets.ingest.log.positions import PackedCounts, last_position, note_load, positions_of
+from ml_assets.ingest.log.told import ToldEvent
 from ml_assets.registry.deployments import Deployments
 from tests.ingest.log.test_event_log import NOON, name_of, prediction, said
 from tests.places import fresh
@@ -124,27 +125,80 @@ def test_answers_of_one_instant_come_in_the_order_of_code_points(log: EventLog) 
     assert found == sorted(ids)
 
 
+def event(event_id: str, request: str = "{}") -> ToldEvent:
+    return ToldEvent(system="toy", stream="clicks", event_id=event_id, event_timestamp=NOON,
+                     accepted_at=NOON, request=request)
+
+
+def test_what_is_new_is_logged_in_one_round_trip_once_its_lists_are_there(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy of the socket would count it; here nothing but `transact` may talk to the server."""
+    counts = PackedCounts(b"fakelist", "[[], []]", [b"fakelist"] * 2)
+    log.append_counted([prediction("a"), prediction("b")], counts)
+    log.told.append([event("a"), event("b")], counts)
+    log.append([prediction("c")])
+    log.told.append([event("c")])
+    for name in ("execute", "begin", "insert", "executemany"):
+        monkeypatch.setattr(log.connection, name, None)
+    appended = log.append_counted([prediction("d"), prediction("e")], counts)
+    assert (appended.first, appended.new) == (7, [0, 1])
+    assert log.told.append([event("d"), event("e")], counts) == [event("d"), event("e")]
+    slate = log.append_new([prediction("f")], None)
+    assert slate is not None and slate.first == 11
+    monkeypatch.undo()
+    assert [each.seq for each in log.predictions_after("toy", 0, 99, 99)] == [1, 2, 5, 7, 8, 11]
+    assert [each.seq for each in log.told.find("toy", "clicks", list("abcde")).values()] == [
+        3, 4, 6, 9, 10]
+    assert last_position(log.connection) == 11
+
+
+def test_what_is_refused_or_waits_in_vain_leaves_the_connection_as_it_was(
+    tables: PostgresTables, log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More often than psycopg takes to prepare what comes again and again."""
+    with closing(EventLog(tables, patience_s=0.05)) as mine:
+        for n in range(8):
+            assert mine.append([prediction(f"{n}")])[0].event_id == f"{n}"
+            assert [each.score for each in mine.append(
+                [prediction(f"{n}", score=0.75), prediction(f"{n} new")])] == [0.25, 0.25]
+            assert mine.append_new([prediction(f"{n} new"), prediction(f"{n} other")], None) is None
+            with pytest.raises(ContractViolation, match="cannot be logged"):
+                mine.append([prediction(f"{n} bad", model_version=2**40)])
+            log.connection.begin()
+            with pytest.raises(LogBusy, match="another process is writing"):
+                mine.append([prediction(f"{n} late")])
+            log.connection.execute("rollback")
+        # An event that is there already has taken a position for nothing.
+        assert last_position(log.connection) == 24
+        assert log.count("toy") == (16, 0)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("logged", [0, 1])
 @pytest.mark.parametrize("bad", [
     {"request": "no\0text"}, {"model_version": 2**40}, {"score": float("nan")},
     {"propensity": 1.5},
 ])
 def test_what_a_column_cannot_hold_is_refused_by_name_and_all_of_its_batch(
-    log: EventLog, bad: dict[str, Any]
+    log: EventLog, bad: dict[str, Any], logged: int
 ) -> None:
-    """Whether copied as a batch or inserted alone."""
+    """Whether in one round trip, copied as a batch or inserted alone."""
+    log.append([prediction(f"before {n}") for n in range(logged)])
     some = [prediction(f"{n}") for n in range(5)]
     for batch in ([*some[:2], prediction("bad", **bad), *some[2:]], [prediction("bad", **bad)]):
         with pytest.raises(ContractViolation, match=r"event 'bad' of 'toy' .* cannot be logged"):
             log.append(batch)
-        assert log.count("toy") == (0, 0)
+        assert log.count("toy") == (logged, 0)
     assert log.append(some) == some
-    assert [each.seq for each in log.predictions_after("toy", 0, 9, 9)] == [1, 2, 3, 4, 5]
+    assert [each.seq for each in log.predictions_after("toy", logged, 9, 9)] == [
+        logged + n for n in (1, 2, 3, 4, 5)]
 
 
 def test_an_event_that_another_process_logs_meanwhile_keeps_its_first_answer(
     tables: PostgresTables, log: EventLog
 ) -> None:
-    """A batch is copied; the one that is there already has it stored again, row by row."""
+    """A batch is stored as a whole; the one that is there already has it stored row by row."""
     with closing(EventLog(tables)) as other:
         other.append([prediction("3", score=0.75)])
         stored = log.append_counted([prediction(f"{n}") for n in range(8)], None)

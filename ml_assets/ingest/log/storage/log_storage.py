@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ml_assets.core.errors import LogBusy, LogUnavailable
@@ -68,6 +68,17 @@ class LogStorage:
             raise
         except (self.connection.Error, OSError) as error:
             raise self._failure("write", error) from error
+
+    def append(
+        self, table: str, columns: str, rows: Callable[[], Sequence[Sequence[object]]]
+    ) -> int | None:
+        """Store rows that are all new, in a transaction of their own; the position of the first.
+
+        rows: their `seq` counts from 1
+        None if one was there, or was refused, or if `writing` and `insert` do it as well: then
+        nothing was stored.
+        """
+        return None
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[object]]) -> bool:
         """Whether all rows were new and are stored.
