@@ -133,24 +133,28 @@ def event(event_id: str, request: str = "{}") -> ToldEvent:
 def test_what_is_new_is_logged_in_one_round_trip_once_its_lists_are_there(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy of the socket would count it; here nothing but `transact` may talk to the server."""
+    """Alone and as a batch: nothing but `transact` talks to the server then."""
     counts = PackedCounts(b"fakelist", "[[], []]", [b"fakelist"] * 2)
-    log.append_counted([prediction("a"), prediction("b")], counts)
-    log.told.append([event("a"), event("b")], counts)
-    log.append([prediction("c")])
-    log.told.append([event("c")])
+
+    def appended(n: int) -> list[int]:
+        """The position of the first of each."""
+        batch = log.append_counted([prediction(f"{n} a"), prediction(f"{n} b")], counts)
+        both = [event(f"{n} a"), event(f"{n} b")]
+        assert log.told.append(both, counts) == both
+        alone = log.append_new([prediction(f"{n} c")], None)
+        assert alone is not None and batch.new == [0, 1]
+        assert log.told.append([event(f"{n} c")]) == [event(f"{n} c")]
+        return [batch.first, alone.first]
+
+    assert [appended(n) for n in range(2)] == [[1, 5], [7, 11]]
     for name in ("execute", "begin", "insert", "executemany"):
         monkeypatch.setattr(log.connection, name, None)
-    appended = log.append_counted([prediction("d"), prediction("e")], counts)
-    assert (appended.first, appended.new) == (7, [0, 1])
-    assert log.told.append([event("d"), event("e")], counts) == [event("d"), event("e")]
-    slate = log.append_new([prediction("f")], None)
-    assert slate is not None and slate.first == 11
+    assert appended(2) == [13, 17]
     monkeypatch.undo()
-    assert [each.seq for each in log.predictions_after("toy", 0, 99, 99)] == [1, 2, 5, 7, 8, 11]
-    assert [each.seq for each in log.told.find("toy", "clicks", list("abcde")).values()] == [
-        3, 4, 6, 9, 10]
-    assert last_position(log.connection) == 11
+    assert [each.seq for each in log.predictions_after("toy", 12, 99, 99)] == [13, 14, 17]
+    assert [each.seq for each in log.told.find(
+        "toy", "clicks", [f"2 {name}" for name in "abc"]).values()] == [15, 16, 18]
+    assert last_position(log.connection) == 18
 
 
 def test_what_is_refused_or_waits_in_vain_leaves_the_connection_as_it_was(

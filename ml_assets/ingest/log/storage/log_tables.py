@@ -110,7 +110,7 @@ class LogTables(LogStorage):
     def __init__(self, place: PostgresTables, patience: Patience) -> None:
         """Connect, and make the tables if they are missing; other writers are waited for."""
         super().__init__(place, patience)
-        self._appending: dict[str, str] = {}
+        self._appending: dict[tuple[str, bool], str] = {}
         try:
             self.connection = PostgresDatabase(place, TURN)
             make_schema(place, self.connection, SCHEMA)
@@ -122,12 +122,14 @@ class LogTables(LogStorage):
         self, table: str, columns: str, rows: Callable[[], Sequence[Sequence[object]]]
     ) -> int | None:
         """In one round trip: who holds the turn waits for nothing but the server and its disk."""
-        by_column = [list(values) for values in zip(*rows(), strict=True)]
+        given = rows()
+        alone = len(given) == 1
+        values = given[0] if alone else [list(each) for each in zip(*given, strict=True)]
         try:
             self._set_patience()
-            if table not in self._appending:
-                self._appending[table] = self._appends(table, columns)
-            (last,) = self.connection.transact(self._appending[table], by_column)
+            if (table, alone) not in self._appending:
+                self._appending[table, alone] = self._appends(table, columns, alone)
+            (last,) = self.connection.transact(self._appending[table, alone], values)
         except self.connection.refusals:
             return None
         except self.connection.Error as error:
@@ -135,17 +137,21 @@ class LogTables(LogStorage):
         self._patience.renewed()
         return int(last) + 1
 
-    def _appends(self, table: str, columns: str) -> str:
-        """A query that inserts rows, given as an array for each column, after the last position,
-        and returns that."""
+    def _appends(self, table: str, columns: str, alone: bool) -> str:
+        """A query that inserts rows after the last position, and returns that.
+
+        alone: it takes the values of one row, which costs half of what arrays of one value do;
+        else an array for each column
+        """
         types = dict(self.connection.execute(
             "select attname::text, format_type(atttypid, atttypmod) from pg_attribute"
             " where attrelid = to_regclass(?) and attnum > 0", (table,)))
         names = columns.split(", ")
-        arrays = ", ".join(f"?::{types[name]}[]" for name in names)
+        given = ", ".join(f"?::{types[name]}{'' if alone else '[]'}" for name in names)
+        added = f"(values ({given}))" if alone else f"unnest({given})"
         chosen = ", ".join("last + added.seq" if name == "seq" else f"added.{name}"
                            for name in names)
         return f"""with before as materialized (select ({LAST}) as last), stored as (
             insert into {table} ({columns}) select {chosen}
-            from before, unnest({arrays}) as added ({columns}))
+            from before, {added} as added ({columns}))
             select last from before"""
