@@ -21,7 +21,8 @@ def objects_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnObje
     with own_server(lambda: OwnObjects(folder), client="boto3", extra="cluster") as server:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in server.environment.items():
-                patch.setenv(name, value)
+                if name.startswith("AWS_"):  # which bucket is for each test to say
+                    patch.setenv(name, value)
             bucket._client.cache_clear()
             yield server
         bucket._client.cache_clear()
