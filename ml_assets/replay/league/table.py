@@ -21,17 +21,20 @@ def table(played: Sequence[Played], *, title: str, measure: str, training: float
     """One line for each policy, the cheapest first."""
     best = min((each.total(training) for each in played if each.policy == "oracle"),
                default=None)
-    made = Table(title=title, title_style="")
-    made.add_column("policy")
-    for name in ("retrainings", "new champions", f"{measure}, all answers", "trainings cost",
-                 "total", "above the oracle", "digest"):
+    cheapest = sorted(played, key=lambda each: each.total(training))
+    made = Table(title=title, title_style="", caption_style="", caption_justify="left", caption=(
+        "digests: " + ", ".join(f"{each.policy} {each.digest}" for each in cheapest)))
+    made.add_column("policy", no_wrap=True)
+    # Eighty columns hold these, broken as they are.
+    for name in ("trained\nanew", "new\nchampions", f"{measure}\nof all", "trainings\ncost",
+                 "total", "above\noracle"):
         made.add_column(name, justify="right")
-    for each in sorted(played, key=lambda each: each.total(training)):
+    for each in cheapest:
         total = each.total(training)
         made.add_row(
             each.policy, str(each.retrainings), champions(each), f"{each.measure_M.sum():,.1f}",
             f"{training * each.retrainings:,.1f}", f"{total:,.1f}",
-            "" if best is None else f"{total / best - 1:+.1%}", each.digest)
+            "" if best is None else f"{total / best - 1:+.1%}")
     return made
 
 
