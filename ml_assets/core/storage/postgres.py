@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -73,7 +74,9 @@ class PostgresDatabase:
                 if name not in conninfo_to_dict(place.url)}),
             autocommit=True,
         )
-        self._process = os.getpid()
+        # Not by `__del__`: of what falls to the garbage collector together, the connection may be
+        # first, and complains.
+        weakref.finalize(self, _close, self._db, os.getpid())
         self._said_turn = turn
         self._take = (f"lock table {place.proof} in share row exclusive mode"
                       if turn is None else f"update {turn} set n = n + 1")
@@ -182,11 +185,11 @@ class PostgresDatabase:
     def close(self) -> None:
         self._db.close()
 
-    def __del__(self) -> None:
-        # A child of `fork` has a copy, whose end must not be that of its parent's. As Python ends,
-        # `os` may have gone before.
-        if os is not None and hasattr(self, "_process") and self._process == os.getpid():
-            self._db.close()
+
+def _close(connection: psycopg.Connection[Any], process: int) -> None:
+    """A child of `fork` has a copy, whose end must not be that of its parent's."""
+    if os.getpid() == process:
+        connection.close()
 
 
 @lru_cache(maxsize=256)
