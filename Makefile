@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 SYSTEM ?= spam
+WORKERS ?= $(shell expr $$(nproc) + 1)
 PROFILE ?= local
 VAR := $(or $(ML_ASSETS_VAR),var)
 # What `make cluster` wrote down says where its servers are.
@@ -40,9 +41,10 @@ serve: setup  ## the prediction API alone
 	$(BIN)/ml-assets serve
 
 # Each file is one process's, so that what a file prepares is prepared once. Files with slow tests
-# come first (tests/conftest.py): xdist would leave those of few tests, the longest, to the end.
+# come first (tests/conftest.py): xdist would leave those of few tests, the longest, to the end. Much
+# is waiting for servers, so there is one process more than cores.
 test: setup  ## all tests but those of the benchmarks, on all cores
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		-m "not bench"
 
 # Two areas beside each other measure little, but what is asked here is that each ends.
