@@ -97,7 +97,7 @@ SPAM = System(
     # `is_reply` is left out on purpose: no spam of 2002 is a reply but half the ham is, and any
     # spammer could forge that. The slice `not_a_reply` shows the filter without such help.
     model=Model(
-        # The body as it came says "HTML" louder than it says spam; the filter reads what people see.
+        # What people see: the body as it came says "HTML" louder than it says spam.
         inputs=(Text("header_text"), Text("body_text")),
         # Texts say nearly all, and of the numbers the four spam rates what is left.
         without=tuple(f"{key}_{each}" for key in KEYS for each in COUNTS),
