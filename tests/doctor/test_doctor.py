@@ -19,7 +19,7 @@ from ml_assets.cli import main
 from ml_assets.core.errors import StateDamaged
 from ml_assets.core.installation import claim
 from ml_assets.core.settings import Settings
-from ml_assets.core.storage.layout import FILES, SET_ASIDE
+from ml_assets.core.storage.layout import FILES, SET_ASIDE, TOKENS
 from ml_assets.core.storage.marker import MARKER, change_notes, read_marker
 from ml_assets.core.time import EventClock
 from ml_assets.ingest.lake import Lake
@@ -172,7 +172,7 @@ def test_a_folder_of_somebody_else_is_refused(settings: Settings) -> None:
 
 def test_modes_are_found_and_mended(installation: Settings) -> None:
     installation.var.chmod(0o755)
-    installation.tokens.chmod(0o644)
+    (installation.var / TOKENS).chmod(0o644)
     (installation.lake / "toy").chmod(0o777)
     result = doctor(installation)
     assert result.exit_code == 1 and "is not true of 2 files or folders" in result.output
