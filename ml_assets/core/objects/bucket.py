@@ -28,8 +28,9 @@ CONNECT_S, READ_S, ATTEMPTS = 3, 5, 3
 15 s."""
 STORE_S, STORE_ATTEMPTS = 60, 2
 """Seconds that it has after it was sent a whole object."""
-PROBE_S = 3
-"""Seconds that it has to show that it is there; asked once."""
+PROBE_S, PROBE_ATTEMPTS = 3, 2
+"""Seconds that it has to show that it is there. Asked twice: a connection that was idle may have
+been closed just now."""
 Call = Literal["ask", "store", "probe"]
 AT_ONCE = 1000
 """Objects that one call lists or deletes."""
@@ -135,7 +136,7 @@ class Bucket:
             return
 
     def probe(self) -> None:
-        """The same, without patience: within `PROBE_S`."""
+        """The same, with little patience: see `PROBE_S`."""
         with self._asking("probe") as client:
             client.list_objects_v2(Bucket=self.name, Prefix=self._key(""), MaxKeys=1)
 
@@ -188,14 +189,15 @@ def _client(process: int, what: Call) -> Any:
     except ImportError as error:
         raise missing("boto3", "object storage") from error
     read_s, attempts = {"ask": (READ_S, ATTEMPTS), "store": (STORE_S, STORE_ATTEMPTS),
-                        "probe": (PROBE_S, 1)}[what]
+                        "probe": (PROBE_S, PROBE_ATTEMPTS)}[what]
     client = boto3.session.Session().client("s3", config=Config(
         connect_timeout=CONNECT_S, read_timeout=read_s, max_pool_connections=32,
         retries={"mode": "standard", "total_max_attempts": attempts},
         # Not every compatible store knows AWS's newer checksums; TLS or the signature has one.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required"))
-    client.meta.events.register("needs-retry.s3", _tell)
+    if what != "probe":  # whose first attempt may fail for nothing
+        client.meta.events.register("needs-retry.s3", _tell)
     return client
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socketserver
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -80,6 +82,43 @@ def test_while_a_watched_store_is_away_nobody_waits_for_it_and_afterwards_it_is_
     assert [each.split(":")[0] for each in said] == [
         "the object store cannot be used", f"the object store {objects_url} answers again".split(
             ":")[0]]
+
+
+def test_a_connection_that_was_closed_while_it_was_idle_is_no_store_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Servers close what is idle for as long as a watch waits between two looks."""
+    for name, value in (("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"),
+                        ("AWS_REGION", "us-east-1")):
+        monkeypatch.setenv(name, value)
+    body = b'<?xml version="1.0"?><ListBucketResult><Name>b</Name></ListBucketResult>'
+    head = ("HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\n"
+            f"content-length: {len(body)}\r\n\r\n")
+    answered: list[int] = []
+
+    class Forgetful(socketserver.BaseRequestHandler):
+        """Answers once, and hangs up when it is asked again."""
+
+        def handle(self) -> None:
+            self.request.recv(65536)
+            answered.append(1)
+            self.request.sendall(head.encode() + body)
+            self.request.recv(65536)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, block_on_close = True, False
+
+    with Server(("127.0.0.1", 0), Forgetful) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_address[1]}")
+        store = StoreWatch("s3://bucket")
+        for _ in range(3):
+            store.look()
+            assert store.problem is None
+        store.stop()
+        bucket._client.cache_clear()
+        server.shutdown()
+    assert len(answered) == 3 and not caplog.records
 
 
 def test_a_watch_that_ends_keeps_nobody_from_the_store(
