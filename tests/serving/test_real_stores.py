@@ -175,7 +175,7 @@ def test_a_damaged_model_is_refused_and_the_old_one_stays(real: Real, api: httpx
     folder = ModelRegistry(real.settings).folder("spam", broken)
     weights = folder / "weights.safetensors"
     content = bytearray(weights.read_bytes())
-    content[-400:] = bytes(400)
+    content[-400:] = (each ^ 0xFF for each in content[-400:])
     weights.write_bytes(content)
     before = api.get("/v1/spam/version").json()["loaded"]
     real.deploy(broken)
