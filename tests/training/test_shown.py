@@ -25,8 +25,6 @@ MODELS = {
                                fit=FullBatch(iterations=60)),
     "in batches": Model(inputs=(Categories("film"),), network=Tabular(blocks=0),
                         fit=BATCHES),
-    "on two devices": Model(inputs=(Categories("film"),), network=Tabular(blocks=0),
-                            fit=replace(BATCHES, device="cpu", devices=2)),
 }
 
 
@@ -67,6 +65,14 @@ def test_pages_that_show_the_best_do_not_make_them_the_worst(name: str, shown: i
     assert in_order(MODELS[name], rows) > alone - 0.03
     if shown == 600:
         assert in_order(MODELS[name], replace(rows, shown=None)) < alone - 0.05
+
+
+@pytest.mark.slow
+def test_two_devices_learn_the_same_difference() -> None:
+    """Two processes on the CPU stand in for them."""
+    rows, model = logged(1_500, 60), MODELS["in batches"]
+    two = replace(model, fit=replace(BATCHES, device="cpu", devices=2))
+    assert in_order(two, rows) > in_order(model, rows) - 0.03
 
 
 def test_of_both_kinds_the_latest_choose_the_epochs() -> None:
