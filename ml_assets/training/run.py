@@ -137,8 +137,11 @@ def _held_against(
 ) -> HeldOut | None:
     if not len(held_out):
         return None
-    event_ids = training_set.part("holdout").table(["event_id"])["event_id"].to_pylist()
-    return compared(system.model, fitted.scorer, rows, held_out, Subjects.of(event_ids, {}))
+    subjects = Subjects.unknown(len(held_out))
+    if "event_id" in training_set.columns:
+        event_ids = training_set.part("holdout").table(["event_id"])["event_id"]
+        subjects = Subjects.of(event_ids.to_pylist(), {})
+    return compared(system.model, fitted.scorer, rows, held_out, subjects)
 
 
 def fitted_to(
